@@ -1,0 +1,1 @@
+"""The command line: one file per stage, each adding its commands to the one ``app``."""

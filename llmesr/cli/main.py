@@ -1,0 +1,51 @@
+"""Assembles the commands and turns errors into exit codes: 0 done, 1 our fault, 2 something to put right."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from llmesr.cli.output import say
+from llmesr.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+STAGES = ("data", "text", "train", "evaluate", "recommend", "maps", "artifacts", "jobs", "app", "demo")
+"""Files of this folder, in the order of the method; each has ``register(app)``."""
+
+
+@app.callback()
+def root(
+    artifacts: Annotated[
+        Path | None, typer.Option("--artifacts", help="Artifact root; default LLMESR_ARTIFACTS or ./artifacts.")
+    ] = None,
+) -> None:
+    """Sequential recommendation for the long tail, with text read by a language model."""
+    if artifacts is not None:
+        os.environ["LLMESR_ARTIFACTS"] = str(artifacts.resolve())
+
+
+for _stage in STAGES:
+    importlib.import_module(f"llmesr.cli.{_stage}").register(app)
+
+
+def main() -> None:
+    """Entry point of ``llmesr``."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        say(f"Error: {error}")
+        sys.exit(2)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        say("Stopped.")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,88 @@
+"""How commands speak: one JSON document on standard output, everything else for people on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from llmesr.progress import Progress
+from llmesr.store import Store, write_json
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: key=value; may be repeated.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
+
+JOB_FOLDER = "LLMESR_JOB"
+"""Environment variable: the job folder in which a worker leaves ``progress.json``."""
+
+out = Console()
+err = Console(stderr=True)
+
+
+def store() -> Store:
+    """The store the command works on (``--artifacts``, ``LLMESR_ARTIFACTS`` or ``./artifacts``)."""
+    return Store()
+
+
+def emit(as_json: bool, document: Any, human: Table | str | None = None) -> None:
+    """Print ``document`` as JSON, or ``human`` for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(document, default=str) + "\n")
+        sys.stdout.flush()
+    elif human is not None:
+        out.print(human, markup=False) if isinstance(human, str) else out.print(human)
+
+
+def say(text: str) -> None:
+    """A line for the person watching, on standard error."""
+    err.print(text, markup=False, highlight=False)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    """A plain table, numbers on the right."""
+    grid = Table(title=title, title_justify="left", header_style="bold")
+    for i, column in enumerate(columns):
+        grid.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        grid.add_row(*(cell.replace("[", r"\[") for cell in row))
+    return grid
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress listener: bars on a terminal, and ``progress.json`` when run as a job."""
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not sys.stderr.isatty(),
+    )
+    tasks: dict[str, TaskID] = {}
+    folder = os.environ.get(JOB_FOLDER)
+    last = 0.0
+
+    def listen(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total or None)
+        bars.update(tasks[stage], completed=done, total=total or None)
+        if folder and (time.monotonic() - last > 0.5 or (total and done >= total)):
+            last = time.monotonic()
+            write_json(Path(folder) / "progress.json", {"stage": stage, "done": done, "total": total})
+
+    with bars:
+        yield listen

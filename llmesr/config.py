@@ -1,0 +1,229 @@
+"""Every knob of the project, as frozen models in which an unknown key is an error.
+
+The field names are the only names: the command line's ``--set key=value``, the YAML files, the
+app's forms and the manifests all use them. ``description`` is the help text the app shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llmesr.errors import UserError
+
+MethodName = Literal["popularity", "semantic-knn", "id", "llm-init", "adapter", "llm-esr", "llmemb"]
+BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
+Protocol = Literal["full", "uni100"]
+GroupName = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User"]
+GROUPS: tuple[str, ...] = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
+UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn")
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, no unknown keys, errors as sentences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def read(cls, file: Path | None = None, **values: Any) -> Self:
+        """Build from a YAML file overlaid with ``values``. UserError names the offending key."""
+        merged: dict[str, Any] = {}
+        if file is not None:
+            try:
+                loaded = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                raise UserError(f"Cannot read the configuration {file}: {error}") from error
+            if not isinstance(loaded, Mapping):
+                raise UserError(f"The configuration {file} must be a mapping of keys to values.")
+            merged.update(loaded)
+        merged.update(values)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise UserError(_explain(cls, error)) from error
+
+    def but(self, **changes: Any) -> Self:
+        """A validated copy with ``changes``."""
+        return type(self).read(None, **{**self.model_dump(), **changes})
+
+
+def _explain(cls: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(p) for p in first["loc"]) or "configuration"
+    if first["type"] == "extra_forbidden":
+        return f"Unknown setting {key!r}. Known: {', '.join(cls.model_fields)}."
+    return f"Setting {key!r} = {first['input']!r} is not valid: {first['msg']}."
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """``["epochs=30", "dropout=0.2"]`` -> values parsed as YAML. UserError on a pair without '='."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key.strip():
+            raise UserError(f"--set takes key=value, not {pair!r}.")
+        value = yaml.safe_load(text)
+        # YAML calls a bare off/no False; our switches are words.
+        values[key.strip()] = (
+            text.strip() if isinstance(value, bool) and text.strip() in ("off", "on", "no", "yes") else value
+        )
+    return values
+
+
+class IngestConfig(Config):
+    """From files of interactions and items to a dataset."""
+
+    name: str = Field(min_length=1, description="Name of the dataset.")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Field -> column: user_id, item_id, timestamp, weight (interactions); guessed when absent.",
+    )
+    item_columns: dict[str, str] = Field(
+        default_factory=dict, description="item_id and title of the item file; other columns are attributes."
+    )
+    k_core: int = Field(
+        2, ge=1, description="Keep users and items with at least this many interactions, repeated until stable."
+    )
+    min_weight: float | None = Field(None, description="Ignore interactions with a weight (rating) below this.")
+    repeats: Literal["keep", "first", "last"] = Field(
+        "keep", description="A user choosing the same item again at another time: keep all, or only the first or last."
+    )
+    cold_items: bool = Field(False, description="Keep catalogue items without interactions as candidates.")
+    max_rejected: float = Field(
+        0.05, ge=0, le=1, description="Refuse the file when more than this share of its lines is unreadable."
+    )
+    seed: int = Field(42, description="Seed of the uni100 negatives, fixed for the dataset.")
+
+
+class EmbedConfig(Config):
+    """From item text to vectors."""
+
+    embedder: str = Field(
+        "minilm",
+        description="minilm (bundled), hf:<id or folder>, gguf:<file>, openai:<model>, file:<precomputed vectors>.",
+    )
+    pooling: Literal["auto", "mean", "last", "cls"] = Field("auto", description="How token states become one vector.")
+    max_tokens: int = Field(256, ge=8, description="Longer texts are cut to this many tokens.")
+    batch_size: int = Field(64, ge=1, description="Texts per forward pass.")
+    template: str = Field("default", description="Item prompt template: a known domain or your own with {attributes}.")
+    attributes: list[str] | None = Field(None, description="Item columns to use, in order; all when empty.")
+    users: Literal["mean", "prompt"] = Field(
+        "mean", description="User vectors: mean of the training items' vectors, or an embedded history prompt (paper)."
+    )
+    dimension: int | None = Field(None, ge=2, description="Reduce item vectors to this size by PCA.")
+    adapter: str | None = Field(None, description="A fine-tuned adapter (from `llmesr finetune`) on top of the model.")
+    endpoint: str | None = Field(None, description="Base URL of an OpenAI-compatible embeddings service.")
+    concurrency: int = Field(4, ge=1, le=64, description="Requests in flight to an endpoint.")
+    price: float | None = Field(
+        None, ge=0, description="Price per million tokens of the endpoint, to show the cost first."
+    )
+
+
+class NeighbourConfig(Config):
+    """Similar users by their vectors."""
+
+    neighbours: int = Field(100, ge=1, description="Similar users kept per user (the paper stores 100).")
+    metric: Literal["cosine", "dot", "euclidean"] = Field("cosine", description="Similarity between user vectors.")
+    exact_up_to: int = Field(50_000, ge=1, description="Search exactly up to this many users, approximately above.")
+    seed: int = 42
+
+
+class RunConfig(Config):
+    """One training run: method, backbone, objectives and optimisation."""
+
+    method: MethodName = Field("llm-esr", description="What represents items and what is learned.")
+    backbone: BackboneName = Field("sasrec", description="The sequence encoder.")
+    # the encoder
+    embedding_size: int = Field(64, ge=4, description="Size D of item and user representations (per view).")
+    layers: int = Field(2, ge=1, le=12, description="Encoder blocks (GRU layers).")
+    heads: int = Field(1, ge=1, description="Attention heads of the encoder; must divide embedding_size.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout in embeddings and encoder.")
+    max_length: int = Field(50, ge=2, description="Most recent interactions the model reads.")
+    causal: bool = Field(True, description="SASRec reads only the past at each position; the authors' code does not.")
+    positions: Literal["recent", "start"] = Field(
+        "recent", description="Positions counted back from the newest item, or from the oldest."
+    )
+    mask_ratio: float = Field(0.2, gt=0, lt=1, description="BERT4Rec: share of positions masked in training.")
+    # next-item objective
+    loss: Literal["ce", "bce", "gbce", "sampled"] = Field(
+        "ce", description="Cross-entropy over the full catalogue, or a sampled loss."
+    )
+    negatives: int = Field(1, ge=1, description="Uniform negatives per position for bce, gbce and sampled.")
+    calibration: float = Field(0.75, ge=0, le=1, description="gBCE calibration t (Petrov and Macdonald 2023).")
+    # views (llm-esr)
+    collaborative_view: bool = Field(True, description="Use the id embedding view.")
+    semantic_view: bool = Field(True, description="Use the frozen text view.")
+    fusion: Literal["cross_attention", "residual", "none"] = Field(
+        "none",
+        description="How the views meet before the encoder: cross-attention (paper), added to each view, or none.",
+    )
+    shared_encoder: bool = Field(True, description="One encoder for both views, or one each.")
+    adapter_layers: Literal[1, 2] = Field(2, description="Linear layers from text space to the model.")
+    item_init: Literal["pca", "random"] = Field(
+        "pca", description="Start of the id embeddings in llm-init and llm-esr."
+    )
+    # self-distillation (llm-esr)
+    distillation: Literal["mse", "contrastive", "off"] = Field(
+        "mse", description="Pull a user towards similar users' representations."
+    )
+    distillation_weight: float = Field(0.1, ge=0, description="alpha of the distillation term.")
+    neighbours: int = Field(10, ge=1, description="Similar users that form the teacher.")
+    teacher_refresh: int = Field(
+        0, ge=0, description="Encode all teachers every this many steps; 0 means once per epoch."
+    )
+    # alignment (llmemb)
+    alignment_weight: float = Field(
+        0.01, ge=0, description="alpha of the alignment to an id-only run (LLMEmb); 0 switches it off."
+    )
+    alignment_temperature: float = Field(2.0, gt=0, description="tau of the alignment.")
+    alignment_run: str | None = Field(
+        None, description="The id-only run to align to; trained automatically when absent."
+    )
+    freeze_text: bool = Field(True, description="Keep the text table frozen (adapter, llm-esr, llmemb).")
+    adapter: bool = Field(True, description="llmemb: learn an adapter; without it the text is reduced by PCA.")
+    # optimisation
+    epochs: int = Field(100, ge=1, description="Most epochs to train.")
+    batch_size: int = Field(128, ge=1, description="Users per step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam learning rate.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    patience: int = Field(10, ge=1, description="Evaluations without improvement before stopping.")
+    evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations on validation.")
+    monitor: str = Field(
+        "NDCG@10", pattern=r"^(HR|NDCG|MRR)@\d+$", description="Validation metric that decides when to stop."
+    )
+    monitor_group: GroupName = Field("Overall", description="Group in which the metric is watched.")
+    monitor_protocol: Protocol = Field("full", description="Protocol in which the metric is watched.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on cuda, float32 elsewhere."
+    )
+    seed: int = Field(42, description="Seed of everything random in the run.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.embedding_size % self.heads:
+            raise ValueError(f"heads {self.heads} must divide embedding_size {self.embedding_size}")
+        if self.embedding_size % 2 and self.fusion != "none":
+            raise ValueError("cross-attention has two heads: embedding_size must be even")
+        if not (self.collaborative_view or self.semantic_view):
+            raise ValueError("at least one of collaborative_view and semantic_view must stay on")
+        return self
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "loss": "bce",
+        "dropout": 0.5,
+        "max_length": 200,
+        "fusion": "cross_attention",
+        "mask_ratio": 0.6,
+        "epochs": 200,
+        "patience": 20,
+        "monitor_protocol": "uni100",
+    },
+}
+"""Named starting points for :class:`RunConfig`; ``paper`` is LLM-ESR's published setting."""

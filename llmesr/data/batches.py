@@ -1,0 +1,71 @@
+"""Sequences on the device, and batches of them by array operations alone.
+
+Sequences are padded on the RIGHT: under a causal mask no real position can then see padding, and
+the newest item of row ``b`` is at ``lengths[b] - 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmesr.data.dataset import Dataset
+from llmesr.ids import PAD
+
+
+class Sequences:
+    """The histories of a dataset as flat tensors on ``device``."""
+
+    def __init__(self, dataset: Dataset, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.items = torch.from_numpy(dataset.items.astype(np.int64)).to(self.device)  # (interactions,)
+        self.starts = torch.from_numpy(dataset.offsets[:-1]).to(self.device)  # (U,)
+
+    def padded(self, users: Tensor, lengths: Tensor, max_length: int) -> tuple[Tensor, Tensor]:
+        """The newest ``max_length`` of the first ``lengths[b]`` items of ``users[b]``.
+
+        Returns items (B, L) padded on the right to the longest row, and the row lengths (B,).
+        """
+        kept = lengths.clamp(max=max_length)
+        first = self.starts[users] + lengths - kept
+        steps = torch.arange(max(int(kept.max()), 1) if len(kept) else 1, device=self.device)
+        real = steps < kept[:, None]  # (B, L)
+        index = (first[:, None] + steps).clamp(max=len(self.items) - 1)
+        return torch.where(real, self.items[index], PAD), kept
+
+
+def pad_histories(histories: list[list[int]], max_length: int, device: torch.device | str = "cpu") -> Tensor:
+    """Lists of item numbers, oldest first -> (B, L) padded on the right, newest ``max_length`` kept."""
+    cut = [h[-max_length:] for h in histories]
+    width = max([len(h) for h in cut] + [1])
+    rows = np.full((len(cut), width), PAD, dtype=np.int64)
+    for row, history in zip(rows, cut, strict=True):
+        row[: len(history)] = history
+    return torch.from_numpy(rows).to(device)
+
+
+def bucketed(users: np.ndarray, lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Batches of users of similar length, in random order; every user once.
+
+    Users are shuffled, cut into pools of 32 batches, sorted by length inside each pool: little
+    padding, and still other neighbours in every epoch.
+    """
+    order = rng.permutation(users)
+    pool = batch_size * 32
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), pool):
+        chunk = order[start : start + pool]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        batches += [chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size)]
+    for i in rng.permutation(len(batches)):
+        yield batches[i]
+
+
+def in_order(users: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Batches for inference: sorted by length, deterministic; every user once."""
+    order = users[np.argsort(lengths[users], kind="stable")]
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,148 @@
+"""A dataset in memory: time-ordered histories of users over a catalogue of items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from llmesr.data.groups import Thresholds, default_thresholds
+from llmesr.data.split import LeaveOneOut
+from llmesr.errors import UserError
+from llmesr.store import Draft, Manifest, Store
+
+INTERACTIONS, USERS, ITEMS = "interactions.parquet", "users.parquet", "items.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """U users, N items, their interactions in CSR form.
+
+    User ``u`` (0..U-1) chose ``items[offsets[u]:offsets[u + 1]]``, oldest first; items are 1..N and
+    item ``i`` is row ``i - 1`` of ``catalogue``.
+    """
+
+    manifest: Manifest
+    offsets: np.ndarray  # (U + 1,) int64
+    items: np.ndarray  # (interactions,) int32, 1..N
+    timestamps: np.ndarray | None  # (interactions,) int64 seconds, or only an order
+    user_ids: np.ndarray  # (U,) str
+    catalogue: pd.DataFrame  # N rows: item_id, title, then one str column per text attribute
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def n_users(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_items(self) -> int:
+        return len(self.catalogue)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the uni100 negatives; part of the dataset so that runs are comparable."""
+        return int(self.manifest.seed or 0)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(U,) whole history lengths."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def split(self) -> LeaveOneOut:
+        return LeaveOneOut(self.offsets, self.items)
+
+    @cached_property
+    def item_counts(self) -> np.ndarray:
+        """(N + 1,) popularity in the TRAINING part only; row 0 (padding) is 0."""
+        return np.bincount(self.split.train_items, minlength=self.n_items + 1)
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """The saved head/tail definition, or 80/20 on training counts."""
+        saved = self.manifest.info.get("thresholds")
+        if saved:
+            return Thresholds.model_validate(saved)
+        return default_thresholds(self.item_counts[1:], self.split.train_lengths)
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Attribute columns that item prompts are made from, title first."""
+        return [c for c in self.catalogue.columns if c != "item_id"]
+
+    @cached_property
+    def _user_index(self) -> dict[str, int]:
+        return {u: i for i, u in enumerate(self.user_ids.tolist())}
+
+    @cached_property
+    def _item_index(self) -> dict[str, int]:
+        return {u: i + 1 for i, u in enumerate(self.catalogue["item_id"].tolist())}
+
+    def user(self, user_id: str) -> int:
+        """The index of a user. UserError when unknown."""
+        try:
+            return self._user_index[str(user_id)]
+        except KeyError:
+            raise UserError(f"User {str(user_id)!r} is not in dataset {self.name!r}.") from None
+
+    def item(self, item_id: str) -> int:
+        """The number (1..N) of an item. UserError when unknown."""
+        try:
+            return self._item_index[str(item_id)]
+        except KeyError:
+            raise UserError(f"Item {str(item_id)!r} is not in dataset {self.name!r}.") from None
+
+    def history(self, user: int) -> np.ndarray:
+        """All items of a user, oldest first."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+
+def write_dataset(
+    draft: Draft,
+    *,
+    interactions: pd.DataFrame,
+    user_ids: list[str] | np.ndarray,
+    catalogue: pd.DataFrame,
+) -> None:
+    """Write the three files of a dataset artifact.
+
+    ``interactions`` has int columns user (0..U-1), item (1..N) and optionally timestamp, weight, sorted by user
+    and then by time. ``catalogue`` has item_id, title and text columns, row ``i - 1`` for item ``i``.
+    """
+    interactions.to_parquet(draft.path / INTERACTIONS, index=False)
+    pd.DataFrame({"user_id": np.asarray(user_ids, dtype=object)}).to_parquet(draft.path / USERS, index=False)
+    catalogue.to_parquet(draft.path / ITEMS, index=False)
+
+
+def load_dataset(store: Store, ref: str) -> Dataset:
+    """Load a dataset by id, id prefix or name. UserError when missing or damaged."""
+    manifest = store.find("datasets", ref)
+    folder = store.path("datasets", manifest.id)
+    try:
+        interactions = pd.read_parquet(folder / INTERACTIONS)
+        users = pd.read_parquet(folder / USERS)
+        catalogue = pd.read_parquet(folder / ITEMS)
+    except (OSError, ValueError) as error:
+        raise UserError(f"Dataset {manifest.id!r} is damaged: {error}. Ingest it again.") from error
+    user = interactions["user"].to_numpy()
+    counts = np.bincount(user, minlength=len(users))
+    text = [c for c in catalogue.columns if c != "item_id"]
+    catalogue = catalogue.fillna(dict.fromkeys(text, "")).astype(str)
+    times = interactions["timestamp"].to_numpy() if "timestamp" in interactions else None
+    return Dataset(
+        manifest=manifest,
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        items=interactions["item"].to_numpy(np.int32),
+        timestamps=times,
+        user_ids=users["user_id"].to_numpy(dtype=object),
+        catalogue=catalogue,
+    )

@@ -1,0 +1,66 @@
+"""Who is head and who is tail. Counts come from the training part only, always."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+HEAD_SHARE = 0.2
+
+
+class Thresholds(BaseModel):
+    """Head means a count of at least the threshold; below it is tail.
+
+    ``item`` is compared with an item's training interactions, ``user`` with a user's training
+    history length.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    item: int = Field(ge=1)
+    user: int = Field(ge=1)
+
+    def describe(self) -> str:
+        """The definition in a sentence, to stand beside every number."""
+        return (
+            f"Tail item: fewer than {self.item} training interactions. "
+            f"Tail user: fewer than {self.user} training interactions."
+        )
+
+
+def share_threshold(counts: np.ndarray, head_share: float = HEAD_SHARE) -> int:
+    """The smallest count that leaves at most ``head_share`` of the entries at or above it (80/20).
+
+    Ties are never split, so the head may be smaller than its share; it is never empty: when even
+    the largest count is shared by more than that, the largest count is the threshold.
+    """
+    counts = np.asarray(counts)
+    if len(counts) == 0:
+        return 1
+    values, sizes = np.unique(counts, return_counts=True)
+    at_least = np.cumsum(sizes[::-1])[::-1]  # how many entries have at least each value
+    fits = values[at_least <= head_share * len(counts)]
+    return max(1, int(fits[0] if len(fits) else values[-1]))
+
+
+def default_thresholds(item_counts: np.ndarray, user_lengths: np.ndarray) -> Thresholds:
+    """80/20 for items and for users. ``item_counts`` (N,), ``user_lengths`` (U,)."""
+    return Thresholds(item=share_threshold(item_counts), user=share_threshold(user_lengths))
+
+
+def quantile_buckets(counts: np.ndarray, buckets: int = 5) -> tuple[np.ndarray, list[str]]:
+    """Sort entries into at most ``buckets`` groups of similar size by count.
+
+    Returns the bucket (0-based, rising with the count) of every entry and a label per bucket such
+    as ``"3-7"``. Equal counts are never separated, so heavily tied data gives fewer buckets.
+    """
+    counts = np.asarray(counts)
+    if len(counts) == 0:
+        return np.zeros(0, np.int64), []
+    edges = np.unique(np.quantile(counts, np.linspace(0, 1, buckets + 1)[1:-1], method="lower"))
+    raw = np.searchsorted(edges, counts, side="left")
+    used, bucket = np.unique(raw, return_inverse=True)
+    labels = []
+    for b in range(len(used)):
+        low, high = counts[bucket == b].min(), counts[bucket == b].max()
+        labels.append(f"{low}" if low == high else f"{low}-{high}")
+    return bucket, labels
