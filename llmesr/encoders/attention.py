@@ -1,0 +1,133 @@
+"""Transformer blocks and the sequence encoders made of them: SASRec and BERT4Rec."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def visible(real: Tensor) -> Tensor:
+    """Which keys may be attended: (B, L) real positions -> (B, 1, 1, L).
+
+    An empty row keeps its first position, since a softmax over nothing is not a number.
+    """
+    first = torch.zeros_like(real)
+    first[:, 0] = True
+    return (real | first)[:, None, None, :]
+
+
+class Attention(nn.Module):
+    """Multi-head attention of a query sequence over a memory sequence, both (B, L, D)."""
+
+    def __init__(self, *, embedding_size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(embedding_size, embedding_size)
+        self.memory = nn.Linear(embedding_size, 2 * embedding_size)
+        self.out = nn.Linear(embedding_size, embedding_size)
+
+    def forward(self, query: Tensor, memory: Tensor, real: Tensor, *, causal: bool) -> Tensor:
+        batch, length, size = query.shape
+
+        def split(x: Tensor) -> Tensor:
+            return x.view(batch, length, self.heads, -1).transpose(1, 2)  # (B, H, L, D / H)
+
+        key, value = self.memory(memory).chunk(2, dim=-1)
+        # Padding stands on the right, so the causal mask alone hides it from every real position.
+        mixed = F.scaled_dot_product_attention(
+            split(self.query(query)),
+            split(key),
+            split(value),
+            attn_mask=None if causal else visible(real),
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=causal,
+        )
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, size))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: attention and a position-wise network, each with a residual."""
+
+    def __init__(
+        self, *, embedding_size: int, heads: int, dropout: float, expansion: int, activation: type[nn.Module]
+    ) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(embedding_size)
+        self.attention = Attention(embedding_size=embedding_size, heads=heads, dropout=dropout)
+        self.forward_norm = nn.LayerNorm(embedding_size)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(embedding_size, expansion * embedding_size),
+            activation(),
+            nn.Dropout(dropout),
+            nn.Linear(expansion * embedding_size, embedding_size),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, real: Tensor, *, causal: bool) -> Tensor:
+        normed = self.attention_norm(x)
+        x = x + self.dropout(self.attention(normed, normed, real, causal=causal))
+        return x + self.dropout(self.feed_forward(self.forward_norm(x)))
+
+
+class AttentionEncoder(nn.Module):
+    """A stack of blocks with a final norm: (B, L, D), (B, L) -> (B, L, D)."""
+
+    positional = True
+
+    def __init__(
+        self,
+        *,
+        embedding_size: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        causal: bool,
+        expansion: int,
+        activation: type[nn.Module],
+    ) -> None:
+        super().__init__()
+        self.causal = causal
+        self.blocks = nn.ModuleList(
+            Block(
+                embedding_size=embedding_size,
+                heads=heads,
+                dropout=dropout,
+                expansion=expansion,
+                activation=activation,
+            )
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(embedding_size)
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, real, causal=self.causal)
+        return self.norm(x)
+
+
+def sasrec(*, embedding_size: int, layers: int, heads: int, dropout: float, causal: bool) -> AttentionEncoder:
+    """SASRec (Kang and McAuley 2018): the past only, a network as narrow as the embedding."""
+    return AttentionEncoder(
+        embedding_size=embedding_size,
+        layers=layers,
+        heads=heads,
+        dropout=dropout,
+        causal=causal,
+        expansion=1,
+        activation=nn.ReLU,
+    )
+
+
+def bert4rec(*, embedding_size: int, layers: int, heads: int, dropout: float, causal: bool) -> AttentionEncoder:
+    """BERT4Rec (Sun et al. 2019): both directions (``causal`` does not apply), fourfold network."""
+    return AttentionEncoder(
+        embedding_size=embedding_size,
+        layers=layers,
+        heads=heads,
+        dropout=dropout,
+        causal=False,
+        expansion=4,
+        activation=nn.GELU,
+    )

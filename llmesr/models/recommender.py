@@ -1,0 +1,120 @@
+"""A recommender = item tables (one per view) + sequence encoders."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from llmesr.ids import PAD, mask_id
+from llmesr.models.fusion import CrossView
+
+
+class Positions(nn.Module):
+    """Adds a learned vector per position, counted back from the newest item or from the oldest."""
+
+    def __init__(self, *, max_length: int, embedding_size: int, newest_first: bool) -> None:
+        super().__init__()
+        self.newest_first = newest_first
+        self.vectors = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        steps = torch.arange(x.shape[1], device=x.device)
+        if not self.newest_first:
+            return x + self.vectors[steps]
+        index = (real.sum(1, keepdim=True) - 1 - steps).clamp(min=0)  # (B, L)
+        return x + self.vectors[index]
+
+
+class Recommender(nn.Module):
+    """Represents users and items in one space of V views x D; the score is the dot product.
+
+    Sequences are item numbers (B, L) padded on the right. Views are concatenated in the order of
+    ``tables``; :attr:`views` says which columns belong to which.
+    """
+
+    def __init__(
+        self,
+        *,
+        tables: dict[str, nn.Module],
+        encoders: list[nn.Module],
+        fusion: CrossView | None,
+        n_items: int,
+        embedding_size: int,
+        max_length: int,
+        dropout: float,
+        newest_first: bool,
+        masked: bool,
+    ) -> None:
+        """``encoders`` has one encoder (shared by all views) or one per view."""
+        super().__init__()
+        if len(encoders) not in (1, len(tables)):
+            raise ValueError(f"{len(encoders)} encoders for {len(tables)} views; give one, or one per view")
+        self.tables = nn.ModuleDict(tables)
+        self.encoders = nn.ModuleList(encoders)
+        self.fusion = fusion
+        self.n_items = n_items
+        self.max_length = max_length
+        self.masked = masked
+        self.dropout = nn.Dropout(dropout)
+        size = embedding_size
+        self.views = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(tables)}
+        self.positions: nn.Module | None = None
+        if getattr(encoders[0], "positional", True):
+            self.positions = Positions(max_length=max_length, embedding_size=size, newest_first=newest_first)
+
+    def encode(self, items: Tensor) -> Tensor:
+        """(B, L) items -> (B, L, V * D) the state of every view at every position."""
+        real = items != PAD
+        views = [self._embed(table, items, real) for table in self.tables.values()]
+        if self.fusion is not None:
+            views = list(self.fusion(*views, real))
+        if len(self.encoders) == 1:  # one pass for all views, stacked along the batch
+            stacked = self.encoders[0](torch.cat(views), real.repeat(len(views), 1))
+            return torch.cat(stacked.chunk(len(views)), dim=-1)
+        states = [encoder(view, real) for encoder, view in zip(self.encoders, views, strict=True)]
+        return torch.cat(states, dim=-1)
+
+    def _embed(self, table: nn.Module, items: Tensor, real: Tensor) -> Tensor:
+        x = table(items)  # (B, L, D)
+        if self.positions is not None:
+            x = self.positions(x, real)
+        return self.dropout(x)
+
+    def represent(self, sequences: Tensor) -> Tensor:
+        """(B, L) histories -> (B, V * D) users, read off at the newest item (or the mask after it)."""
+        lengths = (sequences != PAD).sum(1)
+        if self.masked:
+            sequences, lengths = self._append_mask(sequences, lengths)
+        elif sequences.shape[1] > self.max_length:
+            sequences, lengths = self._newest(sequences, lengths, self.max_length)
+        return last_state(self.encode(sequences), lengths)
+
+    def _append_mask(self, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        if sequences.shape[1] >= self.max_length:
+            sequences, lengths = self._newest(sequences, lengths, self.max_length - 1)
+        room = torch.full_like(sequences[:, :1], PAD)
+        extended = torch.cat([sequences, room], dim=1)
+        extended.scatter_(1, lengths[:, None], mask_id(self.n_items))
+        return extended, lengths + 1
+
+    @staticmethod
+    def _newest(sequences: Tensor, lengths: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+        first = (lengths - keep).clamp(min=0)
+        index = first[:, None] + torch.arange(min(keep, sequences.shape[1]), device=sequences.device)
+        rows = sequences.gather(1, index.clamp(max=sequences.shape[1] - 1))
+        kept = lengths - first
+        return torch.where(torch.arange(rows.shape[1], device=rows.device) < kept[:, None], rows, PAD), kept
+
+    def candidates(self) -> Tensor:
+        """(N + 1, V * D) items as candidates; row 0 is padding. Keeps gradients."""
+        return torch.cat([table.weight()[: self.n_items + 1] for table in self.tables.values()], dim=-1)
+
+    def embed_items(self, items: Tensor) -> Tensor:
+        """(...) item numbers -> (..., V * D), computing only these rows."""
+        return torch.cat([table(items) for table in self.tables.values()], dim=-1)
+
+
+def last_state(states: Tensor, lengths: Tensor) -> Tensor:
+    """(B, L, D) states at the last real position -> (B, D)."""
+    index = (lengths - 1).clamp(min=0)
+    return states[torch.arange(len(states), device=states.device), index]

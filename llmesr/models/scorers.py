@@ -1,0 +1,71 @@
+"""Scorers: what evaluation and serving need of a model.
+
+A scorer gives ``score(sequences (B, L), users (B,) or None) -> (B, N + 1)``, column = item number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from llmesr.ids import PAD
+from llmesr.models.recommender import Recommender
+
+
+class PopularityScorer:
+    """Every user gets the items chosen most often in training."""
+
+    def __init__(self, item_counts: np.ndarray, device: torch.device | str = "cpu") -> None:
+        """``item_counts`` (N + 1,) training counts."""
+        self.n_items = len(item_counts) - 1
+        self.counts = torch.from_numpy(item_counts).float().to(device)
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        return self.counts.expand(len(sequences), -1)
+
+
+class SemanticKnnScorer:
+    """No training at all: a candidate's highest cosine, in text space, to an item of the history."""
+
+    def __init__(self, text: Tensor, device: torch.device | str = "cpu") -> None:
+        """``text`` (N + 1, E), row 0 zero."""
+        self.n_items = len(text) - 1
+        self.text = F.normalize(text.to(device).float(), dim=-1)
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        read, inverse = torch.unique(sequences, return_inverse=True)  # (R,), (B, L)
+        similar = self.text[read] @ self.text.T  # (R, N + 1)
+        similar[read == PAD] = -1.0
+        best = similar[inverse[:, 0]].clone()
+        for step in range(1, sequences.shape[1]):  # a running maximum: (B, L, N) never exists
+            torch.maximum(best, similar[inverse[:, step]], out=best)
+        return best
+
+
+class NeuralScorer:
+    """A trained :class:`Recommender`, frozen, with its item matrix computed once."""
+
+    def __init__(self, model: Recommender, device: torch.device | str = "cpu") -> None:
+        self.model = model.to(device).eval()
+        self.n_items = model.n_items
+        self.max_length = model.max_length
+        self.views = model.views
+        self._items: Tensor | None = None
+
+    @torch.inference_mode()
+    def item_matrix(self) -> Tensor:
+        """(N + 1, V * D), row 0 zero."""
+        if self._items is None:
+            self._items = self.model.candidates().detach()
+        return self._items
+
+    @torch.inference_mode()
+    def represent(self, sequences: Tensor) -> Tensor:
+        """(B, L) -> (B, V * D)."""
+        return self.model.represent(sequences)
+
+    @torch.inference_mode()
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        return self.represent(sequences) @ self.item_matrix().T

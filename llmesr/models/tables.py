@@ -1,0 +1,73 @@
+"""Item tables: what an item is made of before any sequence is read.
+
+Every table has N + 2 rows: padding (0), items 1..N, mask (N + 1). ``weight()`` gives all of them at
+once, ``forward`` only the rows asked for.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llmesr.ids import PAD
+
+
+class IdTable(nn.Module):
+    """A trainable vector per item, (N + 2, D), started at random or from given vectors."""
+
+    def __init__(self, n_items: int, embedding_size: int, *, start: Tensor | None = None, scale: float = 0.02) -> None:
+        super().__init__()
+        values = torch.randn(n_items + 2, embedding_size) * scale
+        if start is not None:
+            if start.shape != (n_items, embedding_size):
+                raise ValueError(f"start has shape {tuple(start.shape)}, not {(n_items, embedding_size)}")
+            values[1 : n_items + 1] = start
+        values[PAD] = 0
+        self.vectors = nn.Parameter(values)
+
+    def weight(self) -> Tensor:
+        return self.vectors
+
+    def forward(self, items: Tensor) -> Tensor:
+        # The padding row gets no gradient and stays zero.
+        return F.embedding(items, self.vectors, padding_idx=PAD)
+
+
+class AdaptedTable(nn.Module):
+    """Text vectors through a linear adapter: a_i = W2 (W1 e_i + b1) + b2 (LLM-ESR eq. 3).
+
+    Without an activation the two layers are one affine map, so they are multiplied first: the same
+    function and the same gradients at a third of the cost.
+    """
+
+    def __init__(self, text: Tensor, embedding_size: int, *, layers: int = 2, frozen: bool = True) -> None:
+        """``text`` is (N + 1, E) with a zero padding row."""
+        super().__init__()
+        table = torch.cat([text, torch.zeros(1, text.shape[1])]).float()  # (N + 2, E)
+        if frozen:
+            self.register_buffer("text", table, persistent=False)
+        else:
+            self.text = nn.Parameter(table)
+        size = text.shape[1]
+        sizes = [size, embedding_size] if layers == 1 else [size, max(size // 2, 1), embedding_size]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.mask_vector = nn.Parameter(torch.randn(embedding_size) * 0.02)
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        weight, bias = self.layers[0].weight, self.layers[0].bias
+        for layer in list(self.layers)[1:]:
+            weight, bias = layer.weight @ weight, layer.weight @ bias + layer.bias
+        return weight, bias  # (D, E), (D,)
+
+    def _finish(self, adapted: Tensor, items: Tensor) -> Tensor:
+        last = self.text.shape[0] - 1
+        adapted = torch.where((items == last)[..., None], self.mask_vector.to(adapted.dtype), adapted)
+        return adapted * (items != PAD)[..., None]
+
+    def weight(self) -> Tensor:
+        adapted = F.linear(self.text, *self._affine())
+        return torch.cat([torch.zeros_like(adapted[:1]), adapted[1:-1], self.mask_vector.to(adapted.dtype)[None]])
+
+    def forward(self, items: Tensor) -> Tensor:
+        return self._finish(F.linear(self.text[items], *self._affine()), items)
