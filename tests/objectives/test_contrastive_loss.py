@@ -21,7 +21,8 @@ def test_two_orthogonal_rows_by_hand():
 
 
 def test_unequal_rows_by_hand():
-    # x = [[1], [2]], y = [[3], [0]], tau = 1: logits [[3, 0], [6, 0]], similarities ([[1,2],[2,4]] + [[9,0],[0,0]]) / 2.
+    # x = [[1], [2]], y = [[3], [0]], tau = 1: logits [[3, 0], [6, 0]],
+    # similarities ([[1, 2], [2, 4]] + [[9, 0], [0, 0]]) / 2.
     x, y = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [0.0]])
 
     def softmax(a, b):
