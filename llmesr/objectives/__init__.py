@@ -1,0 +1,1 @@
+"""What is minimised: functions of tensors that know no model and no method."""

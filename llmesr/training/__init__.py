@@ -1,0 +1,1 @@
+"""The loop, its batches and checkpoints. It knows no method by name."""

@@ -1,0 +1,48 @@
+"""Sequential recommendation for the long tail, with item text read by a language model.
+
+The folders are the stages of the method, in the order data flows through them:
+
+    data         files in, a validated dataset of time-ordered histories out; split, groups, batches
+    text         item attributes and histories as prompts
+    semantic     prompts to vectors: embedders, their cache, fine-tuning (SCFT), PCA
+    retrieval    nearest vectors and similar users
+    encoders     SASRec, BERT4Rec, GRU4Rec: sequences in, states out
+    models       item tables, the fusion of views, the recommender they compose
+    objectives   what is minimised
+    methods.py   each method = tables x encoder x objectives
+    training     the loop, checkpoints, devices
+    evaluation   ranks -> metrics per user -> groups -> statistics
+    runs         what a run records
+    serving      a trained run answering requests; re-ranking; the HTTP API
+    maps         embeddings in the plane
+    jobs         commands as detached worker processes
+    views        charts, loaders and panels of the app
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Store": "llmesr.store",
+    "UserError": "llmesr.errors",
+    "IngestConfig": "llmesr.config",
+    "EmbedConfig": "llmesr.config",
+    "RunConfig": "llmesr.config",
+    "ingest": "llmesr.steps",
+    "embed": "llmesr.steps",
+    "train": "llmesr.steps",
+    "compare": "llmesr.steps",
+    "recommend": "llmesr.steps",
+}
+
+__all__ = list(_PUBLIC)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported on first use, so that ``import llmesr`` costs nothing."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'llmesr' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

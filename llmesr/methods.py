@@ -1,0 +1,187 @@
+"""Every method as what it is: item tables x encoder x weighted objectives.
+
+To add one, write a builder and name it in :data:`METHODS`; the contract tests then cover it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from llmesr.config import RunConfig
+from llmesr.encoders import ENCODERS, MASKED
+from llmesr.errors import UserError
+from llmesr.models.fusion import CrossView
+from llmesr.models.recommender import Recommender
+from llmesr.models.tables import AdaptedTable, IdTable
+from llmesr.objectives.step import Objective
+from llmesr.objectives.terms import Alignment, Distillation, NextItem
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What methods are built from; parts a method does not need may be None."""
+
+    n_items: int
+    text: Tensor | None = None  # (N + 1, E) frozen item text vectors, row 0 zero
+    reduced: Tensor | None = None  # (N, D) PCA of the text, unit mean square per row
+    similar: Tensor | None = None  # (U, K) similar users, -1 where fewer
+    reference: Tensor | None = None  # (N + 1, D) item embeddings of an id-only run
+
+
+@dataclass(frozen=True)
+class Method:
+    """A model and the terms it is trained with."""
+
+    model: Recommender
+    objectives: list[Objective]
+
+
+INIT_SCALE = 0.1
+"""Length of a PCA-initialised item vector: trained vectors grow from there."""
+
+
+def needs_text(config: RunConfig) -> bool:
+    """Whether the method reads item text vectors."""
+    if config.method == "llm-esr":
+        return config.semantic_view or config.item_init == "pca" or needs_similar(config)
+    return config.method in ("semantic-knn", "adapter", "llmemb") or (
+        config.method == "llm-init" and config.item_init == "pca"
+    )
+
+
+def needs_similar(config: RunConfig) -> bool:
+    """Whether the method distils from similar users."""
+    return config.method == "llm-esr" and config.distillation != "off" and config.distillation_weight > 0
+
+
+def needs_reference(config: RunConfig) -> bool:
+    """Whether the method aligns its items to those of an id-only run."""
+    return config.method == "llmemb" and config.alignment_weight > 0
+
+
+def build(inputs: Inputs, config: RunConfig) -> Method:
+    """Assemble the trained method that ``config`` names."""
+    return METHODS[config.method](inputs, config)
+
+
+def _id(inputs: Inputs, config: RunConfig) -> Method:
+    table = IdTable(inputs.n_items, config.embedding_size)
+    return Method(_recommender({"collaborative": table}, inputs, config), [_next_item(config)])
+
+
+def _llm_init(inputs: Inputs, config: RunConfig) -> Method:
+    return Method(_recommender({"collaborative": _started(inputs, config)}, inputs, config), [_next_item(config)])
+
+
+def _adapter(inputs: Inputs, config: RunConfig) -> Method:
+    return Method(_recommender({"semantic": _adapted(inputs, config)}, inputs, config), [_next_item(config)])
+
+
+def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
+    tables: dict[str, nn.Module] = {}
+    if config.collaborative_view:
+        tables["collaborative"] = _started(inputs, config)
+    if config.semantic_view:
+        tables["semantic"] = _adapted(inputs, config)
+    objectives: list[Objective] = [_next_item(config)]
+    if needs_similar(config):
+        objectives.append(
+            Distillation(
+                similar=_present(inputs.similar, "similar users")[:, : config.neighbours],
+                kind=config.distillation,
+                weight=config.distillation_weight,
+                every=config.teacher_refresh,
+            )
+        )
+    return Method(_recommender(tables, inputs, config), objectives)
+
+
+def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
+    table: nn.Module
+    if config.adapter:
+        table = _adapted(inputs, config)
+    else:
+        table = IdTable(inputs.n_items, config.embedding_size, start=_reduced(inputs))
+        table.requires_grad_(not config.freeze_text)
+    objectives: list[Objective] = [_next_item(config)]
+    if needs_reference(config):
+        reference = _present(inputs.reference, "the item embeddings of an id-only run")
+        if reference.shape[1] != config.embedding_size:
+            raise UserError(
+                f"The run to align to has embedding_size {reference.shape[1]}, this one {config.embedding_size}; "
+                f"set embedding_size={reference.shape[1]} or choose another alignment_run."
+            )
+        objectives.append(
+            Alignment(reference=reference, weight=config.alignment_weight, temperature=config.alignment_temperature)
+        )
+    return Method(_recommender({"semantic": table}, inputs, config), objectives)
+
+
+METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
+    "id": _id,
+    "llm-init": _llm_init,
+    "adapter": _adapter,
+    "llm-esr": _llm_esr,
+    "llmemb": _llmemb,
+}
+
+
+def _recommender(tables: dict[str, nn.Module], inputs: Inputs, config: RunConfig) -> Recommender:
+    count = 1 if config.shared_encoder else len(tables)
+    encoders = [
+        ENCODERS[config.backbone](
+            embedding_size=config.embedding_size,
+            layers=config.layers,
+            heads=config.heads,
+            dropout=config.dropout,
+            causal=config.causal,
+        )
+        for _ in range(count)
+    ]
+    fusion = None
+    if len(tables) == 2 and config.fusion != "none":
+        fusion = CrossView(
+            embedding_size=config.embedding_size,
+            dropout=config.dropout,
+            causal=bool(encoders[0].causal),
+            residual=config.fusion == "residual",
+        )
+    return Recommender(
+        tables=tables,
+        encoders=encoders,
+        fusion=fusion,
+        n_items=inputs.n_items,
+        embedding_size=config.embedding_size,
+        max_length=config.max_length,
+        dropout=config.dropout,
+        newest_first=config.positions == "recent",
+        masked=config.backbone in MASKED,
+    )
+
+
+def _next_item(config: RunConfig) -> NextItem:
+    return NextItem(loss=config.loss, negatives=config.negatives, calibration=config.calibration)
+
+
+def _started(inputs: Inputs, config: RunConfig) -> IdTable:
+    start = _reduced(inputs) if config.item_init == "pca" else None
+    return IdTable(inputs.n_items, config.embedding_size, start=start)
+
+
+def _adapted(inputs: Inputs, config: RunConfig) -> AdaptedTable:
+    text = _present(inputs.text, "item text vectors")
+    return AdaptedTable(text, config.embedding_size, layers=config.adapter_layers, frozen=config.freeze_text)
+
+
+def _reduced(inputs: Inputs) -> Tensor:
+    return _present(inputs.reduced, "item text vectors") * INIT_SCALE
+
+
+def _present(value: Tensor | None, what: str) -> Tensor:
+    if value is None:
+        raise ValueError(f"this method needs {what}")
+    return torch.as_tensor(value)

@@ -1,0 +1,216 @@
+"""The training loop. It knows batches, a model, weighted objectives and a validation; no method by name."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmesr.config import RunConfig
+from llmesr.data.batches import Sequences, bucketed, in_order
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+from llmesr.ids import PAD
+from llmesr.methods import Method
+from llmesr.models.recommender import last_state
+from llmesr.objectives.step import Step
+from llmesr.progress import Progress, silent
+from llmesr.runs.record import CHECKPOINTS, Run, Status
+from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
+from llmesr.training.devices import autocast
+from llmesr.training.rows import Batch, Rows, Seen, cloze_batch, next_item_batch
+from llmesr.training.stopping import Stopper
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+GRADIENT_NORM = 5.0
+
+
+class Stopped(Exception):
+    """Training was asked to stop; its state is in the last checkpoint."""
+
+
+class Loop:
+    """Trains ``method`` on ``dataset``, recording into ``run``.
+
+    ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides.
+    ``should_stop()`` is asked before every step.
+    """
+
+    def __init__(
+        self,
+        *,
+        method: Method,
+        dataset: Dataset,
+        sequences: Sequences,
+        config: RunConfig,
+        run: Run,
+        device: torch.device,
+        validate: Callable[[], dict[str, float]],
+        should_stop: Callable[[], bool] = lambda: False,
+        progress: Progress = silent,
+    ) -> None:
+        self.model = method.model.to(device)
+        self.objectives = method.objectives
+        self.dataset, self.sequences, self.config, self.run, self.device = dataset, sequences, config, run, device
+        self.validate, self.should_stop, self.progress = validate, should_stop, progress
+        self.rows = Rows.of(dataset, max_length=config.max_length, all_windows=config.all_windows)
+        if not len(self.rows.users):
+            raise UserError(
+                f"Dataset {dataset.name!r} has no user with two training interactions, so there is nothing to learn. "
+                "Use longer histories or a method that needs no training (popularity, semantic-knn)."
+            )
+        self.seen = Seen(dataset, device)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda")
+        )
+        self.stopper = Stopper(config.patience)
+        self.random = np.random.default_rng(config.seed)
+        self.epoch, self.step, self.epoch_random = 0, 0, self.random.bit_generator.state
+        self.sums: dict[str, Tensor] = {}  # on the device: reading them every step would wait for it
+        self.seconds = 0.0
+
+    def fit(self) -> Stopper:
+        """Train until the last epoch or until validation stops improving. Raises :class:`Stopped`."""
+        while self.epoch < self.config.epochs and not self.stopper.done:
+            started = time.perf_counter() - self.seconds
+            losses = self._epoch(started)
+            trained = time.perf_counter() - started
+            self.epoch, self.step, self.seconds, self.sums = self.epoch + 1, 0, 0.0, {}
+            self.epoch_random = self.random.bit_generator.state
+            self._after_epoch(losses, trained, started)
+        return self.stopper
+
+    def _epoch(self, started: float) -> dict[str, float]:
+        self.model.train()
+        self.random.bit_generator.state = self.epoch_random
+        order = np.arange(len(self.rows.users))
+        batches = list(bucketed(order, self.rows.ends, self.config.batch_size, self.random))
+        for chosen in batches[self.step :]:
+            if self.should_stop():
+                self.seconds = time.perf_counter() - started
+                self._checkpoint()
+                raise Stopped
+            for objective in self.objectives:
+                if hasattr(objective, "refresh"):
+                    objective.refresh(self.step, self.represent_all)
+            for name, value in self._step(chosen).items():
+                self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.step += 1
+            self.progress(f"epoch {self.epoch + 1} of {self.config.epochs}", self.step, len(batches))
+        return {name: float(value) / len(batches) for name, value in self.sums.items()}
+
+    def _step(self, chosen: np.ndarray) -> dict[str, Tensor]:
+        batch = self._batch(chosen)
+        with autocast(self.device, self.config.precision):
+            states = self.model.encode(batch.inputs)  # (B, L, V * D)
+            predicted = batch.targets != PAD
+            step = Step(
+                model=self.model,
+                users=batch.users,
+                hidden=states[predicted],
+                targets=batch.targets[predicted],
+                owners=batch.users[:, None].expand_as(predicted)[predicted],
+                user_states=last_state(states, batch.lengths),
+                sample=self.seen.sample,
+            )
+            terms = {objective.name: objective(step) for objective in self.objectives}
+            loss = torch.stack([o.weight * terms[o.name].float() for o in self.objectives]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        self.optimizer.step()
+        return {"loss": loss.detach(), **{f"loss/{name}": term.detach() for name, term in terms.items()}}
+
+    def _batch(self, chosen: np.ndarray) -> Batch:
+        users = torch.from_numpy(self.rows.users[chosen]).to(self.device)
+        ends = torch.from_numpy(self.rows.ends[chosen]).to(self.device)
+        config, last_only = self.config, self.config.targets == "last"
+        if self.model.masked:
+            return cloze_batch(
+                self.sequences,
+                users,
+                ends,
+                max_length=config.max_length,
+                mask_ratio=config.mask_ratio,
+                n_items=self.dataset.n_items,
+                last_only=last_only,
+            )
+        return next_item_batch(self.sequences, users, ends, max_length=config.max_length, last_only=last_only)
+
+    @torch.no_grad()
+    def represent_all(self) -> Tensor:
+        """(U, V * D) every user's training history through the model as it stands, without dropout."""
+        lengths = self.dataset.split.train_lengths
+        on_device = torch.from_numpy(lengths).to(self.device)
+        width = max(view.stop for view in self.model.views.values())
+        states = torch.zeros(self.dataset.n_users, width, device=self.device)
+        self.model.eval()
+        for users in in_order(np.arange(self.dataset.n_users), lengths, 4 * self.config.batch_size):
+            index = torch.from_numpy(users).to(self.device)
+            items, _ = self.sequences.padded(index, on_device[index], self.config.max_length)
+            states[index] = self.model.represent(items).float()
+        self.model.train()
+        return states
+
+    def _after_epoch(self, losses: dict[str, float], trained: float, started: float) -> None:
+        if not math.isfinite(losses["loss"]):
+            raise UserError(
+                f"The loss became {losses['loss']} in epoch {self.epoch}. Lower learning_rate "
+                f"(now {self.config.learning_rate}) or check the text vectors; the last good checkpoint is kept."
+            )
+        event: dict[str, Any] = {"epoch": self.epoch, **losses, "train_seconds": round(trained, 4)}
+        if self.epoch % self.config.evaluate_every == 0 or self.epoch == self.config.epochs:
+            metrics = self.validate()
+            watched = f"{self.config.monitor_protocol}/{self.config.monitor_group}/{self.config.monitor}"
+            if self.stopper.update(metrics[watched], self.epoch):
+                save_tensors(self.run.folder / CHECKPOINTS / BEST, self.model.state_dict(), {"epoch": self.epoch})
+            event |= metrics
+        event["seconds"] = round(time.perf_counter() - started, 4)
+        self._checkpoint()
+        self.run.append_event(event)
+        left = self.config.epochs - self.epoch
+        self.run.set_status(
+            Status(
+                state="RUNNING",
+                epoch=self.epoch,
+                epochs=self.config.epochs,
+                best=self.stopper.best,
+                seconds_left=0.0 if self.stopper.done else round(left * event["seconds"], 1),
+                message=f"best {self.config.monitor} in epoch {self.stopper.best_epoch}",
+            )
+        )
+
+    def _checkpoint(self) -> None:
+        tables = {o.name: o.table for o in self.objectives if getattr(o, "table", None) is not None}
+        tensors, state = pack(self.model, self.optimizer, self.device, tables if self.step else {})
+        state |= {
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": {name: float(value) for name, value in self.sums.items()},
+            "seconds": self.seconds,
+            "stopper": self.stopper.state(),
+            "numpy": self.epoch_random,
+        }
+        save_tensors(self.run.folder / CHECKPOINTS / LAST, tensors, state)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one, as if training had never stopped."""
+        path = self.run.folder / CHECKPOINTS / LAST
+        if not path.is_file():
+            return
+        tensors, state = load_tensors(path)
+        tables = unpack(tensors, state, self.model, self.optimizer, self.device)
+        for objective in self.objectives:
+            if objective.name in tables:
+                objective.table = tables[objective.name].to(self.device)  # type: ignore[attr-defined]
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.sums = {name: torch.tensor(value, device=self.device) for name, value in state["sums"].items()}
+        self.stopper = Stopper(**state["stopper"])
+        self.epoch_random = state["numpy"]
+        self.run.truncate_events(self.epoch)

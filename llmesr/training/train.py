@@ -1,0 +1,196 @@
+"""One training run from a dataset and a config to a sealed, evaluated run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import numpy as np
+import pandas as pd
+import torch
+
+from llmesr.config import UNTRAINED, RunConfig
+from llmesr.data.batches import Sequences
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.errors import UserError
+from llmesr.evaluation.ranks import evaluate
+from llmesr.evaluation.table import event_metrics, metric_table
+from llmesr.methods import build, needs_reference
+from llmesr.models.scorers import NeuralScorer
+from llmesr.progress import Progress, silent
+from llmesr.retrieval.similar import SimilarUsers, load_similar
+from llmesr.runs.record import CHECKPOINTS, MODEL, Run, Status
+from llmesr.semantic.embed import Embedding, load_embedding
+from llmesr.store import Store
+from llmesr.training.checkpoint import load_tensors, save_tensors
+from llmesr.training.devices import pick_device
+from llmesr.training.inputs import Prepared, prepare
+from llmesr.training.load import Scorer, untrained_scorer
+from llmesr.training.loop import BEST, Loop, Stopped
+
+TOP = 20
+"""Recommendations stored per user for the list metrics."""
+
+
+def train(
+    dataset: Dataset,
+    config: RunConfig,
+    store: Store,
+    *,
+    embedding: Embedding | None = None,
+    similar: SimilarUsers | None = None,
+    run_id: str | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Run:
+    """Train ``config`` on ``dataset``, evaluate validation and test, seal the run.
+
+    Stopped by SIGTERM or an interrupt it keeps a checkpoint, leaves the run STOPPED and raises
+    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result.
+    UserError when something the method needs is missing, or when the loss is no longer a number.
+    """
+    on = pick_device(device)
+    if needs_reference(config) and config.alignment_run is None:
+        reference = train(dataset, _reference_config(config), store, device=device, progress=progress)
+        config = config.but(alignment_run=reference.id)
+    started = time.perf_counter()
+    prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, device="cpu", progress=progress)
+    name = f"{dataset.name} {_label(config)} {config.seed}"
+    run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=str(on))
+    return _carry_out(run, dataset, prepared, on, progress, time.perf_counter() - started)
+
+
+def resume(run: Run, *, device: str = "auto", progress: Progress = silent) -> Run:
+    """Go on with a run that was stopped or broke off. UserError when it is finished already."""
+    if run.status().state == "SUCCEEDED":
+        raise UserError(f"Run {run.id!r} is finished; clone it to train again.")
+    dataset = load_dataset(run.store, run.dataset_id)
+    manifest = run.manifest
+    embedding_id, similar_id = manifest.parent("embeddings"), manifest.parent("neighbours")
+    prepared = prepare(
+        dataset,
+        run.config,
+        run.store,
+        embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
+        similar=load_similar(run.store, similar_id) if similar_id else None,
+    )
+    return _carry_out(run, dataset, prepared, pick_device(device), progress, 0.0)
+
+
+def _carry_out(
+    run: Run, dataset: Dataset, prepared: Prepared, device: torch.device, progress: Progress, preparing: float
+) -> Run:
+    config = run.config
+    run.set_status(run.status().model_copy(update={"state": "RUNNING", "message": "starting"}))
+    try:
+        started = time.perf_counter()
+        sequences = Sequences(dataset, device)
+        if config.method in UNTRAINED:
+            scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, device)
+            info: dict[str, object] = {}
+        else:
+            scorer, info = _fit(run, dataset, prepared, sequences, device, progress)
+        trained = time.perf_counter()
+        _evaluate(run, dataset, scorer, sequences, config.max_length, device, progress)
+        timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
+        done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})
+        run.finish(done, {k: round(v, 3) for k, v in timings.items()}, info)
+    except (Stopped, KeyboardInterrupt):
+        run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": "stopped; resume goes on"}))
+        raise
+    except BaseException as error:
+        run.set_status(run.status().model_copy(update={"state": "FAILED", "message": str(error)}))
+        raise
+    return run
+
+
+def _fit(
+    run: Run, dataset: Dataset, prepared: Prepared, sequences: Sequences, device: torch.device, progress: Progress
+) -> tuple[NeuralScorer, dict[str, object]]:
+    config = run.config
+    torch.manual_seed(config.seed)
+    method = build(prepared.inputs, config)
+    for objective in method.objectives:  # the tensors they gather from live where the model does
+        for key, value in vars(objective).items():
+            if isinstance(value, torch.Tensor):
+                setattr(objective, key, value.to(device))
+
+    def validate() -> dict[str, float]:
+        scorer = NeuralScorer(method.model, device)
+        found = evaluate(
+            scorer, dataset, "valid", sequences=sequences, device=device, max_length=config.max_length, top=0
+        )
+        method.model.train()
+        return event_metrics(found.frame, dataset.thresholds, sorted({"HR@10", "NDCG@10", config.monitor}))
+
+    with _terminate() as should_stop:
+        loop = Loop(
+            method=method,
+            dataset=dataset,
+            sequences=sequences,
+            config=config,
+            run=run,
+            device=device,
+            validate=validate,
+            should_stop=should_stop,
+            progress=progress,
+        )
+        loop.resume()
+        stopper = loop.fit()
+    weights, _ = load_tensors(run.folder / CHECKPOINTS / BEST)
+    save_tensors(run.folder / MODEL, weights, {})
+    method.model.load_state_dict(weights)
+    parameters = sum(p.numel() for p in method.model.parameters() if p.requires_grad)
+    info: dict[str, object] = {"best_epoch": stopper.best_epoch, "best": stopper.best, "epochs": loop.epoch, "parameters": parameters}
+    return NeuralScorer(method.model, device), info
+
+
+def _evaluate(
+    run: Run,
+    dataset: Dataset,
+    scorer: Scorer,
+    sequences: Sequences,
+    max_length: int,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    parts = {
+        part: evaluate(
+            scorer, dataset, part, sequences=sequences, max_length=max_length, top=TOP, device=device, progress=progress
+        )
+        for part in ("valid", "test")
+    }
+    frame = pd.concat([found.frame for found in parts.values()], ignore_index=True)
+    tables = [metric_table(frame, dataset.thresholds, protocol=p).assign(protocol=p) for p in ("full", "uni100")]
+    rows = pd.concat(tables).to_dict("records")
+    run.write_results(frame, np.asarray(parts["test"].top_items, dtype=np.int32), rows)
+
+
+def _reference_config(config: RunConfig) -> RunConfig:
+    """The id-only SASRec that LLMEmb aligns to: the same sizes and optimisation."""
+    return config.but(method="id", backbone="sasrec", alignment_run=None)
+
+
+def _label(config: RunConfig) -> str:
+    return config.method if config.method in UNTRAINED else f"{config.method} {config.backbone}"
+
+
+class _terminate:
+    """While active, SIGTERM asks the loop to stop at the next step instead of ending the process."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self.asked = False
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.previous = signal.signal(signal.SIGTERM, self._ask)
+        return lambda: self.asked
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        if self.main:
+            signal.signal(signal.SIGTERM, self.previous)

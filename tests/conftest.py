@@ -1,0 +1,26 @@
+"""What every test may use: an artifact root of its own and a small dataset in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmesr.data.dataset import Dataset
+from llmesr.data.synthetic import make
+from llmesr.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty artifact root, also the one commands use."""
+    root = tmp_path / "artifacts"
+    root.mkdir()
+    monkeypatch.setenv("LLMESR_ARTIFACTS", str(root))
+    return Store(root)
+
+
+@pytest.fixture
+def tiny(store: Store) -> Dataset:
+    """About 120 users and 60 items whose text says what they are."""
+    return make(store, name="tiny", users=120, items=60, seed=1)
