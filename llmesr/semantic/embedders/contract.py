@@ -1,0 +1,45 @@
+"""What every text embedder offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+
+from llmesr.progress import Progress, silent
+
+
+class Embedder(Protocol):
+    """Texts in, one vector of size E per text out. Backends inherit :meth:`embed` and write :meth:`stream`."""
+
+    name: str
+    """For people: which model."""
+    reads: Literal["text", "item_id"] = "text"
+    """What :meth:`embed` is given: prompts, or (precomputed vectors) the ids of items."""
+    reach: int | None = None
+    """Characters of a text that the model reads for sure; None when there is no practical limit."""
+
+    @property
+    def dimension(self) -> int:
+        """E."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything that changes vectors: weights, pooling, cut, precision, adapter."""
+        ...
+
+    def stream(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows (b,) of ``texts`` and their vectors (b, E) float32, in any order, each row once."""
+        ...
+
+    def embed(self, texts: Sequence[str], progress: Progress = silent) -> np.ndarray:
+        """(n, E) float32, row i for ``texts[i]``."""
+        result = np.zeros((len(texts), self.dimension), np.float32)
+        done = 0
+        for rows, vectors in self.stream(texts):
+            result[rows] = vectors
+            done += len(rows)
+            progress("embedding texts", done, len(texts))
+        return result

@@ -1,0 +1,142 @@
+"""Embedding by a transformer on this machine: MiniLM, a Hugging Face model or a GGUF file, adapted or as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmesr.config import EmbedConfig
+from llmesr.errors import UserError
+from llmesr.semantic.embedders.backbone import (
+    Source,
+    choose_pooling,
+    load_config,
+    load_model,
+    load_tokenizer,
+    weights_digest,
+)
+from llmesr.semantic.embedders.contract import Embedder
+from llmesr.semantic.embedders.pooling import Pooling, pool
+from llmesr.store import config_digest
+
+_POOL_OF_BATCHES = 64
+_CHARACTERS_PER_TOKEN = 3
+"""A cautious reading of how much text a token holds: prompts cut to this fit the model."""
+
+
+class Adapter:
+    """A fine-tuned peft adapter: its ``folder``, a ``digest`` of its weights and how its states are pooled."""
+
+    def __init__(self, folder: str, digest: str, pooling: str | None) -> None:
+        self.folder = folder
+        self.digest = digest
+        self.pooling = pooling
+
+
+class TransformerEmbedder(Embedder):
+    """The pooled, unit-length last hidden states of ``source``."""
+
+    def __init__(
+        self, source: Source, config: EmbedConfig, *, adapter: Adapter | None = None, device: str | None = None
+    ) -> None:
+        self.name = source.ref
+        self.source = source
+        self.adapter = adapter
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.batch_size = config.batch_size
+        self._config = config
+        self.reach = config.max_tokens * _CHARACTERS_PER_TOKEN
+
+    @cached_property
+    def _model_config(self) -> Any:
+        return load_config(self.source)
+
+    @cached_property
+    def pooling(self) -> Pooling:
+        """The pooling in force: the config's, else the adapter's, else the model's own."""
+        if self._config.pooling != "auto":
+            return self._config.pooling
+        if self.adapter and self.adapter.pooling in ("mean", "last", "cls"):
+            return self.adapter.pooling  # type: ignore[return-value]
+        return choose_pooling(self.source, self._model_config)
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        if self._config.precision == "auto":
+            return torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        return torch.bfloat16 if self._config.precision == "bfloat16" else torch.float32
+
+    @property
+    def dimension(self) -> int:
+        text = self._model_config.get_text_config() if hasattr(self._model_config, "get_text_config") else None
+        return int((text or self._model_config).hidden_size)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        parts = [weights_digest(self.source), self.pooling, self._config.max_tokens, str(self.dtype)]
+        return config_digest("transformer", *parts, self.adapter.digest if self.adapter else None)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(self.source)
+
+    @cached_property
+    def _model(self) -> Any:
+        model = load_model(self.source, self.dtype)
+        if self.adapter:
+            from peft import PeftModel
+
+            try:
+                model = PeftModel.from_pretrained(model, self.adapter.folder).merge_and_unload()
+            except (OSError, ValueError, RuntimeError, KeyError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(f"The adapter does not fit the model {self.name!r}: {reason}") from error
+        return model.to(self.device).eval()
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text with the model's special tokens, cut to the longest the model takes; never empty."""
+        longest = min(self._config.max_tokens, self._tokenizer.model_max_length, self._positions())
+        ids = self._tokenizer(list(texts), truncation=True, max_length=longest, return_attention_mask=False)
+        return [row or [self._filler] for row in ids["input_ids"]]
+
+    def _positions(self) -> int:
+        most = getattr(self._model_config, "max_position_embeddings", None) or 1 << 30
+        # RoBERTa numbers positions from pad_token_id + 1
+        offset = 2 if self._model_config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
+        return int(most) - offset
+
+    @property
+    def _filler(self) -> int:
+        known = (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id, 0)
+        return next(i for i in known if i is not None)
+
+    def stream(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Longest texts first, so that memory is short at once or never; batches hold texts of one length."""
+        order = np.argsort([-len(t) for t in texts], kind="stable")
+        pool_size = self.batch_size * _POOL_OF_BATCHES
+        for start in range(0, len(order), pool_size):
+            rows = order[start : start + pool_size]
+            ids = self.tokens([texts[i] for i in rows])
+            by_length = np.argsort([-len(i) for i in ids], kind="stable")
+            for first in range(0, len(rows), self.batch_size):
+                chosen = by_length[first : first + self.batch_size]
+                yield rows[chosen], self.forward([ids[i] for i in chosen]).cpu().numpy()
+
+    @torch.inference_mode()
+    def forward(self, ids: list[list[int]]) -> Tensor:
+        """(B, E) float32 unit vectors of token rows. Padded on the right, so that positions count from the first
+        token and no real token of a decoder sees padding, whatever side the tokenizer prefers."""
+        width = max(map(len, ids))
+        padded = np.full((len(ids), width), self._filler, np.int64)
+        mask = np.zeros((len(ids), width), np.int64)
+        for row, tokens in enumerate(ids):
+            padded[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        inputs, real = (torch.from_numpy(a).to(self.device) for a in (padded, mask))
+        states = self._model(input_ids=inputs, attention_mask=real).last_hidden_state  # (B, L, E)
+        return torch.nn.functional.normalize(pool(states, real, self.pooling), dim=-1)

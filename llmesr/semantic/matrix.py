@@ -1,0 +1,115 @@
+"""Matrices whose rows are items: reduction, padding, and the check that rows and items belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmesr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Pca:
+    """A fitted projection: ``mean`` (E,), ``components`` (size, E), ``explained`` (size,) shares of variance."""
+
+    mean: np.ndarray
+    components: np.ndarray
+    explained: np.ndarray
+
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, E) -> (n, size) float32. A zero row means "no text" and stays zero."""
+        projected = (vectors - self.mean) @ self.components.T
+        projected[~vectors.any(axis=1)] = 0
+        return projected.astype(np.float32)
+
+
+def fit_pca(vectors: np.ndarray, size: int) -> Pca:
+    """PCA of the rows that are not zero, by the eigenvectors of the (E, E) covariance in float64.
+
+    The sign of each component is fixed: its largest entry by magnitude is positive. When there are fewer than
+    ``size`` directions (few rows, small E) the rest are zero.
+    """
+    if size < 1:
+        raise ValueError(f"size must be positive, not {size}")
+    known = vectors[vectors.any(axis=1)]
+    n, width = known.shape
+    if n == 0:
+        return Pca(np.zeros(width, np.float32), np.zeros((size, width), np.float32), np.zeros(size))
+    mean = known.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((width, width))
+    for start in range(0, n, 8192):  # blocks: float64 copies of a large matrix never exist at once
+        block = known[start : start + 8192] - mean
+        covariance += block.T @ block
+    values, directions = np.linalg.eigh(covariance / max(n - 1, 1))
+    order = np.argsort(-values, kind="stable")[:size]
+    values, components = np.clip(values[order], 0, None), directions[:, order].T  # (size, E)
+    real = values > 1e-12 * max(float(np.trace(covariance) / max(n - 1, 1)), 1e-300)
+    components[~real] = 0
+    largest = components[np.arange(len(components)), np.abs(components).argmax(axis=1)]
+    components *= np.where(largest < 0, -1.0, 1.0)[:, None]
+    total = max(float(np.trace(covariance)) / max(n - 1, 1), 1e-300)
+    padded = np.zeros((size, width))
+    padded[: len(components)] = components
+    explained = np.zeros(size)
+    explained[: len(values)] = np.where(real, values, 0) / total
+    return Pca(mean.astype(np.float32), padded.astype(np.float32), explained)
+
+
+def pca(vectors: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """``vectors`` (N, E) -> their ``size`` principal components (N, size) float32, and the shares of variance."""
+    fitted = fit_pca(vectors, size)
+    return fitted.apply(vectors), fitted.explained
+
+
+def pad(vectors: np.ndarray) -> np.ndarray:
+    """(N, E) with row i - 1 for item i -> (N + 1, E) with row i for item i and a zero row 0."""
+    return np.concatenate([np.zeros((1, vectors.shape[1]), vectors.dtype), vectors])
+
+
+def check_rows(
+    have: Sequence[str] | np.ndarray, want: Sequence[str] | np.ndarray, what: str, noun: str = "item"
+) -> None:
+    """UserError that names the first difference when the rows ``have`` are not exactly ``want``, in order."""
+    have, want = np.asarray(have, dtype=object), np.asarray(want, dtype=object)
+    if len(have) != len(want):
+        raise UserError(f"{what} has {len(have)} {noun} rows, but the dataset has {len(want)} {noun}s. Embed it again.")
+    wrong = np.flatnonzero(have != want)
+    if len(wrong):
+        row = int(wrong[0])
+        raise UserError(
+            f"{what} does not belong to this dataset: row {row + 1} is {noun} {have[row]!r} where the dataset has "
+            f"{want[row]!r} ({len(wrong)} of {len(want)} rows differ). Embed it again."
+        )
+
+
+def align(
+    vectors: np.ndarray, ids: Sequence[str] | np.ndarray, wanted: Sequence[str] | np.ndarray, what: str
+) -> np.ndarray:
+    """Rows of ``vectors`` (n, E), which belong to ``ids``, in the order of ``wanted`` (N,) -> (N, E) float32.
+
+    UserError on duplicate ids, on wanted ids that are missing, and on NaN or infinite rows among those wanted.
+    """
+    if len(ids) != len(vectors):
+        raise UserError(f"{what} has {len(vectors)} vectors but {len(ids)} item ids.")
+    place: dict[str, int] = {}
+    for row, id in enumerate(ids):
+        if place.setdefault(str(id), row) != row:
+            raise UserError(
+                f"{what} has item {str(id)!r} twice (rows {place[str(id)] + 1} and {row + 1}); keep one row per item."
+            )
+    absent = [str(id) for id in wanted if str(id) not in place]
+    if absent:
+        raise UserError(
+            f"{what} has no vector for {len(absent)} of {len(wanted)} items, such as {', '.join(absent[:3])}. Add "
+            "them, or ingest the dataset without those items."
+        )
+    aligned = np.asarray(vectors[[place[str(id)] for id in wanted]], np.float32)
+    bad = np.flatnonzero(~np.isfinite(aligned).all(axis=1))
+    if len(bad):
+        raise UserError(
+            f"{what} has NaN or infinite values in the vectors of {len(bad)} items, such as item "
+            f"{str(wanted[int(bad[0])])!r} (row {place[str(wanted[int(bad[0])])] + 1}). Compute those again."
+        )
+    return aligned
