@@ -134,7 +134,7 @@ def augment(attributes: Sequence[str], ratio: float, rng: np.random.Generator, t
     """A prompt with the attributes shuffled and a share ``ratio`` of them dropped, at least one kept (SCFT)."""
     if not attributes:
         return ""
-    keep = max(1, round(len(attributes) * (1 - ratio)))
+    keep = max(1, len(attributes) - int(len(attributes) * ratio + 1e-9))
     chosen = rng.permutation(len(attributes))[:keep]
     return fill([attributes[i] for i in chosen], template)
 

@@ -127,16 +127,20 @@ class TransformerEmbedder(Embedder):
                 chosen = by_length[first : first + self.batch_size]
                 yield rows[chosen], self.forward([ids[i] for i in chosen]).cpu().numpy()
 
-    @torch.inference_mode()
-    def forward(self, ids: list[list[int]]) -> Tensor:
-        """(B, E) float32 unit vectors of token rows. Padded on the right, so that positions count from the first
-        token and no real token of a decoder sees padding, whatever side the tokenizer prefers."""
+    def batch(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Token rows as ids (B, L) and mask (B, L), 1 at real tokens. Padded on the right, so that positions count
+        from the first token and no real token of a decoder sees padding, whatever side the tokenizer prefers."""
         width = max(map(len, ids))
         padded = np.full((len(ids), width), self._filler, np.int64)
         mask = np.zeros((len(ids), width), np.int64)
         for row, tokens in enumerate(ids):
             padded[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
-        inputs, real = (torch.from_numpy(a).to(self.device) for a in (padded, mask))
-        states = self._model(input_ids=inputs, attention_mask=real).last_hidden_state  # (B, L, E)
-        return torch.nn.functional.normalize(pool(states, real, self.pooling), dim=-1)
+        return torch.from_numpy(padded).to(self.device), torch.from_numpy(mask).to(self.device)
+
+    @torch.inference_mode()
+    def forward(self, ids: list[list[int]]) -> Tensor:
+        """(B, E) float32 unit vectors of token rows."""
+        inputs, mask = self.batch(ids)
+        states = self._model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
+        return torch.nn.functional.normalize(pool(states, mask, self.pooling), dim=-1)

@@ -1,0 +1,147 @@
+"""Supervised contrastive fine-tuning (SCFT, LLMEmb): two copies of an item's prompt, and the step that draws them near.
+
+Everything random is a function of the seed, the step and the item, so a resumed tuning sees what an uninterrupted
+one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from llmesr.config import FinetuneConfig
+from llmesr.objectives.contrastive import soft_contrastive
+from llmesr.semantic.embedders.pooling import pool
+from llmesr.semantic.embedders.transformer import TransformerEmbedder
+from llmesr.text.prompts import augment
+
+_ORDER, _COPIES, _DROPOUT = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Two augmented prompts of an item: attributes shuffled, a share of them dropped."""
+
+    attributes: Sequence[Sequence[str]]
+    ratio: float
+    seed: int
+    template: str = "default"
+
+    def pair(self, item: int, step: int) -> tuple[str, str]:
+        """The copies of row ``item`` at ``step``; the same whenever they are asked for."""
+        rng = np.random.default_rng([self.seed, _COPIES, step, item])
+        row = self.attributes[item]
+        return augment(row, self.ratio, rng, self.template), augment(row, self.ratio, rng, self.template)
+
+    def pairs(self, items: np.ndarray, step: int) -> tuple[list[str], list[str]]:
+        """First copies and second copies of ``items``."""
+        both = [self.pair(int(item), step) for item in items]
+        return [x for x, _ in both], [y for _, y in both]
+
+
+def batch_items(items: np.ndarray, size: int, number: int, seed: int) -> np.ndarray:
+    """The items of batch ``number`` (0, 1, ...): shuffled anew in every pass, each item at most once per pass."""
+    size = min(size, len(items))
+    a_pass, place = divmod(number, len(items) // size)
+    order = np.random.default_rng([seed, _ORDER, a_pass]).permutation(len(items))
+    return items[order[place * size : (place + 1) * size]]
+
+
+class Encoder:
+    """Texts -> (B, E) float32 with gradient: the tuned model, and the base's tokens, padding and pooling."""
+
+    def __init__(self, model: Any, embedder: TransformerEmbedder) -> None:
+        self.model = model
+        self.embedder = embedder
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        inputs, mask = self.embedder.batch(self.embedder.tokens(texts))  # (B, L)
+        states = self.model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
+        return pool(states, mask, self.embedder.pooling)
+
+    @torch.no_grad()
+    def unit(self, texts: Sequence[str], size: int) -> Tensor:
+        """(n, E) unit vectors without dropout, ``size`` texts at a time, on the CPU."""
+        self.model.eval()
+        parts = [self(texts[i : i + size]) for i in range(0, len(texts), size)]
+        return torch.nn.functional.normalize(torch.cat(parts), dim=-1).cpu()
+
+
+class ContrastiveLoss(nn.Module):
+    """The loss that ``config`` describes, with its temperature (learned on a log scale, or fixed)."""
+
+    def __init__(self, config: FinetuneConfig) -> None:
+        super().__init__()
+        self.config = config
+        log = torch.tensor(float(np.log(config.temperature)))
+        self.log_temperature = nn.Parameter(log, requires_grad=config.learn_temperature)
+
+    @property
+    def temperature(self) -> Tensor:
+        return self.log_temperature.exp()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return soft_contrastive(x, y, self.temperature, normalise=self.config.normalise, targets=self.config.targets)
+
+
+def backward(
+    encode: Callable[[Sequence[str]], Tensor],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    x: Sequence[str],
+    y: Sequence[str],
+    *,
+    chunk_size: int | None = None,
+    weight: float = 1.0,
+    seed: Sequence[int] = (0,),
+) -> float:
+    """Add the gradient of ``weight * loss(encode(x), encode(y))`` to the parameters; returns the loss.
+
+    With ``chunk_size`` gradients are cached (Gao et al. 2021): all texts are encoded without a graph, the loss gives
+    the gradient of each vector, and each chunk is then encoded again, with the same dropout, to pass its part on.
+    Memory holds one chunk's activations whatever the batch, for one more forward pass; the gradient is the same.
+    """
+    texts = [*x, *y]
+    if chunk_size is None or chunk_size >= len(texts):
+        _reseed(seed, 0)
+        vectors = encode(texts)
+        value = loss(*vectors.split(len(x)))
+        (weight * value).backward()
+        return value.item()
+    starts = range(0, len(texts), chunk_size)
+    parts = []
+    with torch.no_grad():
+        for start in starts:
+            _reseed(seed, start)
+            parts.append(encode(texts[start : start + chunk_size]))
+    vectors = torch.cat(parts).requires_grad_()  # (2B, E)
+    value = loss(*vectors.split(len(x)))
+    (weight * value).backward()
+    assert vectors.grad is not None
+    for start in starts:
+        _reseed(seed, start)
+        again = encode(texts[start : start + chunk_size])
+        (again * vectors.grad[start : start + chunk_size]).sum().backward()
+    return value.item()
+
+
+def _reseed(seed: Sequence[int], start: int) -> None:
+    """Dropout of this chunk of this step, the same in both passes and after a resume."""
+    torch.manual_seed(int(np.random.SeedSequence([_DROPOUT, *seed, start]).generate_state(1)[0]))
+
+
+def retrieval_accuracy(x: Tensor, y: Tensor) -> float:
+    """Share of rows of ``x`` (n, E) whose nearest row of ``y`` is their own copy, averaged with the other direction.
+
+    Both hold unit vectors. Chance is 1 / n. A copy that only ties with others does not count.
+    """
+    cosine = x @ y.T  # (n, n)
+    own = cosine.diagonal().clone()
+    cosine.fill_diagonal_(-torch.inf)
+    forward = own > cosine.max(dim=1).values
+    back = own > cosine.max(dim=0).values
+    return float((forward.float().mean() + back.float().mean()) / 2)

@@ -1,0 +1,55 @@
+"""Low-rank updates (LoRA) of a language model: where they go, and how they are stored apart from the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from llmesr.errors import UserError
+
+ADAPTER = "adapter"
+"""Folder of the peft files inside an artifact of kind ``adapters``."""
+
+_ROUTERS = ("gate", "router")
+
+
+def target_modules(model: nn.Module) -> list[str]:
+    """Names of the projections inside the model's repeated blocks: all of attention and of the MLP.
+
+    Blocks always live in a ``ModuleList``, heads, poolers and embeddings never do, so this needs no table of
+    architectures. Routers of mixtures of experts are left alone. UserError when there is nothing to tune.
+    """
+    from transformers.pytorch_utils import Conv1D  # GPT-2 calls its linear layers that
+
+    stacks = [f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module)]
+    found = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and any(name.startswith(stack) for stack in stacks)
+        and name.rpartition(".")[2] not in _ROUTERS
+    ]
+    if not found:
+        raise UserError(
+            f"A {type(model).__name__} has no linear layers in repeated blocks, so LoRA has nothing to tune."
+        )
+    return found
+
+
+def attach(model: nn.Module, *, rank: int, alpha: float, dropout: float) -> Any:
+    """``model`` as a peft model in which only the updates can be trained. They start as no change at all."""
+    from peft import LoraConfig, get_peft_model
+
+    settings = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=target_modules(model))
+    return get_peft_model(model, settings)
+
+
+def save_adapter(model: Any, folder: Path, base: str) -> None:
+    """Write the updates (safetensors and json) to ``folder``; ``base`` is how the user named the model."""
+    for settings in model.peft_config.values():
+        settings.base_model_name_or_path = base  # not the path it has on this machine
+    # False: without it peft asks the hub whether the vocabulary grew
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty form about the model
