@@ -1,0 +1,63 @@
+"""Datasets and frames in memory for the evaluation tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
+from llmesr.store import Manifest
+
+
+def dataset_of(histories: list[list[int]], n_items: int, *, seed: int = 42, thresholds: Thresholds | None = None):
+    """A dataset of the given histories (item numbers, oldest first)."""
+    info = {"thresholds": thresholds.model_dump()} if thresholds else {}
+    return Dataset(
+        manifest=Manifest(kind="datasets", id="case", name="case", seed=seed, info=info),
+        offsets=np.concatenate([[0], np.cumsum([len(h) for h in histories])]).astype(np.int64),
+        items=np.array([i for h in histories for i in h], dtype=np.int32),
+        timestamps=None,
+        user_ids=np.array([f"u{i}" for i in range(len(histories))], dtype=object),
+        catalogue=pd.DataFrame({"item_id": [f"i{i}" for i in range(1, n_items + 1)], "title": ""}),
+    )
+
+
+class Table:
+    """A scorer that reads row ``user`` of a (U, N + 1) table, whatever the sequence."""
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.scores = torch.from_numpy(np.asarray(scores, dtype=np.float32))
+        self.seen: list[torch.Tensor] = []
+
+    def score(self, sequences: torch.Tensor, users: torch.Tensor | None) -> torch.Tensor:
+        assert users is not None
+        self.seen.append(sequences)
+        return self.scores[users]
+
+
+def frame_of(
+    ranks: list[int] | np.ndarray,
+    *,
+    popularity: list[int] | np.ndarray | int = 1,
+    length: list[int] | np.ndarray | int = 1,
+    protocol: str = "full",
+    part: str = "test",
+) -> pd.DataFrame:
+    """A frame of ranks as ``evaluate`` returns it, user 0, 1, ... in order."""
+    n = len(ranks)
+    return pd.DataFrame(
+        {
+            "user": np.arange(n),
+            "user_id": [f"u{i}" for i in range(n)],
+            "target": 1,
+            "target_id": "i1",
+            "part": part,
+            "protocol": protocol,
+            "rank": np.asarray(ranks),
+            "candidates": 100,
+            "history_length": length,
+            "target_popularity": popularity,
+        }
+    )
