@@ -89,8 +89,10 @@ class IngestConfig(Config):
         2, ge=1, description="Keep users and items with at least this many interactions, repeated until stable."
     )
     min_weight: float | None = Field(None, description="Ignore interactions with a weight (rating) below this.")
-    repeats: Literal["keep", "first", "last"] = Field(
-        "keep", description="A user choosing the same item again at another time: keep all, or only the first or last."
+    repeats: Literal["first", "last", "keep"] = Field(
+        "first",
+        description="A user choosing the same item again later: keep the first choice (recommend what is new to them), "
+        "the last, or all of them.",
     )
     cold_items: bool = Field(False, description="Keep catalogue items without interactions as candidates.")
     max_rejected: float = Field(
