@@ -1,0 +1,288 @@
+"""Plausible artifacts in milliseconds, written through the real writers, so that pages can be exercised.
+
+Use from any test (``tests/`` is importable because of ``tests/conftest.py``)::
+
+    from factories import HOSTILE, corrupt, make_dataset, make_run, make_running_run, make_standard_runs
+
+    dataset = make_dataset(store, users=120, items=60)          # generated marketplace, readable titles
+    hostile = make_dataset(store, name="hostile", hostile=True)  # titles from HOSTILE on the most chosen items
+    run = make_run(store, dataset, "llm-esr", "sasrec", 42)      # SUCCEEDED: ranks, top items, metrics, events
+    good = make_run(store, dataset, "llm-esr", seed=43, tail_skill=2.0, name="great on the tail")
+    runs = make_standard_runs(store, dataset, seeds=(42, 43))    # {"id/sasrec": [Run, Run], ...} of five methods
+    live = make_running_run(store, dataset, epoch=3)             # RUNNING: events of 3 epochs, no evaluation
+    vectors = make_embedding(store, dataset)                     # text vectors: topic direction + noise, E = 16
+    corrupt(store, "runs", run.id)                               # manifest unreadable; how="per_user", "metrics", ...
+
+No model is written: what needs a scorer must train one. Ranks follow a rank model: every user has an own
+difficulty shared by all runs of a dataset (so runs are paired, as in life), a target is the harder the rarer it is,
+and a method's skill on head and on tail targets shifts it. Same arguments, same numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+from scipy.stats import norm
+
+from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, RunConfig
+from llmesr.data import synthetic
+from llmesr.data.dataset import ITEMS, Dataset, load_dataset
+from llmesr.data.split import Part
+from llmesr.evaluation.table import metric_table
+from llmesr.runs.record import Run, Status
+from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
+from llmesr.store import MANIFEST, Manifest, Store, file_digest, slug, write_bytes, write_json
+
+HOSTILE = (
+    "<script>window.pwned=1</script>",
+    "<img src=x onerror=window.pwned=1>",
+    "</script><script>window.pwned=1</script>",
+    "**bold** [link](javascript:window.pwned=1) $x^2$ :rocket: `code` # heading",
+    '=HYPERLINK("http://evil.example","click")',
+    "+1+1",
+    "-2+3",
+    "@SUM(A1:A9)",
+    "\u202eright-to-left override",
+    "كتاب عن الطبخ",
+    "emoji 🧨👩‍👩‍👧‍👦",
+    "a < b && c > d \"quoted\" 'single'",
+    "{{ handlebars }} ${template} %s %(name)s {0}",
+    "line\nbreak\tand tab\u0000",
+    "long " * 2000,
+)
+"""Titles that must be shown as text wherever they appear."""
+
+SKILLS: dict[str, tuple[float, float]] = {
+    "popularity": (0.9, -1.4),
+    "semantic-knn": (0.5, 0.7),
+    "id": (1.3, -0.8),
+    "llm-init": (1.5, 0.1),
+    "adapter": (1.2, 0.5),
+    "llm-esr": (1.55, 0.6),
+    "llmemb": (1.5, 0.5),
+}
+"""Method -> (skill on head targets, skill on tail targets), in standard deviations of difficulty."""
+
+TOP = 20
+
+
+def make_dataset(
+    store: Store,
+    *,
+    name: str = "shop",
+    users: int = 120,
+    items: int = 60,
+    seed: int = 0,
+    signal: float = 1.0,
+    hostile: bool = False,
+) -> Dataset:
+    """A generated marketplace, ingested. ``hostile`` puts :data:`HOSTILE` titles on the most chosen items."""
+    dataset = synthetic.make(store, name=name, users=users, items=items, seed=seed, signal=signal)
+    if not hostile:
+        return dataset
+    folder = store.path("datasets", dataset.id)
+    catalogue = pd.read_parquet(folder / ITEMS)
+    most_chosen = np.argsort(-dataset.item_counts[1:], kind="stable")[: len(HOSTILE)]
+    catalogue.loc[most_chosen, "title"] = list(HOSTILE)[: len(most_chosen)]
+    catalogue.to_parquet(folder / ITEMS, index=False)
+    manifest = store.manifest("datasets", dataset.id)
+    manifest.files[ITEMS] = file_digest(folder / ITEMS)
+    write_json(folder / MANIFEST, manifest.model_dump())
+    return load_dataset(store, dataset.id)
+
+
+def make_embedding(store: Store, dataset: Dataset, *, size: int = 16, id: str | None = None) -> Embedding:
+    """Text vectors in which items of one brand are close, without a language model: no text is read but the brand."""
+    rng = np.random.default_rng(7)
+    topics = pd.factorize(dataset.catalogue["brand"])[0]
+    directions = rng.normal(size=(topics.max() + 1, size))
+    items = (directions[topics] + 0.4 * rng.normal(size=(dataset.n_items, size))).astype(np.float32)
+    config = EmbedConfig(embedder="minilm", dimension=size)
+    id = id or f"{slug(dataset.name)}-topics"
+    with store.draft("embeddings", id, name=f"{dataset.name} topics", parents=[dataset.manifest]) as draft:
+        draft.manifest.config = config.model_dump()
+        draft.manifest.info = {
+            "fingerprint": "topics",
+            "histories": histories_digest(dataset),
+            "dimension": size,
+            "items": dataset.n_items,
+            "users": dataset.n_users,
+            "items_without_text": 0,
+            "users_without_vector": 0,
+            "explained_variance": None,
+            "example": str(dataset.catalogue["title"].iloc[0]),
+        }
+        users = np.zeros((dataset.n_users, size), np.float32)
+        starts = np.concatenate([[0], np.cumsum(dataset.split.train_lengths)])
+        for user in range(dataset.n_users):
+            users[user] = items[dataset.split.train_items[starts[user] : starts[user + 1]] - 1].mean(0)
+        save_file({"items": items, "users": users}, draft.path / VECTORS)
+        pd.DataFrame({"item_id": dataset.catalogue["item_id"]}).to_parquet(draft.path / ITEM_IDS, index=False)
+    return load_embedding(store, id, dataset)
+
+
+def make_run(
+    store: Store,
+    dataset: Dataset,
+    method: str = "llm-esr",
+    backbone: str = "sasrec",
+    seed: int = 42,
+    *,
+    head_skill: float | None = None,
+    tail_skill: float | None = None,
+    name: str | None = None,
+    parents: tuple[Manifest, ...] = (),
+    epochs: int = 12,
+    **settings: object,
+) -> Run:
+    """A finished run. ``settings`` are further RunConfig fields; ``parents`` further parents (embeddings ...)."""
+    run = _create(store, dataset, method, backbone, seed, name, parents, epochs, settings)
+    head, tail = SKILLS[method]
+    skill = (head if head_skill is None else head_skill, tail if tail_skill is None else tail_skill)
+    frames, quantiles = zip(
+        *(_part_frame(dataset, method, seed, part, skill) for part in ("valid", "test")), strict=True
+    )
+    per_user = pd.concat(frames, ignore_index=True)
+    test = frames[1]
+    full_ranks = test.loc[test["protocol"] == "full", "rank"].to_numpy()
+    top = _top_items(dataset, full_ranks, skill, np.random.default_rng([seed, 5]))
+    if method not in UNTRAINED:
+        _events(run, epochs, float(np.mean(1 - quantiles[0])))
+    run.write_results(per_user, top, _metric_rows(dataset, per_user))
+    status = Status(state="SUCCEEDED", epoch=epochs, epochs=epochs, best=0.1, message="Trained and evaluated.")
+    run.finish(status, {"train": 12.5, "evaluate": 0.8}, {"parameters": 123_456, "best_epoch": epochs - 2})
+    return run
+
+
+def make_standard_runs(
+    store: Store, dataset: Dataset, *, seeds: tuple[int, ...] = (42,), backbone: str = "sasrec"
+) -> dict[str, list[Run]]:
+    """popularity, semantic-knn, id, llm-init and llm-esr: label -> runs, one per seed (one for the untrained)."""
+    made: dict[str, list[Run]] = {}
+    for method in ("popularity", "semantic-knn", "id", "llm-init", "llm-esr"):
+        use = seeds[:1] if method in UNTRAINED else seeds
+        runs = [make_run(store, dataset, method, backbone, seed) for seed in use]
+        made[runs[0].label] = runs
+    return made
+
+
+def make_running_run(
+    store: Store,
+    dataset: Dataset,
+    method: str = "llm-esr",
+    backbone: str = "sasrec",
+    seed: int = 42,
+    *,
+    epoch: int = 3,
+    epochs: int = 20,
+    name: str | None = None,
+) -> Run:
+    """A run in the middle of training: RUNNING, events of ``epoch`` epochs, no evaluation yet."""
+    run = _create(store, dataset, method, backbone, seed, name, (), epochs, {})
+    _events(run, epoch, 0.2)
+    run.set_status(Status(state="RUNNING", epoch=epoch, epochs=epochs, best=0.05, seconds_left=42.0))
+    return run
+
+
+def corrupt(store: Store, kind: str, id: str, how: str = "manifest") -> None:
+    """Damage an artifact: its manifest, or the file called ``how`` or ``how.*`` inside it, becomes noise."""
+    folder = store.path(kind, id)
+    target = folder / MANIFEST if how == "manifest" else next(p for p in folder.iterdir() if p.name.startswith(how))
+    write_bytes(target, b"\x00not what it was\xff" * 3)
+
+
+def _create(
+    store: Store,
+    dataset: Dataset,
+    method: str,
+    backbone: str,
+    seed: int,
+    name: str | None,
+    parents: tuple[Manifest, ...],
+    epochs: int,
+    settings: dict[str, object],
+) -> Run:
+    config = RunConfig.read(None, method=method, backbone=backbone, seed=seed, epochs=epochs, **settings)
+    label = f"{method}-{backbone}" if method not in UNTRAINED else method
+    manifests = [dataset.manifest, *parents]
+    return Run.create(store, config, manifests, name=name or f"{dataset.name}-{label}-{seed}", device="cpu")
+
+
+def _part_frame(
+    dataset: Dataset, method: str, seed: int, part: Part, skill: tuple[float, float]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The long frame of one part and each user's quantile (0 best, 1 worst) among the other candidates."""
+    users = dataset.split.users
+    targets = dataset.split.targets(part)
+    popularity = dataset.item_counts[targets]
+    shared = np.random.default_rng([dataset.seed, part == "test", 1]).normal(size=len(users))
+    own = np.random.default_rng([seed, part == "test", *map(ord, method)]).normal(size=len(users))
+    head = popularity >= dataset.thresholds.item
+    quantile = norm.cdf(0.8 * shared + 0.6 * own - np.where(head, *skill))
+    seen = dataset.split.input_lengths(part)[users]
+    n = dataset.n_items
+    full = np.maximum(n - seen, 1)  # repeats make it an approximation, which nothing here depends on
+    sampled = np.minimum(101, np.maximum(n - dataset.lengths[users] + 1, 1))
+    luck = np.random.default_rng([dataset.seed, part == "test", 2]).uniform(size=len(users))
+    uni_rank = 1 + np.floor(quantile * (sampled - 1) + luck * (quantile > 1 / sampled)).clip(0, sampled - 1)
+    ranks = {"full": 1 + np.floor(quantile * (full - 1)), "uni100": uni_rank}
+    item_ids = dataset.catalogue["item_id"].to_numpy()
+    common = {
+        "user": users.astype(np.int32),
+        "user_id": dataset.user_ids[users],
+        "target": targets.astype(np.int32),
+        "target_id": item_ids[targets - 1],
+        "part": part,
+        "history_length": dataset.split.train_lengths[users].astype(np.int32),
+        "target_popularity": popularity.astype(np.int32),
+    }
+    frames = [
+        pd.DataFrame({**common, "protocol": p, "rank": ranks[p].astype(np.int32), "candidates": c.astype(np.int32)})
+        for p, c in (("full", full), ("uni100", sampled))
+    ]
+    return pd.concat(frames, ignore_index=True), quantile
+
+
+def _top_items(dataset: Dataset, ranks: np.ndarray, skill: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    """(U_eval, 20) unseen items: flatter in popularity the better the tail skill; the target where its rank says."""
+    weight = dataset.item_counts[1:].astype(float) + 0.5
+    taste = np.log(weight) * (1.2 - 0.5 * skill[1]) + rng.gumbel(size=(len(ranks), dataset.n_items))
+    top = np.zeros((len(ranks), TOP), np.int32)
+    for row, (user, target, rank) in enumerate(
+        zip(dataset.split.users, dataset.split.targets("test"), ranks, strict=True)
+    ):
+        ranked = np.argsort(-taste[row], kind="stable") + 1
+        others = ranked[~np.isin(ranked, [*dataset.history(int(user)), target])]
+        full = np.insert(others, min(int(rank) - 1, len(others)), target) if rank <= TOP else others
+        top[row, : min(TOP, len(full))] = full[:TOP]
+    return top
+
+
+def _metric_rows(dataset: Dataset, per_user: pd.DataFrame) -> list[dict[str, object]]:
+    tables = [
+        metric_table(per_user, dataset.thresholds, protocol=protocol, part=part).assign(protocol=protocol, part=part)
+        for protocol in ("full", "uni100")
+        for part in ("valid", "test")
+    ]
+    return pd.concat(tables, ignore_index=True).to_dict("records")
+
+
+def _events(run: Run, epochs: int, level: float) -> None:
+    for epoch in range(1, epochs + 1):
+        rise = 1 - np.exp(-epoch / 4)
+        validation = {
+            f"{protocol}/{group}/{metric}": round(level * scale * factor * rise, 4)
+            for protocol, scale in (("full", 0.3), ("uni100", 1.0))
+            for group, factor in zip(GROUPS, (0.5, 0.2, 0.7, 0.45, 0.55), strict=True)
+            for metric in ("HR@10", "NDCG@10")
+        }
+        run.append_event(
+            {
+                "epoch": epoch,
+                "loss": round(4.0 * np.exp(-epoch / 6) + 1, 4),
+                "seconds": 1.0,
+                "learning_rate": 1e-3,
+                **validation,
+            }
+        )
