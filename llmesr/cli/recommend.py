@@ -1,0 +1,173 @@
+"""tune, recommend, serve: from a trained run to lists of items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from llmesr.cli.output import Json, Set, emit, progress, say, store, table
+from llmesr.config import parse_overrides
+from llmesr.errors import UserError
+
+if TYPE_CHECKING:
+    from llmesr.runs.record import Run
+    from llmesr.serving.policy import ScoringPolicy
+    from llmesr.serving.tune import Tuned
+
+RunRef = Annotated[str, typer.Argument(help="Run: id, unique prefix or name.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+
+
+def recommend(
+    run: RunRef,
+    user: Annotated[str | None, typer.Option("--user", help="A user id of the dataset.")] = None,
+    history: Annotated[
+        str | None, typer.Option("--history", help="Item ids, oldest first, separated by commas.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="How many items.")] = 10,
+    policy: Annotated[str, typer.Option("--policy", help="none, or tuned (by `llmesr tune`).")] = "none",
+    gamma: Annotated[float | None, typer.Option("--gamma", help="Weight of the content term.")] = None,
+    route_threshold: Annotated[int | None, typer.Option("--route-threshold", help="Route rarer items.")] = None,
+    route_weight: Annotated[float | None, typer.Option("--route-weight", help="Their collaborative weight.")] = None,
+    tail_users_only: Annotated[bool, typer.Option("--tail-users-only", help="Head users stay as they are.")] = False,
+    reranker: Annotated[str, typer.Option("--reranker", help="none, mmr, dpp, calibrated, epsilon or ucb.")] = "none",
+    strength: Annotated[float, typer.Option("--strength", help="Of the re-ranker, 0 to 1.")] = 0.3,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may return.")] = False,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """The best items for a user or a history, with what made each rank where it does."""
+    from llmesr.runs.record import find_run
+    from llmesr.serving.policy import ScoringPolicy
+    from llmesr.serving.recommend import Recommender
+    from llmesr.serving.rerank import RerankConfig
+    from llmesr.training.devices import pick_device
+
+    if (user is None) == (history is None):
+        raise UserError("Give either --user or --history.")
+    found = find_run(store(), run)
+    asked = {
+        "gamma": gamma,
+        "route_threshold": route_threshold,
+        "route_weight": route_weight,
+        "tail_users_only": tail_users_only or None,
+    }
+    given = {key: value for key, value in asked.items() if value is not None}
+    base = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
+    chosen = (base or ScoringPolicy()).but(**given) if base or given else None
+    recommender = Recommender(store(), found, pick_device(device))
+    dataset = recommender.dataset
+    whom = dataset.user(user) if user is not None else [dataset.item(i.strip()) for i in _split(history)]
+    frame = recommender.recommend(
+        whom, k, chosen, RerankConfig.read(None, name=reranker, strength=strength), exclude_seen=not include_seen
+    )
+    columns = ["item_id", "title", "score", "rank", "tail"]
+    rows = [
+        [str(r.rank), r.item_id, r.title[:60], f"{r.score:.3f}", f"{r.collaborative:.3f}", f"{r.semantic:.3f}",
+         f"{r.content:.3f}", "tail" if r.tail else ""]
+        for r in frame.itertuples()
+    ]  # fmt: skip
+    title = f"{found.label}, {(chosen or recommender.policy).describe()}. {dataset.thresholds.describe()}"
+    heads = ["rank", "item", "title", "score", "collaborative", "semantic", "content", ""]
+    emit(json, {"items": frame[columns].to_dict("records")}, table(title, heads, rows))
+
+
+def tune(
+    run: RunRef,
+    set_: Set = None,
+    point: Annotated[int | None, typer.Option("--point", help="Choose this point of the last tuning instead.")] = None,
+    evaluate: Annotated[bool, typer.Option(help="Evaluate the chosen policy as a run of its own.")] = True,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Choose content weight and routing for a run on validation; the result stands beside it as a run of its own."""
+    from llmesr.runs.record import find_run
+    from llmesr.serving.derived import derive
+    from llmesr.serving.tune import TuneConfig, load_tuned
+    from llmesr.serving.tune import tune as search
+    from llmesr.training.devices import pick_device
+
+    found, on = find_run(store(), run), pick_device(device)
+    with progress() as listen:
+        if point is None:
+            config = TuneConfig.read(None, **parse_overrides(set_ or []))
+            tuned = search(found, store(), config, device=on, progress=listen)
+        else:
+            last = load_tuned(found)
+            if last is None:
+                raise UserError(f"Run {found.id!r} was not tuned yet; run `llmesr tune {found.id}` first.")
+            tuned = last.choose(point)
+            tuned.save(found)
+        derived = (
+            derive(found, tuned.policy, store(), device=on, progress=listen)
+            if evaluate and not tuned.policy.inert
+            else None
+        )
+    if tuned.policy.inert:
+        say("No policy does better on validation than the run as it is.")
+    document = {
+        "run": derived.id if derived else found.id,
+        "policy": tuned.policy.model_dump(),
+        "chosen": tuned.chosen,
+        "seconds": tuned.seconds,
+        "points": [p.model_dump() for p in tuned.points],
+    }
+    emit(json, document, _front_table(tuned))
+
+
+def _front_table(tuned: Tuned) -> Table:
+    protocol = tuned.config.protocol
+    groups = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
+    rows = [
+        [f"{i}{' *' if i == tuned.chosen else ''}", p.policy.describe(),
+         *(f"{p.metrics.get(f'{protocol}/{g}/NDCG@10', float('nan')):.4f}" for g in groups)]
+        for i, p in enumerate(tuned.points)
+        if i == 0 or p.front or i == tuned.chosen
+    ]  # fmt: skip
+    title = f"Policies on validation, NDCG@10 ({protocol}); * chosen. {tuned.thresholds.describe()}"
+    return table(title, ["point", "policy", *groups], rows)
+
+
+def serve(
+    runs: Annotated[list[str], typer.Argument(help="Runs to serve; the first is the default.")],
+    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", envvar="LLMESR_API_KEY", help="Ask clients for this key (X-API-Key).")
+    ] = None,
+    device: Device = "auto",
+    set_: Set = None,
+) -> None:
+    """Serve recommendations over HTTP."""
+    from llmesr.serving.api import ServeConfig
+    from llmesr.serving.server import run_server
+
+    config = ServeConfig.read(None, api_key=api_key, device=device, **parse_overrides(set_ or []))
+    run_server(store(), runs, config, host=host, port=port, say=say)
+
+
+def _tuned_policy(run: Run) -> ScoringPolicy:
+    from llmesr.serving.tune import load_tuned
+
+    tuned = load_tuned(run)
+    if tuned is None:
+        raise UserError(f"Run {run.id!r} was not tuned yet; run `llmesr tune {run.id}` first.")
+    return tuned.policy
+
+
+def _word(value: str, name: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise UserError(f"--{name} is one of {', '.join(known)}, not {value!r}.")
+    return value
+
+
+def _split(history: str | None) -> list[str]:
+    return [item for item in (history or "").split(",") if item.strip()]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(tune)
+    app.command()(recommend)
+    app.command()(serve)

@@ -1,0 +1,146 @@
+"""The ranks of held-out items under many scoring policies at once, from parts of the scores made once.
+
+The collaborative, semantic and content parts of a block of users are computed a single time; a policy
+is then a weighted sum of them and a count of the candidates above the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmesr.config import Protocol
+from llmesr.data.batches import Sequences, in_order
+from llmesr.data.dataset import Dataset
+from llmesr.data.split import Part
+from llmesr.evaluation.negatives import uniform_negatives
+from llmesr.evaluation.ranks import PROTOCOLS
+from llmesr.ids import PAD
+from llmesr.progress import Progress, silent
+from llmesr.serving.policy import Ground, ScoringPolicy, view_scores
+
+BLOCK = 2**24
+"""Most scores of one part held at once (64 MB of float32)."""
+SLICE = 2**18
+"""Scores worked on at once on the CPU, so that the passes of all policies stay in its cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The parts of the scores of B users, and what ranks are counted against."""
+
+    users: np.ndarray  # (B,)
+    collaborative: Tensor  # (B, N + 1)
+    semantic: Tensor  # (B, N + 1)
+    content: Tensor  # (B, N + 1), zero without text
+    target: Tensor  # (B,)
+    excluded: Tensor  # (B, H) items of the input history without the target, padded with 0
+    negatives: Tensor  # (B, 100) of uni100, padded with 0
+
+
+def blocks(
+    scorer: Any,
+    dataset: Dataset,
+    ground: Ground,
+    users: np.ndarray,
+    part: Part,
+    *,
+    max_length: int,
+    device: torch.device | str = "cpu",
+) -> Iterator[Block]:
+    """The parts for ``users``, sorted by history length, in blocks that bound the memory."""
+    sequences = Sequences(dataset, device)
+    given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(device)
+    whole = torch.from_numpy(dataset.lengths.astype(np.int64)).to(device)
+    longest = int(dataset.lengths.max(initial=1))
+    for batch in in_order(users, dataset.lengths, max(1, min(1024, BLOCK // (dataset.n_items + 1)))):
+        who = torch.from_numpy(batch).to(device)
+        inputs, _ = sequences.padded(who, given[who], max_length)
+        history, _ = sequences.padded(who, whole[who], longest)
+        target = sequences.items[sequences.starts[who] + given[who]]
+        unread = torch.arange(history.shape[1], device=who.device) >= given[who][:, None]
+        collaborative, semantic = view_scores(scorer, inputs, who)
+        content = ground.content.score(inputs) if ground.content else torch.zeros_like(semantic)
+        yield Block(
+            users=batch,
+            collaborative=collaborative.float(),
+            semantic=semantic.float(),
+            content=content,
+            target=target,
+            excluded=history.masked_fill(unread | (history == target[:, None]), PAD),
+            negatives=uniform_negatives(who, history, dataset.n_items, seed=dataset.seed, part=part),
+        )
+
+
+def rank_grid(
+    scorer: Any,
+    dataset: Dataset,
+    ground: Ground,
+    policies: Sequence[ScoringPolicy],
+    users: np.ndarray,
+    *,
+    part: Part = "valid",
+    max_length: int = 50,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> dict[Protocol, np.ndarray]:
+    """Ranks (policies, users) under each protocol, with the tie rule of ``evaluation.ranks.evaluate``.
+
+    ``tail_users_only`` is not looked at: a head user's rank under it is the rank without a policy.
+    """
+    ranks = {p: np.zeros((len(policies), len(users)), np.int32) for p in PROTOCOLS}
+    place = np.zeros(dataset.n_users, np.int64)
+    place[users] = np.arange(len(users))
+    done = 0
+    with torch.inference_mode():
+        for block in blocks(scorer, dataset, ground, users, part, max_length=max_length, device=device):
+            at = place[block.users]
+            full, sampled = _block_ranks(block, ground.item_counts, policies)
+            ranks["full"][:, at] = full.cpu().numpy()
+            ranks["uni100"][:, at] = sampled.cpu().numpy()
+            done += len(block.users)
+            progress("trying policies", done, len(users))
+    return ranks
+
+
+def _block_ranks(block: Block, item_counts: Tensor, policies: Sequence[ScoringPolicy]) -> tuple[Tensor, Tensor]:
+    """(policies, B) ranks under full and under uni100."""
+    routes: dict[tuple[int, float], list[int]] = {}
+    for i, policy in enumerate(policies):
+        routes.setdefault((policy.route_threshold, policy.route_weight) if policy.routes else (0, 1.0), []).append(i)
+    size, width = len(block.target), block.content.shape[1]
+    full = torch.zeros(len(policies), size, dtype=torch.int32, device=block.content.device)
+    sampled = torch.zeros_like(full)
+    rows = size if block.content.is_cuda else max(1, SLICE // width)
+    for start in range(0, size, rows):
+        cut = slice(start, start + rows)
+        target = block.target[cut, None]
+        content = block.content[cut] - block.content[cut].gather(1, target)  # (b, N + 1)
+        for (threshold, weight), members in routes.items():
+            share = torch.where(item_counts < threshold, weight, 1.0)
+            margin = torch.addcmul(block.semantic[cut], block.collaborative[cut], share)
+            margin -= margin.gather(1, target)
+            near, far = margin.gather(1, block.negatives[cut]), content.gather(1, block.negatives[cut])
+            near.masked_fill_(block.negatives[cut] == PAD, -torch.inf)
+            margin[:, PAD] = -torch.inf
+            margin.scatter_(1, block.excluded[cut], -torch.inf)
+            work = torch.empty_like(margin)
+            for i in members:
+                gamma = policies[i].gamma
+                full[i, cut] = _rank(torch.add(margin, content, alpha=gamma, out=work), others=width - 1)
+                sampled[i, cut] = _rank(torch.add(near, far, alpha=gamma), others=near.shape[1])
+    return full, sampled
+
+
+def _rank(margin: Tensor, others: int) -> Tensor:
+    """Rank of a target from the margins of the candidates over it: 1 + higher + ceil(equal / 2).
+
+    With s the sum of signs, s = higher - lower and higher + equal + lower = others, which makes the rank
+    1 + ceil((others + s) / 2). The target's own margin, when it is among them, is 0; -inf counts as lower.
+    """
+    return 1 + torch.ceil((others + margin.sign_().sum(1)) / 2).to(torch.int32)

@@ -1,0 +1,211 @@
+"""What may be added to a trained model's scores without training it again.
+
+    score(u, i) = w_i * collaborative(u, i) + semantic(u, i) + gamma * max over h in history of cos(text_h, text_i)
+
+The *content term* compares the candidate with the user's own past in the full text space, where a
+rare item is as well described as a popular one. *Routing* lowers the weight ``w_i`` of the
+collaborative part for items too rare to have earned a good id embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from llmesr.config import Config
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+from llmesr.ids import PAD
+from llmesr.models.scorers import SemanticKnnScorer
+
+COSINE_BUDGET = 2**30
+"""Bytes the table of all item-to-item cosines may take; above it cosines are made per block of users."""
+
+
+class Scorer(Protocol):
+    """What every model offers: ``score`` of right-padded ``sequences`` (B, L) is (B, N + 1).
+
+    Models that score by a dot product also have ``represent(sequences) -> (B, D)``,
+    ``item_matrix() -> (N + 1, D)`` and ``views``, the slices of D that belong to each view.
+    """
+
+    n_items: int
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor: ...
+
+
+class ScoringPolicy(Config):
+    """How scores are changed at scoring time. The default changes nothing."""
+
+    gamma: float = Field(0.0, ge=0, description="Weight of the content term; the scale is that of the model's scores.")
+    route_threshold: int = Field(0, ge=0, description="Items with fewer training interactions are routed; 0 is off.")
+    route_weight: float = Field(
+        0.0, ge=0, le=1, description="Weight of the collaborative part of routed items; 1 is off."
+    )
+    tail_users_only: bool = Field(False, description="Leave head users' scores exactly as they were.")
+
+    @property
+    def routes(self) -> bool:
+        return self.route_threshold > 0 and self.route_weight < 1
+
+    @property
+    def inert(self) -> bool:
+        """True when the scores stay as the model made them."""
+        return self.gamma == 0 and not self.routes
+
+    def describe(self) -> str:
+        """The policy in a few words, for tables and captions."""
+        if self.inert:
+            return "no policy"
+        parts = [f"content weight {self.gamma:g}"] if self.gamma else []
+        if self.routes:
+            parts.append(f"collaborative part x{self.route_weight:g} below {self.route_threshold} interactions")
+        return ", ".join(parts) + (", tail users only" if self.tail_users_only else "")
+
+
+class ContentTerm:
+    """max over the history of cos(text of history item, text of candidate), for the whole catalogue.
+
+    Args:
+        text: (N + 1, E) item vectors, row 0 padding. A zero row (an item without text) has cosine 0 with all.
+    """
+
+    def __init__(self, text: np.ndarray | Tensor, device: torch.device | str = "cpu", budget: int = COSINE_BUDGET):
+        table = torch.as_tensor(text, dtype=torch.float32, device=device)
+        self.text = F.normalize(table, dim=1)  # (N + 1, E)
+        self._fits = len(self.text) ** 2 * 4 <= budget
+
+    @cached_property
+    def _all(self) -> Tensor:
+        return self.text @ self.text.T  # (N + 1, N + 1)
+
+    def score(self, sequences: Tensor) -> Tensor:
+        """(B, L) right-padded histories -> (B, N + 1); padding is ignored, an empty history gives 0."""
+        used = sequences[:, : max(int((sequences != PAD).sum(1).max()), 1)] if len(sequences) else sequences
+        if self._fits:
+            return F.embedding_bag(used, self._all, mode="max", padding_idx=PAD)  # (B, N + 1)
+        items, index = torch.unique(used, return_inverse=True)
+        rows = self.text[items] @ self.text.T  # (unique items, N + 1)
+        # torch.unique sorts, so padding is row 0 when it is there at all.
+        padding = 0 if len(items) and items[0] == PAD else None
+        return F.embedding_bag(index, rows, mode="max", padding_idx=padding)
+
+    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
+        """The same for few candidates: (B, L) and (B, C) -> (B, C)."""
+        cosines = self.text[candidates] @ self.text[sequences].transpose(1, 2)  # (B, C, L)
+        cosines = cosines.masked_fill((sequences == PAD)[:, None, :], -torch.inf)
+        best = cosines.amax(2)
+        return torch.where(torch.isinf(best), 0.0, best)
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What a policy needs to know of a dataset: popularity, who is a tail user, and the text."""
+
+    item_counts: Tensor  # (N + 1,) training interactions
+    train_lengths: Tensor  # (U,) training interactions
+    user_threshold: int
+    content: ContentTerm | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, text: np.ndarray | None, device: torch.device | str = "cpu") -> Self:
+        """From a dataset and its padded (N + 1, E) item vectors, if there are any."""
+        if text is not None and len(text) != dataset.n_items + 1:
+            raise UserError(
+                f"The text vectors have {len(text) - 1} items and dataset {dataset.name!r} has {dataset.n_items}. "
+                f"Embed this dataset: `llmesr embed {dataset.name}`."
+            )
+        return cls(
+            item_counts=torch.from_numpy(np.asarray(dataset.item_counts)).to(device),
+            train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)).to(device),
+            user_threshold=dataset.thresholds.user,
+            content=None if text is None else ContentTerm(text, device),
+        )
+
+    def tail_users(self, sequences: Tensor, users: Tensor | None) -> Tensor:
+        """(B,) bool. Known users by their training history; unknown ones (-1, or no ``users`` at all) by the
+        history they come with."""
+        by_history = (sequences != PAD).sum(1) < self.user_threshold
+        if users is None:
+            return by_history
+        return torch.where(users < 0, by_history, self.train_lengths[users] < self.user_threshold)
+
+
+def views(scorer: Any) -> dict[str, slice]:
+    """The slices of a dot-product model that belong to each view; empty for other models."""
+    return getattr(scorer, "views", None) or {}
+
+
+def view_scores(scorer: Any, sequences: Tensor, users: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The collaborative and the semantic part of the scores, each (B, N + 1), summing to ``score``.
+
+    A part a model does not have is zero. A model that is no dot product is wholly one part:
+    semantic-knn semantic, popularity collaborative.
+    """
+    if not views(scorer):
+        whole = scorer.score(sequences, users)
+        nothing = torch.zeros_like(whole)
+        return (nothing, whole) if is_semantic(scorer) else (whole, nothing)
+    users_side, items_side = scorer.represent(sequences), scorer.item_matrix()
+    parts = {name: users_side[:, part] @ items_side[:, part].T for name, part in views(scorer).items()}
+    nothing = torch.zeros((), device=users_side.device).expand(len(users_side), len(items_side))
+    return parts.get("collaborative", nothing), parts.get("semantic", nothing)
+
+
+def is_semantic(scorer: Any) -> bool:
+    """True for a model whose scores come from text alone."""
+    return set(views(scorer)) == {"semantic"} or isinstance(scorer, SemanticKnnScorer)
+
+
+class PolicyScorer:
+    """A scorer whose scores follow a policy; it keeps the contract of the scorer inside.
+
+    Raises UserError when the policy has a content term and the ground has no text.
+    """
+
+    def __init__(self, inner: Scorer, policy: ScoringPolicy, ground: Ground) -> None:
+        if policy.gamma and ground.content is None:
+            raise UserError("The content term needs text vectors of the dataset: run `llmesr embed` on it first.")
+        self.inner = inner
+        self.policy = policy
+        self.ground = ground
+        self.n_items = inner.n_items
+        self.max_length = getattr(inner, "max_length", None)
+        self.weights: Tensor | None = None  # (N + 1,) w_i, when anything is routed
+        if policy.routes and not is_semantic(inner):
+            routed = ground.item_counts < policy.route_threshold
+            self.weights = torch.where(routed, policy.route_weight, 1.0)
+        self._items: Tensor | None = None
+
+    @torch.inference_mode()
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        """(B, L) -> (B, N + 1). Head users' rows are bit for bit those of ``inner`` under ``tail_users_only``."""
+        if self.policy.inert:
+            return self.inner.score(sequences, users)
+        scores = self._routed(sequences, users)
+        if self.policy.gamma and self.ground.content is not None:
+            scores = scores + self.policy.gamma * self.ground.content.score(sequences)
+        if self.policy.tail_users_only:
+            tail = self.ground.tail_users(sequences, users)
+            # The whole batch again: matrix products of other shapes round otherwise.
+            scores = torch.where(tail[:, None], scores, self.inner.score(sequences, users))
+        return scores
+
+    def _routed(self, sequences: Tensor, users: Tensor | None) -> Tensor:
+        if self.weights is None:
+            return self.inner.score(sequences, users)
+        part = views(self.inner).get("collaborative")
+        if part is None:  # no dot product: the whole score is collaborative
+            return self.inner.score(sequences, users) * self.weights
+        if self._items is None:
+            items = self.inner.item_matrix().clone()  # type: ignore[attr-defined]
+            items[:, part] *= self.weights[:, None]
+            self._items = items
+        return self.inner.represent(sequences) @ self._items.T  # type: ignore[attr-defined]

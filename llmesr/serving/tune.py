@@ -1,0 +1,303 @@
+"""Choosing a scoring policy for a trained run, on validation only.
+
+A grid of content weights, routing thresholds and routing weights is ranked without re-scoring; the
+points that no other beats on both overall and tail-item accuracy are the Pareto front. One of them is
+chosen by an objective, or by the analyst.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmesr.config import GROUPS, Config, Protocol
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.groups import Thresholds
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
+from llmesr.runs.record import POLICY, Run
+from llmesr.serving.derived import own_policy
+from llmesr.serving.grid import blocks, rank_grid
+from llmesr.serving.policy import Ground, ScoringPolicy
+from llmesr.serving.recommend import text_of
+from llmesr.store import Store, now, write_json
+
+Objective = Literal["balanced", "overall", "tail"]
+CUT = 10
+
+
+class TuneConfig(Config):
+    """What is tried, and what counts as best."""
+
+    objective: Objective = Field(
+        "balanced",
+        description="balanced: best overall NDCG@10 with no group below the run without policy; overall: best overall; "
+        "tail: best on tail items with overall not below the run without policy.",
+    )
+    protocol: Protocol = Field("full", description="Protocol whose NDCG@10 the objective looks at.")
+    gammas: tuple[float, ...] = Field(
+        (0.0, 0.1, 0.2, 0.4, 0.6, 0.9, 1.3, 2.0),
+        description="Content weights, in units of (spread of the model's scores / spread of the content term).",
+    )
+    thresholds: tuple[float, ...] = Field((1.0, 2.0, 4.0), description="Routing thresholds, times the tail threshold.")
+    weights: tuple[float, ...] = Field((0.0, 0.5), description="Weights of the collaborative part of routed items.")
+    sample: int = Field(6000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
+    finalists: int = Field(12, ge=1, description="Points that are measured on all users when a sample was used.")
+    seed: int = Field(0, description="Seed of the sample of users.")
+
+
+class Point(BaseModel):
+    """One policy and what it does on validation: ``<protocol>/<group>/<metric>`` -> value."""
+
+    model_config = ConfigDict(extra="forbid")
+    policy: ScoringPolicy
+    metrics: dict[str, float]
+    users: int
+    front: bool = False
+
+
+class Tuned(BaseModel):
+    """The outcome, kept as ``policy.json`` in the run.
+
+    ``points`` are measured on all users and ``points[0]`` is the run without a policy; ``sampled`` is the
+    whole grid on a sample, where one was needed to save time.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    run: str
+    dataset: str
+    embedding: str | None
+    part: Literal["valid"] = "valid"
+    config: TuneConfig
+    thresholds: Thresholds
+    unit: float
+    users: int
+    seconds: float
+    created: str
+    points: list[Point]
+    sampled: list[Point]
+    chosen: int
+
+    @property
+    def policy(self) -> ScoringPolicy:
+        """The chosen policy."""
+        return self.points[self.chosen].policy
+
+    def choose(self, point: int) -> Tuned:
+        """A copy with another point chosen. UserError when there is no such point."""
+        if not 0 <= point < len(self.points):
+            raise UserError(f"There is no point {point}; the policy was tuned over points 0..{len(self.points) - 1}.")
+        return self.model_copy(update={"chosen": point})
+
+    def save(self, run: Run) -> None:
+        """Write ``policy.json``."""
+        write_json(run.folder / POLICY, self.model_dump(mode="json"))
+
+
+def load_tuned(run: Run) -> Tuned | None:
+    """What tuning left in ``run``; None when it was never tuned. UserError when the file is damaged."""
+    path = run.folder / POLICY
+    if not path.is_file():
+        return None
+    try:
+        return Tuned.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"The policy of run {run.id!r} cannot be read; run `llmesr tune {run.id}` again.") from error
+
+
+def tune(
+    run: Run,
+    store: Store,
+    config: TuneConfig | None = None,
+    *,
+    scorer: Any | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> Tuned:
+    """Choose a policy for ``run`` on validation and store it as its ``policy.json``.
+
+    ``scorer`` replaces the run's own. UserError when the run has no model, is itself a run under a policy,
+    or when its dataset has nobody to validate on.
+    """
+    from llmesr.training.load import load_scorer
+
+    config = config or TuneConfig()
+    started = time.perf_counter()
+    if own_policy(run) is not None:
+        raise UserError(f"Run {run.id!r} already stands for a policy; tune the run it was made from.")
+    dataset = load_dataset(store, run.dataset_id)
+    if not len(dataset.split.users):
+        raise UserError(f"Dataset {dataset.name!r} has no user with three interactions, so nobody to validate on.")
+    embedding = text_of(store, run, dataset)
+    scorer = scorer or load_scorer(run, dataset=dataset, device=device)
+    ground = Ground.of(dataset, None if embedding is None else embedding.padded(), device)
+    search = _Search(scorer, dataset, ground, config, run.config.max_length, device, progress)
+    points, sampled, unit = search.points()
+    tuned = Tuned(
+        run=run.id,
+        dataset=dataset.id,
+        embedding=None if embedding is None else embedding.id,
+        config=config,
+        thresholds=dataset.thresholds,
+        unit=unit,
+        users=len(dataset.split.users),
+        seconds=round(time.perf_counter() - started, 2),
+        created=now(),
+        points=points,
+        sampled=sampled,
+        chosen=best_point(points, config),
+    )
+    tuned.save(run)
+    return tuned
+
+
+class _Search:
+    """The grid on a sample of users, then its finalists on all of them."""
+
+    def __init__(
+        self,
+        scorer: Any,
+        dataset: Dataset,
+        ground: Ground,
+        config: TuneConfig,
+        max_length: int,
+        device: torch.device | str,
+        progress: Progress,
+    ) -> None:
+        self.scorer = scorer
+        self.dataset = dataset
+        self.ground = ground
+        self.config = config
+        self.max_length = max_length
+        self.device = device
+        self.progress = progress
+        everyone = dataset.split.users
+        targets = np.zeros(dataset.n_users, np.int64)
+        targets[everyone] = dataset.split.targets("valid")
+        self._tail_item = np.asarray(dataset.item_counts)[targets] < dataset.thresholds.item  # (U,)
+        self._tail_user = dataset.split.train_lengths < dataset.thresholds.user  # (U,)
+
+    def points(self) -> tuple[list[Point], list[Point], float]:
+        """Points on all users with the front marked, the grid on a sample (if one was used), the unit of gamma."""
+        everyone = self.dataset.split.users
+        few = everyone
+        if len(everyone) > self.config.sample:
+            few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
+        unit = self._unit(few)
+        points, sampled = self._measure(grid(self.config, unit, self.dataset.thresholds.item), few), []
+        if len(few) < len(everyone):
+            points, sampled = self._measure(self._finalists(points), everyone), points
+        for i in front(points, self.config.protocol):
+            points[i].front = True
+        return points, sampled, unit
+
+    def _unit(self, users: np.ndarray) -> float:
+        """Median over users of spread of scores / spread of content: the gamma at which both weigh the same."""
+        if self.ground.content is None:
+            return 0.0
+        some = users[:: max(1, len(users) // 256)]
+        ratios = []
+        parts = blocks(
+            self.scorer, self.dataset, self.ground, some, "valid", max_length=self.max_length, device=self.device
+        )
+        with torch.inference_mode():
+            for block in parts:
+                base = (block.collaborative + block.semantic)[:, 1:]
+                ratios.append(base.std(1) / block.content[:, 1:].std(1).clamp(min=1e-6))
+        return float(torch.cat(ratios).median())
+
+    def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[Point]:
+        """Each policy once as it is and once for tail users only (the same ranks, put together otherwise)."""
+        ranks = rank_grid(
+            self.scorer,
+            self.dataset,
+            self.ground,
+            policies,
+            users,
+            max_length=self.max_length,
+            device=self.device,
+            progress=self.progress,
+        )
+        points = []
+        tail = self._tail_user[users]
+        for i, policy in enumerate(policies):
+            points.append(self._point(policy, {p: r[i] for p, r in ranks.items()}, users))
+            if not policy.inert:
+                only = {p: np.where(tail, r[i], r[0]) for p, r in ranks.items()}
+                points.append(self._point(policy.but(tail_users_only=True), only, users))
+        return points
+
+    def _point(self, policy: ScoringPolicy, ranks: dict[Protocol, np.ndarray], users: np.ndarray) -> Point:
+        item, user = self._tail_item[users], self._tail_user[users]
+        members = dict(zip(GROUPS, (np.ones(len(users), bool), item, ~item, user, ~user), strict=True))
+        metrics: dict[str, float] = {}
+        for protocol, rank in ranks.items():
+            values = {f"HR@{CUT}": rank <= CUT, f"NDCG@{CUT}": np.where(rank <= CUT, 1 / np.log2(rank + 1.0), 0.0)}
+            for group, rows in members.items():
+                if rows.any():
+                    metrics |= {f"{protocol}/{group}/{m}": float(v[rows].mean()) for m, v in values.items()}
+        return Point(policy=policy, metrics=metrics, users=len(users))
+
+    def _finalists(self, points: list[Point]) -> list[ScoringPolicy]:
+        """No policy, then the front and the points nearest to being chosen, in turn."""
+        best = front(points, self.config.protocol)
+        turns = zip_longest(ranking(points, self.config), best)
+        order = [0, *(i for turn in turns for i in turn if i is not None)]
+        plain = [points[i].policy.but(tail_users_only=False) for i in order]
+        return list(dict.fromkeys(plain))[: self.config.finalists + 1]
+
+
+def grid(config: TuneConfig, unit: float, tail_threshold: int) -> list[ScoringPolicy]:
+    """Every combination, without duplicates; the first changes nothing. ``unit`` 0: there is no content term."""
+    routes = [(0, 0.0)] + [(round(t * tail_threshold), w) for t in config.thresholds for w in config.weights]
+    gammas = [_short(g * unit) for g in config.gammas] if unit else [0.0]
+    made = [
+        ScoringPolicy(gamma=g, route_threshold=t, route_weight=w)
+        for t, w in routes
+        for g in dict.fromkeys([0.0, *gammas])
+    ]
+    return list(dict.fromkeys(made))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def front(points: Sequence[Point], protocol: Protocol = "full") -> list[int]:
+    """Points no other point beats on both overall and tail-item NDCG@10, best overall first."""
+    pairs = [(_value(p, protocol, "Overall"), _value(p, protocol, "Tail Item")) for p in points]
+    best, kept = -np.inf, []
+    for i in sorted(range(len(points)), key=lambda i: (-pairs[i][0], -pairs[i][1], i)):
+        if pairs[i][1] > best:
+            kept.append(i)
+            best = pairs[i][1]
+    return kept
+
+
+def ranking(points: Sequence[Point], config: TuneConfig) -> list[int]:
+    """The points in the order of the objective, those that break its condition last."""
+
+    def key(i: int) -> tuple[float, ...]:
+        value = {g: _value(points[i], config.protocol, g) for g in GROUPS}
+        plain = {g: _value(points[0], config.protocol, g) for g in GROUPS}
+        goal = value["Tail Item"] if config.objective == "tail" else value["Overall"]
+        held = {"balanced": GROUPS, "overall": (), "tail": ("Overall",)}[config.objective]
+        broken = any(value[g] < plain[g] for g in held)
+        return (broken, -goal, i)
+
+    return sorted(range(len(points)), key=key)
+
+
+def best_point(points: Sequence[Point], config: TuneConfig) -> int:
+    """The point the objective asks for; the first (no policy) when none does better."""
+    return ranking(points, config)[0]
+
+
+def _value(point: Point, protocol: Protocol, group: str) -> float:
+    return point.metrics.get(f"{protocol}/{group}/NDCG@{CUT}", 0.0)
