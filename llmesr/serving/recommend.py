@@ -127,6 +127,8 @@ class Recommender:
             items = tuple(self.dataset.history(user).tolist())
         else:
             user, items = UNKNOWN, tuple(int(i) for i in history)
+        if not items:
+            raise UserError("The history is empty; give at least one item, or a user.")
         if bad := [i for i in items if not PAD < i <= self.dataset.n_items]:
             raise UserError(f"There is no item {bad[0]}; {self.dataset.name!r} has items 1..{self.dataset.n_items}.")
         if k < 1:
@@ -188,7 +190,7 @@ class Recommender:
             table = self.ground.content.text
         at = torch.from_numpy(items.astype(np.int64))
         vectors = np.zeros((len(items), 1)) if table is None else table[at.to(table.device)].float().cpu().numpy()
-        past = np.bincount(self._classes[list(history)], minlength=CLASSES) if len(history) else np.zeros(CLASSES)
+        past = np.bincount(self._classes[list(history)], minlength=CLASSES)
         return Candidates(scores, vectors, self._counts[items], self._classes[items], past)
 
     def _parts(

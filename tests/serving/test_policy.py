@@ -142,5 +142,5 @@ def test_a_policy_is_evaluated_like_any_scorer(tiny):
 
 
 def test_text_of_another_dataset_is_refused(tiny):
-    with pytest.raises(UserError, match="have 3 items.*'tiny' has"):
+    with pytest.raises(UserError, match=r"have 3 items.*'tiny' has"):
         Ground.of(tiny, np.zeros((4, 2), np.float32))
