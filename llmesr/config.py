@@ -149,7 +149,7 @@ class FinetuneConfig(Config):
     pooling: Literal["auto", "mean", "last", "cls"] = Field("auto", description="How token states become one vector.")
     max_tokens: int = Field(256, ge=8, description="Longer prompts are cut to this many tokens (the paper: 1,024).")
     lora_rank: int = Field(8, ge=1, description="Rank of the low-rank update of each projection.")
-    lora_alpha: float = Field(32.0, gt=0, description="Scale of the update: alpha / rank.")
+    lora_alpha: int = Field(32, ge=1, description="Scale of the update: alpha / rank.")
     lora_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the update.")
     normalise: bool = Field(False, description="Compare directions only (cosine), not raw inner products (paper).")
     targets: Literal["soft", "hard"] = Field(
@@ -282,9 +282,62 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_length": 200,
         "fusion": "cross_attention",
         "mask_ratio": 0.6,
+        "all_windows": False,
         "epochs": 200,
         "patience": 20,
         "monitor_protocol": "uni100",
     },
 }
 """Named starting points for :class:`RunConfig`; ``paper`` is LLM-ESR's published setting."""
+
+
+def preset(name: str, backbone: str) -> dict[str, Any]:
+    """The values of a preset. UserError when there is none of that name."""
+    if name not in PRESETS:
+        raise UserError(f"There is no preset {name!r}; known: {', '.join(PRESETS)}.")
+    values = dict(PRESETS[name])
+    if name == "paper" and backbone == "gru4rec":
+        values["targets"] = "last"  # the paper trains GRU4Rec on the newest item only
+    return values
+
+
+_TEXT_METHODS = ("adapter", "llm-esr", "llmemb")
+_ONLY: dict[str, tuple[str, ...]] = {
+    "collaborative_view": ("llm-esr",),
+    "semantic_view": ("llm-esr",),
+    "fusion": ("llm-esr",),
+    "shared_encoder": ("llm-esr",),
+    "distillation": ("llm-esr",),
+    "distillation_weight": ("llm-esr",),
+    "neighbours": ("llm-esr",),
+    "teacher_refresh": ("llm-esr",),
+    "item_init": ("llm-init", "llm-esr"),
+    "adapter_layers": _TEXT_METHODS,
+    "freeze_text": _TEXT_METHODS,
+    "alignment_weight": ("llmemb",),
+    "alignment_temperature": ("llmemb",),
+    "alignment_run": ("llmemb",),
+    "adapter": ("llmemb",),
+}
+"""Settings that only some methods read; the others are read by every trained method."""
+
+
+def reads(setting: str, method: str, backbone: str) -> bool:
+    """Whether a method with a backbone looks at a setting: what forms show and ``--set`` accepts."""
+    if setting in ("method", "seed"):
+        return True
+    if method in UNTRAINED:
+        return setting == "max_length"
+    if backbone == "gru4rec" and setting in ("heads", "causal", "positions"):
+        return False
+    if setting == "causal":
+        return backbone == "sasrec"
+    if setting == "mask_ratio":
+        return backbone == "bert4rec"
+    return method in _ONLY.get(setting, (method,))
+
+
+def unread_settings(config: RunConfig, given: Mapping[str, Any]) -> list[str]:
+    """Settings somebody gave that the run would not look at."""
+    ignorable = ("backbone", "method")
+    return [k for k in given if k not in ignorable and not reads(k, config.method, config.backbone)]

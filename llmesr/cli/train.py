@@ -1,0 +1,98 @@
+"""train, resume: from a dataset to an evaluated run."""
+
+from __future__ import annotations
+
+import typing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
+from llmesr.config import GROUPS, PRESETS, BackboneName, MethodName, RunConfig, parse_overrides, preset, unread_settings
+from llmesr.errors import UserError
+
+if TYPE_CHECKING:
+    from llmesr.runs.record import Run
+
+STOPPED = 130
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="Name or id of an ingested dataset.")],
+    method: Annotated[str | None, typer.Option(help=", ".join(typing.get_args(MethodName)))] = None,
+    backbone: Annotated[str | None, typer.Option(help=", ".join(typing.get_args(BackboneName)))] = None,
+    preset_name: Annotated[str, typer.Option("--preset", help=f"Starting point: {', '.join(PRESETS)}.")] = "default",
+    settings: Set = None,
+    config: ConfigFile = None,
+    embedding: Annotated[str | None, typer.Option(help="Embedding to use; the dataset's newest when absent.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the new run.")] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Train one method on a dataset and evaluate it on validation and test."""
+    from llmesr.data.dataset import load_dataset
+    from llmesr.semantic.embed import load_embedding
+    from llmesr.training.train import train as run_training
+
+    given: dict[str, Any] = parse_overrides(settings or [])
+    given |= {k: v for k, v in (("method", method), ("backbone", backbone)) if v is not None}
+    wanted = RunConfig.read(config, **given)
+    wanted = RunConfig.read(config, **{**preset(preset_name, wanted.backbone), **given}) if not config else wanted
+    if unread := unread_settings(wanted, given):
+        raise UserError(
+            f"Method {wanted.method!r} with {wanted.backbone!r} does not read {', '.join(unread)}; leave it out."
+        )
+    chosen = store()
+    data = load_dataset(chosen, dataset)
+    vectors = load_embedding(chosen, embedding) if embedding else None
+    with progress() as listen:
+        return _finish(
+            lambda: run_training(
+                data, wanted, chosen, embedding=vectors, run_id=run_id, device=device, progress=listen
+            ),
+            json,
+        )
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="A run that was stopped or broke off.")],
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Go on with a run from its last checkpoint, to the same result as if it had never stopped."""
+    from llmesr.runs.record import find_run
+    from llmesr.training.train import resume as go_on
+
+    found = find_run(store(), run)
+    with progress() as listen:
+        return _finish(lambda: go_on(found, device=device, progress=listen), json)
+
+
+def _finish(work: typing.Callable[[], Run], json: bool) -> int:
+    from llmesr.training.loop import Stopped
+
+    try:
+        run = work()
+    except Stopped:
+        say("Stopped; `llmesr resume` goes on from here.")
+        return STOPPED
+    emit(json, {"run": run.id}, _summary(run))
+    return 0
+
+
+def _summary(run: Run) -> Any:
+    """The groups of a run under both protocols, for a person."""
+    values = {(r["protocol"], r["group"], r["metric"]): r for r in run.metrics()}
+    rows = []
+    for group in GROUPS:
+        cells = [values[(p, group, m)]["value"] for p in ("full", "uni100") for m in ("HR@10", "NDCG@10")]
+        users = values[("full", group, "HR@10")]["users"]
+        rows.append([group, *(f"{c:.4f}" if c == c else "-" for c in cells), f"{users:,}"])
+    columns = ["group", "full HR@10", "full NDCG@10", "uni100 HR@10", "uni100 NDCG@10", "users"]
+    return table(f"{run.label}  {run.id}", columns, rows)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)
+    app.command()(resume)
