@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from llmesr.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-STAGES = ("data", "text", "train", "evaluate", "recommend", "maps", "artifacts", "jobs", "app", "demo")
+STAGES = ("data", "text", "finetune", "train", "evaluate", "recommend", "maps", "artifacts", "jobs", "app", "demo")
 """Files of this folder, in the order of the method; each has ``register(app)``."""
 
 
@@ -32,6 +33,8 @@ def root(
 
 
 for _stage in STAGES:
+    if importlib.util.find_spec(f"llmesr.cli.{_stage}") is None:
+        continue  # while building
     importlib.import_module(f"llmesr.cli.{_stage}").register(app)
 
 
