@@ -1,0 +1,212 @@
+"""Evidence about runs: intervals per group, paired tests between runs, seeds taken together.
+
+A *contender* is one configuration: a label and the rank frames of its seeds. Per-user values are averaged
+over seeds first, so a test has one observation per user whatever the number of seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from llmesr.data.groups import Thresholds
+from llmesr.errors import UserError
+from llmesr.evaluation.resampling import FLIPS, RESAMPLES, adjust, intervals, sign_flip_test, wilcoxon_test
+from llmesr.evaluation.table import Group, all_groups, metric_values, named_groups, select
+
+Contenders = Mapping[str, Sequence[pd.DataFrame]]
+Which = Literal["named", "all"]
+DEFAULT_METRICS = ("HR@10", "NDCG@10")
+FEW_USERS = 100
+FEW_EVENTS = 10
+SIGNIFICANT = 0.05
+
+
+class Values(NamedTuple):
+    """``rows``: the users (one row each, any contender's attributes); ``values``: label -> (seeds, U, metrics)."""
+
+    rows: pd.DataFrame
+    values: dict[str, np.ndarray]
+
+    def mean(self, label: str) -> np.ndarray:
+        """(U, metrics) averaged over seeds."""
+        return self.values[label].mean(axis=0)
+
+
+def per_user(contenders: Contenders, metrics: Sequence[str], protocol: str, part: str) -> Values:
+    """Each user's value of each metric, users aligned over every frame.
+
+    UserError when two frames do not hold the same users with the same held-out items.
+    """
+    rows: pd.DataFrame | None = None
+    first = ""
+    values: dict[str, np.ndarray] = {}
+    for label, frames in contenders.items():
+        if not frames:
+            raise ValueError(f"contender {label!r} has no frames")
+        found = []
+        for frame in frames:
+            own = select(frame, protocol, part).sort_values("user", ignore_index=True)
+            if rows is None:
+                rows, first = own, label
+            _same_users(rows, own, first, label)
+            found.append(np.stack([metric_values(own["rank"].to_numpy(), m) for m in metrics], axis=1))
+        values[label] = np.stack(found)
+    if rows is None:
+        raise ValueError("no contenders")
+    return Values(rows, values)
+
+
+def _same_users(rows: pd.DataFrame, own: pd.DataFrame, first: str, label: str) -> None:
+    for column, what in (
+        ("user_id", "users"),
+        ("target_id", "held-out items (the split)"),
+        ("history_length", "training histories"),
+        ("target_popularity", "training counts of items"),
+        ("candidates", "candidates"),
+    ):
+        if len(rows) != len(own) or (rows[column].to_numpy() != own[column].to_numpy()).any():
+            raise UserError(f"{first!r} and {label!r} cannot be compared: their {what} differ. Evaluate both again.")
+
+
+def summary(
+    contenders: Contenders,
+    thresholds: Thresholds,
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    protocol: str = "full",
+    part: str = "test",
+    groups: Which = "named",
+    resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """Mean per contender, group and metric with its 95% interval over users.
+
+    Columns run, dimension, group, metric, value, low, high, users, seeds, spread (standard deviation of the
+    seeds' means; NaN for one seed), warning (empty when the group is large enough).
+    """
+    rows, values = per_user(contenders, metrics, protocol, part)
+    table: list[dict[str, Any]] = []
+    for group in _groups(rows, thresholds, groups):
+        members = {label: v[:, group.members] for label, v in values.items()}  # (seeds, users of the group, metrics)
+        low, high = intervals(np.concatenate([m.mean(0) for m in members.values()], axis=1), resamples=resamples)
+        bounds = iter(zip(low, high, strict=True))
+        for label, member in members.items():
+            seeds, users = member.shape[:2]
+            means = member.mean(axis=1) if users else np.full((seeds, len(metrics)), np.nan)  # (seeds, metrics)
+            for m, metric in enumerate(metrics):
+                hits = int((member[:, :, m].mean(0) > 0).sum())
+                lower, upper = next(bounds)
+                table.append(
+                    {
+                        "run": label,
+                        "dimension": group.dimension,
+                        "group": group.name,
+                        "metric": metric,
+                        "value": means[:, m].mean(),
+                        "low": lower,
+                        "high": upper,
+                        "users": users,
+                        "seeds": seeds,
+                        "spread": means[:, m].std(ddof=1) if seeds > 1 else np.nan,
+                        "warning": _small(users, hits, "hit"),
+                    }
+                )
+    return pd.DataFrame(table)
+
+
+def compare(
+    contenders: Contenders,
+    thresholds: Thresholds,
+    *,
+    baseline: str | None = None,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    protocol: str = "full",
+    part: str = "test",
+    groups: Which = "named",
+    resamples: int = RESAMPLES,
+    flips: int = FLIPS,
+) -> pd.DataFrame:
+    """Every other contender against ``baseline`` (the first by default), paired by user.
+
+    Columns run, baseline, dimension, group, metric, difference (run - baseline), low, high (95% bootstrap), relative
+    (difference / baseline), users, better, worse (users whose value rose or fell), p_permutation, p_wilcoxon, the two
+    adjusted by Benjamini-Hochberg over this whole table (p_adjusted, p_wilcoxon_adjusted), effect (mean / standard
+    deviation of the differences, Cohen's d of pairs), rank_biserial (share of rank sum gained minus lost, -1..1),
+    significant (p_adjusted < .05), warning.
+    """
+    data = per_user(contenders, metrics, protocol, part)
+    labels = list(contenders)
+    base = baseline or labels[0]
+    if base not in contenders:
+        raise UserError(f"The baseline {base!r} is not among the runs: {', '.join(labels)}.")
+    others = [label for label in labels if label != base]
+    if not others:
+        raise UserError("Give at least two different configurations to compare.")
+    start = data.mean(base)
+    difference = np.concatenate([data.mean(label) - start for label in others], axis=1)  # (U, others * metrics)
+    difference[np.abs(difference) < 1e-12] = 0.0  # what averaging over seeds rounds
+    chosen = _groups(data.rows, thresholds, groups)
+    tested = np.concatenate([difference * g.members[:, None] for g in chosen], axis=1)
+    p = iter(sign_flip_test(tested, resamples=flips))
+    table = []
+    for group in chosen:
+        inside = difference[group.members]
+        low, high = intervals(inside, resamples=resamples)
+        wilcoxon = wilcoxon_test(inside)
+        for c, (label, m) in enumerate((label, m) for label in others for m in range(len(metrics))):
+            row = _contrast(inside[:, c], start[group.members, m])
+            row |= {"run": label, "baseline": base, "dimension": group.dimension, "group": group.name}
+            row |= {"metric": metrics[m], "low": low[c], "high": high[c]}
+            permutation = next(p)
+            row["p_permutation"] = permutation if row["users"] else np.nan
+            row["p_wilcoxon"] = wilcoxon[c] if row["users"] else np.nan
+            table.append(row)
+    return _judged(pd.DataFrame(table))
+
+
+def _contrast(d: np.ndarray, start: np.ndarray) -> dict[str, Any]:
+    better, worse = int((d > 0).sum()), int((d < 0).sum())
+    mean = float(d.mean()) if len(d) else np.nan
+    deviation = float(d.std(ddof=1)) if len(d) > 1 else 0.0
+    level = float(start.mean()) if len(d) else np.nan
+    moved = d[d != 0]
+    ranks = pd.Series(np.abs(moved)).rank().to_numpy()
+    return {
+        "difference": mean,
+        "relative": mean / level if level else np.nan,
+        "users": len(d),
+        "better": better,
+        "worse": worse,
+        "effect": mean / deviation if deviation else (0.0 if len(d) else np.nan),
+        "rank_biserial": float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else 0.0,
+        "warning": _small(len(d), better + worse or FEW_EVENTS, "difference"),  # nobody differs: that is clear
+    }
+
+
+_ORDER = ["run", "baseline", "dimension", "group", "metric", "difference", "low", "high", "relative", "users", "better"]
+_ORDER += ["worse", "p_permutation", "p_wilcoxon", "p_adjusted", "p_wilcoxon_adjusted", "effect", "rank_biserial"]
+_ORDER += ["significant", "warning"]
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    table["p_adjusted"] = adjust(table["p_permutation"].to_numpy())
+    table["p_wilcoxon_adjusted"] = adjust(table["p_wilcoxon"].to_numpy())
+    table["significant"] = table["p_adjusted"] < SIGNIFICANT
+    return table[_ORDER]
+
+
+def _groups(rows: pd.DataFrame, thresholds: Thresholds, which: Which) -> list[Group]:
+    return named_groups(rows, thresholds) if which == "named" else all_groups(rows, thresholds)
+
+
+def _small(users: int, events: int, event: str) -> str:
+    if users == 0:
+        return "no users in this group"
+    if users < FEW_USERS:
+        return f"only {users} users: read the interval, not the value"
+    if events < FEW_EVENTS:
+        return f"only {events} users with a {event}: too few to judge"
+    return ""
