@@ -29,6 +29,10 @@ COSINE_BUDGET = 2**30
 """Bytes the table of all item-to-item cosines may take; above it cosines are made per block of users."""
 
 
+class Unavailable(UserError):
+    """What was asked for needs something this run was made without."""
+
+
 class Scorer(Protocol):
     """What every model offers: ``score`` of right-padded ``sequences`` (B, L) is (B, N + 1).
 
@@ -44,8 +48,12 @@ class Scorer(Protocol):
 class ScoringPolicy(Config):
     """How scores are changed at scoring time. The default changes nothing."""
 
-    gamma: float = Field(0.0, ge=0, description="Weight of the content term; the scale is that of the model's scores.")
-    route_threshold: int = Field(0, ge=0, description="Items with fewer training interactions are routed; 0 is off.")
+    gamma: float = Field(
+        0.0, ge=0, le=1e6, description="Weight of the content term; the scale is that of the model's scores."
+    )
+    route_threshold: int = Field(
+        0, ge=0, le=10**9, description="Items with fewer training interactions are routed; 0 is off."
+    )
     route_weight: float = Field(
         0.0, ge=0, le=1, description="Weight of the collaborative part of routed items; 1 is off."
     )
@@ -167,12 +175,12 @@ def is_semantic(scorer: Any) -> bool:
 class PolicyScorer:
     """A scorer whose scores follow a policy; it keeps the contract of the scorer inside.
 
-    Raises UserError when the policy has a content term and the ground has no text.
+    Raises Unavailable when the policy has a content term and the ground has no text.
     """
 
     def __init__(self, inner: Scorer, policy: ScoringPolicy, ground: Ground) -> None:
         if policy.gamma and ground.content is None:
-            raise UserError("The content term needs text vectors of the dataset: run `llmesr embed` on it first.")
+            raise Unavailable("The content term needs text vectors of the dataset: run `llmesr embed` on it first.")
         self.inner = inner
         self.policy = policy
         self.ground = ground

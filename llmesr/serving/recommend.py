@@ -19,7 +19,7 @@ from llmesr.ids import PAD
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.serving.derived import model_run, own_policy
-from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, is_semantic, views
+from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, Unavailable, is_semantic, views
 from llmesr.serving.rerank import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
 from llmesr.store import Store
 
@@ -90,8 +90,8 @@ class Recommender:
         self._counts = counts
         self._classes = popularity_classes(counts)  # (N + 1,)
         catalogue = self.dataset.catalogue
-        self._item_ids = catalogue["item_id"].to_numpy(object)
-        self._titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
+        self.item_ids = catalogue["item_id"].to_numpy(object)
+        self.titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
         self._policed = lru_cache(maxsize=POLICIES_KEPT)(lambda p: PolicyScorer(self.scorer, p, self.ground))
 
     def recommend(
@@ -135,7 +135,7 @@ class Recommender:
             raise UserError(f"k must be at least 1, not {k}.")
         policy = self.policy if policy is None else policy
         if policy.gamma and self.ground.content is None:
-            raise UserError(f"The content term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
+            raise Unavailable(f"The content term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
         return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen)
 
     @torch.inference_mode()
@@ -241,18 +241,15 @@ class Recommender:
 
     def frame(self, answer: Answer) -> pd.DataFrame:
         """An answer as the frame :meth:`recommend` returns."""
-        return pd.DataFrame(
-            {
-                "item_id": self._item_ids[answer.items - 1],
-                "title": self._titles[answer.items - 1],
-                "score": answer.scores,
-                "rank": np.arange(1, len(answer.items) + 1),
-                "tail": self.tail[answer.items],
-                "collaborative": answer.collaborative,
-                "semantic": answer.semantic,
-                "content": answer.content,
-            }
-        )
+        frame = self.frame_of(answer.items)
+        frame.insert(2, "score", answer.scores)
+        frame.insert(3, "rank", np.arange(1, len(frame) + 1))
+        return frame.assign(collaborative=answer.collaborative, semantic=answer.semantic, content=answer.content)
+
+    def frame_of(self, items: np.ndarray) -> pd.DataFrame:
+        """item_id, title and tail of item numbers."""
+        columns = {"item_id": self.item_ids[items - 1], "title": self.titles[items - 1], "tail": self.tail[items]}
+        return pd.DataFrame(columns)
 
 
 def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,265 @@
+"""Recommendations over HTTP: runs, micro-batches, limits and metrics put together as one FastAPI app."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
+from pydantic import Field
+
+from llmesr.config import Config
+from llmesr.errors import UserError
+from llmesr.serving import schemas
+from llmesr.serving.batching import Batcher, Overloaded
+from llmesr.serving.gate import Gate
+from llmesr.serving.hub import Hub, Served
+from llmesr.serving.metrics import Metrics
+from llmesr.serving.policy import ScoringPolicy, Unavailable
+from llmesr.serving.recommend import Answer
+from llmesr.serving.similar import SHOWN, Space, shared_items, similar_items, similar_users, train_history
+
+
+class ServeConfig(Config):
+    """How a server behaves."""
+
+    api_key: str | None = Field(
+        None, min_length=8, description="Clients must send it as X-API-Key; none asked if absent."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or mps.")
+    max_batch: int = Field(64, ge=1, description="Most requests scored together.")
+    max_queue: int = Field(256, ge=1, description="Most requests waiting; beyond it clients get 503.")
+    timeout: float = Field(10.0, gt=0, description="Seconds after which a waiting request gets 503.")
+    client_limit: int = Field(
+        0, ge=0, description="Requests in flight per client address, beyond it 429; 0 is no limit."
+    )
+    max_body: int = Field(262_144, ge=1024, description="Largest request body in bytes.")
+    reload_seconds: float = Field(5.0, ge=0, description="How often to look for newer runs; 0 never.")
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": schemas.Problem, "description": "The API key is missing or wrong."},
+    404: {"model": schemas.Problem, "description": "No such run, user or item."},
+    409: {"model": schemas.Problem, "description": "The run was made without what is asked for."},
+    413: {"model": schemas.Problem, "description": "The body is too large."},
+    429: {"model": schemas.Problem, "description": "Too many requests in flight from this client; see Retry-After."},
+    503: {"model": schemas.Problem, "description": "Overloaded or stopping; see Retry-After."},
+}
+
+
+KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="The key given to `llmesr serve`.")
+
+
+class _State:
+    """What the routes share; starts and ends with the app."""
+
+    def __init__(self, hub: Hub, config: ServeConfig) -> None:
+        self.hub = hub
+        self.config = config
+        self.metrics = Metrics(lambda: self.batcher.depth)
+        hub.observe = self.metrics.reload
+        self.batcher: Batcher
+
+    @contextlib.asynccontextmanager
+    async def running(self, app: FastAPI) -> AsyncIterator[None]:
+        config = self.config
+        self.batcher = Batcher(
+            max_batch=config.max_batch, max_queue=config.max_queue, timeout=config.timeout, observe=self.metrics.batch
+        )
+        watcher = asyncio.create_task(self.hub.watch(config.reload_seconds)) if config.reload_seconds else None
+        try:
+            yield
+        finally:
+            if watcher:
+                watcher.cancel()
+            await self.batcher.close()
+
+
+def create_app(hub: Hub, config: ServeConfig) -> FastAPI:
+    """The app that serves the runs of ``hub``."""
+    state = _State(hub, config)
+    app = FastAPI(
+        title="llmesr",
+        version="1",
+        summary="Sequential recommendation for the long tail.",
+        lifespan=state.running,
+    )
+    app.add_middleware(Gate, max_body=config.max_body, client_limit=config.client_limit, metrics=lambda: state.metrics)
+    _handlers(app, state)
+
+    def allowed(sent: Annotated[str | None, Security(KEY)]) -> None:
+        if not secrets.compare_digest((sent or "").encode(), str(config.api_key).encode()):
+            raise HTTPException(401, "The API key is missing or wrong.", {"WWW-Authenticate": "X-API-Key"})
+
+    guards = [Depends(allowed)] if config.api_key else []
+    _routes(app, state, guards)
+    return app
+
+
+def _handlers(app: FastAPI, state: _State) -> None:
+    @app.exception_handler(Overloaded)
+    async def overloaded(request: Request, error: Overloaded) -> JSONResponse:
+        state.metrics.rejected.labels("overload").inc()
+        return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(error.retry_after)})
+
+    @app.exception_handler(Unavailable)
+    async def unavailable(request: Request, error: Unavailable) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 409)
+
+    @app.exception_handler(UserError)
+    async def unknown(request: Request, error: UserError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 404)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # The input is not sent back: it may be large, or hold numbers JSON cannot write.
+        detail = [
+            {"loc": [_writable(part) for part in e["loc"]], "msg": e["msg"], "type": e["type"]} for e in error.errors()
+        ]
+        return JSONResponse({"detail": detail}, 422)
+
+
+def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
+    def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
+        return {code: ERRORS[code] for code in (*((401,) if guards else ()), 413, 429, *codes)}
+
+    @app.post(
+        "/recommend",
+        response_model=schemas.Recommended,
+        responses=errors(404, 409, 503),
+        dependencies=guards,
+        summary="The best items for a user or a history",
+    )
+    async def recommend(asked: Annotated[schemas.AskForUser | schemas.AskForHistory, Body()]) -> Response:
+        served = state.hub.get(asked.run)
+        recommender = served.recommender
+        dataset = recommender.dataset
+        if isinstance(asked, schemas.AskForUser):
+            whom: int | list[int] = dataset.user(asked.user)
+        else:
+            whom = [dataset.item(i) for i in asked.history]
+        policy = _policy(served, asked.policy)
+        request = recommender.request(whom, asked.k, policy, asked.reranker, asked.exclude_seen)
+        answer = await state.batcher.submit(recommender, request)
+        # Made by us from arrays: written without a second validation.
+        return JSONResponse(
+            {"run": served.run.id, "policy": request.policy.model_dump(), "items": _items(served, answer)}
+        )
+
+    @app.get(
+        "/similar-items",
+        response_model=schemas.SimilarItems,
+        responses=errors(404, 409),
+        dependencies=guards,
+        summary="Items nearest to an item, by text or by behaviour",
+    )
+    def similar(
+        item_id: schemas.Name, k: schemas.K = 10, space: Space = "semantic", run: schemas.Name | None = None
+    ) -> dict[str, Any]:
+        served = state.hub.get(run)
+        recommender = served.recommender
+        found, cosines = similar_items(recommender, recommender.dataset.item(item_id), k, space)
+        catalogue = recommender.frame_of(found)
+        catalogue["similarity"] = cosines
+        return {"run": served.run.id, "space": space, "items": catalogue.to_dict("records")}
+
+    @app.get(
+        "/neighbours",
+        response_model=schemas.Neighbours,
+        responses=errors(404, 409),
+        dependencies=guards,
+        summary="Users most similar to a user, by the text they chose",
+    )
+    def neighbours(
+        user: schemas.Name, k: Annotated[int, Query(ge=1, le=100)] = 10, run: schemas.Name | None = None
+    ) -> dict[str, Any]:
+        served = state.hub.get(run)
+        dataset = served.recommender.dataset
+        who = dataset.user(user)
+        users, similarity = similar_users(served.recommender, who, k, served.similar)
+        ids = dataset.catalogue["item_id"].to_numpy(object)
+        return {
+            "run": served.run.id,
+            "users": [
+                {
+                    "user_id": str(dataset.user_ids[u]),
+                    "similarity": float(s),
+                    "shared": shared_items(dataset, who, int(u)),
+                    "history": ids[train_history(dataset, int(u))[-SHOWN:] - 1].tolist(),
+                }
+                for u, s in zip(users, similarity, strict=True)
+            ],
+        }
+
+    @app.post("/reload", response_model=schemas.Reloaded, responses=errors(), dependencies=guards, summary="Load again")
+    async def reload() -> dict[str, Any]:
+        return {"reloaded": await state.hub.reload(force=True)}
+
+    @app.get("/health", response_model=schemas.Health, responses={429: ERRORS[429]}, summary="What is served")
+    async def health() -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "device": str(state.hub.device),
+            "waiting": state.batcher.depth,
+            "runs": [_info(served) for served in state.hub.all()],
+        }
+
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses={**errors(), 200: {"content": {"text/plain": {}}, "description": "Prometheus exposition format."}},
+        dependencies=guards,
+        summary="Counters for Prometheus",
+    )
+    async def metrics() -> Response:
+        return Response(state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _writable(part: str | int) -> str | int:
+    """A key as it was sent, without what UTF-8 cannot encode."""
+    return part if isinstance(part, int) else part.encode("utf-8", "replace").decode()
+
+
+def _policy(served: Served, asked: str | ScoringPolicy | None) -> ScoringPolicy | None:
+    if isinstance(asked, ScoringPolicy) or asked is None:
+        return asked
+    if asked == "none":
+        return ScoringPolicy()
+    if served.tuned is None:
+        raise Unavailable(f"Run {served.run.id!r} was not tuned; run `llmesr tune {served.run.id}` first.")
+    return served.tuned
+
+
+def _items(served: Served, answer: Answer) -> list[dict[str, Any]]:
+    recommender = served.recommender
+    columns = zip(
+        recommender.item_ids[answer.items - 1],
+        recommender.titles[answer.items - 1],
+        answer.scores.tolist(),
+        range(1, len(answer.items) + 1),
+        recommender.tail[answer.items].tolist(),
+        answer.collaborative.tolist(),
+        answer.semantic.tolist(),
+        answer.content.tolist(),
+        strict=True,
+    )
+    names = list(schemas.Item.model_fields)
+    return [dict(zip(names, row, strict=True)) for row in columns]
+
+
+def _info(served: Served) -> dict[str, Any]:
+    manifest, dataset = served.run.manifest, served.recommender.dataset
+    return {
+        "run": served.run.id,
+        "name": manifest.name,
+        "label": served.run.label,
+        "dataset": dataset.name,
+        "items": dataset.n_items,
+        "tuned": served.tuned,
+    }

@@ -1,0 +1,131 @@
+"""Micro-batching: requests that wait while the device is busy become its next batch.
+
+No request waits for others to come: an idle device starts at once, and the busier it is the larger
+its batches grow. The queue is bounded, so overload is said at once instead of growing into timeouts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from llmesr.serving.recommend import Answer, Recommender, Request
+
+log = logging.getLogger(__name__)
+
+
+class Overloaded(Exception):
+    """The queue is full or the wait too long. ``retry_after`` is in whole seconds."""
+
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+@dataclass(eq=False)
+class _Waiting:
+    recommender: Recommender
+    request: Request
+    answer: asyncio.Future[Answer]
+
+
+class Batcher:
+    """One worker thread that answers everything for one device. Use inside a running event loop."""
+
+    def __init__(
+        self,
+        *,
+        max_batch: int = 64,
+        max_queue: int = 256,
+        timeout: float = 10.0,
+        observe: Callable[[int, float], None] = lambda size, seconds: None,
+    ) -> None:
+        """``observe`` is told the size and the seconds of every batch."""
+        self.max_batch = max_batch
+        self.max_queue = max_queue
+        self.timeout = timeout
+        self._observe = observe
+        self._waiting: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._seconds = 0.01  # per batch, a moving average
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoring")
+        self._loop = asyncio.create_task(self._run())
+
+    @property
+    def depth(self) -> int:
+        """Requests waiting."""
+        return len(self._waiting)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which the queue should have emptied."""
+        return max(1, math.ceil(math.ceil((self.depth + 1) / self.max_batch) * self._seconds))
+
+    async def submit(self, recommender: Recommender, request: Request) -> Answer:
+        """The answer, after waiting its turn. Overloaded when there is no room or it takes too long."""
+        if self._closing:
+            raise Overloaded("The server is stopping.", 1)
+        if self.depth >= self.max_queue:
+            raise Overloaded(f"{self.depth} requests are waiting already.", self.retry_after)
+        waiting = _Waiting(recommender, request, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        try:
+            return await asyncio.wait_for(waiting.answer, self.timeout)
+        except TimeoutError:
+            raise Overloaded(f"No answer within {self.timeout:g} seconds.", self.retry_after) from None
+
+    async def close(self) -> None:
+        """Answer what is waiting, take nothing new, end the thread."""
+        self._closing = True
+        self._wake.set()
+        await self._loop
+        self._thread.shutdown()
+
+    async def _run(self) -> None:
+        while not (self._closing and not self._waiting):
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch, self._waiting = self._waiting[: self.max_batch], self._waiting[self.max_batch :]
+            batch = [w for w in batch if not w.answer.done()]  # given up by their clients
+            if batch:
+                await self._answer(batch)
+
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        started = time.perf_counter()
+        results = await asyncio.get_running_loop().run_in_executor(self._thread, _work, batch)
+        seconds = time.perf_counter() - started
+        self._seconds += 0.2 * (seconds - self._seconds)
+        self._observe(len(batch), seconds)
+        for waiting, result in zip(batch, results, strict=True):
+            if waiting.answer.done():
+                continue
+            if isinstance(result, Exception):
+                waiting.answer.set_exception(result)
+            else:
+                waiting.answer.set_result(result)
+
+
+def _work(batch: list[_Waiting]) -> list[Answer | Exception]:
+    """One call per run. A batch that fails is tried one by one, so that one request fails alone."""
+    results: dict[int, Answer | Exception] = {}
+    for recommender in dict.fromkeys(w.recommender for w in batch):
+        rows = [i for i, w in enumerate(batch) if w.recommender is recommender]
+        try:
+            results.update(zip(rows, recommender.answer([batch[i].request for i in rows]), strict=True))
+        except Exception:
+            log.exception("a batch of %d failed; answering one by one", len(rows))
+            for i in rows:
+                try:
+                    results[i] = recommender.answer([batch[i].request])[0]
+                except Exception as error:  # handed to the one who asked
+                    results[i] = error
+    return [results[i] for i in range(len(batch))]

@@ -1,0 +1,111 @@
+"""The shapes of requests and responses of the HTTP API. An unknown field is an error."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmesr.serving.policy import ScoringPolicy
+from llmesr.serving.rerank import RerankConfig
+
+MAX_K = 1000
+MAX_HISTORY = 1000
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+K = Annotated[int, Field(ge=1, le=MAX_K, description="How many to return.")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Ask(_Body):
+    run: Name | None = Field(None, description="A served run; the default one when absent.")
+    k: K = 10
+    policy: Literal["none", "tuned"] | ScoringPolicy | None = Field(
+        None, description="none, tuned, or a policy; when absent, what the run stands for."
+    )
+    reranker: RerankConfig = RerankConfig()
+    exclude_seen: bool = Field(True, description="Leave out items of the history.")
+
+
+class AskForUser(_Ask):
+    """Recommend to a user of the dataset, after everything they chose."""
+
+    user: Name = Field(description="A user id of the dataset.")
+
+
+class AskForHistory(_Ask):
+    """Recommend after any history."""
+
+    history: list[Name] = Field(min_length=1, max_length=MAX_HISTORY, description="Item ids, oldest first.")
+
+
+class Item(_Body):
+    """A recommended item; collaborative + semantic + content is the score."""
+
+    item_id: str
+    title: str
+    score: float
+    rank: int
+    tail: bool = Field(description="Below the dataset's head/tail threshold of training interactions.")
+    collaborative: float
+    semantic: float
+    content: float
+
+
+class Recommended(_Body):
+    run: str
+    policy: ScoringPolicy
+    items: list[Item]
+
+
+class SimilarItem(_Body):
+    item_id: str
+    title: str
+    similarity: float = Field(description="Cosine.")
+    tail: bool
+
+
+class SimilarItems(_Body):
+    run: str
+    space: Literal["semantic", "collaborative"]
+    items: list[SimilarItem]
+
+
+class Neighbour(_Body):
+    user_id: str
+    similarity: float
+    shared: int = Field(description="Training items both users chose.")
+    history: list[str] = Field(description="The most recent training items, oldest first.")
+
+
+class Neighbours(_Body):
+    run: str
+    users: list[Neighbour]
+
+
+class RunInfo(_Body):
+    run: str
+    name: str
+    label: str
+    dataset: str
+    items: int
+    tuned: ScoringPolicy | None
+
+
+class Health(_Body):
+    status: Literal["ok"]
+    device: str
+    waiting: int
+    runs: list[RunInfo]
+
+
+class Reloaded(_Body):
+    reloaded: list[str]
+
+
+class Problem(BaseModel):
+    """What was wrong, in a sentence."""
+
+    detail: str
