@@ -99,16 +99,13 @@ def compare(
     k: int = 10,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """:func:`diagnose` side by side: measure, attribute, better, chance, then one column per named (N, E) matrix."""
-    keys = ["measure", "attribute", "better"]
-    result: pd.DataFrame | None = None
-    for name, vectors in embeddings.items():
-        frame = diagnose(vectors, catalogue, attributes=attributes, k=k, seed=seed)
-        column = frame[[*keys, "value"]].rename(columns={"value": name})
-        result = column if result is None else result.merge(column, on=keys, how="outer", sort=False)
-    if result is None:
+    """`diagnose` side by side: measure, attribute, better, then one column per named (N, E) matrix."""
+    if not embeddings:
         raise ValueError("nothing to compare")
-    return result
+    frames = {n: diagnose(v, catalogue, attributes=attributes, k=k, seed=seed) for n, v in embeddings.items()}
+    keys = ["measure", "attribute", "better"]
+    values = [frame.set_index(keys)["value"].rename(name) for name, frame in frames.items()]
+    return pd.concat(values, axis=1).reset_index()
 
 
 def mean_cosine(unit: np.ndarray) -> float:

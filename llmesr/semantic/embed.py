@@ -88,8 +88,11 @@ def _digest(content: bytes) -> str:
 def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progress = silent) -> Embedding:
     """Embed the items and users of ``dataset``; the artifact that is there already is reused.
 
-    UserError when no item has text, when the embedder cannot be loaded, or when precomputed vectors do not fit.
+    With an adapter the embedder is the model it was tuned on, unless ``config`` names one. UserError when no item has
+    text, when the embedder cannot be loaded, or when precomputed vectors do not fit.
     """
+    if config.adapter and "embedder" not in config.model_fields_set:
+        config = config.but(embedder=store.find("adapters", config.adapter).config["base"])
     embedder = open_embedder(config, store)
     texts = item_texts(dataset, config, embedder)
     content = _digest("\0".join(texts).encode())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +41,36 @@ def target_modules(model: nn.Module) -> list[str]:
     return found
 
 
-def attach(model: nn.Module, *, rank: int, alpha: float, dropout: float) -> Any:
+def attach(model: nn.Module, *, rank: int, alpha: int, dropout: float) -> Any:
     """``model`` as a peft model in which only the updates can be trained. They start as no change at all."""
     from peft import LoraConfig, get_peft_model
 
     settings = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=target_modules(model))
-    return get_peft_model(model, settings)
+    with _quiet():
+        return get_peft_model(model, settings)
+
+
+def recompute_activations(model: Any) -> None:
+    """Trade time for memory: keep only block inputs, compute the rest again going back. UserError when it cannot."""
+    try:
+        with _quiet():
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    except ValueError as error:
+        raise UserError(
+            f"A {type(model).__name__} cannot recompute activations; set gradient_checkpointing=false."
+        ) from error
+
+
+def merge_adapter(model: Any, folder: Path | str) -> Any:
+    """``model`` with the stored updates added to its weights. UserError when they do not fit."""
+    from peft import PeftModel
+
+    try:
+        with _quiet():
+            return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"The adapter in {folder} does not fit the model: {reason}") from error
 
 
 def save_adapter(model: Any, folder: Path, base: str) -> None:
@@ -53,3 +80,11 @@ def save_adapter(model: Any, folder: Path, base: str) -> None:
     # False: without it peft asks the hub whether the vocabulary grew
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty form about the model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the notice that names used between peft and transformers will change in the next major version."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
+        yield

@@ -16,13 +16,22 @@ from llmesr.errors import UserError
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write tensors and a JSON-serialisable state; readers see the old file or the new one."""
+    """Write tensors and a JSON-serialisable state; readers see the old file or the new one.
+
+    UserError when the file cannot be written (a full disk): the old one stays, nothing half-written does.
+    """
     temporary = path.with_name(f".{path.name}")
     kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    save_file(kept, temporary, metadata={"state": json.dumps(state)})
-    with open(temporary, "rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    try:
+        save_file(kept, temporary, metadata={"state": json.dumps(state)})
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"{path} cannot be written ({error}). Free space on that disk and resume; the checkpoint before it is kept."
+        ) from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

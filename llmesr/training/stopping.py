@@ -1,8 +1,12 @@
-"""When to stop."""
+"""When to stop: because nothing improves any more, or because the process was asked to."""
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from types import FrameType
 from typing import Any
 
 
@@ -29,3 +33,24 @@ class Stopper:
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
+
+
+class terminate:
+    """While active, SIGTERM asks the loop to stop at the next step instead of ending the process.
+
+    Entering gives the question ``should_stop() -> bool``. In a thread that is not the main one it is never asked.
+    """
+
+    def __enter__(self) -> Callable[[], bool]:
+        self.asked = False
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.previous = signal.signal(signal.SIGTERM, self._ask)
+        return lambda: self.asked
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        if self.main:
+            signal.signal(signal.SIGTERM, self.previous)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable
-from types import FrameType
 
 import numpy as np
 import pandas as pd
@@ -22,7 +18,7 @@ from llmesr.methods import build, needs_reference
 from llmesr.models.scorers import NeuralScorer
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import CHECKPOINTS, MODEL, Run, Status
+from llmesr.runs.record import CHECKPOINTS, MODEL, Run
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
@@ -30,6 +26,7 @@ from llmesr.training.devices import pick_device
 from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.load import Scorer, untrained_scorer
 from llmesr.training.loop import BEST, Loop, Stopped
+from llmesr.training.stopping import terminate
 
 TOP = 20
 """Recommendations stored per user for the list metrics."""
@@ -126,7 +123,7 @@ def _fit(
         method.model.train()
         return event_metrics(found.frame, dataset.thresholds, sorted({"HR@10", "NDCG@10", config.monitor}))
 
-    with _terminate() as should_stop:
+    with terminate() as should_stop:
         loop = Loop(
             method=method,
             dataset=dataset,
@@ -144,7 +141,12 @@ def _fit(
     save_tensors(run.folder / MODEL, weights, {})
     method.model.load_state_dict(weights)
     parameters = sum(p.numel() for p in method.model.parameters() if p.requires_grad)
-    info: dict[str, object] = {"best_epoch": stopper.best_epoch, "best": stopper.best, "epochs": loop.epoch, "parameters": parameters}
+    info: dict[str, object] = {
+        "best_epoch": stopper.best_epoch,
+        "best": stopper.best,
+        "epochs": loop.epoch,
+        "parameters": parameters,
+    }
     return NeuralScorer(method.model, device), info
 
 
@@ -176,21 +178,3 @@ def _reference_config(config: RunConfig) -> RunConfig:
 
 def _label(config: RunConfig) -> str:
     return config.method if config.method in UNTRAINED else f"{config.method} {config.backbone}"
-
-
-class _terminate:
-    """While active, SIGTERM asks the loop to stop at the next step instead of ending the process."""
-
-    def __enter__(self) -> Callable[[], bool]:
-        self.asked = False
-        self.main = threading.current_thread() is threading.main_thread()
-        if self.main:
-            self.previous = signal.signal(signal.SIGTERM, self._ask)
-        return lambda: self.asked
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-    def __exit__(self, *_: object) -> None:
-        if self.main:
-            signal.signal(signal.SIGTERM, self.previous)

@@ -40,15 +40,21 @@ def open_embedder(config: EmbedConfig, store: Store) -> Embedder:
 def _adapter(config: EmbedConfig, store: Store) -> Adapter | None:
     if config.adapter is None:
         return None
+    from llmesr.semantic.embedders.backbone import locate, weights_digest
     from llmesr.semantic.embedders.transformer import Adapter
 
     manifest = store.find("adapters", config.adapter)
     base = manifest.config.get("base")
-    if base != config.embedder:
+    tuned_on = manifest.info.get("base_digest")
+    if base != config.embedder and tuned_on != weights_digest(locate(config.embedder)):
         raise UserError(
             f"Adapter {manifest.id!r} was tuned on {base!r}, not {config.embedder!r}: add --embedder {base}"
         )
     folder = store.path("adapters", manifest.id) / "adapter"
+    if not manifest.files:
+        raise UserError(
+            f"Adapter {manifest.id!r} is not finished; wait, or run `llmesr finetune --resume {manifest.id}`."
+        )
     if not folder.is_dir():
         raise UserError(f"Adapter {manifest.id!r} is damaged: {folder} is missing. Tune it again.")
     weights = [digest for name, digest in sorted(manifest.files.items()) if name.startswith("adapter/")]

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from llmesr.config import EmbedConfig
-from llmesr.errors import UserError
 from llmesr.semantic.embedders.backbone import (
     Source,
     choose_pooling,
@@ -89,13 +88,9 @@ class TransformerEmbedder(Embedder):
     def _model(self) -> Any:
         model = load_model(self.source, self.dtype)
         if self.adapter:
-            from peft import PeftModel
+            from llmesr.semantic.lora import merge_adapter
 
-            try:
-                model = PeftModel.from_pretrained(model, self.adapter.folder).merge_and_unload()
-            except (OSError, ValueError, RuntimeError, KeyError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise UserError(f"The adapter does not fit the model {self.name!r}: {reason}") from error
+            model = merge_adapter(model, self.adapter.folder)
         return model.to(self.device).eval()
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:

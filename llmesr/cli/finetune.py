@@ -1,0 +1,107 @@
+"""finetune, diagnose: tune a language model on the items of a dataset, and see what that did to their vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
+from llmesr.config import FinetuneConfig, parse_overrides
+from llmesr.errors import UserError
+
+if TYPE_CHECKING:
+    from llmesr.runs.tuning import Tuning
+
+
+def finetune(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Dataset: name, id or the start of one.", metavar="DATASET", show_default=False)
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="minilm, hf:<id or folder> or gguf:<file>.")] = None,
+    config: ConfigFile = None,
+    set: Set = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with this stopped or broken-off tuning.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the new adapter.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Fine-tune a language model on item attributes by contrast (LLMEmb's SCFT); keeps the adapter apart."""
+    from llmesr.data.dataset import load_dataset
+    from llmesr.runs.tuning import find_tuning
+    from llmesr.training.finetune import finetune as start
+    from llmesr.training.finetune import resume_finetune
+    from llmesr.training.loop import Stopped
+
+    try:
+        if resume is not None:
+            if dataset or base or set or config:
+                raise UserError("--resume goes on with the settings the tuning has; give nothing else.")
+            with progress() as listen:
+                made = resume_finetune(find_tuning(store(), resume), device=device, progress=listen)
+        elif dataset is None:
+            raise UserError("Name the dataset to tune on: `llmesr finetune DATASET`.")
+        else:
+            values = {**({"base": base} if base else {}), **parse_overrides(set or [])}
+            settings = FinetuneConfig.read(config, **values)
+            with progress() as listen:
+                data = load_dataset(store(), dataset)
+                made = start(data, settings, store(), run_id=run_id, device=device, progress=listen)
+    except Stopped:
+        say("Stopped; `llmesr finetune --resume ID` goes on from the checkpoint.")
+        raise typer.Exit(130) from None
+    _report(made, json)
+
+
+def _report(tuning: Tuning, json: bool) -> None:
+    info = tuning.manifest.info
+    before, after = info["before"], info["after"]
+    named = {
+        "accuracy": "own copy found among held-out items",
+        "mean_cosine": "mean pairwise cosine",
+        "uniformity": "uniformity",
+        "alignment": "alignment of copies",
+    }
+    rows = [[text, f"{before[key]:.4f}", f"{after[key]:.4f}"] for key, text in named.items()]
+    if after["accuracy"] < before["accuracy"]:
+        say("The tuned model finds copies less well than the untuned one: prefer the base, or other settings.")
+    emit(
+        json, {"run": tuning.id, **info}, table(f"{tuning.id}, step {info['best_step']}", ["", "before", "after"], rows)
+    )
+
+
+def diagnose(
+    embedding: Annotated[list[str], typer.Argument(help="One embedding or more, of the same dataset.")],
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="Attribute to judge neighbours by; may be repeated.")
+    ] = None,
+    k: Annotated[int, typer.Option(min=1, help="Neighbours looked at per item.")] = 10,
+    json: Json = False,
+) -> None:
+    """How item vectors are spread, and whether neighbours share attributes; several embeddings side by side."""
+    from llmesr.data.dataset import load_dataset
+    from llmesr.semantic.diagnostics import compare
+    from llmesr.semantic.embed import load_embedding
+
+    found = [load_embedding(store(), ref) for ref in embedding]
+    if others := {e.dataset_id for e in found} - {found[0].dataset_id}:
+        raise UserError(
+            f"{found[0].id!r} belongs to dataset {found[0].dataset_id!r}, but another to {others.pop()!r}; "
+            "compare embeddings of one dataset."
+        )
+    data = load_dataset(store(), found[0].dataset_id)
+    vectors = {e.check(data).id: e.item_vectors for e in found}
+    frame = compare(vectors, data.catalogue, attributes=attribute, k=k)
+    rows = [
+        [
+            f"{row['measure']} {row['attribute']}".strip() + f" ({row['better']} is better)",
+            *(f"{row[id]:.4f}" for id in vectors),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    emit(json, {"rows": frame.to_dict("records")}, table(data.name, ["measure", *vectors], rows))
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(finetune)
+    app.command()(diagnose)

@@ -1,0 +1,200 @@
+"""Fine-tune a language model on a dataset's items (SCFT, LLMEmb) and keep the adapter."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from llmesr.config import EmbedConfig, FinetuneConfig
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
+from llmesr.runs.live import CHECKPOINTS
+from llmesr.runs.tuning import Tuning
+from llmesr.semantic.contrastive import Copies, Encoder
+from llmesr.semantic.embedders.backbone import (
+    Source,
+    choose_pooling,
+    is_decoder,
+    load_config,
+    load_model,
+    locate,
+    weights_digest,
+)
+from llmesr.semantic.embedders.transformer import TransformerEmbedder
+from llmesr.semantic.lora import ADAPTER, attach, recompute_activations, save_adapter
+from llmesr.store import Store
+from llmesr.text.prompts import attribute_lists, fill
+from llmesr.training.devices import pick_device
+from llmesr.training.loop import Stopped
+from llmesr.training.stopping import terminate
+from llmesr.training.tuner import Tuner, peak_memory
+
+HELD_OUT_MOST = 500
+"""Held-out items are embedded at every evaluation; more than this tells nothing new."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is tuned on: attributes of all N items, and the rows (0..N-1) to train on and to judge by."""
+
+    attributes: list[list[str]]
+    train: np.ndarray
+    held_out: np.ndarray
+    skipped: int
+
+
+def finetune(
+    dataset: Dataset,
+    config: FinetuneConfig,
+    store: Store,
+    *,
+    run_id: str | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Tuning:
+    """Tune ``config.base`` on the item attributes of ``dataset``; the finished adapter is an artifact.
+
+    Stopped by SIGTERM it keeps a checkpoint, leaves the tuning STOPPED and raises
+    :class:`~llmesr.training.loop.Stopped`; :func:`resume_finetune` goes on to the same result.
+    UserError when the items have too little text, the model cannot be read, or the loss is no longer a number.
+    """
+    on = pick_device(device)
+    material = gather(dataset, config)
+    source = locate(config.base)
+    config = config.but(pooling=resolve_pooling(source, config))
+    name = f"{dataset.name} {config.base} tuned"
+    tuning = Tuning.create(store, config, [dataset.manifest], name=name, id=run_id, device=str(on))
+    return _carry_out(tuning, material, source, on, progress)
+
+
+def resume_finetune(tuning: Tuning, *, device: str = "auto", progress: Progress = silent) -> Tuning:
+    """Go on with a tuning that was stopped or broke off. UserError when it is finished already."""
+    if tuning.status().state == "SUCCEEDED":
+        raise UserError(f"Adapter {tuning.id!r} is finished; tune again to get another.")
+    dataset = load_dataset(tuning.store, tuning.dataset_id)
+    material = gather(dataset, tuning.config)
+    return _carry_out(tuning, material, locate(tuning.config.base), pick_device(device), progress)
+
+
+def gather(dataset: Dataset, config: FinetuneConfig) -> Material:
+    """The items that can be told apart by their attributes, split into training and held-out by the seed.
+
+    An item with a single attribute has no two different copies and is skipped. UserError when too few are left.
+    """
+    lists = attribute_lists(dataset.catalogue, config.attributes, max_chars=config.max_characters)
+    fill([], config.template)  # an unusable template is found now, not at the first step
+    filled = np.array([len(row) for row in lists])
+    used = ", ".join(config.attributes or dataset.text_columns) or "none"
+    if not filled.any():
+        raise UserError(
+            f"None of the {dataset.n_items} items of {dataset.name!r} has text (columns: {used}), so there is nothing "
+            "to tune on. Ingest it with an item file that has titles, brands, categories or descriptions."
+        )
+    usable = np.flatnonzero(filled >= 2)
+    if not len(usable):
+        raise UserError(
+            f"No item of {dataset.name!r} has two attributes with text (columns: {used}), and fine-tuning needs two "
+            "different copies of an item. Add a brand, category or description column to the item file."
+        )
+    if len(usable) < 4:
+        raise UserError(
+            f"Only {len(usable)} items of {dataset.name!r} have two attributes with text (columns: {used}); "
+            "fine-tuning needs at least 4."
+        )
+    shuffled = np.random.default_rng([config.seed, 0]).permutation(usable)
+    kept_aside = min(max(2, round(config.held_out * len(usable))), HELD_OUT_MOST, len(usable) - 2)
+    return Material(lists, np.sort(shuffled[kept_aside:]), np.sort(shuffled[:kept_aside]), len(lists) - len(usable))
+
+
+def resolve_pooling(source: Source, config: FinetuneConfig) -> str:
+    """What ``auto`` means for tuning: what the model's folder states, else the mean (LLMEmb), in decoders too."""
+    if config.pooling != "auto":
+        return config.pooling
+    found = load_config(source)
+    stated = not source.gguf and (source.folder / "1_Pooling").is_dir()
+    return "mean" if is_decoder(found) and not stated else choose_pooling(source, found)
+
+
+def open_encoder(source: Source, config: FinetuneConfig, device: torch.device) -> Encoder:
+    """The base model with fresh updates, seeded. In bfloat16 the base is held in it, the updates stay in float32."""
+    half = config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
+    base = load_model(source, torch.bfloat16 if half else torch.float32)
+    base.config.use_cache = False
+    if config.gradient_checkpointing:
+        recompute_activations(base)
+    torch.manual_seed(config.seed)
+    model = attach(base, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout).to(device)
+    settings = EmbedConfig(embedder=config.base, pooling=config.pooling, max_tokens=config.max_tokens)
+    return Encoder(model, TransformerEmbedder(source, settings, device=str(device)))
+
+
+def _carry_out(tuning: Tuning, material: Material, source: Source, device: torch.device, progress: Progress) -> Tuning:
+    tuning.set_status(tuning.status().model_copy(update={"state": "RUNNING", "message": "loading the model"}))
+    try:
+        started = time.perf_counter()
+        config = tuning.config
+        encoder = open_encoder(source, config, device)
+        loaded = time.perf_counter()
+        with terminate() as should_stop:
+            tuner = Tuner(
+                tuning=tuning,
+                copies=Copies(material.attributes, config.drop_ratio, config.seed, config.template),
+                train_items=material.train,
+                held_out=material.held_out,
+                encoder=encoder,
+                config=config,
+                device=device,
+                should_stop=should_stop,
+                progress=progress,
+            )
+            tuner.resume()
+            tuner.fit()
+        tuner.restore_best()
+        save_adapter(encoder.model, tuning.folder / ADAPTER, config.base)
+        timings = {"load": round(loaded - started, 3), "tune": round(tuner.seconds, 3)}
+        done = tuning.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0, "message": ""})
+        tuning.finish(done, timings, _info(tuning, tuner, material, source, device))
+        shutil.rmtree(tuning.folder / CHECKPOINTS)
+    except (Stopped, KeyboardInterrupt):
+        tuning.set_status(tuning.status().model_copy(update={"state": "STOPPED", "message": "stopped; resume goes on"}))
+        raise
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            tuning.set_status(tuning.status().model_copy(update={"state": "FAILED", "message": str(error)}))
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            again = f"`{tuning.resume_command} {tuning.id}`"
+            raise UserError(
+                f"The disk that holds {tuning.folder} is full. Free space and go on with {again}."
+            ) from error
+        raise
+    return tuning
+
+
+def _info(tuning: Tuning, tuner: Tuner, material: Material, source: Source, device: torch.device) -> dict[str, Any]:
+    before, after = tuner.before, tuner.best
+    trained = sum(p.numel() for p in tuner.trained.parameters())
+    return {
+        "before": before,
+        "after": after,
+        "chance": 1 / len(material.held_out),
+        "steps": tuner.step,
+        "best_step": tuner.stopper.best_epoch,
+        "items_trained": len(material.train),
+        "items_held_out": len(material.held_out),
+        "items_skipped": material.skipped,
+        "seconds_per_step": round(tuner.seconds / max(tuner.step, 1), 4),
+        "prompts_per_second": round(tuner.step * tuner.prompts_per_step / max(tuner.seconds, 1e-9), 2),
+        "peak_memory_bytes": peak_memory(device),
+        "parameters_tuned": trained,
+        "parameters_base": sum(p.numel() for p in tuner.encoder.model.parameters()) - trained,
+        "base_digest": weights_digest(source),
+        "example": tuner.copies.pair(int(material.train[0]), 1),
+    }

@@ -1,0 +1,211 @@
+"""The loop of contrastive fine-tuning: steps, evaluations on held-out items, checkpoints. It reads no dataset."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from llmesr.config import FinetuneConfig
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
+from llmesr.runs.live import CHECKPOINTS, Status
+from llmesr.runs.tuning import Tuning
+from llmesr.semantic.contrastive import ContrastiveLoss, Copies, Encoder, backward, batch_items, retrieval_accuracy
+from llmesr.semantic.diagnostics import mean_cosine, uniformity
+from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
+from llmesr.training.devices import autocast
+from llmesr.training.loop import BEST, LAST, Stopped
+from llmesr.training.stopping import Stopper
+
+EVALUATION_TEXTS = 64
+
+
+class Trained(nn.Module):
+    """Only the parameters that are tuned, under their own names: what checkpoints hold, never the base model."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__()
+        for module in modules:
+            for name, parameter in module.named_parameters():
+                if parameter.requires_grad:
+                    self.register_parameter(name.replace(".", "/"), parameter)
+
+
+class Tuner:
+    """Tunes ``encoder`` so that the two copies of an item are nearest to each other.
+
+    Items are rows of ``copies``. ``should_stop()`` is asked before every batch. All randomness follows from the seed
+    and the step, so :meth:`resume` leads to the same result as never having stopped.
+    """
+
+    def __init__(
+        self,
+        *,
+        tuning: Tuning,
+        copies: Copies,
+        train_items: np.ndarray,
+        held_out: np.ndarray,
+        encoder: Encoder,
+        config: FinetuneConfig,
+        device: torch.device,
+        should_stop: Callable[[], bool] = lambda: False,
+        progress: Progress = silent,
+    ) -> None:
+        self.tuning, self.copies, self.encoder, self.config, self.device = tuning, copies, encoder, config, device
+        self.train_items, self.should_stop, self.progress = train_items, should_stop, progress
+        self.judged = copies.pairs(held_out, 0)  # the same copies at every evaluation; training begins with step 1
+        self.loss = ContrastiveLoss(config).to(device)
+        self.trained = Trained(encoder.model, self.loss)
+        self.optimizer = torch.optim.AdamW(
+            self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.stopper = Stopper(config.patience)
+        self.step, self.seconds, self.losses = 0, 0.0, 0.0
+        self.before: dict[str, float] = {}
+        self.best: dict[str, float] = {}
+        self.prompts_per_step = 2 * config.accumulation * min(config.batch_size, len(train_items))
+
+    def fit(self) -> None:
+        """Tune until the last step or until held-out accuracy stops improving. Raises :class:`Stopped`."""
+        if not self.before:
+            self._judge()
+        since = self.seconds
+        while self.step < self.config.steps and not self.stopper.done:
+            started = time.perf_counter()
+            self.losses += self._step()
+            self.seconds += time.perf_counter() - started
+            self.step += 1
+            self.progress("fine-tuning", self.step, self.config.steps)
+            if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
+                self._judge(self.seconds - since)
+                since = self.seconds
+
+    def _step(self) -> float:
+        config, total = self.config, 0.0
+        self.encoder.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        for part in range(config.accumulation):
+            if self.should_stop():  # nothing has changed since the last whole step
+                self._checkpoint()
+                raise Stopped
+            number = self.step * config.accumulation + part
+            items = batch_items(self.train_items, config.batch_size, number, config.seed)
+            with autocast(self.device, config.precision):
+                total += backward(
+                    self.encoder,
+                    self.loss,
+                    *self.copies.pairs(items, self.step + 1),
+                    chunk_size=config.chunk_size,
+                    weight=1 / config.accumulation,
+                    seed=(config.seed, number),
+                )
+        loss = total / config.accumulation
+        if not math.isfinite(loss):
+            raise UserError(
+                f"The loss became {loss} at step {self.step + 1}. Lower learning_rate (now {config.learning_rate}) or "
+                "set normalise=true, targets=hard and temperature=0.05; the last good checkpoint is kept."
+            )
+        nn.utils.clip_grad_norm_(self.trained.parameters(), config.clip_norm)
+        self.optimizer.step()
+        return loss
+
+    def _judge(self, seconds: float = 0.0) -> None:
+        """Measure on held-out items, record, keep the best and a checkpoint."""
+        started = time.perf_counter()
+        found = self._measure()
+        done = self.step % self.config.evaluate_every or (self.config.evaluate_every if self.step else 0)
+        event = {
+            "step": self.step,
+            **({"loss": self.losses / done} if done else {}),
+            **found,
+            "temperature": float(self.loss.temperature.detach()),
+            "learning_rate": learning_rate(self.config, max(self.step - 1, 0)),
+            "seconds": round(seconds, 4),
+            "evaluation_seconds": round(time.perf_counter() - started, 4),
+        }
+        self.losses = 0.0
+        if not self.step:
+            self.before = found
+        elif self.stopper.update(found["accuracy"], self.step):
+            self.best = found
+            save_tensors(self.tuning.folder / CHECKPOINTS / BEST, self.trained.state_dict(), {"step": self.step})
+        self.tuning.append_event(event)
+        self._checkpoint()
+        per_step = self.seconds / self.step if self.step else None
+        left = 0 if self.stopper.done else self.config.steps - self.step
+        self.tuning.set_status(
+            Status(
+                state="RUNNING",
+                epoch=self.step,
+                epochs=self.config.steps,
+                best=self.stopper.best,
+                seconds_left=round(per_step * left, 1) if per_step else None,
+                message=f"held-out accuracy {found['accuracy']:.3f}, before tuning {self.before['accuracy']:.3f}",
+            )
+        )
+
+    def _measure(self) -> dict[str, float]:
+        with autocast(self.device, self.config.precision):
+            x, y = (self.encoder.unit(texts, EVALUATION_TEXTS) for texts in self.judged)
+        return {
+            "accuracy": retrieval_accuracy(x, y),
+            "mean_cosine": mean_cosine(x.numpy()),
+            "uniformity": uniformity(x.numpy()),
+            "alignment": float((x - y).square().sum(1).mean()),
+        }
+
+    def _checkpoint(self) -> None:
+        tensors, state = pack(self.trained, self.optimizer, self.device, {})
+        state |= {
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "before": self.before,
+            "best": self.best,
+            "stopper": self.stopper.state(),
+        }
+        save_tensors(self.tuning.folder / CHECKPOINTS / LAST, tensors, state)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        path = self.tuning.folder / CHECKPOINTS / LAST
+        if not path.is_file():
+            self.tuning.truncate_events(-1)
+            return
+        tensors, state = load_tensors(path)
+        unpack(tensors, state, self.trained, self.optimizer, self.device)
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.before, self.best, self.stopper = state["before"], state["best"], Stopper(**state["stopper"])
+        self.tuning.truncate_events(self.step)
+
+    def restore_best(self) -> None:
+        """Give the encoder the parameters with the best held-out accuracy."""
+        self.trained.load_state_dict(load_tensors(self.tuning.folder / CHECKPOINTS / BEST)[0])
+
+
+def learning_rate(config: FinetuneConfig, step: int) -> float:
+    """Linear warm-up to ``config.learning_rate``, then linear decay towards 0 after the last step; steps from 0."""
+    rising = max(1, round(config.warmup * config.steps))
+    if step < rising:
+        return config.learning_rate * (step + 1) / rising
+    return config.learning_rate * (config.steps - step) / max(config.steps - rising, 1)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes at the highest point: of the device's allocator on cuda, else of this process; None where unknown."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(most if sys.platform == "darwin" else most * 1024)

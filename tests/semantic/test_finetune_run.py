@@ -1,0 +1,295 @@
+"""A tuning from dataset to adapter: resume, stop, failure, use, and what a person is told."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import typer
+from safetensors.torch import load_file
+from semantic.tiny_models import write_decoder, write_encoder
+from typer.testing import CliRunner
+
+from llmesr.cli import finetune as cli
+from llmesr.config import EmbedConfig, FinetuneConfig
+from llmesr.data.dataset import ITEMS, load_dataset
+from llmesr.errors import UserError
+from llmesr.runs.tuning import Tuning, find_tuning, list_tunings
+from llmesr.semantic.embed import embed
+from llmesr.semantic.embedders.backbone import load_model, locate
+from llmesr.training import checkpoint
+from llmesr.training import finetune as training
+from llmesr.training.finetune import finetune, gather, resume_finetune
+from llmesr.training.loop import Stopped
+from llmesr.training.tuner import learning_rate
+
+WEIGHTS = "adapter/adapter_model.safetensors"
+
+
+@pytest.fixture
+def base(tiny, tmp_path):
+    texts = tiny.catalogue[tiny.text_columns].to_numpy().ravel().tolist()
+    return f"hf:{write_decoder(tmp_path / 'llama', texts)}"
+
+
+@pytest.fixture
+def config(base):
+    return FinetuneConfig(
+        base=base, steps=4, evaluate_every=2, batch_size=6, chunk_size=7, accumulation=2, max_tokens=32,
+        learning_rate=1e-2, normalise=True, targets="hard", temperature=0.1, learn_temperature=True, lora_rank=4,
+    )  # fmt: skip
+
+
+class StopAfter:
+    """Stands in for SIGTERM: asks to stop at the n-th question."""
+
+    def __init__(self, questions):
+        self.left = questions
+
+    def __call__(self):
+        return self
+
+    def __enter__(self):
+        return self.asked
+
+    def asked(self):
+        self.left -= 1
+        return self.left < 0
+
+    def __exit__(self, *_):
+        pass
+
+
+def numbers(tuning):
+    return tuning.events().drop(columns=["time", "seconds", "evaluation_seconds"])
+
+
+def with_catalogue(store, dataset, catalogue):
+    catalogue.to_parquet(store.path("datasets", dataset.id) / ITEMS, index=False)
+    return load_dataset(store, dataset.id)
+
+
+def test_tuning_learns_and_keeps_only_the_adapter(store, tiny, config):
+    before = {k: v.clone() for k, v in load_model(locate(config.base)).state_dict().items()}
+    harder = config.but(
+        steps=20, evaluate_every=20, batch_size=16, chunk_size=None, drop_ratio=0.6, held_out=0.4, learning_rate=1e-3,
+        temperature=0.3,
+    )  # fmt: skip
+    tuning = finetune(tiny, harder, store)
+    info = tuning.manifest.info
+    assert info["after"]["accuracy"] > info["before"]["accuracy"]
+    assert info["after"]["mean_cosine"] < info["before"]["mean_cosine"] - 0.2
+    assert tuning.status().state == "SUCCEEDED"
+    assert tuning.config.pooling == "mean"
+    assert tuning.manifest.parent("datasets") == tiny.id
+    saved = load_file(tuning.folder / WEIGHTS)
+    assert len(saved) == 2 * 7 * 2  # A and B of seven projections in two blocks
+    assert all("lora_" in name for name in saved)
+    assert {WEIGHTS, "adapter/adapter_config.json", "events.jsonl"} <= set(tuning.manifest.files)
+    assert sum(t.numel() for t in saved.values()) + 1 == info["parameters_tuned"]  # and the temperature
+    assert not (tuning.folder / "checkpoints").exists()
+    for name, value in load_model(locate(config.base)).state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert [t.id for t in list_tunings(store, tiny.id)] == [tuning.id]
+
+
+@pytest.mark.parametrize(
+    "questions", [0, 3, 4]
+)  # before the first step, inside an accumulated one, after an evaluation
+def test_resume_equals_uninterrupted(store, tiny, config, monkeypatch, questions):
+    whole = finetune(tiny, config, store, run_id="whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "terminate", StopAfter(questions))
+        with pytest.raises(Stopped):
+            finetune(tiny, config, store, run_id="broken")
+    broken = find_tuning(store, "broken")
+    assert broken.status().state == "STOPPED"
+    assert not (broken.folder / "adapter").exists()
+    resume_finetune(broken)
+    pd.testing.assert_frame_equal(numbers(whole), numbers(broken))
+    a, b = load_file(whole.folder / WEIGHTS), load_file(broken.folder / WEIGHTS)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tiny, config):
+    whole = finetune(tiny, config, store, run_id="whole")
+
+    def die(stage, done, total):
+        if done == 3:  # after the checkpoint of step 2
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        finetune(tiny, config, store, run_id="killed", progress=die)
+    killed = find_tuning(store, "killed")
+    killed.append_event({"step": 4, "loss": 0.0})  # written, but its checkpoint was not
+    assert (killed.status().state, killed.status().message) == ("FAILED", "killed")
+    resume_finetune(killed)
+    pd.testing.assert_frame_equal(numbers(whole), numbers(killed))
+    with pytest.raises(UserError, match="is finished"):
+        resume_finetune(killed)
+
+
+def test_stops_early_and_keeps_the_best(store, tiny, config):
+    tuning = finetune(tiny, config.but(steps=400, evaluate_every=1, patience=2, learning_rate=1e-12), store)
+    assert tuning.manifest.info["steps"] == 3  # the first evaluation is the best, then two that are no better
+    assert tuning.manifest.info["best_step"] == 1
+
+
+def test_embedding_with_the_adapter(store, tiny, config):
+    tuning = finetune(tiny, config, store)
+    raw = embed(tiny, EmbedConfig(embedder=config.base, pooling="mean"), store)
+    tuned = embed(tiny, EmbedConfig(adapter=tuning.id), store)  # the base need not be named again
+    assert tuned.manifest.config["embedder"] == config.base
+    assert tuned.item_vectors.shape == raw.item_vectors.shape == (tiny.n_items, 32)
+    assert tuned.fingerprint != raw.fingerprint
+    assert not np.allclose(tuned.item_vectors, raw.item_vectors, atol=1e-3)
+    small = embed(tiny, EmbedConfig(adapter=tuning.id, dimension=5), store)
+    assert small.dimension == 5
+    assert 0 < small.manifest.info["explained_variance"] <= 1
+
+
+def test_an_adapter_is_refused_where_it_does_not_belong(store, tiny, config, tmp_path, monkeypatch):
+    tuning = finetune(tiny, config, store)
+    other = f"hf:{write_encoder(tmp_path / 'bert', [])}"
+    with pytest.raises(UserError, match="was tuned on"):
+        embed(tiny, EmbedConfig(embedder=other, adapter=tuning.id), store)
+    monkeypatch.setattr(training, "terminate", StopAfter(1))
+    with pytest.raises(Stopped):
+        finetune(tiny, config, store, run_id="half")
+    with pytest.raises(UserError, match="is not finished"):
+        embed(tiny, EmbedConfig(adapter="half"), store)
+
+
+def test_an_encoder_and_the_published_loss(store, tiny, tmp_path):
+    texts = tiny.catalogue[tiny.text_columns].to_numpy().ravel().tolist()
+    base = f"hf:{write_encoder(tmp_path / 'bert', texts)}"
+    tuning = finetune(tiny, FinetuneConfig(base=base, steps=2, batch_size=500, gradient_checkpointing=True), store)
+    assert tuning.events()["step"].tolist() == [0, 2]
+    assert np.isfinite(tuning.events()["loss"].iloc[-1])
+
+
+def test_items_longer_than_the_context_are_cut(store, tiny, tmp_path):
+    texts = tiny.catalogue["description"].tolist()
+    base = f"hf:{write_decoder(tmp_path / 'short', texts, positions=16)}"
+    long = tiny.catalogue.assign(description=[" ".join([t] * 40) for t in texts])
+    dataset = with_catalogue(store, tiny, long)
+    config = FinetuneConfig(base=base, steps=1, batch_size=4, max_characters=10_000, max_tokens=1024)
+    assert finetune(dataset, config, store).status().state == "SUCCEEDED"
+
+
+def test_what_is_held_out_is_never_trained_on(tiny, config):
+    material = gather(tiny, config.but(held_out=0.25))
+    assert not set(material.train.tolist()) & set(material.held_out.tolist())
+    assert len(material.held_out) == round(0.25 * (tiny.n_items - material.skipped))
+
+
+def test_too_little_text_is_said_in_one_sentence(store, tiny, config):
+    catalogue = tiny.catalogue
+    empty = catalogue.assign(**dict.fromkeys(tiny.text_columns, ""))
+    with pytest.raises(UserError, match=r"None of the \d+ items of 'tiny' has text"):
+        finetune(with_catalogue(store, tiny, empty), config, store)
+    bare = catalogue[["item_id"]]
+    with pytest.raises(UserError, match="columns: none"):
+        finetune(with_catalogue(store, tiny, bare), config, store)
+    with pytest.raises(UserError, match="No item of 'tiny' has two attributes"):
+        finetune(with_catalogue(store, tiny, catalogue[["item_id", "title"]]), config, store)
+    few = empty.copy()
+    few.loc[:2, ["title", "brand"]] = "text"
+    with pytest.raises(UserError, match="Only 3 items"):
+        finetune(with_catalogue(store, tiny, few), config, store)
+    some = catalogue.copy()
+    some.loc[4:8, [c for c in tiny.text_columns if c != "title"]] = ""
+    assert gather(with_catalogue(store, tiny, some), config).skipped == 5
+    assert not (store.root / "adapters").exists()
+
+
+def test_bad_settings_and_bases_leave_nothing_behind(store, tiny, config, tmp_path):
+    for change, message in (
+        ({"base": f"hf:{tmp_path / 'nowhere'}"}, "nowhere"),
+        ({"base": "gguf:/nowhere.gguf"}, "no GGUF file"),
+        ({"base": "openai:text-embedding-3-small"}, "names no local language model"),
+        ({"attributes": ["colour"]}, "no attribute 'colour'"),
+        ({"template": "no placeholder"}, "Template"),
+    ):
+        with pytest.raises(UserError, match=message):
+            finetune(tiny, config.but(**change), store)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="cannot be read as a language model"):
+        finetune(tiny, config.but(base=f"hf:{tmp_path / 'empty'}"), store)
+    assert not (store.root / "adapters").exists()
+
+
+def test_a_loss_that_is_no_number_stops_with_the_reason(store, tiny, config):
+    with pytest.raises(UserError, match="Lower learning_rate"):
+        finetune(
+            tiny, config.but(learning_rate=1e30, targets="soft", clip_norm=1e30, normalise=False), store, run_id="nan"
+        )
+    assert find_tuning(store, "nan").status().state == "FAILED"
+    assert (store.path("adapters", "nan") / "checkpoints" / "last.safetensors").is_file()
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(store, tiny, config, monkeypatch):
+    written = []
+    real = checkpoint.save_file
+
+    def save_file(*args, **kwargs):
+        written.append(args[1])
+        if len(written) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args, **kwargs)
+
+    whole = finetune(tiny, config, store, run_id="whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save_file", save_file)
+        with pytest.raises(UserError, match=r"No space left.*Free space"):
+            finetune(tiny, config, store, run_id="full")
+    full = find_tuning(store, "full")
+    assert full.status().state == "FAILED"
+    resume_finetune(full)
+    pd.testing.assert_frame_equal(numbers(whole), numbers(full))
+
+
+def test_a_full_disk_outside_checkpoints_is_told_too(store, tiny, config, monkeypatch):
+    def append_event(self, event):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Tuning, "append_event", append_event)
+    with pytest.raises(UserError, match="is full"):
+        finetune(tiny, config, store)
+
+
+def test_learning_rate_rises_and_falls():
+    config = FinetuneConfig(steps=10, warmup=0.2, learning_rate=1.0)
+    rates = [learning_rate(config, step) for step in range(10)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[-1] == pytest.approx(1 / 8)
+
+
+def test_command_line(store, tiny, config, monkeypatch):
+    app = typer.Typer(pretty_exceptions_enable=False)
+    cli.register(app)
+    runner = CliRunner()
+    settings = ["--base", config.base, "--set", "steps=2", "--set", "batch_size=8", "--set", "evaluate_every=1"]
+    monkeypatch.setattr(training, "terminate", StopAfter(1))
+    stopped = runner.invoke(app, ["finetune", "tiny", *settings, "--run-id", "mine", "--json"])
+    assert stopped.exit_code == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("LLMESR_ARTIFACTS", str(store.root))
+    done = runner.invoke(app, ["finetune", "--resume", "mine", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["run"] == "mine"
+    raw = embed(tiny, EmbedConfig(embedder=config.base, pooling="mean"), store)
+    tuned = embed(tiny, EmbedConfig(adapter="mine"), store)
+    shown = runner.invoke(app, ["diagnose", raw.id, tuned.id, "--json"])
+    rows = json.loads(shown.stdout)["rows"]
+    assert {"mean pairwise cosine", "uniformity", "effective rank", "precision@10", "alignment"} == {
+        row["measure"] for row in rows
+    }
+    assert all(row[raw.id] is not None and row[tuned.id] is not None for row in rows)
+    for wrong in (["finetune"], ["finetune", "tiny", "--resume", "mine"], ["finetune", "tiny", "--set", "epochs=3"]):
+        refused = runner.invoke(app, wrong)
+        assert isinstance(refused.exception, UserError)
