@@ -13,6 +13,9 @@ from scipy import stats
 
 RESAMPLES = 2000
 FLIPS = 9999
+_POISSON_FROM = 1000
+_POISSON = stats.poisson.ppf((np.arange(2**16) + 0.5) / 2**16, 1).astype(np.float32)
+"""A Poisson(1) number for each of 65,536 equally likely random words."""
 _BLOCK = 2**23
 """Cells of the resampling matrix held at once (32 MB of float32)."""
 
@@ -20,18 +23,23 @@ _BLOCK = 2**23
 def bootstrap_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Means of ``resamples`` samples with replacement from the rows of ``values`` (n, columns).
 
-    Returns (resamples, columns). Rows that are zero in every column (users nobody served) are drawn by
-    their number alone: the distribution is that of the plain bootstrap.
+    Returns (resamples, columns). From 1,000 rows on, each row is drawn Poisson(1) times and the sum divided by
+    the number drawn (Chamandy et al. 2012): several times faster, and the same interval at that size. Rows
+    that are zero in every column (users nobody served) are drawn by their number alone.
     """
     n = len(values)
     active = np.ascontiguousarray(values[values.any(axis=1)], dtype=np.float32)  # (m, columns)
     m = len(active)
     means = np.zeros((resamples, values.shape[1]))
     for rows in _blocks(resamples, m) if m else ():
-        sizes = rng.binomial(n, m / n, rows.stop - rows.start)
-        cell = np.repeat(np.arange(len(sizes)) * m, sizes) + rng.integers(0, m, sizes.sum())
-        weights = np.bincount(cell, minlength=len(sizes) * m).reshape(len(sizes), m)
-        means[rows] = weights.astype(np.float32) @ active / n
+        count = rows.stop - rows.start
+        if n < _POISSON_FROM:
+            drawn = [np.bincount(rng.integers(0, m, k), minlength=m) for k in rng.binomial(n, m / n, count)]
+            means[rows] = np.array(drawn, dtype=np.float32) @ active / n
+        else:
+            weights = _POISSON[np.frombuffer(rng.bytes(2 * count * m), np.uint16)].reshape(count, m)
+            total = weights.sum(axis=1) + rng.poisson(n - m, count)
+            means[rows] = weights @ active / total[:, None]
     return means
 
 
