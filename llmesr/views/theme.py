@@ -191,6 +191,15 @@ def finish(figure: go.Figure, mode: Mode = "light", *, height: int = 360, title:
     return figure
 
 
+def plotly_config(name: str = "chart", image: str = "png") -> dict[str, object]:
+    """The plotly settings of every chart: no logo, and a camera button that saves ``<name>.png`` or ``.svg``."""
+    return {
+        "displaylogo": False,
+        "responsive": True,
+        "toImageButtonOptions": {"format": image, "filename": name, "scale": 2 if image == "png" else 1},
+    }
+
+
 MISSING = "–"
 
 

@@ -1,0 +1,120 @@
+"""Who carries jobs out. A cluster's scheduler can take the place of :class:`LocalEngine`.
+
+State and log are files (see ``record``), so an engine only starts, watches and ends a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from llmesr.jobs.record import LOG, Job, Status
+
+SLOTS = "LLMESR_SLOTS"
+"""Environment variable: the slots of the queue, such as ``cuda:0,cuda:1`` or ``cpu,cpu-2``."""
+WORKER = (sys.executable, "-m", "llmesr.jobs.worker")
+START_TOLERANCE = 2.0
+"""Seconds by which two readings of one process's start time may differ (the clock is adjusted)."""
+
+
+class Engine(Protocol):
+    """Submit, state, stop; the log is the job's own file."""
+
+    def slots(self) -> list[str]:
+        """The places in which one job at a time may run."""
+        ...
+
+    def start(self, job: Job, slot: str) -> tuple[int, float]:
+        """Start the worker of a job: its process id and start time."""
+        ...
+
+    def alive(self, status: Status) -> bool:
+        """Whether the worker still runs."""
+        ...
+
+    def stop(self, status: Status) -> None:
+        """Ask the worker to stop; it lets its command save a checkpoint and ends it after a grace period."""
+        ...
+
+    def kill(self, status: Status) -> None:
+        """End whatever is left of the job at once."""
+        ...
+
+
+class LocalEngine:
+    """Detached processes on this machine: own session, so they outlive the web server that started them."""
+
+    def __init__(self, worker: Sequence[str] = WORKER) -> None:
+        self.worker = worker
+
+    def slots(self) -> list[str]:
+        named = os.environ.get(SLOTS)
+        if named:
+            return [s.strip() for s in named.split(",") if s.strip()]
+        cards = sorted(p.name.removeprefix("nvidia") for p in Path("/dev").glob("nvidia[0-9]*"))
+        return [f"cuda:{n}" for n in cards] or ["cpu"]
+
+    def start(self, job: Job, slot: str) -> tuple[int, float]:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        if slot.startswith("cuda:"):
+            environment["CUDA_VISIBLE_DEVICES"] = slot.partition(":")[2]
+        with open(job.folder / LOG, "ab") as log:
+            process = subprocess.Popen(
+                [*self.worker, str(job.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        return process.pid, started_at(process.pid) or 0.0
+
+    def alive(self, status: Status) -> bool:
+        return is_running(status.worker, status.worker_started)
+
+    def stop(self, status: Status) -> None:
+        if self.alive(status) and status.worker:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(status.worker, signal.SIGTERM)
+
+    def kill(self, status: Status) -> None:
+        for pid, started in ((status.worker, status.worker_started), (status.child, status.child_started)):
+            if pid and is_running(pid, started):
+                kill_tree(pid)
+
+
+def started_at(pid: int) -> float | None:
+    """The start time of a process, or None when it is gone (a zombie is gone)."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
+
+
+def is_running(pid: int | None, started: float | None) -> bool:
+    """Whether the process with this id is still the one that started then."""
+    if pid is None or started is None:
+        return False
+    now = started_at(pid)
+    return now is not None and abs(now - started) < START_TOLERANCE
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a process and its descendants."""
+    try:
+        process = psutil.Process(pid)
+        family = [*process.children(recursive=True), process]
+    except psutil.Error:
+        return
+    for member in family:
+        with contextlib.suppress(psutil.Error):
+            member.kill()

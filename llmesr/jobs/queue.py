@@ -1,0 +1,214 @@
+"""The queue of jobs of one artifact root: submit, list, stop, resume, retry, and start what waits.
+
+There is no daemon. Whoever submits, resumes or reconciles, and every worker as it ends, calls
+:meth:`Jobs.dispatch` under a file lock, which starts the oldest waiting job on every free slot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llmesr.errors import UserError
+from llmesr.jobs.engine import Engine, LocalEngine
+from llmesr.jobs.lock import locked
+from llmesr.jobs.record import PROGRESS, Job, Record, State, Status, Step, read_job, write_record, write_status
+from llmesr.store import Store, now, slug
+
+
+class Jobs:
+    """The jobs under ``store.root / "jobs"``."""
+
+    def __init__(self, store: Store, engine: Engine | None = None) -> None:
+        self.store = store
+        self.engine = engine or LocalEngine()
+        self.folder = store.root / "jobs"
+
+    def submit(self, command: list[str], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
+        """Queue one command (the arguments after ``llmesr``); ``parents`` are ``kind/id`` of what it reads."""
+        return self.submit_steps([step(command, label)], kind=kind, label=label, parents=parents)
+
+    def submit_steps(self, steps: Sequence[Step], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
+        """Queue commands that run one after the other; the job can go on at the one that failed."""
+        created = now()
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        id = f"{stamp}-{slug(kind)}-{secrets.token_hex(3)}"
+        record = Record(id=id, kind=kind, label=label, steps=list(steps), parents=list(parents), created=created)
+        folder = self.folder / id
+        with locked(self.folder):
+            folder.mkdir()
+            write_status(folder, Status(queued=created))
+            write_record(folder, record)  # last: a folder without it is not a job yet
+        self.dispatch()
+        return self.get(id)
+
+    def get(self, id: str) -> Job:
+        """A job by id or unique prefix. UserError when there is none."""
+        if not id or "/" in id or id.startswith("."):
+            raise UserError(f"{id!r} is not a job id.")
+        names = [p.name for p in self._folders() if p.name.startswith(id)]
+        if id not in names and len(names) > 1:
+            raise UserError(f"{id!r} fits several jobs: {', '.join(names)}. Give one.")
+        return read_job(self.folder / (id if id in names or not names else names[0]))
+
+    def list(self) -> Sequence[Job]:
+        """Readable jobs, newest first."""
+        found = []
+        for folder in self._folders():
+            with contextlib.suppress(UserError):
+                found.append(read_job(folder))
+        return sorted(found, key=lambda j: j.record.created, reverse=True)
+
+    def broken(self) -> dict[str, str]:
+        """Unreadable jobs: id -> the reason in a sentence."""
+        reasons = {}
+        for folder in self._folders():
+            try:
+                read_job(folder)
+            except UserError as error:
+                reasons[folder.name] = str(error)
+        return reasons
+
+    def stop(self, id: str) -> Job:
+        """Stop a job: a waiting one at once, a running one after its checkpoint. Asked twice, it is killed."""
+        with locked(self.folder):
+            job = self.get(id)
+            if not job.active:
+                raise UserError(f"Job {job.id!r} is {job.state}; there is nothing to stop.")
+            if job.state == "PENDING":
+                self.end(job, "STOPPED", "Stopped before it started.")
+            elif job.status.stop_requested:
+                self.engine.kill(job.status)
+            else:
+                write_status(job.folder, job.status.model_copy(update={"stop_requested": True}))
+                self.engine.stop(job.status)
+        self.dispatch()
+        return self.get(job.id)
+
+    def resume(self, id: str) -> Job:
+        """Queue a stopped or failed job again; it goes on at the step where it ended."""
+        with locked(self.folder):
+            job = self.get(id)
+            if job.state not in ("STOPPED", "FAILED"):
+                raise UserError(f"Job {job.id!r} is {job.state}; only a stopped or failed one can go on.")
+            kept = {"step": job.status.step, "seconds": job.status.seconds, "saved": job.status.saved}
+            (job.folder / PROGRESS).unlink(missing_ok=True)
+            write_status(job.folder, Status(queued=now(), message="Waiting to go on.", **kept))
+        self.dispatch()
+        return self.get(job.id)
+
+    def retry(self, id: str) -> Job:
+        """Submit the whole job anew, from its first step and with new runs."""
+        job = self.get(id)
+        if job.active:
+            raise UserError(f"Job {job.id!r} is {job.state}; stop it before trying again.")
+        record = job.record
+        steps = [_renewed(s) for s in record.steps]
+        return self.submit_steps(steps, kind=record.kind, label=record.label, parents=record.parents)
+
+    def delete(self, id: str) -> None:
+        """Forget a finished job with its log. What it made stays."""
+        with locked(self.folder):
+            job = self.get(id)
+            if job.active:
+                raise UserError(f"Job {job.id!r} is {job.state}; stop it first.")
+            shutil.rmtree(job.folder)
+
+    def using(self, kind: str, id: str) -> Sequence[Job]:
+        """Waiting and running jobs that read or make an artifact."""
+        name = f"{kind}/{id}"
+        return [j for j in self.list() if j.active and name in j.artifacts]
+
+    def delete_artifact(self, kind: str, id: str) -> None:
+        """Delete an artifact unless a job uses it or others were made from it. UserError with the reason."""
+        if users := self.using(kind, id):
+            names = ", ".join(f"{j.label} ({j.id})" for j in users)
+            raise UserError(f"{id!r} is used by a job that has not ended: {names}. Stop it first.")
+        self.store.delete(kind, id)
+
+    def reconcile(self) -> None:
+        """Settle jobs whose worker is gone, and start what waits. Call on start-up and now and then."""
+        self.dispatch()
+
+    def dispatch(self) -> None:
+        """Settle orphans, then start the oldest waiting job on each free slot."""
+        with locked(self.folder):
+            jobs = self.list()
+            for job in jobs:
+                if job.state == "RUNNING" and not self.engine.alive(job.status):
+                    self._orphan(job)
+            busy = [j.status.slot for j in self.list() if j.state == "RUNNING"]
+            free = [s for s in self.engine.slots() if s not in busy]
+            waiting = sorted((j for j in jobs if j.state == "PENDING"), key=lambda j: j.status.queued)
+            for slot, job in zip(free, waiting, strict=False):
+                self._start(job, slot)
+
+    def end(self, job: Job, state: State, message: str) -> None:
+        """Write a job's final state (and that of a run its worker left behind); the caller holds the lock."""
+        changes = {"state": state, "message": message, "finished": now(), "child": None, "worker": None}
+        if job.step.run:
+            settle_run(self.store, job.step.run, state, message)
+        write_status(job.folder, read_job(job.folder).status.model_copy(update=changes))
+
+    def _start(self, job: Job, slot: str) -> None:
+        try:
+            pid, started = self.engine.start(job, slot)
+        except OSError as error:
+            self.end(job, "FAILED", f"The worker could not be started: {error}.")
+            return
+        changes = {"state": "RUNNING", "slot": slot, "worker": pid, "worker_started": started, "message": ""}
+        write_status(job.folder, job.status.model_copy(update={**changes, "started": now(), "stop_requested": False}))
+
+    def _orphan(self, job: Job) -> None:
+        self.engine.kill(job.status)  # a command may have outlived its worker
+        if job.status.stop_requested:
+            self.end(job, "STOPPED", "Stopped by force.")
+        else:
+            self.end(
+                job, "FAILED", "Its process ended without a word (killed, out of memory, or a restart). Resume it."
+            )
+
+    def _folders(self) -> Sequence[Path]:
+        entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [p for p in entries if p.is_dir() and not p.name.startswith(".")]
+
+
+def step(command: list[str], label: str, *, saves: str | None = None) -> Step:
+    """A step; the run it makes is read from ``--run-id`` or from ``resume RUN``."""
+    run = None
+    if "--run-id" in command[:-1]:
+        run = command[command.index("--run-id") + 1]
+    elif command[0] == "resume" and len(command) > 1:
+        run = command[1]
+    return Step(command=command, label=label, saves=saves, run=run)
+
+
+def settle_run(store: Store, run_id: str, state: State, message: str) -> None:
+    """Give a run whose process is gone the state of its job, unless it has a final one itself."""
+    if run_state(store, run_id) in ("PENDING", "RUNNING"):
+        from llmesr.runs.record import Run
+
+        run = Run(store, run_id)
+        run.set_status(run.status().model_copy(update={"state": state, "message": message}))
+
+
+def run_state(store: Store, run_id: str) -> State | None:
+    """The state a run records, or None while it has no folder."""
+    if not store.path("runs", run_id).is_dir():
+        return None
+    from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
+
+    return Run(store, run_id).status().state
+
+
+def _renewed(old: Step) -> Step:
+    """A copy of a step that makes a run of its own."""
+    if "--run-id" not in old.command:
+        return old
+    fresh = f"{(old.run or 'run')[:40].rstrip('-')}-{secrets.token_hex(3)}"
+    command = [fresh if argument == old.run else argument for argument in old.command]
+    return old.model_copy(update={"command": command, "run": fresh})

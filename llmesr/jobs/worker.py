@@ -1,0 +1,166 @@
+"""The process of one job: ``python -m llmesr.jobs.worker FOLDER`` runs its steps and records how they end.
+
+It stands between the queue and the command so that a crash of the command (out of memory, a segmentation
+fault in a numeric library) still ends in a FAILED job with a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from llmesr.jobs.engine import Engine, kill_tree, started_at
+from llmesr.jobs.lock import locked
+from llmesr.jobs.queue import Jobs, run_state
+from llmesr.jobs.record import LOG, PROGRESS, Job, Step, read_job, write_status
+from llmesr.store import Store
+
+GRACE = "LLMESR_STOP_GRACE"
+"""Environment variable: seconds between asking a command to stop and killing it."""
+DEFAULT_GRACE = 30.0
+PROGRAM = (sys.executable, "-m", "llmesr")
+
+
+class Worker:
+    """Runs the steps of one job, from the one recorded in its status."""
+
+    def __init__(self, folder: Path, *, program: Sequence[str] = PROGRAM, engine: Engine | None = None) -> None:
+        self.folder = folder
+        self.program = program
+        self.jobs = Jobs(Store(folder.parent.parent), engine)
+        self.child: subprocess.Popen[bytes] | None = None
+        self.stop_at: float | None = None
+
+    def run(self) -> None:
+        """Carry the job out, write its final state and start whoever waits."""
+        signal.signal(signal.SIGTERM, self._on_stop)
+        with locked(self.jobs.folder):
+            pass  # the dispatcher writes our process id while it holds the lock; wait for that
+        try:
+            self._steps()
+        finally:
+            self.jobs.dispatch()
+
+    def _steps(self) -> None:
+        job = read_job(self.folder)
+        for number in range(job.status.step, len(job.record.steps)):
+            job = self._update(step=number)
+            (self.folder / PROGRESS).unlink(missing_ok=True)
+            started = time.monotonic()
+            step = job.record.steps[number]
+            code, output = (None, "") if self.stop_at else self._execute(job, step)
+            saved = _printed_id(output, step) if code == 0 else None
+            if saved is None:
+                self._end(job, code)
+                return
+            self._update(
+                step=number + 1,
+                seconds=[*job.status.seconds, round(time.monotonic() - started, 3)],
+                saved={**job.status.saved, **saved},
+            )
+        with locked(self.jobs.folder):
+            self.jobs.end(read_job(self.folder), "SUCCEEDED", "")
+
+    def _execute(self, job: Job, step: Step) -> tuple[int, str]:
+        """Run one command; its exit code and, where an id is wanted from it, its standard output."""
+        if step.run and run_state(self.jobs.store, step.run) == "SUCCEEDED":
+            return 0, json.dumps({"run": step.run})  # it ended just before its worker did
+        command = _command(job, step)
+        environment = {
+            **os.environ,
+            "LLMESR_JOB": str(self.folder),
+            "LLMESR_ARTIFACTS": str(self.jobs.store.root),
+            "COLUMNS": "2000",  # an error is one line of the log, however long
+        }
+        capture = self.folder / "output.json"
+        with open(self.folder / LOG, "ab") as log, open(capture, "wb") as output:
+            log.write(f"\n$ llmesr {' '.join(command)}\n".encode())
+            log.flush()
+            self.child = subprocess.Popen(
+                [*self.program, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output if step.saves else log,
+                stderr=log,
+                env=environment,
+            )
+        self._update(child=self.child.pid, child_started=started_at(self.child.pid))
+        if self.stop_at:
+            self.child.terminate()  # the request came while the command was being started
+        code = self._wait(self.child)
+        return code, capture.read_text(encoding="utf-8", errors="replace")
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        while True:
+            try:
+                return child.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                if self.stop_at and time.monotonic() > self.stop_at:
+                    kill_tree(child.pid)
+
+    def _end(self, job: Job, code: int | None) -> None:
+        with locked(self.jobs.folder):
+            if self.stop_at is not None:
+                self.jobs.end(job, "STOPPED", "Stopped; it can go on where it was.")
+            else:
+                self.jobs.end(job, "FAILED", _failure(job, code))
+
+    def _update(self, **changes: object) -> Job:
+        with locked(self.jobs.folder):
+            write_status(self.folder, read_job(self.folder).status.model_copy(update=changes))
+            return read_job(self.folder)
+
+    def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self.stop_at = time.monotonic() + float(os.environ.get(GRACE) or DEFAULT_GRACE)
+        if self.child is not None and self.child.poll() is None:
+            self.child.terminate()
+
+
+def _command(job: Job, step: Step) -> list[str]:
+    """The arguments with saved ids filled in; a training run that exists already is resumed."""
+    store = Store(job.folder.parent.parent)
+    if step.run and step.command[0] == "train" and store.exists("runs", step.run):
+        return ["resume", step.run]
+    filled = []
+    for argument in step.command:
+        for name, value in job.status.saved.items():
+            argument = argument.replace("{" + name + "}", value)
+        filled.append(argument)
+    return filled
+
+
+def _printed_id(output: str, step: Step) -> dict[str, str] | None:
+    """The id a command printed as JSON, under the name its step gives it; None when it printed none."""
+    if not step.saves:
+        return {}
+    try:
+        document = json.loads(output)
+        return {step.saves: str(document.get("id") or document["run"])}
+    except (ValueError, KeyError, AttributeError):
+        return None
+
+
+def _failure(job: Job, code: int | None) -> str:
+    """Why a command failed, in a sentence: its own last error line, or the signal that ended it."""
+    lines = [line.strip() for line in job.log(16_384).splitlines() if line.strip()]
+    said = next((line for line in reversed(lines) if line.startswith("Error: ")), None)
+    if said:
+        return said.removeprefix("Error: ")
+    if code == 0:
+        return f"{job.step.label} ended without printing the id of what it made."
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = " The machine may have run out of memory." if name == "SIGKILL" else ""
+        return f"{job.step.label}: the process was ended by {name}.{hint}"
+    last = lines[-1] if lines else "no output"
+    return f"{job.step.label} failed ({last[:300]}). The log has the details."
+
+
+if __name__ == "__main__":
+    Worker(Path(sys.argv[1]).resolve()).run()

@@ -1,0 +1,252 @@
+"""Jobs as detached processes: their states, their order, and what survives a death."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from small_commands import engine
+
+from llmesr.config import RunConfig
+from llmesr.errors import UserError
+from llmesr.jobs.engine import LocalEngine, is_running, started_at
+from llmesr.jobs.queue import Jobs, step
+from llmesr.jobs.record import Job, Status, read_job, write_status
+from llmesr.runs.record import Run
+from llmesr.store import Store
+
+
+@pytest.fixture
+def jobs(store: Store, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    monkeypatch.setenv("LLMESR_SLOTS", "cpu")
+    monkeypatch.setenv("LLMESR_STOP_GRACE", "0.3")
+    made = Jobs(store, engine())
+    yield made
+    for job in made.list():
+        made.engine.kill(job.status)
+
+
+def wait(jobs: Jobs, id: str, holds: Callable[[Job], bool], seconds: float = 20) -> Job:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        job = jobs.get(id)
+        if holds(job):
+            return job
+        time.sleep(0.03)
+    raise AssertionError(f"{job.status}\n{job.log()}")
+
+
+def ended(jobs: Jobs, id: str) -> Job:
+    return wait(jobs, id, lambda j: not j.active)
+
+
+def run(jobs: Jobs, *command: str, **more) -> Job:
+    return jobs.submit(list(command), kind="test", label=" ".join(command), **more)
+
+
+def test_a_command_runs_to_its_end(jobs):
+    job = ended(jobs, run(jobs, "echo", "hello", "you").id)
+    assert job.state == "SUCCEEDED"
+    assert "$ llmesr echo hello you\nhello you" in job.log()
+    assert job.fraction == 1
+    assert job.status.finished
+    assert len(job.status.seconds) == 1
+
+
+def test_a_failure_keeps_the_sentence_of_the_command(jobs):
+    job = ended(jobs, run(jobs, "fail", "Column 'x' is not in the file.").id)
+    assert (job.state, job.status.message) == ("FAILED", "Column 'x' is not in the file.")
+
+
+def test_a_crash_is_named(jobs):
+    job = ended(jobs, run(jobs, "crash").id)
+    assert job.state == "FAILED"
+    assert "SIGSEGV" in job.status.message
+
+
+def test_two_launches_queue_on_one_slot_and_the_worker_starts_the_next(jobs, tmp_path):
+    first, second = run(jobs, "until", str(tmp_path / "go")), run(jobs, "echo", "second")
+    wait(jobs, first.id, lambda j: j.progress.stage == "waiting")
+    assert [jobs.get(first.id).state, jobs.get(second.id).state] == ["RUNNING", "PENDING"]
+    assert jobs.get(first.id).fraction == 0.25
+    (tmp_path / "go").touch()
+    assert ended(jobs, second.id).state == "SUCCEEDED"  # nobody but the first worker called dispatch
+    assert jobs.get(first.id).status.finished <= jobs.get(second.id).status.started
+
+
+def test_as_many_run_as_there_are_slots(jobs, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMESR_SLOTS", "a,b")
+    made = [run(jobs, "until", str(tmp_path / "go")) for _ in range(3)]
+    assert sorted(j.state for j in jobs.list()) == ["PENDING", "RUNNING", "RUNNING"]
+    assert {jobs.get(j.id).status.slot for j in made[:2]} == {"a", "b"}
+    (tmp_path / "go").touch()
+    assert all(ended(jobs, j.id).state == "SUCCEEDED" for j in made)
+
+
+def test_a_worker_is_in_a_session_of_its_own(jobs, tmp_path):
+    job = run(jobs, "until", str(tmp_path / "go"))
+    assert os.getsid(job.status.worker) == job.status.worker != os.getsid(0)
+
+
+def test_steps_hand_ids_on(jobs):
+    steps = [step(["make", "beauty-1"], "make", saves="dataset"), step(["echo", "use", "{dataset}"], "use")]
+    job = ended(jobs, jobs.submit_steps(steps, kind="chain", label="chain").id)
+    assert job.state == "SUCCEEDED"
+    assert job.status.saved == {"dataset": "beauty-1"}
+    assert "datasets/beauty-1" in job.artifacts
+    assert "use beauty-1" in job.log()
+
+
+def test_a_step_that_prints_no_id_fails(jobs):
+    job = ended(jobs, jobs.submit_steps([step(["echo", "no"], "make", saves="dataset")], kind="x", label="x").id)
+    assert (job.state, job.status.message) == ("FAILED", "make ended without printing the id of what it made.")
+
+
+def test_a_chain_goes_on_at_the_step_that_failed(jobs, tmp_path):
+    steps = [step(["echo", "once"], "one"), step(["flaky", str(tmp_path / "seen")], "two"), step(["echo", "end"], "3")]
+    job = ended(jobs, jobs.submit_steps(steps, kind="chain", label="chain").id)
+    assert (job.state, job.status.step, job.status.message) == ("FAILED", 1, "not yet")
+    assert job.fraction == pytest.approx(1 / 3)
+    job = ended(jobs, jobs.resume(job.id).id)
+    assert job.state == "SUCCEEDED"
+    assert job.log().count("once\n") == 2  # the command line and its output: it ran one time only
+    with pytest.raises(UserError, match="only a stopped or failed one"):
+        jobs.resume(job.id)
+
+
+def test_stop_ends_a_running_job_and_starts_the_next(jobs, tmp_path):
+    first, second = run(jobs, "until", str(tmp_path / "never")), run(jobs, "echo", "next")
+    wait(jobs, first.id, lambda j: j.progress.total == 4)
+    jobs.stop(first.id)
+    job = ended(jobs, first.id)
+    assert job.state == "STOPPED"
+    assert ended(jobs, second.id).state == "SUCCEEDED"
+    with pytest.raises(UserError, match="nothing to stop"):
+        jobs.stop(first.id)
+
+
+def test_a_waiting_job_stops_without_starting(jobs, tmp_path):
+    first, second = run(jobs, "until", str(tmp_path / "go")), run(jobs, "echo", "never said")
+    assert jobs.stop(second.id).state == "STOPPED"
+    (tmp_path / "go").touch()
+    ended(jobs, first.id)
+    assert "never said" not in jobs.get(second.id).log()
+
+
+def test_a_command_that_ignores_the_request_is_killed_after_the_grace(jobs):
+    job = run(jobs, "stubborn")
+    wait(jobs, job.id, lambda j: (j.folder / "ready").exists())
+    child = jobs.get(job.id).status.child
+    jobs.stop(job.id)
+    assert ended(jobs, job.id).state == "STOPPED"
+    assert started_at(child) is None
+
+
+def test_a_killed_worker_leaves_a_failed_job_and_no_command_behind(jobs, tmp_path):
+    job = run(jobs, "until", str(tmp_path / "never"))
+    status = wait(jobs, job.id, lambda j: j.progress.total == 4).status
+    os.kill(status.worker, signal.SIGKILL)
+    wait(jobs, job.id, lambda j: started_at(status.worker) is None)
+    jobs.reconcile()
+    job = jobs.get(job.id)
+    assert job.state == "FAILED"
+    assert "Resume it" in job.status.message
+    time.sleep(0.1)
+    assert started_at(status.child) is None
+
+
+def test_a_reused_pid_is_not_the_worker(jobs, tmp_path):
+    """The same process id with another start time is another process: the job is an orphan, the process lives."""
+    job = run(jobs, "until", str(tmp_path / "go"))
+    wait(jobs, job.id, lambda j: j.progress.total == 4)
+    (tmp_path / "go").touch()
+    job = ended(jobs, job.id)
+    mine = psutil.Process()
+    stolen = Status(state="RUNNING", worker=mine.pid, worker_started=mine.create_time() - 1000, slot="cpu")
+    write_status(job.folder, stolen)
+    jobs.reconcile()
+    assert jobs.get(job.id).state == "FAILED"
+    assert is_running(mine.pid, mine.create_time())
+
+
+def test_an_orphans_run_is_settled_too(jobs, tiny):
+    config = RunConfig(method="id", epochs=3)
+    training = Run.create(jobs.store, config, [tiny.manifest], name="t", id="t-1", device="cpu")
+    training.set_status(training.status().model_copy(update={"state": "RUNNING"}))
+    job = ended(jobs, run(jobs, "fail", "boom", "--run-id", "t-1").id)
+    assert job.runs == ["t-1"]
+    assert training.status().state == "FAILED"
+
+
+def test_a_training_step_whose_run_exists_is_resumed(jobs, tiny):
+    Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-2", device="cpu")
+    job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-2").id)
+    assert "$ llmesr resume t-2" in job.log()
+
+
+def test_retry_is_a_new_job_with_a_new_run(jobs):
+    old = ended(jobs, run(jobs, "fail", "x", "--run-id", "t-3").id)
+    new = jobs.retry(old.id)
+    assert new.id != old.id
+    assert new.runs[0] != "t-3"
+    assert new.record.steps[0].command[-1] == new.runs[0]
+
+
+def test_what_a_job_uses_cannot_be_deleted(jobs, tiny, tmp_path):
+    job = run(jobs, "until", str(tmp_path / "go"), parents=[f"datasets/{tiny.id}"])
+    with pytest.raises(UserError, match=r"used by a job that has not ended: until .*Stop it first"):
+        jobs.delete_artifact("datasets", tiny.id)
+    (tmp_path / "go").touch()
+    ended(jobs, job.id)
+    jobs.delete_artifact("datasets", tiny.id)
+    assert jobs.store.list("datasets") == []
+
+
+def test_only_ended_jobs_are_forgotten(jobs, tmp_path):
+    job = run(jobs, "until", str(tmp_path / "go"))
+    with pytest.raises(UserError, match="stop it first"):
+        jobs.delete(job.id)
+    (tmp_path / "go").touch()
+    ended(jobs, job.id)
+    jobs.delete(job.id)
+    assert jobs.list() == []
+
+
+def test_a_damaged_job_hides_no_other(jobs):
+    good = ended(jobs, run(jobs, "echo", "x").id)
+    bad = ended(jobs, run(jobs, "echo", "y").id)
+    (bad.folder / "job.json").write_text("{")
+    assert [j.id for j in jobs.list()] == [good.id]
+    assert list(jobs.broken()) == [bad.id]
+    with pytest.raises(UserError, match="cannot be read"):
+        jobs.get(bad.id)
+
+
+@pytest.mark.parametrize("id", ["", "../datasets", ".lock", "nope"])
+def test_strange_job_ids_are_refused(jobs, id):
+    with pytest.raises(UserError):
+        jobs.get(id)
+
+
+def test_progress_that_is_not_what_it_should_be_is_nothing(jobs):
+    job = ended(jobs, run(jobs, "echo", "x").id)
+    for content in ("", "[]", json.dumps({"stage": "x"}), json.dumps({"stage": "x", "done": None, "total": 2})):
+        (job.folder / "progress.json").write_text(content)
+        assert read_job(job.folder).progress.total == 0
+
+
+def test_the_end_of_a_long_log_is_read(jobs):
+    job = ended(jobs, run(jobs, "echo", "x" * 500).id)
+    assert job.log(10) == "xxxxxxxxx\n"
+
+
+def test_slots_are_the_cards_of_the_machine_or_one_processor(monkeypatch):
+    monkeypatch.delenv("LLMESR_SLOTS", raising=False)
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(()))
+    assert LocalEngine().slots() == ["cpu"]
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter((Path("/dev/nvidia1"), Path("/dev/nvidia0"))))
+    assert LocalEngine().slots() == ["cuda:0", "cuda:1"]
