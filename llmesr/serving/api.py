@@ -44,6 +44,7 @@ class ServeConfig(Config):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": schemas.Problem, "description": "The body cannot be read."},
     401: {"model": schemas.Problem, "description": "The API key is missing or wrong."},
     404: {"model": schemas.Problem, "description": "No such run, user or item."},
     409: {"model": schemas.Problem, "description": "The run was made without what is asked for."},
@@ -132,7 +133,7 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
     @app.post(
         "/recommend",
         response_model=schemas.Recommended,
-        responses=errors(404, 409, 503),
+        responses=errors(400, 404, 409, 503),
         dependencies=guards,
         summary="The best items for a user or a history",
     )

@@ -31,7 +31,7 @@ class RerankConfig(Config):
     )
     strength: float = Field(0.3, ge=0, le=1, description="0 keeps the order of the scores, 1 forgets the scores.")
     candidates: int = Field(100, ge=1, le=1000, description="Best candidates that are re-ranked.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the random slots of epsilon.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the random slots of epsilon.")
 
 
 @dataclass(frozen=True)

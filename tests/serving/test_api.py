@@ -123,6 +123,7 @@ def test_similar_items_and_neighbours(store, tiny, with_text):
         ("/recommend", {"history": ["x"], "policy": {"gamma": -1}}, 422, ""),
         ("/recommend", {"history": ["x"], "typo": 1}, 422, ""),
         ("/recommend", "{", 422, ""),
+        ("/recommend", b"\xff\xfeX", 400, ""),
         ("/recommend", '{"history": ["x"], "policy": {"gamma": 1e999}}', 422, ""),
         ("/recommend", "x" * 300_000, 413, "at most"),
     ],
@@ -132,7 +133,7 @@ def test_bad_requests_get_a_sentence(store, tiny, path, body, status, words):
 
     async def go():
         async with Client(app) as http:
-            if isinstance(body, str):
+            if isinstance(body, str | bytes):
                 return await http.post(path, content=body, headers={"content-type": "application/json"})
             import json
 
@@ -341,5 +342,15 @@ def test_openapi_names_every_route_and_its_errors(store, tiny):
     _, _, app = served(store, tiny, ServeConfig(api_key="correct-horse", reload_seconds=0))
     paths = app.openapi()["paths"]
     assert set(paths) == {"/recommend", "/similar-items", "/neighbours", "/health", "/metrics", "/reload"}
-    assert set(paths["/recommend"]["post"]["responses"]) == {"200", "401", "404", "409", "413", "422", "429", "503"}
+    assert set(paths["/recommend"]["post"]["responses"]) == {
+        "200",
+        "400",
+        "401",
+        "404",
+        "409",
+        "413",
+        "422",
+        "429",
+        "503",
+    }
     assert paths["/recommend"]["post"]["security"] == [{"APIKeyHeader": []}]
