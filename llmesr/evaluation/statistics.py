@@ -80,9 +80,10 @@ def summary(
     protocol: str = "full",
     part: str = "test",
     groups: Which = "named",
+    only: Sequence[str] = (),
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """Mean per contender, group and metric with its 95% interval over users.
+    """Mean per contender, group and metric with its 95% interval over users; of the dimensions in ``only`` if given.
 
     Columns run, dimension, group, metric, value, low, high, users, seeds, spread (standard deviation of the
     seeds' means; NaN for one seed), warning (empty when the group is large enough).
@@ -90,6 +91,8 @@ def summary(
     rows, values = per_user(contenders, metrics, protocol, part)
     table: list[dict[str, Any]] = []
     for group in _groups(rows, thresholds, groups):
+        if only and group.dimension not in only:
+            continue
         members = {label: v[:, group.members] for label, v in values.items()}  # (seeds, users of the group, metrics)
         low, high = intervals(np.concatenate([m.mean(0) for m in members.values()], axis=1), resamples=resamples)
         bounds = iter(zip(low, high, strict=True))
