@@ -1,0 +1,175 @@
+"""Every method with every backbone: born tested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from llmesr.config import UNTRAINED, RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.encoders import ENCODERS
+from llmesr.methods import METHODS, Inputs, build
+from llmesr.models.scorers import NeuralScorer
+from llmesr.objectives.step import Step
+
+N, E, USERS = 11, 6, 5
+
+
+def inputs(size: int = 8) -> Inputs:
+    torch.manual_seed(0)
+    text = torch.randn(N + 1, E)
+    text[0] = 0
+    reference = torch.randn(N + 1, size)
+    similar = torch.tensor([[1, 2], [0, 2], [0, -1], [-1, -1], [0, 1]])
+    return Inputs(n_items=N, text=text, reduced=torch.randn(N, size), similar=similar, reference=reference)
+
+
+def config(method: str, backbone: str, **changes: Any) -> RunConfig:
+    values: dict[str, Any] = {
+        "embedding_size": 8,
+        "max_length": 6,
+        "dropout": 0.0,
+        "method": method,
+        "backbone": backbone,
+    }
+    return RunConfig.read(None, **{**values, **changes})
+
+
+def loss_of(method: str, backbone: str, **changes: Any) -> float:
+    """The loss of one fixed step right after building with one fixed seed."""
+    torch.manual_seed(7)
+    built = build(inputs(), config(method, backbone, **changes))
+    torch.manual_seed(8)
+    tokens = torch.tensor([[1, 2, 3], [N, 5, 0], [7, 8, 9]])
+    states = built.model.encode(tokens)
+    step = Step(
+        model=built.model,
+        users=torch.tensor([0, 1, 2]),
+        hidden=states[tokens != 0],
+        targets=torch.tensor([2, 3, 4, 5, N, 8, 9, 10]),
+        owners=torch.tensor([0, 0, 0, 1, 1, 2, 2, 2]),
+        user_states=states[:, 1],
+        sample=lambda owners, k: torch.randint(1, N + 1, (len(owners), k)),
+    )
+    total = torch.zeros(())
+    for objective in built.objectives:
+        if hasattr(objective, "refresh"):
+            objective.refresh(0, lambda: torch.randn(USERS, states.shape[-1]))
+        total = total + objective.weight * objective(step)
+    return float(total.detach())
+
+
+@pytest.mark.parametrize("backbone", ENCODERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_rows_and_views_line_up(method: str, backbone: str) -> None:
+    model = build(inputs(), config(method, backbone)).model
+    scorer = NeuralScorer(model)
+    sequences = torch.tensor([[1, 2, 3], [N, 0, 0], [0, 0, 0]])
+    scores = scorer.score(sequences)
+    assert scores.shape == (3, N + 1)
+    assert scores.isfinite().all()
+    matrix = scorer.item_matrix()
+    torch.testing.assert_close(matrix[1:], model.embed_items(torch.arange(1, N + 1)))
+    assert not matrix[0].any()
+    assert matrix[N].any()  # the last item has its own vector
+    parts = [scorer.represent(sequences)[:, v] @ matrix[:, v].T for v in scorer.views.values()]
+    torch.testing.assert_close(sum(parts), scores)
+
+
+@pytest.mark.parametrize("backbone", ENCODERS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("loss", ["ce", "bce", "gbce", "sampled"])
+def test_every_parameter_learns(method: str, backbone: str, loss: str) -> None:
+    """No dead parameter: each one gets a gradient from some batch."""
+    built = build(inputs(), config(method, backbone, loss=loss, fusion="residual"))
+    tokens = torch.tensor([[1, 2, 3, 4, 5, N], [N + 1, 1, N + 1, 2, 0, 0]])
+    states = built.model.encode(tokens)
+    step = Step(
+        model=built.model,
+        users=torch.tensor([0, 1]),
+        hidden=states.flatten(0, 1)[:8],
+        targets=torch.arange(2, 10),
+        owners=torch.zeros(8, dtype=torch.long),
+        user_states=states[:, 3],
+        sample=lambda owners, k: torch.randint(1, N + 1, (len(owners), k)),
+    )
+    for objective in built.objectives:
+        if hasattr(objective, "refresh"):
+            objective.refresh(0, lambda: torch.zeros(USERS, states.shape[-1]))
+    torch.stack([o(step) for o in built.objectives]).sum().backward()
+    dead = [n for n, p in built.model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert dead == []
+
+
+SWITCHES: list[tuple[str, str, dict[str, Any]]] = [
+    ("llm-esr", "sasrec", {"collaborative_view": False}),
+    ("llm-esr", "sasrec", {"semantic_view": False}),
+    ("llm-esr", "sasrec", {"distillation": "off"}),
+    ("llm-esr", "sasrec", {"distillation": "contrastive"}),
+    ("llm-esr", "sasrec", {"distillation_weight": 3.0}),
+    ("llm-esr", "sasrec", {"neighbours": 1}),
+    ("llm-esr", "sasrec", {"shared_encoder": False}),
+    ("llm-esr", "sasrec", {"fusion": "cross_attention"}),
+    ("llm-esr", "sasrec", {"fusion": "residual"}),
+    ("llm-esr", "sasrec", {"adapter_layers": 1}),
+    ("llm-esr", "sasrec", {"item_init": "random"}),
+    ("llm-esr", "sasrec", {"causal": False}),
+    ("llm-esr", "sasrec", {"positions": "start"}),
+    ("llm-esr", "sasrec", {"loss": "bce"}),
+    ("llm-esr", "sasrec", {"loss": "gbce"}),
+    ("llm-esr", "sasrec", {"loss": "sampled", "negatives": 5}),
+    ("llm-esr", "sasrec", {"layers": 1}),
+    ("llm-esr", "sasrec", {"heads": 2}),
+    ("llm-init", "gru4rec", {"item_init": "random"}),
+    ("llmemb", "sasrec", {"alignment_weight": 1.0}),
+    ("llmemb", "sasrec", {"alignment_temperature": 0.5}),
+    ("llmemb", "sasrec", {"adapter": False}),
+]
+
+
+@pytest.mark.parametrize(("method", "backbone", "change"), SWITCHES, ids=lambda v: str(v))
+def test_every_switch_changes_the_loss(method: str, backbone: str, change: dict[str, Any]) -> None:
+    assert loss_of(method, backbone) == loss_of(method, backbone)
+    assert loss_of(method, backbone) != loss_of(method, backbone, **change)
+
+
+@pytest.mark.parametrize(("loss", "change"), [("bce", {"negatives": 4}), ("gbce", {"calibration": 0.1})])
+def test_sampled_losses_read_their_settings(loss: str, change: dict[str, Any]) -> None:
+    assert loss_of("id", "sasrec", loss=loss) != loss_of("id", "sasrec", loss=loss, **change)
+
+
+@pytest.mark.parametrize("method", ["adapter", "llm-esr", "llmemb"])
+def test_freezing_the_text_is_a_switch(method: str) -> None:
+    for frozen in (True, False):
+        model = build(inputs(), config(method, "sasrec", freeze_text=frozen)).model
+        assert ("tables.semantic.text" in dict(model.named_parameters())) is not frozen
+
+
+def test_untrained_methods_are_not_built() -> None:
+    assert not set(UNTRAINED) & set(METHODS)
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    """A field of RunConfig that no code outside the config looks at is a silent switch."""
+    from pathlib import Path
+
+    import llmesr
+
+    root = Path(llmesr.__file__).parent
+    code = "\n".join(p.read_text() for p in root.rglob("*.py") if p.name != "config.py")
+    unread = [f for f in RunConfig.model_fields if f"config.{f}" not in code]
+    assert unread == []
+
+
+def test_popularity_ranks_by_training_counts(tiny: Dataset) -> None:
+    from llmesr.models.scorers import PopularityScorer
+
+    scores = PopularityScorer(tiny.item_counts).score(torch.zeros(1, 1, dtype=torch.long))
+    counted = np.bincount(
+        np.concatenate([tiny.history(u)[: tiny.split.train_lengths[u]] for u in range(tiny.n_users)]),
+        minlength=tiny.n_items + 1,
+    )
+    assert scores[0].tolist() == counted.tolist()

@@ -1,0 +1,52 @@
+"""No encoder may look where it must not: masks proved by perturbation."""
+
+import pytest
+import torch
+
+from llmesr.encoders import ENCODERS
+
+SIZES = {"embedding_size": 8, "layers": 2, "heads": 2, "dropout": 0.0}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("causal", [True, False])
+def test_padding_never_reaches_a_real_position(name: str, causal: bool) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](causal=causal, **SIZES).eval()
+    x = torch.randn(2, 6, 8)
+    real = torch.tensor([[True] * 6, [True] * 3 + [False] * 3])
+    before = encoder(x, real)
+    x[1, 3:] = 100.0
+    after = encoder(x, real)
+    torch.testing.assert_close(before[0], after[0])
+    torch.testing.assert_close(before[1, :3], after[1, :3])
+
+
+@pytest.mark.parametrize(("name", "blind"), [("sasrec", True), ("gru4rec", True), ("bert4rec", False)])
+def test_the_future_is_hidden_from_causal_encoders_only(name: str, blind: bool) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](causal=True, **SIZES).eval()
+    x = torch.randn(1, 5, 8)
+    real = torch.ones(1, 5, dtype=torch.bool)
+    before = encoder(x, real)
+    x[0, 4, 0] += 1.0
+    after = encoder(x, real)
+    assert torch.allclose(before[0, :4], after[0, :4], atol=1e-6) is blind
+    assert not torch.allclose(before[0, 4], after[0, 4])
+
+
+def test_sasrec_sees_both_ways_when_asked_to() -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS["sasrec"](causal=False, **SIZES).eval()
+    x = torch.randn(1, 4, 8)
+    real = torch.ones(1, 4, dtype=torch.bool)
+    before = encoder(x, real)
+    x[0, 3, 0] += 1.0
+    assert not torch.allclose(before[0, 0], encoder(x, real)[0, 0])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_empty_history_gives_numbers(name: str) -> None:
+    encoder = ENCODERS[name](causal=False, **SIZES).eval()
+    states = encoder(torch.randn(1, 3, 8), torch.zeros(1, 3, dtype=torch.bool))
+    assert states.isfinite().all()

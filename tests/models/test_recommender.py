@@ -1,0 +1,93 @@
+"""The recommender: where a user is read off, and how views line up."""
+
+import pytest
+import torch
+
+from llmesr.encoders import ENCODERS
+from llmesr.models.fusion import CrossView
+from llmesr.models.recommender import Recommender
+from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
+from llmesr.models.tables import IdTable
+
+N, D = 7, 8
+
+
+def recommender(
+    *, masked: bool = False, views: int = 1, fusion: CrossView | None = None, shared: bool = True, max_length: int = 4
+) -> Recommender:
+    torch.manual_seed(0)
+    tables = {name: IdTable(N, D, scale=1.0) for name in ("collaborative", "semantic")[:views]}
+    name = "bert4rec" if masked else "sasrec"
+    encoders = [
+        ENCODERS[name](embedding_size=D, layers=1, heads=1, dropout=0.0, causal=True)
+        for _ in range(1 if shared else views)
+    ]
+    return Recommender(
+        tables=tables,
+        encoders=encoders,
+        fusion=fusion,
+        n_items=N,
+        embedding_size=D,
+        max_length=max_length,
+        dropout=0.0,
+        newest_first=True,
+        masked=masked,
+    ).eval()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_padding_to_the_right_changes_nothing(masked: bool) -> None:
+    model = recommender(masked=masked)
+    short = model.represent(torch.tensor([[3, 5]]))
+    padded = model.represent(torch.tensor([[3, 5, 0, 0, 0, 0]]))
+    torch.testing.assert_close(short, padded)
+
+
+@pytest.mark.parametrize(("masked", "read"), [(False, 4), (True, 3)])
+def test_only_the_newest_items_are_read(masked: bool, read: int) -> None:
+    """A masked model keeps one place for the mask."""
+    model = recommender(masked=masked)
+    long = torch.tensor([[1, 2, 3, 4, 5, 6], [7, 2, 0, 0, 0, 0]])
+    torch.testing.assert_close(model.represent(long)[0], model.represent(long[:1, -read:])[0])
+    torch.testing.assert_close(model.represent(long)[1], model.represent(torch.tensor([[7, 2]]))[0])
+
+
+def test_views_are_the_columns_they_say() -> None:
+    model = recommender(views=2, shared=False)
+    scorer = NeuralScorer(model)
+    sequences = torch.tensor([[1, 2, 3]])
+    parts = [scorer.represent(sequences)[:, view] @ scorer.item_matrix()[:, view].T for view in scorer.views.values()]
+    assert list(scorer.views) == ["collaborative", "semantic"]
+    torch.testing.assert_close(sum(parts), scorer.score(sequences))
+    torch.testing.assert_close(scorer.item_matrix()[N, :D], model.tables["collaborative"].weight()[N].detach())
+
+
+def test_one_shared_encoder_equals_the_same_encoder_twice() -> None:
+    shared, separate = recommender(views=2), recommender(views=2, shared=False)
+    for encoder in separate.encoders:
+        encoder.load_state_dict(shared.encoders[0].state_dict())
+    assert shared.positions is not None
+    assert separate.positions is not None
+    separate.positions.load_state_dict(shared.positions.state_dict())
+    separate.tables.load_state_dict(shared.tables.state_dict())
+    items = torch.tensor([[1, 2, 3], [4, 0, 0]])
+    torch.testing.assert_close(shared.encode(items), separate.encode(items))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_cross_attention_is_blind_to_padding_and_the_future(residual: bool) -> None:
+    torch.manual_seed(1)
+    fusion = CrossView(embedding_size=D, dropout=0.0, causal=True, residual=residual).eval()
+    model = recommender(views=2, fusion=fusion)
+    before = model.encode(torch.tensor([[1, 2, 3, 0]]))
+    after = model.encode(torch.tensor([[1, 2, 6, 0]]))
+    # positions count from the newest item, so compare sequences of the same length only
+    torch.testing.assert_close(before[0, :2], after[0, :2])
+    assert not torch.allclose(before[0, 2], after[0, 2])
+
+
+def test_semantic_knn_is_the_best_cosine_to_the_history() -> None:
+    text = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
+    scores = SemanticKnnScorer(text).score(torch.tensor([[1, 2], [2, 0]]))
+    half = 0.5**0.5
+    torch.testing.assert_close(scores[:, 1:], torch.tensor([[1.0, 1.0, half], [0.0, 1.0, half]]))

@@ -1,0 +1,56 @@
+"""Item tables: rows line up, the last item included, and padding stays out of the way."""
+
+import pytest
+import torch
+
+from llmesr.models.tables import AdaptedTable, IdTable
+
+N, D, E = 5, 4, 6
+
+
+def text() -> torch.Tensor:
+    torch.manual_seed(0)
+    rows = torch.randn(N + 1, E)
+    rows[0] = 0
+    return rows
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_adapter_equals_its_layers_applied_one_after_the_other(layers: int) -> None:
+    table = AdaptedTable(text(), D, layers=layers)
+    by_hand = text()
+    for layer in table.layers:
+        by_hand = layer(by_hand)
+    torch.testing.assert_close(table.weight()[1 : N + 1], by_hand[1:])
+    # W2 (W1 e + b1) + b2 for the last item, whose row the authors' code lost
+    torch.testing.assert_close(table(torch.tensor([N]))[0], by_hand[N])
+
+
+def test_rows_and_whole_table_agree_for_every_id() -> None:
+    for table in (AdaptedTable(text(), D), IdTable(N, D)):
+        every = torch.arange(N + 2)
+        torch.testing.assert_close(table(every), table.weight())
+        assert not table.weight()[0].any()
+
+
+def test_frozen_text_is_no_parameter_and_an_open_one_is() -> None:
+    frozen = dict(AdaptedTable(text(), D, frozen=True).named_parameters())
+    free = dict(AdaptedTable(text(), D, frozen=False).named_parameters())
+    assert "text" not in frozen
+    assert "text" in free
+
+
+def test_start_fills_exactly_the_items() -> None:
+    start = torch.arange(N * D, dtype=torch.float32).reshape(N, D)
+    table = IdTable(N, D, start=start)
+    torch.testing.assert_close(table.weight()[1 : N + 1].detach(), start)
+    with pytest.raises(ValueError, match="start has shape"):
+        IdTable(N, D, start=start[:-1])
+
+
+def test_padding_gets_no_gradient() -> None:
+    table = IdTable(N, D)
+    table(torch.tensor([[0, 1], [0, 2]])).sum().backward()
+    gradient = table.vectors.grad
+    assert gradient is not None
+    assert gradient.abs().sum(1).nonzero().flatten().tolist() == [1, 2]

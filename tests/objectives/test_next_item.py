@@ -1,0 +1,71 @@
+"""Losses against hand-computed values and against plain autograd."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from llmesr.objectives import distillation, next_item
+
+
+def test_chunked_cross_entropy_equals_the_plain_one_with_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    table = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([1, 2, 3, 4, 5, 5, 1])
+    logits = hidden @ table.T
+    plain = F.cross_entropy(logits[:, 1:], targets - 1)
+    expected = torch.autograd.grad(2 * plain, [hidden, table])
+    monkeypatch.setattr(next_item, "LOGITS_PER_CHUNK", 12)  # two rows at a time
+    ours = next_item.cross_entropy(hidden, table, targets)
+    torch.testing.assert_close(float(ours), float(plain), atol=1e-6, rtol=1e-6)
+    for found, wanted in zip(torch.autograd.grad(2 * ours, [hidden, table]), expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_padding_is_no_candidate() -> None:
+    hidden = torch.tensor([[1.0]])
+    table = torch.tensor([[1000.0], [0.0], [0.0]])
+    assert float(next_item.cross_entropy(hidden, table, torch.tensor([1]))) == pytest.approx(math.log(2))
+
+
+def test_binary_cross_entropy_by_hand() -> None:
+    # -log sigmoid(0) - log(1 - sigmoid(ln 3)) = ln 2 + ln 4
+    loss = next_item.binary_cross_entropy(torch.tensor([0.0]), torch.tensor([[math.log(3)]]))
+    assert float(loss) == pytest.approx(math.log(2) + math.log(4))
+
+
+def test_generalised_bce_is_plain_at_zero_and_calibrated_at_one() -> None:
+    positive, negative = torch.tensor([0.3]), torch.tensor([[0.1, -0.2]])
+    softplus = F.softplus(negative).sum()
+    plain = next_item.generalised_binary_cross_entropy(positive, negative, n_items=101, calibration=0.0)
+    assert float(plain) == pytest.approx(float((F.softplus(-positive) + softplus) / 3))
+    full = next_item.generalised_binary_cross_entropy(positive, negative, n_items=101, calibration=1.0)
+    assert float(full) == pytest.approx(float((0.02 * F.softplus(-positive) + softplus) / 3), rel=1e-5)
+
+
+def test_sampled_softmax_over_everything_is_the_full_one() -> None:
+    torch.manual_seed(0)
+    hidden, table = torch.randn(3, 4), torch.randn(6, 4)
+    targets = torch.tensor([1, 4, 5])
+    drawn = torch.arange(1, 6)
+    clash = drawn == targets[:, None]
+    positive = (hidden * table[targets]).sum(1)
+    sampled = next_item.sampled_softmax(hidden, positive, table[drawn], clash, n_items=6)
+    # with all five items drawn the correction is log(5 / 5) = 0
+    torch.testing.assert_close(sampled, next_item.cross_entropy(hidden, table, targets))
+
+
+def test_distillation_counts_only_users_with_a_teacher() -> None:
+    students, teachers = torch.tensor([[1.0, 1.0], [5.0, 5.0]]), torch.tensor([[0.0, 3.0], [0.0, 0.0]])
+    known = torch.tensor([True, False])
+    assert float(distillation.mse(students, teachers, known)) == pytest.approx((1 + 4) / 2)
+
+
+def test_contrastive_distillation_by_hand() -> None:
+    students = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    known = torch.tensor([True, True])
+    loss = distillation.contrastive(students, students, known)
+    assert float(loss) == pytest.approx(math.log(1 + math.exp(-1)))
+    assert float(distillation.contrastive(students, students, torch.tensor([True, False]))) == 0.0

@@ -1,0 +1,68 @@
+"""Settings: one name each, errors in sentences."""
+
+from pathlib import Path
+
+import pytest
+
+from llmesr.config import EmbedConfig, IngestConfig, RunConfig, parse_overrides, preset, reads, unread_settings
+from llmesr.errors import UserError
+
+
+def test_unknown_key_names_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"Unknown setting 'epoch'\. Known: .*epochs"):
+        RunConfig.read(None, epoch=3)
+
+
+def test_a_bad_value_names_key_and_value() -> None:
+    with pytest.raises(UserError, match="'dropout' = 1.5 is not valid"):
+        RunConfig.read(None, dropout=1.5)
+    with pytest.raises(UserError, match="heads 3 must divide"):
+        RunConfig.read(None, heads=3)
+    with pytest.raises(UserError, match="at least one"):
+        RunConfig.read(None, collaborative_view=False, semantic_view=False)
+
+
+def test_file_is_overlaid_with_values(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("epochs: 7\ndropout: 0.4\n")
+    config = RunConfig.read(file, epochs=9)
+    assert (config.epochs, config.dropout) == (9, 0.4)
+    file.write_text("- a list")
+    with pytest.raises(UserError, match="must be a mapping"):
+        RunConfig.read(file)
+
+
+def test_overrides_keep_words_words() -> None:
+    assert parse_overrides(["distillation=off", "epochs=3", "causal=false"]) == {
+        "distillation": "off",
+        "epochs": 3,
+        "causal": False,
+    }
+    with pytest.raises(UserError, match="key=value"):
+        parse_overrides(["epochs"])
+
+
+def test_paper_preset_follows_the_backbone() -> None:
+    assert "targets" not in preset("paper", "sasrec")
+    assert preset("paper", "gru4rec")["targets"] == "last"
+    with pytest.raises(UserError, match="no preset 'papers'"):
+        preset("papers", "sasrec")
+
+
+def test_settings_a_method_does_not_look_at_are_told() -> None:
+    config = RunConfig(method="id", backbone="gru4rec")
+    assert unread_settings(config, {"fusion": "none", "heads": 1, "epochs": 3}) == ["fusion", "heads"]
+    assert reads("mask_ratio", "id", "bert4rec")
+    assert not reads("mask_ratio", "id", "sasrec")
+    assert not reads("epochs", "popularity", "sasrec")
+
+
+@pytest.mark.parametrize("kind", [RunConfig, EmbedConfig, IngestConfig])
+def test_every_setting_has_help(kind: type) -> None:
+    fields = kind.model_fields  # type: ignore[attr-defined]
+    assert [n for n, f in fields.items() if not f.description and n not in ("seed",)] == []
+
+
+def test_configs_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().epochs = 3  # type: ignore[misc]

@@ -1,0 +1,127 @@
+"""Training ends in a sealed run; stopped at any moment it resumes to the same result, bit for bit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from llmesr.config import EmbedConfig, RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+from llmesr.runs.record import MODEL, Run
+from llmesr.semantic.embed import Embedding, embed
+from llmesr.store import Store
+from llmesr.training import train as training
+from llmesr.training.checkpoint import load_tensors
+from llmesr.training.loop import Loop, Stopped
+from llmesr.training.train import resume, train
+
+SMALL: dict[str, Any] = {"embedding_size": 8, "epochs": 3, "batch_size": 16, "dropout": 0.3, "max_length": 8}
+
+
+@pytest.fixture
+def vectors(tiny: Dataset, store: Store, tmp_path: Any) -> Embedding:
+    """Precomputed vectors: no language model needed."""
+    rows = np.random.default_rng(0).normal(size=(tiny.n_items, 12)).astype(np.float32)
+    np.savez(tmp_path / "vectors.npz", ids=tiny.catalogue["item_id"].to_numpy(str), vectors=rows)
+    return embed(tiny, EmbedConfig(embedder=f"file:{tmp_path / 'vectors.npz'}"), store)
+
+
+def stopping_after(steps: int) -> Callable[..., Any]:
+    """A ``_terminate`` that asks to stop at the given step."""
+
+    class Terminate:
+        def __enter__(self) -> Callable[[], bool]:
+            self.left = steps
+            return self.ask
+
+        def ask(self) -> bool:
+            self.left -= 1
+            return self.left < 0
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    return Terminate
+
+
+@pytest.mark.parametrize("backbone", ["sasrec", "bert4rec", "gru4rec"])
+@pytest.mark.parametrize("steps", [2, 9])
+def test_resuming_equals_never_having_stopped(
+    backbone: str, steps: int, tiny: Dataset, vectors: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunConfig(method="llm-esr", backbone=backbone, teacher_refresh=3, loss="bce", **SMALL)
+    whole = train(tiny, config, store, embedding=vectors, run_id="whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_terminate", stopping_after(steps))
+        with pytest.raises(Stopped):
+            train(tiny, config, store, embedding=vectors, run_id="broken")
+    broken = Run(store, "broken")
+    assert broken.status().state == "STOPPED"
+    torch.rand(5)  # the generators are somewhere else by now
+    resume(broken)
+    first, second = load_tensors(whole.folder / MODEL)[0], load_tensors(broken.folder / MODEL)[0]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    losses = [run.events()["loss"].tolist() for run in (whole, broken)]
+    assert losses[0] == losses[1]
+    assert broken.status().state == "SUCCEEDED"
+
+
+def test_a_run_is_sealed_with_its_checksums_parents_and_events(tiny: Dataset, vectors: Embedding, store: Store) -> None:
+    run = train(tiny, RunConfig(method="llm-esr", **SMALL), store, embedding=vectors)
+    manifest = run.manifest
+    assert {p.kind for p in manifest.parents} == {"datasets", "embeddings", "neighbours"}
+    assert {"model.safetensors", "per_user.parquet", "metrics.json", "events.jsonl"} <= set(manifest.files)
+    events = run.events()
+    assert events["epoch"].tolist() == [1, 2, 3]
+    assert {"loss", "loss/next_item", "loss/distillation", "full/Tail Item/NDCG@10"} <= set(events.columns)
+    frame = run.per_user()
+    assert set(frame["part"]) == {"valid", "test"}
+    assert len(frame) == 4 * len(tiny.split.users)
+
+
+def test_the_seed_decides_everything(tiny: Dataset, store: Store) -> None:
+    runs = [train(tiny, RunConfig(method="id", seed=s, **SMALL), store) for s in (1, 1, 2)]
+    models = [load_tensors(run.folder / MODEL)[0] for run in runs]
+    same = [all(torch.equal(models[0][k], m[k]) for k in m) for m in models]
+    assert same == [True, True, False]
+
+
+def test_a_loss_that_is_no_number_stops_with_the_reason(
+    tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"loss": torch.tensor(float("nan"))}
+    monkeypatch.setattr(Loop, "_step", lambda self, chosen: broken)
+    with pytest.raises(UserError, match="loss became nan in epoch 1. Lower learning_rate"):
+        train(tiny, RunConfig(method="id", **SMALL), store, run_id="nan")
+    assert Run(store, "nan").status().state == "FAILED"
+
+
+def test_text_is_asked_for_when_it_is_missing(tiny: Dataset, store: Store) -> None:
+    with pytest.raises(UserError, match="llmesr embed"):
+        train(tiny, RunConfig(method="adapter", **SMALL), store)
+
+
+def test_llmemb_makes_the_run_it_aligns_to(tiny: Dataset, vectors: Embedding, store: Store) -> None:
+    run = train(tiny, RunConfig(method="llmemb", **SMALL), store, embedding=vectors)
+    reference = Run(store, str(run.config.alignment_run))
+    assert reference.label == "id/sasrec"
+    assert run.manifest.parent("runs") == reference.id
+    with pytest.raises(UserError, match="embedding_size 8, this one 16"):
+        train(
+            tiny,
+            RunConfig(method="llmemb", alignment_run=reference.id, **{**SMALL, "embedding_size": 16}),
+            store,
+            embedding=vectors,
+        )
+
+
+def test_stopping_early_keeps_the_best_epoch(tiny: Dataset, store: Store) -> None:
+    config = RunConfig(method="id", **{**SMALL, "epochs": 40, "patience": 2, "learning_rate": 0.01})
+    run = train(tiny, config, store)
+    watched = run.events()["full/Overall/NDCG@10"]
+    assert len(watched) < 40
+    assert run.manifest.info["best_epoch"] == int(watched.idxmax()) + 1
+    assert len(watched) == run.manifest.info["best_epoch"] + 2
