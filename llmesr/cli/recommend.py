@@ -57,12 +57,11 @@ def recommend(
     given = {key: value for key, value in asked.items() if value is not None}
     base = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
     chosen = (base or ScoringPolicy()).but(**given) if base or given else None
+    reranking = RerankConfig.read(None, name=reranker, strength=strength)
     recommender = Recommender(store(), found, pick_device(device))
     dataset = recommender.dataset
     whom = dataset.user(user) if user is not None else [dataset.item(i.strip()) for i in _split(history)]
-    frame = recommender.recommend(
-        whom, k, chosen, RerankConfig.read(None, name=reranker, strength=strength), exclude_seen=not include_seen
-    )
+    frame = recommender.recommend(whom, k, chosen, reranking, exclude_seen=not include_seen)
     columns = ["item_id", "title", "score", "rank", "tail"]
     rows = [
         [str(r.rank), r.item_id, r.title[:60], f"{r.score:.3f}", f"{r.collaborative:.3f}", f"{r.semantic:.3f}",

@@ -1,0 +1,127 @@
+"""tune, recommend and serve as a person types them, over a small run that is really trained."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+from typer.testing import CliRunner
+
+from llmesr.cli.main import app
+from llmesr.config import RunConfig
+from llmesr.runs.record import Run
+from llmesr.semantic.embed import ITEM_IDS, VECTORS, histories_digest, load_embedding
+from llmesr.training.train import train
+
+
+def embedding(store, dataset):
+    """Vectors that say an item's category, written as an embedding artifact."""
+    rng = np.random.default_rng(0)
+    kinds = pd.factorize(dataset.catalogue["category"])[0]
+    items = (np.eye(kinds.max() + 1)[kinds] + 0.1 * rng.normal(size=(len(kinds), kinds.max() + 1))).astype(np.float32)
+    users = np.stack(
+        [items[dataset.history(u)[: dataset.split.train_lengths[u]] - 1].mean(0) for u in range(dataset.n_users)]
+    )
+    with store.draft("embeddings", "tiny-topics", name="topics", parents=[dataset.manifest]) as draft:
+        draft.manifest.info = {
+            "fingerprint": "topics",
+            "histories": histories_digest(dataset),
+            "dimension": items.shape[1],
+        }
+        save_file({"items": items, "users": users.astype(np.float32)}, draft.path / VECTORS)
+        pd.DataFrame({"item_id": dataset.catalogue["item_id"]}).to_parquet(draft.path / ITEM_IDS, index=False)
+    return load_embedding(store, "tiny-topics", dataset)
+
+
+@pytest.fixture
+def run(store, tiny) -> Run:
+    config = RunConfig(method="llm-esr", epochs=1, embedding_size=8, layers=1, max_length=10, distillation="off")
+    return train(tiny, config, store, embedding=embedding(store, tiny), device="cpu")
+
+
+def call(*words):
+    result = CliRunner().invoke(app, [str(w) for w in words], standalone_mode=False)
+    return result
+
+
+def test_recommend_prints_one_document(run, tiny):
+    result = call("recommend", run.id, "--user", tiny.user_ids[0], "--k", 3, "--json")
+    assert result.exit_code == 0, result.exception
+    items = json.loads(result.stdout)["items"]
+    assert [i["rank"] for i in items] == [1, 2, 3]
+    assert set(items[0]) == {"item_id", "title", "score", "rank", "tail"}
+    history = ",".join(tiny.catalogue["item_id"].iloc[[0, 1]])
+    mixed = call("recommend", run.id, "--history", history, "--gamma", 5, "--reranker", "mmr", "--json")
+    assert len(json.loads(mixed.stdout)["items"]) == 10
+    human = call("recommend", run.id, "--history", history)
+    assert "Tail item: fewer than" in human.stdout
+
+
+def test_bad_input_is_one_sentence(run, tiny):
+    for words, sentence in [
+        (["recommend", run.id], "either --user or --history"),
+        (["recommend", run.id, "--user", "nobody"], "'nobody' is not in dataset"),
+        (["recommend", run.id, "--history", "i1", "--policy", "tuned"], "llmesr tune"),
+        (["recommend", run.id, "--history", "i1", "--reranker", "magic"], "'name' = 'magic' is not valid"),
+        (["tune", run.id, "--set", "colour=blue"], "Unknown setting 'colour'"),
+        (["tune", run.id, "--point", "0"], "was not tuned yet"),
+    ]:
+        result = call(*words)
+        assert result.exit_code != 0
+        assert sentence in str(result.exception)
+
+
+def test_tune_makes_a_run_that_stands_beside_its_parent(run, store, tiny):
+    result = call(
+        "tune", run.id, "--set", "gammas=[0, 0.5]", "--set", "thresholds=[1]", "--set", "objective=overall", "--json"
+    )
+    assert result.exit_code == 0, result.exception
+    document = json.loads(result.stdout)
+    points = document["points"]
+    point = next(i for i, p in enumerate(points) if p["policy"]["gamma"] and not p["policy"]["tail_users_only"])
+    again = json.loads(call("tune", run.id, "--point", point, "--json").stdout)
+    derived = Run(store, again["run"])
+    assert derived.status().state == "SUCCEEDED"
+    assert derived.manifest.parent("runs") == run.id
+    assert derived.config == run.config
+    assert derived.manifest.info["policy"]["run"] == run.id
+    frame, before = derived.per_user(), run.per_user()
+    assert frame.drop(columns="rank").equals(before.drop(columns="rank"))  # the same users, targets and candidates
+    assert (frame["rank"] != before["rank"]).any()
+    assert derived.top_items().shape == run.top_items().shape
+    valid = frame[(frame["part"] == "valid") & (frame["protocol"] == "full")]["rank"]
+    hits = (valid <= 10).mean()
+    assert points[point]["metrics"]["full/Overall/HR@10"] == pytest.approx(hits, abs=0.011)  # one near tie of 100
+    tuned = json.loads(call("recommend", derived.id, "--user", tiny.user_ids[0], "--json").stdout)
+    named = json.loads(call("recommend", run.id, "--user", tiny.user_ids[0], "--policy", "tuned", "--json").stdout)
+    assert tuned == named
+
+
+@pytest.mark.slow
+def test_serve_stops_gracefully(run, store, tiny):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "llmesr", "serve", run.id, "--port", str(port), "--device", "cpu"]
+    process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                assert httpx.get(f"{url}/health").json()["runs"][0]["run"] == run.id
+                break
+            except httpx.ConnectError:
+                time.sleep(0.1)
+        answer = httpx.post(f"{url}/recommend", json={"user": str(tiny.user_ids[0])})
+        assert len(answer.json()["items"]) == 10
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(20) in (0, -signal.SIGTERM)
