@@ -188,4 +188,6 @@ def _frame(dataset: Dataset, part: Part, ranks: dict[Protocol, np.ndarray]) -> p
     )
     counts = {"history_length": dataset.split.train_lengths[users], "target_popularity": dataset.item_counts[targets]}
     found = [one.assign(protocol=p, rank=rank, candidates=n, **counts) for p, (rank, n) in ranks.items()]
-    return pd.concat(found, ignore_index=True)
+    frame = pd.concat(found, ignore_index=True)
+    frame.attrs = {"dataset": dataset.id, "negatives_seed": dataset.seed}  # kept in parquet: comparing checks them
+    return frame

@@ -61,6 +61,10 @@ def per_user(contenders: Contenders, metrics: Sequence[str], protocol: str, part
 
 
 def _same_users(rows: pd.DataFrame, own: pd.DataFrame, first: str, label: str) -> None:
+    for key, what in (("dataset", "dataset"), ("negatives_seed", "seed of the uni100 negatives")):
+        a, b = rows.attrs.get(key), own.attrs.get(key)
+        if a != b and None not in (a, b):
+            raise UserError(f"{first!r} and {label!r} cannot be compared: their {what} differs ({a} and {b}).")
     for column, what in (
         ("user_id", "users"),
         ("target_id", "held-out items (the split)"),

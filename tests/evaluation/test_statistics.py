@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_cases import frame_of
+from evaluation_cases import Table, dataset_of, frame_of
 
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
+from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.statistics import compare, per_user, summary
 from llmesr.evaluation.verdict import p_text, verdict, verdicts
 
@@ -49,6 +50,17 @@ def test_runs_of_different_data_are_refused_with_the_reason(column, value, what)
         per_user({"a": [frame_of([1, 2, 3])], "b": [other]}, ["HR@10"], "full", "test")
     with pytest.raises(UserError, match="users"):
         per_user({"a": [frame_of([1, 2, 3])], "b": [frame_of([1, 2])]}, ["HR@10"], "full", "test")
+
+
+def test_other_negatives_are_refused_even_after_storing(tmp_path):
+    frames = []
+    for seed in (42, 43):
+        data = dataset_of([[1, 2, 3], [3, 2, 1]], n_items=9, seed=seed)
+        frame = evaluate(Table(np.zeros((2, 10))), data, "test").frame
+        frame.to_parquet(tmp_path / f"{seed}.parquet", index=False)
+        frames.append(pd.read_parquet(tmp_path / f"{seed}.parquet"))
+    with pytest.raises(UserError, match=r"seed of the uni100 negatives differs \(42 and 43\)"):
+        per_user({"a": frames[:1], "b": frames[1:]}, ["HR@10"], "uni100", "test")
 
 
 def test_summary_holds_means_intervals_and_the_spread_of_seeds():

@@ -1,0 +1,162 @@
+"""Rankings made elsewhere: a table of user, item and score, judged exactly as our own models are."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+
+_NAMES = {
+    "user": ("user_id", "user", "userid", "uid", "user_idx"),
+    "item": ("item_id", "item", "itemid", "iid", "item_idx"),
+    "score": ("score", "prediction", "pred", "rating", "value", "weight"),
+    "rank": ("rank", "position"),
+}
+
+
+class RankingScorer:
+    """Scores of a ranking: what a user's list does not name scores -inf, all of it tied at the end.
+
+    ``offsets`` (U + 1,), ``items`` and ``scores`` (entries,) in CSR form.
+    """
+
+    def __init__(self, offsets: np.ndarray, items: np.ndarray, scores: np.ndarray, n_items: int) -> None:
+        self.offsets, self.n_items = torch.from_numpy(offsets), n_items
+        self.items, self.scores = torch.from_numpy(items), torch.from_numpy(scores)
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        """(B, N + 1) scores of ``users`` (B,); the sequences are not read."""
+        if users is None:
+            raise ValueError("a ranking made elsewhere scores the users it lists, not sequences")
+        result = torch.full((len(users), self.n_items + 1), -torch.inf)
+        start, length = self.offsets[users], self.offsets[users + 1] - self.offsets[users]
+        row = torch.repeat_interleave(torch.arange(len(users)), length)
+        entry = torch.arange(len(row)) - torch.repeat_interleave(length.cumsum(0) - length, length) + start[row]
+        result[row, self.items[entry]] = self.scores[entry]
+        return result
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """``scorer`` for :func:`evaluation.ranks.evaluate`; ``notes``: what was left out or is missing, in sentences."""
+
+    scorer: RankingScorer
+    notes: list[str]
+
+
+def read_ranking(path: Path, dataset: Dataset) -> Ranking:
+    """Read Parquet or delimited text (also .gz) with columns user, item and score (or rank, 1 the best).
+
+    Ids are those of the dataset's files. Lines of users or items the dataset does not have are left out and
+    counted in the notes. UserError names the file and the line of anything that cannot be used.
+    """
+    table, first_line = _read(Path(path))
+    columns = _columns(table, path)
+    user_ids, item_ids = (_ids(table, columns[c], c, path, first_line) for c in ("user", "item"))
+    scores = _scores(table, columns, path, first_line)
+    user = pd.Index(dataset.user_ids.astype(str)).get_indexer(pd.Index(user_ids))
+    item = pd.Index(dataset.catalogue["item_id"].astype(str)).get_indexer(pd.Index(item_ids)) + 1
+    notes = _unknown("user", user_ids, user < 0, path, dataset) + _unknown("item", item_ids, item < 1, path, dataset)
+    kept = np.flatnonzero((user >= 0) & (item >= 1))
+    kept = kept[np.argsort(user[kept], kind="stable")]
+    user, item, scores = user[kept], item[kept], scores[kept]
+    pair = user * (dataset.n_items + 1) + item
+    twice = pd.Series(pair).duplicated().to_numpy()
+    if twice.any():
+        at = kept[np.flatnonzero(twice)].min()
+        raise UserError(
+            f"{path}, line {at + first_line}: item {item_ids[at]!r} is listed twice for user {user_ids[at]!r}. "
+            "Keep one score per user and item."
+        )
+    lengths = np.bincount(user, minlength=dataset.n_users)
+    empty = int((lengths[dataset.split.users] == 0).sum())
+    if empty:
+        notes.append(
+            f"{empty:,} of {len(dataset.split.users):,} evaluated users have no list in {path.name}: "
+            "all items are tied for them."
+        )
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ranking(RankingScorer(offsets, item.astype(np.int64), _levels(user, scores), dataset.n_items), notes)
+
+
+def _levels(user: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Each score as its place among the user's distinct scores: the same order and ties, exact in float32."""
+    order = np.lexsort((scores, user))
+    rises = np.diff(scores[order], prepend=-np.inf) != 0
+    rises[1:] |= np.diff(user[order]) != 0
+    level = np.empty(len(scores), np.float32)
+    step = np.cumsum(rises)
+    starts = np.searchsorted(user[order], user[order], side="left")  # where the own list begins
+    level[order] = step - step[starts] + 1
+    return level
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, int]:
+    """The table as text where it was text, and the line number of its first row."""
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path), 1
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8-sig") as handle:
+            header = handle.readline()
+        delimiter = max(",\t;|", key=header.count)
+        table = pd.read_csv(path, sep=delimiter, dtype=str, encoding="utf-8-sig", keep_default_na=False)
+        return table, 2
+    except (OSError, EOFError, ValueError) as error:  # pandas' and arrow's parse errors are ValueErrors
+        raise UserError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error
+
+
+def _columns(table: pd.DataFrame, path: Path) -> dict[str, str]:
+    lowered = {str(c).split(":")[0].strip().lower(): str(c) for c in table.columns}
+    table.columns = [str(c) for c in table.columns]
+    found = {what: lowered[name] for what, names in _NAMES.items() for name in reversed(names) if name in lowered}
+    missing = [w for w in ("user", "item") if w not in found]
+    missing += ["score"] if not found.keys() & {"score", "rank"} else []
+    if missing:
+        has = ", ".join(map(repr, table.columns)) or "no columns"
+        raise UserError(f"{path} has no column for the {missing[0]}: name it {_NAMES[missing[0]][0]!r}. It has {has}.")
+    if table.empty:
+        raise UserError(f"{path} has a header but no rows.")
+    return found
+
+
+def _ids(table: pd.DataFrame, column: str, what: str, path: Path, first_line: int) -> np.ndarray:
+    values = table[column]
+    absent = (values.isna() | values.eq("")).to_numpy()
+    if absent.any():
+        raise UserError(f"{path}, line {int(absent.argmax()) + first_line}: the {what} ({column!r}) is missing.")
+    return values.astype(str).to_numpy(object)
+
+
+def _scores(table: pd.DataFrame, columns: dict[str, str], path: Path, first_line: int) -> np.ndarray:
+    column = columns.get("score", columns.get("rank", ""))
+    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        at = int(bad.argmax())
+        raise UserError(
+            f"{path}, line {at + first_line}: the {column} {str(table[column].iloc[at])!r} is not a finite number."
+        )
+    return numbers if "score" in columns else -numbers
+
+
+def _unknown(what: str, ids: np.ndarray, unknown: np.ndarray, path: Path, dataset: Dataset) -> list[str]:
+    if not unknown.any():
+        return []
+    example = ids[int(unknown.argmax())]
+    if unknown.all():
+        raise UserError(f"No {what} of {path} is in dataset {dataset.name!r} (the first is {example!r}).")
+    return [
+        f"{int(unknown.sum()):,} of {len(ids):,} lines name {what}s that dataset {dataset.name!r} does not have "
+        f"(such as {example!r}) and were left out."
+    ]

@@ -1,0 +1,109 @@
+"""Rankings made elsewhere: the same numbers as a model of our own with the same scores, and clear refusals."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from evaluation_cases import Table, dataset_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmesr.errors import UserError
+from llmesr.evaluation.external import _levels, read_ranking
+from llmesr.evaluation.ranks import evaluate
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    return dataset_of([rng.permutation(30)[: 3 + u % 4].__add__(1).tolist() for u in range(12)], n_items=30)
+
+
+def full_table(data, scores):
+    user, item = np.nonzero(np.isfinite(scores[:, 1:]))
+    return pd.DataFrame(
+        {"user_id": data.user_ids[user], "item_id": [f"i{i + 1}" for i in item], "score": scores[:, 1:][user, item]}
+    )
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.csv.gz", "r.parquet"])
+def test_a_ranking_is_judged_as_a_model_with_its_scores(data, tmp_path, name):
+    scores = np.random.default_rng(1).integers(0, 9, (12, 31)).astype(float)
+    table = full_table(data, scores).sample(frac=1, random_state=0)
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, sep="\t" if "tsv" in name else ",", index=False)
+    ranking = read_ranking(path, data)
+    assert ranking.notes == []
+    ours, theirs = evaluate(Table(scores), data, "test"), evaluate(ranking.scorer, data, "test")
+    assert theirs.frame.equals(ours.frame)
+
+
+def test_what_a_list_does_not_name_is_tied_at_its_end(data, tmp_path):
+    user = data.split.users[0]
+    seen, target = data.history(user)[:-1].tolist(), int(data.split.targets("test")[0])
+    others = [i for i in range(1, 31) if i not in seen and i != target]
+    path = tmp_path / "short.csv"
+    path.write_text(f"user,item,rank\nu{user},i{others[0]},1\nu{user},i{others[1]},2\n")
+    ranking = read_ranking(path, data)
+    assert ranking.notes == ["11 of 12 evaluated users have no list in short.csv: all items are tied for them."]
+    result = evaluate(ranking.scorer, data, "test", top=5)
+    full = result.frame[result.frame["protocol"] == "full"]
+    tied = len(others) - 2
+    assert full["rank"].iloc[0] == 3 + -(-tied // 2)
+    assert result.top_items[0].tolist() == [others[0], others[1], 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "cannot be read as a table"),
+        ("user_id,item_id,score\n", "has a header but no rows"),
+        ("a,b,c\n1,2,3\n", "no column for the user: name it 'user_id'. It has 'a', 'b', 'c'"),
+        ("user_id,item_id\nu0,i1\n", "no column for the score"),
+        ("user_id,item_id,score\nu0,i1,.5\nu0,i2,high\n", "line 3: the score 'high' is not a finite number"),
+        ("user_id,item_id,score\nu0,i1,inf\n", "line 2: the score 'inf'"),
+        ("user_id,item_id,score\nu0,i1,\n", "line 2: the score ''"),
+        ("user_id,item_id,score\nu0,,1\n", "line 2: the item ('item_id') is missing"),
+        ("user_id,item_id,score\nu0,i1,1\nu1,i1,1\nu0,i1,2\n", "line 4: item 'i1' is listed twice for user 'u0'"),
+        ("user_id,item_id,score\nu0,x1,1\n", "No item of .* is in dataset 'case' (the first is 'x1')"),
+        ("user_id,item_id,score\n0,i1,1\n", "No user of .* is in dataset 'case'"),
+    ],
+)
+def test_what_cannot_be_used_is_named(data, tmp_path, content, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        read_ranking(path, data)
+
+
+def test_files_that_are_not_tables(data, tmp_path):
+    with pytest.raises(UserError, match="no file"):
+        read_ranking(tmp_path / "none.csv", data)
+    for name, content in {"x.parquet": b"PAR1 no", "x.csv.gz": gzip.compress(b"user,item,score\n" * 9)[:12]}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name} cannot be read"):
+            read_ranking(tmp_path / name, data)
+
+
+def test_unknown_users_and_items_are_counted_not_dropped_silently(data, tmp_path):
+    path = tmp_path / "some.csv"
+    path.write_text("user_id,item_id,score\nu0,i1,1\nnew,i1,1\nu1,old,1\nu1,i2,1\n")
+    first, second, third = read_ranking(path, data).notes
+    assert first == "1 of 4 lines name users that dataset 'case' does not have (such as 'new') and were left out."
+    assert "1 of 4 lines name items" in second
+    assert third.startswith("10 of 12 evaluated users have no list")
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-1e9, 1e9)), min_size=1, max_size=40))
+def test_levels_keep_order_and_ties_within_each_user(entries):
+    user = np.sort(np.array([u for u, _ in entries]))
+    score = np.array([s for _, s in entries])
+    level = _levels(user, score)
+    for u in set(user.tolist()):
+        own = user == u
+        assert (np.sign(score[own][:, None] - score[own]) == np.sign(level[own][:, None] - level[own])).all()
+        assert level[own].min() == 1
