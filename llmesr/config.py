@@ -20,7 +20,9 @@ BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 Protocol = Literal["full", "uni100"]
 GroupName = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User"]
 GROUPS: tuple[str, ...] = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
-UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn")
+EXTERNAL = "external"
+"""The method of a run that is only the evaluation of a ranking made elsewhere: nothing trains or loads it."""
+UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL)
 
 
 class Config(BaseModel):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from llmesr.config import RunConfig
+from llmesr.config import EXTERNAL, UNTRAINED, RunConfig
 from llmesr.errors import UserError
 from llmesr.runs.live import CHECKPOINTS, CONFIG, EVENTS, STATUS, Live, State, Status
 from llmesr.store import Store, write_json
@@ -31,13 +31,16 @@ class Run(Live):
 
     @property
     def config(self) -> RunConfig:
-        return RunConfig.read(None, **self.manifest.config)
+        values = self.manifest.config
+        if values.get("method") == EXTERNAL:  # not a setting anyone may choose, so it would not pass as one
+            return RunConfig().model_copy(update={"method": EXTERNAL})
+        return RunConfig.read(None, **values)
 
     @property
     def label(self) -> str:
         """``method/backbone`` for trained methods, ``method`` alone for the others."""
         config = self.manifest.config
-        trained = config["method"] not in ("popularity", "semantic-knn")
+        trained = config["method"] not in UNTRAINED
         return f"{config['method']}/{config['backbone']}" if trained else str(config["method"])
 
     def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None:
