@@ -11,7 +11,7 @@ import pandas as pd
 from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.data.split import LeaveOneOut
 from llmesr.errors import UserError
-from llmesr.store import Draft, Manifest, Store
+from llmesr.store import MANIFEST, Draft, Manifest, Store, write_json
 
 INTERACTIONS, USERS, ITEMS = "interactions.parquet", "users.parquet", "items.parquet"
 
@@ -146,3 +146,12 @@ def load_dataset(store: Store, ref: str) -> Dataset:
         user_ids=users["user_id"].to_numpy(dtype=object),
         catalogue=catalogue,
     )
+
+
+def save_thresholds(store: Store, id: str, thresholds: Thresholds | None) -> None:
+    """Keep a head/tail definition with a dataset; None goes back to 80/20. Ranks stay valid: nothing is evaluated."""
+    manifest = store.manifest("datasets", id)
+    manifest.info.pop("thresholds", None)
+    if thresholds is not None:
+        manifest.info["thresholds"] = thresholds.model_dump()
+    write_json(store.path("datasets", id) / MANIFEST, manifest.model_dump())

@@ -1,0 +1,79 @@
+"""What the app says: what each metric, group and protocol means, and how untrusted text is shown as text."""
+
+from __future__ import annotations
+
+import re
+
+from llmesr.data.groups import Thresholds
+
+METRICS: dict[str, str] = {
+    "HR": "Hit rate: the share of users whose held-out item is among the first K recommendations. 0 to 1, higher "
+    "is better.",
+    "NDCG": "Like the hit rate, but a hit counts less the further down it stands: 1 at the top, 0.63 in second place, "
+    "0.29 in tenth. 0 to 1, higher is better.",
+    "MRR": "One divided by the rank of the held-out item, 0 beyond the first K. 0 to 1, higher is better.",
+    "Coverage": "The share of all items that are recommended to anyone. 0 to 1, higher means more of the catalogue "
+    "is seen.",
+    "Gini": "How unevenly recommendations fall on items: 0 when all items are shown alike, 1 when one item gets "
+    "everything. Lower is fairer.",
+    "ARP": "Average recommendation popularity: training interactions of a recommended item, on average. Lower means "
+    "less popular items.",
+    "APLT": "The share of tail items in a recommendation list, averaged over users. Higher gives the tail more room.",
+    "Novelty": "How surprising recommended items are by their popularity, in bits. Higher means rarer items.",
+    "ILD": "Intra-list diversity: how unlike one another the items of one list are, by their text. 0 to 1, higher "
+    "is more varied.",
+}
+"""Name before the ``@`` -> a sentence for people who do not know it."""
+
+PROTOCOLS: dict[str, str] = {
+    "full": "The held-out item competes with every item the user has not chosen. Strict, and the default.",
+    "uni100": "The held-out item competes with 100 random items outside the user's history, as in the papers. "
+    "Numbers are much higher than under full ranking and must never be compared with them.",
+}
+
+METHODS: dict[str, str] = {
+    "popularity": "The same most chosen items for everybody. The floor to beat.",
+    "semantic-knn": "Items whose text is closest to the user's history. No training.",
+    "id": "A classic sequence model that knows items only by their number: blind to the tail.",
+    "llm-init": "A sequence model whose item vectors start from text and are then learned. A strong simple baseline.",
+    "adapter": "A sequence model on frozen text vectors, passed through a small adapter.",
+    "llm-esr": "Text and behaviour side by side, taught by similar users (LLM-ESR, 2024).",
+    "llmemb": "Adapted text vectors, aligned with behaviour (LLMEmb, 2025).",
+}
+
+BACKBONES: dict[str, str] = {
+    "sasrec": "SASRec: attention to the past. The default.",
+    "bert4rec": "BERT4Rec: attention in both directions, trained on masked items. Slower to train.",
+    "gru4rec": "GRU4Rec: a recurrent network. Light.",
+}
+
+SPLIT = (
+    "The last item of every user is held out for the test, the one before it for validation. "
+    "Popularity and history length are counted on the training part only."
+)
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:@])")
+_INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def as_text(text: object, longest: int = 300) -> str:
+    """``text`` so that Markdown shows it as it is: one line, escaped, cut to ``longest`` characters.
+
+    Control characters and direction overrides become a visible mark, so that they cannot disguise anything.
+    """
+    line = " ".join(_INVISIBLE.sub("\ufffd", str(text)).split())
+    return _MARKDOWN.sub(r"\\\1", line if len(line) <= longest else line[: longest - 1] + "…")
+
+
+def metric_meaning(metric: str) -> str:
+    """The sentence for ``HR@10`` with its K filled in; empty for an unknown metric."""
+    name, _, k = metric.partition("@")
+    sentence = METRICS.get(name, "")
+    return re.sub(r"\bK\b", k, sentence) if k else sentence
+
+
+def protocol_line(protocol: str, thresholds: Thresholds, part: str = "test") -> str:
+    """What stands beside every number: part, protocol and the head/tail definition."""
+    ranking = {"full": "full ranking over all items", "uni100": "against 100 random items (uni100)"}[protocol]
+    held_out = {"test": "Held-out test items", "valid": "Validation items"}[part]
+    return f"{held_out}, {ranking}. {thresholds.describe()}"
