@@ -1,0 +1,172 @@
+"""Vectors computed elsewhere: ``file:vectors.npz``, joined to the items by their ids.
+
+| file | vectors | item ids |
+|---|---|---|
+| .npz | array ``vectors`` | array ``item_ids`` |
+| .parquet | one list column, or number columns | column ``item_id`` |
+| .safetensors | tensor ``vectors`` | metadata ``item_ids`` (a JSON list), or an ids file |
+| .npy | the array | an ids file (``vectors.ids.txt`` beside it, or ``EmbedConfig.ids``), or row order |
+
+An ids file has one id per line. Row order is believed only when asked for and when the counts match.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
+
+from llmesr.config import EmbedConfig
+from llmesr.errors import UserError
+from llmesr.semantic.embedders.contract import Embedder
+from llmesr.semantic.matrix import align
+from llmesr.store import config_digest, file_digest
+
+FORMATS = (".npy", ".npz", ".parquet", ".safetensors")
+
+
+def build(config: EmbedConfig) -> PrecomputedEmbedder:
+    return PrecomputedEmbedder(config)
+
+
+class PrecomputedEmbedder(Embedder):
+    """Reads item ids instead of texts: ``embed(item_ids)`` gives each item its row of the file."""
+
+    reads: Literal["text", "item_id"] = "item_id"
+
+    def __init__(self, config: EmbedConfig) -> None:
+        self.path = Path(config.embedder.partition(":")[2]).expanduser()
+        self.name = f"file:{self.path.name}"
+        self._ids_file = Path(config.ids).expanduser() if config.ids else None
+        self._row_order = config.row_order
+        if not self.path.is_file():
+            raise UserError(f"There is no file of vectors {str(self.path)!r}.")
+        if self.path.suffix not in FORMATS:
+            raise UserError(f"{self.path} is not a file of vectors llmesr reads: {', '.join(FORMATS)}.")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        digests = [file_digest(self.path)]
+        if (ids := self._ids_path()) is not None:
+            digests.append(file_digest(ids))
+        return config_digest("precomputed", self._row_order, *digests)
+
+    @property
+    def dimension(self) -> int:
+        return int(self._content[0].shape[1])
+
+    @cached_property
+    def _content(self) -> tuple[np.ndarray, list[str] | None]:
+        try:
+            vectors, ids = _READERS[self.path.suffix](self.path)
+        except (OSError, ValueError, KeyError, EOFError, pa.ArrowException, SafetensorError) as error:
+            raise UserError(f"{self.path} cannot be read as vectors: {error}") from error
+        if vectors.ndim != 2 or not vectors.shape[1] or vectors.dtype.kind not in "fiu":
+            raise UserError(
+                f"{self.path} must hold one row of numbers per item, not shape {vectors.shape} of {vectors.dtype}."
+            )
+        if (beside := self._ids_path()) is not None:
+            ids = beside.read_text(encoding="utf-8").splitlines()
+        return vectors, ids
+
+    def _ids_path(self) -> Path | None:
+        if self._ids_file is not None:
+            if not self._ids_file.is_file():
+                raise UserError(f"There is no file of item ids {str(self._ids_file)!r}.")
+            return self._ids_file
+        beside = self.path.with_suffix(".ids.txt")
+        return beside if beside.is_file() else None
+
+    def stream(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All rows at once; ``texts`` are item ids. UserError when the file does not fit them."""
+        vectors, ids = self._content
+        if ids is None:
+            self._check_order(len(vectors), len(texts))
+            ids = list(texts)
+        yield np.arange(len(texts)), align(vectors, ids, texts, str(self.path))
+
+    def _check_order(self, rows: int, wanted: int) -> None:
+        if not self._row_order:
+            raise UserError(
+                f"{self.path} does not say which item each row is. Give a file with one item id per line "
+                f"(--set ids=FILE), or, if its rows are the {wanted} items in the catalogue's order, "
+                "--set row_order=true."
+            )
+        if rows != wanted:
+            extra = " One row more is often a padding row: remove it." if rows == wanted + 1 else ""
+            raise UserError(
+                f"{self.path} has {rows} rows, but the dataset has {wanted} items, so row order cannot be right."
+                f"{extra} Give the item ids: --set ids=FILE"
+            )
+
+
+def write_vectors(path: Path, vectors: np.ndarray, item_ids: Sequence[str]) -> Path:
+    """Write ``vectors`` (N, E) with their ids in the format of ``path``'s ending, readable as ``file:<path>``."""
+    ids = [str(i) for i in item_ids]
+    if len(ids) != len(vectors):
+        raise ValueError(f"{len(vectors)} vectors but {len(ids)} item ids")
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    if path.suffix == ".npy":
+        np.save(path, vectors)
+        path.with_suffix(".ids.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
+    elif path.suffix == ".npz":
+        np.savez(path, vectors=vectors, item_ids=np.array(ids, dtype=str))
+    elif path.suffix == ".parquet":
+        rows = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        pq.write_table(pa.table({"item_id": pa.array(ids), "vector": rows}), path)
+    elif path.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        save_file({"vectors": vectors}, path, metadata={"item_ids": json.dumps(ids)})
+    else:
+        raise UserError(f"Vectors can be written as {', '.join(FORMATS)}, not {path.name!r}.")
+    return path
+
+
+def _npy(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    return np.load(path, allow_pickle=False), None
+
+
+def _npz(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    with np.load(path, allow_pickle=False) as arrays:
+        if "vectors" not in arrays:
+            raise KeyError(f"no array 'vectors' in it, only {', '.join(arrays.files)}")
+        ids = arrays.get("item_ids")
+        return arrays["vectors"], None if ids is None else [str(i) for i in ids.tolist()]
+
+
+def _parquet(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    table = pq.read_table(path)
+    names = [n for n in table.column_names if n != "item_id"]
+    ids = [str(i) for i in table["item_id"].to_pylist()] if "item_id" in table.column_names else None
+    lists = [n for n in names if pa.types.is_nested(table.schema.field(n).type)]
+    if len(lists) > 1:
+        raise ValueError(f"several columns hold lists ({', '.join(lists)}); keep one")
+    if not lists:
+        return table.select(names).to_pandas().to_numpy(), ids
+    column = table[lists[0]].to_pandas()
+    sizes = column.map(lambda row: -1 if row is None else len(row))
+    if sizes.nunique() > 1:
+        place = int((sizes != sizes.mode()[0]).to_numpy().argmax())
+        raise ValueError(f"row {place + 1} of column {lists[0]!r} is missing or of another size than the others")
+    return np.array(column.tolist()), ids
+
+
+def _safetensors(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    with safe_open(path, framework="numpy") as tensors:
+        names = list(tensors.keys())
+        name = "vectors" if "vectors" in names else names[0] if len(names) == 1 else None
+        if name is None:
+            raise KeyError(f"no tensor 'vectors' in it, only {', '.join(names)}")
+        ids = (tensors.metadata() or {}).get("item_ids")
+        return tensors.get_tensor(name), None if ids is None else [str(i) for i in json.loads(ids)]
+
+
+_READERS = {".npy": _npy, ".npz": _npz, ".parquet": _parquet, ".safetensors": _safetensors}

@@ -1,0 +1,123 @@
+"""Vectors from elsewhere: every format joins by id, every misfit is a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fake_embedder import fake_vector
+from safetensors.numpy import save_file
+
+from llmesr.config import EmbedConfig
+from llmesr.errors import UserError
+from llmesr.semantic.embedders.precomputed import FORMATS, PrecomputedEmbedder, write_vectors
+
+IDS = ["007", "b", "c d", "é", "5"]
+VECTORS = np.stack([fake_vector(i) for i in IDS])
+
+
+def read(path: Path, wanted: list[str] = IDS, **settings: object) -> np.ndarray:
+    return PrecomputedEmbedder(EmbedConfig(embedder=f"file:{path}", **settings)).embed(wanted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_written_read_and_joined_in_another_order(suffix: str, tmp_path: Path) -> None:
+    path = write_vectors(tmp_path / f"v{suffix}", VECTORS, IDS)
+    wanted = ["5", "b", "007"]
+    np.testing.assert_array_equal(read(path, wanted), np.stack([fake_vector(i) for i in wanted]))
+    np.testing.assert_array_equal(read(path)[-1], fake_vector(IDS[-1]))  # the last row belongs to the last item
+
+
+def test_number_columns_in_parquet(tmp_path: Path) -> None:
+    columns = {f"d{i}": VECTORS[:, i] for i in range(VECTORS.shape[1])}
+    pq.write_table(pa.table({"item_id": IDS, **columns}), tmp_path / "v.parquet")
+    np.testing.assert_array_equal(read(tmp_path / "v.parquet"), VECTORS)
+
+
+def test_integer_ids_match_as_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", vectors=VECTORS[:2], item_ids=np.array([10, 20]))
+    np.testing.assert_array_equal(read(tmp_path / "v.npz", ["20", "10"]), VECTORS[1::-1])
+
+
+def test_row_order_only_when_asked_and_counts_match(tmp_path: Path) -> None:
+    path = tmp_path / "v.npy"
+    np.save(path, VECTORS)
+    np.testing.assert_array_equal(read(path, row_order=True), VECTORS)
+    with pytest.raises(UserError, match="does not say which item"):
+        read(path)
+    with pytest.raises(UserError, match="has 5 rows, but the dataset has 4 items.*padding row"):
+        read(path, IDS[:4], row_order=True)
+
+
+def test_ids_file_given_or_beside(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    (tmp_path / "other.txt").write_text("\n".join(IDS[::-1]))
+    np.testing.assert_array_equal(read(tmp_path / "v.npy", ids=str(tmp_path / "other.txt")), VECTORS[::-1])
+    with pytest.raises(UserError, match="no file of item ids"):
+        read(tmp_path / "v.npy", ids=str(tmp_path / "absent.txt"))
+    (tmp_path / "v.ids.txt").write_text("\n".join(IDS[:3]))
+    with pytest.raises(UserError, match="5 vectors but 3 item ids"):
+        read(tmp_path / "v.npy")
+
+
+def test_missing_duplicate_and_nan_rows_are_named(tmp_path: Path) -> None:
+    path = write_vectors(tmp_path / "v.npz", VECTORS[:4], IDS[:4])
+    with pytest.raises(UserError, match="no vector for 1 of 5 items, such as 5"):
+        read(path)
+    write_vectors(path, VECTORS, ["a", "b", "a", "é", "5"])
+    with pytest.raises(UserError, match=r"item 'a' twice \(rows 1 and 3\)"):
+        read(path, ["a"])
+    broken = VECTORS.copy()
+    broken[2, 1] = np.nan
+    write_vectors(path, broken, IDS)
+    with pytest.raises(UserError, match=r"NaN .* item 'c d' \(row 3\)"):
+        read(path)
+    np.testing.assert_array_equal(read(path, ["b"]), VECTORS[1:2])  # nobody asked for the broken one
+
+
+def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match="cannot be read as vectors"):
+        read(tmp_path / "v.npy", row_order=True)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 2, 2), (5, 0)])
+def test_wrong_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.zeros(shape))
+    with pytest.raises(UserError, match="one row of numbers per item"):
+        read(tmp_path / "v.npy", row_order=True)
+
+
+def test_text_instead_of_numbers(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"item_id": IDS, "title": IDS}), tmp_path / "v.parquet")
+    with pytest.raises(UserError, match="one row of numbers"):
+        read(tmp_path / "v.parquet")
+
+
+def test_rows_of_different_size(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"item_id": ["a", "b"], "vector": [[1.0, 2.0], [1.0]]}), tmp_path / "v.parquet")
+    with pytest.raises(UserError, match="'vector' is missing or of another size"):
+        read(tmp_path / "v.parquet", ["a"])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damaged_files(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"v{suffix}"
+    path.write_bytes(b"\x93garbage")
+    with pytest.raises(UserError, match="cannot be read as vectors"):
+        read(path)
+
+
+def test_other_names_inside(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", stuff=VECTORS)
+    with pytest.raises(UserError, match="no array 'vectors'"):
+        read(tmp_path / "v.npz")
+    save_file({"one": VECTORS, "two": VECTORS}, tmp_path / "v.safetensors")
+    with pytest.raises(UserError, match="no tensor 'vectors'"):
+        read(tmp_path / "v.safetensors")
+    with pytest.raises(UserError, match="not a file of vectors"):
+        (tmp_path / "v.csv").write_text("1,2")
+        read(tmp_path / "v.csv")
