@@ -75,25 +75,13 @@ def make_map(dataset: Dataset, specs: list[str], config: MapConfig, store: Store
     if store.exists("maps", id):
         return load_map(store, id)
     timings: dict[str, float] = {}
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        # umap-learn takes seconds to import and compile; meanwhile the matrix products below hold no lock.
-        warm = pool.submit(_warm) if config.umap else None
-        tables = {s.key: _checked(vectors(store, s, dataset, config.of), s, config.of) for s in spaces}
-        started = time.perf_counter()
-        near: dict[str, Knn] = {
-            key: nearest_in_space(
-                v, config.neighbours, exact_up_to=config.exact_up_to, progress=progress, stage=f"neighbours {key}"
-            )
-            for key, v in tables.items()
-        }
-        timings["neighbours"] = time.perf_counter() - started
-        if warm is not None:
-            warm.result()
-    pictures = _pictures(tables, near, config, _rare(dataset, config.of), timings, progress)
+    tables = {s.key: _checked(vectors(store, s, dataset, config.of), s, config.of) for s in spaces}
+    near = neighbourhoods(tables, config, timings, progress)
+    drawn = pictures(tables, near, config, _rare(dataset, config.of), timings, progress)
     started = time.perf_counter()
-    trust = _trust(tables, pictures, config)
+    trust = _trust(tables, drawn, config)
     timings["trustworthiness"] = time.perf_counter() - started
-    frame = _frame(pictures, near, config.of)
+    frame = _frame(drawn, near, config.of)
     name = f"{dataset.name} {config.of}"
     with store.draft("maps", id, name=name, parents=[dataset.manifest, *parents.values()], seed=config.seed) as draft:
         draft.manifest.config = config.model_dump()
@@ -141,14 +129,35 @@ def _rare(dataset: Dataset, of: str) -> np.ndarray:
     return dataset.split.train_lengths < dataset.thresholds.user
 
 
-def _pictures(
+def neighbourhoods(
+    tables: dict[str, np.ndarray], config: MapConfig, timings: dict[str, float], progress: Progress = silent
+) -> dict[str, Knn]:
+    """The neighbours of every point in each of ``tables`` (n, E); ``timings`` gets the seconds it took."""
+    started = time.perf_counter()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # umap-learn takes seconds to import and compile; meanwhile the matrix products below hold no lock.
+        warm = pool.submit(_warm) if config.umap else None
+        near = {
+            key: nearest_in_space(
+                table, config.neighbours, exact_up_to=config.exact_up_to, progress=progress, stage=f"neighbours {key}"
+            )
+            for key, table in tables.items()
+        }
+        if warm is not None:
+            warm.result()
+    timings["neighbours"] = time.perf_counter() - started
+    return near
+
+
+def pictures(
     tables: dict[str, np.ndarray],
     near: dict[str, Knn],
     config: MapConfig,
     keep: np.ndarray,
     timings: dict[str, float],
-    progress: Progress,
+    progress: Progress = silent,
 ) -> dict[str, dict[str, np.ndarray]]:
+    """Method -> key -> (n, 2) places. ``keep`` (n,) bool: drawn first when only landmarks are laid out."""
     started = time.perf_counter()
     made = {"pca": projection.align_all({key: projection.pca_points(v) for key, v in tables.items()})}
     timings["pca"] = time.perf_counter() - started
@@ -160,13 +169,13 @@ def _pictures(
     return made
 
 
-def _frame(pictures: dict[str, dict[str, np.ndarray]], near: dict[str, Knn], of: str) -> pd.DataFrame:
+def _frame(drawn: dict[str, dict[str, np.ndarray]], near: dict[str, Knn], of: str) -> pd.DataFrame:
     keys = list(near)
     n = len(near[keys[0]].rows)
     columns: dict[str, np.ndarray] = (
         {"item": np.arange(1, n + 1, dtype=np.int32)} if of == "items" else {"user": np.arange(n, dtype=np.int32)}
     )
-    for method, by_key in pictures.items():
+    for method, by_key in drawn.items():
         for key, points in by_key.items():
             columns |= {f"{key}_{method}_x": points[:, 0], f"{key}_{method}_y": points[:, 1]}
     if len(keys) > 1:
@@ -175,13 +184,13 @@ def _frame(pictures: dict[str, dict[str, np.ndarray]], near: dict[str, Knn], of:
 
 
 def _trust(
-    tables: dict[str, np.ndarray], pictures: dict[str, dict[str, np.ndarray]], config: MapConfig
+    tables: dict[str, np.ndarray], drawn: dict[str, dict[str, np.ndarray]], config: MapConfig
 ) -> dict[str, dict[str, float | None]]:
     trust: dict[str, dict[str, float | None]] = {}
     for key, table in tables.items():
         measured = {
             method: trustworthiness(table, by_key[key], config.neighbours, sample=config.sample, seed=config.seed)
-            for method, by_key in pictures.items()
+            for method, by_key in drawn.items()
         }
         trust[key] = {m: round(value, 5) if np.isfinite(value) else None for m, value in measured.items()}
     return trust
