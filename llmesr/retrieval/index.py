@@ -57,7 +57,8 @@ def nearest(
     """
     if k < 1:
         raise ValueError(f"k must be positive, not {k}")
-    base, asked = _prepared(vectors, metric), _prepared(queries, metric)
+    base = _prepared(vectors, metric)
+    asked = base if queries is vectors else _prepared(queries, metric)
     others = len(base) - (self_rows is not None)
     wanted = min(k, max(others, 0))
     chosen = _engine(engine, len(base), exact_up_to)
@@ -68,13 +69,14 @@ def nearest(
     euclidean = metric == "euclidean"
     found_recall = 1.0
     if chosen == "ivf":
-        rows, scores, found_recall = _approximate(base, asked, depth, euclidean, recall, seed, progress)
+        rows, scores, found_recall = _approximate(
+            base, asked, depth, euclidean, self_rows, wanted=recall, seed=seed, progress=progress
+        )
     elif chosen == "flat":
         rows, scores = _search(_flat(base, euclidean), asked, depth, euclidean, progress)
     else:
         rows, scores = exact.search(base, asked, depth, euclidean=euclidean, progress=progress)
-    if self_rows is not None:
-        rows, scores = _without_self(rows, scores, np.asarray(self_rows))
+    rows, scores = _others((rows, scores), self_rows if self_rows is None else np.asarray(self_rows))
     similarity = -np.sqrt(np.maximum(-scores, 0)) if euclidean else scores
     result = np.full((len(asked), k), -1, np.int32)
     result[:, :wanted] = rows
@@ -120,18 +122,27 @@ def _search(
 
 
 def _approximate(
-    base: np.ndarray, asked: np.ndarray, depth: int, euclidean: bool, wanted: float, seed: int, progress: Progress
+    base: np.ndarray,
+    asked: np.ndarray,
+    depth: int,
+    euclidean: bool,
+    self_rows: np.ndarray | None,
+    *,
+    wanted: float,
+    seed: int,
+    progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """An inverted file whose number of probed lists is doubled until the recall on a sample is ``wanted``."""
     import faiss
 
-    flat = _flat(base, euclidean)
     rng = np.random.default_rng(seed)
-    sample = asked[np.sort(rng.choice(len(asked), min(_SAMPLE, len(asked)), replace=False))]
-    truth, _ = _search(flat, sample, depth, euclidean)
+    sample = np.sort(rng.choice(len(asked), min(_SAMPLE, len(asked)), replace=False))
+    own = None if self_rows is None else np.asarray(self_rows)[sample]
+    truth = _others(exact.search(base, asked[sample], depth, euclidean=euclidean), own)[1]
     lists = max(1, min(int(4 * np.sqrt(len(base))), len(base) // 39))
     metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexIVFFlat(flat.__class__(base.shape[1]), base.shape[1], lists, metric)
+    coarse = (faiss.IndexFlatL2 if euclidean else faiss.IndexFlatIP)(base.shape[1])
+    index = faiss.IndexIVFFlat(coarse, base.shape[1], lists, metric)
     index.cp.seed = seed
     index.train(base[np.sort(rng.choice(len(base), min(len(base), 64 * lists), replace=False))])
     index.add(base)
@@ -139,21 +150,28 @@ def _approximate(
     while recall < wanted and probes < lists:
         probes = min(probes * 2, lists)
         index.nprobe = probes
-        recall = overlap(truth, _search(index, sample, depth, euclidean)[0])
+        recall = found_share(truth, _others(_search(index, asked[sample], depth, euclidean), own)[1])
     rows, scores = _search(index, asked, depth, euclidean, progress)
     short = np.flatnonzero((rows < 0).any(axis=1))  # the probed lists held too few
     if len(short):
-        rows[short], scores[short] = _search(flat, asked[short], depth, euclidean)
+        rows[short], scores[short] = exact.search(base, asked[short], depth, euclidean=euclidean)
     return rows, scores, recall
 
 
-def overlap(truth: np.ndarray, found: np.ndarray) -> float:
-    """Mean share of each row of ``truth`` (q, k) that is in the same row of ``found`` (q, k)."""
-    return float((truth[:, :, None] == found[:, None, :]).any(axis=2).mean())
+def found_share(truth: np.ndarray, found: np.ndarray) -> float:
+    """Recall: the mean share of the scores ``found`` (q, k) that are as good as the worst true one of ``truth`` (q, k).
+
+    Scores, not rows: among equals any choice is right.
+    """
+    worst = truth.min(axis=1, keepdims=True)
+    return float((found >= worst - 1e-5 * np.abs(worst)).mean())
 
 
-def _without_self(rows: np.ndarray, scores: np.ndarray, self_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _others(found: tuple[np.ndarray, np.ndarray], self_rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Drop each query's own row; where it is not there (crowded out by exact duplicates), drop the last."""
+    rows, scores = found
+    if self_rows is None:
+        return rows, scores
     own = rows == self_rows[:, None]  # (q, depth), at most one True per row
     own[~own.any(axis=1), -1] = True
     keep = ~own
