@@ -58,7 +58,8 @@ def evaluate(
 ) -> Evaluation:
     """Rank the target of every evaluated user under each protocol, all from the same scores.
 
-    ``full``: among all items except those in the input history; the target always stays a candidate.
+    ``full``: among all items except those in the input history. Where the target repeats an item of that
+    history (datasets that keep repeats), nothing is excluded for that user.
     ``uni100``: among the target and 100 uniform items outside the user's whole history, the same for
     every run on the dataset. Rank = 1 + items scored higher + half of those scored equal, rounded up.
 
@@ -84,6 +85,8 @@ def evaluate(
             history, _ = sequences.padded(who, whole[who], longest)  # (B, H)
             target = sequences.items[sequences.starts[who] + given[who]]  # (B,)
             seen = history.masked_fill(torch.arange(history.shape[1], device=who.device) >= given[who][:, None], PAD)
+            # Were only a repeated target spared, "seen before" alone would rank it first.
+            seen = seen.masked_fill((seen == target[:, None]).any(1, keepdim=True), PAD)
             scores = scorer.score(inputs, who).float()  # (B, N + 1)
             _check(scores, dataset, batch)
             rows = place[batch]
@@ -128,8 +131,7 @@ def _full_ranks(scores: Tensor, target: Tensor, seen: Tensor) -> Tensor:
         total = sign.scatter_(1, seen, 0).sum(1).long()
     ordered = seen.sort(dim=1).values
     distinct = (ordered[:, 1:] != ordered[:, :-1]).sum(1) + (ordered[:, 0] != PAD)  # without the padding
-    repeated = (seen == target[:, None]).any(1).long()
-    others = scores.shape[1] - 2 - distinct + repeated  # candidates besides the target
+    others = scores.shape[1] - 2 - distinct  # candidates besides the target
     return torch.stack([1 + (others + total + 1).div(2, rounding_mode="floor"), 1 + others], 1)
 
 
@@ -143,11 +145,10 @@ def _sampled_ranks(scores: Tensor, target: Tensor, negatives: Tensor) -> Tensor:
 
 
 def top_unseen(scores: Tensor, target: Tensor, seen: Tensor, *, k: int) -> Tensor:
-    """(B, k) best items outside ``seen`` (the target stays), 0 where there are fewer or the score is -inf."""
+    """(B, k) best items outside ``seen``, 0 where there are fewer or the score is -inf."""
     masked = scores.clone()
     masked[:, PAD] = -torch.inf
     masked.scatter_(1, seen, -torch.inf)
-    masked.scatter_(1, target[:, None], scores.gather(1, target[:, None]))
     whole = masked.shape[1] // _CHUNK * _CHUNK
     if whole < 2 * k * _CHUNK:
         value, item = masked.topk(k, dim=1)

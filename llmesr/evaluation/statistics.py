@@ -215,5 +215,6 @@ def _small(users: int, events: int, event: str) -> str:
     if users < FEW_USERS:
         return f"only {users} users: read the interval, not the value"
     if events < FEW_EVENTS:
-        return f"only {events} users with a {event}: too few to judge"
+        count = f"only {events} users" if events else "no user"
+        return f"{count} with a {event}: too few to judge"
     return ""

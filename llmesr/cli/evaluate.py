@@ -1,0 +1,247 @@
+"""evaluate, compare: from runs to metrics by group, with intervals, tests and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from llmesr.cli import metric_tables as tables
+from llmesr.cli.output import Json, emit, out, progress, say, store
+from llmesr.config import EXTERNAL, GROUPS
+from llmesr.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmesr.data.dataset import Dataset
+    from llmesr.data.groups import Thresholds
+    from llmesr.runs.record import Run
+    from llmesr.store import Store
+    from llmesr.views.contenders import Contender
+
+ProtocolChoice = Literal["full", "uni100"]
+PartChoice = Literal["valid", "test"]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", help="HR@K, NDCG@K or MRR@K; may be repeated. [default: HR@10 NDCG@10]")
+]
+Part = Annotated[PartChoice, typer.Option(help="Part of the data the ranks come from.")]
+TailItem = Annotated[int | None, typer.Option(min=1, help="Items with fewer training interactions are tail.")]
+TailUser = Annotated[int | None, typer.Option(min=1, help="Users with fewer training interactions are tail.")]
+AllGroups = Annotated[bool, typer.Option("--all-groups", help="Also the 2 x 2 cells and five buckets each.")]
+Beyond = Annotated[bool, typer.Option("--beyond", help="Also coverage, Gini, popularity, novelty and diversity.")]
+DEFAULT_METRICS = ["HR@10", "NDCG@10"]
+EVERY_METRIC = [f"{m}@{k}" for m in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
+
+
+def evaluate(
+    run: Annotated[str | None, typer.Argument(help="Run to evaluate again.")] = None,
+    ranking: Annotated[
+        Path | None, typer.Option(help="Instead of a run: a Parquet or CSV of user, item, score made elsewhere.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="With --ranking: the dataset it is about.")] = None,
+    name: Annotated[str | None, typer.Option(help="With --ranking: the name of the run it is stored as.")] = None,
+    protocol: Annotated[ProtocolChoice | None, typer.Option(help="Show one protocol only.")] = None,
+    metric: Metrics = None,
+    tail_item: TailItem = None,
+    tail_user: TailUser = None,
+    all_groups: AllGroups = False,
+    beyond: Beyond = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Rank every held-out item again, store the ranks with the run, and show the metrics of the test part."""
+    from llmesr.evaluation import statistics
+
+    chosen = store()
+    if (run is None) == (ranking is None):
+        raise UserError("Give a run, or --ranking FILE with --dataset NAME.")
+    if ranking is not None:
+        if dataset is None:
+            raise UserError("--ranking needs --dataset NAME: the dataset its users and items belong to.")
+        found = _evaluate_ranking(chosen, ranking, dataset, name)
+    else:
+        found = _evaluate_run(chosen, str(run), device)
+    data = _dataset(chosen, found)
+    thresholds = _thresholds(data, tail_item, tail_user)
+    frames, only = {found.id: [found.per_user()]}, {found.id: found}
+    rows: list[dict[str, Any]] = []
+    human: list[Any] = []
+    for asked in [protocol] if protocol else ["full", "uni100"]:
+        options: dict[str, Any] = {"protocol": asked, "groups": "all" if all_groups else "named"}
+        made = statistics.summary(frames, thresholds, metrics=metric or EVERY_METRIC, **options)
+        rows += tables.rows(made, only, asked, "test")
+        human.append(tables.one_run(made, metric or [*DEFAULT_METRICS, "MRR@10"], f"{found.label} {found.id}: {asked}"))
+    if beyond:
+        extra = _beyond(chosen, data, thresholds, only)
+        rows += tables.rows(extra, only, "full", "test")
+        human.append(tables.beyond(extra))
+    _show(json, {"rows": rows}, [*human, thresholds.describe()])
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Runs of one dataset; the first is the baseline.")],
+    protocol: Annotated[ProtocolChoice, typer.Option(help="full ranking, or 100 sampled negatives.")] = "full",
+    metric: Metrics = None,
+    baseline: Annotated[str | None, typer.Option(help="Compare against this run instead of the first.")] = None,
+    part: Part = "test",
+    tail_item: TailItem = None,
+    tail_user: TailUser = None,
+    all_groups: AllGroups = False,
+    beyond: Beyond = False,
+    json: Json = False,
+) -> None:
+    """Runs side by side by group: 95% intervals, paired tests, verdicts. Seeds of one configuration are averaged."""
+    from llmesr.evaluation import statistics
+    from llmesr.evaluation.comparable import check_comparable
+    from llmesr.evaluation.verdict import verdicts
+    from llmesr.runs.record import find_run
+    from llmesr.views.contenders import contenders
+
+    chosen, metrics = store(), metric or DEFAULT_METRICS
+    first = find_run(chosen, baseline or runs[0])
+    found = {r.id: r for r in (find_run(chosen, ref) for ref in [*runs, first.id])}
+    check_comparable(chosen, [r.manifest for r in found.values()])
+    groups = contenders(list(found.values()))
+    base = _holding(groups, first.id)
+    data = _dataset(chosen, first)
+    thresholds = _thresholds(data, tail_item, tail_user)
+    frames = {id: r.per_user() for id, r in found.items()}
+    named = {c.name: [frames[i] for i in c.ids] for c in groups}
+    options: dict[str, Any] = {"protocol": protocol, "part": part, "metrics": metrics}
+    options["groups"] = "all" if all_groups else "named"
+    made = statistics.summary(named, thresholds, **options)
+    which = {c.name: c.runs[0] for c in groups}
+    if len(groups) == len(found):
+        alone = made.assign(run=made["run"].map({name: run.id for name, run in which.items()}))
+    else:
+        alone = statistics.summary({i: [f] for i, f in frames.items()}, thresholds, **options)
+    document: dict[str, Any] = {
+        "rows": tables.rows(alone, found, protocol, part),
+        "configurations": tables.rows(made, which, protocol, part, "configuration"),
+    }
+    tests: pd.DataFrame | None = None
+    if len(groups) > 1:
+        tests = statistics.compare(named, thresholds, baseline=base.name, **options)
+        document |= {"tests": tables.plain(tests), "verdicts": tables.plain(verdicts(tests))}
+    title = f"{data.name}, {protocol} ranking, {part} part"
+    human: list[Any] = [tables.by_group(made[made["metric"] == m], f"{m}: {title}", GROUPS, tests) for m in metrics]
+    human += tables.buckets(made, title) if all_groups else []
+    human += tables.verdicts(document["verdicts"], base.name) if tests is not None else []
+    if beyond:
+        extra = _beyond(chosen, data, thresholds, found)
+        document["rows"] += tables.rows(extra, found, "full", "test")
+        belongs = {id: c.name for c in groups for id in c.ids}
+        seeds = extra.assign(run=extra["run"].map(belongs)).groupby(["run", "group", "metric"], sort=False)
+        human.append(tables.beyond(seeds["value"].mean().reset_index()))
+        if len(groups) > 1:
+            from llmesr.evaluation.beyond import overlap
+
+            document["overlap"] = tables.plain(overlap({name: run.top_items() for name, run in which.items()}))
+            human.append(tables.overlap(document["overlap"]))
+    _show(json, document, [*human, *tables.warnings(made), thresholds.describe()])
+
+
+def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:
+    import time
+
+    from llmesr.evaluation.results import evaluate_parts
+    from llmesr.runs.record import find_run
+    from llmesr.training.devices import pick_device
+
+    run = find_run(chosen, ref)
+    if run.label == EXTERNAL:
+        raise UserError(f"Run {run.id!r} is a ranking made elsewhere: evaluate its file again with --ranking.")
+    data, on, started = _dataset(chosen, run), pick_device(device), time.perf_counter()
+    scorer = _scorer(chosen, run, data, on)
+    with progress() as listen:
+        results = evaluate_parts(scorer, data, max_length=run.config.max_length, device=on, progress=listen)
+    run.write_results(*results)
+    run.finish(run.status(), {"evaluate": round(time.perf_counter() - started, 3)}, {})
+    return run
+
+
+def _scorer(chosen: Store, run: Run, data: Dataset, device: Any) -> Any:
+    """What the run recommends with: its model, under its policy where it stands for one."""
+    from llmesr.serving.derived import model_run, own_policy
+    from llmesr.serving.policy import Ground, PolicyScorer
+    from llmesr.serving.recommend import text_of
+    from llmesr.training.load import load_scorer
+
+    policy, source = own_policy(run), model_run(run)
+    scorer = load_scorer(source, device=device)
+    if policy is None:
+        return scorer
+    embedding = text_of(chosen, source, data)
+    return PolicyScorer(scorer, policy, Ground.of(data, None if embedding is None else embedding.padded(), device))
+
+
+def _evaluate_ranking(chosen: Store, file: Path, ref: str, name: str | None) -> Run:
+    """Store the evaluation of a file as a run of method ``external``; the same file again replaces it."""
+    from llmesr.data.dataset import load_dataset
+    from llmesr.evaluation.external import read_ranking
+    from llmesr.evaluation.results import evaluate_parts
+    from llmesr.runs.record import Run, Status
+    from llmesr.store import config_digest, file_digest, slug
+
+    data = load_dataset(chosen, ref)
+    ranking = read_ranking(file, data)
+    for note in ranking.notes:
+        say(f"Note: {note}")
+    label = name or file.name.split(".")[0]
+    config = {"method": EXTERNAL, "backbone": None, "source": file.name, "sha256": file_digest(file)}
+    id = f"{slug(f'{data.name} {label}')}-{config_digest(config, data.id)}"
+    with progress() as listen:
+        results = evaluate_parts(ranking.scorer, data, parts=("test",), progress=listen)
+    with chosen.draft("runs", id, name=label, parents=[data.manifest], config=config) as draft:
+        run = Run(chosen, id)
+        run.folder = draft.path
+        run.write_results(*results)
+        run.set_status(Status(state="SUCCEEDED", message="A ranking made elsewhere."))
+        draft.manifest.info["notes"] = ranking.notes
+    return Run(chosen, id)
+
+
+def _dataset(chosen: Store, run: Run) -> Dataset:
+    from llmesr.data.dataset import load_dataset
+
+    return load_dataset(chosen, run.dataset_id)
+
+
+def _thresholds(data: Dataset, item: int | None, user: int | None) -> Thresholds:
+    given = {"item": item, "user": user}
+    return data.thresholds.model_copy(update={k: v for k, v in given.items() if v is not None})
+
+
+def _holding(groups: Sequence[Contender], run: str) -> Contender:
+    """The contender a run belongs to; its newest twin stands for it where one replaced it."""
+    for group in groups:
+        if run in group.ids:
+            return group
+    raise UserError(f"Run {run!r} is an older repetition of another one given: leave one of them out.")
+
+
+def _beyond(chosen: Store, data: Dataset, thresholds: Thresholds, runs: dict[str, Run]) -> pd.DataFrame:
+    """Measures beyond accuracy, run by run. Diversity needs text vectors."""
+    import pandas as pd
+
+    from llmesr.evaluation.beyond import beyond_table
+    from llmesr.serving.recommend import text_of
+
+    embedding = next((e for r in runs.values() if (e := text_of(chosen, r, data))), None)
+    vectors = None if embedding is None else embedding.padded()
+    found = [beyond_table(r.top_items(), data, thresholds, vectors=vectors).assign(run=id) for id, r in runs.items()]
+    return pd.concat(found, ignore_index=True)
+
+
+def _show(json: bool, document: dict[str, Any], human: list[Any]) -> None:
+    emit(json, document)
+    for block in human if not json else []:
+        out.print(block, markup=False) if isinstance(block, str) else out.print(block)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(evaluate)
+    app.command()(compare)

@@ -1,0 +1,62 @@
+"""Everything a run stores about its evaluation, from a scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from llmesr.data.batches import Sequences
+from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
+from llmesr.data.split import Part
+from llmesr.evaluation.ranks import PROTOCOLS, Scores, evaluate
+from llmesr.evaluation.table import metric_table
+from llmesr.progress import Progress, silent
+
+
+class Results(NamedTuple):
+    """``frame``: ranks of all parts; ``top_items`` (U_eval, K) of the test part; ``rows``: the metrics of the test
+    part under both protocols, as ``metrics.json`` holds them."""
+
+    frame: pd.DataFrame
+    top_items: np.ndarray
+    rows: list[dict[str, Any]]
+
+
+def evaluate_parts(
+    scorer: Scores,
+    dataset: Dataset,
+    *,
+    parts: Sequence[Part] = ("valid", "test"),
+    max_length: int = 50,
+    top: int = 20,
+    device: torch.device | str = "cpu",
+    sequences: Sequences | None = None,
+    progress: Progress = silent,
+) -> Results:
+    """Rank the targets of ``parts`` (test among them) and make the metric table."""
+    sequences = sequences or Sequences(dataset, device)
+    found = {
+        part: evaluate(
+            scorer,
+            dataset,
+            part,
+            top=top if part == "test" else 0,
+            max_length=max_length,
+            sequences=sequences,
+            progress=progress,
+        )
+        for part in parts
+    }
+    frame = pd.concat([f.frame for f in found.values()], ignore_index=True)
+    return Results(frame, found["test"].top_items, metric_rows(frame, dataset.thresholds))
+
+
+def metric_rows(frame: pd.DataFrame, thresholds: Thresholds) -> list[dict[str, Any]]:
+    """The test part's table under both protocols, one dictionary per row, with its protocol."""
+    tables = [metric_table(frame, thresholds, protocol=p).assign(protocol=p) for p in PROTOCOLS]
+    return pd.concat(tables).to_dict("records")
