@@ -1,34 +1,300 @@
-"""From interactions and items to a dataset."""
+"""From files of interactions and items to a dataset artifact, with every loss counted and explained."""
 
 from __future__ import annotations
 
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
 import pandas as pd
 
 from llmesr.config import IngestConfig
-from llmesr.data.dataset import Dataset, load_dataset, write_dataset
+from llmesr.data import catalogue, histories
+from llmesr.data.columns import INTERACTION_FIELDS, resolve
+from llmesr.data.dataset import INTERACTIONS, ITEMS, USERS, Dataset, load_dataset
+from llmesr.data.files import prepare
+from llmesr.data.histories import Numbering
+from llmesr.data.layouts import Inputs, assign, collect
+from llmesr.data.reading import Reader, connect, count, stage_interactions
+from llmesr.data.rejects import check_rejects, write_rejects
+from llmesr.data.report import Report, counted
+from llmesr.data.reviews import REVIEWS, write_reviews
+from llmesr.data.sources import first_line
+from llmesr.data.times import TimeFormat, detect
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
 from llmesr.store import Store, config_digest, slug
+
+VERSION = 1
+"""Raised when the same files would give another dataset than before."""
+STAGES = 7
+MICROSECONDS = 1_000_000
+
+
+def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress: Progress = silent) -> Dataset:
+    """Read, check and store interactions and items; the same content and config reuse what is there.
+
+    ``sources`` are files or a folder; which file is which is told by their columns. The artifact
+    holds interactions, users and items, rejects.parquet (lines that could not be used) and, where
+    interactions carry text, reviews.parquet. ``manifest.info`` has ``report`` (findings in plain
+    words), ``steps`` (what each step left), ``time``, ``columns`` and ``sources``.
+    UserError names the file, line or column and the remedy; nothing is left behind then.
+    """
+    check_name(config.name)
+    inputs = assign(collect([Path(s) for s in sources]), config)
+    folder = store.root / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".ingest-", dir=folder, ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        files = [(s, prepare(s.path, scratch, progress)) for s in (*inputs.interactions, *inputs.items)]
+        id = f"{slug(config.name)}-{config_digest(VERSION, config.model_dump(), [p.digest for _, p in files])}"
+        if not store.exists("datasets", id):
+            readers = {id_of: Reader(s, p, scratch) for id_of, (s, p) in enumerate(files)}
+            split = len(inputs.interactions)
+            work = _Work(inputs, [readers[i] for i in range(split)], [readers[i] for i in range(split, len(files))])
+            for source, prepared in files:
+                if prepared.repaired:
+                    work.report.warn(
+                        "encoding",
+                        f"{source.name}: {counted(prepared.repaired, 'line')} not in UTF-8, read as Windows-1252; "
+                        f"the first is line {prepared.first_repaired}.",
+                        prepared.repaired,
+                    )
+            work.files = [{"file": s.name, "bytes": s.path.stat().st_size, "sha256": p.digest} for s, p in files]
+            _build(work, config, store, id, scratch, progress)
+    return load_dataset(store, id)
 
 
 def ingest_frames(
-    interactions: pd.DataFrame, items: pd.DataFrame, config: IngestConfig, store: Store, *, id: str | None = None
+    interactions: pd.DataFrame,
+    items: pd.DataFrame | None,
+    config: IngestConfig,
+    store: Store,
+    *,
+    id: str | None = None,
+    progress: Progress = silent,
 ) -> Dataset:
-    """Store frames (user_id, item_id[, timestamp]; item_id, title, ...) as a dataset."""
-    id = id or f"{slug(config.name)}-{config_digest(config.model_dump(), len(interactions))}"
-    frame = interactions.astype({"user_id": "str", "item_id": "str"})
-    while True:
-        size = len(frame)
-        for key in ("user_id", "item_id"):
-            frame = frame[frame.groupby(key)[key].transform("size") >= config.k_core]
-        if len(frame) == size:
-            break
-    users = pd.Index(sorted(frame["user_id"].unique()))
-    kept = items[items["item_id"].isin(frame["item_id"])].reset_index(drop=True)
-    catalogue = pd.Index(kept["item_id"])
-    coded = pd.DataFrame(
-        {"user": users.get_indexer(frame["user_id"]), "item": catalogue.get_indexer(frame["item_id"]) + 1}
-    )
-    coded["timestamp"] = frame["timestamp"].to_numpy()
-    coded = coded.sort_values(["user", "timestamp"], kind="stable")
-    with store.draft("datasets", id, name=config.name, config=config.model_dump(), seed=config.seed) as draft:
-        write_dataset(draft, interactions=coded, user_ids=users.to_numpy(), catalogue=kept)
+    """The same for frames: user_id, item_id[, timestamp, weight]; item_id, title and attributes.
+
+    With ``id`` the dataset is stored under it, or taken from there when it exists.
+    """
+    if id is not None and store.exists("datasets", id):
+        return load_dataset(store, id)
+    with tempfile.TemporaryDirectory() as name:
+        paths = [Path(name) / "interactions.parquet"]
+        interactions.to_parquet(paths[0], index=False)
+        if items is not None:
+            paths.append(Path(name) / "items.parquet")
+            items.to_parquet(paths[1], index=False)
+        if id is None:
+            return ingest(paths, config, store, progress)
+        inputs = assign(paths, config)
+        scratch = Path(name) / "scratch"
+        scratch.mkdir()
+        readers = [Reader(s, prepare(s.path, scratch), scratch) for s in (*inputs.interactions, *inputs.items)]
+        _build(_Work(inputs, readers[:1], readers[1:]), config, store, id, scratch, progress)
     return load_dataset(store, id)
+
+
+def check_name(name: str) -> None:
+    """UserError when a dataset name could be taken for a path or cannot be shown."""
+    if any(c in "/\\" or ord(c) < 32 for c in name) or name.strip() in ("", ".", "..") or len(name) > 120:
+        raise UserError(
+            f"{name[:60]!r} is not a dataset name: up to 120 characters, without '/' and control characters."
+        )
+
+
+@dataclass
+class _Work:
+    """What the steps of one ingest share."""
+
+    inputs: Inputs
+    interactions: list[Reader]
+    items: list[Reader]
+
+    def __post_init__(self) -> None:
+        self.report = Report()
+        self.files: list[dict[str, Any]] = []
+        self.columns: dict[str, str] = {}
+        self.time: TimeFormat | None = None
+
+
+def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Path, progress: Progress) -> None:
+    """Steps from staged files to a sealed artifact."""
+    started = time.monotonic()
+    report = work.report
+    try:
+        with connect(scratch) as connection:
+            progress("reading interactions", 0, STAGES)
+            rejected = _read(connection, work, config)
+            progress("ordering histories", 2, STAGES)
+            columns, numbering = _order(connection, work, config, scratch)
+            progress("reading items", 4, STAGES)
+            names = catalogue.load(connection, work.items, config, report)
+            n_items = catalogue.number_items(connection, numbering, config, report, names)
+            with store.draft("datasets", id, name=config.name, config=config.model_dump(), seed=config.seed) as draft:
+                progress("writing", 5, STAGES)
+                weighted = "weight" in work.columns
+                divisor = None if work.time is None else (MICROSECONDS if work.time.kind == "seconds" else 1)
+                histories.write(draft.path / INTERACTIONS, columns, numbering, time_divisor=divisor, weighted=weighted)
+                histories.write_users(connection, draft.path / USERS, numbering)
+                counts = catalogue.write(connection, draft.path / ITEMS, names, report)
+                if "review" in work.columns:
+                    counts["items_with_reviews"] = write_reviews(connection, draft.path / REVIEWS, columns, numbering)
+                if rejected:
+                    write_rejects(connection, draft.path)
+                draft.manifest.info.update(
+                    users=numbering.n_users,
+                    items=n_items,
+                    interactions=numbering.interactions,
+                    rejected=rejected,
+                    **counts,
+                    report=report.document(),
+                    steps=report.steps,
+                    time="file order" if work.time is None else work.time.kind,
+                    columns=work.columns,
+                    sources=work.files,
+                )
+                draft.manifest.timings["ingest"] = round(time.monotonic() - started, 3)
+    except duckdb.OutOfMemoryException as error:
+        raise UserError(f"Not enough memory or disk for this data: {first_line(error)}.") from error
+    progress("writing", STAGES, STAGES)
+
+
+def _read(connection: duckdb.DuckDBPyConnection, work: _Work, config: IngestConfig) -> int:
+    """Stage all interaction files and judge the lines; returns how many were rejected."""
+    report = work.report
+    unknown = set(config.columns) - set(INTERACTION_FIELDS)
+    if unknown:
+        raise UserError(
+            f"{sorted(unknown)[0]!r} is not a field of interactions; one of {', '.join(INTERACTION_FIELDS)}."
+        )
+    for number, reader in enumerate(work.interactions):
+        source = reader.source
+        mapping = resolve(
+            source.name, source.columns, source.interaction_guess(), config.columns, ("user_id", "item_id")
+        )
+        if config.min_weight is not None and "weight" not in mapping:
+            raise UserError(
+                f"min_weight needs a column of ratings, and {source.name} has none; name it with --column weight=NAME."
+            )
+        times = None
+        if "timestamp" in mapping:
+            times = detect(source.sample[mapping["timestamp"]].tolist(), mapping["timestamp"], source.name)
+        if number and (times is None) != (work.time is None):
+            raise UserError(f"{source.name} and the other interaction files do not agree on a time column.")
+        work.columns, work.time = mapping, times
+        stage_interactions(connection, reader, number, mapping, times, need_weight=config.min_weight is not None)
+    _tell_columns(work)
+    for name, why in work.inputs.ignored.items():
+        report.info("ignored_file", f"{name} is not used: {why}.", 1)
+    return check_rejects(connection, [r.source for r in work.interactions], config, report)
+
+
+def _tell_columns(work: _Work) -> None:
+    report, source = work.report, work.interactions[0].source
+    used = ", ".join(f"{field} from {column!r}" for field, column in work.columns.items())
+    guess = source.interaction_guess()
+    weak = [f for f, c in work.columns.items() if f in guess and guess[f].column == c and guess[f].confidence < 0.9]
+    unsure = f" Less sure of {', '.join(weak)}: check." if weak else ""
+    report.info("columns", f"Interactions are read as {used}.{unsure}")
+    if work.time is None:
+        report.warn("no_time", "There is no time column; the order of the lines is taken as the order of events.")
+    elif work.time.kind == "order":
+        report.info("order_only", f"Column {work.columns['timestamp']!r} holds {work.time.label}, not times.")
+    else:
+        report.info("time", f"Times are read as {work.time.label}.")
+        if work.time.ambiguous:
+            report.warn("ambiguous_dates", "Day and month cannot be told apart; dates are read month first.")
+
+
+def _order(
+    connection: duckdb.DuckDBPyConnection, work: _Work, config: IngestConfig, scratch: Path
+) -> tuple[dict[str, Any], Numbering]:
+    """Code, sort, clean and cut to the k-core. UserError when nothing worth keeping is left."""
+    report = work.report
+    n_users, n_items = histories.encode(connection, config.min_weight)
+    if config.min_weight is not None:
+        lost = count(connection, f"SELECT count(*) FROM staged WHERE reason = 0 AND weight < {config.min_weight!r}")
+        report.info("min_weight", f"{counted(lost, 'interaction')} weigh less than {config.min_weight:g}.", lost)
+    columns, cleaned = histories.clean(
+        connection, scratch, timed=work.time is not None, repeats=config.repeats, n_items=max(n_items, 1)
+    )
+    _tell_cleaning(connection, cleaned, config, report)
+    report.step("cleaned", cleaned.kept, n_users, n_items)
+    numbering = histories.number(columns, n_users, n_items, config.k_core)
+    report.step(f"{config.k_core}-core", numbering.interactions, numbering.n_users, numbering.n_items)
+    lost = cleaned.kept - numbering.interactions
+    if lost:
+        report.info(
+            "k_core",
+            f"The {config.k_core}-core leaves out {counted(n_users - numbering.n_users, 'user')}, "
+            f"{counted(n_items - numbering.n_items, 'item')} and {counted(lost, 'interaction')} "
+            f"({lost / cleaned.kept:.1%}), in {counted(numbering.rounds, 'round')}.",
+            lost,
+        )
+    _check_left(work, config, numbering, cleaned.kept, n_users, n_items)
+    if numbering.short_users:
+        report.info(
+            "short_users",
+            f"{counted(numbering.short_users, 'user')} with fewer than 3 interactions are used for training only.",
+            numbering.short_users,
+        )
+    return columns, numbering
+
+
+def _tell_cleaning(
+    connection: duckdb.DuckDBPyConnection, cleaned: histories.Cleaned, config: IngestConfig, report: Report
+) -> None:
+    def name(table: str, code: int) -> str:
+        return str(connection.execute(f"SELECT id FROM {table} WHERE code = ?", [code]).fetchall()[0][0])
+
+    if cleaned.duplicates:
+        report.warn(
+            "duplicates",
+            f"{counted(cleaned.duplicates, 'interaction')} repeat the user, item and time of another and are dropped.",
+            cleaned.duplicates,
+            (f"user {name('users', u)}, item {name('items', i)}" for u, i, _ in cleaned.duplicate_examples),
+        )
+    if cleaned.repeats:
+        done = {"keep": "all are kept", "first": "only the first is kept", "last": "only the last is kept"}
+        report.info(
+            "repeats",
+            f"{counted(cleaned.repeats, 'interaction')} choose an item the user had chosen before; "
+            f"{done[config.repeats]}.",
+            cleaned.repeats,
+        )
+    if cleaned.tied:
+        report.warn(
+            "ties",
+            f"{counted(cleaned.tied, 'interaction')} have the same user and time as another; they stay in file order.",
+            cleaned.tied,
+            (f"user {name('users', u)}" for u, _ in cleaned.tie_examples),
+        )
+
+
+def _check_left(
+    work: _Work, config: IngestConfig, numbering: Numbering, before: int, n_users: int, n_items: int
+) -> None:
+    file = work.interactions[0].source.name
+    if before == 0:
+        raise UserError(f"{file} has no usable interactions left; lower min_weight or check its columns.")
+    if n_users < 2 or n_items < 2:
+        raise UserError(
+            f"{file} has {counted(n_users, 'user')} and {counted(n_items, 'item')}; at least two of each are needed. "
+            f"Check that user_id is column {work.columns['user_id']!r} and item_id {work.columns['item_id']!r}."
+        )
+    if numbering.interactions == 0:
+        raise UserError(
+            f"Nothing is left of the {counted(before, 'interaction')} of {file} after the {config.k_core}-core; "
+            "give a smaller --k-core."
+        )
+    if numbering.short_users == numbering.n_users:
+        raise UserError(
+            f"No user of {file} has three interactions, so nothing can be held out for judging; "
+            "give longer histories or check the user column."
+        )

@@ -1,0 +1,219 @@
+"""Item files -> the catalogue: one row per item of the dataset, text as given but for white space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llmesr.config import IngestConfig
+from llmesr.data.columns import plain, resolve
+from llmesr.data.histories import Numbering
+from llmesr.data.reading import MISSING, Reader, count, literal, stage_items
+from llmesr.data.report import Report, counted
+from llmesr.data.sources import Source
+from llmesr.errors import UserError
+
+MAX_TEXT = 20_000
+BATCH = 20_000
+# no text about the item, or counted over the whole data and so telling of the test part
+LEFT_OUT = {
+    "imurl", "imageurl", "imageurlhighres", "imagehighres", "image", "images", "imagelink", "thumbnail", "videos",
+    "video", "url", "related", "alsobuy", "alsoview", "alsobought", "alsoviewed", "boughttogether", "similaritem",
+    "similarbooks", "tech1", "tech2", "fit", "salesrank", "rank", "ratingnumber", "averagerating", "ratingscount",
+    "numratings",
+    "reviewcount", "popularity", "stars", "isopen", "latitude", "longitude", "postalcode", "hours", "address", "index",
+    "unnamed0", "videoreleasedate", "asin", "parentasin", "imdbid", "tmdbid",
+}  # fmt: skip
+LISTS = {"genres", "genre", "categories", "category", "tags", "class"}
+
+
+def attributes_of(source: Source, config: IngestConfig) -> tuple[str, dict[str, str], list[str]]:
+    """The item id column, attribute name -> column (title first), and the columns left out.
+
+    ``config.item_columns`` beyond item_id and title names attributes: ``{"brand": "manufacturer"}``.
+    """
+    mapping = resolve(source.name, source.columns, source.item_guess(), config.item_columns, ("item_id",))
+    item_column = mapping.pop("item_id")
+    chosen = {name: column for name, column in mapping.items() if name in config.item_columns or name == "title"}
+    chosen = {"title": chosen["title"], **chosen} if "title" in chosen else chosen
+    left_out = []
+    for column in source.columns:
+        if column == item_column or column in chosen.values() or column in source.flags:
+            continue
+        if plain(column) in LEFT_OUT:
+            left_out.append(column)
+            continue
+        name = "item_name" if column in ("item_id", "title") else column
+        chosen[name] = column
+    return item_column, chosen, left_out
+
+
+def text(value: str) -> str:
+    """SQL for readable text: white space collapsed, "" for what stands for nothing, cut to MAX_TEXT."""
+    missing = ", ".join(literal(m) for m in MISSING)
+    tidy = f"trim(regexp_replace(left({value}, {MAX_TEXT}), '[\\s\\x00-\\x1f\u00a0]+', ' ', 'g'))"
+    return f"CASE WHEN {value} IS NULL OR {tidy} IN ({missing}) THEN '' ELSE {tidy} END"
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection, readers: list[Reader], config: IngestConfig, report: Report
+) -> list[str]:
+    """Read the item files into table ``catalogue``; returns the attribute names (a0, a1, ... in the table)."""
+    if not readers:
+        connection.execute("CREATE TABLE catalogue(item_id VARCHAR)")
+        report.warn(
+            "no_items_file", "There is no item file: titles are the item ids, and text methods have nothing to read."
+        )
+        return []
+    item_column, chosen, left_out = attributes_of(readers[0].source, config)
+    names = [*chosen, *(["genres"] if readers[0].source.flags else [])]
+    connection.execute(
+        f"CREATE TABLE catalogue(item_id VARCHAR{''.join(f', a{i} VARCHAR' for i in range(len(names)))})"
+    )
+    for reader in readers:
+        columns = {name: reader.column(column) for name, column in chosen.items()}
+        if reader.source.flags:
+            flags = ", ".join(f"CASE WHEN {reader.column(f)} = '1' THEN {literal(f)} END" for f in reader.source.flags)
+            columns["genres"] = f"concat_ws('; ', {flags})"
+        stage_items(connection, reader, item_column, columns)
+    used = ", ".join(f"{n} from {c!r}" if n != c else repr(c) for n, c in chosen.items()) or "no text"
+    report.info("item_columns", f"Items are identified by {item_column!r} and described by {used}.")
+    if left_out:
+        report.info(
+            "left_out_columns",
+            "Item columns without text, or counted over the whole data, are left out.",
+            len(left_out),
+            left_out,
+        )
+    return names
+
+
+def number_items(
+    connection: duckdb.DuckDBPyConnection, numbering: Numbering, config: IngestConfig, report: Report, names: list[str]
+) -> int:
+    """Table ``numbered`` (number 1..N, item_id): the items kept, then cold ones if wanted. Returns N."""
+    codes = np.flatnonzero(numbering.item_number).astype(np.int32)
+    kept = pa.table({"code": codes, "number": numbering.item_number[codes]})
+    connection.register("kept", kept)
+    connection.execute(
+        "CREATE TABLE numbered AS SELECT k.number, i.id AS item_id FROM kept k JOIN items i USING (code)"
+    )
+    connection.unregister("kept")
+    connection.execute(
+        "CREATE TABLE described AS SELECT item_id, min(rowid) AS row, count(*) AS times FROM catalogue "
+        "WHERE item_id IS NOT NULL GROUP BY item_id"
+    )
+    _check_catalogue(connection, numbering, report, names)
+    if not config.cold_items:
+        return numbering.n_items
+    connection.execute(
+        f"INSERT INTO numbered SELECT {numbering.n_items} + row_number() OVER (ORDER BY row), item_id FROM described "
+        "WHERE item_id NOT IN (SELECT item_id FROM numbered)"
+    )
+    total = count(connection, "SELECT count(*) FROM numbered")
+    cold = total - numbering.n_items
+    report.info("cold_items", f"{counted(cold, 'catalogue item')} without interactions stay as candidates.", cold)
+    return total
+
+
+def _check_catalogue(
+    connection: duckdb.DuckDBPyConnection, numbering: Numbering, report: Report, names: list[str]
+) -> None:
+    if not names and not count(connection, "SELECT count(*) FROM catalogue"):
+        return
+    again = connection.execute("SELECT item_id, times FROM described WHERE times > 1 ORDER BY row").fetchall()
+    if again:
+        extra = sum(times - 1 for _, times in again)
+        report.warn(
+            "duplicate_items",
+            f"{counted(extra, 'item row')} repeat an item id; the first row of each is used.",
+            extra,
+            (i for i, _ in again),
+        )
+    no_id = count(connection, "SELECT count(*) FROM catalogue WHERE item_id IS NULL")
+    if no_id:
+        report.warn("items_without_id", f"{counted(no_id, 'item row')} have no id and are not used.", no_id)
+    absent = "FROM numbered WHERE item_id NOT IN (SELECT item_id FROM described)"
+    missing = count(connection, f"SELECT count(*) {absent}")
+    examples = [i for (i,) in connection.execute(f"SELECT item_id {absent} ORDER BY number LIMIT 5").fetchall()]
+    if missing and missing == numbering.n_items:
+        theirs = connection.execute("SELECT item_id FROM described ORDER BY row LIMIT 1").fetchall()
+        raise UserError(
+            f"No item of the interactions (such as {examples[0]!r}) is in the item file (such as "
+            f"{theirs[0][0] if theirs else 'nothing'!r}); check that both use the same ids, or name the column with "
+            "--item-column item_id=NAME."
+        )
+    if missing:
+        report.warn(
+            "missing_in_catalogue",
+            f"{counted(missing, 'item')} of the interactions are not in the item file; their title is their id.",
+            missing,
+            examples,
+        )
+
+
+def write(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], report: Report) -> dict[str, int]:
+    """Write items.parquet (item_id, title, attributes with any text) in the order of item numbers.
+
+    Returns how many items are without any text.
+    """
+    source = "FROM numbered n LEFT JOIN described d ON n.item_id = d.item_id LEFT JOIN catalogue c ON c.rowid = d.row"
+    filled = _filled(connection, names, source)
+    used = [i for i, name in enumerate(names) if filled[i] or name == "title"]
+    order = sorted(used, key=lambda i: (names[i] != "title", i))
+    columns = ["item_id", "title", *(names[i] for i in order if names[i] != "title")]
+    schema = pa.schema([pa.field(c, pa.string()) for c in columns])
+    cells = "".join(f", {text(f'c.a{i}')} AS a{i}" for i in order)
+    without = longer = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        for batch in connection.sql(f"SELECT n.item_id{cells} {source} ORDER BY n.number").to_arrow_reader(BATCH):
+            rows: dict[str, list[str]] = {"item_id": batch.column(0).to_pylist(), "title": []}
+            for place, i in enumerate(order, 1):
+                rows[names[i]] = [tidy(v, names[i]) for v in batch.column(place).to_pylist()]
+                longer += sum(len(v) >= MAX_TEXT for v in rows[names[i]])
+            described = [any(cells) for cells in zip(*(rows[names[i]] for i in order), strict=True)] if order else []
+            without += len(batch) - sum(described)
+            titles = rows["title"] or [""] * len(batch)
+            rows["title"] = [t or i for t, i in zip(titles, rows["item_id"], strict=True)]
+            writer.write_table(pa.table([pa.array(rows[c], pa.string()) for c in columns], schema=schema))
+    if longer:
+        report.warn("long_text", f"{counted(longer, 'item text')} longer than {MAX_TEXT:,} characters are cut.", longer)
+    if without and names:
+        report.warn("items_without_text", f"{counted(without, 'item')} have no text; their title is their id.", without)
+    return {"items_without_text": without}
+
+
+def _filled(connection: duckdb.DuckDBPyConnection, names: list[str], source: str) -> list[int]:
+    """How many items have something in each attribute."""
+    if not names:
+        return []
+    sums = ", ".join(f"count(*) FILTER ({text(f'c.a{i}')} <> '')" for i in range(len(names)))
+    return [int(v) for v in connection.execute(f"SELECT {sums} {source}").fetchall()[0]]
+
+
+def tidy(cell: str, name: str) -> str:
+    """Lists and objects written as JSON, and ``a|b`` in genre columns, as readable text."""
+    if cell[:1] in ("[", "{") and name != "title":
+        try:
+            return "; ".join(dict.fromkeys(_flat(json.loads(cell))))
+        except (ValueError, RecursionError):
+            return cell
+    if "|" in cell and plain(name) in LISTS:
+        return "; ".join(part.strip() for part in cell.split("|") if part.strip())
+    return cell
+
+
+def _flat(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{k}: {', '.join(_flat(v))}" for k, v in value.items() if v not in (None, "", [], {})]
+    if isinstance(value, list):
+        return [part for entry in value for part in _flat(entry)]
+    written = "" if value is None else " ".join(str(value).split())
+    return [written] if written else []

@@ -1,0 +1,249 @@
+"""Any file given -> plain UTF-8 text or Parquet that can be read in bulk, or a refusal that says why.
+
+Nothing here trusts a file's name: what it is, is told by its first bytes. Gzip is unpacked within
+limits, so a small file cannot fill the disk.
+"""
+
+from __future__ import annotations
+
+import ast
+import codecs
+import contextlib
+import gzip
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
+
+HEAD = 1 << 20
+CHUNK = 1 << 22
+MAX_EXPANSION = 250
+"""Gzip that unpacks to more than this many times its size (past 64 MB) is refused; text gives 3 to 20."""
+SPARE_DISK = 1 << 30
+MAX_LITERAL = 1 << 20
+
+REFUSED: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"PK\x03\x04", "a ZIP archive (or an Office document): unpack it, or save the sheet as CSV"),
+    (0, b"PK\x05\x06", "an empty ZIP archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it"),
+    (0, b"Rar!", "a RAR archive: unpack it"),
+    (0, b"\xfd7zXZ", "compressed with xz: unpack it, or use gzip"),
+    (0, b"BZh", "compressed with bzip2: unpack it, or use gzip"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it, or use gzip"),
+    (257, b"ustar", "a tar archive: unpack it"),
+    (0, b"%PDF", "a PDF document: give a CSV, JSONL or Parquet file"),
+    (0, b"\x89PNG", "a PNG image: give a CSV, JSONL or Parquet file"),
+    (0, b"\xff\xd8\xff", "a JPEG image: give a CSV, JSONL or Parquet file"),
+    (0, b"GIF8", "a GIF image: give a CSV, JSONL or Parquet file"),
+    (0, b"\x7fELF", "a program: give a CSV, JSONL or Parquet file"),
+    (0, b"MZ", "a program: give a CSV, JSONL or Parquet file"),
+    (0, b"\xd0\xcf\x11\xe0", "an old Excel or Word document: save the sheet as CSV"),
+    (0, b"SQLite format 3", "an SQLite database: export the table as CSV"),
+    (0, b"\x89HDF", "an HDF5 file: export it as CSV or Parquet"),
+    (0, b"\x93NUMPY", "a NumPy array: give a CSV, JSONL or Parquet file"),
+    (0, b"ORC", "an ORC file: export it as Parquet"),
+    (0, b"Obj\x01", "an Avro file: export it as Parquet"),
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A file ready to be read in bulk.
+
+    ``path`` is the original or a plain copy in the scratch folder, ``digest`` the SHA-256 of the
+    unpacked content, ``repaired`` how many lines were not UTF-8 (read as Windows-1252 instead) and
+    ``first_repaired`` the line number of the first of them.
+    """
+
+    path: Path
+    digest: str
+    repaired: int = 0
+    first_repaired: int = 0
+
+
+def head(path: Path) -> bytes:
+    """The first megabyte of the unpacked content. UserError when it is missing or of a refused kind."""
+    try:
+        with _opened(path) as stream:
+            start = stream.read(HEAD)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _bad_gzip(path, error) from error
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+    check_kind(path, start)
+    return start
+
+
+def check_kind(path: Path, start: bytes) -> None:
+    """Refuse archives, images, programs, pickles and other binary files by their first bytes."""
+    if start[:4] == b"%PDF" or not _is_text(start[:4096]):  # a header "ORCID,..." is no ORC file
+        for offset, magic, what in REFUSED:
+            if start[offset : offset + len(magic)] == magic:
+                raise UserError(f"{path.name} is {what}.")
+    if start[:1] == b"\x80" and len(start) > 1 and start[1] in range(2, 6):
+        raise UserError(
+            f"{path.name} is a Python pickle, which can run code when read; `llmesr convert --trust` turns the "
+            "files of the LLM-ESR authors into safe ones."
+        )
+    if start[:2] == b"\x1f\x8b":
+        raise UserError(f"{path.name} is compressed twice; unpack it once.")
+    if start[:4] == b"PAR1" or start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return
+    if b"\0" in start:
+        raise UserError(f"{path.name} is not text (it holds zero bytes); give a CSV, JSONL or Parquet file.")
+
+
+def decode(start: bytes) -> str:
+    """The beginning of a text file for sniffing; a cut last line is dropped when there are others."""
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        text = start[: len(start) // 2 * 2].decode("utf-16", errors="replace")
+    else:
+        text = start.decode("utf-8-sig", errors="replace")
+    if len(start) == HEAD and "\n" in text:
+        text = text[: text.rindex("\n") + 1]
+    return text
+
+
+def prepare(path: Path, scratch: Path, progress: Progress = silent) -> Prepared:
+    """Unpack, check and, where needed, convert a file to UTF-8 in ``scratch``.
+
+    UserError on a truncated or hostile gzip, on binary content, and when the disk would run full.
+    """
+    start = head(path)
+    if start[:4] == b"PAR1":
+        with open(path, "rb") as handle:
+            return Prepared(path, hashlib.file_digest(handle, "sha256").hexdigest())
+    packed = is_gzip(path)
+    copy = scratch / f"{path.name}.{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}.txt"
+    digest, valid = _scan(path, copy if packed else None, progress)
+    plain = copy if packed else path
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return Prepared(_from_utf16(plain, copy.with_suffix(".utf8"), path), digest)
+    if valid:
+        return Prepared(plain, digest)
+    return _repair(plain, copy.with_suffix(".utf8"), digest)
+
+
+def literals_to_json(path: Path, target: Path) -> Path:
+    """Rewrite lines that are Python dictionaries (the Amazon dumps of 2014) as JSON lines.
+
+    Each line goes through ``ast.literal_eval``, which builds values and runs nothing. A line that
+    is not a literal stays as it is, so that the reader rejects it under its own number.
+    """
+    with open(path, encoding="utf-8", newline="\n") as lines, open(target, "w", encoding="utf-8") as out:
+        for line in lines:
+            out.write(literal_to_json(line.rstrip("\r\n")) + "\n")
+    return target
+
+
+def literal_to_json(line: str) -> str:
+    """One Python dictionary as JSON, or the line itself when it is none."""
+    if len(line) > MAX_LITERAL:
+        return line[:500]
+    try:
+        return json.dumps(ast.literal_eval(line), ensure_ascii=False)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return line
+
+
+def safe_name(name: str) -> str:
+    """The last part of an uploaded file's name. UserError when it tries to leave its folder."""
+    if name in ("", ".", "..") or any(c in name for c in "/\\\0") or any(ord(c) < 32 for c in name) or len(name) > 200:
+        raise UserError(f"The file name {name[:60]!r} is not allowed: a plain name without folders, please.")
+    return name
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if is_gzip(path) else path.open("rb")
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file is gzip by its content, whatever its name."""
+    with path.open("rb") as handle:
+        return handle.read(2) == b"\x1f\x8b"
+
+
+def _is_text(start: bytes) -> bool:
+    if b"\0" in start:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # a cut last character is no error here
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bad_gzip(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path.name} is a damaged or truncated gzip file ({error}); download or compress it again.")
+
+
+def _chunks(path: Path, packed: bool, progress: Progress) -> Iterator[bytes]:
+    size = path.stat().st_size
+    total = 0
+    with path.open("rb") as raw:
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
+        while chunk := stream.read(CHUNK):
+            total += len(chunk)
+            if packed and total > 1 << 26 and total > MAX_EXPANSION * size:
+                raise UserError(
+                    f"{path.name} unpacks to more than {MAX_EXPANSION} times its size, "
+                    "which no real data does; refused."
+                )
+            yield chunk
+            progress(f"checking {path.name}", min(raw.tell(), size), size)
+
+
+def _scan(path: Path, copy: Path | None, progress: Progress) -> tuple[str, bool]:
+    """Digest and whether all is UTF-8; writes the unpacked content to ``copy``."""
+    digest, valid = hashlib.sha256(), True
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with copy.open("wb") if copy else contextlib.nullcontext() as out:
+            for chunk in _chunks(path, copy is not None, progress):
+                digest.update(chunk)
+                if out is not None and copy is not None:
+                    if shutil.disk_usage(copy.parent).free < SPARE_DISK + len(chunk):
+                        raise UserError(f"Unpacking {path.name} would fill the disk; free some space first.")
+                    out.write(chunk)
+                valid = valid and _decodes(decoder, chunk)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _bad_gzip(path, error) from error
+    return digest.hexdigest(), valid and _decodes(decoder, b"", final=True)
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, final: bool = False) -> bool:
+    try:
+        decoder.decode(chunk, final)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _from_utf16(path: Path, target: Path, original: Path) -> Path:
+    try:
+        with open(path, encoding="utf-16", newline="") as text, open(target, "w", encoding="utf-8", newline="") as out:
+            shutil.copyfileobj(text, out, 1 << 20)
+    except UnicodeError as error:
+        raise UserError(f"{original.name} starts like UTF-16 but is not ({error}); save it as UTF-8.") from error
+    return target
+
+
+def _repair(path: Path, target: Path, digest: str) -> Prepared:
+    """Rewrite line by line: what is not UTF-8 is read as Windows-1252, and counted."""
+    repaired = first = 0
+    with open(path, "rb") as lines, open(target, "w", encoding="utf-8", newline="") as out:
+        for number, line in enumerate(lines, 1):
+            try:
+                out.write(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                repaired += 1
+                first = first or number
+                out.write(line.decode("cp1252", errors="replace"))
+    return Prepared(target, digest, repaired, first)

@@ -1,0 +1,116 @@
+"""Which of the files given are interactions and which describe items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmesr.config import IngestConfig
+from llmesr.data.columns import ACCEPTED, Guess
+from llmesr.data.sources import Source, describe
+from llmesr.errors import UserError
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".inter", ".item", ".txt", ".dat", ".data")
+NOT_DATA = ("readme", "license", "licence", "source", "citation", "requirements", "notes", "checksum")
+MAX_FILES = 2000
+# folders of known datasets: the pair of files that matters among all others
+KNOWN_FOLDERS: tuple[tuple[str, ...], ...] = (
+    ("u.data", "u.item"),
+    ("ratings.dat", "movies.dat"),
+    ("ratings.csv", "movies.csv"),
+    ("yelp_academic_dataset_review.json", "yelp_academic_dataset_business.json"),
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files by role; ``ignored`` says why for each file left out."""
+
+    interactions: list[Source]
+    items: list[Source]
+    ignored: dict[str, str]
+
+
+def collect(paths: Sequence[Path]) -> list[Path]:
+    """The data files among ``paths``; a folder stands for the data files directly in it.
+
+    UserError when a path does not exist or a folder holds no data file.
+    """
+    if not paths:
+        raise UserError("Give a file or a folder of interactions.")
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += _folder(path)
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(f"There is no file or folder {path}.")
+    return list(dict.fromkeys(found))
+
+
+def _folder(folder: Path) -> list[Path]:
+    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    files = [p for p in entries if p.is_file()]
+    if not files and len(entries) == 1:
+        return _folder(entries[0])  # an unpacked archive with one folder in it
+    by_name = {p.name.removesuffix(".gz"): p for p in files}
+    for pair in KNOWN_FOLDERS:
+        if pair[0] in by_name:
+            return [by_name[name] for name in pair if name in by_name]
+    atomic = [p for n, p in by_name.items() if n.endswith((".inter", ".item"))]
+    if atomic:
+        return atomic
+    data = [p for n, p in by_name.items() if n.lower().endswith(ENDINGS) and not n.lower().startswith(NOT_DATA)]
+    if not data:
+        raise UserError(
+            f"The folder {folder} holds no data files; expected CSV, TSV, JSONL, Parquet, .inter/.item or inter.txt."
+        )
+    if len(data) > MAX_FILES:
+        raise UserError(f"The folder {folder} holds {len(data):,} data files; give at most {MAX_FILES:,}.")
+    return data
+
+
+def assign(paths: Sequence[Path], config: IngestConfig) -> Inputs:
+    """Look into the files and give each its role. UserError when there are no interactions or too many kinds."""
+    sources = [describe(path) for path in paths]
+    interactions = [s for s in sources if _has_interactions(s, config)]
+    items = [s for s in sources if s not in interactions and _has_items(s, config)]
+    others = [s for s in sources if s not in interactions and s not in items]
+    if not interactions and others:
+        # nothing is sure: take the likeliest, and let the missing column be named there
+        likely = max(others, key=lambda s: (len(s.interaction_guess()), s.path.stat().st_size))
+        interactions, others = [likely], [s for s in others if s is not likely]
+    if not interactions:
+        names = ", ".join(s.name for s in sources)
+        raise UserError(
+            f"None of {names} holds interactions (a user and an item per row); "
+            "give that file too, or name the columns with --column user_id=NAME --column item_id=NAME."
+        )
+    for group, what in ((interactions, "interactions"), (items, "items")):
+        for other in group[1:]:
+            if set(other.columns) != set(group[0].columns):
+                raise UserError(
+                    f"{group[0].name} and {other.name} both look like {what} but have different columns; "
+                    "give only the file you mean, beside the other kind."
+                )
+    ignored = {s.name: "it has neither a user with an item, nor an item id" for s in others}
+    return Inputs(interactions, items, ignored)
+
+
+def _sure(guess: dict[str, Guess], field: str) -> bool:
+    return field in guess and guess[field].confidence >= ACCEPTED
+
+
+def _has_interactions(source: Source, config: IngestConfig) -> bool:
+    guess = source.interaction_guess()
+    return all(
+        config.columns[f] in source.columns if f in config.columns else _sure(guess, f) for f in ("user_id", "item_id")
+    )
+
+
+def _has_items(source: Source, config: IngestConfig) -> bool:
+    if "item_id" in config.item_columns:
+        return config.item_columns["item_id"] in source.columns
+    return _sure(source.item_guess(), "item_id")
