@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Tiny tensors gain nothing from threads, and threads that wait for each other on a busy machine cost a lot.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -96,7 +96,7 @@ def evaluate(
                 drawn = uniform_negatives(who, history, dataset.n_items, seed=dataset.seed, part=part)
                 ranks["uni100"][:, rows] = _sampled_ranks(scores, target, drawn).cpu().numpy().T
             if top:
-                best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, target, seen)
+                best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, seen)
                 top_items[rows] = best.cpu().numpy()
             done += len(batch)
             progress(f"ranking ({part})", done, len(users))
@@ -144,7 +144,7 @@ def _sampled_ranks(scores: Tensor, target: Tensor, negatives: Tensor) -> Tensor:
     return torch.stack([1 + higher + (equal + 1).div(2, rounding_mode="floor"), 1 + real.sum(1)], 1)
 
 
-def top_unseen(scores: Tensor, target: Tensor, seen: Tensor, *, k: int) -> Tensor:
+def top_unseen(scores: Tensor, seen: Tensor, *, k: int) -> Tensor:
     """(B, k) best items outside ``seen``, 0 where there are fewer or the score is -inf."""
     masked = scores.clone()
     masked[:, PAD] = -torch.inf

@@ -25,12 +25,12 @@ SMALL: dict[str, Any] = {"embedding_size": 8, "epochs": 3, "batch_size": 16, "dr
 def vectors(tiny: Dataset, store: Store, tmp_path: Any) -> Embedding:
     """Precomputed vectors: no language model needed."""
     rows = np.random.default_rng(0).normal(size=(tiny.n_items, 12)).astype(np.float32)
-    np.savez(tmp_path / "vectors.npz", ids=tiny.catalogue["item_id"].to_numpy(str), vectors=rows)
+    np.savez(tmp_path / "vectors.npz", item_ids=tiny.catalogue["item_id"].to_numpy(str), vectors=rows)
     return embed(tiny, EmbedConfig(embedder=f"file:{tmp_path / 'vectors.npz'}"), store)
 
 
 def stopping_after(steps: int) -> Callable[..., Any]:
-    """A ``_terminate`` that asks to stop at the given step."""
+    """A ``terminate`` that asks to stop at the given step."""
 
     class Terminate:
         def __enter__(self) -> Callable[[], bool]:
@@ -55,7 +55,7 @@ def test_resuming_equals_never_having_stopped(
     config = RunConfig(method="llm-esr", backbone=backbone, teacher_refresh=3, loss="bce", **SMALL)
     whole = train(tiny, config, store, embedding=vectors, run_id="whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_terminate", stopping_after(steps))
+        patch.setattr(training, "terminate", stopping_after(steps))
         with pytest.raises(Stopped):
             train(tiny, config, store, embedding=vectors, run_id="broken")
     broken = Run(store, "broken")
