@@ -10,12 +10,10 @@ collaborative part for items too rare to have earned a good id embedding.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -24,9 +22,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import SemanticKnnScorer
-
-COSINE_BUDGET = 2**30
-"""Bytes the table of all item-to-item cosines may take; above it cosines are made per block of users."""
+from llmesr.serving.content import ContentTerm
 
 
 class Unavailable(UserError):
@@ -76,41 +72,6 @@ class ScoringPolicy(Config):
         if self.routes:
             parts.append(f"collaborative part x{self.route_weight:g} below {self.route_threshold} interactions")
         return ", ".join(parts) + (", tail users only" if self.tail_users_only else "")
-
-
-class ContentTerm:
-    """max over the history of cos(text of history item, text of candidate), for the whole catalogue.
-
-    Args:
-        text: (N + 1, E) item vectors, row 0 padding. A zero row (an item without text) has cosine 0 with all.
-    """
-
-    def __init__(self, text: np.ndarray | Tensor, device: torch.device | str = "cpu", budget: int = COSINE_BUDGET):
-        table = torch.as_tensor(text, dtype=torch.float32, device=device)
-        self.text = F.normalize(table, dim=1)  # (N + 1, E)
-        self._fits = len(self.text) ** 2 * 4 <= budget
-
-    @cached_property
-    def _all(self) -> Tensor:
-        return self.text @ self.text.T  # (N + 1, N + 1)
-
-    def score(self, sequences: Tensor) -> Tensor:
-        """(B, L) right-padded histories -> (B, N + 1); padding is ignored, an empty history gives 0."""
-        used = sequences[:, : max(int((sequences != PAD).sum(1).max()), 1)] if len(sequences) else sequences
-        if self._fits:
-            return F.embedding_bag(used, self._all, mode="max", padding_idx=PAD)  # (B, N + 1)
-        items, index = torch.unique(used, return_inverse=True)
-        rows = self.text[items] @ self.text.T  # (unique items, N + 1)
-        # torch.unique sorts, so padding is row 0 when it is there at all.
-        padding = 0 if len(items) and items[0] == PAD else None
-        return F.embedding_bag(index, rows, mode="max", padding_idx=padding)
-
-    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
-        """The same for few candidates: (B, L) and (B, C) -> (B, C)."""
-        cosines = self.text[candidates] @ self.text[sequences].transpose(1, 2)  # (B, C, L)
-        cosines = cosines.masked_fill((sequences == PAD)[:, None, :], -torch.inf)
-        best = cosines.amax(2)
-        return torch.where(torch.isinf(best), 0.0, best)
 
 
 @dataclass(frozen=True, eq=False)

@@ -169,7 +169,8 @@ class Recommender:
         sequences = pad_histories([list(r.history) for r in requests], self.max_length, self.device)
         users = torch.tensor([r.user for r in requests], device=self.device)
         scores = self._policed(policy).score(sequences, users)
-        scores = scores.clone()  # a scorer may hand out what it keeps
+        if not views(self.scorer):
+            scores = scores.clone()  # a scorer that is no dot product may hand out what it keeps
         scores[:, PAD] = -torch.inf
         seen = [(row, i) for row, r in enumerate(requests) if r.exclude_seen for i in set(r.history)]
         if seen:

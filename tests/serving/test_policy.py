@@ -10,7 +10,8 @@ from serving_doubles import Counts, FakeScorer, text_vectors
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.models.scorers import SemanticKnnScorer
-from llmesr.serving.policy import ContentTerm, Ground, PolicyScorer, ScoringPolicy, view_scores
+from llmesr.serving.content import ContentTerm
+from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
 
 N = 30
 COUNTS = torch.arange(N + 1)  # item i has i training interactions
@@ -132,6 +133,16 @@ def test_padding_never_changes_the_content_term(rows, extra, budget):
         torch.testing.assert_close(term.score(short)[row], expected)
         some = torch.tensor([[1, 5, N]]).expand(len(rows), -1)
         torch.testing.assert_close(term.of(short, some)[row], expected[some[0]])
+
+
+def test_rows_are_forgotten_and_made_again(monkeypatch):
+    monkeypatch.setattr("llmesr.serving.content.FEWEST", 3)
+    small, large = ContentTerm(text_vectors(N), budget=0), ContentTerm(text_vectors(N))
+    rng = np.random.default_rng(0)
+    for _ in range(20):  # users of up to five items, while three rows fit
+        rows = torch.from_numpy(rng.integers(1, N + 1, (4, 5)) * (np.arange(5) < rng.integers(0, 6, (4, 1))))
+        torch.testing.assert_close(small.score(rows), large.score(rows))
+    assert small._rows.shape == (3, N + 1)
 
 
 def test_a_policy_is_evaluated_like_any_scorer(tiny):

@@ -1,0 +1,112 @@
+"""The content term: how close a candidate's text is to the closest item of the history."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from llmesr.ids import PAD
+
+BUDGET = 2**30
+"""Bytes that rows of item-to-item cosines may take."""
+FEWEST = 64
+"""Rows kept at the least, whatever the budget."""
+
+
+class ContentTerm:
+    """max over the history of cos(text of history item, text of candidate), for the whole catalogue.
+
+    The cosines of an item with all others are made when its first user comes and kept for the next
+    ones, least recently used first out: histories are made of popular items. May be shared by threads.
+    """
+
+    def __init__(self, text: np.ndarray | Tensor, device: torch.device | str = "cpu", budget: int = BUDGET) -> None:
+        """``text`` (N + 1, E) item vectors, row 0 padding; a zero row (no text) has cosine 0 with all."""
+        table = torch.as_tensor(text, dtype=torch.float32, device=device)
+        self.text = F.normalize(table, dim=1)  # (N + 1, E)
+        size = len(self.text)
+        self._capacity = min(size, max(FEWEST, budget // (4 * size)))
+        self._rows: Tensor | None = None  # (capacity, N + 1)
+        self._slot = np.full(size, -1)  # item -> row of the table
+        self._item = np.full(self._capacity, -1)  # row of the table -> item
+        self._used = np.zeros(self._capacity, np.int64)
+        self._clock = 0
+        self._lock = threading.Lock()
+
+    @torch.inference_mode()
+    def score(self, sequences: Tensor) -> Tensor:
+        """(B, L) right-padded histories -> (B, N + 1); padding is ignored, an empty history gives 0."""
+        longest = int((sequences != PAD).sum(1).max()) if len(sequences) else 0
+        if longest == 0:
+            return torch.zeros(len(sequences), len(self.text), device=self.text.device)
+        used = sequences[:, :longest]
+        items = torch.unique(used).cpu().numpy()
+        items = items[items != PAD]
+        if len(items) > self._capacity:
+            return self._in_halves(used)
+        with self._lock:
+            rows = self._hold(items)
+            index = torch.from_numpy(self._slot).to(used.device)[used]
+            return _greatest(rows, index, used != PAD)
+
+    def _in_halves(self, used: Tensor) -> Tensor:
+        """More different items than rows can be kept: fewer users at a time, then fewer items of one user."""
+        if len(used) > 1:
+            half = len(used) // 2
+            return torch.cat([self.score(used[:half]), self.score(used[half:])])
+        half = used.shape[1] // 2
+        return torch.maximum(self.score(used[:, :half]), self.score(used[:, half:]))
+
+    def _hold(self, items: np.ndarray) -> Tensor:
+        """The table of rows (capacity, N + 1), in which those of ``items`` are now present."""
+        if self._rows is None:
+            self._rows = torch.empty(self._capacity, len(self.text), device=self.text.device)
+        self._clock += 1
+        present = items[self._slot[items] >= 0]
+        self._used[self._slot[present]] = self._clock
+        missing = items[self._slot[items] < 0]
+        if len(missing):
+            free = np.argpartition(self._used, len(missing) - 1)[: len(missing)]
+            gone = self._item[free]
+            self._slot[gone[gone >= 0]] = -1
+            self._item[free], self._slot[missing], self._used[free] = missing, free, self._clock
+            cosines = self.text[torch.from_numpy(missing).to(self.text.device)] @ self.text.T
+            self._rows[torch.from_numpy(free).to(self.text.device)] = cosines
+        return self._rows
+
+    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
+        """The same for few candidates: (B, L) and (B, C) -> (B, C)."""
+        cosines = self.text[candidates] @ self.text[sequences].transpose(1, 2)  # (B, C, L)
+        cosines = cosines.masked_fill((sequences == PAD)[:, None, :], -torch.inf)
+        best = cosines.amax(2)
+        return torch.where(torch.isinf(best), 0.0, best)
+
+
+def _greatest(rows: Tensor, index: Tensor, real: Tensor) -> Tensor:
+    """The elementwise maximum of ``rows[index[b]]`` over the real entries, 0 where there are none.
+
+    (R, N), (B, L), (B, L) -> (B, N), one entry of the histories at a time: (B, L, N) never exists.
+    """
+    if rows.device.type == "cpu":
+        return torch.from_numpy(_greatest_on_cpu(rows.numpy(), index.numpy(), real.numpy()))
+    best = torch.full((len(index), rows.shape[1]), -torch.inf, device=rows.device)
+    for step in range(index.shape[1]):
+        found = rows[index[:, step].clamp(min=0)]  # (B, N)
+        torch.maximum(best, found.masked_fill_(~real[:, step, None], -torch.inf), out=best)
+    return best.masked_fill_(~real.any(1)[:, None], 0.0)
+
+
+def _greatest_on_cpu(rows: np.ndarray, index: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Row by row, so that the result of one user stays in the cache: several times faster than a gather."""
+    best = np.zeros((len(index), rows.shape[1]), np.float32)
+    for result, found, kept in zip(best, index, real, strict=True):
+        own = found[kept].tolist()
+        if own:
+            result[:] = rows[own[0]]
+        for row in own[1:]:
+            np.maximum(result, rows[row], out=result)
+    return best
