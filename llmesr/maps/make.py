@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -234,10 +235,9 @@ def load_map(store: Store, ref: str) -> Map:
     return Map(manifest, points, neighbours, similarity)
 
 
-def find_map(store: Store, specs: list[str], of: str) -> Manifest | None:
-    """The newest readable map that draws all of ``specs``; None when there is none."""
-    for manifest in store.list("maps"):
-        drawn = {s["spec"] for s in manifest.info.get("spaces", [])}
-        if manifest.info.get("of") == of and drawn.issuperset(specs):
+def find_map(manifests: Sequence[Manifest], specs: Sequence[str]) -> Manifest | None:
+    """The first of ``manifests`` (of maps, newest first) that draws all of ``specs``; None when there is none."""
+    for manifest in manifests:
+        if {s["spec"] for s in manifest.info.get("spaces", [])}.issuperset(specs):
             return manifest
     return None

@@ -57,33 +57,39 @@ def parts_of(run: Run) -> list[str]:
 
 def available(store: Store, dataset: Dataset) -> list[Space]:
     """Every space of ``dataset``: its embeddings, then its runs' views, newest first."""
-    specs = [f"embedding:{m.id}" for m in store.list("embeddings") if m.parent("datasets") == dataset.id]
-    specs += [f"run:{run.id}:{part}" for run in list_runs(store, dataset.id) for part in parts_of(run)]
-    return [open_space(store, spec, dataset) for spec in specs]
+    made = [_text_space(m) for m in store.list("embeddings") if m.parent("datasets") == dataset.id]
+    return made + [_run_space(run, part) for run in list_runs(store, dataset.id) for part in parts_of(run)]
 
 
 def open_space(store: Store, spec: str, dataset: Dataset) -> Space:
     """A space from its spec. UserError when it is not one, or belongs to another dataset."""
     source, _, rest = spec.partition(":")
     if source == "embedding" and rest:
-        manifest = store.find("embeddings", rest)
-        label = f"text · {manifest.config.get('embedder', manifest.name)}"
-        if manifest.config.get("adapter"):
-            label += " · tuned"
-        space = Space(f"embedding:{manifest.id}", label, "semantic", manifest)
+        space = _text_space(store.find("embeddings", rest))
     elif source == "run" and rest.rpartition(":")[2] in VIEWS:
         ref, _, part = rest.rpartition(":")
         run = find_run(store, ref)
         if part not in parts_of(run):
             there = " and ".join(parts_of(run)) or "nothing that can be drawn"
             raise UserError(f"Run {run.id!r} ({run.label}) has no {part} space; it has {there}.")
-        label = f"{part} · {run.label} · seed {run.config.seed}"
-        space = Space(f"run:{run.id}:{part}", label, part, run.manifest)
+        space = _run_space(run, part)
     else:
         raise UserError(f"{spec!r} is not a space: give embedding:ID, run:ID:collaborative or run:ID:adapted.")
     if space.manifest.parent("datasets") != dataset.id:
         raise UserError(f"{spec} belongs to dataset {space.manifest.parent('datasets')!r}, not to {dataset.id!r}.")
     return space
+
+
+def _text_space(manifest: Manifest) -> Space:
+    label = f"text · {manifest.config.get('embedder', manifest.name)}"
+    if manifest.config.get("adapter"):
+        label += " · tuned"
+    return Space(f"embedding:{manifest.id}", label, "semantic", manifest)
+
+
+def _run_space(run: Run, part: str) -> Space:
+    manifest = run.manifest
+    return Space(f"run:{run.id}:{part}", f"{part} · {run.label} · seed {manifest.seed}", part, manifest)
 
 
 def choose(store: Store, refs: list[str]) -> tuple[str, list[str]]:

@@ -53,8 +53,8 @@ def test_a_map_of_three_spaces_holds_places_neighbours_gap_and_trust(store: Stor
     assert made.manifest.config["neighbours"] == 5
     again = make_map(tiny, specs, PCA, store)
     assert again.manifest.created == made.manifest.created  # reused
-    assert find_map(store, specs[1:], "items").id == made.id
-    assert find_map(store, specs, "users") is None
+    assert find_map(store.list("maps"), specs[1:]) == made.manifest
+    assert find_map(store.list("maps"), [*specs, "run:other:adapted"]) is None
 
 
 def test_users_are_drawn_from_the_training_part(store: Store, tiny: Dataset, trained: Run) -> None:
