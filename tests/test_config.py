@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from llmesr.config import EmbedConfig, IngestConfig, RunConfig, parse_overrides, preset, reads, unread_settings
+from llmesr.config import (
+    EmbedConfig,
+    FinetuneConfig,
+    IngestConfig,
+    RunConfig,
+    parse_overrides,
+    preset,
+    reads,
+    unread_settings,
+)
 from llmesr.errors import UserError
 
 
@@ -57,7 +66,7 @@ def test_settings_a_method_does_not_look_at_are_told() -> None:
     assert not reads("epochs", "popularity", "sasrec")
 
 
-@pytest.mark.parametrize("kind", [RunConfig, EmbedConfig, IngestConfig])
+@pytest.mark.parametrize("kind", [RunConfig, EmbedConfig, IngestConfig, FinetuneConfig])
 def test_every_setting_has_help(kind: type) -> None:
     fields = kind.model_fields  # type: ignore[attr-defined]
     assert [n for n, f in fields.items() if not f.description and n not in ("seed",)] == []

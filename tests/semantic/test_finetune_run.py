@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from llmesr.cli import finetune as cli
 from llmesr.config import EmbedConfig, FinetuneConfig
 from llmesr.data.dataset import ITEMS, load_dataset
 from llmesr.errors import UserError
+from llmesr.jobs.queue import step
+from llmesr.jobs.worker import _command
 from llmesr.runs.tuning import Tuning, find_tuning, list_tunings
 from llmesr.semantic.embed import embed
 from llmesr.semantic.embedders.backbone import load_model, locate
@@ -293,3 +296,37 @@ def test_command_line(store, tiny, config, monkeypatch):
     for wrong in (["finetune"], ["finetune", "tiny", "--resume", "mine"], ["finetune", "tiny", "--set", "epochs=3"]):
         refused = runner.invoke(app, wrong)
         assert isinstance(refused.exception, UserError)
+
+
+def test_a_job_goes_on_with_the_tuning_it_began(store, tiny, config):
+    job = SimpleNamespace(folder=store.root / "jobs" / "j", status=SimpleNamespace(saved={}))
+    begin = step(["finetune", "tiny", "--run-id", "mine", "--json"], "Tune")
+    assert _command(job, begin) == begin.command
+    Tuning.create(store, config, [tiny.manifest], name="mine", id="mine", device="cpu")
+    assert _command(job, begin) == ["finetune", "--resume", "mine", "--json"]
+
+
+CHANGES = {
+    "template": "beauty", "attributes": ["title", "brand"], "max_characters": 12, "drop_ratio": 0.8, "pooling": "last",
+    "max_tokens": 8, "lora_rank": 2, "lora_alpha": 9, "lora_dropout": 0.6, "normalise": False, "targets": "soft",
+    "temperature": 0.5, "learn_temperature": False, "steps": 2, "batch_size": 5, "accumulation": 1,
+    "learning_rate": 1e-3, "warmup": 0.9, "weight_decay": 0.5, "clip_norm": 1e-3, "held_out": 0.5, "evaluate_every": 1,
+    "precision": "bfloat16", "seed": 7, "chunk_size": None,
+}  # fmt: skip
+ELSEWHERE = {"base", "patience", "gradient_checkpointing"}  # shown by the tests above
+
+
+def test_no_setting_is_left_without_a_proof():
+    assert set(FinetuneConfig.model_fields) == set(CHANGES) | ELSEWHERE
+
+
+@pytest.mark.slow
+def test_every_setting_changes_the_result(store, tiny, config):
+    def outcome(chosen):
+        tuning = finetune(tiny, chosen, store)
+        weights = load_file(tuning.folder / WEIGHTS)
+        return numbers(tuning).round(7).to_csv() + str({k: v.double().sum().item() for k, v in weights.items()})
+
+    plain = outcome(config)
+    assert outcome(config) == plain
+    assert [name for name, value in CHANGES.items() if outcome(config.but(**{name: value})) == plain] == []
