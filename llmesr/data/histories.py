@@ -21,13 +21,13 @@ COLUMNS = {"user": np.int32, "item": np.int32, "time": np.int64, "line": np.int6
 
 @dataclass
 class Cleaned:
-    """What cleaning counted; examples are (user code, item code, time)."""
+    """What cleaning counted; examples are (user code, item code), and user codes."""
 
     duplicates: int = 0
-    duplicate_examples: list[tuple[int, int, int]] = field(default_factory=list)
+    duplicate_examples: list[tuple[int, int]] = field(default_factory=list)
     repeats: int = 0
     tied: int = 0
-    tie_examples: list[tuple[int, int]] = field(default_factory=list)
+    tie_examples: list[int] = field(default_factory=list)
     kept: int = 0
 
 
@@ -123,7 +123,7 @@ def _deduplicate(block: dict[str, np.ndarray], counts: Cleaned) -> dict[str, np.
     drop = rows[order[again]]
     counts.duplicates += len(drop)
     for row in drop[: 5 - len(counts.duplicate_examples)].tolist():
-        counts.duplicate_examples.append(tuple(int(block[n][row]) for n in ("user", "item", "time")))  # type: ignore[arg-type]
+        counts.duplicate_examples.append((int(block["user"][row]), int(block["item"][row])))
     return {n: np.delete(v, drop) for n, v in block.items()}
 
 
@@ -142,8 +142,9 @@ def _repeats(block: dict[str, np.ndarray], policy: str, n_items: int, counts: Cl
 def _ties(block: dict[str, np.ndarray], counts: Cleaned) -> None:
     tied = np.flatnonzero(_tied(block))
     counts.tied += len(tied)
-    for row in tied[: 5 - len(counts.tie_examples)].tolist():
-        counts.tie_examples.append((int(block["user"][row]), int(block["time"][row])))
+    for user in dict.fromkeys(block["user"][tied[:100]].tolist()):
+        if len(counts.tie_examples) < 5:
+            counts.tie_examples.append(user)
 
 
 @dataclass(frozen=True)

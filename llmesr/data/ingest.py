@@ -218,14 +218,17 @@ def _order(
     """Code, sort, clean and cut to the k-core. UserError when nothing worth keeping is left."""
     report = work.report
     n_users, n_items = histories.encode(connection, config.min_weight)
+    kept = count(connection, "SELECT count(*) FROM good")
     if config.min_weight is not None:
-        lost = count(connection, f"SELECT count(*) FROM staged WHERE reason = 0 AND weight < {config.min_weight!r}")
+        lost = count(connection, "SELECT count(*) FROM staged WHERE reason = 0") - kept
         report.info("min_weight", f"{counted(lost, 'interaction')} weigh less than {config.min_weight:g}.", lost)
+    report.step("usable", kept, n_users, n_items)
     columns, cleaned = histories.clean(
         connection, scratch, timed=work.time is not None, repeats=config.repeats, n_items=max(n_items, 1)
     )
     _tell_cleaning(connection, cleaned, config, report)
-    report.step("cleaned", cleaned.kept, n_users, n_items)
+    report.step("without duplicates", kept - cleaned.duplicates, n_users, n_items)
+    report.step("without repeats" if config.repeats != "keep" else "with repeats", cleaned.kept, n_users, n_items)
     numbering = histories.number(columns, n_users, n_items, config.k_core)
     report.step(f"{config.k_core}-core", numbering.interactions, numbering.n_users, numbering.n_items)
     lost = cleaned.kept - numbering.interactions
@@ -258,7 +261,7 @@ def _tell_cleaning(
             "duplicates",
             f"{counted(cleaned.duplicates, 'interaction')} repeat the user, item and time of another and are dropped.",
             cleaned.duplicates,
-            (f"user {name('users', u)}, item {name('items', i)}" for u, i, _ in cleaned.duplicate_examples),
+            (f"user {name('users', u)}, item {name('items', i)}" for u, i in cleaned.duplicate_examples),
         )
     if cleaned.repeats:
         done = {"keep": "all are kept", "first": "only the first is kept", "last": "only the last is kept"}
@@ -273,7 +276,7 @@ def _tell_cleaning(
             "ties",
             f"{counted(cleaned.tied, 'interaction')} have the same user and time as another; they stay in file order.",
             cleaned.tied,
-            (f"user {name('users', u)}" for u, _ in cleaned.tie_examples),
+            (f"user {name('users', u)}" for u in cleaned.tie_examples),
         )
 
 

@@ -152,11 +152,21 @@ class Reader:
 INEXACT = "\x01inexact"
 
 
-def clean(value: str) -> str:
-    """SQL for an id or text without surrounding space, NULL when it stands for nothing."""
-    missing = ", ".join(literal(m) for m in MISSING)
-    trimmed = f"trim({value}, ' \t\r\n\u00a0\ufeff')"
-    return f"CASE WHEN {value} IS NULL OR {trimmed} IN ({missing}) THEN NULL ELSE {trimmed} END"
+def tidy(value: str) -> str:
+    """SQL for text without surrounding space.
+
+    Trimming is costly, so it is done only where a value begins or ends with space or a control
+    character, or holds anything beyond ASCII. ``value`` should be a plain column: an expression
+    that is used twice is computed for every row, needed or not.
+    """
+    untidy = f"{value} < '!' OR strlen({value}) <> length({value})"
+    untidy += "".join(f" OR ends_with({value}, {literal(c)})" for c in " \t\r")
+    return f"CASE WHEN {untidy} THEN trim({value}, ' \t\r\n\u00a0\ufeff') ELSE {value} END"
+
+
+def present(value: str) -> str:
+    """SQL for ``value`` (a plain column), NULL when it stands for nothing."""
+    return f"CASE WHEN {value} IN ({', '.join(literal(m) for m in MISSING)}) THEN NULL ELSE {value} END"
 
 
 def stage_interactions(
@@ -175,20 +185,26 @@ def stage_interactions(
     review = f"left({guard(reader.column(mapping['review']))}, {REVIEW_LENGTH})" if "review" in mapping else "NULL"
     now = int(time.time() * 1_000_000) + DAY_US
     future = f"WHEN time > {now} THEN 7" if times and times.kind == "seconds" else ""
-    no_time = f"WHEN {clean('time_text')} IS NULL THEN 4 WHEN time IS NULL THEN 5 WHEN time < 0 THEN 6" if times else ""
+    absent = f"CASE WHEN {present('trim(time_text)')} IS NULL THEN 4 ELSE 5 END"
+    no_time = f"WHEN time IS NULL THEN {absent} WHEN time < 0 THEN 6" if times else ""
+    csv = reader.source.layout == "csv"
+    inexact = "" if csv else f"WHEN {literal(INEXACT)} IN (user_id, item_id) THEN 10"
     bad_weight = "WHEN weight IS NULL OR isnan(weight) THEN 8" if need_weight else ""
     reason = (
         f"CASE WHEN blank THEN {BLANK} WHEN broken THEN 9 WHEN user_id IS NULL THEN 2 WHEN item_id IS NULL THEN 3 "
-        f"WHEN user_id = {literal(INEXACT)} OR item_id = {literal(INEXACT)} THEN 10 "
-        f"{no_time} {future} {bad_weight} ELSE 0 END"
+        f"{inexact} {no_time} {future} {bad_weight} ELSE 0 END"
     )
-    parsed = f"""
-        SELECT *, {clean(guard(reader.id_column(mapping["user_id"])))} AS user_id,
-               {clean(guard(reader.id_column(mapping["item_id"])))} AS item_id,
-               {time_text} AS time_text, {times.sql("time_text") if times else "NULL::BIGINT"} AS time,
+    raw = f"""
+        SELECT *, {guard(reader.id_column(mapping["user_id"]))} AS raw_user,
+               {guard(reader.id_column(mapping["item_id"]))} AS raw_item, {time_text} AS time_text,
                try_cast({weight} AS FLOAT) AS weight, {review} AS review,
                {reader.blank} AS blank, {reader.broken} AS broken
         FROM {reader.relation}"""
+    tidied = f"""
+        SELECT *, {tidy("raw_user")} AS tidy_user, {tidy("raw_item")} AS tidy_item,
+               {times.sql("time_text") if times else "NULL::BIGINT"} AS time
+        FROM ({raw})"""
+    parsed = f"SELECT *, {present('tidy_user')} AS user_id, {present('tidy_item')} AS item_id FROM ({tidied})"
     # the original line is put together only for the rows that are wrong
     original = f"CASE WHEN reason > {BLANK} THEN {reader.original(mapping)} END"
     _run(
@@ -204,9 +220,12 @@ def stage_items(
 ) -> None:
     """Append to table ``catalogue`` (item_id, a0, a1, ...), which must exist; attributes in its order."""
     guard = _guard(reader)
-    cells = [f"{clean(guard(reader.id_column(item_column)))} AS item_id"]
-    cells += [guard(column) for column in attributes.values()]
-    _run(connection, reader, f"INSERT INTO catalogue SELECT {', '.join(cells)} FROM {reader.relation}")
+    names = [f"a{i}" for i in range(len(attributes))]
+    cells = [f"{guard(column)} AS {name}" for name, column in zip(names, attributes.values(), strict=True)]
+    raw = f"SELECT {', '.join([f'{guard(reader.id_column(item_column))} AS raw', *cells])} FROM {reader.relation}"
+    tidied = f"SELECT {tidy('raw')} AS id, {', '.join(names) or '0'} FROM ({raw})"
+    chosen = "".join(f", {name}" for name in names)
+    _run(connection, reader, f"INSERT INTO catalogue SELECT {present('id')}{chosen} FROM ({tidied})")
 
 
 def _guard(reader: Reader) -> Callable[[str], str]:
