@@ -144,6 +144,7 @@ def make_run(
         *(_part_frame(dataset, method, seed, part, skill) for part in ("valid", "test")), strict=True
     )
     per_user = pd.concat(frames, ignore_index=True)
+    per_user.attrs = {"dataset": dataset.id, "negatives_seed": dataset.seed}
     test = frames[1]
     full_ranks = test.loc[test["protocol"] == "full", "rank"].to_numpy()
     top = _top_items(dataset, full_ranks, skill, np.random.default_rng([seed, 5]))

@@ -7,7 +7,7 @@ escaped; charts travel as JSON inside ``<script type="application/json">`` in wh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from numbers import Integral, Real
@@ -18,19 +18,20 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
-from llmesr.views.theme import plotly_config, template
+from llmesr.views.theme import SURFACE, Mode, plotly_config, template
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 MISSING = "–"
+MODES: tuple[Mode, ...] = ("light", "dark")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report. Everything but the title may be absent."""
+    """A part of a report; everything but the title may be absent. ``chart`` draws itself in light and in dark."""
 
     title: str
     paragraphs: Sequence[str] = ()
-    figure: go.Figure | None = None
+    chart: Callable[[Mode], go.Figure] | None = None
     alt: str = ""
     table: pd.DataFrame | None = None
     caption: str = ""
@@ -54,13 +55,13 @@ def html_report(
     return _PAGE.format(
         policy=escape(POLICY),
         title=escape(_clean(title)),
-        style=_STYLE,
+        style=_colors() + _STYLE,
         lead="".join(f"<p class=lead>{escape(_clean(s))}</p>" for s in lead),
         body=body,
         definitions="".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in definitions.items()),
         provenance=_tree(provenance),
-        plotly=get_plotlyjs() if any(s.figure is not None for s in sections) else "",
-        templates=embedded_json({mode: template(mode).to_plotly_json() for mode in ("light", "dark")}),
+        plotly=get_plotlyjs() if any(s.chart is not None for s in sections) else "",
+        templates=embedded_json({mode: template(mode).to_plotly_json() for mode in MODES}),
         config=embedded_json(plotly_config()),
         script=_SCRIPT,
     )
@@ -109,14 +110,15 @@ def _clean(value: Any) -> str:
 def _section(section: Section, index: int) -> str:
     parts = [f"<section><h{section.level} dir=auto>{escape(_clean(section.title))}</h{section.level}>"]
     parts += [f"<p dir=auto>{escape(_clean(p))}</p>" for p in section.paragraphs]
-    if section.figure is not None:
-        # The template is the page's: light or dark, chosen where it is read.
-        figure = go.Figure(section.figure).update_layout(template=None).to_plotly_json()
-        height = int(section.figure.layout.height or 420)
+    if section.chart is not None:
+        drawn = {mode: section.chart(mode) for mode in MODES}
+        height = int(drawn["light"].layout.height or 420)
+        # The template is the page's, written once.
+        figures = {m: go.Figure(f).update_layout(template=None).to_plotly_json() for m, f in drawn.items()}
         parts.append(
             f'<div class=chart id="chart{index}" role=img aria-label="{escape(_clean(section.alt or section.title))}" '
             f'style="height:{height}px"></div>'
-            f'<script type="application/json" data-chart="chart{index}">{embedded_json(figure)}</script>'
+            f'<script type="application/json" data-chart="chart{index}">{embedded_json(figures)}</script>'
         )
     if section.caption:
         parts.append(f"<p class=caption>{escape(_clean(section.caption))}</p>")
@@ -134,14 +136,20 @@ def _tree(value: Any) -> str:
     return f"<span dir=auto>{escape(_clean(MISSING if value is None else _scalar(value)))}</span>"
 
 
+def _colors() -> str:
+    names = {"ink": "text", "soft": "muted", "paper": "background", "line": "border", "band": "panel"}
+    return "\n".join(
+        f":root[data-mode={m}]{{{''.join(f'--{k}:{SURFACE[m][v]};' for k, v in names.items())}color-scheme:{m}}}"
+        for m in MODES
+    )
+
+
 def _scalar(value: Any) -> str:
     """``true`` for True, text as it is."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 _STYLE = """
-:root{--ink:#1b1f24;--soft:#57606a;--paper:#fff;--line:#d0d7de;--band:#f6f8fa;color-scheme:light}
-:root[data-mode=dark]{--ink:#e6edf3;--soft:#9aa5b1;--paper:#0e1117;--line:#30363d;--band:#161b22;color-scheme:dark}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1100px;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:2rem;line-height:1.2;margin:0 0 1rem}
@@ -156,7 +164,7 @@ thead th{background:var(--band);position:sticky;top:0}.n{text-align:right;font-v
 .tree th{color:var(--soft);font-weight:500;white-space:nowrap}.tree ul{margin:0;padding-left:1.1rem}
 dt{font-weight:600;margin-top:.6rem}dd{margin:0;max-width:80ch}
 button{font:inherit;float:right;color:var(--ink);background:var(--band);border:1px solid var(--line);
-border-radius:6px;padding:.3rem .8rem;cursor:pointer}button:focus-visible{outline:3px solid #4c8dff}
+border-radius:6px;padding:.3rem .8rem;cursor:pointer}button:focus-visible{outline:3px solid var(--ink)}
 @media print{button{display:none}section{break-inside:avoid}.table{max-height:none}}
 """
 
@@ -167,7 +175,7 @@ const templates=read('templates'),config=read('config');
 const charts=[...document.querySelectorAll('script[data-chart]')].map(s=>[s.dataset.chart,JSON.parse(s.textContent)]);
 function show(mode){
 document.documentElement.dataset.mode=mode;
-for(const [id,f] of charts)Plotly.react(id,f.data,{...f.layout,autosize:true,template:templates[mode]},
+for(const [id,f] of charts)Plotly.react(id,f[mode].data,{...f[mode].layout,autosize:true,template:templates[mode]},
 {...config,responsive:true});
 }
 const dark=window.matchMedia('(prefers-color-scheme: dark)').matches;
@@ -177,7 +185,7 @@ document.getElementById('mode').onclick=()=>show(document.documentElement.datase
 """
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
+<html lang="en" data-mode="light"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{title}</title><style>{style}</style></head>

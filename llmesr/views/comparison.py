@@ -1,0 +1,84 @@
+"""Frames of a comparison as people read them: column names in words, shares instead of counts."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from llmesr.config import GROUPS
+from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
+
+_SUMMARY = {
+    "run": "configuration",
+    "group": "group",
+    "metric": "metric",
+    "value": "mean",
+    "low": "95% low",
+    "high": "95% high",
+    "users": "users",
+    "seeds": "seeds",
+    "spread": "seed spread",
+    "warning": "note",
+}
+_COMPARISON = {
+    "run": "configuration",
+    "baseline": "against",
+    "group": "group",
+    "metric": "metric",
+    "difference": "difference",
+    "low": "95% low",
+    "high": "95% high",
+    "relative": "relative",
+    "p_adjusted": "p (permutation, corrected)",
+    "p_wilcoxon_adjusted": "p (Wilcoxon, corrected)",
+    "significant": "significant",
+    "effect": "effect (d)",
+    "rank_biserial": "rank-biserial",
+    "better": "users better",
+    "worse": "users worse",
+    "users": "users",
+    "warning": "note",
+}
+
+
+def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """A table of :func:`evaluation.statistics.summary` for people."""
+    return summary[list(_SUMMARY)].rename(columns=_SUMMARY)
+
+
+def readable_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
+    """A table of :func:`evaluation.statistics.compare` for people."""
+    return comparison[list(_COMPARISON)].rename(columns=_COMPARISON)
+
+
+def beyond_frame(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all users, metrics in a fixed order, without those that could not be measured."""
+    return table[(table["group"] == GROUPS[0]) & table["value"].notna()]
+
+
+def outcomes(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Per group the shares of users who gained, saw no change and lost. ``comparison``: one run's rows."""
+    rows = comparison[comparison["users"] > 0]
+    gained, lost = rows["better"] / rows["users"], rows["worse"] / rows["users"]
+    shares = {"group": rows["group"], "gained": gained, "same": 1 - gained - lost, "lost": lost}
+    return pd.DataFrame({**shares, "users": rows["users"]}).reset_index(drop=True)
+
+
+def drill_down(movers: pd.DataFrame, dataset: Dataset, thresholds: Thresholds, group: str = GROUPS[0]) -> pd.DataFrame:
+    """Users by gain: user, gain, rank before, rank after, held-out item, its and the user's training interactions."""
+    tail_item = movers["target_popularity"] < thresholds.item
+    tail_user = movers["history_length"] < thresholds.user
+    member = {GROUPS[1]: tail_item, GROUPS[2]: ~tail_item, GROUPS[3]: tail_user, GROUPS[4]: ~tail_user}
+    rows = movers[member[group]] if group in member else movers
+    titles = dataset.catalogue["title"].to_numpy(object)[rows["target"].to_numpy() - 1]
+    return pd.DataFrame(
+        {
+            "user": rows["user_id"],
+            "gain": rows["gain"],
+            "rank before": rows["rank_before"],
+            "rank after": rows["rank_after"],
+            "held-out item": titles,
+            "item's interactions": rows["target_popularity"],
+            "user's interactions": rows["history_length"],
+        }
+    ).reset_index(drop=True)
