@@ -11,7 +11,7 @@ from torch import Tensor
 
 from llmesr.ids import PAD
 
-BUDGET = 2**30
+BUDGET = 2**29
 """Bytes that rows of item-to-item cosines may take."""
 FEWEST = 64
 """Rows kept at the least, whatever the budget."""
@@ -84,6 +84,27 @@ class ContentTerm:
         cosines = cosines.masked_fill((sequences == PAD)[:, None, :], -torch.inf)
         best = cosines.amax(2)
         return torch.where(torch.isinf(best), 0.0, best)
+
+
+def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:
+    """(N + 1, E) vectors in which common directions of text count less, so that cosines spread.
+
+    Rows are scaled to length 1 and centred, and each principal direction is divided by (its standard
+    deviation) ** ``strength``: 0 returns the text as it is, 1 makes all directions equal. Language models
+    put most texts into a narrow cone (Mu and Viswanath 2018, "All-but-the-top"); a history then hardly
+    tells candidates apart. Rows without text stay zero.
+    """
+    if strength == 0:
+        return text
+    table = F.normalize(torch.as_tensor(text, dtype=torch.float32), dim=1)
+    real = table.any(dim=1)
+    if not real.any():
+        return text
+    centred = torch.where(real[:, None], table - table[real].mean(0), 0.0)
+    variance, directions = torch.linalg.eigh(centred.T.double() @ centred.double() / real.sum())
+    kept = variance > variance.max() * 1e-6  # directions that only rounding put there
+    scale = torch.where(kept, variance.clamp(min=1e-30) ** (-strength / 2), 0.0)
+    return centred @ (directions * scale).float()
 
 
 def _greatest(rows: Tensor, index: Tensor, real: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ is then a weighted sum of them and a count of the candidates above the target.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Block:
     users: np.ndarray  # (B,)
     collaborative: Tensor  # (B, N + 1)
     semantic: Tensor  # (B, N + 1)
-    content: Tensor  # (B, N + 1), zero without text
+    content: dict[float, Tensor]  # whitening -> (B, N + 1)
     target: Tensor  # (B,)
     excluded: Tensor  # (B, H) items of the input history without the target, padded with 0
     negatives: Tensor  # (B, 100) of uni100, padded with 0
@@ -50,10 +50,14 @@ def blocks(
     users: np.ndarray,
     part: Part,
     *,
+    whitenings: Collection[float],
     max_length: int,
     device: torch.device | str = "cpu",
 ) -> Iterator[Block]:
-    """The parts for ``users``, sorted by history length, in blocks that bound the memory."""
+    """The parts for ``users``, sorted by history length, in blocks that bound the memory.
+
+    Contents are made for each of ``whitenings``.
+    """
     sequences = Sequences(dataset, device)
     given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(device)
     whole = torch.from_numpy(dataset.lengths.astype(np.int64)).to(device)
@@ -65,12 +69,11 @@ def blocks(
         target = sequences.items[sequences.starts[who] + given[who]]
         unread = torch.arange(history.shape[1], device=who.device) >= given[who][:, None]
         collaborative, semantic = view_scores(scorer, inputs, who)
-        content = ground.content.score(inputs) if ground.content else torch.zeros_like(semantic)
         yield Block(
             users=batch,
             collaborative=collaborative.float(),
             semantic=semantic.float(),
-            content=content,
+            content={w: ground.content(w).score(inputs) for w in whitenings},
             target=target,
             excluded=history.masked_fill(unread | (history == target[:, None]), PAD),
             negatives=uniform_negatives(who, history, dataset.n_items, seed=dataset.seed, part=part),
@@ -97,8 +100,10 @@ def rank_grid(
     place = np.zeros(dataset.n_users, np.int64)
     place[users] = np.arange(len(users))
     done = 0
+    needed = {p.whitening for p in policies if p.gamma}
+    parts = blocks(scorer, dataset, ground, users, part, whitenings=needed, max_length=max_length, device=device)
     with torch.inference_mode():
-        for block in blocks(scorer, dataset, ground, users, part, max_length=max_length, device=device):
+        for block in parts:
             at = place[block.users]
             full, sampled = _block_ranks(block, ground.item_counts, policies)
             ranks["full"][:, at] = full.cpu().numpy()
@@ -113,34 +118,37 @@ def _block_ranks(block: Block, item_counts: Tensor, policies: Sequence[ScoringPo
     routes: dict[tuple[int, float], list[int]] = {}
     for i, policy in enumerate(policies):
         routes.setdefault((policy.route_threshold, policy.route_weight) if policy.routes else (0, 1.0), []).append(i)
-    size, width = len(block.target), block.content.shape[1]
-    full = torch.zeros(len(policies), size, dtype=torch.int32, device=block.content.device)
+    size, width = block.semantic.shape
+    full = torch.zeros(len(policies), size, dtype=torch.int32, device=block.semantic.device)
     sampled = torch.zeros_like(full)
-    rows = size if block.content.is_cuda else max(1, SLICE // width)
+    rows = size if block.semantic.is_cuda else max(1, SLICE // width)
     for start in range(0, size, rows):
         cut = slice(start, start + rows)
-        target = block.target[cut, None]
-        content = block.content[cut] - block.content[cut].gather(1, target)  # (b, N + 1)
+        target, negatives = block.target[cut, None], block.negatives[cut]
+        contents = {w: c[cut] - c[cut].gather(1, target) for w, c in block.content.items()}  # (b, N + 1)
         for (threshold, weight), members in routes.items():
             share = torch.where(item_counts < threshold, weight, 1.0)
             margin = torch.addcmul(block.semantic[cut], block.collaborative[cut], share)
             margin -= margin.gather(1, target)
-            near, far = margin.gather(1, block.negatives[cut]), content.gather(1, block.negatives[cut])
-            near.masked_fill_(block.negatives[cut] == PAD, -torch.inf)
+            near = margin.gather(1, negatives).masked_fill_(negatives == PAD, -torch.inf)
             margin[:, PAD] = -torch.inf
             margin.scatter_(1, block.excluded[cut], -torch.inf)
             work = torch.empty_like(margin)
             for i in members:
-                gamma = policies[i].gamma
-                full[i, cut] = _rank(torch.add(margin, content, alpha=gamma, out=work), others=width - 1)
-                sampled[i, cut] = _rank(torch.add(near, far, alpha=gamma), others=near.shape[1])
+                gamma, content = policies[i].gamma, contents.get(policies[i].whitening)
+                if not gamma or content is None:
+                    full[i, cut], sampled[i, cut] = _rank(margin.sign(), width - 1), _rank(near.sign(), near.shape[1])
+                    continue
+                torch.add(margin, content, alpha=gamma, out=work)
+                few = torch.add(near, content.gather(1, negatives), alpha=gamma)
+                full[i, cut], sampled[i, cut] = _rank(work.sign_(), width - 1), _rank(few.sign_(), near.shape[1])
     return full, sampled
 
 
-def _rank(margin: Tensor, others: int) -> Tensor:
-    """Rank of a target from the margins of the candidates over it: 1 + higher + ceil(equal / 2).
+def _rank(signs: Tensor, others: int) -> Tensor:
+    """Rank of a target from the signs of the candidates' margins over it: 1 + higher + ceil(equal / 2).
 
     With s the sum of signs, s = higher - lower and higher + equal + lower = others, which makes the rank
-    1 + ceil((others + s) / 2). The target's own margin, when it is among them, is 0; -inf counts as lower.
+    1 + ceil((others + s) / 2). The target's own sign, when it is among them, is 0; -inf counts as lower.
     """
-    return 1 + torch.ceil((others + margin.sign_().sum(1)) / 2).to(torch.int32)
+    return 1 + torch.ceil((others + signs.sum(1)) / 2).to(torch.int32)

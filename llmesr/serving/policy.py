@@ -9,7 +9,6 @@ collaborative part for items too rare to have earned a good id embedding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -22,7 +21,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import SemanticKnnScorer
-from llmesr.serving.content import ContentTerm
+from llmesr.serving.content import ContentTerm, whitened
 
 
 class Unavailable(UserError):
@@ -47,6 +46,9 @@ class ScoringPolicy(Config):
     gamma: float = Field(
         0.0, ge=0, le=1e6, description="Weight of the content term; the scale is that of the model's scores."
     )
+    whitening: float = Field(
+        0.0, ge=0, le=1, description="How far the directions of text space are evened out before cosines; 0 not at all."
+    )
     route_threshold: int = Field(
         0, ge=0, le=10**9, description="Items with fewer training interactions are routed; 0 is off."
     )
@@ -68,20 +70,33 @@ class ScoringPolicy(Config):
         """The policy in a few words, for tables and captions."""
         if self.inert:
             return "no policy"
-        parts = [f"content weight {self.gamma:g}"] if self.gamma else []
+        evened = f" (whitened {self.whitening:g})" if self.whitening else ""
+        parts = [f"content weight {self.gamma:g}{evened}"] if self.gamma else []
         if self.routes:
             parts.append(f"collaborative part x{self.route_weight:g} below {self.route_threshold} interactions")
         return ", ".join(parts) + (", tail users only" if self.tail_users_only else "")
 
 
-@dataclass(frozen=True, eq=False)
 class Ground:
     """What a policy needs to know of a dataset: popularity, who is a tail user, and the text."""
 
-    item_counts: Tensor  # (N + 1,) training interactions
-    train_lengths: Tensor  # (U,) training interactions
-    user_threshold: int
-    content: ContentTerm | None = None
+    def __init__(
+        self,
+        *,
+        item_counts: Tensor,
+        train_lengths: Tensor,
+        user_threshold: int,
+        text: np.ndarray | Tensor | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """``item_counts`` (N + 1,) and ``train_lengths`` (U,) are training interactions; ``text`` (N + 1, E)."""
+        self.item_counts = item_counts.to(device)
+        self.train_lengths = train_lengths.to(device)
+        self.user_threshold = user_threshold
+        self.has_text = text is not None
+        self._text = text
+        self._device = device
+        self._terms: dict[float, ContentTerm] = {}
 
     @classmethod
     def of(cls, dataset: Dataset, text: np.ndarray | None, device: torch.device | str = "cpu") -> Self:
@@ -92,11 +107,20 @@ class Ground:
                 f"Embed this dataset: `llmesr embed {dataset.name}`."
             )
         return cls(
-            item_counts=torch.from_numpy(np.asarray(dataset.item_counts)).to(device),
-            train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)).to(device),
+            item_counts=torch.from_numpy(np.asarray(dataset.item_counts)),
+            train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)),
             user_threshold=dataset.thresholds.user,
-            content=None if text is None else ContentTerm(text, device),
+            text=text,
+            device=device,
         )
+
+    def content(self, whitening: float = 0.0) -> ContentTerm:
+        """The content term in the text space evened out by ``whitening``. Unavailable without text."""
+        if self._text is None:
+            raise Unavailable("This needs text vectors of the dataset: run `llmesr embed` on it first.")
+        if whitening not in self._terms:
+            self._terms[whitening] = ContentTerm(whitened(self._text, whitening), self._device)
+        return self._terms[whitening]
 
     def tail_users(self, sequences: Tensor, users: Tensor | None) -> Tensor:
         """(B,) bool. Known users by their training history; unknown ones (-1, or no ``users`` at all) by the
@@ -140,8 +164,7 @@ class PolicyScorer:
     """
 
     def __init__(self, inner: Scorer, policy: ScoringPolicy, ground: Ground) -> None:
-        if policy.gamma and ground.content is None:
-            raise Unavailable("The content term needs text vectors of the dataset: run `llmesr embed` on it first.")
+        self.content = ground.content(policy.whitening) if policy.gamma else None
         self.inner = inner
         self.policy = policy
         self.ground = ground
@@ -159,8 +182,8 @@ class PolicyScorer:
         if self.policy.inert:
             return self.inner.score(sequences, users)
         scores = self._routed(sequences, users)
-        if self.policy.gamma and self.ground.content is not None:
-            scores = scores + self.policy.gamma * self.ground.content.score(sequences)
+        if self.content is not None:
+            scores = scores + self.policy.gamma * self.content.score(sequences)
         if self.policy.tail_users_only:
             tail = self.ground.tail_users(sequences, users)
             # The whole batch again: matrix products of other shapes round otherwise.

@@ -134,7 +134,7 @@ class Recommender:
         if k < 1:
             raise UserError(f"k must be at least 1, not {k}.")
         policy = self.policy if policy is None else policy
-        if policy.gamma and self.ground.content is None:
+        if policy.gamma and not self.ground.has_text:
             raise Unavailable(f"The content term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
         return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen)
 
@@ -186,9 +186,9 @@ class Recommender:
 
     def candidates(self, items: np.ndarray, scores: np.ndarray, history: Sequence[int]) -> Candidates:
         """What a re-ranker sees of ``items`` (C,), best first."""
-        table = self.scorer.item_matrix() if self.ground.content is None and views(self.scorer) else None
-        if self.ground.content is not None:
-            table = self.ground.content.text
+        table = self.scorer.item_matrix() if views(self.scorer) else None
+        if self.ground.has_text:
+            table = self.ground.content().text
         at = torch.from_numpy(items.astype(np.int64))
         vectors = np.zeros((len(items), 1)) if table is None else table[at.to(table.device)].float().cpu().numpy()
         past = np.bincount(self._classes[list(history)], minlength=CLASSES)
@@ -212,8 +212,8 @@ class Recommender:
             applies = self.ground.tail_users(sequences, users).float()[:, None]
         nothing = torch.zeros(chosen.shape, device=self.device)
         content = nothing
-        if policy.gamma and self.ground.content is not None:
-            content = policy.gamma * applies * self.ground.content.of(sequences, at)
+        if policed.content is not None:
+            content = policy.gamma * applies * policed.content.of(sequences, at)
         slices = views(self.scorer)
         if not slices:
             whole = self.scorer.score(sequences, None).gather(1, at)

@@ -29,9 +29,7 @@ def similar_items(
     run has no such space.
     """
     if space == "semantic":
-        if recommender.ground.content is None:
-            raise Unavailable(f"Dataset {recommender.dataset.name!r} has no text vectors; run `llmesr embed` on it.")
-        vectors = recommender.ground.content.text
+        vectors = recommender.ground.content().text
     else:
         part = views(recommender.scorer).get("collaborative")
         if part is None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from llmesr.config import GROUPS, Config, Protocol
 from llmesr.data.dataset import Dataset, load_dataset
@@ -42,9 +43,10 @@ class TuneConfig(Config):
     )
     protocol: Protocol = Field("full", description="Protocol whose NDCG@10 the objective looks at.")
     gammas: tuple[float, ...] = Field(
-        (0.0, 0.1, 0.2, 0.4, 0.6, 0.9, 1.3, 2.0),
+        (0.0, 0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3),
         description="Content weights, in units of (spread of the model's scores / spread of the content term).",
     )
+    whitenings: tuple[float, ...] = Field((0.0, 0.5), description="How far text space is evened out.")
     thresholds: tuple[float, ...] = Field((1.0, 2.0, 4.0), description="Routing thresholds, times the tail threshold.")
     weights: tuple[float, ...] = Field((0.0, 0.5), description="Weights of the collaborative part of routed items.")
     sample: int = Field(6000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
@@ -76,7 +78,7 @@ class Tuned(BaseModel):
     part: Literal["valid"] = "valid"
     config: TuneConfig
     thresholds: Thresholds
-    unit: float
+    units: dict[float, float]
     users: int
     seconds: float
     created: str
@@ -138,14 +140,14 @@ def tune(
     scorer = scorer or load_scorer(run, dataset=dataset, device=device)
     ground = Ground.of(dataset, None if embedding is None else embedding.padded(), device)
     search = _Search(scorer, dataset, ground, config, run.config.max_length, device, progress)
-    points, sampled, unit = search.points()
+    points, sampled, units = search.points()
     tuned = Tuned(
         run=run.id,
         dataset=dataset.id,
         embedding=None if embedding is None else embedding.id,
         config=config,
         thresholds=dataset.thresholds,
-        unit=unit,
+        units=units,
         users=len(dataset.split.users),
         seconds=round(time.perf_counter() - started, 2),
         created=now(),
@@ -183,34 +185,41 @@ class _Search:
         self._tail_item = np.asarray(dataset.item_counts)[targets] < dataset.thresholds.item  # (U,)
         self._tail_user = dataset.split.train_lengths < dataset.thresholds.user  # (U,)
 
-    def points(self) -> tuple[list[Point], list[Point], float]:
-        """Points on all users with the front marked, the grid on a sample (if one was used), the unit of gamma."""
+    def points(self) -> tuple[list[Point], list[Point], dict[float, float]]:
+        """Points on all users with the front marked, the grid on a sample (if one was used), the units of gamma."""
         everyone = self.dataset.split.users
         few = everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
-        unit = self._unit(few)
-        points, sampled = self._measure(grid(self.config, unit, self.dataset.thresholds.item), few), []
+        units = self._units(few)
+        points, sampled = self._measure(grid(self.config, units, self.dataset.thresholds.item), few), []
         if len(few) < len(everyone):
             points, sampled = self._measure(self._finalists(points), everyone), points
         for i in front(points, self.config.protocol):
             points[i].front = True
-        return points, sampled, unit
+        return points, sampled, units
 
-    def _unit(self, users: np.ndarray) -> float:
-        """Median over users of spread of scores / spread of content: the gamma at which both weigh the same."""
-        if self.ground.content is None:
-            return 0.0
-        some = users[:: max(1, len(users) // 256)]
-        ratios = []
+    def _units(self, users: np.ndarray) -> dict[float, float]:
+        """Whitening -> median over users of spread of scores / spread of content: where both weigh the same."""
+        if not self.ground.has_text:
+            return {}
         parts = blocks(
-            self.scorer, self.dataset, self.ground, some, "valid", max_length=self.max_length, device=self.device
+            self.scorer,
+            self.dataset,
+            self.ground,
+            users[:: max(1, len(users) // 256)],
+            "valid",
+            whitenings=self.config.whitenings,
+            max_length=self.max_length,
+            device=self.device,
         )
+        ratios: dict[float, list[Tensor]] = {w: [] for w in self.config.whitenings}
         with torch.inference_mode():
             for block in parts:
-                base = (block.collaborative + block.semantic)[:, 1:]
-                ratios.append(base.std(1) / block.content[:, 1:].std(1).clamp(min=1e-6))
-        return float(torch.cat(ratios).median())
+                spread = (block.collaborative + block.semantic)[:, 1:].std(1)  # (B,)
+                for whitening, content in block.content.items():
+                    ratios[whitening].append(spread / content[:, 1:].std(1).clamp(min=1e-6))
+        return {w: float(torch.cat(r).median()) for w, r in ratios.items()}
 
     def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[Point]:
         """Each policy once as it is and once for tail users only (the same ranks, put together otherwise)."""
@@ -253,14 +262,14 @@ class _Search:
         return list(dict.fromkeys(plain))[: self.config.finalists + 1]
 
 
-def grid(config: TuneConfig, unit: float, tail_threshold: int) -> list[ScoringPolicy]:
-    """Every combination, without duplicates; the first changes nothing. ``unit`` 0: there is no content term."""
+def grid(config: TuneConfig, units: dict[float, float], tail_threshold: int) -> list[ScoringPolicy]:
+    """Every combination, without duplicates; the first changes nothing. No ``units``: no content term."""
     routes = [(0, 0.0)] + [(round(t * tail_threshold), w) for t in config.thresholds for w in config.weights]
-    gammas = [_short(g * unit) for g in config.gammas] if unit else [0.0]
+    contents = [(0.0, 0.0)] + [(_short(g * unit), w) for w, unit in units.items() for g in config.gammas if g]
     made = [
-        ScoringPolicy(gamma=g, route_threshold=t, route_weight=w)
-        for t, w in routes
-        for g in dict.fromkeys([0.0, *gammas])
+        ScoringPolicy(gamma=g, whitening=w, route_threshold=t, route_weight=share)
+        for t, share in routes
+        for g, w in contents
     ]
     return list(dict.fromkeys(made))
 

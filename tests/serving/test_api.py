@@ -95,7 +95,7 @@ def test_similar_items_and_neighbours(store, tiny, with_text):
             ] + [(await http.get("/neighbours", params={"user": user, "k": 5})).json()]
 
     semantic, collaborative, users = asyncio.run(go())
-    text = hub.get(None).recommender.ground.content.text
+    text = hub.get(None).recommender.ground.content().text
     cosines = text @ text[5]
     cosines[[0, 5]] = -9
     assert [i["item_id"] for i in semantic["items"]] == tiny.catalogue["item_id"].iloc[
@@ -280,7 +280,7 @@ def save_policy(run, tiny, policy):
         embedding=None,
         config=TuneConfig(),
         thresholds=tiny.thresholds,
-        unit=1.0,
+        units={0.0: 1.0},
         users=1,
         seconds=0.1,
         created="now",

@@ -10,7 +10,7 @@ from serving_doubles import Counts, FakeScorer, text_vectors
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.models.scorers import SemanticKnnScorer
-from llmesr.serving.content import ContentTerm
+from llmesr.serving.content import ContentTerm, whitened
 from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
 
 N = 30
@@ -19,11 +19,10 @@ SEQUENCES = torch.tensor([[3, 7, 0, 0], [5, 0, 0, 0], [9, 2, 9, 30], [30, 0, 0, 
 USERS = torch.tensor([0, 1, 2, 3])
 
 
-def ground(text=True, budget=2**30) -> Ground:
+def ground(text=True) -> Ground:
     lengths = torch.tensor([2, 9, 4, 1])
-    return Ground(
-        COUNTS, lengths, user_threshold=4, content=ContentTerm(text_vectors(N), budget=budget) if text else None
-    )
+    vectors = text_vectors(N) if text else None
+    return Ground(item_counts=COUNTS, train_lengths=lengths, user_threshold=4, text=vectors)
 
 
 def cosine(a, b):
@@ -45,7 +44,6 @@ def by_hand(scorer, policy, row):
     return np.array(scores)
 
 
-@pytest.mark.parametrize("budget", [2**30, 0])  # all cosines at once, or per block
 @pytest.mark.parametrize(
     "policy",
     [
@@ -54,9 +52,9 @@ def by_hand(scorer, policy, row):
         ScoringPolicy(gamma=0.7, route_threshold=20, route_weight=0.5),
     ],
 )
-def test_scores_are_the_formula(policy, budget):
+def test_scores_are_the_formula(policy):
     scorer = FakeScorer(N)
-    scores = PolicyScorer(scorer, policy, ground(budget=budget)).score(SEQUENCES, USERS)
+    scores = PolicyScorer(scorer, policy, ground()).score(SEQUENCES, USERS)
     assert scores.shape == (4, N + 1)
     for row in range(4):
         np.testing.assert_allclose(scores[row, 1:], by_hand(scorer, policy, row), rtol=1e-4, atol=1e-5)
@@ -133,6 +131,36 @@ def test_padding_never_changes_the_content_term(rows, extra, budget):
         torch.testing.assert_close(term.score(short)[row], expected)
         some = torch.tensor([[1, 5, N]]).expand(len(rows), -1)
         torch.testing.assert_close(term.of(short, some)[row], expected[some[0]])
+
+
+def test_whitening_evens_out_the_directions_of_text():
+    rng = np.random.default_rng(0)
+    text = np.zeros((200, 5), np.float32)
+    text[1:199] = rng.normal(size=(198, 5)) * (5, 3, 1, 1, 0.5) + (
+        9,
+        0,
+        0,
+        0,
+        0,
+    )  # a narrow cone; the last without text
+    unit = text[1:199] / np.linalg.norm(text[1:199], axis=1, keepdims=True)
+    spread = {s: np.linalg.eigvalsh(np.cov(np.asarray(whitened(text, s))[1:199].T, bias=True)) for s in (0.5, 1.0)}
+    plain = np.linalg.eigvalsh(np.cov(unit.T, bias=True))
+    np.testing.assert_allclose(spread[1.0], np.ones(5), rtol=1e-3)
+    np.testing.assert_allclose(spread[0.5], np.sqrt(plain), rtol=1e-3)
+    assert whitened(text, 0) is text
+    for strength in (0.5, 1.0):
+        evened = np.asarray(whitened(text, strength))
+        assert not evened[[0, 199]].any()
+    rank_one = whitened(np.array([[0, 0], [1, 1], [2, 2], [1, 0]], np.float32), 1.0)
+    assert np.isfinite(np.asarray(rank_one)).all()
+
+
+def test_a_whitened_policy_uses_the_whitened_space():
+    scorer, policy = FakeScorer(N), ScoringPolicy(gamma=2, whitening=0.5)
+    scores = PolicyScorer(scorer, policy, ground()).score(SEQUENCES)
+    term = ContentTerm(whitened(text_vectors(N), 0.5))
+    torch.testing.assert_close(scores, scorer.score(SEQUENCES) + 2 * term.score(SEQUENCES))
 
 
 def test_rows_are_forgotten_and_made_again(monkeypatch):

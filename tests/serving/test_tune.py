@@ -16,7 +16,7 @@ POLICIES = [
     ScoringPolicy(),
     ScoringPolicy(gamma=1.5),
     ScoringPolicy(route_threshold=6, route_weight=0),
-    ScoringPolicy(gamma=0.5, route_threshold=9, route_weight=0.5),
+    ScoringPolicy(gamma=0.5, route_threshold=9, route_weight=0.5, whitening=0.5),
 ]
 
 
@@ -66,12 +66,14 @@ def test_each_objective_chooses_its_point():
 
 
 def test_the_grid_has_every_policy_once_and_no_policy_first():
-    made = grid(TuneConfig(gammas=(0, 1, 2), thresholds=(1, 2), weights=(0, 0.5)), unit=3.0, tail_threshold=4)
+    made = grid(
+        TuneConfig(gammas=(0, 1, 2), thresholds=(1, 2), weights=(0, 0.5)), units={0.0: 3.0, 0.5: 4.0}, tail_threshold=4
+    )
     assert made[0].inert
-    assert len(made) == len(set(made)) == 3 * 5
-    assert {p.gamma for p in made} == {0.0, 3.0, 6.0}
+    assert len(made) == len(set(made)) == 5 * 5
+    assert {(p.gamma, p.whitening) for p in made} == {(0.0, 0.0), (3.0, 0.0), (6.0, 0.0), (4.0, 0.5), (8.0, 0.5)}
     assert {p.route_threshold for p in made} == {0, 4, 8}
-    assert {p.gamma for p in grid(TuneConfig(), unit=0.0, tail_threshold=4)} == {0.0}
+    assert {p.gamma for p in grid(TuneConfig(), units={}, tail_threshold=4)} == {0.0}
 
 
 def text_run(store, tiny, monkeypatch):
@@ -88,7 +90,7 @@ def test_tuning_keeps_every_point_and_reads_back(store, tiny, monkeypatch):
     run = text_run(store, tiny, monkeypatch)
     tuned = tune(run, store, TuneConfig(gammas=(0, 0.5, 1)), scorer=FakeScorer(tiny.n_items))
     assert load_tuned(run) == tuned
-    assert len(tuned.points) == 1 + 2 * (3 * 7 - 1)  # each policy for all users and for tail users
+    assert len(tuned.points) == 1 + 2 * (5 * 7 - 1)  # each policy for all users and for tail users
     assert tuned.points[0].policy.inert
     assert tuned.sampled == []
     assert any(p.front for p in tuned.points)
