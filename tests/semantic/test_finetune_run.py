@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -330,3 +333,22 @@ def test_every_setting_changes_the_result(store, tiny, config):
     plain = outcome(config)
     assert outcome(config) == plain
     assert [name for name, value in CHANGES.items() if outcome(config.but(**{name: value})) == plain] == []
+
+
+@pytest.mark.slow
+def test_a_real_request_to_stop_is_obeyed_and_gone_on_from(store, tiny, config):
+    settings = config.but(steps=60, evaluate_every=20)
+    words = [f"--set={k}={v}" for k, v in settings.model_dump(exclude_defaults=True).items() if k != "base"]
+    command = [sys.executable, "-m", "llmesr", "finetune"]
+    begin = [*command, "tiny", "--base", config.base, *words, "--run-id", "stopped", "--json"]
+    process = subprocess.Popen(begin, stdout=subprocess.PIPE)
+    tuning = Tuning(store, "stopped")
+    deadline = time.monotonic() + 120
+    while tuning.status().epoch < 20 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(60) == 130
+    assert tuning.status().state == "STOPPED"
+    assert json.loads(subprocess.check_output([*command, "--resume", "stopped", "--json"]))["run"] == "stopped"
+    whole = finetune(tiny, settings, store, run_id="whole")
+    pd.testing.assert_frame_equal(numbers(whole), numbers(tuning))
