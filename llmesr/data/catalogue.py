@@ -50,7 +50,7 @@ def attributes_of(source: Source, config: IngestConfig) -> tuple[str, dict[str, 
         if plain(column) in LEFT_OUT:
             left_out.append(column)
             continue
-        name = "item_name" if column in ("item_id", "title") else column
+        name = {"item_id": "item_name", "title": "item_name", "class": "genres"}.get(column, column)
         chosen[name] = column
     return item_column, chosen, left_out
 

@@ -12,7 +12,7 @@ from llmesr.data.sources import Source, describe
 from llmesr.errors import UserError
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".inter", ".item", ".txt", ".dat", ".data")
-NOT_DATA = ("readme", "license", "licence", "source", "citation", "requirements", "notes", "checksum")
+NOT_DATA = ("readme", "license", "licence", "source", "citation", "requirements", "notes", "checksum", "provenance")
 MAX_FILES = 2000
 # folders of known datasets: the pair of files that matters among all others
 KNOWN_FOLDERS: tuple[tuple[str, ...], ...] = (

@@ -1,0 +1,134 @@
+"""fetch, ingest, profile, convert: files in, a checked dataset out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
+from llmesr.config import IngestConfig, parse_overrides
+from llmesr.errors import UserError
+
+if TYPE_CHECKING:
+    from llmesr.data.dataset import Dataset
+
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="Column of the interactions: user_id=NAME, item_id, timestamp, weight, review."),
+]
+ItemColumns = Annotated[
+    list[str] | None, typer.Option("--item-column", help="Column of the item file: item_id=NAME, title=NAME, ...")
+]
+
+
+def fetch(
+    name: Annotated[str | None, typer.Argument(help="Known dataset, such as ml-100k or amazon-beauty-2014.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where to; default <artifacts>/downloads/NAME.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show all known datasets.")] = False,
+    json: Json = False,
+) -> None:
+    """Download a known dataset from its publisher; a cut download goes on where it ended."""
+    from llmesr.data.known import KNOWN, find, get
+
+    if list_ or name is None:
+        rows = [[k, KNOWN[k].title] for k in sorted(KNOWN)]
+        emit(
+            json, {"datasets": [{"name": n, "title": t} for n, t in rows]}, table("Known datasets", ["name", ""], rows)
+        )
+        return
+    known = find(name)
+    say(f"{known.title}. {known.terms}")
+    target = folder or store().root / "downloads" / name
+    with progress() as listen:
+        files = get(name, target, listen)
+    say(f"Next: llmesr ingest {target} --name {name}")
+    emit(json, {"name": name, "files": [str(f) for f in files], "terms": known.terms}, "\n".join(map(str, files)))
+
+
+def ingest(
+    sources: Annotated[list[Path], typer.Argument(help="Files, or a folder of them.", show_default=False)],
+    name: Annotated[str | None, typer.Option(help="Name of the dataset; default the first source's.")] = None,
+    k_core: Annotated[int | None, typer.Option("--k-core", help="At least this many interactions each.")] = None,
+    column: Columns = None,
+    item_column: ItemColumns = None,
+    config: ConfigFile = None,
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """Read, check and store interactions and items. The same files and settings reuse what is there."""
+    from llmesr.data.ingest import ingest as run
+
+    values: dict[str, Any] = parse_overrides(set or [])
+    if name is not None:
+        values["name"] = name
+    elif config is None and "name" not in values:
+        values["name"] = sources[0].resolve().name.partition(".")[0]
+    if k_core is not None:
+        values["k_core"] = k_core
+    if column:
+        values["columns"] = _pairs("--column", column)
+    if item_column:
+        values["item_columns"] = _pairs("--item-column", item_column)
+    settings = IngestConfig.read(config, **values)
+    with progress() as listen:
+        data = run(sources, settings, store(), listen)
+    info = data.manifest.info
+    for finding in info["report"]:
+        mark = "! " if finding["level"] == "warning" else "  "
+        examples = f" For example: {'; '.join(finding['examples'][:3])}" if finding["examples"] else ""
+        say(f"{mark}{finding['message']}{examples}")
+    rows = [[s["step"], *(f"{s[k]:,}" if s[k] is not None else "" for k in _STEP)] for s in info["steps"]]
+    emit(json, {"id": data.id, **info}, table(data.id, ["step", *_STEP], rows))
+
+
+_STEP = ("interactions", "users", "items")
+
+
+def profile(
+    dataset: Annotated[str, typer.Argument(help="Dataset: name, id or the start of one.")], json: Json = False
+) -> None:
+    """How long the tail is: popularity, history lengths, and who counts as tail."""
+    from llmesr.data.dataset import load_dataset
+    from llmesr.data.profile import profile as run
+
+    data: Dataset = load_dataset(store(), dataset)
+    found = run(data)
+    say(data.thresholds.describe() + " Counts are of the training part.")
+    emit(json, {"id": data.id, **found.summary}, table(data.id, ["", ""], found.rows()))
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="Pickle of the LLM-ESR authors: item embeddings or similar users.")],
+    target: Annotated[Path, typer.Argument(help="File to write, ending in .npy.")],
+    trust: Annotated[bool, typer.Option("--trust", help="The file comes from a source I trust.")] = False,
+    json: Json = False,
+) -> None:
+    """Turn a pickle of the LLM-ESR authors into a safe .npy file. Reading a pickle can run any code it holds."""
+    from llmesr.cli.convert import pickle_to_npy
+
+    if not trust:
+        raise UserError(
+            f"{source.name} is a pickle: reading it can run any code. "
+            "Say --trust only when you trust where it comes from."
+        )
+    shape, dtype = pickle_to_npy(source, target)
+    emit(json, {"file": str(target), "shape": shape, "dtype": dtype}, f"Wrote {target}: {shape}, {dtype}")
+
+
+def _pairs(option: str, pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        field, sign, column = pair.partition("=")
+        if not sign or not field or not column:
+            raise UserError(f"{option} takes field=column, not {pair!r}.")
+        found[field.strip()] = column
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(fetch)
+    app.command()(ingest)
+    app.command()(profile)
+    app.command()(convert)
