@@ -125,10 +125,14 @@ class Jobs:
 
     def delete_artifact(self, kind: str, id: str) -> None:
         """Delete an artifact unless a job uses it or others were made from it. UserError with the reason."""
+        self.check_unused(kind, id)
+        self.store.delete(kind, id)
+
+    def check_unused(self, kind: str, id: str) -> None:
+        """UserError naming the job when one that has not ended uses the artifact."""
         if users := self.using(kind, id):
             names = ", ".join(f"{j.label} ({j.id})" for j in users)
             raise UserError(f"{id!r} is used by a job that has not ended: {names}. Stop it first.")
-        self.store.delete(kind, id)
 
     def reconcile(self) -> None:
         """Settle jobs whose worker is gone, and start what waits. Call on start-up and now and then."""

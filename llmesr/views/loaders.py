@@ -7,19 +7,25 @@ process never mix. Large read-only objects are shared between visitors (``cache_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from llmesr.config import UNTRAINED
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
+from llmesr.data.profile import Profile
+from llmesr.data.profile import profile as describe_dataset
+from llmesr.data.sources import Source, describe
 from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
 from llmesr.jobs.queue import Jobs
 from llmesr.runs.record import Run
 from llmesr.store import MANIFEST, Manifest, Store, file_digest
+from llmesr.views.estimate import Timing
 
 _QUIET: dict[str, Any] = {"show_spinner": False}
 
@@ -73,6 +79,27 @@ def _dataset(root: str, id: str, version: str) -> Dataset:
     return load_dataset(Store(root), id)
 
 
+def profile(root: Store, id: str, thresholds: Thresholds) -> Profile:
+    """The shape of a dataset under a head/tail definition."""
+    return _profile(str(root.root), id, digest(root, "datasets", id), thresholds.item, thresholds.user)
+
+
+@st.cache_data(max_entries=64, **_QUIET)
+def _profile(root: str, id: str, version: str, item: int, user: int) -> Profile:
+    return describe_dataset(dataset(Store(root), id), Thresholds(item=item, user=user))
+
+
+def source(path: Path) -> Source:
+    """The beginning of an input file: its layout, columns, first rows and guesses. UserError when it is no data."""
+    stat = path.stat()
+    return _source(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@st.cache_resource(max_entries=16, **_QUIET)
+def _source(path: str, changed: int, size: int) -> Source:
+    return describe(Path(path))
+
+
 def runs(root: Store, dataset_id: str | None = None, *, finished: bool = False) -> list[Run]:
     """Readable runs, newest first; of one dataset, and only evaluated ones, when asked."""
     found = [Run(root, m.id) for m in manifests(root, "runs") if dataset_id in (None, m.parent("datasets"))]
@@ -119,6 +146,30 @@ def _metrics(
 ) -> pd.DataFrame:
     frame = per_user(Store(root), run_id)
     return metric_table(frame, Thresholds(item=item, user=user), protocol=protocol, part=part, ks=ks)
+
+
+def timings(root: Store) -> list[Timing]:
+    """What every finished training took: the basis of estimates."""
+    found = []
+    for manifest in manifests(root, "runs"):
+        parent = manifest.parent("datasets")
+        if parent and manifest.config.get("method") not in UNTRAINED and "train" in manifest.timings:
+            found.append(_timing(str(root.root), manifest.id, parent, digest(root, "runs", manifest.id)))
+    return [t for t in found if t is not None]
+
+
+@st.cache_resource(max_entries=512, **_QUIET)
+def _timing(root: str, run_id: str, dataset_id: str, version: str) -> Timing | None:
+    run = Run(Store(root), run_id)
+    try:
+        config = run.config
+        seconds = run.events().get("seconds", pd.Series(dtype=float)).median()
+        data = dataset(Store(root), dataset_id)
+    except UserError:
+        return None  # a run of another version, or its dataset is gone
+    if not seconds > 0:
+        return None
+    return Timing(config, len(data.split.train_items), data.n_items, float(seconds), int(run.status().epoch))
 
 
 def clear() -> None:

@@ -10,6 +10,7 @@ import functools
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -22,10 +23,14 @@ from llmesr.errors import UserError
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views import loaders, theme, words
+from llmesr.views.forms import Setting
 from llmesr.views.tables import csv_bytes
 from llmesr.views.words import as_text
 
 log = logging.getLogger("llmesr.app")
+APP = Path(__file__).resolve().parents[2]
+"""The folder of app.py and pages/."""
+ICON = Path(__file__).with_name("icon.svg")
 F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["as_text", "boundary", "caption", "chart", "choose", "choose_many", "empty", "page", "table"]
@@ -33,13 +38,37 @@ __all__ = ["as_text", "boundary", "caption", "chart", "choose", "choose_many", "
 
 def page(title: str, lead: str) -> None:
     """The heading of a page and one sentence that says which question it answers."""
-    st.title(title)
-    st.markdown(lead)
+    st.title(title, anchor=False)
+    with st.container(width=900):
+        st.markdown(lead)
+
+
+def style() -> None:
+    """The few rules a theme cannot say: contrast of small text and of the primary button, and less empty space."""
+    s = theme.SURFACE[mode()]
+    on_primary = "#ffffff" if mode() == "light" else theme.SURFACE["dark"]["background"]
+    st.html(
+        f"""<style>
+        [data-testid="stCaptionContainer"], [data-testid="stMetricLabel"] {{ color: {s["muted"]}; opacity: 1; }}
+        [data-testid="stBaseButton-primary"] p, [data-testid="stBaseButton-primary"] span {{ color: {on_primary}; }}
+        [data-testid="stMainBlockContainer"] {{ padding-top: 3.5rem; padding-bottom: 4rem; max-width: 1600px; }}
+        .st-key-headline p {{ font-size: 1.3rem; line-height: 1.5; }}
+        </style>"""
+    )
 
 
 def mode() -> theme.Mode:
     """The visitor's theme."""
     return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"
+
+
+def sign_in() -> None:
+    """Ask for a sign-in where ``.streamlit/secrets.toml`` sets one up under ``[auth]`` (Streamlit's own)."""
+    if not st.secrets.load_if_toml_exists() or "auth" not in st.secrets or st.user.is_logged_in:
+        return
+    st.title("llmesr")
+    st.button("Sign in", on_click=st.login, type="primary")
+    st.stop()
 
 
 # -- errors ----------------------------------------------------------------------------------------------------------
@@ -123,6 +152,11 @@ def choose(
         st.session_state[f"kept.{key}"] = value  # a second click on the chosen segment would leave none
     _keep(key, value)
     return value
+
+
+def preselect(key: str, value: Any) -> None:
+    """Make a choice for the visitor; only from a callback, before the widget is drawn."""
+    st.session_state[f"pick.{key}"] = st.session_state[f"kept.{key}"] = value
 
 
 def choose_many(
@@ -229,6 +263,31 @@ def _named(by_id: dict[str, Manifest], id: str) -> str:
     name = by_id[id].name
     alone = sum(m.name == name for m in by_id.values()) == 1
     return name if alone else f"{name} ({id})"
+
+
+def setting_widget(setting: Setting, value: Any, key: str) -> Any:
+    """The widget of one config field; empty stands for None where a field may be None."""
+    common: dict[str, Any] = {"help": setting.help or None, "key": key}
+    if setting.kind == "choice":
+        return st.selectbox(setting.label, setting.choices, setting.choices.index(value), **common)
+    if setting.kind == "switch":
+        return st.toggle(setting.label, value, **common)
+    hint = "automatic" if setting.optional else None
+    if setting.kind == "text":
+        return st.text_input(setting.label, value or "", placeholder=hint, **common) or (
+            None if setting.optional else ""
+        )
+    kind: Any = int if setting.kind == "whole" else float
+    limits = {n: kind(v) for n, v in (("min_value", setting.low), ("max_value", setting.high)) if v is not None}
+    return st.number_input(
+        setting.label,
+        value=None if value is None else kind(value),
+        step=kind(setting.step),
+        format=None if kind is int else "%g",
+        placeholder=hint,
+        **limits,
+        **common,
+    )
 
 
 # -- captions and help -----------------------------------------------------------------------------------------------

@@ -1,0 +1,58 @@
+"""app: the web app."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmesr.cli.output import say, store
+from llmesr.errors import UserError
+
+HERE = Path(__file__).resolve().parents[2]
+"""The folder with app.py, pages/ and .streamlit/."""
+
+
+def app_(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    artifacts: Annotated[Path | None, typer.Option(help="Artifact root; LLMESR_ARTIFACTS or ./artifacts.")] = None,
+    base_path: Annotated[
+        str, typer.Option(help="Path under which a reverse proxy serves the app, such as /llmesr.")
+    ] = "",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Prepare the demo in the background if it is not there.")
+    ] = False,
+) -> None:
+    """Open the web app."""
+    from llmesr.jobs.plans import submit_demo
+    from llmesr.jobs.queue import Jobs
+
+    script = HERE / "app.py"
+    if not script.is_file():
+        raise UserError(f"{script} is not there: the app runs from a checkout of the repository (`make app`).")
+    if artifacts is not None:
+        os.environ["LLMESR_ARTIFACTS"] = str(artifacts.resolve())
+    root = store()
+    root.root.mkdir(parents=True, exist_ok=True)
+    os.environ["LLMESR_ARTIFACTS"] = str(root.root)
+    jobs = Jobs(root)
+    jobs.reconcile()
+    if demo and (job := submit_demo(jobs)):
+        say(f"The demo is being prepared (job {job.id}); the app shows how far it is.")
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::1", "::") else host
+    say(f"Open http://{shown}:{port}/{base_path.strip('/')}  (artifacts: {root.root})")
+    os.environ.setdefault("LLMESR_DATA", str(Path.cwd()))  # files may be given by a path below here
+    os.chdir(HERE)  # where Streamlit looks for .streamlit/config.toml
+    options = [f"--server.port={port}", f"--server.address={host}", "--server.headless=true"]
+    if base_path.strip("/"):
+        options.append(f"--server.baseUrlPath={base_path.strip('/')}")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *options])
+
+
+def register(app: typer.Typer) -> None:
+    app.command("app")(app_)

@@ -1,0 +1,86 @@
+"""jobs: the queue of long work, from the terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmesr.cli.output import Json, emit, out, say, store, table
+
+JobId = Annotated[str, typer.Argument(help="Job: id or the start of one.", metavar="JOB")]
+commands = typer.Typer(no_args_is_help=True, help="The queue of long work: list, show, stop, resume, retry, log.")
+
+
+@commands.command("list")
+def list_(json: Json = False) -> None:
+    """Jobs, newest first."""
+    from llmesr.jobs.queue import Jobs
+
+    jobs = Jobs(store())
+    jobs.reconcile()
+    found = jobs.list()
+    rows = [[j.id, j.label, j.state, f"{j.fraction:.0%}", j.record.created[:19].replace("T", " ")] for j in found]
+    rows += [[id, "damaged", why, "", ""] for id, why in jobs.broken().items()]
+    documents = [{**j.record.model_dump(), "status": j.status.model_dump(), "done": j.fraction} for j in found]
+    emit(json, {"jobs": documents}, table("jobs", ["job", "what", "state", "done", "created"], rows))
+
+
+@commands.command()
+def show(job: JobId, json: Json = False) -> None:
+    """One job: its steps, where it stands and why it ended."""
+    from llmesr.jobs.plans import command_line
+    from llmesr.jobs.queue import Jobs
+
+    jobs = Jobs(store())
+    jobs.reconcile()
+    found = jobs.get(job)
+    rows = []
+    for number, step in enumerate(found.record.steps):
+        state = "done" if number < found.status.step else found.state if number == found.status.step else "waiting"
+        seconds = found.status.seconds[number] if number < len(found.status.seconds) else None
+        rows.append([step.label, state, f"{seconds:.1f} s" if seconds is not None else "", command_line(step)])
+    document = {**found.record.model_dump(), "status": found.status.model_dump(), "done": found.fraction}
+    emit(json, document, table(f"{found.label}: {found.state}", ["step", "state", "took", "command"], rows))
+    if found.status.message and not json:
+        say(found.status.message)
+
+
+@commands.command()
+def stop(job: JobId, json: Json = False) -> None:
+    """Stop a job; training keeps a checkpoint. Asked a second time, it is killed."""
+    from llmesr.jobs.queue import Jobs
+
+    found = Jobs(store()).stop(job)
+    said = "Stopped." if not found.active else "Asked to stop; it ends after its checkpoint."
+    emit(json, {"job": found.id, "state": found.state}, said)
+
+
+@commands.command()
+def resume(job: JobId, json: Json = False) -> None:
+    """Go on with a stopped or failed job at the step where it ended."""
+    from llmesr.jobs.queue import Jobs
+
+    found = Jobs(store()).resume(job)
+    emit(json, {"job": found.id, "state": found.state}, f"{found.id} is {found.state}.")
+
+
+@commands.command()
+def retry(job: JobId, json: Json = False) -> None:
+    """Do a whole job again as a new one, with new runs."""
+    from llmesr.jobs.queue import Jobs
+
+    found = Jobs(store()).retry(job)
+    emit(json, {"job": found.id, "state": found.state}, f"{found.id} is {found.state}.")
+
+
+@commands.command()
+def log(job: JobId) -> None:
+    """The end of a job's log."""
+    from llmesr.jobs.queue import Jobs
+
+    out.print(Jobs(store()).get(job).log(), markup=False, highlight=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(commands, name="jobs")

@@ -1,0 +1,64 @@
+"""How long a training will take, from what trainings took here before, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmesr.config import UNTRAINED, RunConfig
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one finished run took. ``seconds`` per epoch; ``interactions`` and ``items`` are of its training part."""
+
+    config: RunConfig
+    interactions: int
+    items: int
+    seconds: float
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``per_epoch`` and ``longest`` in seconds; ``likely`` when earlier runs tell how soon training stops."""
+
+    per_epoch: float
+    longest: float
+    likely: float | None
+    basis: str
+
+
+MICROSECONDS_PER_STEP = 90.0
+MICROSECONDS_PER_SCORE = 0.012
+"""For a first guess: cost of one training interaction, and of scoring it against one item (two CPU cores, D 64)."""
+
+
+def work(config: RunConfig, interactions: int, items: int) -> float:
+    """Microseconds of one epoch on a plain two-core machine; only ratios of it are used once something was timed."""
+    views = 2 if config.method == "llm-esr" and config.collaborative_view and config.semantic_view else 1
+    width = config.embedding_size / 64
+    encode = MICROSECONDS_PER_STEP * views * width * config.layers / 2
+    candidates = items if config.loss == "ce" else (config.negatives or 1)
+    return interactions * (encode + MICROSECONDS_PER_SCORE * views * width * candidates)
+
+
+def estimate(config: RunConfig, interactions: int, items: int, past: Sequence[Timing]) -> Estimate | None:
+    """None for methods without training. Timings of the same method and backbone are preferred, then any."""
+    if config.method in UNTRAINED:
+        return None
+    same = [t for t in past if (t.config.method, t.config.backbone) == (config.method, config.backbone)]
+    used = same or list(past)
+    guess = work(config, interactions, items) / 1e6
+    if not used:
+        basis = "A guess: nothing has been trained on this machine yet."
+        return Estimate(guess, guess * config.epochs, None, basis)
+    speed = float(np.median([t.seconds / (work(t.config, t.interactions, t.items) / 1e6) for t in used]))
+    per_epoch = guess * speed
+    share = float(np.median([t.epochs / t.config.epochs for t in same])) if same else None
+    longest = per_epoch * config.epochs
+    kind = f"{config.method}/{config.backbone}" if same else "other"
+    basis = f"Measured on {len(used)} {kind} run{'s' * (len(used) != 1)} on this machine."
+    return Estimate(per_epoch, longest, longest * min(share, 1) if share is not None else None, basis)

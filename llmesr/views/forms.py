@@ -1,0 +1,128 @@
+"""Forms made from a config's own schema: which widget each setting needs, its limits and its help text."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from llmesr.config import UNTRAINED, RunConfig, preset, reads
+
+BASIC: tuple[str, ...] = ("epochs", "learning_rate", "embedding_size", "max_length", "dropout", "seed")
+"""Settings shown first; everything else waits under "advanced"."""
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Model": ("layers", "heads", "causal", "positions", "mask_ratio"),
+    "What is learned": ("loss", "negatives", "targets", "all_windows", "calibration"),
+    "Text and behaviour": (
+        "collaborative_view",
+        "semantic_view",
+        "fusion",
+        "shared_encoder",
+        "adapter_layers",
+        "item_init",
+        "freeze_text",
+        "adapter",
+    ),
+    "Similar users": ("distillation", "distillation_weight", "neighbours", "teacher_refresh"),
+    "Alignment": ("alignment_weight", "alignment_temperature", "alignment_run"),
+    "Optimisation and stopping": (
+        "batch_size",
+        "weight_decay",
+        "patience",
+        "evaluate_every",
+        "monitor",
+        "monitor_group",
+        "monitor_protocol",
+        "precision",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a config as a form shows it. ``optional`` means that empty is a value of its own."""
+
+    name: str
+    kind: Literal["choice", "switch", "whole", "number", "text"]
+    default: Any
+    help: str
+    choices: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    optional: bool = False
+
+    @property
+    def label(self) -> str:
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def step(self) -> float:
+        """How far one click moves a number: a tenth of its size, roughly."""
+        if self.kind == "whole":
+            return 1
+        size = abs(float(self.default or 0)) or 0.1
+        return 10.0 ** (len(f"{int(size)}") - 2) if size >= 1 else float(f"{size / 10:.0e}")
+
+
+def setting(name: str, field: FieldInfo) -> Setting:
+    """The form field of one config field."""
+    annotation, optional = _without_none(field.annotation)
+    limits = {type(m).__name__: m for m in field.metadata}
+    low = next((getattr(limits[k], k.lower()) for k in ("Ge", "Gt") if k in limits), None)
+    high = next((getattr(limits[k], k.lower()) for k in ("Le", "Lt") if k in limits), None)
+    default = None if field.default is PydanticUndefined else field.default
+    kind: Literal["choice", "switch", "whole", "number", "text"] = "text"
+    if get_origin(annotation) is Literal:
+        kind = "choice"
+    elif annotation is bool:
+        kind = "switch"
+    elif annotation is int:
+        kind = "whole"
+    elif annotation is float:
+        kind = "number"
+    choices = get_args(annotation) if kind == "choice" else ()
+    return Setting(name, kind, default, field.description or "", choices, low, high, optional)
+
+
+def settings(model: type[BaseModel]) -> dict[str, Setting]:
+    """The form fields of a config, in its order."""
+    return {name: setting(name, field) for name, field in model.model_fields.items()}
+
+
+def shown(method: str, backbone: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Settings a method reads: the basic ones, and the advanced ones by group.
+
+    A setting that nobody put into a group still appears, under "More".
+    """
+    if method in UNTRAINED:
+        return [], {}
+    known = [n for n in RunConfig.model_fields if n not in ("method", "backbone") and reads(n, method, backbone)]
+    basic = [n for n in BASIC if n in known]
+    grouped = {title: [n for n in names if n in known] for title, names in GROUPS.items()}
+    placed = {*basic, *(n for names in grouped.values() for n in names)}
+    grouped["More"] = [n for n in known if n not in placed]
+    return basic, {title: names for title, names in grouped.items() if names}
+
+
+def starting_values(method: str, backbone: str, preset_name: str) -> dict[str, Any]:
+    """What each setting is before anybody touches it."""
+    config = RunConfig.read(None, method=method, backbone=backbone, **preset(preset_name, backbone))
+    return config.model_dump()
+
+
+def changes(values: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that differ from their start: what ``--set`` has to say."""
+    return {k: v for k, v in values.items() if v != start.get(k)}
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        rest = [a for a in get_args(annotation) if a is not type(None)]
+        return rest[0], len(rest) < len(get_args(annotation))
+    return annotation, False

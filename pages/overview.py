@@ -1,0 +1,35 @@
+"""What is here, whom the recommender fails, and what text changes."""
+
+import streamlit as st
+
+from llmesr.views import loaders, panels
+from llmesr.views import panels_overview as parts
+
+panels.page(
+    "Whom does the recommender fail?",
+    "Most users have chosen little and most items are rarely chosen. A model that knows items only by number learns "
+    "almost nothing about either; one that reads their text can. Here you see for whom, by how much and at whose cost.",
+)
+root = loaders.store()
+if not loaders.manifests(root, "datasets"):
+    parts.first_steps(root)
+    panels.damaged(root, "datasets")
+    st.stop()
+
+manifest = panels.pick_dataset(root)
+protocol = panels.pick_protocol()
+panels.image_format()
+data = loaders.dataset(root, manifest.id)
+parts.tiles(data)
+
+runs = loaders.runs(root, manifest.id, finished=True)
+if runs:
+    with panels.boundary("The headline"):
+        parts.show_headline(root, data, runs, protocol)
+else:
+    parts.no_runs(root, manifest)
+
+st.subheader("Where next", anchor=False)
+parts.next_steps()
+st.subheader("What is here", anchor=False)
+parts.inventory(root)
