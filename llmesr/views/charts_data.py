@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -116,9 +118,12 @@ def _binned(frame: pd.DataFrame, most: int = 40) -> pd.DataFrame:
 
 
 def _threshold(figure: go.Figure, value: float, axis: str, text: str, mode: Mode) -> None:
+    """A dashed line across the plot with words beside it; the y axis is logarithmic."""
     line = {"color": theme.SURFACE[mode]["muted"], "dash": "dash", "width": 1.5}
-    label = {"annotation_text": text, "annotation_font_color": theme.SURFACE[mode]["text"]}
+    words = {"text": text, "showarrow": False, "font": {"color": theme.SURFACE[mode]["text"]}}
     if axis == "y":
-        figure.add_hline(y=value, line=line, annotation_position="top right", **label)
+        figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=value, y1=value, line=line)
+        figure.add_annotation(x=1, xref="paper", xanchor="right", y=math.log10(value), yanchor="bottom", **words)
     else:
-        figure.add_vline(x=value, line=line, annotation_position="top left", **label)
+        figure.add_shape(type="line", y0=0, y1=1, yref="paper", x0=value, x1=value, line=line)
+        figure.add_annotation(y=1, yref="paper", yanchor="top", x=value, xanchor="right", **words)

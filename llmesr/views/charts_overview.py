@@ -40,9 +40,7 @@ def headline_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = 
                 name=group,
                 marker={"color": theme.group_color(group, mode), "size": 15, "symbol": theme.GROUP_SYMBOLS[group]},
                 text=[f"  {theme.metric(v)}  " for v in rows["value"]],
-                textposition={"Overall": "top center", "Tail Item": "bottom center", "Head Item": "bottom center"}[
-                    group
-                ],
+                textposition=[_beside(wide.loc[label], group) for label in rows["run"]],
                 textfont={"color": theme.SURFACE[mode]["text"], "size": 12},
                 hovertemplate=f"%{{y}}<br>{group}: %{{x:.3f}}<extra></extra>",
                 cliponaxis=False,

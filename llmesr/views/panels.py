@@ -50,9 +50,9 @@ def style() -> None:
     st.html(
         f"""<style>
         [data-testid="stCaptionContainer"], [data-testid="stMetricLabel"] {{ color: {s["muted"]}; opacity: 1; }}
-        [data-testid="stBaseButton-primary"] p, [data-testid="stBaseButton-primary"] span {{ color: {on_primary}; }}
+        [data-testid="stBaseButton-primary"]:not(:disabled) :is(p, span) {{ color: {on_primary}; }}
         [data-testid="stMainBlockContainer"] {{ padding-top: 3.5rem; padding-bottom: 4rem; max-width: 1600px; }}
-        .st-key-headline p {{ font-size: 1.3rem; line-height: 1.5; }}
+        .st-key-headline-words p {{ font-size: 1.3rem; line-height: 1.5; }}
         </style>"""
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -11,7 +13,7 @@ from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.data.profile import Profile
 from llmesr.errors import UserError
 from llmesr.store import Manifest, Store
-from llmesr.views import loaders, panels, panels_train, theme
+from llmesr.views import loaders, panels, panels_jobs, panels_train, theme
 from llmesr.views.charts_data import lengths_chart, lorenz_chart, popularity_chart
 from llmesr.views.words import as_text
 
@@ -145,14 +147,17 @@ def training_lengths(data: Dataset) -> pd.DataFrame:
     return pd.DataFrame({"length": values, "users": users})
 
 
-def actions(root: Store, manifest: Manifest) -> None:
-    """Train on it, or delete it with all that was made from it."""
-    if not loaders.runs(root, manifest.id):
-        busy = loaders.jobs(root).using("datasets", manifest.id)
-        if busy:
-            st.caption("It is being worked on; the sidebar shows how far.")
-        else:
-            panels_train.defaults_button(root, manifest)
+def next_step(root: Store, manifest: Manifest) -> None:
+    """While nothing has been trained on it: what is under way, or the button that starts it."""
+    busy = loaders.jobs(root).using("datasets", manifest.id)
+    for job in busy:
+        panels_jobs.progress(root, job.id)
+    if not busy and not loaders.runs(root, manifest.id):
+        panels_train.defaults_button(root, manifest)
+
+
+def delete(root: Store, manifest: Manifest) -> None:
+    """Delete the dataset with all that was made from it, after a question."""
     with st.popover("Delete this dataset", icon=":material/delete:"):
         _delete(root, manifest)
 
@@ -183,7 +188,8 @@ def descendants(root: Store, manifest: Manifest) -> list[Manifest]:
     found: dict[tuple[str, str], Manifest] = {}
     waiting = [manifest]
     while waiting:
-        for child in root.children(waiting[0].kind, waiting[0].id):
+        children: Iterable[Manifest] = root.children(waiting[0].kind, waiting[0].id)
+        for child in children:
             found.setdefault((child.kind, child.id), child)
             waiting.append(child)
         waiting.pop(0)

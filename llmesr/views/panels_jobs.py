@@ -14,6 +14,7 @@ from llmesr.views.words import as_text
 
 EVERY = 1.5
 """Seconds between two looks at a job that has not ended."""
+WORDS = {"PENDING": "waiting", "RUNNING": "running", "STOPPED": "stopped", "SUCCEEDED": "done", "FAILED": "failed"}
 ICONS = {
     "PENDING": ":material/schedule:",
     "RUNNING": ":material/progress_activity:",
@@ -64,8 +65,7 @@ def state_word(job: Job) -> str:
     """The state for a reader; a job asked to stop says so."""
     if job.state == "RUNNING" and job.status.stop_requested:
         return "stopping"
-    words = {"PENDING": "waiting", "RUNNING": "running", "STOPPED": "stopped", "SUCCEEDED": "done", "FAILED": "failed"}
-    return words[job.state]
+    return WORDS[job.state]
 
 
 def took(job: Job) -> str:

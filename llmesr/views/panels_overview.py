@@ -91,7 +91,7 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
     best = headline.best_runs(good, table)
     frame = headline.headline_frame(best, table, METRIC, protocol)
     if len(frame):
-        with st.container(border=True, key="headline"):
+        with st.container(border=True, key="headline-words"):
             st.markdown(headline.sentence(frame))
         wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reset_index()
         alt = f"{METRIC} of the best run of each method. " + "; ".join(
@@ -154,7 +154,7 @@ def _run_rows(root: Store) -> pd.DataFrame:
                 "Run": run.label,
                 "Dataset": names.get(str(manifest.parent("datasets")), manifest.parent("datasets")),
                 "Seed": manifest.seed,
-                "State": status.state.lower(),
+                "State": panels_jobs.WORDS[status.state],
                 "Epochs": status.epoch,
                 "Training": theme.duration(manifest.timings.get("train")),
                 "Made": theme.date(manifest.created),

@@ -196,7 +196,7 @@ def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, pr
         return
     status = run.status()
     columns = st.columns(4)
-    columns[0].metric("State", status.state.capitalize(), border=True)
+    columns[0].metric("State", panels_jobs.WORDS[status.state], border=True)
     columns[1].metric("Epoch", f"{status.epoch} of {status.epochs}", border=True)
     columns[2].metric(f"Best {run.config.monitor} (validation)", theme.metric(status.best), border=True)
     left = status.seconds_left if status.state == "RUNNING" else None
