@@ -121,7 +121,7 @@ def _pairs(option: str, pairs: list[str]) -> dict[str, str]:
     found = {}
     for pair in pairs:
         field, sign, column = pair.partition("=")
-        if not sign or not field or not column:
+        if not sign or not field.strip():
             raise UserError(f"{option} takes field=column, not {pair!r}.")
         found[field.strip()] = column
     return found

@@ -110,13 +110,16 @@ def guess_items(columns: list[str]) -> dict[str, Guess]:
 def resolve(
     file: str, columns: list[str], guesses: Mapping[str, Guess], given: Mapping[str, str], required: tuple[str, ...]
 ) -> dict[str, str]:
-    """Field -> column: what the user gave, else the guesses that are sure enough.
+    """Field -> column: what the user gave ("" for none), else the guesses that are sure enough.
 
     UserError when a given column does not exist or a required field has none.
     """
     mapping = {f: g.column for f, g in guesses.items() if g.confidence >= ACCEPTED and g.column not in given.values()}
     listing = ", ".join(repr(c) for c in columns[:12]) + (", ..." if len(columns) > 12 else "")
     for field, column in given.items():
+        if column == "":
+            mapping.pop(field, None)
+            continue
         if column not in columns:
             raise UserError(f"{file} has no column {column!r} for {field}; it has {listing}.")
         mapping[field] = column

@@ -78,10 +78,12 @@ def assign(paths: Sequence[Path], config: IngestConfig) -> Inputs:
     interactions = [s for s in sources if _has_interactions(s, config)]
     items = [s for s in sources if s not in interactions and _has_items(s, config)]
     others = [s for s in sources if s not in interactions and s not in items]
-    if not interactions and others:
+    candidates = others or (sources if config.columns else [])
+    if not interactions and candidates:
         # nothing is sure: take the likeliest, and let the missing column be named there
-        likely = max(others, key=lambda s: (len(s.interaction_guess()), s.path.stat().st_size))
-        interactions, others = [likely], [s for s in others if s is not likely]
+        likely = max(candidates, key=lambda s: (len(s.interaction_guess()), s.path.stat().st_size))
+        interactions = [likely]
+        items, others = ([s for s in group if s is not likely] for group in (items, others))
     if not interactions:
         names = ", ".join(s.name for s in sources)
         raise UserError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +76,21 @@ class Reader:
 
     @property
     def relation(self) -> str:
+        """SQL to select from: columns c0, c1, ..., or for JSON ``line`` and ``record`` (NULL where it is no object)."""
         s, path = self.source, literal(str(self.path))
         if s.layout == "parquet":
             renamed = ", ".join(f"{quoted(c)} AS c{i}" for i, c in enumerate(s.columns))
             return f"(SELECT {renamed} FROM read_parquet({path}))"
         if s.layout == "json array":
-            return (
-                f"(SELECT json AS line FROM read_json_objects({path}, format='array', maximum_object_size={MAX_LINE}))"
+            lines = (
+                f"SELECT json AS line FROM read_json_objects({path}, format='array', maximum_object_size={MAX_LINE})"
             )
+            return _records(lines)
         common = f"auto_detect=false, max_line_size={MAX_LINE}, buffer_size={2 * MAX_LINE}, store_rejects=true"
         if s.layout in ("json", "literals"):
             # a table of one column: a delimiter that text does not hold, and no quoting
             one = "delim='\x1f', quote='', escape='', header=false, columns={'line': 'VARCHAR'}"
-            return f"read_csv({path}, {common}, {one})"
+            return _records(f"SELECT line FROM read_csv({path}, {common}, {one})")
         columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(s.columns)))
         quote = f"quote={literal(s.quote)}, escape={literal(s.quote)}"
         return (
@@ -104,7 +106,7 @@ class Reader:
             return parquet_text(f"c{index}", s.types[index])
         if s.layout == "csv":
             return f"c{index}"
-        return f"json_extract_string(line, {literal('$.' + quoted(name))})"
+        return f"json_extract_string(record, {literal('$.' + quoted(name))})"
 
     def id_column(self, name: str) -> str:
         """SQL for an id: exact text. Whole floats of a Parquet file (12.0) are read as 12."""
@@ -142,7 +144,7 @@ class Reader:
         """SQL: whether a JSON line is no object."""
         if self.source.layout in ("csv", "parquet"):
             return "false"
-        return "coalesce(NOT json_valid(line) OR json_type(line) <> 'OBJECT', false)"
+        return "record IS NULL"
 
     @property
     def blank(self) -> str:
@@ -179,10 +181,9 @@ def stage_interactions(
     need_weight: bool,
 ) -> None:
     """Append the rows of one file to ``staged`` and what the parser refused to ``rejects``."""
-    guard = _guard(reader)
-    time_text = guard(reader.column(mapping["timestamp"])) if times else "NULL"
-    weight = guard(reader.column(mapping["weight"])) if "weight" in mapping else "NULL"
-    review = f"left({guard(reader.column(mapping['review']))}, {REVIEW_LENGTH})" if "review" in mapping else "NULL"
+    time_text = reader.column(mapping["timestamp"]) if times else "NULL"
+    weight = reader.column(mapping["weight"]) if "weight" in mapping else "NULL"
+    review = f"left({reader.column(mapping['review'])}, {REVIEW_LENGTH})" if "review" in mapping else "NULL"
     now = int(time.time() * 1_000_000) + DAY_US
     future = f"WHEN time > {now} THEN 7" if times and times.kind == "seconds" else ""
     absent = f"CASE WHEN {present('trim(time_text)')} IS NULL THEN 4 ELSE 5 END"
@@ -195,8 +196,8 @@ def stage_interactions(
         f"{inexact} {no_time} {future} {bad_weight} ELSE 0 END"
     )
     raw = f"""
-        SELECT *, {guard(reader.id_column(mapping["user_id"]))} AS raw_user,
-               {guard(reader.id_column(mapping["item_id"]))} AS raw_item, {time_text} AS time_text,
+        SELECT *, {reader.id_column(mapping["user_id"])} AS raw_user,
+               {reader.id_column(mapping["item_id"])} AS raw_item, {time_text} AS time_text,
                try_cast({weight} AS FLOAT) AS weight, {review} AS review,
                {reader.blank} AS blank, {reader.broken} AS broken
         FROM {reader.relation}"""
@@ -219,20 +220,17 @@ def stage_items(
     connection: duckdb.DuckDBPyConnection, reader: Reader, item_column: str, attributes: Mapping[str, str]
 ) -> None:
     """Append to table ``catalogue`` (item_id, a0, a1, ...), which must exist; attributes in its order."""
-    guard = _guard(reader)
     names = [f"a{i}" for i in range(len(attributes))]
-    cells = [f"{guard(column)} AS {name}" for name, column in zip(names, attributes.values(), strict=True)]
-    raw = f"SELECT {', '.join([f'{guard(reader.id_column(item_column))} AS raw', *cells])} FROM {reader.relation}"
+    cells = [f"{column} AS {name}" for name, column in zip(names, attributes.values(), strict=True)]
+    raw = f"SELECT {', '.join([f'{reader.id_column(item_column)} AS raw', *cells])} FROM {reader.relation}"
     tidied = f"SELECT {tidy('raw')} AS id, {', '.join(names) or '0'} FROM ({raw})"
     chosen = "".join(f", {name}" for name in names)
     _run(connection, reader, f"INSERT INTO catalogue SELECT {present('id')}{chosen} FROM ({tidied})")
 
 
-def _guard(reader: Reader) -> Callable[[str], str]:
-    """JSON may only be taken apart in lines that are JSON."""
-    if reader.source.layout in ("csv", "parquet"):
-        return lambda sql: sql
-    return lambda sql: f"CASE WHEN NOT ({reader.blank} OR {reader.broken}) THEN {sql} END"
+def _records(lines: str) -> str:
+    valid = "CASE WHEN json_valid(line) AND starts_with(ltrim(line), '{') THEN line END"
+    return f"(SELECT line, {valid} AS record FROM ({lines}))"
 
 
 def _run(connection: duckdb.DuckDBPyConnection, reader: Reader, sql: str) -> None:

@@ -231,7 +231,8 @@ def _parquet(path: Path) -> Source:
                 f"SELECT {cells} FROM read_parquet(?) LIMIT {SAMPLE_ROWS}", [str(path)]
             ).fetchall()
         except duckdb.Error as error:
-            raise UserError(f"{path.name} is a damaged Parquet file: {first_line(error)}.") from error
+            reason = first_line(error).replace(str(path), path.name)
+            raise UserError(f"{path.name} is a damaged Parquet file: {reason}.") from error
     if not rows:
         raise UserError(f"{path.name} has columns but no rows; give a file with interactions or items.")
     sample = pd.DataFrame(rows, columns=columns, dtype="str").fillna("")

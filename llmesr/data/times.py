@@ -66,7 +66,10 @@ def detect(values: list[str], column: str, file: str) -> TimeFormat:
     """The format of a column from a sample of its values. UserError when most are not times."""
     filled = [v for v in values if v.strip() and v.strip().lower() not in ("nan", "null", "none", "nat")]
     if not filled:
-        raise UserError(f"Column {column!r} of {file} holds no times; choose another for timestamp, or none.")
+        raise UserError(
+            f"Column {column!r} of {file} holds no times; "
+            "name another with --column timestamp=NAME, or use none with --column timestamp="
+        )
     numbers = _numbers(filled)
     if np.isfinite(numbers).mean() >= 0.5:
         size = float(np.median(np.abs(numbers[np.isfinite(numbers)])))
