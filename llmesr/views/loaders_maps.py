@@ -9,12 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.maps import spaces as map_spaces
+from llmesr.maps.knn import unit_rows
 from llmesr.maps.make import Map, find_map, load_map
 from llmesr.maps.spaces import Of, Space
+from llmesr.retrieval.similar import SimilarUsers, load_similar
+from llmesr.runs.record import Run
 from llmesr.semantic.diagnostics import compare
+from llmesr.semantic.embed import load_embedding
+from llmesr.serving.recommend import Recommender
 from llmesr.store import Store
 from llmesr.views import loaders
 from llmesr.views.map_points import Pair, Points, live_pair, stored_pair
+from llmesr.views.what_if import spread_ratio
 
 _QUIET: dict[str, Any] = {"show_spinner": False}
 
@@ -116,3 +122,56 @@ def _diagnosis(root: str, dataset_id: str, left: Space, right: Space, versions: 
 
 def _version(root: Store, space: Space) -> str:
     return loaders.digest(root, "embeddings" if space.source == "embedding" else "runs", space.manifest.id)
+
+
+def user_vectors(root: Store, dataset_id: str, source: str, id: str) -> np.ndarray:
+    """Users as unit rows (U, E), shared: by ``text`` (an embedding's id) or by ``behaviour`` (a run's id)."""
+    kind = "embeddings" if source == "text" else "runs"
+    return _user_vectors(str(root.root), dataset_id, source, id, loaders.digest(root, kind, id))
+
+
+@st.cache_resource(max_entries=6, show_spinner="Reading every user's history …")
+def _user_vectors(root: str, dataset_id: str, source: str, id: str, version: str) -> np.ndarray:
+    store = Store(root)
+    data = loaders.dataset(store, dataset_id)
+    if source == "text":
+        return unit_rows(load_embedding(store, id, data).user_vectors)
+    views = map_spaces.run_vectors(Run(store, id), data, "users")
+    return unit_rows(np.concatenate(list(views.values()), axis=1))
+
+
+def similar(root: Store, id: str) -> SimilarUsers:
+    """Similar users as a run was taught with, shared: read only."""
+    return _similar(str(root.root), id, loaders.digest(root, "neighbours", id))
+
+
+@st.cache_resource(max_entries=4, **_QUIET)
+def _similar(root: str, id: str, version: str) -> SimilarUsers:
+    return load_similar(Store(root), id)
+
+
+def recommender(root: Store, run_id: str) -> Recommender:
+    """A run ready to recommend, shared by all visitors: it keeps no state between requests but caches."""
+    return _recommender(str(root.root), run_id, loaders.digest(root, "runs", run_id))
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the model …")
+def _recommender(root: str, run_id: str, version: str) -> Recommender:
+    store = Store(root)
+    return Recommender(store, Run(store, run_id))
+
+
+def has_vectors(run: Run) -> bool:
+    """Whether a run represents users and items by vectors."""
+    return bool(map_spaces.parts_of(run))
+
+
+def content_unit(root: Store, run_id: str) -> float:
+    """The content weight at which the term spreads as far as the run's own scores; 0 without text vectors."""
+    return _content_unit(str(root.root), run_id, loaders.digest(root, "runs", run_id))
+
+
+@st.cache_data(max_entries=64, **_QUIET)
+def _content_unit(root: str, run_id: str, version: str) -> float:
+    made = recommender(Store(root), run_id)
+    return spread_ratio(made) if made.ground.has_text else 0.0

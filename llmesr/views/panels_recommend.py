@@ -1,0 +1,365 @@
+"""What the Recommend page shows: whose history, which runs, which knobs, and the lists side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from llmesr.data.dataset import Dataset
+from llmesr.runs.record import Run
+from llmesr.serving.policy import ScoringPolicy
+from llmesr.serving.recommend import Recommender
+from llmesr.serving.rerank import RerankConfig, RerankerName
+from llmesr.store import Store
+from llmesr.views import charts_recommend as charts
+from llmesr.views import loaders, loaders_maps, panels
+from llmesr.views.what_if import changed_line, dropped, moved
+from llmesr.views.words import as_text
+
+SOURCES = {"user": "A user", "build": "Build a history"}
+RERANKERS: dict[str, str] = {
+    "none": "As scored",
+    "mmr": "Diverse (MMR)",
+    "dpp": "Diverse (DPP)",
+    "calibrated": "Calibrated to the history",
+    "epsilon": "Explore at random",
+    "ucb": "Explore the rarely seen",
+}
+MEANING: dict[str, str] = {
+    "none": "The best scores, in order.",
+    "mmr": "Each place goes to the item with the best balance of score and being unlike what stands above it.",
+    "dpp": "The set as a whole is made varied, weighing scores and similarity together.",
+    "calibrated": "The list takes over the history's own mix of popular and rare items.",
+    "epsilon": "Each place is given, with this probability, to a random candidate.",
+    "ucb": "The last places go to candidates about which little is known yet.",
+}
+COMPARED = {"last": "last change", "plain": "run as it is"}
+FOUND = 8
+MOST_RUNS = 4
+AT_FIRST = ("id", "llm-esr", "llmemb", "llm-init", "semantic-knn", "adapter", "popularity")
+_TITLE = {1: 90, 2: 52, 3: 36, 4: 27}
+"""Characters of a title by the number of lists."""
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """The knobs: what is added to scores and how the list is put together."""
+
+    weight: float  # of the content term, in units of the spread of a run's own scores
+    threshold: int
+    route_weight: float
+    tail_users_only: bool
+    reranker: RerankConfig
+    k: int
+
+    def policy(self, unit: float) -> ScoringPolicy:
+        return ScoringPolicy(
+            gamma=float(f"{self.weight * unit:.3g}"),
+            route_threshold=self.threshold,
+            route_weight=self.route_weight,
+            tail_users_only=self.tail_users_only,
+        )
+
+    @property
+    def plain(self) -> bool:
+        return self.weight == 0 and self.threshold == 0 and self.reranker.name == "none"
+
+
+def pick(runs: list[Run]) -> list[Run]:
+    """The runs whose lists stand side by side; at first one each of a blind model, a baseline and a method."""
+    newest: dict[str, Run] = {}
+    for run in runs:
+        newest.setdefault(run.label.split("/")[0], run)
+    first = [newest[m].id for m in AT_FIRST if m in newest][:3]
+    by_id = {r.id: r for r in runs}
+    chosen = panels.choose_many(
+        "Runs, side by side",
+        list(by_id),
+        "recommenders",
+        show=lambda id: panels.run_name(by_id[id]),
+        default=first,
+        max_selections=MOST_RUNS,
+    )
+    return [by_id[id] for id in chosen]
+
+
+def whose(dataset: Dataset) -> tuple[list[int], int | None] | None:
+    """The history (item numbers, oldest first) and the user it belongs to, if any."""
+    source = panels.choose("Recommend to", list(SOURCES), "source", kind="segmented", show=SOURCES.__getitem__)
+    user = None
+    if source == "user":
+        user = _user(dataset)
+        if user is None:
+            return None
+        history = dataset.history(user).tolist()
+    else:
+        history = _built(dataset)
+    _show_history(dataset, history, user)
+    if not history:
+        st.info("Search for an item and add it: the lists below follow.", icon=":material/playlist_add:")
+        return None
+    return history, user
+
+
+def _user(dataset: Dataset) -> int | None:
+    linked = st.query_params.get("user", "")
+    if "rec.id" not in st.session_state or (linked and linked != st.session_state.get("rec.linked")):
+        st.session_state["rec.id"] = linked or str(dataset.user_ids[_random_tail(dataset, 0)])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("User id", key="rec.id", icon=":material/person:", width=170)
+        st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
+    text = st.session_state["rec.id"].strip()
+    st.session_state["rec.linked"] = text
+    if not text:
+        return None
+    user = dataset.user(text)
+    st.query_params["user"] = text
+    return user
+
+
+def _draw(dataset: Dataset) -> None:
+    st.session_state["rec.seed"] = st.session_state.get("rec.seed", 0) + 1
+    st.session_state["rec.id"] = str(dataset.user_ids[_random_tail(dataset, st.session_state["rec.seed"])])
+    st.session_state["rec.linked"] = st.session_state["rec.id"]
+
+
+def _random_tail(dataset: Dataset, seed: int) -> int:
+    lengths = dataset.split.train_lengths
+    tail = np.flatnonzero((lengths > 0) & (lengths < dataset.thresholds.user))
+    return int(np.random.default_rng(seed).choice(tail if len(tail) else np.flatnonzero(lengths)))
+
+
+def _built(dataset: Dataset) -> list[int]:
+    """The visitor's own history; ``?history=`` brings item ids, oldest first."""
+    if st.session_state.get("rec.about") != dataset.id:
+        st.session_state["rec.about"] = dataset.id
+        ids = [i for i in st.query_params.get("history", "").split(",") if i]
+        known = set(dataset.catalogue["item_id"])
+        st.session_state["rec.history"] = [dataset.item(i) for i in ids if i in known]
+    history = cast(list[int], st.session_state["rec.history"])
+    text = st.text_input(
+        "Add items", key="rec.find", icon=":material/search:", placeholder="words of a title, or an id"
+    )
+    if text:
+        points = loaders_maps.points(loaders.store(), dataset.id, "items")
+        rows = [int(r) for r in points.find(text, FOUND)]
+        if not rows:
+            st.caption(f"Nothing found for {as_text(text, 80)}.")
+        for row in rows:
+            mark = f"{points.counts[row]:,}{' · tail' if points.tail[row] else ''}"
+            label = f"{as_text(points.titles[row], 70)} :gray[{mark}]"
+            st.button(
+                label,
+                key=f"rec.add.{row}",
+                icon=":material/add:",
+                type="tertiary",
+                on_click=_add,
+                args=(dataset, row + 1),
+            )
+    return history
+
+
+def _add(dataset: Dataset, item: int) -> None:
+    _set(dataset, [*st.session_state["rec.history"], item])
+
+
+def _set(dataset: Dataset, history: list[int]) -> None:
+    st.session_state["rec.history"] = history
+    ids = dataset.catalogue["item_id"].to_numpy(object)
+    st.query_params["history"] = ",".join(str(ids[i - 1]) for i in history)
+
+
+def _show_history(dataset: Dataset, history: list[int], user: int | None) -> None:
+    if not history:
+        return
+    points = loaders_maps.points(loaders.store(), dataset.id, "items")
+    newest = history[::-1]
+    rows = np.asarray(newest) - 1
+    st.markdown(f"**History** :gray[{len(history):,} items, newest first]")
+    frame = pd.DataFrame(
+        {
+            "Title": points.titles[rows],
+            "In training": points.counts[rows],
+            "Group": np.where(points.tail[rows], "Tail Item", "Head Item"),
+        }
+    )
+    editable = user is None
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"rec.items.{'-'.join(map(str, history[-40:])) if editable else 'user'}",
+        height=min(36 * (len(frame) + 1), 184),
+        column_config={"Title": st.column_config.TextColumn("Title", width="large")},
+        on_select="rerun" if editable else "ignore",
+        selection_mode="multi-row",
+        alt="The history, newest first.",
+    )
+    if not editable:
+        st.button("Edit this history", icon=":material/edit:", key="rec.edit", on_click=_edit, args=(dataset, history))
+        return
+    chosen = set((cast(Any, event) or {"selection": {"rows": []}})["selection"]["rows"])
+    kept = [item for i, item in enumerate(newest) if i not in chosen][::-1]
+    with st.container(horizontal=True):
+        st.button(
+            "Remove chosen",
+            icon=":material/remove:",
+            key="rec.remove",
+            disabled=not chosen,
+            on_click=_set,
+            args=(dataset, kept),
+        )
+        st.button("Start over", icon=":material/delete:", key="rec.clear", on_click=_set, args=(dataset, []))
+
+
+def _edit(dataset: Dataset, history: list[int]) -> None:
+    """Take a user's history over into the editor."""
+    st.session_state["rec.about"] = dataset.id
+    _set(dataset, list(history))
+    st.session_state["pick.source"] = "build"
+    st.query_params["source"] = "build"
+
+
+def settings(dataset: Dataset, has_text: bool) -> Settings:
+    """The knobs of scoring and re-ranking."""
+    most = max(int(dataset.thresholds.item) * 4, 4)
+    with st.container(border=True):
+        first, second, third = st.columns(3)
+        with first:
+            weight = st.slider(
+                "Content weight",
+                0.0,
+                8.0,
+                0.0,
+                0.25,
+                key="rec.weight",
+                disabled=not has_text,
+                help="Adds the highest cosine between a candidate's text and the history's. 1 gives it the spread of a "
+                "run's own scores, so that runs can be compared."
+                if has_text
+                else "Needs text vectors of this dataset.",
+            )
+            only = st.toggle("Only for tail users", key="rec.only", help="Head users' lists stay as they are.")
+        with second:
+            threshold = st.slider(
+                "Routing threshold",
+                0,
+                most,
+                0,
+                key="rec.threshold",
+                help="Items with fewer training interactions are judged by text: their collaborative part is lowered. "
+                f"0 is off; the tail begins below {dataset.thresholds.item}.",
+            )
+            route = st.slider(
+                "Collaborative part of routed items", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0
+            )
+        with third:
+            name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
+            strength = st.slider(
+                "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
+            )
+    reranker = RerankConfig(name=cast(RerankerName, name), strength=strength)
+    k = int(st.session_state.get("rec.k") or 10)
+    return Settings(weight, threshold, route, only, reranker, k)
+
+
+def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
+    """Whose lists, the knobs, and the lists of all chosen runs, live: every change re-ranks at once."""
+    panels.live(None)(_lists)(root, dataset, runs)
+
+
+def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
+    ready = {run.id: loaders_maps.recommender(root, run.id) for run in runs}
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        found = whose(dataset)
+    with right:
+        chosen = settings(dataset, any(r.ground.has_text for r in ready.values()))
+        against = _view_controls()
+    if found is None:
+        return
+    history, user = found
+    for column, run in zip(st.columns(max(len(runs), 1)), runs, strict=True):
+        with column, panels.boundary(f"The list of {run.label}"):
+            _one_list(root, run, ready[run.id], history, user, chosen, against, _TITLE[len(runs)])
+
+
+def _view_controls() -> str:
+    """How long the lists are, what the arrows compare with, and the way back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control("Length", [5, 10, 20], default=10, key="rec.k", label_visibility="collapsed")
+        against = panels.choose(
+            "Arrows compare with",
+            list(COMPARED),
+            "against",
+            kind="segmented",
+            show=lambda a: f"Arrows: {COMPARED[a]}",
+            label_visibility="collapsed",
+        )
+        st.button("Reset", icon=":material/restart_alt:", key="rec.reset", type="tertiary", on_click=_reset)
+    return str(against)
+
+
+def _reset() -> None:
+    for key in ("rec.weight", "rec.only", "rec.threshold", "rec.route", "rec.reranker", "rec.strength"):
+        st.session_state.pop(key, None)
+
+
+def _one_list(
+    root: Store,
+    run: Run,
+    made: Recommender,
+    history: list[int],
+    user: int | None,
+    chosen: Settings,
+    against: str,
+    longest: int,
+) -> None:
+    whom = history if user is None else user
+    unit = loaders_maps.content_unit(root, run.id) if chosen.weight else 0.0
+    policy = None if chosen.plain else chosen.policy(unit)
+    frame = made.recommend(whom, chosen.k, policy, chosen.reranker)
+    ids = frame["item_id"].tolist()
+    before = made.recommend(whom, chosen.k)["item_id"].tolist() if against == "plain" else _previous(run.id, user, ids)
+    moves = moved(ids, before)
+    seed = run.manifest.seed
+    st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]")
+    applied = (policy or made.policy).describe()
+    st.caption(f"{changed_line(ids, before, frame['tail'])}. {applied[0].upper()}{applied[1:]}.")
+    panels.chart(
+        charts.list_figure(frame, moves, panels.mode(), longest=longest),
+        key=f"rec.list.{run.id}",
+        alt=charts.describe(run.label, frame, moves),
+        data=charts.list_table(frame, moves),
+        name=f"recommendations-{run.id}",
+        column_config={
+            c: st.column_config.NumberColumn(c, format="%.3f")
+            for c in ("Score", "Collaborative", "Semantic", "Content")
+        },
+    )
+    gone = dropped(ids, before)
+    if gone:
+        titles = made.titles[[made.dataset.item(i) - 1 for i in gone]]
+        st.caption("Gone: " + ", ".join(as_text(t, 40) for t in titles[:5]) + (" …" if len(gone) > 5 else ""))
+
+
+def _previous(run_id: str, user: int | None, ids: list[str]) -> list[str] | None:
+    """The list as it was before it last changed, for the same user or the edited history."""
+    owner, now, before = st.session_state.get(f"rec.kept.{run_id}", (None, None, None))
+    if owner != (user,):
+        now = before = None
+    if now != ids:
+        before = now
+        st.session_state[f"rec.kept.{run_id}"] = ((user,), ids, before)
+    return before
+
+
+def definition(dataset: Dataset) -> None:
+    """The head/tail definition, to stand beside the badges."""
+    st.caption(
+        f"{dataset.thresholds.describe()} A user's list follows the whole history and leaves out what is in it. "
+        "Scores of different runs are on scales of their own."
+    )

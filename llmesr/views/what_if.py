@@ -1,0 +1,62 @@
+"""Live what-if on recommendations: lists of several runs side by side, and what moved since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from llmesr.data.batches import pad_histories
+from llmesr.serving.recommend import Recommender
+
+PARTS = ("collaborative", "semantic", "content")
+_PROBES = 64
+
+
+def spread_ratio(recommender: Recommender) -> float:
+    """Spread of a run's scores over the catalogue / spread of its content term: the median over some users."""
+    dataset = recommender.dataset
+    users = np.flatnonzero(dataset.split.train_lengths)
+    users = users[:: max(1, len(users) // _PROBES)][:_PROBES]
+    if not len(users):
+        return 0.0
+    histories = [dataset.history(int(u))[: dataset.split.train_lengths[u]].tolist() for u in users]
+    sequences = pad_histories(histories, recommender.max_length, recommender.device)
+    with torch.inference_mode():
+        scores = recommender.scorer.score(sequences, None)[:, 1:].float()
+        content = recommender.ground.content().score(sequences)[:, 1:].float()
+    return float((scores.std(1) / content.std(1).clamp(min=1e-6)).median())
+
+
+def moved(now: Sequence[str], before: Sequence[str] | None) -> list[str]:
+    """How each item of a list came to its place: ``▲2``, ``▼1``, ``=``, ``new``; empty without a list before."""
+    if before is None:
+        return [""] * len(now)
+    place = {item: i for i, item in enumerate(before)}
+    words = []
+    for i, item in enumerate(now):
+        if item not in place:
+            words.append("new")
+        else:
+            step = place[item] - i
+            words.append("=" if step == 0 else f"▲{step}" if step > 0 else f"▼{-step}")
+    return words
+
+
+def dropped(now: Sequence[str], before: Sequence[str] | None) -> list[str]:
+    """Items of the list before that are gone."""
+    return [] if before is None else [item for item in before if item not in set(now)]
+
+
+def changed_line(now: Sequence[str], before: Sequence[str] | None, tail: pd.Series) -> str:
+    """How much a list changed, in a few words."""
+    count = f"{int(tail.sum())} of {len(now)} in the tail"
+    if before is None:
+        return count
+    words = moved(now, before)
+    new, shifted = words.count("new"), sum(w.startswith(("▲", "▼")) for w in words)
+    if not new and not shifted:
+        return f"{count}; nothing moved"
+    return f"{count}; {new} new, {shifted} moved"
