@@ -156,7 +156,8 @@ def compare(
     difference = np.concatenate([data.mean(label) - start for label in others], axis=1)  # (U, others * metrics)
     difference[np.abs(difference) < 1e-12] = 0.0  # what averaging over seeds rounds
     chosen = _groups(data.rows, thresholds, groups)
-    tested = np.concatenate([difference * g.members[:, None] for g in chosen], axis=1)
+    moved = difference.astype(np.float32)
+    tested = np.concatenate([moved * g.members[:, None] for g in chosen], axis=1)  # (U, groups * others * metrics)
     p = iter(sign_flip_test(tested, resamples=flips))
     table = []
     for group in chosen:

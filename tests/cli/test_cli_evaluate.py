@@ -15,6 +15,8 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import find_run, list_runs
+from llmesr.serving.derived import derive
+from llmesr.serving.policy import ScoringPolicy
 from llmesr.store import MANIFEST, write_json
 from llmesr.training.train import train
 
@@ -148,6 +150,17 @@ def test_evaluate_recomputes_what_training_stored(store, tiny):
     assert {r["metric"] for r in found["rows"]} >= {"HR@5", "NDCG@10", "MRR@20"}
     assert run.status().state == "SUCCEEDED"
     assert len(document("evaluate", run.id, "--protocol", "full", "--metric", "HR@3", "--beyond")["rows"]) == 5 + 3 * 5
+
+
+def test_a_run_that_stands_for_a_policy_is_evaluated_under_it(store, tiny):
+    run = train(tiny, RunConfig(method="id", epochs=2, embedding_size=8, layers=1), store, device="cpu")
+    policy = ScoringPolicy(route_threshold=10_000, route_weight=0.0)  # every item routed: every score 0
+    derived = derive(run, policy, store)
+    before = derived.per_user()
+    assert not before["rank"].equals(run.per_user()["rank"])
+    document("evaluate", derived.id, "--device", "cpu")
+    assert derived.per_user().equals(before)
+    assert len(document("compare", run.id, derived.id)["tests"]) == 10
 
 
 def test_evaluate_a_ranking_made_elsewhere(store, tiny, tmp_path):
