@@ -16,6 +16,7 @@ from llmesr.config import IngestConfig
 from llmesr.data.columns import plain, resolve
 from llmesr.data.histories import Numbering
 from llmesr.data.reading import MISSING, Reader, count, literal, stage_items
+from llmesr.data.rejects import check_item_rejects
 from llmesr.data.report import Report, counted
 from llmesr.data.sources import Source
 from llmesr.errors import UserError
@@ -31,12 +32,19 @@ LEFT_OUT = {
     "reviewcount", "popularity", "stars", "isopen", "latitude", "longitude", "postalcode", "hours", "address", "index",
     "unnamed0", "videoreleasedate", "asin", "parentasin", "imdbid", "tmdbid",
 }  # fmt: skip
+# what describes the item when it stands in the interactions themselves
+INSIDE = {
+    "brand", "category", "categories", "genre", "genres", "description", "author", "artist", "manufacturer",
+    "department",
+    "tags", "producttype", "subcategory", "class",
+}  # fmt: skip
 LISTS = {"genres", "genre", "categories", "category", "tags", "class"}
 
 
-def attributes_of(source: Source, config: IngestConfig) -> tuple[str, dict[str, str], list[str]]:
+def attributes_of(source: Source, config: IngestConfig, inside: bool) -> tuple[str, dict[str, str], list[str]]:
     """The item id column, attribute name -> column (title first), and the columns left out.
 
+    ``inside`` the interactions only columns that are sure to describe the item are taken.
     ``config.item_columns`` beyond item_id and title names attributes: ``{"brand": "manufacturer"}``.
     """
     mapping = resolve(source.name, source.columns, source.item_guess(), config.item_columns, ("item_id",))
@@ -46,6 +54,8 @@ def attributes_of(source: Source, config: IngestConfig) -> tuple[str, dict[str, 
     left_out = []
     for column in source.columns:
         if column == item_column or column in chosen.values() or column in source.flags:
+            continue
+        if inside and plain(column) not in INSIDE:
             continue
         if plain(column) in LEFT_OUT:
             left_out.append(column)
@@ -63,16 +73,19 @@ def text(value: str) -> str:
 
 
 def load(
-    connection: duckdb.DuckDBPyConnection, readers: list[Reader], config: IngestConfig, report: Report
+    connection: duckdb.DuckDBPyConnection, readers: list[Reader], config: IngestConfig, report: Report, *, inside: bool
 ) -> list[str]:
-    """Read the item files into table ``catalogue``; returns the attribute names (a0, a1, ... in the table)."""
+    """Read the item files into table ``catalogue``; returns the attribute names (a0, a1, ... in the table).
+
+    ``inside`` says that the files are the interactions, with an item described in each of its rows.
+    """
     if not readers:
         connection.execute("CREATE TABLE catalogue(item_id VARCHAR)")
         report.warn(
             "no_items_file", "There is no item file: titles are the item ids, and text methods have nothing to read."
         )
         return []
-    item_column, chosen, left_out = attributes_of(readers[0].source, config)
+    item_column, chosen, left_out = attributes_of(readers[0].source, config, inside)
     names = [*chosen, *(["genres"] if readers[0].source.flags else [])]
     connection.execute(
         f"CREATE TABLE catalogue(item_id VARCHAR{''.join(f', a{i} VARCHAR' for i in range(len(names)))})"
@@ -82,7 +95,8 @@ def load(
         if reader.source.flags:
             flags = ", ".join(f"CASE WHEN {reader.column(f)} = '1' THEN {literal(f)} END" for f in reader.source.flags)
             columns["genres"] = f"concat_ws('; ', {flags})"
-        stage_items(connection, reader, item_column, columns)
+        stage_items(connection, reader, item_column, columns, grouped=inside)
+    check_item_rejects(connection, [] if inside else [r.source.name for r in readers], config, report)
     used = ", ".join(f"{n} from {c!r}" if n != c else repr(c) for n, c in chosen.items()) or "no text"
     report.info("item_columns", f"Items are identified by {item_column!r} and described by {used}.")
     if left_out:

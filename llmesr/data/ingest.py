@@ -134,7 +134,8 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
             progress("ordering histories", 2, STAGES)
             columns, numbering = _order(connection, work, config, scratch)
             progress("reading items", 4, STAGES)
-            names = catalogue.load(connection, work.items, config, report)
+            inside = work.inputs.items is work.inputs.interactions
+            names = catalogue.load(connection, work.items, config, report, inside=inside)
             n_items = catalogue.number_items(connection, numbering, config, report, names)
             with store.draft("datasets", id, name=config.name, config=config.model_dump(), seed=config.seed) as draft:
                 progress("writing", 5, STAGES)
@@ -145,8 +146,7 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
                 counts = catalogue.write(connection, draft.path / ITEMS, names, report)
                 if "review" in work.columns:
                     counts["items_with_reviews"] = write_reviews(connection, draft.path / REVIEWS, columns, numbering)
-                if rejected:
-                    write_rejects(connection, draft.path)
+                write_rejects(connection, draft.path)
                 draft.manifest.info.update(
                     users=numbering.n_users,
                     items=n_items,

@@ -25,7 +25,10 @@ KNOWN_FOLDERS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files by role; ``ignored`` says why for each file left out."""
+    """The files by role; ``ignored`` says why for each file left out.
+
+    ``items`` are ``interactions`` when those carry the items' titles and there is no other file.
+    """
 
     interactions: list[Source]
     items: list[Source]
@@ -97,8 +100,17 @@ def assign(paths: Sequence[Path], config: IngestConfig) -> Inputs:
                     f"{group[0].name} and {other.name} both look like {what} but have different columns; "
                     "give only the file you mean, beside the other kind."
                 )
+    if not items and _tells_titles(interactions[0], config):
+        items = interactions
     ignored = {s.name: "it has neither a user with an item, nor an item id" for s in others}
     return Inputs(interactions, items, ignored)
+
+
+def _tells_titles(source: Source, config: IngestConfig) -> bool:
+    """Whether the interactions themselves name the items (and not only a review's title)."""
+    if config.item_columns:
+        return True
+    return "title" in source.item_guess() and "review" not in source.interaction_guess()
 
 
 def _sure(guess: dict[str, Guess], field: str) -> bool:

@@ -217,15 +217,27 @@ def stage_interactions(
 
 
 def stage_items(
-    connection: duckdb.DuckDBPyConnection, reader: Reader, item_column: str, attributes: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    reader: Reader,
+    item_column: str,
+    attributes: Mapping[str, str],
+    *,
+    grouped: bool = False,
 ) -> None:
-    """Append to table ``catalogue`` (item_id, a0, a1, ...), which must exist; attributes in its order."""
+    """Append to table ``catalogue`` (item_id, a0, a1, ...), which must exist; attributes in its order.
+
+    ``grouped``: one row per item, with the last in the alphabet of what its rows say.
+    """
     names = [f"a{i}" for i in range(len(attributes))]
     cells = [f"{column} AS {name}" for name, column in zip(names, attributes.values(), strict=True)]
     raw = f"SELECT {', '.join([f'{reader.id_column(item_column)} AS raw', *cells])} FROM {reader.relation}"
     tidied = f"SELECT {tidy('raw')} AS id, {', '.join(names) or '0'} FROM ({raw})"
-    chosen = "".join(f", {name}" for name in names)
-    _run(connection, reader, f"INSERT INTO catalogue SELECT {present('id')}{chosen} FROM ({tidied})")
+    chosen = "".join(f", max({name})" if grouped else f", {name}" for name in names)
+    group = "GROUP BY id ORDER BY id" if grouped else ""
+    before = count(connection, "SELECT count(*) FROM rejects")
+    _run(connection, reader, f"INSERT INTO catalogue SELECT {present('id')}{chosen} FROM ({tidied}) {group}")
+    if grouped:  # the same file was read for its interactions: its lines are counted there
+        connection.execute("DELETE FROM rejects WHERE rowid >= ?", [before])
 
 
 def _records(lines: str) -> str:

@@ -54,8 +54,36 @@ def check_rejects(
     return bad
 
 
+def check_item_rejects(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[str], config: IngestConfig, report: Report
+) -> None:
+    """Report the lines of item files that the parser refused. UserError when they are too many."""
+    for file in files:
+        bad = count(connection, "SELECT count(*) FROM rejects WHERE file = ?", [file])
+        if not bad:
+            continue
+        query = "SELECT line, reason, text FROM rejects WHERE file = ? ORDER BY line LIMIT 5"
+        examples = connection.execute(query, [file]).fetchall()
+        total = bad + count(connection, "SELECT count(*) FROM catalogue")
+        line, reason, text = examples[0]
+        if bad / total > config.max_rejected:
+            raise UserError(
+                f"{bad:,} of {total:,} lines of {file} cannot be used, more than max_rejected = "
+                f"{config.max_rejected:.0%}; the first is line {line}: {reason} ({(text or '').strip()[:80]!r}). "
+                "Check the file, or raise --set max_rejected=0.5."
+            )
+        report.warn(
+            "rejected_items",
+            f"{counted(bad, 'line')} of {file} left out; all are in {REJECTS}.",
+            bad,
+            (f"{file} line {line}: {reason}: {(text or '').strip()}" for line, reason, text in examples),
+        )
+
+
 def write_rejects(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Write all rejected lines: file, line, reason, text."""
+    """Write all rejected lines, if there are any: file, line, reason, text."""
+    if not count(connection, "SELECT count(*) FROM rejects"):
+        return
     target = str(folder / REJECTS).replace("'", "''")
     connection.execute(f"COPY (SELECT * FROM rejects ORDER BY file, line) TO '{target}' (FORMAT parquet)")
 

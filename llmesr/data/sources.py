@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import duckdb
 import pandas as pd
 
-from llmesr.data.columns import Guess, guess_interactions, guess_items
+from llmesr.data.columns import ACCEPTED, Guess, guess_interactions, guess_items
 from llmesr.data.files import decode, head, is_gzip, literal_to_json
 from llmesr.errors import UserError
 
@@ -81,9 +81,11 @@ def preview(path: Path, rows: int = 50) -> Preview:
     source = describe(Path(path))
     interactions, items = source.interaction_guess(), source.item_guess()
     role: Literal["interactions", "items", "unknown"] = "unknown"
-    if {"user_id", "item_id"} <= interactions.keys():
+    found = [interactions[f].confidence for f in ("user_id", "item_id") if f in interactions]
+    described = items["item_id"].confidence if "item_id" in items else 0.0
+    if len(found) == 2 and min(found) >= min(described, ACCEPTED):
         role = "interactions"
-    elif "item_id" in items:
+    elif described:
         role = "items"
     return Preview(source.columns, source.sample.head(rows), items if role == "items" else interactions, role)
 

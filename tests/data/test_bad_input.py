@@ -123,6 +123,16 @@ REFUSED: dict[str, tuple[dict[str, str | bytes], dict[str, Any], list[str]]] = {
         ["shop.csv", "tags.csv", "different columns"],
     ),
     "only items": ({"items.csv": items_csv()}, {}, ["items.csv", "user_id"]),
+    "item file full of stray commas": (
+        {
+            "shop.csv": GOOD,
+            "items.csv": "item_id,title\n"
+            + "".join(f"i{i},Thing {i}, red\n" for i in range(2, 5))
+            + "i0,Thing 0\ni1,Thing 1\n",
+        },
+        {},
+        ["3 of 5 lines of items.csv", "line 2", "too many columns"],
+    ),
     "items of another shop": (
         {"shop.csv": GOOD, "items.csv": "item_id,title\nx1,Thing\nx2,Other\n"},
         {},
@@ -192,6 +202,9 @@ HANDLED: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str, int]] = {
         {"shop.csv": GOOD, "items.csv": items_csv() + "i0,Again,X\n"}, {}, "duplicate_items", 1,
     ),
     "items without id": ({"shop.csv": GOOD, "items.csv": items_csv() + ",Nobody,X\n"}, {}, "items_without_id", 1),
+    "a stray comma in the item file": (
+        {"shop.csv": GOOD, "items.csv": items_csv(40) + "i4,Thing,4,red\n"}, {}, "rejected_items", 1,
+    ),
     "items missing from the file": (
         {"shop.csv": GOOD, "items.csv": items_csv(3)}, {}, "missing_in_catalogue", 2,
     ),
