@@ -178,9 +178,10 @@ def make_running_run(
     epoch: int = 3,
     epochs: int = 20,
     name: str | None = None,
+    **settings: object,
 ) -> Run:
     """A run in the middle of training: RUNNING, events of ``epoch`` epochs, no evaluation yet."""
-    run = _create(store, dataset, method, backbone, seed, name, (), epochs, {})
+    run = _create(store, dataset, method, backbone, seed, name, (), epochs, settings)
     _events(run, epoch, 0.2)
     run.set_status(Status(state="RUNNING", epoch=epoch, epochs=epochs, best=0.05, seconds_left=42.0))
     return run

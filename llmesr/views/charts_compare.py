@@ -30,7 +30,8 @@ def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "li
     """
     figure = _panels(frame, mode)
     _forest(figure, frame, mode, hover="%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]")
-    figure.update_xaxes(rangemode="tozero", nticks=3, tickformat=".2~f")
+    most = max(float(frame[["value", "high"]].max().max()), 0.01)
+    figure.update_xaxes(range=[-0.05 * most, 1.05 * most], nticks=3, tickformat=".2~f")
     return _dotted(figure, f"{metric} by group, with 95% intervals", metric, caption, mode, frame)
 
 
@@ -73,7 +74,7 @@ def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str,
         figure.add_scatter(
             x=np.arange(len(buckets)) + offset,
             y=rows["value"],
-            error_y=whiskers(rows, 1.2),
+            error_y=whiskers(rows["value"], rows["low"], rows["high"], 1.2),
             mode="lines+markers",
             name=plain(name),
             line={"color": theme.method_color(label, mode), "dash": dash(label, variants[name]), "width": 2},
@@ -100,7 +101,7 @@ def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: st
         figure.add_scatter(
             x=[row.exposure],
             y=[row.accuracy],
-            error_y=whiskers(pd.DataFrame({"value": [row.accuracy], "low": [row.low], "high": [row.high]}), 1.2),
+            error_y=whiskers(row.accuracy, row.low, row.high, 1.2),
             mode="markers",
             name=plain(row.run),
             marker=marker(row.label, mode, 13, variant=variants[row.run]),
@@ -124,14 +125,11 @@ def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str,
     """
     figure, variants = go.Figure(), variants_of(frame)
     for row in frame.itertuples():
-        one = {
-            s: pd.DataFrame([[getattr(row, s), getattr(row, f"{s}_low"), getattr(row, f"{s}_high")]]) for s in _SIDES
-        }
         figure.add_scatter(
             x=[row.head],
             y=[row.tail],
-            error_x=whiskers(one["head"].set_axis(["value", "low", "high"], axis=1), 1.2),
-            error_y=whiskers(one["tail"].set_axis(["value", "low", "high"], axis=1), 1.2),
+            error_x=whiskers(row.head, row.head_low, row.head_high, 1.2),
+            error_y=whiskers(row.tail, row.tail_low, row.tail_high, 1.2),
             mode="markers",
             name=plain(row.run),
             marker=marker(row.label, mode, 13, variant=variants[row.run]),
@@ -237,29 +235,31 @@ def _panels(frame: pd.DataFrame, mode: Mode) -> go.Figure:
 def _forest(
     figure: go.Figure, frame: pd.DataFrame, mode: Mode, *, hover: str, filled: Sequence[bool] | pd.Series | None = None
 ) -> None:
-    names = list(dict.fromkeys(frame["run"]))
-    filled = pd.Series(True, frame.index) if filled is None else pd.Series(filled, frame.index)
+    names = [plain(n) for n in dict.fromkeys(frame["run"])]
+    known = frame.assign(filled=True if filled is None else filled).dropna(subset="value")
+    traces, columns = [], []
     for column, group in enumerate(_groups(frame), start=1):
-        for name in names:
-            rows = frame[(frame["group"] == group) & (frame["run"] == name)]
-            if rows.empty or rows["value"].isna().all():
-                continue
-            label = str(rows["label"].iloc[0])
-            figure.add_scatter(
+        rows = known[known["group"] == group]
+        drawn = [marker(r.label, mode, 11, filled=r.filled) for r in rows.itertuples()]
+        shape = {key: [d[key] for d in drawn] for key in ("symbol", "size", "color")}
+        line = {key: [d["line"][key] for d in drawn] for key in ("color", "width")}
+        traces.append(
+            go.Scatter(
                 x=rows["value"],
-                y=[plain(name)],
-                error_x={**whiskers(rows, 2), "color": theme.method_color(label, mode)},
+                y=[plain(r) for r in rows["run"]],
+                error_x=whiskers(rows["value"], rows["low"], rows["high"], 2, theme.SURFACE[mode]["muted"]),
                 mode="markers",
                 cliponaxis=False,
-                marker=marker(label, mode, 11, filled=bool(filled[rows.index].all())),
-                customdata=np.stack([rows["low"], rows["high"]], 1),
+                marker={**shape, "line": line},
+                customdata=rows[["low", "high"]].to_numpy(),
                 hovertemplate=f"%{{y}}<br>{group}: {hover}<extra></extra>",
                 showlegend=False,
-                row=1,
-                col=column,
             )
-    figure.update_yaxes(categoryorder="array", categoryarray=[plain(n) for n in names][::-1])
-    figure.update_yaxes(range=[-0.6, len(names) - 0.4], showgrid=False)
+        )
+        columns.append(column)
+    figure.add_traces(traces, rows=[1] * len(traces), cols=columns)
+    span = [-0.6, len(names) - 0.4]
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=span, showgrid=False)
 
 
 def _groups(frame: pd.DataFrame) -> list[str]:

@@ -13,7 +13,7 @@ from llmesr.views.theme import Mode
 
 POINTS = 600
 """Points of the popularity curve: more are not seen."""
-LINE = 84
+LINE = 64
 """Characters in a line of a caption."""
 
 
@@ -48,11 +48,10 @@ def groups_chart(summary: pd.DataFrame, metric: str, caption: str, mode: Mode = 
     figure = go.Figure()
     for row in _in_order(summary).itertuples():
         color = theme.group_color(row.group, mode)
-        one = pd.DataFrame({"value": [row.value], "low": [row.low], "high": [row.high]})
         figure.add_scatter(
             x=[row.value],
             y=[_tick(row.group, row.users)],
-            error_x={**whiskers(one, 4), "color": color},
+            error_x=whiskers(row.value, row.low, row.high, 4, color),
             mode="markers+text",
             text=[theme.percent(row.value, 1) if metric.startswith("HR") else theme.metric(row.value)],
             textposition="top center",
@@ -61,7 +60,7 @@ def groups_chart(summary: pd.DataFrame, metric: str, caption: str, mode: Mode = 
             showlegend=False,
             hovertemplate=f"{row.group}: %{{x:.3f}} [{row.low:.3f}, {row.high:.3f}]<extra></extra>",
         )
-    figure.update_xaxes(rangemode="tozero", title_text=f"{metric}, mean over the group's users")
+    figure.update_xaxes(range=_from_zero(summary), title_text=f"{metric}, mean over the group's users")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return _large(figure, f"{metric} by group, with 95% intervals", caption, mode)
 
@@ -79,11 +78,15 @@ def neighbours_chart(nearest: pd.DataFrame, caption: str, mode: Mode = "light") 
             hovertemplate="similarity %{x:.2f}, chosen %{customdata} times<extra></extra>",
         )
     )
-    for place, value in enumerate(nearest["similarity"]):
-        figure.add_shape(type="line", x0=0, x1=value, y0=place, y1=place, line={"color": colors[place], "width": 3})
-    ticks = [f"{plain(r.title, 44)}<br>{_times(r.interactions)}" for r in nearest.itertuples()]
-    figure.update_yaxes(tickvals=list(range(len(ticks))), ticktext=ticks, autorange="reversed", showgrid=False)
-    figure.update_xaxes(range=[0, 1.02], title_text="cosine similarity of the texts")
+    for place, row in enumerate(nearest.itertuples()):
+        line = {"color": colors[place], "width": 3}
+        figure.add_shape(type="line", x0=0, x1=row.similarity, y0=place, y1=place, line=line)
+        words = f"{plain(row.title)} <i>{_times(row.interactions)}</i>"
+        figure.add_annotation(
+            x=0, y=place, text=words, showarrow=False, xanchor="left", yanchor="bottom", yshift=6, font_size=16
+        )
+    figure.update_yaxes(visible=False, range=[len(nearest) - 0.5, -0.8])
+    figure.update_xaxes(range=[0, 1.04], title_text="cosine similarity of the texts")
     return _large(figure, "The nearest items by text alone", caption, mode)
 
 
@@ -95,11 +98,10 @@ def gains_chart(comparison: pd.DataFrame, metric: str, caption: str, mode: Mode 
         if not np.isfinite(row.difference):
             continue
         tone = tones["good" if row.difference > 0 else "bad"] if row.significant else theme.SURFACE[mode]["muted"]
-        one = pd.DataFrame({"value": [row.difference], "low": [row.low], "high": [row.high]})
         figure.add_scatter(
             x=[row.difference],
             y=[_tick(row.group, row.users)],
-            error_x={**whiskers(one, 4), "color": tone},
+            error_x=whiskers(row.difference, row.low, row.high, 4, tone),
             mode="markers+text",
             text=[theme.signed(row.difference)],
             textposition="top center",
@@ -145,10 +147,16 @@ def remaining_chart(
             cliponaxis=False,
             hovertemplate="%{fullData.name}: %{x:.3f}<extra></extra>",
         )
-    figure.update_xaxes(rangemode="tozero", title_text=f"{metric}, mean over the group's users")
+    figure.update_xaxes(range=_from_zero(summary), title_text=f"{metric}, mean over the group's users")
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure = _large(figure, "What is gained, and how far the tail still is from the head", caption, mode)
+    figure = _large(figure, "Without and with text, by group", caption, mode)
     return figure.update_layout(legend={"y": -0.2, "yanchor": "top"})
+
+
+def _from_zero(summary: pd.DataFrame) -> list[float]:
+    """An axis from zero with room for the marks at both ends."""
+    most = max(float(summary[["value", "high"]].max().max()), 0.01)
+    return [-0.06 * most, 1.08 * most]
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:

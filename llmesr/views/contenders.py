@@ -56,9 +56,9 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
     known = [(run, run.manifest) for run in runs]
     groups: dict[tuple[Any, ...], list[tuple[Run, Manifest]]] = {}
     for run, manifest in known:
-        groups.setdefault(_configuration(run, manifest), []).append((run, manifest))
+        groups.setdefault(_configuration(manifest), []).append((run, manifest))
     found = [part for group in groups.values() for part in _one_policy_per_seed(group)]
-    features = [_features(run, manifest) for (run, manifest), *_ in found]
+    features = [_features([m for _, m in group]) for group in found]
     names = _names([group[0][0].label for group in found], features)
     made = []
     for name, group in zip(names, found, strict=True):
@@ -85,7 +85,7 @@ def _rank(label: str) -> tuple[int, int]:
     return known, _BACKBONES.index(backbone) if backbone in _BACKBONES else len(_BACKBONES)
 
 
-def _configuration(run: Run, manifest: Manifest) -> tuple[Any, ...]:
+def _configuration(manifest: Manifest) -> tuple[Any, ...]:
     """What runs of one contender share. A policy is tuned per seed, so only having one is part of it."""
     settings = tuple(sorted((k, repr(v)) for k, v in manifest.config.items() if k not in ("seed", "alignment_run")))
     return manifest.parent("datasets"), manifest.parent("embeddings"), settings, "policy" in manifest.info
@@ -106,11 +106,13 @@ def _policy(manifest: Manifest) -> str:
     return str(info.get("describe", "policy")) if isinstance(info, Mapping) else ""
 
 
-def _features(run: Run, manifest: Manifest) -> dict[str, str]:
-    """Everything that could set a run apart from another of the same label, most telling first."""
-    features = {"policy": _policy(manifest), "text": manifest.parent("embeddings") or "none"}
-    features |= {k: str(v) for k, v in manifest.config.items() if k not in ("seed", "alignment_run")}
-    return {**features, "dataset": str(manifest.parent("datasets"))}
+def _features(manifests: list[Manifest]) -> dict[str, str]:
+    """Everything that could set a contender apart from another of the same label, most telling first."""
+    first, policies = manifests[0], {_policy(m) for m in manifests}
+    policy = policies.pop() if len(policies) == 1 else "tuned policy"
+    features = {"policy": policy, "text": first.parent("embeddings") or "none"}
+    features |= {k: str(v) for k, v in first.config.items() if k not in ("seed", "alignment_run")}
+    return {**features, "dataset": str(first.parent("datasets"))}
 
 
 def _names(labels: list[str], features: list[dict[str, str]]) -> list[str]:

@@ -6,6 +6,7 @@ import textwrap
 from html import escape
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -26,14 +27,17 @@ def plain(text: object, longest: int = LONGEST) -> str:
     return escape(line if len(line) <= longest else line[: longest - 1] + "…", quote=False)
 
 
-def whiskers(rows: pd.DataFrame, thickness: float) -> dict[str, Any]:
+def whiskers(value: Any, low: Any, high: Any, thickness: float, color: str | None = None) -> dict[str, Any]:
+    """Error bars from ``low`` to ``high``: numbers, or arrays of them. Without ``color`` they take the marker's."""
+    mean, below, above = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (value, low, high))
     return {
         "type": "data",
         "symmetric": False,
-        "array": (rows["high"] - rows["value"]).clip(lower=0).to_numpy(),
-        "arrayminus": (rows["value"] - rows["low"]).clip(lower=0).to_numpy(),
+        "array": np.maximum(above - mean, 0),
+        "arrayminus": np.maximum(mean - below, 0),
         "thickness": thickness,
         "width": 0,
+        **({"color": color} if color else {}),
     }
 
 

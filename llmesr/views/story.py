@@ -156,7 +156,7 @@ def what_text_knows(m: Material) -> Step:
     """The nearest items by text to a tail item, and what recommending by text alone achieves."""
     if m.vectors is None:
         command = f"llmesr embed {m.dataset.name}"
-        missing = f"The items' texts have not been embedded yet. Start it on the Training page, or run `{command}`."
+        missing = f"The items' texts have not been embedded yet. Start it on the Training page, or run: {command}"
         return Step(NAMES[2], "What does text know about the tail?", missing=missing)
     item = example_item(m)
     if item is None:
@@ -258,9 +258,9 @@ def advice(m: Material) -> list[str]:
             "point on the front where nobody loses."
         )
     if "policy" not in m.text.manifests[0].info:
-        told.append(f"Tune a scoring policy on validation: `llmesr tune {m.text.ids[0]}`. It needs no training.")
+        told.append(f"Tune a scoring policy on validation; it needs no training. Run: llmesr tune {m.text.ids[0]}")
     if len(m.text.seeds) < 3:
-        told.append("Train with further seeds (42, 43, 44): one seed alone cannot show how much is luck.")
+        told.append("Train with three seeds or more: fewer cannot show how much is luck.")
     rival = m._best(("llm-init",))
     if rival and rival is not m.text and m._validation(rival.name) > m._validation(m.text.name):
         told.append(
@@ -336,7 +336,7 @@ def _of_ten(rate: float) -> str:
 
 def _train(m: Material, method: str) -> str:
     command = f"llmesr train {m.dataset.name} --method {method}"
-    return f"This needs an evaluated {method} run. Train one on the Training page, or run `{command}`."
+    return f"This needs an evaluated {method} run. Train one on the Training page, or run: {command}"
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
