@@ -18,7 +18,7 @@ from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import POLICY, Run
 from llmesr.serving.policy import ScoringPolicy
 from llmesr.serving.recommend import Recommender
-from llmesr.serving.tune import load_tuned
+from llmesr.serving.tuned import load_tuned
 from llmesr.store import MANIFEST, Store
 
 log = logging.getLogger(__name__)

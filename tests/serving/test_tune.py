@@ -55,14 +55,18 @@ def test_the_front_is_what_no_other_point_beats_on_both():
 
 def test_each_objective_chooses_its_point():
     plain = point(0.30, 0.10)
-    costly = point(0.40, 0.20, **{"Head Item": 0.49})
-    fair = point(0.35, 0.12)
-    tail = point(0.30, 0.30)
-    points = [plain, costly, fair, tail]
-    assert best_point(points, TuneConfig(objective="balanced")) == 2
+    costly = point(0.40, 0.25, **{"Head Item": 0.49})
+    fair = point(0.36, 0.12)
+    mixed = point(0.34, 0.15)
+    tail = point(0.30, 0.16)
+    lost = point(0.29, 0.90)
+    points = [plain, costly, fair, mixed, tail, lost]
+    assert best_point(points, TuneConfig(objective="balanced")) == 3
     assert best_point(points, TuneConfig(objective="overall")) == 1
-    assert best_point(points, TuneConfig(objective="tail")) == 3
-    assert best_point([plain, point(0.5, 0.05)], TuneConfig(objective="balanced")) == 0
+    assert best_point(points, TuneConfig(objective="tail")) == 1
+    assert best_point([plain, lost], TuneConfig(objective="tail")) == 0
+    mixed.metrics["uni100/Head User/NDCG@10"] = -0.1  # worse than without a policy under the other protocol
+    assert best_point(points, TuneConfig(objective="balanced")) == 4
 
 
 def test_the_grid_has_every_policy_once_and_no_policy_first():
