@@ -24,7 +24,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, protocol: str, user_thres
     def ranks(frame: pd.DataFrame) -> pd.DataFrame:
         return frame[(frame["part"] == "test") & (frame["protocol"] == protocol)]
 
-    columns = ["user", "user_id", "target", "target_popularity", "history_length", "rank"]
+    columns = ["user", "target", "target_popularity", "history_length", "rank"]
     both = ranks(before)[columns].merge(ranks(after)[["user", "rank"]], on="user", suffixes=("_before", "_after"))
     both = both.rename(columns={"rank_before": "before", "rank_after": "after"})
     if user_threshold is not None:
