@@ -10,6 +10,7 @@ panels.page(
     "Bring in who chose what and what the items are, see what was read and what was lost, and how long the tail is.",
 )
 root = loaders.store()
+panels_upload.arrived(root)
 there = bool(loaders.manifests(root, "datasets"))
 looks = list(LOOKS) if there else ["add"]
 look = panels.choose("Show", looks, "look", kind="segmented", show=LOOKS.get, label_visibility="collapsed")

@@ -10,7 +10,6 @@ import contextlib
 import secrets
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from llmesr.errors import UserError
@@ -35,8 +34,7 @@ class Jobs:
     def submit_steps(self, steps: Sequence[Step], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
         """Queue commands that run one after the other; the job can go on at the one that failed."""
         created = now()
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        id = f"{stamp}-{slug(kind)}-{secrets.token_hex(3)}"
+        id = f"{slug(kind)}-{secrets.token_hex(3)}"
         record = Record(id=id, kind=kind, label=label, steps=list(steps), parents=list(parents), created=created)
         folder = self.folder / id
         with locked(self.folder):

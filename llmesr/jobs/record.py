@@ -125,8 +125,8 @@ class Job:
         """Share of the job done, 0..1; the steps count alike."""
         if self.state == "SUCCEEDED":
             return 1.0
-        within = self.progress.fraction if self.state == "RUNNING" else 0.0
-        return min((self.status.step + within) / len(self.record.steps), 1.0)
+        within = min(self.progress.fraction, 0.99) if self.state == "RUNNING" else 0.0
+        return (min(self.status.step, len(self.record.steps)) + within) / len(self.record.steps)
 
     @property
     def artifacts(self) -> set[str]:

@@ -10,15 +10,16 @@ from typing import Any
 import streamlit as st
 
 from llmesr.config import IngestConfig
-from llmesr.data.columns import ACCEPTED, INTERACTION_FIELDS
+from llmesr.data.columns import INTERACTION_FIELDS
 from llmesr.data.ingest import check_name
 from llmesr.data.sources import Source
 from llmesr.errors import UserError
 from llmesr.jobs import plans
-from llmesr.jobs.record import Step
+from llmesr.jobs.record import Job, Step
 from llmesr.jobs.uploads import Uploads, server_path
 from llmesr.store import Store
 from llmesr.views import forms, loaders, panels, panels_jobs
+from llmesr.views.roles import item_column, likely_roles, title_column
 from llmesr.views.words import as_text
 
 PLACES = "LLMESR_DATA"
@@ -45,14 +46,15 @@ def add(root: Store) -> None:
         st.markdown(f"**{as_text(names)}**")
         st.button("Choose other files", icon=":material/undo:", on_click=_forget, args=(root,))
     sources = [loaders.source(path) for path in files]
-    roles = [_role(source, number) for number, source in enumerate(sources)]
+    likely = likely_roles(sources)
+    roles = [_role(source, likely[number], number) for number, source in enumerate(sources)]
     interactions = [s for s, role in zip(sources, roles, strict=True) if role == "interactions"]
     items = [s for s, role in zip(sources, roles, strict=True) if role == "items"]
     if not interactions:
         st.info("One file has to say who chose what: a user and an item in each row.", icon=":material/lightbulb:")
         return
     columns = _interaction_columns(interactions[0])
-    item_columns = _item_columns(items[0]) if items else {}
+    item_columns = _item_columns(items[0], interactions[0], columns.get("item_id")) if items else {}
     if not items:
         st.warning(
             "Without a file that describes the items there is no text to read, and the methods for the long tail have "
@@ -141,11 +143,8 @@ def _by_path() -> None:
         st.rerun()
 
 
-def _role(source: Source, number: int) -> str:
+def _role(source: Source, likely: str, number: int) -> str:
     """What a file holds, guessed and to be corrected, above its first rows."""
-    guess = source.interaction_guess()
-    sure = all(f in guess and guess[f].confidence >= ACCEPTED for f in ("user_id", "item_id"))
-    likely = "interactions" if sure else "items" if "item_id" in source.item_guess() else "interactions"
     with st.container(border=True):
         role = st.radio(
             as_text(source.name),
@@ -163,7 +162,7 @@ def _role(source: Source, number: int) -> str:
 
 def _interaction_columns(source: Source) -> dict[str, str]:
     st.markdown("**Columns of who chose what**")
-    guesses = source.interaction_guess()
+    guesses = source.interaction_guess
     chosen: dict[str, str] = {}
     for field, column in zip(INTERACTION_FIELDS, st.columns(len(INTERACTION_FIELDS)), strict=True):
         with column:
@@ -178,14 +177,14 @@ def _interaction_columns(source: Source) -> dict[str, str]:
     return chosen
 
 
-def _item_columns(source: Source) -> dict[str, str]:
+def _item_columns(source: Source, interactions: Source, item: str | None) -> dict[str, str]:
     st.markdown("**Columns of the items** (all others become attributes that are read too)")
-    guesses = source.item_guess()
+    likely_item = item_column(source, interactions, item)
+    guesses = {"item_id": likely_item, "title": title_column(source, likely_item)}
     chosen: dict[str, str] = {}
-    for (field, label), column in zip((("item_id", "Item"), ("title", "Title")), st.columns(5)[:2], strict=True):
+    for (field, label), column in zip((("item_id", "Item id"), ("title", "Title")), st.columns(5)[:2], strict=True):
         with column:
-            guess = guesses.get(field)
-            picked = _column(label, source, guess.column if guess else None, f"items.{field}", guess is not None)
+            picked = _column(label, source, guesses[field], f"items.{field}", guesses[field] is not None)
         if picked:
             chosen[field] = picked
     return chosen
@@ -229,27 +228,35 @@ def _import(root: Store, step: Step, name: str) -> None:
         st.code(plans.command_line(step), language="bash", wrap_lines=True)
 
 
-def importing(root: Store) -> bool:
-    """The import this visitor began: live until its dataset is there, which is then chosen. True while it shows."""
-    id = st.session_state.get("importing")
-    if id is None:
-        return False
-    try:
-        job = loaders.jobs(root).get(id)
-    except UserError:
-        del st.session_state["importing"]  # forgotten in the queue
-        return False
-    made = job.status.saved.get("dataset")
+def arrived(root: Store) -> None:
+    """Choose the dataset that this visitor's import has made. Called before any widget is drawn."""
+    job = _import_job(root)
+    made = job.status.saved.get("dataset") if job else None
     if made and root.exists("datasets", made):
         st.session_state.pop("importing")
         st.session_state.pop("upload", None)
         st.query_params.pop("upload", None)
         panels.preselect("dataset", made)
         panels.preselect("look", "profile")
-        st.rerun()
-    panels_jobs.progress(root, id, until="dataset")
+
+
+def importing(root: Store) -> bool:
+    """The import this visitor began, live until its dataset is there. True while it shows."""
+    job = _import_job(root)
+    if job is None:
+        return False
+    panels_jobs.progress(root, job.id, until="dataset")
     if not job.active:
         st.button(
             "Back to the columns", on_click=lambda: st.session_state.pop("importing", None), icon=":material/undo:"
         )
     return True
+
+
+def _import_job(root: Store) -> Job | None:
+    id = st.session_state.get("importing")
+    try:
+        return loaders.jobs(root).get(id) if id else None
+    except UserError:
+        del st.session_state["importing"]  # forgotten in the queue
+        return None
