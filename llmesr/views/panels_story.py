@@ -14,7 +14,7 @@ from llmesr.views.words import as_text
 
 STEPS = [str(i) for i in range(1, len(NAMES) + 1)]
 _LARGE = """<style>
-[data-testid="stMain"] h2 {font-size: clamp(1.8rem, 3.2vw, 3.2rem); line-height: 1.15}
+[data-testid="stMain"] h1 {font-size: clamp(1.8rem, 3.2vw, 3.2rem); line-height: 1.15}
 [data-testid="stMain"] .st-key-told p {font-size: 1.2rem; line-height: 1.5}
 </style>"""
 _ALONE = """<style>
@@ -38,7 +38,7 @@ def tell(root: Store, dataset: Manifest) -> None:
     at = (lineup, dataset.id, data.thresholds, number, METRIC, protocol, example)
     step = loaders_compare.story_step(root, *at)
     _way(number, alone)
-    st.header(f"{number}. {as_text(step.headline, 400)}", anchor=False)
+    st.title(f"{number}. {as_text(step.headline, 400)}", anchor=False)
     _show(step, number)
 
 

@@ -1,0 +1,203 @@
+"""The Compare page in its four states, and every control that matters, by the numbers it shows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from factories import HOSTILE, corrupt, make_dataset, make_embedding, make_run, make_running_run, make_standard_runs
+from streamlit.testing.v1 import AppTest
+
+from llmesr.data.dataset import load_dataset
+from llmesr.data.groups import Thresholds
+from llmesr.evaluation import statistics
+from llmesr.evaluation.contrast import movers
+from llmesr.evaluation.table import metric_table
+from llmesr.runs.record import Run
+from llmesr.store import Store
+from llmesr.views import loaders
+
+APP = Path(__file__).parents[2] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def no_caches():
+    loaders.clear()
+    yield
+    loaders.clear()
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    root = Store(tmp_path_factory.mktemp("shop"))
+    dataset = make_dataset(root, users=150, items=60, seed=1)
+    make_embedding(root, dataset)
+    return root.root, make_standard_runs(root, dataset, seeds=(42, 43))
+
+
+@pytest.fixture
+def runs(store, made_once):
+    """A dataset with text vectors and five methods, the trained ones under two seeds; every test has its own copy."""
+    root, made = made_once
+    shutil.copytree(root, store.root, dirs_exist_ok=True)
+    return load_dataset(store, "shop"), {name: [Run(store, r.id) for r in group] for name, group in made.items()}
+
+
+def visit(**query: str) -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    at.switch_page("pages/compare.py").run()
+    assert not at.exception
+    return at
+
+
+def text(at: AppTest) -> str:
+    return "\n".join(
+        str(e.value).replace("\\", "") for kind in (at.markdown, at.info, at.error, at.caption) for e in kind
+    )
+
+
+def frame(at: AppTest, position: int = 0):
+    return at.dataframe[position].value
+
+
+def test_empty_says_what_to_do(store):
+    assert "There is no dataset yet" in text(visit())
+
+
+def test_without_an_evaluated_run_it_points_to_training(store, tiny):
+    make_running_run(store, tiny)
+    assert "No run of this dataset has been evaluated yet" in text(visit())
+
+
+def test_one_damaged_run_is_named_and_the_others_are_compared(store, runs):
+    _, made = runs
+    corrupt(store, "runs", made["popularity"][0].id)
+    at = visit()
+    assert "1 damaged runs left out" in [e.label for e in at.expander]
+    assert set(frame(at)["configuration"]) == {"semantic-knn", "id/sasrec", "llm-init/sasrec", "llm-esr/sasrec"}
+
+
+def test_a_run_with_damaged_ranks_is_one_sentence(store, runs):
+    _, made = runs
+    corrupt(store, "runs", made["popularity"][0].id, how="per_user")
+    at = visit()
+    assert "is damaged" in text(at)
+    assert not at.exception
+
+
+def test_a_running_run_does_not_disturb(store, runs):
+    dataset, _ = runs
+    make_running_run(store, dataset, "adapter")
+    assert "adapter/sasrec" not in set(frame(visit())["configuration"])
+
+
+def test_numbers_and_verdict_are_those_of_the_statistics(store, runs):
+    dataset, made = runs
+    at = visit()
+    frames = {name: [r.per_user() for r in group] for name, group in made.items()}
+    expected = statistics.summary(frames, dataset.thresholds, metrics=["NDCG@10"])
+    shown = frame(at)
+    assert list(shown["mean"]) == pytest.approx(list(expected["value"]))
+    assert list(shown["95% low"]) == pytest.approx(list(expected["low"]))
+    compared = statistics.compare(frames, dataset.thresholds, baseline="id/sasrec", metrics=["NDCG@10"])
+    differences = frame(at, 1)
+    assert list(differences["p (permutation, corrected)"]) == pytest.approx(list(compared["p_adjusted"]))
+    overall = compared[(compared["run"] == "llm-esr/sasrec") & (compared["group"] == "Overall")].iloc[0]
+    assert "Against id/sasrec, in NDCG@10" in text(at).replace("**", "")
+    assert f"{overall['difference']:+.3f}" in text(at)
+    assert dataset.thresholds.describe() in text(at)
+
+
+def test_a_moved_threshold_regroups_without_evaluation(store, runs):
+    dataset, made = runs
+    at = visit()
+    item = dataset.thresholds.item + 5
+    at.slider(key="tail_item").set_value(item).run()
+    assert not at.exception
+    rows = made["id/sasrec"][0].per_user()
+    table = metric_table(rows, Thresholds(item=item, user=dataset.thresholds.user))
+    users = int(table.loc[table["group"] == "Tail Item", "users"].iloc[0])
+    shown = frame(at)
+    assert set(shown.loc[shown["group"] == "Tail Item", "users"]) == {users}
+    assert f"fewer than {item} training interactions" in text(at)
+    at.button[[b.label for b in at.button].index("80/20")].click().run()
+    shown = frame(at)
+    assert at.slider(key="tail_item").value == dataset.thresholds.item
+    assert set(shown.loc[shown["group"] == "Tail Item", "users"]) != {users}
+
+
+def test_metric_k_protocol_reference_and_seeds(store, runs):
+    dataset, made = runs
+    at = visit()
+    at.segmented_control(key="pick.metric").set_value("HR").run()
+    at.segmented_control(key="pick.k").set_value("5").run()
+    at.radio(key="pick.protocol").set_value("uni100").run()
+    at.selectbox(key="pick.against").set_value("llm-init/sasrec").run()
+    at.multiselect(key="pick.seeds").set_value(["43"]).run()
+    assert not at.exception
+    shown = frame(at)
+    assert set(shown["metric"]) == {"HR@5"}
+    table = metric_table(made["id/sasrec"][1].per_user(), dataset.thresholds, protocol="uni100", ks=(5,))
+    value = table.loc[(table["group"] == "Overall") & (table["metric"] == "HR@5"), "value"].iloc[0]
+    own = shown[(shown["configuration"] == "id/sasrec") & (shown["group"] == "Overall")].iloc[0]
+    assert (own["mean"], own["seeds"]) == (pytest.approx(value), 1)
+    assert set(frame(at, 1)["against"]) == {"llm-init/sasrec"}
+    assert "against 100 random items" in text(at)
+
+
+@pytest.mark.parametrize("view", ["curves", "seesaw", "lists", "users"])
+def test_every_view_draws(store, runs, view):
+    at = visit(view=view)
+    assert not at.error
+    assert at.dataframe
+
+
+def test_who_pays_shows_gains_of_both_sides(store, runs):
+    dataset, made = runs
+    shown = frame(visit(view="seesaw")).set_index("run")
+    frames = {name: [r.per_user() for r in group] for name, group in made.items()}
+    compared = statistics.compare(frames, dataset.thresholds, baseline="id/sasrec", metrics=["NDCG@10"])
+    tail = compared[(compared["run"] == "semantic-knn") & (compared["group"] == "Tail Item")]
+    assert shown.loc["semantic-knn", "tail"] == pytest.approx(tail["difference"].iloc[0])
+
+
+def test_the_drill_down_lists_who_gained_and_lost_most_and_leads_to_them(store, runs):
+    dataset, made = runs
+    at = visit(view="users")
+    frames = {name: [r.per_user() for r in made[name]] for name in ("id/sasrec", "llm-esr/sasrec")}
+    moved = movers(frames["id/sasrec"], frames["llm-esr/sasrec"], metric="NDCG@10")
+    gained, lost = frame(at, 1), frame(at, 2)
+    assert list(gained["user"].head(3)) == list(moved["user_id"].head(3))
+    assert list(lost["user"].head(3)) == list(moved["user_id"].iloc[::-1].head(3))
+    assert (gained["gain"] > 0).all()
+    at.selectbox(key="pick.among").set_value("Tail Item").run()
+    assert (frame(at, 1)["item's interactions"] < dataset.thresholds.item).all()
+
+
+def test_beyond_accuracy_has_the_tail_share(store, runs):
+    dataset, made = runs
+    shown = frame(visit(view="lists")).set_index(["run", "group"])
+    top = made["popularity"][0].top_items()[:, :10]
+    share = (dataset.item_counts[top] < dataset.thresholds.item).mean()
+    assert shown.loc[("popularity", "Overall"), "APLT@10"] == pytest.approx(share)
+    assert shown["ILD@10"].notna().all()
+
+
+def test_one_configuration_alone_is_shown_but_not_judged(store, tiny):
+    make_run(store, tiny, "id")
+    at = visit()
+    assert "Add a second configuration" in text(at)
+    assert set(frame(at)["configuration"]) == {"id/sasrec"}
+
+
+def test_hostile_titles_are_text(store):
+    dataset = make_dataset(store, name="hostile <b>", hostile=True)
+    make_standard_runs(store, dataset)
+    at = visit(view="users")
+    titles = set(frame(at, 1)["held-out item"]) | set(frame(at, 2)["held-out item"])
+    assert titles & set(HOSTILE)
+    assert not any("<script" in str(m.value) for m in at.markdown)
