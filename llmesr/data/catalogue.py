@@ -47,7 +47,7 @@ def attributes_of(source: Source, config: IngestConfig, inside: bool) -> tuple[s
     ``inside`` the interactions only columns that are sure to describe the item are taken.
     ``config.item_columns`` beyond item_id and title names attributes: ``{"brand": "manufacturer"}``.
     """
-    mapping = resolve(source.name, source.columns, source.item_guess(), config.item_columns, ("item_id",))
+    mapping = resolve(source.name, source.columns, source.item_guess, config.item_columns, ("item_id",))
     item_column = mapping.pop("item_id")
     chosen = {name: column for name, column in mapping.items() if name in config.item_columns or name == "title"}
     chosen = {"title": chosen["title"], **chosen} if "title" in chosen else chosen

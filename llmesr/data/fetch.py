@@ -16,7 +16,6 @@ from llmesr.store import write_json
 
 ATTEMPTS = 5
 TIMEOUT = httpx.Timeout(30, connect=10)
-CHUNK = 1 << 18
 
 
 def download(
@@ -111,7 +110,7 @@ def _once(address: str, target: Path, progress: Progress) -> bool:
         write_json(note, {"address": address, "etag": response.headers.get("etag")})
         done = start
         with part.open("ab" if start else "wb") as out:
-            for chunk in response.iter_bytes(CHUNK):
+            for chunk in response.iter_raw():  # as it arrives, so that a cut loses nothing
                 out.write(chunk)
                 done += len(chunk)
                 progress(f"fetching {target.name}", done, max(total, done))

@@ -175,9 +175,7 @@ def _read(connection: duckdb.DuckDBPyConnection, work: _Work, config: IngestConf
         )
     for number, reader in enumerate(work.interactions):
         source = reader.source
-        mapping = resolve(
-            source.name, source.columns, source.interaction_guess(), config.columns, ("user_id", "item_id")
-        )
+        mapping = resolve(source.name, source.columns, source.interaction_guess, config.columns, ("user_id", "item_id"))
         if config.min_weight is not None and "weight" not in mapping:
             raise UserError(
                 f"min_weight needs a column of ratings, and {source.name} has none; name it with --column weight=NAME."
@@ -198,7 +196,7 @@ def _read(connection: duckdb.DuckDBPyConnection, work: _Work, config: IngestConf
 def _tell_columns(work: _Work) -> None:
     report, source = work.report, work.interactions[0].source
     used = ", ".join(f"{field} from {column!r}" for field, column in work.columns.items())
-    guess = source.interaction_guess()
+    guess = source.interaction_guess
     weak = [f for f, c in work.columns.items() if f in guess and guess[f].column == c and guess[f].confidence < 0.9]
     unsure = f" Less sure of {', '.join(weak)}: check." if weak else ""
     report.info("columns", f"Interactions are read as {used}.{unsure}")

@@ -84,7 +84,7 @@ def assign(paths: Sequence[Path], config: IngestConfig) -> Inputs:
     candidates = others or (sources if config.columns else [])
     if not interactions and candidates:
         # nothing is sure: take the likeliest, and let the missing column be named there
-        likely = max(candidates, key=lambda s: (len(s.interaction_guess()), s.path.stat().st_size))
+        likely = max(candidates, key=lambda s: (len(s.interaction_guess), s.path.stat().st_size))
         interactions = [likely]
         items, others = ([s for s in group if s is not likely] for group in (items, others))
     if not interactions:
@@ -110,7 +110,7 @@ def _tells_titles(source: Source, config: IngestConfig) -> bool:
     """Whether the interactions themselves name the items (and not only a review's title)."""
     if config.item_columns:
         return True
-    return "title" in source.item_guess() and "review" not in source.interaction_guess()
+    return "title" in source.item_guess and "review" not in source.interaction_guess
 
 
 def _sure(guess: dict[str, Guess], field: str) -> bool:
@@ -118,7 +118,7 @@ def _sure(guess: dict[str, Guess], field: str) -> bool:
 
 
 def _has_interactions(source: Source, config: IngestConfig) -> bool:
-    guess = source.interaction_guess()
+    guess = source.interaction_guess
     return all(
         config.columns[f] in source.columns if f in config.columns else _sure(guess, f) for f in ("user_id", "item_id")
     )
@@ -127,4 +127,4 @@ def _has_interactions(source: Source, config: IngestConfig) -> bool:
 def _has_items(source: Source, config: IngestConfig) -> bool:
     if "item_id" in config.item_columns:
         return config.item_columns["item_id"] in source.columns
-    return _sure(source.item_guess(), "item_id")
+    return _sure(source.item_guess, "item_id")

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -49,9 +50,11 @@ class Source:
     def name(self) -> str:
         return self.path.name
 
+    @cached_property
     def interaction_guess(self) -> dict[str, Guess]:
         return guess_interactions(self.columns, self.sample)
 
+    @cached_property
     def item_guess(self) -> dict[str, Guess]:
         return guess_items(self.columns)
 
@@ -79,7 +82,7 @@ AMAZON_2014_RATINGS = ("user_id", "item_id", "rating", "timestamp")  # ratings_B
 def preview(path: Path, rows: int = 50) -> Preview:
     """Look at the beginning of a file without reading all of it. UserError when it cannot be used."""
     source = describe(Path(path))
-    interactions, items = source.interaction_guess(), source.item_guess()
+    interactions, items = source.interaction_guess, source.item_guess
     role: Literal["interactions", "items", "unknown"] = "unknown"
     found = [interactions[f].confidence for f in ("user_id", "item_id") if f in interactions]
     described = items["item_id"].confidence if "item_id" in items else 0.0

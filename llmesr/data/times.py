@@ -53,7 +53,7 @@ class TimeFormat:
 def looks_like_time(values: list[str]) -> bool:
     """Whether nearly all of ``values`` are dates, or numbers that only make sense as unix times."""
     filled = [v for v in values if v.strip()]
-    if not filled:
+    if not filled or any(len(v) > 40 or not any(c.isdigit() for c in v) for v in filled[:50]):
         return False
     numbers = _numbers(filled)
     if np.isfinite(numbers).mean() > 0.95:

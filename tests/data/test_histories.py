@@ -131,7 +131,7 @@ def test_several_files_are_one_in_their_order(store: Store, tmp_path: Path) -> N
 TABLES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.integers(0, 4)), min_size=5, max_size=60)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TABLES, st.sampled_from(["keep", "first", "last"]), st.integers(1, 9))
 def test_agrees_with_pandas(store: Store, table: list[tuple[int, int, int]], policy: str, batch: int) -> None:
     base = [(90 + u, i, 9 + i) for u in range(2) for i in range(3)]  # so that something is left
