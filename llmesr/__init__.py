@@ -36,7 +36,7 @@ _PUBLIC = {
     "recommend": "llmesr.steps",
 }
 
-__all__ = list(_PUBLIC)  # noqa: PLE0604
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from llmesr.config import RunConfig
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
 from llmesr.models.recommender import Recommender
-from llmesr.models.tables import AdaptedTable, IdTable
+from llmesr.models.tables import AdaptedTable, IdTable, ItemTable
 from llmesr.objectives.step import Objective
 from llmesr.objectives.terms import Alignment, Distillation, NextItem
 
@@ -82,7 +82,7 @@ def _adapter(inputs: Inputs, config: RunConfig) -> Method:
 
 
 def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
-    tables: dict[str, nn.Module] = {}
+    tables: dict[str, ItemTable] = {}
     if config.collaborative_view:
         tables["collaborative"] = _started(inputs, config)
     if config.semantic_view:
@@ -101,7 +101,7 @@ def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
 
 
 def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
-    table: nn.Module
+    table: ItemTable
     if config.adapter:
         table = _adapted(inputs, config)
     else:
@@ -130,7 +130,7 @@ METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
 }
 
 
-def _recommender(tables: dict[str, nn.Module], inputs: Inputs, config: RunConfig) -> Recommender:
+def _recommender(tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig) -> Recommender:
     count = 1 if config.shared_encoder else len(tables)
     encoders = [
         ENCODERS[config.backbone](

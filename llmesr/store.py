@@ -6,6 +6,7 @@ a temporary folder next to its final place, flushed, and renamed, so a reader ne
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import hashlib
 import json
@@ -151,7 +152,7 @@ class Store:
             )
         return manifest
 
-    def list(self, kind: str) -> list[Manifest]:
+    def list(self, kind: str) -> builtins.list[Manifest]:
         """Readable artifacts of ``kind``, newest first."""
         return self._scan(kind)[0]
 
@@ -159,8 +160,8 @@ class Store:
         """Unreadable artifacts of ``kind``: id -> the reason in a sentence."""
         return self._scan(kind)[1]
 
-    def _scan(self, kind: str) -> tuple[list[Manifest], dict[str, str]]:
-        good: list[Manifest] = []
+    def _scan(self, kind: str) -> tuple[builtins.list[Manifest], dict[str, str]]:
+        good: builtins.list[Manifest] = []
         bad: dict[str, str] = {}
         folder = self.root / kind
         for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -189,7 +190,7 @@ class Store:
         known = ", ".join(m.name for m in manifests[:8]) or "none yet"
         raise UserError(f"There is no {kind.rstrip('s')} called {ref!r}. Known: {known}.")
 
-    def children(self, kind: str, id: str) -> list[Manifest]:
+    def children(self, kind: str, id: str) -> builtins.list[Manifest]:
         """Artifacts made from this one."""
         every = (m for k in KINDS for m in self.list(k))
         return [m for m in every if any(p.kind == kind and p.id == id for p in m.parents)]
@@ -303,7 +304,7 @@ def _replace_folder(temporary: Path, final: Path) -> None:
         temporary.rename(final)
 
 
-_COMMIT: list[str | None] = []
+_COMMIT: builtins.list[str | None] = []
 
 
 def _git_commit() -> str | None:

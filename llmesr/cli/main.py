@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -33,8 +32,6 @@ def root(
 
 
 for _stage in STAGES:
-    if importlib.util.find_spec(f"llmesr.cli.{_stage}") is None:
-        continue  # while building
     importlib.import_module(f"llmesr.cli.{_stage}").register(app)
 
 

@@ -27,8 +27,8 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of 
 JOB_FOLDER = "LLMESR_JOB"
 """Environment variable: the job folder in which a worker leaves ``progress.json``."""
 
-out = Console()
-err = Console(stderr=True)
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
 
 
 def store() -> Store:

@@ -1,4 +1,4 @@
-"""tune, recommend, serve: from a trained run to lists of items."""
+"""tune, recommend, rerank, serve: from a trained run to lists of items."""
 
 from __future__ import annotations
 
@@ -129,6 +129,32 @@ def _front_table(tuned: Tuned) -> Table:
     return table(title, ["point", "policy", *groups], rows)
 
 
+def rerank(
+    run: RunRef,
+    users: Annotated[int, typer.Option(min=1, help="Measure on this many users, drawn at random.")] = 2000,
+    policy: Annotated[str, typer.Option("--policy", help="none, or tuned (by `llmesr tune`).")] = "none",
+    part: Annotated[str, typer.Option(help="valid or test.")] = "test",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """What every re-ranker costs in accuracy and gains in exposure, at three strengths."""
+    from llmesr.runs.record import find_run
+    from llmesr.serving.effect import effects
+    from llmesr.serving.recommend import Recommender
+    from llmesr.training.devices import pick_device
+
+    found = find_run(store(), run)
+    chosen = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
+    _word(part, "part", ("valid", "test"))
+    recommender = Recommender(store(), found, pick_device(device))
+    with progress() as listen:
+        frame = effects(recommender, policy=chosen, part=part, users=users, progress=listen)  # type: ignore[arg-type]
+    rows = [[str(r["reranker"]), f"{r['strength']:g}", *(f"{v:.4g}" for v in r.iloc[3:])] for _, r in frame.iterrows()]
+    title = f"Re-rankers of {found.label} on {part} (full ranking, {frame['users'][0]} users)"
+    document = {"run": found.id, "part": part, "protocol": "full", "rows": frame.to_dict("records")}
+    emit(json, document, table(title, ["re-ranker", "strength", *frame.columns[3:]], rows))
+
+
 def serve(
     runs: Annotated[list[str], typer.Argument(help="Runs to serve; the first is the default.")],
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
@@ -169,4 +195,5 @@ def _split(history: str | None) -> list[str]:
 def register(app: typer.Typer) -> None:
     app.command()(tune)
     app.command()(recommend)
+    app.command()(rerank)
     app.command()(serve)

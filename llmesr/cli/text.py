@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, store, table
+from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
 from llmesr.config import EmbedConfig, NeighbourConfig, parse_overrides
+
+if TYPE_CHECKING:
+    from llmesr.data.dataset import Dataset
 
 DatasetRef = Annotated[str, typer.Argument(help="Dataset: name, id or the start of one.", metavar="DATASET")]
 
@@ -17,26 +22,44 @@ def embed(
     embedder: Annotated[str | None, typer.Option(help="minilm, hf:..., gguf:..., openai:... or file:...")] = None,
     config: ConfigFile = None,
     set: Set = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Also write item vectors with their ids: .npy, .npz, .parquet or .safetensors.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before paid requests.")] = False,
     json: Json = False,
 ) -> None:
     """Turn item text into vectors; texts embedded before come from the cache."""
     from llmesr.data.dataset import load_dataset
     from llmesr.semantic.embed import embed as run
+    from llmesr.semantic.embedders.precomputed import write_vectors
 
-    values = parse_overrides(set or [])
-    settings = EmbedConfig.read(config, **({"embedder": embedder} if embedder else {}), **values)
+    values = {**({"embedder": embedder} if embedder else {}), **parse_overrides(set or [])}
+    settings = EmbedConfig.read(config, **values)
     data = load_dataset(store(), dataset)
+    if settings.embedder.startswith("openai:"):
+        _show_cost(data, settings, yes)
     with progress() as listen:
         made = run(data, settings, store(), listen)
+    if export is not None:
+        write_vectors(export, made.item_vectors, made.item_ids.tolist())
     info = made.manifest.info
     rows = [
-        ["embedder", settings.embedder],
+        ["embedder", made.manifest.config["embedder"]],
         ["items", str(info["items"])],
         ["dimension", str(made.dimension)],
         ["items without text", str(info["items_without_text"])],
         ["users without training items", str(info["users_without_vector"])],
     ]
     emit(json, {"id": made.id, **info}, table(made.id, ["embedding", ""], rows))
+
+
+def _show_cost(data: Dataset, settings: EmbedConfig, yes: bool) -> None:
+    from llmesr.semantic.inputs import plan
+
+    wanted = plan(data, settings, store())
+    say(f"{settings.embedder}: {wanted.describe()}")
+    if wanted.cost and not yes and sys.stdin.isatty():
+        typer.confirm("Send them?", abort=True)
 
 
 def neighbours(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from llmesr.ids import PAD, mask_id
 from llmesr.models.fusion import CrossView
+from llmesr.models.tables import ItemTable
 
 
 class Positions(nn.Module):
@@ -35,7 +38,7 @@ class Recommender(nn.Module):
     def __init__(
         self,
         *,
-        tables: dict[str, nn.Module],
+        tables: dict[str, ItemTable],
         encoders: list[nn.Module],
         fusion: CrossView | None,
         n_items: int,
@@ -107,11 +110,14 @@ class Recommender(nn.Module):
 
     def candidates(self) -> Tensor:
         """(N + 1, V * D) items as candidates; row 0 is padding. Keeps gradients."""
-        return torch.cat([table.weight()[: self.n_items + 1] for table in self.tables.values()], dim=-1)
+        return torch.cat([table.weight()[: self.n_items + 1] for table in self._tables()], dim=-1)
 
     def embed_items(self, items: Tensor) -> Tensor:
         """(...) item numbers -> (..., V * D), computing only these rows."""
-        return torch.cat([table(items) for table in self.tables.values()], dim=-1)
+        return torch.cat([table(items) for table in self._tables()], dim=-1)
+
+    def _tables(self) -> list[ItemTable]:
+        return cast(list[ItemTable], list(self.tables.values()))
 
 
 def last_state(states: Tensor, lengths: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ once, ``forward`` only the rows asked for.
 
 from __future__ import annotations
 
+import itertools
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,12 +54,14 @@ class AdaptedTable(nn.Module):
             self.text = nn.Parameter(table)
         size = text.shape[1]
         sizes = [size, embedding_size] if layers == 1 else [size, max(size // 2, 1), embedding_size]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.mask_vector = nn.Parameter(torch.randn(embedding_size) * 0.02)
 
     def _affine(self) -> tuple[Tensor, Tensor]:
-        weight, bias = self.layers[0].weight, self.layers[0].bias
-        for layer in list(self.layers)[1:]:
+        first, *rest = cast(list[nn.Linear], list(self.layers))
+        weight: Tensor = first.weight
+        bias: Tensor = first.bias
+        for layer in rest:
             weight, bias = layer.weight @ weight, layer.weight @ bias + layer.bias
         return weight, bias  # (D, E), (D,)
 
@@ -71,3 +76,7 @@ class AdaptedTable(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         return self._finish(F.linear(self.text[items], *self._affine()), items)
+
+
+ItemTable = IdTable | AdaptedTable
+"""To add a kind of table, give it ``weight()`` and ``forward`` and name it here."""

@@ -23,7 +23,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, table: Tensor, targets: Tensor, rows: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx, hidden: Tensor, table: Tensor, targets: Tensor, rows: int) -> Tensor:
         hidden_gradient = torch.empty_like(hidden)
         table_gradient = torch.zeros_like(table)
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
@@ -43,7 +43,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total * scale
 
     @staticmethod
-    def backward(ctx, upstream: Tensor):  # type: ignore[override]
+    def backward(ctx, upstream: Tensor):
         hidden_gradient, table_gradient = ctx.saved_tensors
         return hidden_gradient * upstream, table_gradient * upstream, None, None
 

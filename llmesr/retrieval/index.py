@@ -20,6 +20,9 @@ Engine = Literal["auto", "flat", "ivf", "torch"]
 
 _BLOCK = 4096
 _SAMPLE = 1000
+_TRAINING = 40
+"""Vectors per list from which the lists' centres are learned; with so many, a few iterations are enough."""
+_ITERATIONS = 6
 
 
 @dataclass(frozen=True)
@@ -139,12 +142,12 @@ def _approximate(
     sample = np.sort(rng.choice(len(asked), min(_SAMPLE, len(asked)), replace=False))
     own = None if self_rows is None else np.asarray(self_rows)[sample]
     truth = _others(exact.search(base, asked[sample], depth, euclidean=euclidean), own)[1]
-    lists = max(1, min(int(4 * np.sqrt(len(base))), len(base) // 39))
+    lists = max(1, min(int(4 * np.sqrt(len(base))), len(base) // _TRAINING))
     metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
     coarse = (faiss.IndexFlatL2 if euclidean else faiss.IndexFlatIP)(base.shape[1])
     index = faiss.IndexIVFFlat(coarse, base.shape[1], lists, metric)
-    index.cp.seed = seed
-    index.train(base[np.sort(rng.choice(len(base), min(len(base), 64 * lists), replace=False))])
+    index.cp.seed, index.cp.niter = seed, _ITERATIONS
+    index.train(base[np.sort(rng.choice(len(base), min(len(base), _TRAINING * lists), replace=False))])
     index.add(base)
     probes, recall = 1, 0.0
     while recall < wanted and probes < lists:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +45,18 @@ class VectorCache:
     def __exit__(self, *error: object) -> None:
         self._db.close()
 
-    def read(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        """The vectors (E,) float32 that are here, by key."""
-        found: dict[bytes, np.ndarray] = {}
+    def read(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
+        """Those of ``keys`` that are here, with their vectors (E,) float32, in any order."""
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
             marks = ",".join("?" * len(some))
             rows = self._db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
-            found.update((key, np.frombuffer(vector, "<f4")) for key, vector in rows)
-        return found
+            for key, vector in rows:
+                yield key, np.frombuffer(vector, "<f4")
+
+    def held(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of ``keys`` that are here."""
+        return {key for key, _ in self.read(keys)}
 
     def write(self, keys: Sequence[bytes], vectors: np.ndarray) -> None:
         """Keep ``vectors`` (n, E); on disk when this returns."""
@@ -66,37 +69,48 @@ def embed_cached(
     embedder: Embedder, texts: Sequence[str], store: Store, progress: Progress = silent, stage: str = "embedding texts"
 ) -> np.ndarray:
     """(n, E) float32, row i for ``texts[i]``; each distinct text that is not in the cache is embedded once."""
-    keys = [text_key(t) for t in texts]
-    distinct = dict(zip(keys, texts, strict=True))
-    with VectorCache(store, embedder.fingerprint) as cache:
-        found = cache.read(list(distinct))
-        missing = [key for key in distinct if key not in found]
-        done = len(distinct) - len(missing)
-        progress(stage, done, len(distinct))
-        for rows, vectors in embedder.stream([distinct[key] for key in missing]) if missing else ():
-            _check(vectors, embedder)
-            batch = [missing[i] for i in rows]
-            cache.write(batch, vectors)
-            found.update(zip(batch, np.asarray(vectors, np.float32), strict=True))
-            done += len(batch)
-            progress(stage, done, len(distinct))
     if not texts:
         return np.zeros((0, embedder.dimension), np.float32)
-    sizes = {len(v) for v in found.values()}
-    if len(sizes) > 1:
-        raise UserError(
-            f"{embedder.name!r} returned vectors of different sizes {sorted(sizes)}; the service changed its model. "
-            f"Delete {cache.path} to start again."
-        )
-    return np.stack([found[key] for key in keys])
+    keys = [text_key(t) for t in texts]
+    distinct = dict(zip(keys, texts, strict=True))
+    place = {key: row for row, key in enumerate(distinct)}
+    matrix: np.ndarray | None = None  # (distinct, E), allocated when E is known
+
+    def put(rows: list[int], vectors: np.ndarray) -> None:
+        nonlocal matrix
+        if matrix is None:
+            matrix = np.zeros((len(distinct), vectors.shape[1]), np.float32)
+        if vectors.shape[1] != matrix.shape[1]:
+            raise UserError(
+                f"{embedder.name!r} returned vectors of different sizes, {matrix.shape[1]} and {vectors.shape[1]}: the "
+                f"model has changed. Delete {cache.path} to start again."
+            )
+        matrix[rows] = vectors
+
+    with VectorCache(store, embedder.fingerprint) as cache:
+        missing = dict.fromkeys(distinct)
+        for key, vector in cache.read(list(distinct)):
+            put([place[key]], vector[None])
+            del missing[key]
+        new, done = list(missing), len(distinct) - len(missing)
+        progress(stage, done, len(distinct))
+        for rows, vectors in embedder.stream([distinct[key] for key in new]) if new else ():
+            _check(vectors, embedder)
+            batch = [new[i] for i in rows]
+            put([place[key] for key in batch], vectors)
+            cache.write(batch, vectors)
+            done += len(batch)
+            progress(stage, done, len(distinct))
+    assert matrix is not None
+    return matrix if len(distinct) == len(texts) else matrix[[place[key] for key in keys]]
 
 
 def uncached(embedder: Embedder, texts: Sequence[str], store: Store) -> list[str]:
     """The distinct texts that would have to be embedded."""
     distinct = {text_key(t): t for t in texts}
     with VectorCache(store, embedder.fingerprint) as cache:
-        found = cache.read(list(distinct))
-    return [text for key, text in distinct.items() if key not in found]
+        held = cache.held(list(distinct))
+    return [text for key, text in distinct.items() if key not in held]
 
 
 def _check(vectors: np.ndarray, embedder: Embedder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 
@@ -18,9 +19,9 @@ from llmesr.progress import Progress, silent
 from llmesr.semantic.cache import embed_cached
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
+from llmesr.semantic.inputs import item_texts, user_texts
 from llmesr.semantic.matrix import Pca, check_rows, fit_pca, pad
 from llmesr.store import Manifest, Store, config_digest, slug
-from llmesr.text.prompts import USER_CHARACTERS, item_prompts, user_prompt
 
 VECTORS, ITEM_IDS = "vectors.safetensors", "item_ids.parquet"
 
@@ -80,8 +81,6 @@ def histories_digest(dataset: Dataset) -> str:
 
 
 def _digest(content: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(content).hexdigest()
 
 
@@ -94,9 +93,10 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     if config.adapter and "embedder" not in config.model_fields_set:
         config = config.but(embedder=store.find("adapters", config.adapter).config["base"])
     embedder = open_embedder(config, store)
-    texts = item_texts(dataset, config, embedder)
+    texts = item_texts(dataset, config, embedder, store)
     content = _digest("\0".join(texts).encode())
-    made_of = [config.model_dump(), dataset.id, embedder.fingerprint, content, histories_digest(dataset)]
+    chosen = config.model_dump(exclude={"batch_size", "concurrency", "price"})  # these change no vector
+    made_of = [chosen, dataset.id, embedder.fingerprint, content, histories_digest(dataset)]
     id = f"{slug(dataset.name)}-{slug(config.embedder.split('/')[-1])}-{config_digest(*made_of)}"
     if store.exists("embeddings", id):
         return load_embedding(store, id).check(dataset)
@@ -128,20 +128,6 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     return load_embedding(store, id)
 
 
-def item_texts(dataset: Dataset, config: EmbedConfig, embedder: Embedder) -> list[str]:
-    """What the embedder is given for each item: its prompt ("" without text), or its id for precomputed vectors."""
-    if embedder.reads == "item_id":
-        return dataset.catalogue["item_id"].tolist()
-    texts = item_prompts(dataset.catalogue, config.template, config.attributes, max_chars=config.max_chars)
-    if not any(texts):
-        used = ", ".join(config.attributes or dataset.text_columns) or "none"
-        raise UserError(
-            f"None of the {dataset.n_items} items of {dataset.name!r} has text (columns: {used}). Ingest it with an "
-            "item file that has titles or descriptions, or use a method without text (id, popularity)."
-        )
-    return texts
-
-
 def user_vectors(
     dataset: Dataset,
     items: np.ndarray,
@@ -159,12 +145,7 @@ def user_vectors(
         weights = np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
         mean = csr_matrix((weights, train - 1, offsets), shape=(dataset.n_users, dataset.n_items))
         return np.asarray(mean @ items, np.float32)
-    if embedder.reads == "item_id":
-        raise UserError("Precomputed vectors cannot read a history prompt: use --set users=mean.")
-    titles = np.asarray(dataset.catalogue.get("title", pd.Series([""] * dataset.n_items)), dtype=object)
-    longest = min(USER_CHARACTERS, embedder.reach or USER_CHARACTERS)
-    parts = np.split(titles[train - 1], np.cumsum(lengths)[:-1])
-    texts = [user_prompt(part.tolist(), longest) for part in parts]
+    texts = user_texts(dataset, embedder)
     vectors = _vectors(embedder, texts, store, progress, "embedding users")
     return reduced.apply(vectors) if reduced else vectors
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 import shutil
 import time
 
-import numpy as np
-import pandas as pd
 import torch
 
-from llmesr.data.batches import Sequences
-from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.dataset import load_dataset
 from llmesr.errors import UserError
-from llmesr.evaluation.ranks import PROTOCOLS, evaluate
-from llmesr.evaluation.table import metric_table
+from llmesr.evaluation.results import evaluate_parts
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, Status
 from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy
@@ -71,31 +67,15 @@ def derive(
     parents = [dataset.manifest, run.manifest] + ([embedding.manifest] if embedding else [])
     text = None if embedding is None else embedding.padded()
     scorer = PolicyScorer(load_scorer(run, device=device), policy, Ground.of(dataset, text, device))
+    results = evaluate_parts(scorer, dataset, max_length=run.config.max_length, device=device, progress=progress)
     if derived.folder.exists():  # what an interrupted attempt left
         shutil.rmtree(derived.folder)
+    # Made only now: whoever is interrupted while evaluating leaves no run behind.
     derived = Run.create(store, run.config, parents, name=f"{run.manifest.name} + policy", id=id, device=str(device))
     manifest = derived.manifest
     manifest.info["policy"] = {"run": run.id, "values": policy.model_dump(), "describe": policy.describe()}
     write_json(derived.folder / MANIFEST, manifest.model_dump())
-    try:
-        derived.set_status(Status(state="RUNNING", message=policy.describe()))
-        _evaluate(derived, dataset, scorer, device, progress)
-    except BaseException:
-        shutil.rmtree(derived.folder)
-        raise
+    derived.write_results(*results)
     seconds = round(time.perf_counter() - started, 3)
     derived.finish(Status(state="SUCCEEDED", message=policy.describe()), {"evaluate": seconds}, {})
     return derived
-
-
-def _evaluate(run: Run, dataset: Dataset, scorer: PolicyScorer, device: torch.device | str, progress: Progress) -> None:
-    length = run.config.max_length
-    sequences = Sequences(dataset, device)
-    found = {
-        part: evaluate(scorer, dataset, part, max_length=length, device=device, sequences=sequences, progress=progress)
-        for part in ("valid", "test")
-    }
-    frame = pd.concat([part.frame for part in found.values()], ignore_index=True)
-    tables = [metric_table(frame, dataset.thresholds, protocol=p).assign(protocol=p) for p in PROTOCOLS]
-    rows = pd.concat(tables).to_dict("records")
-    run.write_results(frame, np.asarray(found["test"].top_items, dtype=np.int32), rows)

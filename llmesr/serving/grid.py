@@ -39,7 +39,7 @@ class Block:
     semantic: Tensor  # (B, N + 1)
     content: dict[float, Tensor]  # whitening -> (B, N + 1)
     target: Tensor  # (B,)
-    excluded: Tensor  # (B, H) items of the input history without the target, padded with 0
+    excluded: Tensor  # (B, H) items of the input history, padded with 0; none where the target repeats one
     negatives: Tensor  # (B, 100) of uni100, padded with 0
 
 
@@ -67,7 +67,7 @@ def blocks(
         inputs, _ = sequences.padded(who, given[who], max_length)
         history, _ = sequences.padded(who, whole[who], longest)
         target = sequences.items[sequences.starts[who] + given[who]]
-        unread = torch.arange(history.shape[1], device=who.device) >= given[who][:, None]
+        seen = history.masked_fill(torch.arange(history.shape[1], device=who.device) >= given[who][:, None], PAD)
         collaborative, semantic = view_scores(scorer, inputs, who)
         yield Block(
             users=batch,
@@ -75,7 +75,7 @@ def blocks(
             semantic=semantic.float(),
             content={w: ground.content(w).score(inputs) for w in whitenings},
             target=target,
-            excluded=history.masked_fill(unread | (history == target[:, None]), PAD),
+            excluded=seen.masked_fill((seen == target[:, None]).any(1, keepdim=True), PAD),
             negatives=uniform_negatives(who, history, dataset.n_items, seed=dataset.seed, part=part),
         )
 

@@ -227,15 +227,17 @@ class Recommender:
         return tuple(t.float().cpu().numpy() for t in (collaborative, parts.get("semantic", nothing), content))  # type: ignore[return-value]
 
     def rank_of(self, history: Sequence[int] | int, item: int, policy: ScoringPolicy | None = None) -> int:
-        """Where ``item`` stands among the items not in the history (itself always counts); ties share the middle."""
+        """Where ``item`` stands among the items not in the history (among all, if it is itself in the history);
+        ties share the middle."""
         request = self.request(history, policy=policy)
         with torch.inference_mode():
             own = self._policed(request.policy)
             sequences = pad_histories([list(request.history)], self.max_length, self.device)
             scores = own.score(sequences, torch.tensor([request.user], device=self.device))[0]
             candidate = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
-            candidate[[PAD, *request.history]] = False
-            candidate[item] = False
+            candidate[[PAD, item]] = False
+            if item not in request.history:
+                candidate[list(request.history)] = False
             higher = int((scores[candidate] > scores[item]).sum())
             equal = int((scores[candidate] == scores[item]).sum())
         return 1 + higher + (equal + 1) // 2

@@ -100,11 +100,13 @@ def mmr(candidates: Candidates, k: int, strength: float, rng: np.random.Generato
 def dpp(candidates: Candidates, k: int, strength: float, rng: np.random.Generator) -> np.ndarray:
     """Greedy MAP of a determinantal point process (Chen, Zhang and Zhou 2018, algorithm 1).
 
-    The kernel is diag(q) S diag(q) with q = exp(a * relevance), a = (1 - strength) / (2 * strength):
-    each step takes the candidate that adds most to the log determinant.
+    The kernel is diag(q) S diag(q) with S = (1 + cos) / 2 and q = exp(a * relevance), where
+    a = (1 - strength) / (2 * strength): each step takes the candidate that adds most to the log determinant.
     """
-    relevance, similarity = candidates.relevance, candidates.cosines
-    quality = (1 - strength) / strength * relevance  # log q^2
+    relevance = candidates.relevance
+    similarity = (1 + candidates.cosines) / 2
+    np.fill_diagonal(similarity, 1.0)  # also for items without a vector
+    quality = (1 - strength) / max(strength, 1e-6) * relevance  # log q^2
     left = np.ones(len(relevance))  # what of each vector the chosen ones do not span
     basis = np.zeros((k, len(relevance)))
     chosen: list[int] = []

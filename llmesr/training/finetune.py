@@ -70,7 +70,7 @@ def finetune(
     material = gather(dataset, config)
     source = locate(config.base)
     config = config.but(pooling=resolve_pooling(source, config))
-    name = f"{dataset.name} {config.base} tuned"
+    name = f"{dataset.name} tuned {config.base.rpartition('/')[2]}"
     tuning = Tuning.create(store, config, [dataset.manifest], name=name, id=run_id, device=str(on))
     return _carry_out(tuning, material, source, on, progress)
 

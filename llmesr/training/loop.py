@@ -187,7 +187,7 @@ class Loop:
         )
 
     def _checkpoint(self) -> None:
-        tables = {o.name: o.table for o in self.objectives if getattr(o, "table", None) is not None}
+        tables = {o.name: table for o in self.objectives if (table := getattr(o, "table", None)) is not None}
         tensors, state = pack(self.model, self.optimizer, self.device, tables if self.step else {})
         state |= {
             "epoch": self.epoch,

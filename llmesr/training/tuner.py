@@ -24,6 +24,8 @@ from llmesr.training.loop import BEST, LAST, Stopped
 from llmesr.training.stopping import Stopper
 
 EVALUATION_TEXTS = 64
+TELL_EVERY = 10.0
+"""Seconds between words on progress."""
 
 
 class Trained(nn.Module):
@@ -69,6 +71,8 @@ class Tuner:
         self.step, self.seconds, self.losses = 0, 0.0, 0.0
         self.before: dict[str, float] = {}
         self.best: dict[str, float] = {}
+        self.latest: dict[str, float] = {}
+        self.told = 0.0
         self.prompts_per_step = 2 * config.accumulation * min(config.batch_size, len(train_items))
 
     def fit(self) -> None:
@@ -85,6 +89,8 @@ class Tuner:
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 self._judge(self.seconds - since)
                 since = self.seconds
+            elif time.monotonic() - self.told > TELL_EVERY:
+                self._tell()
 
     def _step(self) -> float:
         config, total = self.config, 0.0
@@ -137,9 +143,14 @@ class Tuner:
         elif self.stopper.update(found["accuracy"], self.step):
             self.best = found
             save_tensors(self.tuning.folder / CHECKPOINTS / BEST, self.trained.state_dict(), {"step": self.step})
+        self.latest = found
         self.tuning.append_event(event)
         self._checkpoint()
-        per_step = self.seconds / self.step if self.step else None
+        self._tell()
+
+    def _tell(self) -> None:
+        """Leave word of how far it is and how long it may still take."""
+        self.told = time.monotonic()
         left = 0 if self.stopper.done else self.config.steps - self.step
         self.tuning.set_status(
             Status(
@@ -147,8 +158,8 @@ class Tuner:
                 epoch=self.step,
                 epochs=self.config.steps,
                 best=self.stopper.best,
-                seconds_left=round(per_step * left, 1) if per_step else None,
-                message=f"held-out accuracy {found['accuracy']:.3f}, before tuning {self.before['accuracy']:.3f}",
+                seconds_left=round(self.seconds / self.step * left, 1) if self.step else None,
+                message=f"held-out accuracy {self.latest['accuracy']:.3f}, before tuning {self.before['accuracy']:.3f}",
             )
         )
 
@@ -170,6 +181,7 @@ class Tuner:
             "losses": self.losses,
             "before": self.before,
             "best": self.best,
+            "latest": self.latest,
             "stopper": self.stopper.state(),
         }
         save_tensors(self.tuning.folder / CHECKPOINTS / LAST, tensors, state)
@@ -183,7 +195,8 @@ class Tuner:
         tensors, state = load_tensors(path)
         unpack(tensors, state, self.trained, self.optimizer, self.device)
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
-        self.before, self.best, self.stopper = state["before"], state["best"], Stopper(**state["stopper"])
+        self.before, self.best, self.latest = state["before"], state["best"], state["latest"]
+        self.stopper = Stopper(**state["stopper"])
         self.tuning.truncate_events(self.step)
 
     def restore_best(self) -> None:

@@ -29,23 +29,26 @@ def settle(root: Store) -> None:
     loaders.jobs(root).reconcile()
 
 
-def progress(root: Store, id: str, *, until: str | None = None) -> None:
-    """A job, live: redraws itself until the job ends (or has saved an id as ``until``), then the whole page once."""
+def progress(root: Store, id: str, *, until: str | None = None, place: str = "job") -> None:
+    """A job, live: redraws itself until the job ends (or has saved an id as ``until``), then the whole page once.
+
+    ``place`` tells apart two drawings of one job on one page.
+    """
     job = loaders.jobs(root).get(id)
-    panels.live(EVERY if job.active else None)(_draw)(root, id, job.active, until)
+    panels.live(EVERY if job.active else None)(_draw)(root, id, job.active, until, place)
 
 
-def _draw(root: Store, id: str, was_active: bool, until: str | None) -> None:
+def _draw(root: Store, id: str, was_active: bool, until: str | None, place: str) -> None:
     jobs = loaders.jobs(root)
     if was_active:
         jobs.reconcile()
     job = jobs.get(id)
-    body(root, job)
+    body(root, job, place)
     if was_active and (not job.active or until in job.status.saved):
         st.rerun()
 
 
-def body(root: Store, job: Job) -> None:
+def body(root: Store, job: Job, place: str = "job") -> None:
     """A job as it stands: what it is, how far, why it ended, and what can be done with it."""
     with st.container(border=True):
         _heading(job)
@@ -54,7 +57,7 @@ def body(root: Store, job: Job) -> None:
         elif job.status.message:
             show = st.error if job.state == "FAILED" else st.info
             show(as_text(job.status.message, 1000))
-        _buttons(root, job)
+        _buttons(root, job, place)
 
 
 def _heading(job: Job) -> None:
@@ -89,17 +92,19 @@ def _where(root: Store, job: Job) -> str:
     return text
 
 
-def _buttons(root: Store, job: Job) -> None:
+def _buttons(root: Store, job: Job, place: str) -> None:
     """Stop, resume, retry, log and command: what can be done with a job now."""
     jobs = loaders.jobs(root)
     with st.container(horizontal=True):
         if job.active:
             label = "Kill" if job.status.stop_requested else "Stop"
-            st.button(label, key=f"stop.{job.id}", icon=":material/stop:", on_click=_act, args=(jobs.stop, job.id))
+            st.button(
+                label, key=f"{place}.stop.{job.id}", icon=":material/stop:", on_click=_act, args=(jobs.stop, job.id)
+            )
         if job.state in ("STOPPED", "FAILED"):
             st.button(
                 "Resume",
-                key=f"resume.{job.id}",
+                key=f"{place}.resume.{job.id}",
                 icon=":material/play_arrow:",
                 help="Go on at the step, and the checkpoint, where it ended.",
                 on_click=_act,
@@ -108,7 +113,7 @@ def _buttons(root: Store, job: Job) -> None:
         if not job.active:
             st.button(
                 "Retry",
-                key=f"retry.{job.id}",
+                key=f"{place}.retry.{job.id}",
                 icon=":material/refresh:",
                 help="Do the whole job again as a new one, with new runs.",
                 on_click=_act,
@@ -116,15 +121,15 @@ def _buttons(root: Store, job: Job) -> None:
             )
             st.button(
                 "Forget",
-                key=f"forget.{job.id}",
+                key=f"{place}.forget.{job.id}",
                 icon=":material/delete:",
                 help="Take the job off this list. What it made stays.",
                 on_click=_act,
                 args=(jobs.delete, job.id),
             )
-        with st.popover("Log", icon=":material/notes:", key=f"log.{job.id}"):
+        with st.popover("Log", icon=":material/notes:", key=f"{place}.log.{job.id}"):
             st.code(job.log(16_384)[-8000:] or "Nothing yet.", language=None, wrap_lines=True)
-        with st.popover("Command", icon=":material/terminal:", key=f"command.{job.id}"):
+        with st.popover("Command", icon=":material/terminal:", key=f"{place}.command.{job.id}"):
             st.code("\n".join(command_line(s) for s in job.record.steps), language="bash", wrap_lines=True)
 
 
@@ -140,7 +145,7 @@ def job_list(root: Store, *, longest: int = 20) -> None:
     """Every job: those that have not ended first, live, then the newest ended ones in a table."""
     jobs = list(loaders.jobs(root).list())
     for job in sorted((j for j in jobs if j.active), key=lambda j: j.status.queued):
-        progress(root, job.id)
+        progress(root, job.id, place="list")
     ended = [j for j in jobs if not j.active][:longest]
     if not jobs:
         st.caption("No job has been submitted yet.")
@@ -156,7 +161,7 @@ def job_list(root: Store, *, longest: int = 20) -> None:
         )
         rows = event["selection"]["rows"] if event else []
         if rows and rows[0] < len(ended):
-            progress(root, ended[rows[0]].id)
+            progress(root, ended[rows[0]].id, place="chosen")
         else:
             st.caption("Choose a row for its log, its command, and to resume or retry it.")
     for id, reason in loaders.jobs(root).broken().items():

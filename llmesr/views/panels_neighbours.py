@@ -70,7 +70,8 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
             "Held against", list(by_id), "before", show=_namer(by_id), default=_default(runs, "id")
         )
     with columns[1]:
-        chosen = panels.choose("Run", list(by_id), "after", show=_namer(by_id), default=_default(runs, "llm-esr"))
+        others = [r for r in runs if r.id != baseline] or runs
+        chosen = panels.choose("Run", list(by_id), "after", show=_namer(by_id), default=_default(others, "llm-esr"))
     before, after = by_id[str(baseline)], by_id[str(chosen)]
     user = _user(root, dataset, before, after, protocol)
     return None if user is None else Choice(root, dataset, runs, before, after, protocol, Case.of(dataset, user))
@@ -115,16 +116,16 @@ def _offer(id: str, row: object) -> str:
 
 
 def _search(dataset: Dataset) -> int | None:
-    wanted = st.query_params.get("user", "")
-    if "near.id" not in st.session_state or (wanted and wanted != st.session_state.get("near.linked")):
-        st.session_state["near.id"] = wanted
+    linked = st.query_params.get("user", "")
+    if "near.id" not in st.session_state or (linked and linked != st.session_state.get("near.linked")):
+        st.session_state["near.id"] = linked
     text = st.text_input("User id", key="near.id", icon=":material/search:", placeholder="the id of any user").strip()
-    st.session_state["near.linked"] = text
+    st.session_state["near.linked"] = linked
     if not text:
         st.caption("Type the id of a user, as it stands in the data.")
         return None
     user = dataset.user(text)
-    st.query_params["user"] = text
+    st.query_params["user"] = st.session_state["near.linked"] = text
     return user
 
 

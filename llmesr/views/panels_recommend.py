@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
 from llmesr.runs.record import Run
 from llmesr.serving.policy import ScoringPolicy
 from llmesr.serving.recommend import Recommender
@@ -113,18 +114,17 @@ def _user(dataset: Dataset) -> int | None:
         st.text_input("User id", key="rec.id", icon=":material/person:", width=170)
         st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
     text = st.session_state["rec.id"].strip()
-    st.session_state["rec.linked"] = text
+    st.session_state["rec.linked"] = linked
     if not text:
         return None
     user = dataset.user(text)
-    st.query_params["user"] = text
+    st.query_params["user"] = st.session_state["rec.linked"] = text
     return user
 
 
 def _draw(dataset: Dataset) -> None:
     st.session_state["rec.seed"] = st.session_state.get("rec.seed", 0) + 1
     st.session_state["rec.id"] = str(dataset.user_ids[_random_tail(dataset, st.session_state["rec.seed"])])
-    st.session_state["rec.linked"] = st.session_state["rec.id"]
 
 
 def _random_tail(dataset: Dataset, seed: int) -> int:
@@ -272,19 +272,31 @@ def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
 
 
 def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
-    ready = {run.id: loaders_maps.recommender(root, run.id) for run in runs}
+    ready = {run.id: _ready(root, run) for run in runs}
     left, right = st.columns([2, 3], gap="medium")
     with left:
         found = whose(dataset)
     with right:
-        chosen = settings(dataset, any(r.ground.has_text for r in ready.values()))
+        chosen = settings(dataset, any(isinstance(r, Recommender) and r.ground.has_text for r in ready.values()))
         against = _view_controls()
     if found is None:
         return
     history, user = found
     for column, run in zip(st.columns(max(len(runs), 1)), runs, strict=True):
         with column, panels.boundary(f"The list of {run.label}"):
-            _one_list(root, run, ready[run.id], history, user, chosen, against, _TITLE[len(runs)])
+            made = ready[run.id]
+            if isinstance(made, UserError):
+                st.markdown(f"**{as_text(run.label)}**")
+                raise made
+            _one_list(root, run, made, history, user, chosen, against, _TITLE[len(runs)])
+
+
+def _ready(root: Store, run: Run) -> Recommender | UserError:
+    """A run that cannot recommend must not take the others with it."""
+    try:
+        return loaders_maps.recommender(root, run.id)
+    except UserError as error:
+        return error
 
 
 def _view_controls() -> str:

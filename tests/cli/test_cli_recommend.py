@@ -105,6 +105,13 @@ def test_tune_makes_a_run_that_stands_beside_its_parent(run, store, tiny):
     assert tuned == named
 
 
+def test_rerank_shows_the_effect_of_every_reranker(run):
+    rows = json.loads(call("rerank", run.id, "--users", 20, "--json").stdout)["rows"]
+    assert {r["reranker"] for r in rows} == {"none", "mmr", "dpp", "calibrated", "epsilon", "ucb"}
+    assert {"HR@10", "NDCG@10", "Coverage@10", "ILD@10"} <= set(rows[0])
+    assert "Re-rankers of llm-esr/sasrec" in call("rerank", run.id, "--users", 20).stdout
+
+
 @pytest.mark.slow
 def test_serve_stops_gracefully(run, store, tiny):
     with socket.socket() as free:

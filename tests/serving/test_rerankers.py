@@ -66,7 +66,7 @@ def test_dpp_takes_the_largest_determinant_at_each_step():
     strength = 0.6
     order = rerank(RerankConfig(name="dpp", strength=strength), data, 4)
     quality = np.exp((1 - strength) / (2 * strength) * data.relevance)
-    kernel = quality[:, None] * data.cosines * quality
+    kernel = quality[:, None] * (1 + data.cosines) / 2 * quality
     chosen: list[int] = []
     for _ in range(4):  # the definition, by determinants
         left = [i for i in range(7) if i not in chosen]

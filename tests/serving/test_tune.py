@@ -1,5 +1,6 @@
 """Tuning against the evaluator: the grid must give the ranks that evaluating each policy gives."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -34,6 +35,20 @@ def test_the_grid_ranks_like_the_evaluator(tiny, part, kind):
             expected = frame.loc[frame["protocol"] == protocol, "rank"].to_numpy()
             assert (found[i] == expected).mean() > 0.99  # sums in another order may round a near tie apart
             assert abs(found[i] - expected).max() <= 1
+
+
+def test_the_grid_ranks_repeated_targets_like_the_evaluator(tiny):
+    items = tiny.items.copy()
+    ends = tiny.offsets[1:]
+    items[ends[::3] - 2] = items[ends[::3] - 3]  # every third user's validation target repeats their last training item
+    repeats = dataclasses.replace(tiny, items=items)
+    scorer, at = FakeScorer(tiny.n_items), Ground.of(repeats, text_vectors(tiny.n_items).numpy())
+    for part in ("valid", "test"):
+        ranks = rank_grid(scorer, repeats, at, POLICIES[:2], repeats.split.users, part=part, max_length=10)
+        for i, policy in enumerate(POLICIES[:2]):
+            frame = evaluate(PolicyScorer(scorer, policy, at), repeats, part, max_length=10).frame
+            expected = frame.loc[frame["protocol"] == "full", "rank"].to_numpy()
+            assert (ranks["full"][i] == expected).mean() > 0.99
 
 
 def np_to_tensor(counts):

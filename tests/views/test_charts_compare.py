@@ -102,7 +102,7 @@ def test_every_chart_carries_its_definition_and_the_colors_of_its_mode(mode):
 
 
 def test_hostile_names_reach_plotly_as_text():
-    runs = {"id/sasrec": "id/sasrec", **{name: "llm-esr/sasrec" for name in HOSTILE}}
+    runs = {"id/sasrec": "id/sasrec", **dict.fromkeys(HOSTILE, "llm-esr/sasrec")}
     for figure in every("light", runs):
         drawn = figure.to_json().replace("\\u003c", "<").replace("\\u002f", "/")
         assert not [tag for tag in ("<script", "<img", "</script", "<b>bold") if tag in drawn]

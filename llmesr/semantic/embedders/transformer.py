@@ -24,6 +24,8 @@ from llmesr.semantic.embedders.pooling import Pooling, pool
 from llmesr.store import config_digest
 
 _POOL_OF_BATCHES = 64
+CPU_TOKENS = 1536
+"""Tokens in a forward pass on a processor: more fall out of its caches (`benchmarks/text.py` measures this)."""
 _CHARACTERS_PER_TOKEN = 3
 """A cautious reading of how much text a token holds: prompts cut to this fit the model."""
 
@@ -111,16 +113,24 @@ class TransformerEmbedder(Embedder):
         return next(i for i in known if i is not None)
 
     def stream(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Longest texts first, so that memory is short at once or never; batches hold texts of one length."""
+        """Longest texts first, so that memory is short at once or never; batches hold texts of about one length."""
         order = np.argsort([-len(t) for t in texts], kind="stable")
         pool_size = self.batch_size * _POOL_OF_BATCHES
         for start in range(0, len(order), pool_size):
             rows = order[start : start + pool_size]
             ids = self.tokens([texts[i] for i in rows])
             by_length = np.argsort([-len(i) for i in ids], kind="stable")
-            for first in range(0, len(rows), self.batch_size):
-                chosen = by_length[first : first + self.batch_size]
+            first = 0
+            while first < len(rows):
+                chosen = by_length[first : first + self._fitting(len(ids[by_length[first]]))]
                 yield rows[chosen], self.forward([ids[i] for i in chosen]).cpu().numpy()
+                first += len(chosen)
+
+    def _fitting(self, longest: int) -> int:
+        """Texts in a forward pass when the longest has so many tokens."""
+        if self.device.type != "cpu":
+            return self.batch_size
+        return max(1, min(self.batch_size, CPU_TOKENS // longest))
 
     def batch(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Token rows as ids (B, L) and mask (B, L), 1 at real tokens. Padded on the right, so that positions count

@@ -1,0 +1,77 @@
+"""The app as a visitor meets it, without a browser: caches emptied, workers recorded instead of started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from llmesr.jobs.engine import LocalEngine
+from llmesr.jobs.queue import Jobs, step
+from llmesr.jobs.record import Job
+from llmesr.store import Store, write_json
+from llmesr.views import loaders
+
+APP = Path(__file__).parents[2] / "app.py"
+Visit = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def empty_caches() -> Iterator[None]:
+    """Caches outlive an AppTest: start and end without any."""
+    loaders.clear()
+    yield
+    loaders.clear()
+
+
+@pytest.fixture
+def visit(store: Store) -> Visit:
+    """``visit("training", dataset="shop")`` opens a page with a query string and returns the AppTest."""
+
+    def open_page(page: str = "overview", **query: str) -> AppTest:
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        if page != "overview":
+            app.switch_page(f"pages/{page}.py")
+            for key, value in query.items():
+                app.query_params[key] = value
+            app.run()
+        return app
+
+    return open_page
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Jobs that would have been started. They count as running: their worker is this very process."""
+    found: list[Job] = []
+    me = psutil.Process()
+
+    def start(self: LocalEngine, job: Job, slot: str) -> tuple[int, float]:
+        found.append(job)
+        return me.pid, me.create_time()
+
+    monkeypatch.setenv("LLMESR_SLOTS", "cpu")
+    monkeypatch.setattr(LocalEngine, "start", start)
+    monkeypatch.setattr(LocalEngine, "stop", lambda self, status: None)
+    monkeypatch.setattr(LocalEngine, "kill", lambda self, status: None)
+    return found
+
+
+@pytest.fixture
+def running_job(store: Store, started: list[Job]) -> Callable[..., Job]:
+    """``running_job("Train id", parents=[...], run="run-id")``: a job in the middle of its work."""
+
+    def make(label: str = "Train id/sasrec", *, parents: list[str] | None = None, run: str | None = None) -> Job:
+        command = ["train", "x", "--run-id", run] if run else ["train", "x"]
+        jobs = Jobs(store)
+        job = jobs.submit_steps([step(command, label)], kind="train", label=label, parents=parents or [])
+        write_json(job.folder / "progress.json", {"stage": "epoch 3 of 20", "done": 1, "total": 4})
+        return jobs.get(job.id)
+
+    return make

@@ -1,0 +1,211 @@
+"""The datasets page: upload, columns, report, thresholds, deletion; and what hostile files meet."""
+
+import gzip
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from app_pages import healthy, metrics, pick, texts
+from factories import corrupt, make_dataset, make_run, make_running_run, make_standard_runs
+
+from llmesr.data import synthetic
+from llmesr.data.dataset import load_dataset
+from llmesr.data.groups import Thresholds
+from llmesr.data.profile import gini
+from llmesr.jobs.queue import Jobs
+
+
+@pytest.fixture
+def shop(store):
+    return make_dataset(store, users=150, items=80)
+
+
+@pytest.fixture
+def orders(tmp_path):
+    """Two files whose column names say nothing."""
+    interactions, items = synthetic.frames(60, 40, seed=3)
+    interactions.columns = ["Kundennr", "Artikel", "gekauft"]
+    interactions.to_csv(tmp_path / "bestellungen.csv", index=False, sep=";")
+    items.rename(columns={"item_id": "Artikel", "title": "Bezeichnung"}).to_csv(tmp_path / "sortiment.csv", index=False)
+    return [tmp_path / "bestellungen.csv", tmp_path / "sortiment.csv"]
+
+
+def send(app, *paths):
+    files = [(p.name, p.read_bytes(), "text/csv") for p in paths]
+    app.get("file_uploader")[0].upload(*files) if False else app.file_uploader[0].set_value(files)
+    return app.run()
+
+
+def test_empty_install_asks_for_files(visit):
+    app = healthy(visit("datasets"))
+    assert "who chose what and when" in texts(app)
+    assert "200 MB" in app.file_uploader[0].label
+
+
+def test_upload_is_on_disk_guessed_and_imported_with_one_click(visit, store, orders, started):
+    app = healthy(send(visit("datasets"), *orders))
+    (folder,) = (store.root / "uploads").iterdir()
+    assert sorted(p.name for p in folder.iterdir()) == ["bestellungen.csv", "sortiment.csv"]
+    assert app.query_params["upload"] in (folder.name, [folder.name])
+    assert pick(app, "role.0.bestellungen.csv").value == "interactions"
+    assert pick(app, "role.1.sortiment.csv").value == "items"
+    chosen = {f: pick(app, f"column.{f}.bestellungen.csv").value for f in ("user_id", "item_id", "timestamp")}
+    assert chosen == {"user_id": "Kundennr", "item_id": "Artikel", "timestamp": "gekauft"}
+    assert pick(app, "items.title.sortiment.csv").value == "Bezeichnung"
+    next(b for b in app.button if b.label == "Import").click().run()
+    healthy(app)
+    (job,) = started
+    command = job.record.steps[0].command
+    assert command[:3] == ["ingest", str(folder / "bestellungen.csv"), str(folder / "sortiment.csv")]
+    assert "user_id=Kundennr" in command
+    assert "title=Bezeichnung" in command
+    assert [s.command[0] for s in job.record.steps[1:]] == ["embed", "train", "train", "train", "train", "map"]
+    assert "Import bestellungen" in texts(app)
+
+
+def test_the_import_command_really_makes_the_dataset(visit, store, orders, started):
+    from typer.testing import CliRunner
+
+    from llmesr.cli.main import app as cli
+
+    app = send(visit("datasets"), *orders)
+    pick(app, "ingest.all").set_value(False).run()
+    next(b for b in app.button if b.label == "Import").click().run()
+    result = CliRunner().invoke(cli, started[0].record.steps[0].command)
+    assert result.exit_code == 0, result.output
+    made = load_dataset(store, "bestellungen")
+    assert made.n_users > 50
+    assert made.catalogue["title"].str.len().min() > 5
+
+
+def test_a_refreshed_browser_finds_its_upload(visit, orders):
+    app = send(visit("datasets"), *orders)
+    token = app.query_params["upload"]
+    again = visit("datasets", upload=token if isinstance(token, str) else token[0])
+    assert pick(again, "role.0.bestellungen.csv").value == "interactions"
+    assert "no longer here" in texts(visit("datasets", upload="0123456789abcdef"))
+
+
+@pytest.mark.parametrize("name", ["../../evil.csv", "a/b.csv", "..\\x.csv", ".hidden.csv", "tool.exe", "a\x00.csv"])
+def test_strange_file_names_are_refused(visit, store, name):
+    app = visit("datasets")
+    app.file_uploader[0].set_value([(name, b"a,b\n1,2\n", "text/csv")])
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert not list((store.root / "uploads").glob("*/*"))
+    assert not (store.root.parent / "evil.csv").exists()
+
+
+def files_that_are_not_what_they_claim(tmp_path):
+    archive = tmp_path / "archive.csv"
+    with zipfile.ZipFile(archive, "w") as out:
+        out.writestr("x.csv", "a,b\n1,2\n")
+    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 50)
+    (tmp_path / "empty.csv").write_bytes(b"")
+    (tmp_path / "pickle.csv").write_bytes(b"\x80\x04\x95\x00\x00\x00")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"a,b\n" * 10_000)[:60])
+    return [tmp_path / n for n in ("archive.csv", "picture.csv", "empty.csv", "pickle.csv", "cut.csv.gz")]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_files_that_are_not_what_they_claim_are_refused_with_a_sentence(visit, tmp_path, number):
+    path = files_that_are_not_what_they_claim(tmp_path)[number]
+    app = send(visit("datasets"), path)
+    assert not app.exception
+    assert len(app.error) == 1
+    assert path.name.replace(".", "\\.") in app.error[0].value
+    assert "log under" not in app.error[0].value  # a reason, not a ticket
+
+
+def test_hostile_column_names_and_cells_stay_text(visit, tmp_path):
+    frame = pd.DataFrame(
+        {"<script>u</script>": ["**a**", "b"] * 5, "$i$": list("abcdefghij"), "t": range(1_600_000_000, 1_600_000_010)}
+    )
+    frame.to_csv(tmp_path / "**bold**.csv", index=False)
+    app = send(visit("datasets"), tmp_path / "**bold**.csv")
+    assert not app.exception
+    assert "**bold**.csv" not in texts(app)
+
+
+def test_profile_numbers_are_those_of_the_data(visit, shop):
+    shown = metrics(healthy(visit("datasets", look="profile")))
+    counts = shop.item_counts[1:]
+    tail = counts < shop.thresholds.item
+    assert shown["Items in the tail"] == f"{100 * tail.mean():.0f}%"
+    assert shown["Interactions with them"] == f"{100 * counts[tail].sum() / counts.sum():.0f}%"
+
+
+def test_moving_the_threshold_redraws_and_saving_keeps_it(visit, store, shop):
+    make_standard_runs(store, shop)
+    app = visit("datasets", look="profile")
+    old = shop.thresholds
+    key = f"item.{shop.id}.{old.item}.{old.user}"
+    pick(app, key).set_value(old.item + 3).run()
+    moved = metrics(healthy(app))["Items in the tail"]
+    assert moved == f"{100 * np.mean(shop.item_counts[1:] < old.item + 3):.0f}%"
+    assert f"Not saved: elsewhere {old.item} and {old.user} still hold." in texts(app)
+    assert load_dataset(store, shop.id).thresholds == old
+    next(b for b in app.button if b.label == "Save with the dataset").click().run()
+    assert load_dataset(store, shop.id).thresholds == Thresholds(item=old.item + 3, user=old.user)
+    assert f"fewer than {old.item + 3} training interactions" in texts(healthy(visit("overview", dataset=shop.id)))
+    app = visit("datasets", look="profile")
+    next(b for b in app.button if b.label.startswith("80/20")).click().run()
+    assert load_dataset(store, shop.id).thresholds == old
+
+
+def test_gini_is_shown(visit, shop):
+    assert f"Gini {gini(shop.item_counts[1:]):.2f}" in texts(visit("datasets", look="profile"))
+
+
+def test_the_report_of_reading_is_shown_in_words(visit, store, shop):
+    app = visit("datasets", look="profile")
+    for finding in shop.manifest.info["report"]:
+        assert finding["message"][:20].split(":")[0] in texts(app).replace("\\", "")
+
+
+def test_deleting_asks_and_takes_what_was_made_from_it(visit, store, shop):
+    make_run(store, shop)
+    app = visit("datasets", look="profile")
+    assert pick(app, f"delete.{shop.id}").disabled
+    pick(app, f"sure.{shop.id}").set_value(True).run()
+    assert "1 runs made from it" in texts(app)
+    pick(app, f"delete.{shop.id}").click().run()
+    healthy(app)
+    assert store.list("datasets") == []
+    assert store.list("runs") == []
+
+
+def test_deleting_what_a_job_uses_is_refused_with_the_reason(visit, store, shop, running_job):
+    run = make_running_run(store, shop)
+    running_job("Train llm-esr/sasrec", parents=[f"datasets/{shop.id}"], run=run.id)
+    app = visit("datasets", look="profile")
+    pick(app, f"sure.{shop.id}").set_value(True).run()
+    pick(app, f"delete.{shop.id}").click().run()
+    assert "used by a job that has not ended" in app.error[0].value.replace("\\", "")
+    assert store.exists("datasets", shop.id)
+    assert store.exists("runs", run.id)
+
+
+def test_a_damaged_dataset_is_named_and_the_other_shown(visit, store, shop):
+    other = make_dataset(store, name="other", users=60, items=30, seed=4)
+    corrupt(store, "datasets", other.id)
+    app = healthy(visit("datasets", look="profile"))
+    assert any("damaged" in e.label for e in app.expander)
+    assert "Items in the tail" in metrics(app)
+
+
+def test_a_dataset_whose_files_are_damaged_is_explained(visit, store, shop):
+    corrupt(store, "datasets", shop.id, "interactions")
+    app = visit("datasets", look="profile")
+    assert not app.exception
+    assert "damaged" in app.error[0].value
+
+
+def test_a_running_pipeline_is_shown_with_the_dataset(visit, store, shop, running_job):
+    running_job("Embed and train shop", parents=[f"datasets/{shop.id}"])
+    app = healthy(visit("datasets", look="profile"))
+    assert "Embed and train shop" in texts(app)
+    assert "defaults" not in [b.key for b in app.button]
+    assert len(Jobs(store).list()) == 1

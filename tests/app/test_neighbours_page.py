@@ -1,0 +1,136 @@
+"""The Neighbours page: full, empty, damaged, while a run trains; needs, search, and the numbers it shows."""
+
+import pytest
+from explorer import healthy, opened, tables, words
+from factories import corrupt, make_dataset, make_run, make_running_run
+
+from llmesr.data.dataset import load_dataset
+from llmesr.runs.record import list_runs
+from llmesr.serving.policy import ScoringPolicy
+from llmesr.serving.recommend import Recommender
+from llmesr.store import Store
+from llmesr.views import loaders
+from llmesr.views.similar import Case, changes
+
+pytest_plugins = ("explorer",)
+
+
+def run_of(store: Store, method: str):
+    return next(r for r in list_runs(store) if r.config.method == method)
+
+
+def metric(app, label: str) -> str:
+    return next(m.value for m in app.metric if m.label == label)
+
+
+def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -> None:
+    app = opened("neighbours")
+    assert healthy(app), words(app)
+    dataset = load_dataset(trained, "shop")
+    frames = [run_of(trained, m).per_user() for m in ("id", "llm-esr")]
+    best = changes(*frames, "full", dataset.thresholds.user).iloc[0]
+    assert app.selectbox(key="pick.user").value == str(dataset.user_ids[int(best["user"])])
+    assert metric(app, "Rank by id/sasrec") == str(int(best["before"]))
+    assert metric(app, "Rank by llm-esr/sasrec") == str(int(best["after"]))
+    assert "full ranking over all items" in words(app)
+    assert best["history_length"] < dataset.thresholds.user
+
+
+def test_the_most_hurt_are_another_list(trained: Store) -> None:
+    app = opened("neighbours", need="hurt")
+    assert healthy(app), words(app)
+    rank = {r: int(metric(app, f"Rank by {r}/sasrec").replace(",", "")) for r in ("id", "llm-esr")}
+    assert rank["llm-esr"] > rank["id"]
+
+
+def test_any_user_can_be_searched_and_linked(trained: Store) -> None:
+    dataset = load_dataset(trained, "shop")
+    user_id = str(dataset.user_ids[dataset.split.users[7]])
+    app = opened("neighbours", need="search", user=user_id)
+    assert healthy(app), words(app)
+    assert f"User {user_id}" in [s.value for s in app.subheader]
+    app.text_input(key="near.id").set_value("nobody").run()
+    assert "is not in dataset" in words(app)
+
+
+def test_random_users_can_be_drawn_again(trained: Store) -> None:
+    app = opened("neighbours", need="random")
+    first = app.selectbox(key="pick.user").options
+    app.button(key="near.draw").click().run()
+    assert healthy(app), words(app)
+    assert app.selectbox(key="pick.user").options != first
+
+
+def test_every_run_is_ranked_and_the_content_term_tried(trained: Store) -> None:
+    dataset = load_dataset(trained, "shop")
+    user = int(dataset.split.users[7])
+    app = opened("neighbours", need="search", user=str(dataset.user_ids[user]))
+    listed = tables(app, "Label", "Rank")[0].set_index("Label")["Rank"]
+    for method in ("popularity", "id", "llm-esr"):
+        run = run_of(trained, method)
+        row = run.per_user().query("user == @user and part == 'test' and protocol == 'full'")
+        assert listed[run.label] == row["rank"].item()
+    case = Case.of(dataset, user)
+    recommender = Recommender(trained, run_of(trained, "llm-esr"))
+    rank = recommender.rank_of(case.read.tolist(), case.target, ScoringPolicy())
+    assert rank == listed["llm-esr/sasrec"]  # without a content term it is the evaluated rank
+
+
+def test_similar_users_by_text_are_those_the_run_was_taught_by(trained: Store) -> None:
+    from llmesr.retrieval.similar import load_similar
+
+    dataset = load_dataset(trained, "shop")
+    user = int(dataset.split.users[7])
+    app = opened("neighbours", need="search", user=str(dataset.user_ids[user]))
+    stored = load_similar(trained, run_of(trained, "llm-esr").manifest.parent("neighbours"))
+    listed, behaviour = tables(app, "User", "Cosine")
+    assert listed["User"].tolist() == [str(dataset.user_ids[u]) for u in stored.users[user][:10]]
+    assert listed["Cosine"].tolist() == pytest.approx(stored.similarity[user][:10].tolist())
+    assert len(behaviour) == 10
+    assert behaviour["Cosine"].is_monotonic_decreasing
+    assert "the users this run was taught by" in words(app)
+
+
+def test_uni100_shows_its_own_ranks(trained: Store) -> None:
+    app = opened("neighbours", protocol="uni100")
+    assert healthy(app), words(app)
+    dataset = load_dataset(trained, "shop")
+    user = dataset.user(app.selectbox(key="pick.user").value)
+    frame = run_of(trained, "llm-esr").per_user()
+    row = frame[frame["user"] == user].query("part == 'test' and protocol == 'uni100'")
+    assert metric(app, "Rank by llm-esr/sasrec") == str(row["rank"].item())
+
+
+def test_an_empty_root_and_a_dataset_without_runs_say_what_to_do(store: Store) -> None:
+    loaders.clear()
+    assert "There is no dataset yet" in words(opened("neighbours"))
+    dataset = make_dataset(store, users=40, items=25)
+    make_running_run(store, dataset)
+    app = opened("neighbours")
+    assert not app.exception
+    assert "No run of this dataset is finished yet" in words(app)
+
+
+def test_runs_without_a_model_still_show_ranks(store: Store) -> None:
+    loaders.clear()
+    dataset = make_dataset(store, users=80, items=40)
+    for method in ("popularity", "id"):
+        make_run(store, dataset, method)
+    app = opened("neighbours")
+    assert not app.exception
+    assert len(tables(app, "Label", "Rank")[0]) == 2
+    assert "does not represent users" in words(app)
+    assert "has no text vectors yet" in words(app)
+
+
+def test_a_damaged_run_is_named(trained: Store) -> None:
+    corrupt(trained, "runs", run_of(trained, "popularity").id)
+    app = opened("neighbours")
+    assert not app.exception
+    assert any("damaged runs" in e.label for e in app.expander)
+    assert "Rank by id/sasrec" in [m.label for m in app.metric]
+    corrupt(trained, "runs", run_of(trained, "id").id, "per_user")
+    loaders.clear()
+    app = opened("neighbours")
+    assert not app.exception
+    assert "is damaged" in words(app)

@@ -1,0 +1,146 @@
+"""The overview: empty, full, with a damaged artifact, with a job on its way."""
+
+import pytest
+from app_pages import healthy, metrics, pick, texts
+from factories import corrupt, make_dataset, make_running_run, make_standard_runs
+
+from llmesr.evaluation.table import metric_table
+from llmesr.jobs.queue import Jobs
+
+
+@pytest.fixture
+def shop(store):
+    dataset = make_dataset(store)
+    return dataset, make_standard_runs(store, dataset)
+
+
+def headline_table(app):
+    frames = [d.value for d in app.dataframe if "Best run" in d.value.columns]
+    assert frames, "the headline has no table"
+    return frames[0].set_index("Best run")
+
+
+def test_empty_install_offers_the_demo_and_the_upload(visit):
+    app = healthy(visit())
+    assert [b.label for b in app.button] == ["Prepare the demo"]
+    assert "Use your own data" in texts(app)
+
+
+def test_one_button_submits_the_demo_once_and_shows_its_progress(visit, store, started):
+    app = visit()
+    app.button[0].click().run()
+    healthy(app)
+    jobs = Jobs(store).list()
+    assert [j.kind for j in jobs] == ["demo"]
+    assert [s.command[0] for s in jobs[0].record.steps] == ["demo", "map"]
+    assert [j.id for j in started] == [jobs[0].id]
+    assert "Prepare the demo" in texts(app)
+    assert not [b for b in app.button if b.label == "Prepare the demo"]
+    assert [b.label for b in healthy(visit()).button][:1] == ["Stop"]
+
+
+def test_headline_numbers_are_those_of_the_evaluation(visit, shop):
+    dataset, runs = shop
+    app = healthy(visit())
+    shown = headline_table(app)
+    assert shown.index.tolist() == ["popularity", "semantic-knn", "id/sasrec", "llm-init/sasrec", "llm-esr/sasrec"]
+    for label, (run,) in runs.items():
+        table = metric_table(run.per_user(), dataset.thresholds, ks=(10,))
+        wanted = table[table["metric"] == "HR@10"].set_index("group")["value"]
+        for group in ("Tail Item", "Overall", "Head Item"):
+            assert shown.loc[label, group] == pytest.approx(wanted[group])
+    sentence = next(
+        m.value for m in app.markdown if m.value.startswith("A model that knows items only by number finds")
+    )
+    assert f"{100 * shown.loc['id/sasrec', 'Tail Item']:.1f}%" in sentence
+    assert f"{100 * shown.loc['id/sasrec', 'Head Item']:.1f}%" in sentence
+    assert dataset.thresholds.describe() in texts(app)
+
+
+def test_tiles_say_how_large_the_tail_is(visit, shop):
+    dataset, _ = shop
+    shown = metrics(visit())
+    tail = dataset.item_counts[1:] < dataset.thresholds.item
+    assert shown["Users"] == "120"
+    assert shown["Items in the tail"] == f"{100 * tail.mean():.0f}%"
+
+
+def test_protocol_changes_every_number_and_is_said(visit, store):
+    dataset = make_dataset(store, users=80, items=400)
+    make_standard_runs(store, dataset)
+    app = visit()
+    full = headline_table(app)
+    pick(app, "pick.protocol").set_value("uni100").run()
+    assert app.query_params["protocol"] in ("uni100", ["uni100"])
+    uni = headline_table(healthy(app))
+    assert (uni["Overall"] > full["Overall"]).all()
+    assert "against 100 random items (uni100)" in texts(app)
+
+
+def test_best_run_is_chosen_on_validation(visit, store, shop):
+    """Of two seeds the one that is better on validation is shown, whatever the test says."""
+    from llmesr.views.headline import CHOSEN_BY, value
+
+    dataset, runs = shop
+    other = make_standard_runs(store, dataset, seeds=(43,))["id/sasrec"][0]
+
+    def validation(run):
+        return value(metric_table(run.per_user(), dataset.thresholds, part="valid"), "Overall", CHOSEN_BY)
+
+    best = max([runs["id/sasrec"][0], other], key=validation)
+    table = metric_table(best.per_user(), dataset.thresholds, ks=(10,)).query("metric == 'HR@10'").set_index("group")
+    assert headline_table(visit()).loc["id/sasrec", "Overall"] == pytest.approx(table.loc["Overall", "value"])
+
+
+def test_a_dataset_without_runs_offers_to_train(visit, store, started):
+    dataset = make_dataset(store)
+    app = healthy(visit())
+    pick(app, "defaults").click().run()
+    healthy(app)
+    (job,) = started
+    assert [s.command[0] for s in job.record.steps] == ["embed", "train", "train", "train", "train", "map"]
+    assert all(dataset.id in s.command or job.record.steps[-2].run in s.command for s in job.record.steps)
+    assert f"datasets/{dataset.id}" in job.record.parents
+    assert "this is on its way" in texts(app)
+
+
+@pytest.mark.parametrize("how", ["manifest", "per_user"])
+def test_a_damaged_run_is_named_and_the_rest_shown(visit, store, shop, how):
+    _, runs = shop
+    broken = runs["llm-esr/sasrec"][0]
+    corrupt(store, "runs", broken.id, how)
+    app = visit()
+    assert not app.exception
+    assert headline_table(app).index.tolist() == ["popularity", "semantic-knn", "id/sasrec", "llm-init/sasrec"]
+    said = texts(app) + " ".join(e.label for e in app.expander)
+    assert "damaged" in said
+
+
+def test_a_damaged_dataset_is_named(visit, store, shop):
+    corrupt(store, "datasets", shop[0].id)
+    app = healthy(visit())
+    assert any("damaged" in e.label for e in app.expander)
+
+
+def test_a_running_job_and_run_are_seen(visit, store, shop, running_job):
+    run = make_running_run(store, shop[0])
+    running_job("Train llm-esr/sasrec", run=run.id)
+    app = healthy(visit())
+    assert len(headline_table(app)) == 5  # the unfinished run has no numbers
+    states = next(d.value for d in app.dataframe if "Epochs" in d.value.columns)
+    assert states.set_index("Id").loc[run.id, "State"] == "running"
+    assert "Stop" in [b.label for b in app.button]
+
+
+def test_two_datasets_are_chosen_by_link(visit, store, shop):
+    other = make_dataset(store, name="other", users=60, items=30, seed=5)
+    assert metrics(visit(dataset=other.id))["Users"] == "60"
+    assert metrics(visit(dataset=shop[0].id))["Users"] == "120"
+    assert metrics(visit(dataset="gone-123"))["Users"] == "60"  # the newest, instead of an error
+
+
+def test_hostile_titles_do_not_reach_markdown(visit, store):
+    dataset = make_dataset(store, name="**x** <script>", hostile=True)
+    make_standard_runs(store, dataset)
+    app = healthy(visit())
+    assert "<script>" not in texts(app).replace(r"\<script\>", "")

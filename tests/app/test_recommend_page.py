@@ -1,0 +1,161 @@
+"""The Recommend page: full, empty, damaged, while a run trains; every knob, and editing a history."""
+
+import pytest
+from explorer import healthy, opened, tables, words
+from factories import corrupt, make_dataset, make_running_run
+
+from llmesr.data.dataset import load_dataset
+from llmesr.runs.record import list_runs
+from llmesr.serving.recommend import Recommender
+from llmesr.serving.rerank import RerankConfig
+from llmesr.store import Store
+from llmesr.views import loaders
+
+pytest_plugins = ("explorer",)
+
+
+def run_of(store: Store, method: str):
+    return next(r for r in list_runs(store) if r.config.method == method)
+
+
+SHOWN = ("id", "llm-esr", "popularity")
+"""The runs that stand side by side at first, from left to right."""
+
+
+def shown(app, method: str):
+    return tables(app, "Rank", "Score")[SHOWN.index(method)]
+
+
+def listed(app, method: str) -> list[str]:
+    return shown(app, method)["Item"].tolist()
+
+
+def user_of(store: Store) -> tuple[int, str]:
+    dataset = load_dataset(store, "shop")
+    user = int(dataset.split.users[11])
+    return user, str(dataset.user_ids[user])
+
+
+def test_lists_of_several_runs_are_what_each_recommends(trained: Store) -> None:
+    user, user_id = user_of(trained)
+    app = opened("recommend", user=user_id)
+    assert healthy(app), words(app)
+    for method in ("id", "llm-esr", "popularity"):
+        run = run_of(trained, method)
+        expected = Recommender(trained, run).recommend(user)
+        assert listed(app, run.config.method) == expected["item_id"].tolist()
+    assert "of 10 in the tail. No policy" in words(app)
+    assert "Tail item: fewer than" in words(app)
+
+
+def test_the_parts_add_up_to_the_score(trained: Store) -> None:
+    run = run_of(trained, "llm-esr")
+    app = opened("recommend", user=user_of(trained)[1])
+    app.slider(key="rec.weight").set_value(2.0).run()
+    frame = shown(app, run.config.method)
+    parts = frame["Collaborative"] + frame["Semantic"] + frame["Content"]
+    assert parts.tolist() == pytest.approx(frame["Score"].tolist(), abs=1e-4)
+    assert (frame["Content"] != 0).any()
+
+
+def test_a_knob_re_ranks_and_shows_what_moved(trained: Store) -> None:
+    run = run_of(trained, "id")
+    app = opened("recommend", user=user_of(trained)[1])
+    before = listed(app, run.config.method)
+    app.slider(key="rec.weight").set_value(8.0).run()
+    assert healthy(app), words(app)
+    after = listed(app, run.config.method)
+    assert after != before
+    frame = shown(app, run.config.method)
+    for item, move in zip(frame["Item"], frame["Moved"], strict=True):
+        if item not in before:
+            assert move == "new"
+        else:
+            step = before.index(item) - after.index(item)
+            assert move == ("=" if step == 0 else f"▲{step}" if step > 0 else f"▼{-step}")
+    assert "content weight" in words(app).lower()
+    app.button(key="rec.reset").click().run()
+    assert listed(app, run.config.method) == before
+
+
+def test_routing_sends_rare_items_to_text(trained: Store) -> None:
+    run = run_of(trained, "llm-esr")
+    app = opened("recommend", user=user_of(trained)[1])
+    app.slider(key="rec.threshold").set_value(8).run()
+    assert healthy(app), words(app)
+    assert "Collaborative part x0 below 8 interactions" in words(app)
+    frame = shown(app, run.config.method)
+    dataset = load_dataset(trained, "shop")
+    rare = [dataset.item_counts[dataset.item(i)] < 8 for i in frame["Item"]]
+    assert (frame["Collaborative"][rare] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["mmr", "dpp", "calibrated", "epsilon", "ucb"])
+def test_every_re_ranker_is_the_serving_one(trained: Store, name: str) -> None:
+    user, user_id = user_of(trained)
+    run = run_of(trained, "id")
+    app = opened("recommend", user=user_id)
+    app.selectbox(key="rec.reranker").set_value(name).run()
+    app.slider(key="rec.strength").set_value(0.8).run()
+    assert healthy(app), words(app)
+    expected = Recommender(trained, run).recommend(user, reranker=RerankConfig(name=name, strength=0.8))
+    assert listed(app, run.config.method) == expected["item_id"].tolist()
+
+
+def test_a_history_is_built_by_searching_and_edited(trained: Store) -> None:
+    dataset = load_dataset(trained, "shop")
+    ids = dataset.catalogue["item_id"].tolist()
+    run = run_of(trained, "id")
+    app = opened("recommend", source="build", history=f"{ids[20]},{ids[30]},unknown")
+    assert healthy(app), words(app)
+    recommender = Recommender(trained, run)
+    assert listed(app, run.config.method) == recommender.recommend([21, 31])["item_id"].tolist()
+    app.text_input(key="rec.find").set_value(ids[40]).run()
+    app.button(key="rec.add.40").click().run()
+    assert listed(app, run.config.method) == recommender.recommend([21, 31, 41])["item_id"].tolist()
+    assert f"{ids[20]},{ids[30]},{ids[40]}" in app.query_params["history"]
+    app.button(key="rec.clear").click().run()
+    assert "Search for an item and add it" in words(app)
+
+
+def test_a_users_history_can_be_taken_over_and_edited(trained: Store) -> None:
+    user, user_id = user_of(trained)
+    app = opened("recommend", user=user_id)
+    app.button(key="rec.edit").click().run()
+    assert healthy(app), words(app)
+    history = load_dataset(trained, "shop").history(user).tolist()
+    assert app.session_state["rec.history"] == history
+    assert "Edit this history" not in [b.label for b in app.button]
+
+
+def test_an_unknown_user_is_said_and_a_random_one_drawn(trained: Store) -> None:
+    app = opened("recommend", user="nobody")
+    assert "'nobody' is not in dataset" in words(app).replace("\\", "")
+    app.button(key="rec.draw").click().run()
+    assert healthy(app), words(app)
+
+
+def test_titles_stay_text(trained: Store) -> None:
+    app = opened("recommend", user=user_of(trained)[1])
+    assert "<script" not in words(app).replace("\\<script", "")
+
+
+def test_empty_and_unfinished_roots_say_what_to_do(store: Store) -> None:
+    loaders.clear()
+    assert "There is no dataset yet" in words(opened("recommend"))
+    make_running_run(store, make_dataset(store, users=40, items=25))
+    app = opened("recommend")
+    assert not app.exception
+    assert "No run of this dataset is finished yet" in words(app)
+
+
+def test_a_run_without_its_model_says_so_and_the_others_go_on(trained: Store) -> None:
+    run = run_of(trained, "id")
+    (run.folder / "model.safetensors").unlink()
+    app = opened("recommend", user=user_of(trained)[1])
+    assert not app.exception
+    assert "has no trained model" in words(app)
+    assert len(tables(app, "Rank", "Score")) == 2
+    corrupt(trained, "runs", run_of(trained, "popularity").id)
+    app = opened("recommend", user=user_of(trained)[1])
+    assert any("damaged runs" in e.label for e in app.expander)

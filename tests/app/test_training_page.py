@@ -1,0 +1,209 @@
+"""The training page: the form from the schema, the launch, the queue, live curves, stop, resume, clone."""
+
+import pytest
+from app_pages import healthy, metrics, pick, texts
+from factories import corrupt, make_dataset, make_embedding, make_run, make_running_run
+
+from llmesr.config import RunConfig, reads
+from llmesr.jobs.queue import Jobs
+from llmesr.views import forms
+
+
+@pytest.fixture
+def shop(store):
+    return make_dataset(store)
+
+
+def launch(app):
+    next(b for b in app.button if b.label == "Launch").click().run()
+    return app
+
+
+def form_settings(app) -> set[str]:
+    kinds = (app.number_input, app.selectbox, app.toggle, app.text_input)
+    return {e.key.split(".")[3] for kind in kinds for e in kind if e.key.startswith("set.")}
+
+
+def field(app, name):
+    for kind in (app.number_input, app.selectbox, app.toggle, app.text_input):
+        for element in kind:
+            if element.key.startswith("set.") and element.key.split(".")[3] == name:
+                return element
+    raise AssertionError(name)
+
+
+def test_no_dataset_says_where_to_begin(visit):
+    assert "no dataset yet" in texts(healthy(visit("training")))
+
+
+@pytest.mark.parametrize(("method", "backbone"), [("id", "sasrec"), ("llm-esr", "gru4rec"), ("llmemb", "bert4rec")])
+def test_the_form_offers_exactly_what_the_method_reads(visit, shop, method, backbone):
+    app = healthy(visit("training", method=method, backbone=backbone))
+    wanted = {n for n in RunConfig.model_fields if n not in ("method", "backbone") and reads(n, method, backbone)}
+    assert form_settings(app) == wanted
+    assert field(app, "learning_rate").help == RunConfig.model_fields["learning_rate"].description
+
+
+def test_an_untrained_method_has_no_settings(visit, shop, started):
+    app = healthy(visit("training", method="popularity"))
+    assert form_settings(app) == set()
+    launch(app)
+    command = started[0].record.steps[0].command
+    assert command[:4] == ["train", shop.id, "--method", "popularity"]
+    assert "--backbone" not in command
+
+
+def test_launch_submits_what_was_changed_and_only_that(visit, store, shop, started):
+    embedding = make_embedding(store, shop)
+    app = visit("training", method="llm-esr")
+    field(app, "epochs").set_value(7).run()
+    field(app, "shared_encoder").set_value(False).run()
+    assert "epochs=7" in app.code[0].value
+    launch(app)
+    healthy(app)
+    (job,) = started
+    (step,) = job.record.steps
+    sets = [step.command[i + 1] for i, word in enumerate(step.command) if word == "--set"]
+    assert sets == ["epochs=7", "shared_encoder=false"]
+    assert step.command[step.command.index("--embedding") + 1] == embedding.id
+    assert step.run == step.command[step.command.index("--run-id") + 1]
+    assert set(job.record.parents) == {f"datasets/{shop.id}", f"embeddings/{embedding.id}"}
+    assert app.query_params["part"] in ("watch", ["watch"])
+
+
+def test_the_submitted_settings_are_read_back_by_the_command(visit, shop, started):
+    from llmesr.config import parse_overrides
+
+    app = visit("training", method="id")
+    field(app, "learning_rate").set_value(0.0005).run()
+    field(app, "loss").set_value("gbce").run()
+    field(app, "negatives").set_value(16).run()
+    launch(app)
+    command = started[0].record.steps[0].command
+    values = parse_overrides([command[i + 1] for i, word in enumerate(command) if word == "--set"])
+    config = RunConfig.read(None, method="id", **values)
+    assert (config.learning_rate, config.loss, config.negatives) == (0.0005, "gbce", 16)
+
+
+def test_without_vectors_the_text_is_read_first(visit, shop, started):
+    launch(visit("training", method="llm-init"))
+    steps = started[0].record.steps
+    assert [s.command[0] for s in steps] == ["embed", "train"]
+    assert "{embedding}" in steps[1].command
+
+
+def test_several_seeds_are_several_runs(visit, shop, started):
+    app = visit("training", method="id")
+    pick(app, "train.repeats").set_value(3).run()
+    launch(app)
+    commands = [s.command for s in started[0].record.steps]
+    assert [c[c.index("--set") + 1] for c in commands] == ["seed=42", "seed=43", "seed=44"]
+    assert len({s.run for s in started[0].record.steps}) == 3
+
+
+def test_the_paper_preset_is_passed_by_name(visit, shop, started):
+    app = visit("training", method="id", preset="paper")
+    assert field(app, "max_length").value == 200
+    launch(app)
+    command = started[0].record.steps[0].command
+    assert command[command.index("--preset") + 1] == "paper"
+    assert "--set" not in command
+
+
+def test_an_impossible_setting_is_a_sentence(visit, shop):
+    app = visit("training", method="id")
+    field(app, "heads").set_value(3).run()
+    assert not app.exception
+    assert "must divide" in app.error[0].value
+    assert not [b for b in app.button if b.label == "Launch"]
+
+
+def test_two_launches_queue(visit, store, shop, started):
+    launch(visit("training", method="id"))
+    app = launch(visit("training", method="popularity"))
+    assert [j.state for j in sorted(Jobs(store).list(), key=lambda j: j.status.queued)] == ["RUNNING", "PENDING"]
+    assert len(started) == 1
+    assert "waiting" in texts(healthy(app))
+    queue = healthy(visit("training", part="queue"))
+    assert sum(b.label == "Stop" for b in queue.button) == 2
+
+
+def test_the_estimate_is_measured_on_earlier_runs(visit, store, shop):
+    assert "A guess" in texts(visit("training", method="id"))
+    make_run(store, shop, "id", epochs=12)
+    app = visit("training", method="id")
+    assert "Measured on 1 id/sasrec run on this machine." in texts(app)
+    assert "at most 1 min 40 s" in texts(app)  # 100 epochs of one second, as in the run
+
+
+def test_a_finished_run_shows_its_curves_as_tables_too(visit, store, shop):
+    run = make_run(store, shop, epochs=12)
+    app = healthy(visit("training", part="watch", run=run.id))
+    assert metrics(app)["State"] == "done"
+    assert metrics(app)["Epoch"] == "12 of 12"
+    frame = next(d.value for d in app.dataframe if "Tail Item" in d.value.columns)
+    events = run.events()
+    assert frame["Tail Item"].tolist() == events["full/Tail Item/NDCG@10"].tolist()
+    assert len(frame) == 12
+    uni = healthy(visit("training", part="watch", run=run.id, protocol="uni100"))
+    frame = next(d.value for d in uni.dataframe if "Tail Item" in d.value.columns)
+    assert frame["Overall"].tolist() == events["uni100/Overall/NDCG@10"].tolist()
+
+
+def test_a_running_run_shows_progress_and_can_be_stopped(visit, store, shop, running_job):
+    run = make_running_run(store, shop, epoch=3, epochs=20)
+    job = running_job("Train llm-esr/sasrec", parents=[f"datasets/{shop.id}"], run=run.id)
+    app = healthy(visit("training", part="watch", run=run.id))
+    shown = metrics(app)
+    assert (shown["State"], shown["Epoch"], shown["At most left"]) == ("running", "3 of 20", "42 s")
+    pick(app, f"job.stop.{job.id}").click().run()
+    assert Jobs(store).get(job.id).status.stop_requested
+    assert "stopping" in texts(healthy(app))
+
+
+def test_a_stopped_job_is_resumed(visit, store, shop, running_job, started):
+    run = make_running_run(store, shop)
+    job = running_job(run=run.id)
+    with_lock = Jobs(store)
+    with_lock.end(job, "STOPPED", "Stopped; it can go on where it was.")
+    app = healthy(visit("training", part="watch", run=run.id))
+    assert metrics(app)["State"] == "stopped"
+    pick(app, f"job.resume.{job.id}").click().run()
+    assert Jobs(store).get(job.id).state == "RUNNING"
+    assert len(started) == 2
+    assert "stopped" not in metrics(healthy(app)).values() or Jobs(store).get(job.id).active
+
+
+def test_a_failed_job_says_why(visit, store, shop, running_job):
+    run = make_running_run(store, shop)
+    job = running_job(run=run.id)
+    Jobs(store).end(job, "FAILED", "The loss became nan in epoch 2. Lower learning_rate.")
+    app = visit("training", part="watch", run=run.id)
+    assert "Lower learning" in app.error[0].value
+    assert metrics(app)["State"] == "failed"
+
+
+def test_clone_fills_the_form(visit, store, shop):
+    run = make_run(store, shop, "id", "gru4rec", 44, learning_rate=0.01)
+    app = visit("training", part="watch", run=run.id)
+    next(b for b in app.button if b.label == "Clone its settings").click().run()
+    healthy(app)
+    assert pick(app, "pick.method").value == "id"
+    assert pick(app, "pick.backbone").value == "gru4rec"
+    assert field(app, "learning_rate").value == 0.01
+    assert field(app, "seed").value == 44
+
+
+def test_a_damaged_run_does_not_hide_the_form(visit, store, shop):
+    run = make_run(store, shop, "id")
+    corrupt(store, "runs", run.id)
+    app = healthy(visit("training"))
+    assert any("damaged" in e.label for e in app.expander)
+    assert [b for b in app.button if b.label == "Launch"]
+
+
+def test_every_setting_has_a_help_text_and_a_place():
+    schema = forms.settings(RunConfig)
+    assert all(s.help for s in schema.values())
+    placed = {*forms.BASIC, *(n for names in forms.GROUPS.values() for n in names), "method", "backbone"}
+    assert set(schema) == placed
