@@ -10,7 +10,10 @@ HEADS = 2
 
 
 class CrossView(nn.Module):
-    """Each view queries the other: (B, L, D) x 2 -> (B, L, D) x 2.
+    """Each view is read by the other's queries: (B, L, D) x 2 -> (B, L, D) x 2.
+
+    Keys and values come from the view itself, so that it stays in the space of its item table;
+    taking the values from the other view costs a tenth of the accuracy.
 
     As published, the result REPLACES the view (``residual=False``); with ``residual=True`` it is
     added to it. The causal mask follows the encoder's.
@@ -24,6 +27,6 @@ class CrossView(nn.Module):
         self.semantic = Attention(embedding_size=embedding_size, heads=HEADS, dropout=dropout)
 
     def forward(self, collaborative: Tensor, semantic: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        co = self.collaborative(collaborative, semantic, real, causal=self.causal)
-        se = self.semantic(semantic, collaborative, real, causal=self.causal)
+        co = self.collaborative(semantic, collaborative, real, causal=self.causal)
+        se = self.semantic(collaborative, semantic, real, causal=self.causal)
         return (collaborative + co, semantic + se) if self.residual else (co, se)

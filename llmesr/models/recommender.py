@@ -80,7 +80,8 @@ class Recommender(nn.Module):
     def _embed(self, table: nn.Module, items: Tensor, real: Tensor) -> Tensor:
         x = table(items)  # (B, L, D)
         if self.positions is not None:
-            x = self.positions(x, real)
+            # As in SASRec and BERT4Rec; a vector of length 1 would drown in what the blocks add to it.
+            x = self.positions(x * x.shape[-1] ** 0.5, real)
         return self.dropout(x)
 
     def represent(self, sequences: Tensor) -> Tensor:

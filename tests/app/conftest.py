@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from llmesr.jobs.engine import LocalEngine
@@ -25,6 +27,18 @@ def empty_caches() -> Iterator[None]:
     loaders.clear()
     yield
     loaders.clear()
+
+
+@pytest.fixture(autouse=True)
+def listed_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages run through app.py, as ``llmesr app`` starts it: AppTest would take the folder for the older kind of app."""
+    made = PagesManager.__init__
+
+    def init(self: PagesManager, *args: Any, **kwargs: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        made(self, *args, **kwargs)
+
+    monkeypatch.setattr(PagesManager, "__init__", init)
 
 
 @pytest.fixture

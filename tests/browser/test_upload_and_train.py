@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest_browser import choose, settled, visit
+from browsing import choose, settled, visit
 
 from llmesr.data import synthetic
 
