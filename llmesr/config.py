@@ -198,7 +198,7 @@ class RunConfig(Config):
     embedding_size: int = Field(64, ge=4, description="Size D of item and user representations (per view).")
     layers: int = Field(2, ge=1, le=12, description="Encoder blocks (GRU layers).")
     heads: int = Field(1, ge=1, description="Attention heads of the encoder; must divide embedding_size.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout in embeddings and encoder.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in embeddings and encoder.")
     max_length: int = Field(50, ge=2, description="Most recent interactions the model reads.")
     causal: bool = Field(True, description="SASRec reads only the past at each position; the authors' code does not.")
     positions: Literal["recent", "start"] = Field(

@@ -86,9 +86,12 @@ class AttentionEncoder(nn.Module):
         causal: bool,
         expansion: int,
         activation: type[nn.Module],
+        input_scale: float = 1.0,
     ) -> None:
+        """``input_scale`` multiplies item vectors before positions are added."""
         super().__init__()
         self.causal = causal
+        self.input_scale = input_scale
         self.blocks = nn.ModuleList(
             Block(
                 embedding_size=embedding_size,
@@ -108,7 +111,10 @@ class AttentionEncoder(nn.Module):
 
 
 def sasrec(*, embedding_size: int, layers: int, heads: int, dropout: float, causal: bool) -> AttentionEncoder:
-    """SASRec (Kang and McAuley 2018): the past only, a network as narrow as the embedding."""
+    """SASRec (Kang and McAuley 2018): the past only, a network as narrow as the embedding.
+
+    Item vectors come in sqrt(D) times as long, as published: at length 1 they would drown in what the blocks add.
+    """
     return AttentionEncoder(
         embedding_size=embedding_size,
         layers=layers,
@@ -117,6 +123,7 @@ def sasrec(*, embedding_size: int, layers: int, heads: int, dropout: float, caus
         causal=causal,
         expansion=1,
         activation=nn.ReLU,
+        input_scale=embedding_size**0.5,
     )
 
 

@@ -61,6 +61,7 @@ class Recommender(nn.Module):
         self.dropout = nn.Dropout(dropout)
         size = embedding_size
         self.views = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(tables)}
+        self.scale = float(getattr(encoders[0], "input_scale", 1.0))
         self.positions: nn.Module | None = None
         if getattr(encoders[0], "positional", True):
             self.positions = Positions(max_length=max_length, embedding_size=size, newest_first=newest_first)
@@ -80,8 +81,7 @@ class Recommender(nn.Module):
     def _embed(self, table: nn.Module, items: Tensor, real: Tensor) -> Tensor:
         x = table(items)  # (B, L, D)
         if self.positions is not None:
-            # As in SASRec and BERT4Rec; a vector of length 1 would drown in what the blocks add to it.
-            x = self.positions(x * x.shape[-1] ** 0.5, real)
+            x = self.positions(x * self.scale, real)
         return self.dropout(x)
 
     def represent(self, sequences: Tensor) -> Tensor:

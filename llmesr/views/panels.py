@@ -187,8 +187,8 @@ def _wanted(key: str, linked: Any) -> Any:
 
 
 def _preset(key: str, value: Any) -> None:
-    if st.session_state.get(f"pick.{key}") != value:
-        st.session_state[f"pick.{key}"] = value
+    # Also where it is the same: on another page the widget is a new one, which knows nothing of the old one's value.
+    st.session_state[f"pick.{key}"] = value
 
 
 def _keep(key: str, value: Any) -> None:
