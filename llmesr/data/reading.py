@@ -43,6 +43,7 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     """An in-memory database that spills to ``scratch``; at least 1 GB, 256 MB per thread."""
     threads = min(os.cpu_count() or 1, 16)
     connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")  # it would draw into what --json prints
     connection.execute(f"SET threads = {threads}")
     connection.execute(f"SET memory_limit = '{max(1000, 256 * threads)}MB'")
     connection.execute(f"SET temp_directory = {literal(str(scratch / 'spill'))}")
