@@ -31,7 +31,7 @@ def empty_caches() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def listed_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages run through app.py, as ``llmesr app`` starts it: AppTest would take the folder for the older kind of app."""
+    """Pages run through app.py, as ``llmesr app`` starts it; AppTest would take pages/ for the older kind of app."""
     made = PagesManager.__init__
 
     def init(self: PagesManager, *args: Any, **kwargs: Any) -> None:
