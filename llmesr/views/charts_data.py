@@ -70,14 +70,16 @@ def lorenz_chart(frame: pd.DataFrame, gini: float, head_share: float, mode: Mode
         )
     )
     _threshold(figure, 1 - head_share, "x", "tail ends here", mode)
-    figure.update_xaxes(title_text="Share of items, least chosen first", tickformat=".0%", range=[0, 1])
-    figure.update_yaxes(title_text="Share of interactions", tickformat=".0%", range=[0, 1])
-    return theme.finish(figure, mode, height=380)
+    shares = {"tickformat": ".0%", "range": [0, 1], "tickvals": [0.2, 0.4, 0.6, 0.8, 1]}
+    figure.update_xaxes(title_text="Share of items, least chosen first", **shares)
+    figure.update_yaxes(title_text="Share of interactions", **shares)
+    return theme.finish(figure, mode, height=380).update_layout(margin_r=24)  # room for the last tick
 
 
 def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "light") -> go.Figure:
     """How many users have a training history of each length; ``frame`` has columns length and users."""
     rows = _binned(frame)
+    wider = len(rows) < len(frame)
     head = rows["length"] >= thresholds.user
     figure = go.Figure()
     for group, part in (("Tail User", rows[~head]), ("Head User", rows[head])):
@@ -91,7 +93,10 @@ def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "lig
             )
         )
     figure.update_xaxes(
-        title_text="Training interactions of a user", type="category", categoryarray=rows["label"], nticks=16
+        title_text="Training interactions of a user" + (" (bars cover ever wider ranges)" if wider else ""),
+        type="category",
+        categoryarray=rows["label"],
+        nticks=16,
     )
     figure.update_yaxes(title_text="Users")
     figure.update_layout(bargap=0.08)
@@ -123,7 +128,8 @@ def _threshold(figure: go.Figure, value: float, axis: str, text: str, mode: Mode
     words = {"text": text, "showarrow": False, "font": {"color": theme.SURFACE[mode]["text"]}}
     if axis == "y":
         figure.add_shape(type="line", x0=0, x1=1, xref="paper", y0=value, y1=value, line=line)
-        figure.add_annotation(x=1, xref="paper", xanchor="right", y=math.log10(value), yanchor="bottom", **words)
+        # Left and below: a falling curve is above the line there.
+        figure.add_annotation(x=0.01, xref="paper", xanchor="left", y=math.log10(value), yanchor="top", **words)
     else:
         figure.add_shape(type="line", y0=0, y1=1, yref="paper", x0=value, x1=value, line=line)
         figure.add_annotation(y=1, yref="paper", yanchor="top", x=value, xanchor="right", **words)

@@ -37,10 +37,11 @@ def tail_chart(counts: np.ndarray, threshold: int, caption: str, mode: Mode = "l
             name=f"{name.split()[0]}: {_share(ordered, threshold, name)}",
             hovertemplate="at %{x:.0%} of the items: %{y:,} interactions<extra></extra>",
         )
-    figure.update_xaxes(title_text="share of items, most chosen first", tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(title_text="share of items, most chosen first", tickformat=".0%", range=[0, 1], dtick=0.2, tick0=0)
     figure.update_yaxes(title_text="training interactions", rangemode="tozero")
     figure = _large(figure, "How often each item was chosen", caption, mode)
-    return figure.update_layout(legend={"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"})
+    legend = {"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"}
+    return figure.update_layout(legend=legend, margin_r=32)  # room for the last tick
 
 
 def groups_chart(summary: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -60,7 +61,7 @@ def groups_chart(summary: pd.DataFrame, metric: str, caption: str, mode: Mode = 
             showlegend=False,
             hovertemplate=f"{row.group}: %{{x:.3f}} [{row.low:.3f}, {row.high:.3f}]<extra></extra>",
         )
-    figure.update_xaxes(range=_from_zero(summary), title_text=f"{metric}, mean over the group's users")
+    figure.update_xaxes(range=_from_zero(summary), **_axis(metric))
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return _large(figure, f"{metric} by group, with 95% intervals", caption, mode)
 
@@ -147,10 +148,17 @@ def remaining_chart(
             cliponaxis=False,
             hovertemplate="%{fullData.name}: %{x:.3f}<extra></extra>",
         )
-    figure.update_xaxes(range=_from_zero(summary), title_text=f"{metric}, mean over the group's users")
+    figure.update_xaxes(range=_from_zero(summary), **_axis(metric))
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure = _large(figure, "Without and with text, by group", caption, mode)
     return figure.update_layout(legend={"y": -0.2, "yanchor": "top"})
+
+
+def _axis(metric: str) -> dict[str, str]:
+    """A hit rate is a share of users, and drawn as one."""
+    if metric.startswith("HR"):
+        return {"title_text": f"{metric}, share of the group's users", "tickformat": ".0%"}
+    return {"title_text": f"{metric}, mean over the group's users"}
 
 
 def _from_zero(summary: pd.DataFrame) -> list[float]:

@@ -10,6 +10,8 @@ from llmesr.views import theme
 from llmesr.views.theme import Mode
 
 SHOWN = ("Overall", "Tail Item", "Head Item", "Tail User")
+TOP = 64
+"""Room for two lines of legend, the same in both charts: they stand side by side."""
 
 
 def loss_chart(events: pd.DataFrame, mode: Mode = "light") -> go.Figure:
@@ -27,7 +29,7 @@ def loss_chart(events: pd.DataFrame, mode: Mode = "light") -> go.Figure:
     )
     figure.update_xaxes(title_text="Epoch", rangemode="tozero")
     figure.update_yaxes(title_text="Training loss")
-    return theme.finish(figure, mode, height=340)
+    return theme.finish(figure, mode, height=340).update_layout(margin_t=TOP)
 
 
 def validation_frame(events: pd.DataFrame, metric: str, protocol: str) -> pd.DataFrame:
@@ -62,8 +64,15 @@ def validation_chart(
     if best_epoch is not None:
         figure.add_vline(x=best_epoch, line={"color": theme.SURFACE[mode]["muted"], "dash": "dot", "width": 1})
         figure.add_annotation(
-            x=best_epoch, y=1, yref="paper", text="kept", showarrow=False, font={"color": theme.SURFACE[mode]["muted"]}
+            x=best_epoch,
+            y=1,
+            yref="paper",
+            xanchor="left",
+            yanchor="top",
+            text=" kept",
+            showarrow=False,
+            font={"color": theme.SURFACE[mode]["muted"]},
         )
     figure.update_xaxes(title_text="Epoch", rangemode="tozero")
     figure.update_yaxes(title_text=f"{metric} on validation", rangemode="tozero")
-    return theme.finish(figure, mode, height=340)
+    return theme.finish(figure, mode, height=340).update_layout(margin_t=TOP)

@@ -59,6 +59,7 @@ def estimate(config: RunConfig, interactions: int, items: int, past: Sequence[Ti
     per_epoch = guess * speed
     share = float(np.median([t.epochs / t.config.epochs for t in same])) if same else None
     longest = per_epoch * config.epochs
-    kind = f"{config.method}/{config.backbone}" if same else "other"
-    basis = f"Measured on {len(used)} {kind} run{'s' * (len(used) != 1)} on this machine."
+    runs = f"run{'s' * (len(used) != 1)}"
+    kind = f"{config.method}/{config.backbone} {runs}" if same else f"{runs} of other methods"
+    basis = f"Measured on {len(used)} {kind} on this machine."
     return Estimate(per_epoch, longest, longest * min(share, 1) if share is not None else None, basis)

@@ -33,7 +33,9 @@ def report(manifest: Manifest) -> None:
             st.caption("Nothing to report.")
         if steps := manifest.info.get("steps"):
             frame = pd.DataFrame(steps).rename(columns=str.capitalize)
-            st.dataframe(frame, hide_index=True, key="steps", alt="What each step of reading left.")
+            for column in frame.columns.drop("Step", errors="ignore"):
+                frame[column] = frame[column].map(theme.count)
+            st.dataframe(frame, hide_index=True, key="steps", width="content", alt="What each step of reading left.")
 
 
 def thresholds_control(root: Store, data: Dataset) -> Thresholds:
@@ -109,7 +111,8 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     tail, gini = theme.percent(shares["tail_item_share"]), shares["gini"]
     left, right = st.columns(2)
     with left:
-        st.markdown("**A few items get most of the attention**")
+        most = theme.percent(1 - shares["tail_item_interactions"])
+        st.markdown(f"**The head, {theme.percent(1 - shares['tail_item_share'])} of items, gets {most} of interactions**")
         panels.chart(
             popularity_chart(profile.popularity, thresholds, mode),
             key="popularity",
@@ -126,8 +129,9 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
             f"{theme.percent(shares['tail_item_interactions'])} of interactions.",
             data=profile.lorenz,
         )
-    st.markdown("**Most users leave little to learn from**")
     lengths = training_lengths(data)
+    middle = np.median(data.split.train_lengths) if data.n_users else 0
+    st.markdown(f"**Half of all users leave {middle:.0f} interactions or fewer to learn from**")
     panels.chart(
         lengths_chart(lengths, thresholds, mode),
         key="lengths",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset
 from llmesr.jobs.plans import submit_demo
 from llmesr.runs.record import Run
@@ -16,6 +17,7 @@ from llmesr.views.charts_overview import headline_chart
 from llmesr.views.words import as_text
 
 METRIC = "HR@10"
+SIDES = {"Item": "Items: popular or not", "User": "Users: long history or short"}
 
 
 def first_steps(root: Store) -> None:
@@ -99,12 +101,16 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
             f"head item {theme.metric(r.get('Head Item'))}"
             for r in wide.to_dict("records")
         )
-        figure = headline_chart(
-            frame, METRIC, "the longer the bar, the wider the gap between tail and head", panels.mode()
-        )
-        panels.chart(figure, key="headline", alt=alt, data=wide.rename(columns={"run": "Best run"}), name="headline")
+        by = panels.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.get) or "Item"
+        figure = headline_chart(frame, METRIC, panels.mode(), by)
+        config = {group: st.column_config.NumberColumn(format="%.3f") for group in GROUPS}
+        numbers = wide.rename(columns={"run": "Best run"})
+        panels.chart(figure, key="headline", alt=alt, data=numbers, name="headline", column_config=config)
         panels.caption(protocol, data.thresholds)
-        st.caption("Of each method the run that is best on validation (NDCG@10, full ranking).")
+        st.caption(
+            "The longer the bar, the wider the gap between tail and head. Of each method the run that is best on "
+            "validation (NDCG@10, full ranking) is shown."
+        )
         with st.container(horizontal=True):
             panels.explain([METRIC])
             methods_help()

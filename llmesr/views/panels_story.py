@@ -79,7 +79,7 @@ def _present(on: bool) -> None:
 
 
 def _show(step: Step, number: int) -> None:
-    words, picture = st.columns([2, 3], gap="large")
+    words, picture = st.columns([2, 3] if step.chart else [4, 1], gap="large")
     with words, st.container(key="told"):
         for sentence in step.sentences:
             st.markdown(as_text(sentence, 1000))

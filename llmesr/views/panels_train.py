@@ -60,9 +60,10 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
 
 def _pick_text(root: Store, manifest: Manifest) -> str | None:
     """The text vectors to train on, or the wish for new ones."""
-    there = [m.id for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
-    shown = {NEW_TEXT: "Read them now with the bundled encoder (MiniLM)"}
-    return panels.choose("Item texts", [*there, NEW_TEXT], "embedding", show=lambda id: shown.get(id, id))
+    there = [m for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
+    shown = {m.id: f"{m.config.get('embedder')}, read {theme.date(m.created)} ({m.id})" for m in there}
+    shown[NEW_TEXT] = "Read them now with the bundled encoder (MiniLM)"
+    return panels.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)
 
 
 def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,8 +200,11 @@ def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, pr
     columns[0].metric("State", panels_jobs.WORDS[status.state], border=True)
     columns[1].metric("Epoch", f"{status.epoch} of {status.epochs}", border=True)
     columns[2].metric(f"Best {run.config.monitor} (validation)", theme.metric(status.best), border=True)
-    left = status.seconds_left if status.state == "RUNNING" else None
-    columns[3].metric("At most left", theme.duration(left), border=True, help="Training may stop earlier.")
+    if status.state == "RUNNING":
+        left = theme.duration(status.seconds_left)
+        columns[3].metric("At most left", left, border=True, help="Training may stop earlier.")
+    else:
+        columns[3].metric("Training took", theme.duration(run.manifest.timings.get("train")), border=True)
     curves(run, protocol)
     _settle(job, was_active)
 

@@ -138,12 +138,12 @@ def whom_it_fails(m: Material) -> Step:
     worst = table[table["group"].isin(GROUPS[1:])].dropna(subset="value").sort_values("value").iloc[0]
     return Step(
         NAMES[1],
-        f"A plain recommender finds {_of_ten(head)} head items, but {_of_ten(tail)} tail items."
+        f"A plain recommender finds {_share(head)} head items, but {_share(tail)} tail items."
         if m.metric.startswith("HR")
         else f"A plain recommender scores {theme.metric(head)} on head items, {theme.metric(tail)} on tail items.",
         [
             f"{m.plain.name} knows items only by who chose them. It serves {worst['group'].lower()}s worst: "
-            f"{theme.metric(worst['value'])} {m.metric} over {theme.count(worst['users'])} users.",
+            f"{m.metric} {_value(worst['value'], m.metric)} over {theme.count(worst['users'])} users.",
             words.metric_meaning(m.metric),
         ],
         chart=partial(charts.groups_chart, table, m.metric, f"{m.plain.name}. {m.line}"),
@@ -175,7 +175,8 @@ def what_text_knows(m: Material) -> Step:
         tail = table[table["group"] == "Tail Item"].set_index("run")["value"]
         sentences.append(
             f"On tail items, recommending by text alone ({m.by_text_alone.name}) reaches "
-            f"{theme.metric(tail[m.by_text_alone.name])} {m.metric}, {m.plain.name} {theme.metric(tail[m.plain.name])}."
+            f"{m.metric} {_value(tail[m.by_text_alone.name], m.metric)}, "
+            f"{m.plain.name} {_value(tail[m.plain.name], m.metric)}."
         )
     first = nearest.iloc[0]
     return Step(
@@ -325,13 +326,18 @@ def _headline_of_change(tail: pd.Series, text: Contender, plain: Contender) -> s
     return f"With {text.method}, {tail['metric']} on tail items {rises} {how}."
 
 
-def _of_ten(rate: float) -> str:
-    """A hit rate for a room: "4 in 10", "1 in 40", "none of the"."""
+def _value(value: float, metric: str) -> str:
+    """A value as the charts of the story show it: hit rates are shares."""
+    return theme.percent(value, 1) if metric.startswith("HR") else theme.metric(value)
+
+
+def _share(rate: float) -> str:
+    """A hit rate for a room, so that two of them compare at a glance: "42% of", "2.5% of", "none of the"."""
     if not np.isfinite(rate):
         return "no held-out"
     if rate <= 0:
         return "none of the"
-    return f"{rate * 10:.0f} in 10" if rate >= 0.15 else f"1 in {round(1 / rate)}"
+    return f"{theme.percent(rate, 0 if rate >= 0.1 else 1)} of"
 
 
 def _train(m: Material, method: str) -> str:

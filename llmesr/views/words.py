@@ -41,6 +41,17 @@ METHODS: dict[str, str] = {
     "llmemb": "Adapted text vectors, aligned with behaviour (LLMEmb, 2025).",
 }
 
+METHODS_IN_SHORT: dict[str, str] = {
+    "popularity": "the same for everybody",
+    "semantic-knn": "text alone",
+    "id": "behaviour alone",
+    "llm-init": "starts from text",
+    "adapter": "text, adapted",
+    "llm-esr": "text and behaviour",
+    "llmemb": "text, tuned and aligned",
+}
+"""What a method knows, for a label under its name."""
+
 BACKBONES: dict[str, str] = {
     "sasrec": "SASRec: attention to the past. The default.",
     "bert4rec": "BERT4Rec: attention in both directions, trained on masked items. Slower to train.",

@@ -80,3 +80,27 @@ def choose(page, label: str, option: str) -> None:
     box.click()
     page.get_by_role("option", name=option, exact=True).first.click()
     settled(page)
+
+
+def chart_data(page, selector: str) -> list[dict]:
+    """The traces of the chart inside ``selector``: name and number of points."""
+    return page.evaluate(
+        "s => [...document.querySelector(s + ' .js-plotly-plot, ' + s + '.js-plotly-plot').data]"
+        ".map(t => ({name: t.name, points: (t.x || []).length}))",
+        selector,
+    )
+
+
+def lasso(page, selector: str) -> None:
+    """Draw a loop around most of the chart inside ``selector``."""
+    plot = page.locator(f"{selector} .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    box = plot.bounding_box()
+    corners = [(0.15, 0.1), (0.85, 0.1), (0.85, 0.9), (0.15, 0.9), (0.15, 0.12)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()

@@ -118,10 +118,10 @@ def test_a_moved_threshold_moves_the_story(material):
 
 @pytest.mark.parametrize(
     ("rate", "said"),
-    [(0.42, "4 in 10"), (0.15, "2 in 10"), (0.025, "1 in 40"), (0.0, "none of the"), (float("nan"), "no held-out")],
+    [(0.42, "42% of"), (0.15, "15% of"), (0.025, "2.5% of"), (0.0, "none of the"), (float("nan"), "no held-out")],
 )
 def test_rates_for_a_room(rate, said):
-    assert story._of_ten(rate) == said
+    assert story._share(rate) == said
 
 
 def test_of_several_runs_with_text_validation_decides(shelf, tmp_path):
