@@ -84,9 +84,10 @@ def choose(page, label: str, option: str) -> None:
 
 def chart_data(page, selector: str) -> list[dict]:
     """The traces of the chart inside ``selector``: name and number of points."""
+    page.wait_for_selector(f"{selector} .js-plotly-plot .main-svg")
     return page.evaluate(
-        "s => [...document.querySelector(s + ' .js-plotly-plot, ' + s + '.js-plotly-plot').data]"
-        ".map(t => ({name: t.name, points: (t.x || []).length}))",
+        "s => document.querySelector(s + ' .js-plotly-plot')._fullData"
+        ".map(t => ({name: t.name, points: t.x ? t.x.length : 0}))",
         selector,
     )
 

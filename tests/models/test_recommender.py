@@ -86,6 +86,20 @@ def test_cross_attention_is_blind_to_padding_and_the_future(residual: bool) -> N
     assert not torch.allclose(before[0, 2], after[0, 2])
 
 
+def test_each_view_keeps_its_own_values_in_cross_attention() -> None:
+    """Queries of the other view only decide where to look: where they say nothing, a view depends on itself alone."""
+    torch.manual_seed(1)
+    fusion = CrossView(embedding_size=D, dropout=0.0, causal=True, residual=False).eval()
+    for attention in (fusion.collaborative, fusion.semantic):
+        torch.nn.init.zeros_(attention.query.weight)
+        torch.nn.init.zeros_(attention.query.bias)
+    collaborative, semantic, other = torch.randn(3, 1, 4, D)
+    real = torch.ones(1, 4, dtype=torch.bool)
+    before, after = fusion(collaborative, semantic, real), fusion(collaborative, other, real)
+    torch.testing.assert_close(before[0], after[0])
+    assert not torch.allclose(before[1], after[1])
+
+
 def test_semantic_knn_is_the_best_cosine_to_the_history() -> None:
     text = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
     scores = SemanticKnnScorer(text).score(torch.tensor([[1, 2], [2, 0]]))

@@ -102,8 +102,8 @@ def test_ranks_of_all_runs_best_first_with_what_sets_them_apart(store: Store) ->
         assert table.set_index("run")["rank"][run.id] == rows["rank"].item()
     settings = table.set_index("run")["setting"]
     assert settings[runs[0].id] == ""
-    assert settings[runs[1].id] == "distilled from similar users"
-    assert settings[runs[2].id] == "without distillation"
+    assert settings[runs[1].id] == "taught by similar users"
+    assert settings[runs[2].id] == "without similar users"
     figure = charts.rank_figure(table, "dark")
     assert len(figure.data) == 3
     assert sorted(t.x[0] for t in figure.data) == sorted(table["rank"].tolist())
