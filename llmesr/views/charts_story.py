@@ -37,7 +37,9 @@ def tail_chart(counts: np.ndarray, threshold: int, caption: str, mode: Mode = "l
             name=f"{name.split()[0]}: {_share(ordered, threshold, name)}",
             hovertemplate="at %{x:.0%} of the items: %{y:,} interactions<extra></extra>",
         )
-    figure.update_xaxes(title_text="share of items, most chosen first", tickformat=".0%", range=[0, 1], dtick=0.2, tick0=0)
+    figure.update_xaxes(
+        title_text="share of items, most chosen first", tickformat=".0%", range=[0, 1], dtick=0.2, tick0=0
+    )
     figure.update_yaxes(title_text="training interactions", rangemode="tozero")
     figure = _large(figure, "How often each item was chosen", caption, mode)
     legend = {"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"}
@@ -82,7 +84,7 @@ def neighbours_chart(nearest: pd.DataFrame, caption: str, mode: Mode = "light") 
     for place, row in enumerate(nearest.itertuples()):
         line = {"color": colors[place], "width": 3}
         figure.add_shape(type="line", x0=0, x1=row.similarity, y0=place, y1=place, line=line)
-        words = f"{plain(row.title)} <i>{_times(row.interactions)}</i>"
+        words = f"{plain(row.title)} <i>{'tail' if row.tail else 'head'}, {_times(row.interactions)}</i>"
         figure.add_annotation(
             x=0, y=place, text=words, showarrow=False, xanchor="left", yanchor="bottom", yshift=6, font_size=16
         )
@@ -118,7 +120,7 @@ def gains_chart(comparison: pd.DataFrame, metric: str, caption: str, mode: Mode 
     figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["text"], "width": 1})
     figure.update_xaxes(title_text=f"difference in {metric}; right of the line is better", tickformat="+.2~f")
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return _large(figure, "Gain by group, with 95% intervals; filled where the test is sure", caption, mode)
+    return _large(figure, "Gain by group; filled where it is sure", caption, mode)
 
 
 def remaining_chart(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,18 +25,30 @@ def report(manifest: Manifest) -> None:
     warnings = [f for f in findings if f["level"] == "warning"]
     label = f"What was found while reading ({len(warnings)} to look at)" if warnings else "What was found while reading"
     with st.expander(label, icon=":material/fact_check:", expanded=bool(warnings)):
-        for finding in [*warnings, *(f for f in findings if f["level"] != "warning")]:
-            icon = ":material/warning:" if finding["level"] == "warning" else ":material/check:"
-            st.markdown(f"{icon} {as_text(finding['message'], 600)}")
-            if finding["examples"]:
-                st.caption("For example: " + as_text("; ".join(map(str, finding["examples"])), 400))
-        if not findings:
-            st.caption("Nothing to report.")
-        if steps := manifest.info.get("steps"):
-            frame = pd.DataFrame(steps).rename(columns=str.capitalize)
-            for column in frame.columns.drop("Step", errors="ignore"):
-                frame[column] = frame[column].map(theme.count)
-            st.dataframe(frame, hide_index=True, key="steps", width="content", alt="What each step of reading left.")
+        said, left = st.columns([3, 2], gap="large")
+        with said:
+            _findings([*warnings, *(f for f in findings if f["level"] != "warning")])
+        with left:
+            _steps(manifest.info.get("steps"))
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> None:
+    for finding in findings:
+        icon = ":material/warning:" if finding["level"] == "warning" else ":material/check:"
+        st.markdown(f"{icon} {as_text(finding['message'], 600)}")
+        if finding["examples"]:
+            st.caption("For example: " + as_text("; ".join(map(str, finding["examples"])), 400))
+    if not findings:
+        st.caption("Nothing to report.")
+
+
+def _steps(steps: Sequence[Mapping[str, Any]] | None) -> None:
+    """What each step of reading left."""
+    if steps:
+        frame = pd.DataFrame(steps).rename(columns=str.capitalize)
+        for column in frame.columns.drop("Step", errors="ignore"):
+            frame[column] = frame[column].map(theme.count)
+        st.dataframe(frame, hide_index=True, key="steps", alt="What each step of reading left.")
 
 
 def thresholds_control(root: Store, data: Dataset) -> Thresholds:
@@ -112,7 +125,9 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     left, right = st.columns(2)
     with left:
         most = theme.percent(1 - shares["tail_item_interactions"])
-        st.markdown(f"**The head, {theme.percent(1 - shares['tail_item_share'])} of items, gets {most} of interactions**")
+        st.markdown(
+            f"**The head, {theme.percent(1 - shares['tail_item_share'])} of items, gets {most} of interactions**"
+        )
         panels.chart(
             popularity_chart(profile.popularity, thresholds, mode),
             key="popularity",

@@ -9,10 +9,11 @@ import streamlit as st
 
 from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset
+from llmesr.evaluation.verdict import verdict
 from llmesr.jobs.plans import submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
-from llmesr.views import headline, loaders, panels, panels_jobs, panels_train, theme, words
+from llmesr.views import headline, loaders, loaders_compare, panels, panels_jobs, panels_train, theme, words
 from llmesr.views.charts_overview import headline_chart
 from llmesr.views.words import as_text
 
@@ -95,6 +96,7 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
     if len(frame):
         with st.container(border=True, key="headline-words"):
             st.markdown(headline.sentence(frame))
+            _how_sure(root, best, data, protocol)
         wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reset_index()
         alt = f"{METRIC} of the best run of each method. " + "; ".join(
             f"{r['run']}: tail item {theme.metric(r.get('Tail Item'))}, overall {theme.metric(r.get('Overall'))}, "
@@ -116,6 +118,16 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
             methods_help()
     for reason in left_out:
         st.warning(as_text(reason, 500), icon=":material/warning:")
+
+
+def _how_sure(root: Store, best: Sequence[Run], data: Dataset, protocol: str) -> None:
+    """What a paired test says about text against no text, so that nobody repeats a difference that is luck."""
+    runs = {run.label: (run.id,) for run in best}
+    blind, reading = headline.protagonists(list(runs))
+    if blind and reading:
+        lineup = {blind: runs[blind], reading: runs[reading]}
+        table = loaders_compare.comparison(root, lineup, blind, data.thresholds, METRIC, protocol)
+        st.caption(f"How sure? {as_text(reading)} against {as_text(blind)}: {as_text(verdict(table, GROUPS), 600)}")
 
 
 def inventory(root: Store) -> None:

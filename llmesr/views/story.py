@@ -164,11 +164,11 @@ def what_text_knows(m: Material) -> Step:
         return Step(NAMES[2], "Text knows nothing of these tail items.", missing=missing)
     nearest = nearest_items(m, item)
     count = int(m.dataset.item_counts[item])
-    often = {0: "Never chosen", 1: "Chosen once"}.get(count, f"Chosen {count} times")
+    often = {0: "never chosen", 1: "chosen once"}.get(count, f"chosen {count} times")
     title = _short(m.dataset.catalogue["title"].iloc[item - 1])
     sentences = [
-        f"“{title}” is a tail item of typical similarity to its neighbours. "
-        "A model of behaviour alone can hardly place it; its text can."
+        "It is a tail item of typical similarity to its neighbours. A model of behaviour alone has little to place "
+        "it by; its text places it beside these."
     ]
     if m.by_text_alone and m.plain:
         table = m.summary(m.by_text_alone, m.plain)
@@ -181,7 +181,7 @@ def what_text_knows(m: Material) -> Step:
     first = nearest.iloc[0]
     return Step(
         NAMES[2],
-        f"{often}, yet its text finds its kin: “{_short(first['title'])}”.",
+        f"“{title}” was {often}, yet by its text it is near “{_short(first['title'])}”.",
         sentences,
         chart=partial(charts.neighbours_chart, nearest, f"Nearest to: {title}. {m.thresholds.describe()}"),
         alt=f"The {len(nearest)} items nearest by text to the tail item {title}.",
@@ -271,7 +271,7 @@ def advice(m: Material) -> list[str]:
         told.append("Train llm-init with the same settings: the strong simple baseline that text must beat.")
     if small := [g for g in GROUPS if by.loc[g, "warning"]]:
         told.append(f"{' and '.join(small)}: too few users for a sure answer. Collect more before deciding.")
-    told.append("Try a stronger text encoder: it lifts tail items most.")
+    told.append("Try a stronger text encoder and compare: for a tail item, text is nearly all there is to go by.")
     return told[:4]
 
 
