@@ -58,7 +58,8 @@ def suite(name: str) -> dict[str, dict[str, Any]]:
             "one-layer adapter": {"adapter_layers": 1},
             "random start of ids": {"item_init": "random"},
         }
-        return {label: {"method": "llm-esr", **PAPER, **s} for label, s in switches.items()}
+        published = {"method": "llm-esr", "loss": "bce", "fusion": "cross_attention"}
+        return {label: {**published, **s} for label, s in switches.items()}
     raise SystemExit(f"unknown suite {name!r}: losses, backbones or ablations")
 
 

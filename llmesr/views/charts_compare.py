@@ -20,7 +20,18 @@ from llmesr.views.theme import Mode
 
 ROW = 30
 """Pixels per contender in a dot plot."""
-OUTCOMES = {"gained": "good", "same": "muted", "lost": "bad"}
+OUTCOMES = {"gained": ("good", "gained"), "same": ("muted", "no change"), "lost": ("bad", "lost")}
+"""Column -> (colour, name)."""
+LISTS = {
+    "Coverage": "share of items ever shown",
+    "Gini": "0 all shown alike, 1 only one",
+    "ARP": "mean popularity of items",
+    "APLT": "share of tail items",
+    "Novelty": "surprise in bits",
+    "ILD": "variety by text, 0 to 1",
+}
+"""What each metric of the lists is, short enough to stand over its panel."""
+_SIGNED = {"tickformat": "+.2~f", "labelalias": {"+0": "0", "\u22120": "0"}}
 
 
 def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -49,7 +60,7 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
         hover="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]",
         filled=frame["significant"],
     )
-    figure.update_xaxes(nticks=3, tickformat="+.2~f")
+    figure.update_xaxes(nticks=3, **_SIGNED)
     figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["muted"], "width": 1})
     title = f"Gain in {metric} over {plain(reference)}: left of the line is worse, right is better"
     caption = f"{caption} Filled: p < .05 after correction."
@@ -143,8 +154,8 @@ def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str,
         place = {"x": x, "y": y, "xanchor": xanchor, "yanchor": yanchor, "xref": "paper", "yref": "paper"}
         figure.add_annotation(text=text, showarrow=False, font={"color": muted, "size": 12}, **place)
     x, y = (_reach(frame, s) for s in _SIDES)
-    figure.update_xaxes(range=[-x, x], tickformat="+.2~f", title_text=f"gain on head items ({metric})")
-    figure.update_yaxes(range=[-y, y], tickformat="+.2~f", title_text=f"gain on tail items ({metric})")
+    figure.update_xaxes(range=[-x, x], **_SIGNED, title_text=f"gain on head items ({metric})")
+    figure.update_yaxes(range=[-y, y], **_SIGNED, title_text=f"gain on tail items ({metric})")
     title = f"Who pays? Gains over {plain(reference)}"
     figure = titled(figure, title, caption, mode, 340, width=NARROW)
     return figure.update_layout(legend={"y": -0.22, "yanchor": "top"})
@@ -156,43 +167,43 @@ def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, 
     colors = {**theme.SEMANTIC[mode], "muted": theme.SURFACE[mode]["border"]}
     groups = [g for g in GROUPS if g in set(frame["group"])][::-1]
     rows = frame.set_index("group").reindex(groups)
-    for outcome, tone in OUTCOMES.items():
+    for outcome, (tone, name_of_it) in OUTCOMES.items():
         figure.add_bar(
-            y=groups,
+            y=[f"{g} ({theme.count(n)})" for g, n in zip(groups, rows["users"], strict=True)],
             x=rows[outcome],
             orientation="h",
-            name=outcome,
+            name=name_of_it,
             marker={"color": colors[tone]},
-            text=[theme.percent(v) if v >= 0.04 else "" for v in rows[outcome]],
+            text=[theme.percent(v) if v >= 0.03 else "" for v in rows[outcome]],
             textposition="inside",
             insidetextanchor="middle",
             insidetextfont={"size": 13, "color": theme.SURFACE[mode]["text" if outcome == "same" else "background"]},
             textangle=0,
             customdata=rows["users"],
-            hovertemplate="%{y}: %{x:.1%} of %{customdata:,} users " + outcome + "<extra></extra>",
+            hovertemplate="%{y}: %{x:.1%} of %{customdata:,} users: " + name_of_it + "<extra></extra>",
         )
-    figure.update_layout(barmode="stack", bargap=0.35)
-    figure.update_xaxes(tickformat=".0%", range=[0, 1], title_text="share of the group's users")
+    figure.update_layout(barmode="stack", bargap=0.3)
+    figure.update_xaxes(tickformat=".0%", range=[0, 1], dtick=0.25, title_text="share of the group's users")
     title = f"Users who gained or lost with {plain(name)} over {plain(reference)}"
-    figure = titled(figure, title, caption, mode, 230)
-    return figure.update_layout(legend={"y": -0.3, "yanchor": "top", "traceorder": "normal"})
+    figure = titled(figure, title, caption, mode, 290)
+    return figure.update_layout(margin_r=24, legend={"y": -0.26, "yanchor": "top", "traceorder": "normal"})
 
 
 def beyond_chart(frame: pd.DataFrame, caption: str, mode: Mode = "light") -> go.Figure:
     """A panel per beyond-accuracy metric, a dot per contender. ``frame``: run, label, metric, value."""
     metrics = list(dict.fromkeys(frame["metric"]))
     names = list(dict.fromkeys(frame["run"]))
-    columns = min(4, max(1, len(metrics)))
+    columns = min(3, max(1, len(metrics)))
     lines = -(-len(metrics) // columns)
-    height = lines * (70 + ROW * len(names))
+    height = lines * (80 + ROW * len(names))
     figure = make_subplots(
         rows=lines,
         cols=columns,
         shared_yaxes=True,
-        subplot_titles=metrics,
-        horizontal_spacing=0.03,
-        vertical_spacing=70 / height if lines > 1 else 0,
-    )
+        subplot_titles=[_lists_heading(metric, mode) for metric in metrics],
+        horizontal_spacing=0.04,
+        vertical_spacing=80 / height if lines > 1 else 0,
+    ).update_annotations(font={"size": 14, "color": theme.SURFACE[mode]["text"]})
     for i, metric in enumerate(metrics):
         rows = frame[frame["metric"] == metric]
         figure.add_scatter(
@@ -200,14 +211,23 @@ def beyond_chart(frame: pd.DataFrame, caption: str, mode: Mode = "light") -> go.
             y=[plain(n) for n in rows["run"]],
             mode="markers",
             marker=markers(rows["label"], mode, 11),
+            cliponaxis=False,
             hovertemplate=f"%{{y}}<br>{metric} %{{x:.3f}}<extra></extra>",
             showlegend=False,
             row=i // columns + 1,
             col=i % columns + 1,
         )
+        most = max(float(rows["value"].max()), 0.01)
+        at = {"row": i // columns + 1, "col": i % columns + 1}
+        figure.update_xaxes(range=[-0.06 * most, 1.1 * most], nticks=4, zeroline=True, **at)
     figure.update_yaxes(categoryorder="array", categoryarray=[plain(n) for n in names][::-1])
-    figure.update_xaxes(rangemode="tozero", nticks=4)
     return titled(figure, "Beyond accuracy: what the lists are like", caption, mode, height, panels=True)
+
+
+def _lists_heading(metric: str, mode: Mode) -> str:
+    meaning = LISTS.get(metric.split("@")[0], "")
+    muted = theme.SURFACE[mode]["muted"]
+    return f"{plain(metric)}<br><span style='font-size:12px;color:{muted}'>{meaning}</span>" if meaning else metric
 
 
 _SIDES = ("head", "tail")
@@ -240,7 +260,7 @@ def _forest(
     traces, columns = [], []
     for column, group in enumerate(_groups(frame), start=1):
         rows = known[known["group"] == group]
-        drawn = [marker(r.label, mode, 11, filled=r.filled) for r in rows.itertuples()]
+        drawn = [marker(r.label, mode, 11, filled=r.filled, telling=filled is not None) for r in rows.itertuples()]
         shape = {key: [d[key] for d in drawn] for key in ("symbol", "size", "color")}
         line = {key: [d["line"][key] for d in drawn] for key in ("color", "width")}
         traces.append(

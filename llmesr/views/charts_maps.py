@@ -101,7 +101,9 @@ def map_figure(
     figure.update_xaxes(visible=True, showticklabels=False, ticks="", **lines)
     figure.update_yaxes(visible=True, showticklabels=False, ticks="", **lines)
     below = {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top"}  # above stand the tools
-    margin = {"l": 4, "r": 4, "t": 32, "b": 48}
+    if colouring.values is not None:
+        below |= {"x": 1, "xanchor": "right"}  # at the left stands the colour bar
+    margin = {"l": 4, "r": 4, "t": 32, "b": 64}
     return figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below)
 
 
@@ -141,22 +143,23 @@ def _add_selected(
 def _scale(colouring: Colouring, rows: np.ndarray, mode: Mode) -> dict[str, Any]:
     assert colouring.values is not None
     values = colouring.values[rows]
-    ticks, labels = colouring.ticks or ([], [])
-    low = min([*ticks[:1], float(values.min())] if len(values) else [0.0])
+    low = float(values.min()) if len(values) else 0.0
     high = max(float(values.max()) if len(values) else 1.0, low + 1e-9)
     if colouring.title == "Gap":
         low, high = 0.0, 1.0
+    ticks, labels = colouring.ticks or ((), ())
+    kept = [(t, s) for t, s in zip(ticks, labels, strict=True) if low <= t <= high]
     bar = {
-        "title": {"text": colouring.title, "side": "right"},
+        "title": {"text": colouring.title, "side": "top"},
         "orientation": "h",
         "thickness": 10,
         "len": 0.55,
-        "x": 0,
+        "x": 0.05,
         "xanchor": "left",
         "y": -0.02,
         "yanchor": "top",
-        "tickvals": list(ticks),
-        "ticktext": list(labels),
+        "tickvals": [t for t, _ in kept],
+        "ticktext": [s for _, s in kept],
         "outlinewidth": 0,
     }
     return {"color": values, "colorscale": theme.SEQUENTIAL, "cmin": low, "cmax": high, "colorbar": bar}
@@ -210,11 +213,15 @@ def selected_table(points: Points, pair: Pair, rows: np.ndarray, attribute: str 
 
 def summary_line(points: Points, pair: Pair, rows: np.ndarray) -> str:
     """How many are selected, and how they differ from all: share in the tail, median count, mean gap."""
-    noun = points.of if len(rows) != 1 else points.of[:-1]
     counted = "training interactions" if points.of == "items" else "items in training"
+    if len(rows) == 1:
+        row, group = int(rows[0]), points.groups[0 if points.tail[rows[0]] else 1]
+        known = pair.gap is not None and np.isfinite(pair.gap[row])
+        gap = f", gap {pair.gap[row]:.2f}" if known and pair.gap is not None else ""
+        return f"**1 {points.of[:-1]} selected**: {group}, {points.counts[row]:,} {counted}{gap}."
     tail, every = (theme.percent(float(t.mean())) for t in (points.tail[rows], points.tail))
     parts = [
-        f"**{len(rows):,} {noun} selected**",
+        f"**{len(rows):,} {points.of} selected**",
         f"{tail} in the tail (all: {every})",
         f"median {np.median(points.counts[rows]):g} {counted} (all: {np.median(points.counts):g})",
     ]
@@ -233,8 +240,8 @@ def nearest_table(points: Points, pair: Pair, row: int, side: str, k: int = 15) 
         {
             name: points.titles[rows],
             "Cosine": cosine,
-            "Training interactions": points.counts[rows],
-            "Group": np.where(points.tail[rows], *points.groups),
             "In both": np.where(shared, "yes", ""),
+            "In training": points.counts[rows],
+            "Group": np.where(points.tail[rows], *points.groups),
         }
     )

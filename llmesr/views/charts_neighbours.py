@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,11 +14,12 @@ from llmesr.views.theme import Mode
 
 LIST = 10
 """A rank up to here is a hit in the lists that are shown."""
+_TICKS = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 _KINDS = {
     "own": ("chosen by the user", "circle"),
     "next": ("held-out item", "star"),
     "shared": ("chosen by both", "circle"),
-    "knows": ("is the held-out item", "star"),
+    "knows": ("held-out item", "star"),
     "other": ("another item", "circle-open"),
 }
 
@@ -29,6 +32,7 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
     figure = go.Figure()
     groups = table.groupby(["label", "setting"], sort=False)["rank"].agg(["median", "min", "max", "size"]).reset_index()
     groups = groups.sort_values("median", kind="stable")
+    told = _told(table)
     worst = int(table["candidates"].max()) if len(table) else LIST
     figure.add_vrect(
         x0=0.8, x1=LIST + 0.5, fillcolor=theme.SEMANTIC[mode]["good"], opacity=0.08, line_width=0, layer="below"
@@ -39,7 +43,7 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=[middle],
-                y=[_run_name(row.label, row.setting, mode)],
+                y=[_run_name(row.label, told[row.label, row.setting], mode)],
                 mode="markers+text",
                 marker={"color": color, "symbol": theme.symbol(row.label), "size": 13, "line": {"color": color}},
                 error_x={
@@ -50,13 +54,14 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
                     "width": 0,
                     "thickness": 2,
                 },
-                text=[f"  {middle:,.0f}"],
-                textposition="middle right" if row.size == 1 else "top center",
+                text=[f"  {middle:,.0f}  "],
+                # Far at the right there is no room beside the marker.
+                textposition="top center" if row.size > 1 else f"middle {'left' if middle > worst / 6 else 'right'}",
                 hovertemplate=f"{hover_text(row.label, 40)}<br>rank {middle:,.0f} of {worst:,}{seeds}<extra></extra>",
                 showlegend=False,
             )
         )
-    ticks = [t for t in (1, 10, 100, 1000, 10_000, 100_000, 1_000_000) if t <= 2 * worst]
+    ticks = [t for t in _TICKS if t <= 2 * worst]
     top = np.log10(max(worst, LIST) * 2.2)
     title = "rank (shaded: the first 10)"
     figure.update_xaxes(type="log", range=[-0.1, top], tickvals=ticks, ticktext=[f"{t:,}" for t in ticks], title=title)
@@ -65,13 +70,31 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
     return figure.update_layout(margin={"t": 12, "b": 48})
 
 
+def _told(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """(label, setting) -> what of the setting tells it from the others of that label."""
+    told = {}
+    for label, rows in table.groupby("label", sort=False):
+        settings = list(dict.fromkeys(rows["setting"]))
+        parts = [s.split(", ") for s in settings]
+        common = set(parts[0]).intersection(*parts[1:]) if len(parts) > 1 else set()
+        for setting, own in zip(settings, parts, strict=True):
+            said = ", ".join(p for p in own if p not in common)
+            told[str(label), setting] = said or ("as trained" if len(parts) > 1 else "")
+    return told
+
+
 def _run_name(label: str, setting: str, mode: Mode) -> str:
     under = f'<br><span style="font-size:11px;color:{theme.SURFACE[mode]["muted"]}">{hover_text(setting, 44)}</span>'
     return f"{hover_text(label, 40)}{under if setting else ''}"
 
 
-def histories_figure(frame: pd.DataFrame, similarity: np.ndarray, mode: Mode) -> go.Figure:
-    """Aligned histories, newest at the right; ``frame`` as from ``similar.aligned``, cosines of rows 1.. ."""
+def histories_figure(
+    frame: pd.DataFrame, similarity: np.ndarray, mode: Mode, knowing: Collection[int] = ()
+) -> go.Figure:
+    """Aligned histories, newest at the right; ``frame`` as from ``similar.aligned``, cosines of rows 1.. .
+
+    ``knowing``: rows of users who chose the held-out item, be it too long ago to be drawn.
+    """
     figure = go.Figure()
     highlight, accent, muted = (
         theme.SEMANTIC[mode]["highlight"],
@@ -91,10 +114,11 @@ def histories_figure(frame: pd.DataFrame, similarity: np.ndarray, mode: Mode) ->
             continue
         figure.add_trace(
             go.Scatter(
-                x=part["step"],
+                x=part["step"] + (0.6 if kind == "next" else 0.0),
                 y=part["row"],
                 mode="markers",
                 name=name,
+                showlegend=kind != "knows",  # the star of the user's own held-out item says it already
                 marker={
                     "symbol": symbol,
                     "size": 15 if "star" in symbol else 11,
@@ -107,12 +131,15 @@ def histories_figure(frame: pd.DataFrame, similarity: np.ndarray, mode: Mode) ->
         )
     names = frame.drop_duplicates("row").set_index("row")["user_id"]
     rows = range(len(similarity) + 1)
-    labels = ["this user"] + [f"{hover_text(names.get(r, '–'), 14)} · {similarity[r - 1]:.2f}" for r in rows if r > 0]
+    labels = ["this user"] + [
+        f"{'★ ' if r in knowing else ''}{hover_text(names.get(r, '–'), 14)} · {similarity[r - 1]:.3f}"
+        for r in rows
+        if r > 0
+    ]
     figure.update_yaxes(tickvals=list(rows), ticktext=labels, autorange="reversed", showgrid=False, zeroline=False)
     figure.update_xaxes(
         title="older   ←   items in training   →   newest",
-        tickvals=[0, 1] if (frame["step"] == 1).any() else [0],
-        ticktext=["newest", "next"],
+        showticklabels=False,
         zeroline=False,
         showgrid=False,
     )
@@ -138,6 +165,8 @@ def content_figure(frame: pd.DataFrame, label: str, mode: Mode) -> go.Figure:
     )
     figure.update_xaxes(title="content weight (0: the model alone)", type="category")
     top = float(np.log10(max(int(frame["rank"].max()), LIST) * 2.5))
-    figure.update_yaxes(title="rank", type="log", range=[top, -0.25], tickvals=[1, 10, 100, 1000, 10_000, 100_000])
+    figure.update_yaxes(
+        title="rank", type="log", range=[top, -0.25], tickvals=_TICKS, ticktext=[f"{t:,}" for t in _TICKS]
+    )
     theme.finish(figure, mode, height=280)
     return figure.update_layout(margin={"t": 12, "b": 48})

@@ -16,6 +16,8 @@ PART_COLOURS: dict[Mode, dict[str, str]] = {
     "light": {"collaborative": "#24509f", "semantic": "#12836f", "content": "#c0850f"},
     "dark": {"collaborative": "#6f8fe8", "semantic": "#2fc7ab", "content": "#d9b13a"},
 }
+BADGE: dict[Mode, str] = {"light": "#a04c00", "dark": "#e58a55"}
+"""The hue of tail items, light enough on dark to be read as text."""
 PATTERNS = {"collaborative": "", "semantic": "/", "content": "."}
 _ROW = 46
 
@@ -71,16 +73,17 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
     figure.update_layout(barmode="relative", bargap=0.4)
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False, fixedrange=True)
-    theme.finish(figure, mode, height=60 + _ROW * max(len(rows), 1))
-    below = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top"}
-    return figure.update_layout(margin={"t": 4, "b": 40, "l": 2, "r": 2}, legend=below, showlegend=True)
+    theme.finish(figure, mode, height=72 + _ROW * max(len(rows), 1))
+    below = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
+    # Room for a legend of two lines in every list, so that bars of lists side by side keep their height.
+    return figure.update_layout(margin={"t": 4, "b": 52, "l": 2, "r": 2}, legend=below, showlegend=True)
 
 
 def _heading(rank: int, title: str, tail: bool, move: str, mode: Mode, longest: int) -> str:
     surface, signs = theme.SURFACE[mode], theme.SEMANTIC[mode]
     colour = signs["good"] if move.startswith("▲") or move == "new" else signs["bad"] if move.startswith("▼") else ""
     moved = f' <span style="color:{colour or surface["muted"]}">{move}</span>' if move else ""
-    badge = f' <span style="color:{theme.group_color("Tail Item", mode)}"><b>tail</b></span>' if tail else ""
+    badge = f' <span style="color:{BADGE[mode]}"><b>tail</b></span>' if tail else ""
     return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {hover_text(title, longest)}'
 
 

@@ -14,6 +14,7 @@ from llmesr.views.theme import DASHES, METHODS
 
 _QUIET = ("epochs", "patience", "evaluate_every", "batch_size", "precision")
 """How long and how fast it was trained is said only where nothing else tells two configurations apart."""
+TUNED = "tuned scoring"
 _METHODS, _BACKBONES = list(METHODS["light"]), list(DASHES)
 
 
@@ -59,6 +60,7 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
         groups.setdefault(_configuration(manifest), []).append((run, manifest))
     found = [part for group in groups.values() for part in _one_policy_per_seed(group)]
     features = [_features([m for _, m in group]) for group in found]
+    _shorten_policies([group[0][0].label for group in found], features)
     names = _names([group[0][0].label for group in found], features)
     made = []
     for name, group in zip(names, found, strict=True):
@@ -109,10 +111,20 @@ def _policy(manifest: Manifest) -> str:
 def _features(manifests: list[Manifest]) -> dict[str, str]:
     """Everything that could set a contender apart from another of the same label, most telling first."""
     first, policies = manifests[0], {_policy(m) for m in manifests}
-    policy = policies.pop() if len(policies) == 1 else "tuned policy"
+    policy = policies.pop() if len(policies) == 1 else TUNED
     features = {"policy": policy, "text": first.parent("embeddings") or "none"}
     features |= {k: str(v) for k, v in first.config.items() if k not in ("seed", "alignment_run")}
     return {**features, "dataset": str(first.parent("datasets"))}
+
+
+def _shorten_policies(labels: list[str], features: list[dict[str, str]]) -> None:
+    """Where a label has one policy alone, one word tells it from the scores as trained."""
+    for label in set(labels):
+        own = [f for other, f in zip(labels, features, strict=True) if other == label]
+        tuned = [f for f in own if f["policy"]]
+        if len({f["policy"] for f in tuned}) == 1:
+            for feature in tuned:
+                feature["policy"] = TUNED
 
 
 def _names(labels: list[str], features: list[dict[str, str]]) -> list[str]:

@@ -51,8 +51,12 @@ def dash(label: str, variant: int) -> str:
     return theme.dash(label) if variant == 0 else ("longdash", "dashdot", "longdashdot")[(variant - 1) % 3]
 
 
-def marker(label: str, mode: Mode, size: int, *, filled: bool = True, variant: int = 0) -> dict[str, Any]:
+def marker(
+    label: str, mode: Mode, size: int, *, filled: bool = True, variant: int = 0, telling: bool = False
+) -> dict[str, Any]:
+    """``telling``: whether a marker is filled says something, so that no method may be hollow of its own accord."""
     color, shape = theme.method_color(label, mode), theme.symbol(label)
+    shape = shape.removesuffix("-open") if telling else shape
     if not shape.endswith("open"):
         shape += _VARIANTS[variant % len(_VARIANTS)]
     hollow = "open" in shape

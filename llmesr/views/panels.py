@@ -51,6 +51,7 @@ def style() -> None:
         f"""<style>
         [data-testid="stCaptionContainer"], [data-testid="stMetricLabel"] {{ color: {s["muted"]}; opacity: 1; }}
         [data-testid="stBaseButton-primary"]:not(:disabled) :is(p, span) {{ color: {on_primary}; }}
+        [data-testid="stMultiSelect"] [data-tag] :is(span, svg, button) {{ color: {on_primary}; }}
         [data-testid="stMainBlockContainer"] {{ padding-top: 3.5rem; padding-bottom: 4rem; max-width: 1600px; }}
         .st-key-headline-words p {{ font-size: 1.3rem; line-height: 1.5; }}
         </style>"""
@@ -239,9 +240,10 @@ def pick_group(label: str = "Group", key: str = "group") -> str:
 
 
 def run_name(run: Run) -> str:
-    """How a run is called in a picker: method, backbone, seed and when it was made."""
+    """How a run is called in a picker: method, backbone, whether its scoring was tuned, seed and when it was made."""
     manifest = run.manifest
-    return f"{run.label} · seed {manifest.seed} · {manifest.created[5:16].replace('T', ' ')}"
+    tuned = " tuned" if "policy" in manifest.info else ""
+    return f"{run.label}{tuned} · seed {manifest.seed} · {manifest.created[5:16].replace('T', ' ')}"
 
 
 def pick_run(runs: Sequence[Run], key: str = "run", label: str = "Run") -> Run | None:

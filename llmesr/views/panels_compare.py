@@ -101,7 +101,9 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     dataset = loaders.dataset(root, dataset_id)
     every = {c.name: c for c in contenders(runs)}
     first = _at_first(list(every.values()))
-    names = panels.choose_many("Compare", list(every), "compare", show=lambda n: _with_seeds(every[n]), default=first)
+    names = panels.choose_many(
+        "Configurations", list(every), "compare", show=lambda n: _with_seeds(every[n]), default=first
+    )
     chosen = _of_seeds([every[n] for n in every if n in names])
     if not chosen:
         panels.empty("Choose at least one configuration above.")
@@ -122,11 +124,12 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
 
 
 def _at_first(every: list[Contender]) -> list[str]:
-    """One configuration of each label, with the most seeds."""
-    best: dict[str, Contender] = {}
+    """One configuration of each label, with the most seeds, as trained and with tuned scoring."""
+    best: dict[tuple[str, bool], Contender] = {}
     for contender in every:
-        if contender.label not in best or len(contender.runs) > len(best[contender.label].runs):
-            best[contender.label] = contender
+        kind = (contender.label, "policy" in contender.manifests[0].info)
+        if kind not in best or len(contender.runs) > len(best[kind].runs):
+            best[kind] = contender
     return [c.name for c in best.values()][:AT_FIRST]
 
 
@@ -180,15 +183,15 @@ def verdict(choice: Choice) -> None:
         for row in said.itertuples():
             st.markdown(f"- **{as_text(row.run)}**: {as_text(row.verdict, 1000)}")
         if choice.summary()["warning"].ne("").any():
-            small = choice.summary().loc[lambda t: t["warning"].ne("")].drop_duplicates("group")
-            where = "; ".join(f"{r.group}: {r.warning}" for r in small.itertuples())
-            st.caption(f"Small groups. {as_text(where, 1000)}.")
+            small = choice.summary().loc[lambda t: t["warning"].ne("")]
+            where = "; ".join(f"{r.run}, {r.group} ({r.warning.split(':')[0]})" for r in small.itertuples())
+            st.caption(f"Values that rest on too little: {as_text(where, 1000)}.")
 
 
 def brief(said: pd.DataFrame) -> pd.DataFrame:
     """The verdicts without the metric's name at every number: it stands above them."""
     pairs = zip(said["metric"], said["verdict"], strict=True)
-    return said.assign(verdict=[v.replace(f" {m}, p", ", p") for m, v in pairs])
+    return said.assign(verdict=[v.replace(f" {m}, p", ", p").replace("(-", "(−") for m, v in pairs])
 
 
 def groups(choice: Choice) -> None:

@@ -219,7 +219,8 @@ def _one_map(
     mode: theme.Mode,
 ) -> None:
     side = pair.sides[name]
-    st.markdown(f"**{as_text(side.space.label)}** &nbsp; :gray[trustworthiness {theme.metric(side.trust)}]")
+    # Always two lines, so that both maps begin at the same height.
+    st.markdown(f"**{as_text(side.space.label)}**  \n:gray[trustworthiness {theme.metric(side.trust)}]")
     figure = charts_maps.map_figure(points, side, coloured, selected=highlighted, ranges=ranges, mode=mode)
     panels.chart(
         figure,
@@ -247,7 +248,7 @@ def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | Non
     shown = frame.head(LISTED)
     config = {
         "Gap": st.column_config.ProgressColumn("Gap", min_value=0, max_value=1, format="%.2f"),
-        "Title": st.column_config.TextColumn("Title", width="large"),
+        "Title": st.column_config.TextColumn("Title", width=300),
     }
     event = st.dataframe(
         shown,
@@ -281,7 +282,7 @@ def nearest(choice: Choice, pair: Pair, row: int) -> None:
             "Neighbours are found in the original spaces, not in the picture."
         )
     config = {
-        "Title": st.column_config.TextColumn("Title", width="large"),
+        "Title": st.column_config.TextColumn("Title", width=150),
         "Cosine": st.column_config.NumberColumn("Cosine", format="%.3f"),
     }
     for column, name in zip(st.columns(2), pair.sides, strict=True):

@@ -195,7 +195,7 @@ def _neighbours(choice: Choice, source: str, found: Retrieved, table: pd.DataFra
         }
     ).drop(columns="user")
     panels.chart(
-        charts.histories_figure(frame, found.similarity, panels.mode()),
+        charts.histories_figure(frame, found.similarity, panels.mode(), np.flatnonzero(table["knows"]) + 1),
         key=f"near.{source}",
         alt=f"Histories of the user and of the {len(table)} users most similar {SOURCES[source]}, newest at the right; "
         f"{int((table['shared'] > 0).sum())} share an item, {int(table['knows'].sum())} chose the held-out item.",
@@ -258,7 +258,7 @@ def ranks(choice: Choice) -> None:
             name="ranks-of-the-held-out-item",
         )
     with right:
-        st.markdown("**With a content term** :gray[(full ranking, no training)]")
+        st.markdown("**If text counted more** :gray[(full ranking)]")
         _content(choice)
 
 
@@ -286,6 +286,6 @@ def _content(choice: Choice) -> None:
         name="content-term",
     )
     st.caption(
-        f"Weight 1 gives the content term the spread of {run.label}'s own scores (gamma {unit:.3g}). It is the highest "
-        "cosine, in text space, between the candidate and an item of the history."
+        "A content term is added to the scores: how alike the texts of the candidate and of the closest item of the "
+        f"history are. At weight 1 it counts as much as {run.label}'s own scores."
     )

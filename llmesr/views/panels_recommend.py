@@ -38,6 +38,10 @@ MEANING: dict[str, str] = {
     "epsilon": "Each place is given, with this probability, to a random candidate.",
     "ucb": "The last places go to candidates about which little is known yet.",
 }
+PARTS_ABOUT = (
+    "Bars split each score. **Collaborative**: learned from who chose what. **Semantic**: what the run itself reads in "
+    "the text. **Content**: how alike the texts of an item and of the history are, added on top by the content weight."
+)
 COMPARED = {"last": "last change", "plain": "run as it is"}
 FOUND = 8
 MOST_RUNS = 4
@@ -66,8 +70,9 @@ class Settings:
         )
 
     @property
-    def plain(self) -> bool:
-        return self.weight == 0 and self.threshold == 0 and self.reranker.name == "none"
+    def as_made(self) -> bool:
+        """Whether scores stay as the run makes them, its tuned policy included."""
+        return self.weight == 0 and self.threshold == 0
 
 
 def pick(runs: list[Run]) -> list[Run]:
@@ -179,7 +184,8 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
     points = loaders_maps.points(loaders.store(), dataset.id, "items")
     newest = history[::-1]
     rows = np.asarray(newest) - 1
-    st.markdown(f"**History** :gray[{len(history):,} items, newest first]")
+    whose = "" if user is None else f", {_group(dataset, user)}"
+    st.markdown(f"**History** :gray[{len(history):,} items, newest first{whose}]")
     frame = pd.DataFrame(
         {
             "Title": points.titles[rows],
@@ -193,7 +199,7 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
         hide_index=True,
         key=f"rec.items.{'-'.join(map(str, history[-40:])) if editable else 'user'}",
         height=min(36 * (len(frame) + 1), 184),
-        column_config={"Title": st.column_config.TextColumn("Title", width="large")},
+        column_config={"Title": st.column_config.TextColumn("Title", width=170)},
         on_select="rerun" if editable else "ignore",
         selection_mode="multi-row",
         alt="The history, newest first.",
@@ -213,6 +219,10 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
             args=(dataset, kept),
         )
         st.button("Start over", icon=":material/delete:", key="rec.clear", on_click=_set, args=(dataset, []))
+
+
+def _group(dataset: Dataset, user: int) -> str:
+    return "Tail User" if dataset.split.train_lengths[user] < dataset.thresholds.user else "Head User"
 
 
 def _edit(dataset: Dataset, history: list[int]) -> None:
@@ -242,7 +252,6 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 if has_text
                 else "Needs text vectors of this dataset.",
             )
-            only = st.toggle("Only for tail users", key="rec.only", help="Head users' lists stay as they are.")
         with second:
             threshold = st.slider(
                 "Routing threshold",
@@ -253,14 +262,15 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 help="Items with fewer training interactions are judged by text: their collaborative part is lowered. "
                 f"0 is off; the tail begins below {dataset.thresholds.item}.",
             )
-            route = st.slider(
-                "Collaborative part of routed items", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0
-            )
+            route = st.slider("Their collaborative part", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0)
         with third:
             name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
             strength = st.slider(
                 "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
             )
+        only = st.toggle(
+            "Content weight for tail users only", key="rec.only", help="Head users' lists stay as they are."
+        )
     reranker = RerankConfig(name=cast(RerankerName, name), strength=strength)
     k = int(st.session_state.get("rec.k") or 10)
     return Settings(weight, threshold, route, only, reranker, k)
@@ -279,6 +289,7 @@ def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
     with right:
         chosen = settings(dataset, any(isinstance(r, Recommender) and r.ground.has_text for r in ready.values()))
         against = _view_controls()
+        st.caption(PARTS_ABOUT)
     if found is None:
         return
     history, user = found
@@ -332,15 +343,15 @@ def _one_list(
 ) -> None:
     whom = history if user is None else user
     unit = loaders_maps.content_unit(root, run.id) if chosen.weight else 0.0
-    policy = None if chosen.plain else chosen.policy(unit)
+    policy = None if chosen.as_made else chosen.policy(unit)
     frame = made.recommend(whom, chosen.k, policy, chosen.reranker)
     ids = frame["item_id"].tolist()
     before = made.recommend(whom, chosen.k)["item_id"].tolist() if against == "plain" else _previous(run.id, user, ids)
     moves = moved(ids, before)
     seed = run.manifest.seed
     st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]")
-    applied = (policy or made.policy).describe()
-    st.caption(f"{changed_line(ids, before, frame['tail'])}. {applied[0].upper()}{applied[1:]}.")
+    # Always two lines, so that lists side by side begin at the same height.
+    st.caption(f"{changed_line(ids, before, frame['tail'])}.  \n{_applied(policy or made.policy, chosen)}.")
     panels.chart(
         charts.list_figure(frame, moves, panels.mode(), longest=longest),
         key=f"rec.list.{run.id}",
@@ -356,6 +367,16 @@ def _one_list(
     if gone:
         titles = made.titles[[made.dataset.item(i) - 1 for i in gone]]
         st.caption("Gone: " + ", ".join(as_text(t, 40) for t in titles[:5]) + (" …" if len(gone) > 5 else ""))
+
+
+def _applied(policy: ScoringPolicy, chosen: Settings) -> str:
+    """What was done to the scores of a run."""
+    if policy.inert:
+        return "Scores as trained"
+    if chosen.as_made:
+        return f"Tuned: {policy.describe()}"
+    said = policy.describe().replace(f"weight {policy.gamma:g}", f"weight {chosen.weight:g} (gamma {policy.gamma:g})")
+    return f"{said[0].upper()}{said[1:]}"
 
 
 def _previous(run_id: str, user: int | None, ids: list[str]) -> list[str] | None:

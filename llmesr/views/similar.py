@@ -160,9 +160,9 @@ def setting(run: Run) -> str:
     """What a run has that others may lack: distillation from similar users, a content term, routing."""
     manifest = run.manifest
     parts = []
-    if manifest.config.get("method") == "llm-esr":
-        off = manifest.config.get("distillation") == "off" or manifest.config.get("distillation_weight") == 0
-        parts.append("without distillation" if off else "distilled from similar users")
     if (policy := manifest.info.get("policy")) is not None:
         parts.append(str(policy.get("describe", "with a scoring policy")))
+    if manifest.config.get("method") == "llm-esr":
+        off = manifest.config.get("distillation") == "off" or manifest.config.get("distillation_weight") == 0
+        parts.append("without similar users" if off else "taught by similar users")
     return ", ".join(parts)

@@ -156,7 +156,7 @@ def template(mode: Mode = "light") -> go.layout.Template:
         "linecolor": s["border"],
         "zerolinecolor": s["border"],
         "tickfont": {"color": s["muted"]},
-        "title": {"font": {"color": s["text"]}, "standoff": 8},
+        "title": {"font": {"color": s["text"], "size": 14}, "standoff": 8},
         "automargin": True,
     }
     return go.layout.Template(

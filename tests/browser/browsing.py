@@ -9,11 +9,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import Job
 from llmesr.store import Store
 
 REPOSITORY = Path(__file__).parents[2]
+T = TypeVar("T")
 
 
 class Server:
@@ -33,7 +39,8 @@ class Server:
     def start(self) -> None:
         command = [sys.executable, "-m", "llmesr", "app", "--port", str(self.port)]
         command += ["--base-path", self.base_path] if self.base_path else []
-        environment = {**os.environ, "LLMESR_ARTIFACTS": str(self.store.root), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "LLMESR_ARTIFACTS": str(self.store.root)}
+        environment |= {"OMP_NUM_THREADS": "1", "LLMESR_SLOTS": "cpu"}  # one job at a time, on any machine
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=REPOSITORY)
         until = time.monotonic() + 60
@@ -54,6 +61,50 @@ class Server:
                 self.process.kill()
                 self.process.wait(10)
             self.process = None
+
+
+@contextmanager
+def serving(store: Store, log: Path) -> Iterator[Server]:
+    """A server; with it end the jobs that a visitor began."""
+    server = Server(store, log)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        jobs = Jobs(store)
+        for job in jobs.list():
+            if job.active:
+                jobs.engine.kill(job.status)
+
+
+def wait_for(what: Callable[[], T], seconds: float = 240) -> T:
+    """The first true answer of ``what``, asked again and again."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.3)
+    raise AssertionError("waited in vain")
+
+
+def ended(store: Store, id: str, seconds: float = 300) -> Job:
+    """A job when it has ended."""
+    wait_for(lambda: not Jobs(store).get(id).active, seconds)
+    return Jobs(store).get(id)
+
+
+def launch(page, server: Server, dataset: str, method: str = "id", epochs: int = 4) -> Job:
+    """Launch a training through the form; the job that it makes."""
+    before = {job.id for job in Jobs(server.store).list()}
+    visit(page, server, f"/training?dataset={dataset}&method={method}")
+    page.get_by_role("spinbutton", name="Epochs").fill(str(epochs))
+    page.keyboard.press("Enter")
+    settled(page)
+    page.get_by_role("button", name="Launch").click()
+    (job,) = wait_for(lambda: [j for j in Jobs(server.store).list() if j.id not in before], 30)
+    settled(page)
+    return job
 
 
 def ready(page) -> None:

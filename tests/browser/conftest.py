@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import Server
+from browsing import Server, serving
 
-from llmesr.jobs.queue import Jobs
 from llmesr.store import Store
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -18,13 +17,8 @@ PATIENCE = 90_000
 
 @pytest.fixture
 def server(store: Store, tmp_path: Path) -> Iterator[Server]:
-    made = Server(store, tmp_path / "server.log")
-    made.start()
-    yield made
-    made.stop()
-    jobs = Jobs(store)
-    for job in jobs.list():
-        jobs.engine.kill(job.status)
+    with serving(store, tmp_path / "server.log") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +33,22 @@ def chromium():
 
 
 @pytest.fixture
-def page(chromium):
-    """A visitor: a browser context of its own. Scripts that a page must never run would set ``window.pwned``."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(PATIENCE)
-    yield context.new_page()
-    context.close()
+def visitors(chromium):
+    """``visitors()`` is another visitor: a page in a browser context of its own."""
+    contexts = []
+
+    def arrive(**options):
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True, **options)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        return context.new_page()
+
+    yield arrive
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(visitors):
+    """One visitor. Scripts that a page must never run would set ``window.pwned``."""
+    return visitors()

@@ -76,7 +76,7 @@ def test_a_policy_stands_beside_its_model_and_is_tuned_per_seed(store, tiny):
         make_run(store, tiny, "llm-esr", seed=seed)
         with_policy(make_run(store, tiny, "llm-esr", seed=seed, name=f"policy {seed}"), weight)
     found = {c.name: c.seeds for c in contenders(list_runs(store))}
-    assert found == {"llm-esr/sasrec": (42, 43), "llm-esr/sasrec (tuned policy)": (42, 43)}
+    assert found == {"llm-esr/sasrec": (42, 43), "llm-esr/sasrec (tuned scoring)": (42, 43)}
 
 
 def test_two_policies_for_one_seed_are_rivals(store, tiny):
