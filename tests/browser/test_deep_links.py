@@ -1,0 +1,84 @@
+"""A link someone sent works on a server that has just been started, and untrusted text stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from browsing import Server, serving, settled, visit
+from factories import HOSTILE, make_dataset, make_embedding, make_running_run, make_standard_runs
+
+from llmesr.data.dataset import Dataset
+from llmesr.store import Store
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+UNHURT = "window.pwned === undefined"
+PAGES = ("/", *(f"/story?step={n}" for n in range(1, 6)), "/datasets", "/training", "/training?part=watch", "/compare")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Dataset]]:
+    """The app over a dataset whose name, titles and files are meant to do harm, beside a harmless newer one."""
+    root = tmp_path_factory.mktemp("links")
+    store = Store(root)
+    dataset = make_dataset(store, name="<img src=x onerror=window.pwned=1> **bold**", hostile=True)
+    make_standard_runs(store, dataset)
+    make_running_run(store, dataset, epoch=3)
+    make_embedding(store, dataset, id="texts")
+    make_dataset(store, name="newest", users=60, items=30)
+    with serving(store, root / "server.log") as server:
+        yield server, dataset
+
+
+def test_a_deep_link_is_the_first_thing_a_new_server_sees(page, shop) -> None:
+    server, dataset = shop
+    visit(page, server, f"/story?dataset={dataset.id}&step=4&protocol=uni100&present=1")
+    assert page.locator("h1").inner_text().startswith("4. ")
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    assert "uni100" in page.locator(".js-plotly-plot").text_content(), "the chart names its protocol"
+    assert not page.locator('[data-testid="stSidebar"]').is_visible()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("Step 5 of 5").wait_for()
+    assert "step=5" in page.url
+    assert dataset.id in page.url
+
+
+def test_a_link_to_what_is_gone_shows_what_is_there(page, shop) -> None:
+    server, _ = shop
+    visit(page, server, "/training?dataset=gone-1234&part=watch&run=gone-5678")
+    page.get_by_text("No run of this dataset yet").wait_for()
+    visit(page, server, "/story?step=99")
+    assert page.locator("h1").inner_text().startswith("1. ")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_hostile_names_and_titles_are_shown_as_text(page, shop, path) -> None:
+    server, dataset = shop
+    dialogs: list[str] = []
+    page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
+    visit(page, server, f"{path}{'&' if '?' in path else '?'}dataset={dataset.id}")
+    settled(page)
+    assert page.evaluate(UNHURT)
+    assert not dialogs
+    assert page.locator("img[src=x]").count() == 0
+    assert page.locator('[data-testid="stException"]').count() == 0
+    assert page.get_by_text("could not be shown").count() == 0
+    if "<img" not in page.locator("body").inner_text():
+        assert page.get_by_role("combobox", name="Dataset").input_value().startswith("<img")
+
+
+def test_hostile_titles_in_a_chart_are_named_as_they_are(page, shop) -> None:
+    """Among the nearest items of one tail item or another is a hostile one: its title is drawn, not run."""
+    server, dataset = shop
+    visit(page, server, f"/story?dataset={dataset.id}&step=3")
+    for _ in range(15):
+        drawn = page.locator(".js-plotly-plot").text_content()
+        if any(title in drawn for title in HOSTILE if "pwned" in title):
+            break
+        page.get_by_role("button", name="Another tail item").click()
+        settled(page)
+    else:
+        raise AssertionError("no hostile title was drawn")
+    assert page.evaluate(UNHURT)
+    assert page.locator('[data-testid="stMain"] script').count() == 0

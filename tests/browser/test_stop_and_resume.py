@@ -1,0 +1,72 @@
+"""Training outlives the page and the server, and a stopped one goes on where it was."""
+
+from __future__ import annotations
+
+import pytest
+from browsing import ended, launch, ready, settled, wait_for
+from factories import make_dataset
+
+from llmesr.jobs.queue import Jobs
+from llmesr.runs.record import Run
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def epoch(server, job) -> int:
+    """How many epochs the run of a job has behind it."""
+    (run,) = job.runs
+    return Run(server.store, run).status().epoch if server.store.exists("runs", run) else 0
+
+
+def no_epoch_twice(server, job) -> list[int]:
+    (run,) = job.runs
+    epochs = Run(server.store, run).events()["epoch"].tolist()
+    assert epochs == list(range(1, len(epochs) + 1))
+    return epochs
+
+
+def shown_epoch(page) -> int:
+    text = page.locator('[data-testid="stMetric"]', has_text="Epoch").inner_text()
+    return int(text.split("\n")[1].split(" of ")[0])
+
+
+def test_a_refresh_and_a_restarted_server_lose_nothing(page, server) -> None:
+    dataset = make_dataset(server.store, users=300, items=80)
+    job = launch(page, server, dataset.id, epochs=100)
+    wait_for(lambda: epoch(server, job) >= 2)
+    page.reload()
+    ready(page)
+    page.locator('[data-testid="stMetric"]', has_text="Epoch").wait_for()
+    assert shown_epoch(page) >= 2, "the link leads back to the run"
+
+    server.stop()
+    before = epoch(server, job)
+    wait_for(lambda: epoch(server, job) > before or not Jobs(server.store).get(job.id).active)  # nobody looks
+    server.start()
+    page.reload()
+    ready(page)
+    page.locator('[data-testid="stMetric"]', has_text="Epoch").wait_for()
+    assert shown_epoch(page) > before
+
+    assert ended(server.store, job.id).state == "SUCCEEDED"
+    assert len(Jobs(server.store).list()) == 1
+    page.get_by_text("Training took").wait_for()  # the open page notices by itself
+    assert shown_epoch(page) == len(no_epoch_twice(server, job))
+
+
+def test_stop_and_resume(page, server) -> None:
+    dataset = make_dataset(server.store, users=300, items=80)
+    job = launch(page, server, dataset.id, epochs=100)
+    wait_for(lambda: epoch(server, job) >= 2)
+    page.get_by_role("button", name="Stop").first.click()
+    page.get_by_text("Stopped; it can go on where it was.").wait_for()
+    stopped = epoch(server, job)
+    assert Jobs(server.store).get(job.id).state == "STOPPED"
+    assert 2 <= stopped < 100
+
+    page.get_by_role("button", name="Resume").click()
+    settled(page)
+    wait_for(lambda: epoch(server, job) > stopped)
+    assert ended(server.store, job.id).state == "SUCCEEDED"
+    page.get_by_text("Training took").wait_for()
+    assert shown_epoch(page) == len(no_epoch_twice(server, job))
