@@ -44,7 +44,8 @@ def test_lists_of_several_runs_are_what_each_recommends(trained: Store) -> None:
         run = run_of(trained, method)
         expected = Recommender(trained, run).recommend(user)
         assert listed(app, run.config.method) == expected["item_id"].tolist()
-    assert "of 10 in the tail. No policy" in words(app)
+    assert "of 10 in the tail" in words(app)
+    assert "Scores as trained" in words(app)
     assert "Tail item: fewer than" in words(app)
 
 
