@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,23 +83,20 @@ class Wire:
         return self.received[-1] - self.sent[0]
 
 
-def times_of_pages(browser: Any, server: Server) -> list[tuple[str, float, float]]:
+def times_of_pages(browser: Any, server: Server) -> Iterator[tuple[str, float, float]]:
     """(page, cold, warm) seconds; the server is started anew for every page."""
-    rows = []
     for name in PAGES:
         server.start()
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         cold = opened(context.new_page(), f"{server.url}/{name}")
         warm = statistics.median(opened(context.new_page(), f"{server.url}/{name}") for _ in range(WARM))
-        rows.append((name.capitalize() or "Overview", cold, warm))
         context.close()
         server.stop()
-    return rows
+        yield name.capitalize() or "Overview", cold, warm
 
 
-def times_of_sliders(browser: Any, server: Server) -> list[tuple[str, float]]:
+def times_of_sliders(browser: Any, server: Server) -> Iterator[tuple[str, float]]:
     """(slider, seconds of the server), the median of five steps; the first is not counted."""
-    rows = []
     server.start()
     for name, (path, selector) in SLIDERS.items():
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -109,10 +106,9 @@ def times_of_sliders(browser: Any, server: Server) -> list[tuple[str, float]]:
         thumb = page.locator(f"{selector} [role=slider]").first
         thumb.focus()
         steps = [wire.answer(page, partial(thumb.press, "ArrowRight")) for _ in range(6)]
-        rows.append((name, statistics.median(steps[1:])))
         page.close()
+        yield name, statistics.median(steps[1:])
     server.stop()
-    return rows
 
 
 SELECTED = """

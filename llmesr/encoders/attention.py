@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llmesr.encoders.dropout import Dropout
+
 
 def visible(real: Tensor) -> Tensor:
     """Which keys may be attended: (B, L) real positions -> (B, 1, 1, L).
@@ -23,7 +25,7 @@ class Attention(nn.Module):
     def __init__(self, *, embedding_size: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(embedding_size, embedding_size)
         self.memory = nn.Linear(embedding_size, 2 * embedding_size)
         self.out = nn.Linear(embedding_size, embedding_size)
@@ -36,15 +38,24 @@ class Attention(nn.Module):
 
         key, value = self.memory(memory).chunk(2, dim=-1)
         # Padding stands on the right, so the causal mask alone hides it from every real position.
-        mixed = F.scaled_dot_product_attention(
-            split(self.query(query)),
-            split(key),
-            split(value),
-            attn_mask=None if causal else visible(real),
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=causal,
-        )
+        seen = None if causal else visible(real)
+        mixed = self._attend(split(self.query(query)), split(key), split(value), seen, causal)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, size))
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool) -> Tensor:
+        """(B, H, L, D / H) each -> the same; ``seen`` says which keys may be attended."""
+        dropped = self.dropout.p if self.training else 0.0
+        if dropped == 0 or query.device.type != "cpu":
+            return F.scaled_dot_product_attention(
+                query, key, value, attn_mask=seen, dropout_p=dropped, is_causal=causal
+            )
+        # With dropout a processor has no fused attention, and the weights exist in any case.
+        weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        if seen is None:
+            length = query.shape[-2]
+            seen = torch.ones(length, length, dtype=torch.bool).tril()
+        weights = weights.masked_fill(~seen, -torch.inf).softmax(-1)
+        return self.dropout(weights) @ value
 
 
 class Block(nn.Module):
@@ -60,10 +71,10 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(embedding_size, expansion * embedding_size),
             activation(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(expansion * embedding_size, embedding_size),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, real: Tensor, *, causal: bool) -> Tensor:
         normed = self.attention_norm(x)

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from llmesr.encoders.dropout import Dropout
 from llmesr.ids import PAD, mask_id
 from llmesr.models.fusion import CrossView
 from llmesr.models.tables import ItemTable
@@ -58,7 +59,7 @@ class Recommender(nn.Module):
         self.n_items = n_items
         self.max_length = max_length
         self.masked = masked
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         size = embedding_size
         self.views = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(tables)}
         self.scale = float(getattr(encoders[0], "input_scale", 1.0))

@@ -1,0 +1,109 @@
+"""Our best configuration against the papers' and against the strong simple baseline, with intervals and tests.
+
+    python benchmarks/best.py PATH --name office --seeds 42 43 44
+
+PATH is a folder with interactions and items. Contenders: popularity, semantic-knn, id and llm-init with cross-entropy,
+llm-esr as published, llm-esr with our defaults, and the same under a scoring policy tuned on validation (content term
+and routing; `llmesr tune`). Runs already under the artifact root are reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from quality import PAPER, find_or_train
+
+from llmesr.config import GROUPS, EmbedConfig, IngestConfig
+from llmesr.data.dataset import Dataset
+from llmesr.data.ingest import ingest
+from llmesr.evaluation.statistics import compare, summary
+from llmesr.evaluation.verdict import verdicts
+from llmesr.runs.record import Run
+from llmesr.semantic.embed import Embedding, embed
+from llmesr.serving.derived import derive
+from llmesr.serving.tune import TuneConfig, tune
+from llmesr.store import Store
+
+OURS, PUBLISHED, SIMPLE = "llm-esr + policy", "llm-esr, as published", "llm-init, ce"
+CONTENDERS: dict[str, dict[str, Any]] = {
+    "popularity": {"method": "popularity"},
+    "semantic-knn": {"method": "semantic-knn"},
+    "id, ce": {"method": "id"},
+    PUBLISHED: {"method": "llm-esr", **PAPER},
+    SIMPLE: {"method": "llm-init"},
+    "llm-esr, ce": {"method": "llm-esr"},
+}
+
+
+def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Namespace) -> dict[str, list[Run]]:
+    """Every contender with every seed; the last two get a tuned policy as contenders of their own."""
+    found: dict[str, list[Run]] = {}
+    for label, settings in CONTENDERS.items():
+        started = time.perf_counter()
+        seeds = args.seeds[:1] if settings["method"] in ("popularity", "semantic-knn") else args.seeds
+        whole = {"max_length": args.max_length, **settings}
+        found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
+        print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    for label, of in ((f"{SIMPLE} + policy", SIMPLE), (OURS, "llm-esr, ce")):
+        found[label] = [tuned(run, store, args) for run in found[of]]
+    return found
+
+
+def tuned(run: Run, store: Store, args: argparse.Namespace) -> Run:
+    """The run under the policy chosen for it on validation."""
+    chosen = tune(run, store, TuneConfig(objective=args.objective), device=args.device)
+    policy = chosen.points[chosen.chosen].policy
+    print(f"{run.id}: tuned in {chosen.seconds:.0f} s: {policy.model_dump(exclude_defaults=True)}", file=sys.stderr)
+    return run if policy.inert else derive(run, policy, store, device=args.device)
+
+
+def show(table: pd.DataFrame, title: str) -> None:
+    """Contenders down, groups across: mean over seeds with half of the 95% interval over users."""
+    print(f"\n{title}\n\n| configuration | " + " | ".join(GROUPS) + " |\n|---" + "|---" * len(GROUPS) + "|")
+    for label, rows in table.groupby("run", sort=False):
+        cells = {r["group"]: f"{r['value']:.4f} ±{(r['high'] - r['low']) / 2:.4f}" for r in rows.to_dict("records")}
+        print(f"| {label} | " + " | ".join(cells[g] for g in GROUPS) + " |")
+
+
+def ratios(table: pd.DataFrame, baseline: str) -> str:
+    """Ours as a multiple of the baseline, by group."""
+    values = table.set_index(["run", "group"])["value"]
+    return ", ".join(f"{g} {values[OURS, g] / values[baseline, g]:.2f}" for g in GROUPS if values[baseline, g])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
+    parser.add_argument("--k-core", type=int, default=2)
+    parser.add_argument("--max-length", type=int, default=50)
+    parser.add_argument("--objective", default="balanced", choices=["balanced", "overall", "tail"])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    store = Store()
+    data = ingest([args.path], IngestConfig(name=args.name, k_core=args.k_core), store)
+    found = trained(data, embed(data, EmbedConfig(), store), store, args)
+    frames = {label: [run.per_user() for run in runs] for label, runs in found.items()}
+    print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}")
+    for protocol in ("full", "uni100"):
+        for metric in ("HR@10", "NDCG@10"):
+            table = summary(frames, data.thresholds, metrics=[metric], protocol=protocol)
+            show(table, f"{metric}, {protocol}, test, {len(args.seeds)} seeds")
+            for baseline in (PUBLISHED, SIMPLE):
+                print(f"\nOurs / {baseline}: {ratios(table, baseline)}")
+                pair = {k: frames[k] for k in (baseline, OURS)}
+                told = verdicts(compare(pair, data.thresholds, metrics=[metric], protocol=protocol))
+                print(f"\nAgainst {baseline}: {told['verdict'].iloc[0]}")
+
+
+if __name__ == "__main__":
+    main()
