@@ -103,7 +103,7 @@ def times_of_sliders(browser: Any, server: Server) -> Iterator[tuple[str, float]
         wire = Wire(page)
         opened(page, f"{server.url}/{path}")
         page.wait_for_timeout(1500)
-        thumb = page.locator(f"{selector} [role=slider]").first
+        thumb = page.locator(f"{selector} input[type=range]").first
         thumb.focus()
         steps = [wire.answer(page, partial(thumb.press, "ArrowRight")) for _ in range(6)]
         page.close()

@@ -34,8 +34,10 @@ def bootstrap_means(values: np.ndarray, resamples: int, rng: np.random.Generator
     for rows in _blocks(resamples, m) if m else ():
         count = rows.stop - rows.start
         if n < _POISSON_FROM:
-            drawn = [np.bincount(rng.integers(0, m, k), minlength=m) for k in rng.binomial(n, m / n, count)]
-            means[rows] = np.array(drawn, dtype=np.float32) @ active / n
+            sizes = rng.binomial(n, m / n, count)  # how many of a sample's n rows are active ones
+            cells = rng.integers(0, m, sizes.sum()) + np.repeat(np.arange(count) * m, sizes)
+            weights = np.bincount(cells, minlength=count * m).reshape(count, m)
+            means[rows] = weights.astype(np.float32) @ active / n
         else:
             weights = _POISSON[np.frombuffer(rng.bytes(2 * count * m), np.uint16)].reshape(count, m)
             total = weights.sum(axis=1) + rng.poisson(n - m, count)

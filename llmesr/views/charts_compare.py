@@ -60,8 +60,8 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
         hover="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]",
         filled=frame["significant"],
     )
-    figure.update_xaxes(nticks=3, **_SIGNED)
-    figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["muted"], "width": 1})
+    zero = {"zeroline": True, "zerolinecolor": theme.SURFACE[mode]["muted"], "zerolinewidth": 1}
+    figure.update_xaxes(nticks=3, rangemode="tozero", **_SIGNED, **zero)
     title = f"Gain in {metric} over {plain(reference)}: left of the line is worse, right is better"
     caption = f"{caption} Filled: p < .05 after correction."
     return _dotted(figure, title, f"difference in {metric}", caption, mode, frame)

@@ -7,6 +7,7 @@ repeats that simulation. Colour is never the only cue: methods differ in marker 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Literal
 
@@ -148,8 +149,9 @@ def translucent(color: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
+@functools.cache
 def template(mode: Mode = "light") -> go.layout.Template:
-    """The plotly template of a mode."""
+    """The plotly template of a mode, shared: figures take a copy."""
     s = SURFACE[mode]
     axis = {
         "gridcolor": s["grid"],
