@@ -78,7 +78,7 @@ def lorenz_chart(frame: pd.DataFrame, gini: float, head_share: float, mode: Mode
 
 def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "light") -> go.Figure:
     """How many users have a training history of each length; ``frame`` has columns length and users."""
-    rows = _binned(frame)
+    rows = _binned(frame, thresholds.user)
     wider = len(rows) < len(frame)
     head = rows["length"] >= thresholds.user
     figure = go.Figure()
@@ -103,8 +103,8 @@ def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "lig
     return theme.finish(figure, mode, height=380)
 
 
-def _binned(frame: pd.DataFrame, most: int = 40) -> pd.DataFrame:
-    """length, label, users: one bar per length up to ``most``, then wider and wider bins."""
+def _binned(frame: pd.DataFrame, border: int, most: int = 40) -> pd.DataFrame:
+    """length, label, users: one bar per length up to ``most``, then wider bins; none is both head and tail."""
     lengths, users = frame["length"].to_numpy(), frame["users"].to_numpy()
     if len(lengths) == 0:
         return pd.DataFrame({"length": [], "label": [], "users": []})
@@ -112,7 +112,8 @@ def _binned(frame: pd.DataFrame, most: int = 40) -> pd.DataFrame:
     if top <= most:
         starts = np.arange(int(lengths.min()), top + 1)
     else:
-        starts = np.unique(np.concatenate([np.arange(1, 11), np.geomspace(11, top + 1, most - 10)]).astype(int))
+        wide = np.geomspace(11, top + 1, most - 10).astype(int)
+        starts = np.unique(np.concatenate([np.arange(1, 11), wide, [border]]))
         starts = starts[(starts >= lengths.min()) & (starts <= top)]
         starts = starts if len(starts) and starts[0] == lengths.min() else np.insert(starts, 0, lengths.min())
     where = np.searchsorted(starts, lengths, side="right") - 1

@@ -31,6 +31,7 @@ def settle(root: Store) -> None:
 
 def progress(root: Store, id: str, *, until: str | None = None, place: str = "job") -> None:
     """A job, live: redraws itself until the job ends (or has saved an id as ``until``), then the whole page once.
+    A resumed job redraws the whole page too.
 
     ``place`` tells apart two drawings of one job on one page.
     """
@@ -44,8 +45,8 @@ def _draw(root: Store, id: str, was_active: bool, until: str | None, place: str)
         jobs.reconcile()
     job = jobs.get(id)
     body(root, job, place)
-    if was_active and (not job.active or until in job.status.saved):
-        st.rerun()
+    if job.active != was_active or (was_active and until in job.status.saved):
+        st.rerun()  # a job resumed from here is to be drawn live again
 
 
 def body(root: Store, job: Job, place: str = "job") -> None:

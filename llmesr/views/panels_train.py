@@ -200,18 +200,18 @@ def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, pr
     columns[0].metric("State", panels_jobs.WORDS[status.state], border=True)
     columns[1].metric("Epoch", f"{status.epoch} of {status.epochs}", border=True)
     columns[2].metric(f"Best {run.config.monitor} (validation)", theme.metric(status.best), border=True)
-    if status.state == "RUNNING":
-        left = theme.duration(status.seconds_left)
-        columns[3].metric("At most left", left, border=True, help="Training may stop earlier.")
+    if took := run.manifest.timings.get("train"):
+        columns[3].metric("Training took", theme.duration(took), border=True)
     else:
-        columns[3].metric("Training took", theme.duration(run.manifest.timings.get("train")), border=True)
+        left = theme.duration(status.seconds_left if status.state == "RUNNING" else None)
+        columns[3].metric("At most left", left, border=True, help="Training may stop earlier.")
     curves(run, protocol)
     _settle(job, was_active)
 
 
 def _settle(job: Job | None, was_active: bool) -> None:
-    if was_active and job is not None and not job.active:
-        st.rerun()  # the whole page, which then draws a run that has ended
+    if job is not None and job.active != was_active:
+        st.rerun()  # the whole page: a run that has ended needs no look every second, one resumed from here does
 
 
 def curves(run: Run, protocol: str) -> None:

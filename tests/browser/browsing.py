@@ -133,6 +133,12 @@ def choose(page, label: str, option: str) -> None:
     settled(page)
 
 
+def metric(page, label: str) -> str:
+    """The value of a number in a box, by its label."""
+    box = page.locator('[data-testid="stMetric"]', has=page.get_by_text(label, exact=True))
+    return box.locator('[data-testid="stMetricValue"]').inner_text().strip()
+
+
 def chart_data(page, selector: str) -> list[dict]:
     """The traces of the chart inside ``selector``: name and number of points."""
     page.wait_for_selector(f"{selector} .js-plotly-plot .main-svg")

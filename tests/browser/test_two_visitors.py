@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from browsing import choose, launch, ready, settled, visit
+from browsing import choose, launch, metric, ready, settled, visit
 from factories import make_dataset, make_standard_runs
 
 from llmesr.jobs.queue import Jobs
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-
-
-def users(page) -> str:
-    return page.locator('[data-testid="stMetric"]', has_text="Users").inner_text().split("\n")[1]
 
 
 def test_each_visitor_keeps_an_own_selection(visitors, server) -> None:
@@ -26,13 +22,13 @@ def test_each_visitor_keeps_an_own_selection(visitors, server) -> None:
     first.get_by_text("uni100", exact=True).first.click()
     settled(first)
     for page, size, protocol in ((first, "60", "uni100"), (second, "120", "full")):
-        assert users(page) == size
+        assert metric(page, "Users") == size
         assert f"protocol={protocol}" in page.url
         page.reload()  # the selection is in the URL
         ready(page)
-        assert users(page) == size
+        assert metric(page, "Users") == size
 
-    first.get_by_role("link", name="Datasets", exact=True).click()  # and goes along to another page
+    first.get_by_role("link", name="Datasets").first.click()  # and goes along to another page
     first.get_by_text("Where does the tail end?").wait_for()
     assert "small" in first.url
 

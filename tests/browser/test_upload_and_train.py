@@ -38,12 +38,12 @@ def upload(page, server, files: list[Path]) -> None:
 
 def map_columns(page) -> None:
     for field, column in NAMES.items():
-        box = page.locator(f".st-key-column-{field}-bestellungen-csv")
-        if column not in box.inner_text():
-            box.get_by_role("combobox").click()
+        box = page.locator(f".st-key-column-{field}-bestellungen-csv").get_by_role("combobox")
+        if box.input_value() != column:
+            box.click()
             page.get_by_role("option", name=column, exact=True).first.click()
             settled(page)
-        assert column in box.inner_text()
+        assert box.input_value() == column
 
 
 def main(page) -> str:
