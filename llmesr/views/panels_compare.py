@@ -213,10 +213,15 @@ def groups(choice: Choice) -> None:
             data=readable_comparison(comparison),
             name="differences",
         )
-    with st.expander("Every metric, every group and the four cells of users and items"):
+    # Computed when it is opened: a moved threshold changes all of it.
+    box = st.expander(
+        "Every metric, every group and the four cells of users and items", key="every.box", on_change="rerun"
+    )
+    if box.open:
         at = (choice.thresholds, choice.k, choice.protocol)
         every = loaders_compare.full_table(choice.root, choice.lineup, *at)
-        panels.table(every, key="every", name="all-metrics")
+        with box:
+            panels.table(every, key="every", name="all-metrics")
 
 
 def curves(choice: Choice) -> None:
@@ -279,14 +284,18 @@ def lists(choice: Choice) -> None:
         name="beyond-accuracy",
     )
     if choice.others:
-        with st.expander("How alike are the lists of two configurations?"):
-            st.caption(
-                f"Items shared by both top-{choice.k} lists of a user, divided by the items of either. 1: equal."
-            )
-            tops = {c.name: loaders.top_items(choice.root, c.ids[0]) for c in choice.chosen}
-            square = overlap(tops, k=choice.k).pivot(index="run", columns="other", values="jaccard")
-            square = square.loc[list(tops), list(tops)].round(3)
-            panels.table(square.reset_index(), key="overlap", name="overlap")
+        box = st.expander("How alike are the lists of two configurations?", key="overlap.box", on_change="rerun")
+        if box.open:
+            with box:
+                _alike(choice)
+
+
+def _alike(choice: Choice) -> None:
+    st.caption(f"Items shared by both top-{choice.k} lists of a user, divided by the items of either. 1: equal.")
+    tops = {c.name: loaders.top_items(choice.root, c.ids[0]) for c in choice.chosen}
+    square = overlap(tops, k=choice.k).pivot(index="run", columns="other", values="jaccard")
+    square = square.loc[list(tops), list(tops)].round(3)
+    panels.table(square.reset_index(), key="overlap", name="overlap")
 
 
 def users(choice: Choice) -> None:

@@ -156,6 +156,20 @@ def test_every_view_draws(store, runs, view):
     assert at.dataframe
 
 
+@pytest.mark.parametrize(
+    ("view", "box", "column"), [("groups", "every.box", "metric"), ("lists", "overlap.box", "run")]
+)
+def test_long_tables_come_when_they_are_opened(store, runs, view, box, column):
+    at = visit(view=view)
+    before = len(at.dataframe)
+    at.session_state[box] = True
+    at.run()
+    assert not at.exception
+    assert not at.error
+    assert len(at.dataframe) == before + 1
+    assert column in at.dataframe[-1].value.columns
+
+
 def test_who_pays_shows_gains_of_both_sides(store, runs):
     dataset, made = runs
     shown = frame(visit(view="seesaw")).set_index("run")
