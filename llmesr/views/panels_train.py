@@ -170,10 +170,11 @@ def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
 def pick_run(root: Store, manifest: Manifest) -> str | None:
     """A run of the dataset, or one that a job has yet to begin."""
     there = {r.id: panels.run_name(r) for r in loaders.runs(root, manifest.id)}
-    for job in loaders.jobs(root).list():
-        if job.active and f"datasets/{manifest.id}" in job.record.parents:
-            there = {id: f"{id} (waiting)" for id in job.runs if id not in there} | there
-    return panels.choose("Run", list(there), "run", show=there.__getitem__)
+    busy = loaders.jobs(root).using("datasets", manifest.id)  # also the import that made the dataset
+    for job in busy:
+        there = {id: f"{id} (waiting)" for id in job.runs if id not in there} | there
+    now = next((j.step.run for j in busy if j.state == "RUNNING" and j.step.run), None)
+    return panels.choose("Run", list(there), "run", show=there.__getitem__, default=now)
 
 
 def watch(root: Store, run_id: str, protocol: str) -> None:

@@ -5,7 +5,9 @@ from app_pages import healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_embedding, make_run, make_running_run
 
 from llmesr.config import RunConfig, reads
+from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import write_status
 from llmesr.views import forms
 
 
@@ -159,6 +161,17 @@ def test_a_running_run_shows_progress_and_can_be_stopped(visit, store, shop, run
     pick(app, f"job.stop.{job.id}").click().run()
     assert Jobs(store).get(job.id).status.stop_requested
     assert "stopping" in texts(healthy(app))
+
+
+def test_the_runs_of_an_import_are_watched_before_they_begin(visit, store, shop, started):
+    """A job that made its dataset does not name it among its parents: only its status does."""
+    jobs = Jobs(store)
+    job = jobs.submit_steps(plans.good_defaults("{dataset}", "shop"), kind="pipeline", label="Import shop")
+    status = jobs.get(job.id).status
+    write_status(job.folder, status.model_copy(update={"saved": {"dataset": shop.id}}))
+    app = healthy(visit("training", part="watch"))
+    assert len(pick(app, "pick.run").options) == len(plans.GOOD_DEFAULTS)
+    assert "Import shop" in texts(app)
 
 
 def test_a_stopped_job_is_resumed(visit, store, shop, running_job, started):

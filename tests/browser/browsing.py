@@ -98,9 +98,11 @@ def launch(page, server: Server, dataset: str, method: str = "id", epochs: int =
     """Launch a training through the form; the job that it makes."""
     before = {job.id for job in Jobs(server.store).list()}
     visit(page, server, f"/training?dataset={dataset}&method={method}")
-    page.get_by_role("spinbutton", name="Epochs").fill(str(epochs))
-    page.keyboard.press("Enter")
-    settled(page)
+    page.get_by_text("Advanced settings").click()
+    for setting in ("Epochs", "Patience"):  # so many epochs, and no early stop
+        page.get_by_role("spinbutton", name=setting).fill(str(epochs))
+        page.keyboard.press("Enter")
+        settled(page)
     page.get_by_role("button", name="Launch").click()
     (job,) = wait_for(lambda: [j for j in Jobs(server.store).list() if j.id not in before], 30)
     settled(page)
