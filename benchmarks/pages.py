@@ -13,6 +13,7 @@ drawn it. Needs Chromium; without a GPU the browser draws the maps on the proces
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -61,6 +62,16 @@ def opened(page: Page, url: str) -> float:
     return time.perf_counter() - started
 
 
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """A server that has just started and is stopped whatever happens."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
 class Wire:
     """When messages went to the server and came back."""
 
@@ -86,29 +97,27 @@ class Wire:
 def times_of_pages(browser: Any, server: Server) -> Iterator[tuple[str, float, float]]:
     """(page, cold, warm) seconds; the server is started anew for every page."""
     for name in PAGES:
-        server.start()
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        cold = opened(context.new_page(), f"{server.url}/{name}")
-        warm = statistics.median(opened(context.new_page(), f"{server.url}/{name}") for _ in range(WARM))
-        context.close()
-        server.stop()
+        with running(server):
+            context = browser.new_context(viewport={"width": 1280, "height": 900})
+            cold = opened(context.new_page(), f"{server.url}/{name}")
+            warm = statistics.median(opened(context.new_page(), f"{server.url}/{name}") for _ in range(WARM))
+            context.close()
         yield name.capitalize() or "Overview", cold, warm
 
 
 def times_of_sliders(browser: Any, server: Server) -> Iterator[tuple[str, float]]:
     """(slider, seconds of the server), the median of five steps; the first is not counted."""
-    server.start()
-    for name, (path, selector) in SLIDERS.items():
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        wire = Wire(page)
-        opened(page, f"{server.url}/{path}")
-        page.wait_for_timeout(1500)
-        thumb = page.locator(f"{selector} input[type=range]").first
-        thumb.focus()
-        steps = [wire.answer(page, partial(thumb.press, "ArrowRight")) for _ in range(6)]
-        page.close()
-        yield name, statistics.median(steps[1:])
-    server.stop()
+    with running(server):
+        for name, (path, selector) in SLIDERS.items():
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            wire = Wire(page)
+            opened(page, f"{server.url}/{path}")
+            page.wait_for_timeout(1500)
+            thumb = page.locator(f"{selector} input[type=range]").first
+            thumb.focus()
+            steps = [wire.answer(page, partial(thumb.press, "ArrowRight")) for _ in range(6)]
+            page.close()
+            yield name, statistics.median(steps[1:])
 
 
 SELECTED = """
@@ -120,27 +129,25 @@ def time_of_selection(browser: Any, items: int, folder: Path) -> tuple[float, fl
     """Seconds until both maps of ``items`` items stand, of the server for a selection, and until it can be seen."""
     store = Store(folder / f"items-{items}")
     prepare(store, items, users=2000)
-    server = Server(store, folder / "server.log")
-    server.start()
-    page = browser.new_page(viewport={"width": 1280, "height": 1200})
-    page.set_default_timeout(180_000)
-    wire, started = Wire(page), time.perf_counter()
-    opened(page, f"{server.url}/embeddings")
-    page.wait_for_selector(".st-key-map-right .js-plotly-plot .main-svg")
-    stands = time.perf_counter() - started
-    page.wait_for_timeout(2000)
+    with running(Server(store, folder / "server.log")) as server:
+        page = browser.new_page(viewport={"width": 1280, "height": 1200})
+        page.set_default_timeout(180_000)
+        wire, started = Wire(page), time.perf_counter()
+        opened(page, f"{server.url}/embeddings")
+        page.wait_for_selector(".st-key-map-right .js-plotly-plot .main-svg")
+        stands = time.perf_counter() - started
+        page.wait_for_timeout(2000)
 
-    moments: list[float] = []
+        moments: list[float] = []
 
-    def select() -> None:
-        lasso(page, ".st-key-map-left")
-        moments.append(time.perf_counter())
-        page.wait_for_function(SELECTED)
-        moments.append(time.perf_counter())
+        def select() -> None:
+            lasso(page, ".st-key-map-left")
+            moments.append(time.perf_counter())
+            page.wait_for_function(SELECTED)
+            moments.append(time.perf_counter())
 
-    server_seconds = wire.answer(page, select)
-    page.close()
-    server.stop()
+        server_seconds = wire.answer(page, select)
+        page.close()
     return stands, server_seconds, moments[1] - moments[0]
 
 

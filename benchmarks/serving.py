@@ -63,7 +63,7 @@ def prepare(store: Store, items: int, users: int = 20_000) -> tuple[Dataset, Run
     parents = [dataset.manifest, store.manifest("embeddings", "load-text")]
     run = Run.create(store, config, parents, name="load", id="load-run", device="cpu")
     text = torch.from_numpy(np.vstack([np.zeros((1, 384), np.float32), vectors]))
-    model = build(Inputs(n_items=items, text=text, reduced=torch.zeros(items, config.embedding_size)), config).model
+    model = build(Inputs(n_items=items, text=text, reduced=torch.randn(items, config.embedding_size)), config).model
     save_tensors(run.folder / MODEL, model.state_dict(), {})
     run.finish(Status(state="SUCCEEDED"), {}, {})
     return dataset, run

@@ -119,8 +119,9 @@ def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: st
             cliponaxis=False,
             hovertemplate=f"%{{fullData.name}}<br>{metric} %{{y:.3f}}<br>tail share %{{x:.1%}}<extra></extra>",
         )
+    most = max(float(frame["exposure"].max()), 0.01)
     figure.update_xaxes(
-        rangemode="tozero", tickformat=".0%", title_text=f"share of tail items in the lists ({exposure})"
+        range=[-0.04 * most, 1.08 * most], tickformat=".0%", title_text=f"share of tail items in the lists ({exposure})"
     )
     figure.update_yaxes(rangemode="tozero", title_text=f"{metric}, all users")
     figure = titled(

@@ -162,7 +162,7 @@ def _scale(colouring: Colouring, rows: np.ndarray, mode: Mode) -> dict[str, Any]
         "ticktext": [s for _, s in kept],
         "outlinewidth": 0,
     }
-    return {"color": values, "colorscale": theme.SEQUENTIAL, "cmin": low, "cmax": high, "colorbar": bar}
+    return {"color": values, "colorscale": theme.POINT_SCALE[mode], "cmin": low, "cmax": high, "colorbar": bar}
 
 
 def _size(n: int) -> float:

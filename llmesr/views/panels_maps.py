@@ -282,7 +282,7 @@ def nearest(choice: Choice, pair: Pair, row: int) -> None:
             "Neighbours are found in the original spaces, not in the picture."
         )
     config = {
-        "Title": st.column_config.TextColumn("Title", width=150),
+        "Title": st.column_config.TextColumn("Title", width=130),
         "Cosine": st.column_config.NumberColumn("Cosine", format="%.3f"),
     }
     for column, name in zip(st.columns(2), pair.sides, strict=True):

@@ -116,7 +116,7 @@ def _user(dataset: Dataset) -> int | None:
     if "rec.id" not in st.session_state or (linked and linked != st.session_state.get("rec.linked")):
         st.session_state["rec.id"] = linked or str(dataset.user_ids[_random_tail(dataset, 0)])
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("User id", key="rec.id", icon=":material/person:", width=170)
+        st.text_input("User id", key="rec.id", icon=":material/person:", width=150)
         st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
     text = st.session_state["rec.id"].strip()
     st.session_state["rec.linked"] = linked

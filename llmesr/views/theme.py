@@ -90,6 +90,11 @@ SEMANTIC: dict[Mode, dict[str, str]] = {
 
 SEQUENTIAL = "Cividis"
 """The colour scale of quantities: even in lightness, readable under every common colour-vision deficiency."""
+POINT_SCALE: dict[Mode, list[list[object]]] = {
+    "light": [[0.0, "#00224e"], [0.5, "#666970"], [1.0, "#b58900"]],
+    "dark": [[0.0, "#5b7bd0"], [0.5, "#a9a99c"], [1.0, "#ffe945"]],
+}
+"""Cividis without the end that a point on this background would drown in."""
 DIVERGING: list[list[object]] = [[0.0, "#a04c00"], [0.5, "#c9ccd3"], [1.0, "#24509f"]]
 """Loss (warm) to gain (cold) around zero."""
 
