@@ -103,7 +103,7 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
             f"head item {theme.metric(r.get('Head Item'))}"
             for r in wide.to_dict("records")
         )
-        by = panels.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.get) or "Item"
+        by = panels.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
         figure = headline_chart(frame, METRIC, panels.mode(), by)
         config = {group: st.column_config.NumberColumn(format="%.3f") for group in GROUPS}
         numbers = wide.rename(columns={"run": "Best run"})
