@@ -7,8 +7,8 @@ from llmesr.views import panels_overview as parts
 
 panels.page(
     "Whom does the recommender fail?",
-    "Most users have chosen little and most items are rarely chosen. A model that knows items only by number learns "
-    "little about either. Does it help to read what the items are? Here you see whom, by how much and at whose cost.",
+    "Rarely chosen items and users with short histories leave little to learn from. Does it help a recommender to read "
+    "what the items are? Here you see whom, by how much and at whose cost.",
 )
 root = loaders.store()
 if not loaders.manifests(root, "datasets"):
