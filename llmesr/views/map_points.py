@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,12 +85,20 @@ class Points:
         rows = np.flatnonzero(fits)
         return rows[np.argsort(-self.counts[rows], kind="stable")][:limit]
 
-    def hover(self, rows: np.ndarray, longest: int) -> list[str]:
-        """Title and count of each row, escaped and cut to ``longest`` characters."""
-        return [
-            f"{hover_text(t, longest)}<br>{c:,} in training"
-            for t, c in zip(self.titles[rows], self.counts[rows], strict=True)
-        ]
+    def hover(self, rows: np.ndarray, longest: int) -> np.ndarray:
+        """Title and count of each row, escaped and cut to ``longest`` characters: an array of objects, which plotly
+        takes over without looking at every one."""
+        return _hover_texts(self, longest)[rows]
+
+
+@functools.lru_cache(maxsize=16)
+def _hover_texts(points: Points, longest: int) -> np.ndarray:
+    """The texts of all points: every map of them, and every selection on it, shows the same."""
+    texts = np.empty(len(points), object)
+    texts[:] = [
+        f"{hover_text(t, longest)}<br>{c:,} in training" for t, c in zip(points.titles, points.counts, strict=True)
+    ]
+    return texts
 
 
 def hover_text(text: object, longest: int) -> str:
