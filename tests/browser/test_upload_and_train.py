@@ -72,7 +72,8 @@ def test_from_a_file_to_a_comparison(page, server, files) -> None:
     assert "'Artikel'" in said
 
     (job,) = Jobs(server.store).list()
-    visit(page, server, f"/training?dataset={dataset.id}&part=watch")
+    run = next(r for r in job.runs if "-id-" in r)
+    visit(page, server, f"/training?dataset={dataset.id}&part=watch&run={run}")
     page.get_by_text("of 7:").first.wait_for()  # progress: step so and so of seven
     page.locator(".js-plotly-plot").first.wait_for()  # curves of a run
     assert ended(server.store, job.id).state == "SUCCEEDED", job.log()
