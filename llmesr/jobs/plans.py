@@ -100,7 +100,7 @@ def submit_good_defaults(jobs: Jobs, dataset_id: str, name: str, values: Mapping
 
 
 def submit_demo(jobs: Jobs) -> Job | None:
-    """Queue `llmesr demo`, generated and real, with maps, unless that was done or is under way; None when it was done."""
+    """Queue both demos with their maps, unless that was done or is under way; None when it was done."""
     demos = [j for j in jobs.list() if j.kind == "demo"]
     for job in demos:
         if job.active:
