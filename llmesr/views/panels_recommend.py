@@ -199,7 +199,11 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
         hide_index=True,
         key=f"rec.items.{'-'.join(map(str, history[-40:])) if editable else 'user'}",
         height=min(36 * (len(frame) + 1), 184),
-        column_config={"Title": st.column_config.TextColumn("Title", width=170)},
+        column_config={
+            "Title": st.column_config.TextColumn("Title", width=160),
+            "In training": st.column_config.NumberColumn("In training", width=80),
+            "Group": st.column_config.TextColumn("Group", width=85),
+        },
         on_select="rerun" if editable else "ignore",
         selection_mode="multi-row",
         alt="The history, newest first.",

@@ -21,8 +21,9 @@ def server(store: Store, tmp_path: Path) -> Iterator[Server]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
+    """One browser per file: while playwright lives, no other test of the process can run an event loop."""
     if not CHROMIUM.exists():
         pytest.skip(f"browser tests need Chromium at {CHROMIUM}")
     playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")

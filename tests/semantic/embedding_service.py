@@ -63,12 +63,13 @@ def running() -> Iterator[Service]:
                 service.keys.append(self.headers.get("Authorization"))
                 known = self.path == "/v1/embeddings"
                 status, headers, content = service.answer(body) if known else (404, {}, {"error": {"message": "no"}})
-                payload = json.dumps(content).encode()
-                self.send_response(status)
-                for key, value in {**headers, "Content-Length": str(len(payload))}.items():
-                    self.send_header(key, value)
-                self.end_headers()
-                self.wfile.write(payload)
+            # Answered outside: the client may ask again before this thread has left the block.
+            payload = json.dumps(content).encode()
+            self.send_response(status)
+            for key, value in {**headers, "Content-Length": str(len(payload))}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(payload)
 
         def log_message(self, *args: object) -> None:
             pass
