@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from llmesr.encoders import attention
 from llmesr.encoders.attention import Attention
 from llmesr.encoders.dropout import Dropout
 
@@ -45,12 +46,17 @@ def test_the_seed_decides_and_gradients_follow_the_mask() -> None:
     assert torch.equal(x.grad == 0, first == 0)
 
 
+@pytest.mark.parametrize("cached", [1, 150, 700_000])
 @pytest.mark.parametrize("causal", [True, False])
-def test_attention_with_and_without_dropout_is_the_same_function(causal: bool) -> None:
-    """A share too small to drop anything takes the other path to the same numbers."""
+def test_attention_with_and_without_dropout_is_the_same_function(
+    causal: bool, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share too small to drop anything takes the other path, in parts of any size, to the same numbers."""
+    monkeypatch.setattr(attention, "CACHED", cached)
     torch.manual_seed(0)
     with_dropout = Attention(embedding_size=8, heads=2, dropout=1e-4).train()
     without = Attention(embedding_size=8, heads=2, dropout=0.0).train()
     without.load_state_dict(with_dropout.state_dict())
-    x, real = torch.randn(2, 5, 8), torch.tensor([[True] * 5, [True, True, False, False, False]])
+    x = torch.randn(7, 5, 8)
+    real = torch.arange(5) < torch.tensor([5, 2, 3, 1, 4, 5, 2])[:, None]
     torch.testing.assert_close(with_dropout(x, x, real, causal=causal), without(x, x, real, causal=causal))
