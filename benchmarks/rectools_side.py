@@ -40,6 +40,7 @@ def main(file: str, loss: str, epochs: int) -> None:
     long = rows.groupby("user_id")["item_id"].transform("size") >= 3
     known = rows[(back >= 2) | ~long]
     target = rows[(back == 1) & long].set_index("user_id")["item_id"]
+    target = target[known.groupby("user_id").size().reindex(target.index, fill_value=0) >= 2]  # others are cold to it
     frame = known.rename(columns={"user_id": Columns.User, "item_id": Columns.Item})
     frame = frame.assign(**{Columns.Weight: 1.0, Columns.Datetime: pd.to_datetime(frame["datetime"], unit="D")})
     dataset = Dataset.construct(frame)
@@ -67,8 +68,7 @@ def main(file: str, loss: str, epochs: int) -> None:
         ),
     )
     model.fit(dataset)
-    users = [u for u in target.index if u in set(frame[Columns.User])]
-    found = model.recommend(users, dataset, k=10, filter_viewed=True)
+    found = model.recommend(target.index.to_numpy(), dataset, k=10, filter_viewed=True)
     found = found[found[Columns.Item] == found[Columns.User].map(target)]
     ranks = found[Columns.Rank].tolist()
     result = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
 
 import torch
 
@@ -30,21 +28,3 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def threads(device: torch.device) -> Iterator[None]:
-    """On a processor, half of its cores while a model of this size trains; OMP_NUM_THREADS says otherwise.
-
-    Steps take milliseconds, and at each operation the threads wait for the slowest: where one core is busy with
-    something else (the app, a browser), using all of two took six times as long as using one. All cores of an idle
-    machine would gain a quarter.
-    """
-    before = torch.get_num_threads()
-    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(max(1, min(before, cores // 2)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

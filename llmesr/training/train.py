@@ -22,7 +22,7 @@ from llmesr.runs.record import CHECKPOINTS, MODEL, Run
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
-from llmesr.training.devices import pick_device, threads
+from llmesr.training.devices import pick_device
 from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.load import Scorer, untrained_scorer
 from llmesr.training.loop import BEST, Loop, Stopped
@@ -85,14 +85,13 @@ def _carry_out(
     try:
         started = time.perf_counter()
         sequences = Sequences(dataset, device)
-        with threads(device):
-            if config.method in UNTRAINED:
-                scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, device)
-                info: dict[str, object] = {}
-            else:
-                scorer, info = _fit(run, dataset, prepared, sequences, device, progress)
-            trained = time.perf_counter()
-            _evaluate(run, dataset, scorer, sequences, config.max_length, device, progress)
+        if config.method in UNTRAINED:
+            scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, device)
+            info: dict[str, object] = {}
+        else:
+            scorer, info = _fit(run, dataset, prepared, sequences, device, progress)
+        trained = time.perf_counter()
+        _evaluate(run, dataset, scorer, sequences, config.max_length, device, progress)
         timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
         done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})
         run.finish(done, {k: round(v, 3) for k, v in timings.items()}, info)
