@@ -22,8 +22,8 @@ The folders are the stages of the method, in the order data flows through them:
 import os
 from typing import Any
 
-# Before torch is loaded: threads that wait for each other sleep soon. They would spin for milliseconds, and on a machine
-# that has something else to do an operation of a small model then takes several times as long as on one core.
+# Before torch is loaded: threads that wait for each other sleep soon. They would spin for milliseconds, and on a busy
+# machine an operation of a small model then takes several times as long as on one core.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __version__ = "0.1.0"
