@@ -7,6 +7,7 @@ and dash. Names are data: they are escaped before plotly, which reads a subset o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from llmesr.views.theme import Mode
 
 ROW = 30
 """Pixels per contender in a dot plot."""
+GAP = 0.03
+"""Space between its panels, as a share of the width."""
 OUTCOMES = {"gained": ("good", "gained"), "same": ("muted", "no change"), "lost": ("bad", "lost")}
 """Column -> (colour, name)."""
 LISTS = {
@@ -39,11 +42,10 @@ def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "li
 
     ``frame``: run, label, group, value, low, high, users.
     """
-    figure = _panels(frame, mode)
-    _forest(figure, frame, mode, hover="%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]")
     most = max(float(frame[["value", "high"]].max().max()), 0.01)
-    figure.update_xaxes(range=[-0.05 * most, 1.05 * most], nticks=3, tickformat=".2~f")
-    return _dotted(figure, f"{metric} by group, with 95% intervals", metric, caption, mode, frame)
+    axis = {"range": [-0.05 * most, 1.05 * most], "nticks": 3, "tickformat": ".2~f"}
+    figure = _forest(frame, mode, metric, axis, hover="%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]")
+    return _headed(figure, f"{metric} by group, with 95% intervals", caption, mode, frame)
 
 
 def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -51,20 +53,17 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
 
     ``frame``: run, label, group, difference, low, high, significant, users.
     """
-    frame = frame.rename(columns={"difference": "value"})
-    figure = _panels(frame, mode)
-    _forest(
-        figure,
-        frame,
+    zero = {"zeroline": True, "zerolinecolor": theme.SURFACE[mode]["muted"], "zerolinewidth": 1}
+    figure = _forest(
+        frame.rename(columns={"difference": "value"}),
         mode,
+        f"difference in {metric}",
+        {"nticks": 3, "rangemode": "tozero", **_SIGNED, **zero},
         hover="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]",
         filled=frame["significant"],
     )
-    zero = {"zeroline": True, "zerolinecolor": theme.SURFACE[mode]["muted"], "zerolinewidth": 1}
-    figure.update_xaxes(nticks=3, rangemode="tozero", **_SIGNED, **zero)
     title = f"Gain in {metric} over {plain(reference)}: left of the line is worse, right is better"
-    caption = f"{caption} Filled: p < .05 after correction."
-    return _dotted(figure, title, f"difference in {metric}", caption, mode, frame)
+    return _headed(figure, title, f"{caption} Filled: p < .05 after correction.", mode, frame)
 
 
 def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -242,45 +241,72 @@ _CORNERS = (
 )
 
 
-def _panels(frame: pd.DataFrame, mode: Mode) -> go.Figure:
-    """Empty panels side by side, one per group of ``frame``, each headed by the group and its number of users."""
+def _forest(
+    frame: pd.DataFrame,
+    mode: Mode,
+    title: str,
+    axis: dict[str, Any],
+    *,
+    hover: str,
+    filled: Sequence[bool] | pd.Series | None = None,
+) -> go.Figure:
+    """Panels side by side, one per group of ``frame``, with a dot and its interval per contender.
+
+    ``axis`` is said of every x axis; the middle one carries ``title``. Written down as one layout: plotly's helpers
+    for panels check every property again at each step, which a moved slider would wait for.
+    """
+    known = frame.assign(filled=True if filled is None else filled).dropna(subset="value")
+    names = [plain(n) for n in dict.fromkeys(frame["run"])]
     groups = _groups(frame)
     users = frame.drop_duplicates("group").set_index("group")["users"]
-    heads = [f"{g}<br><span style='font-size:12px'>{theme.count(users[g])} users</span>" for g in groups]
-    figure = make_subplots(
-        rows=1, cols=len(groups), shared_yaxes=True, shared_xaxes="all", subplot_titles=heads, horizontal_spacing=0.03
+    width = (1 - GAP * (len(groups) - 1)) / len(groups)
+    rows = {"categoryorder": "array", "categoryarray": names[::-1], "range": [-0.6, len(names) - 0.4]}
+    layout: dict[str, Any] = {"annotations": []}
+    for i, group in enumerate(groups):
+        at, left = str(i + 1) if i else "", i * (width + GAP)
+        layout[f"xaxis{at}"] = {"domain": [left, min(left + width, 1)], "anchor": f"y{at}", **axis}
+        layout[f"yaxis{at}"] = {"anchor": f"x{at}", "showgrid": False, **rows}
+        if i:
+            layout[f"xaxis{at}"]["matches"] = "x"
+            layout[f"yaxis{at}"] |= {"matches": "y", "showticklabels": False}
+        if i == len(groups) // 2:
+            layout[f"xaxis{at}"]["title"] = {"text": title}
+        layout["annotations"].append(_heading(group, users[group], left + width / 2, mode))
+    traces = [
+        _dots(known[known["group"] == g], mode, i, f"%{{y}}<br>{g}: {hover}<extra></extra>", telling=filled is not None)
+        for i, g in enumerate(groups, start=1)
+    ]
+    return go.Figure(traces, layout)
+
+
+def _heading(group: str, users: int, x: float, mode: Mode) -> dict[str, Any]:
+    """What stands over a panel: the group and its number of users."""
+    return {
+        "text": f"{group}<br><span style='font-size:12px'>{theme.count(users)} users</span>",
+        "font": {"size": 14, "color": theme.SURFACE[mode]["text"]},
+        "showarrow": False,
+        **{"x": x, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom"},
+    }
+
+
+def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bool) -> go.Scatter:
+    drawn = [marker(r.label, mode, 11, filled=r.filled, telling=telling) for r in rows.itertuples()]
+    shape = {key: [d[key] for d in drawn] for key in ("symbol", "size", "color")}
+    line = {key: [d["line"][key] for d in drawn] for key in ("color", "width")}
+    at = "" if panel == 1 else str(panel)
+    return go.Scatter(
+        x=rows["value"],
+        y=[plain(r) for r in rows["run"]],
+        xaxis=f"x{at}",
+        yaxis=f"y{at}",
+        error_x=whiskers(rows["value"], rows["low"], rows["high"], 2, theme.SURFACE[mode]["muted"]),
+        mode="markers",
+        cliponaxis=False,
+        marker={**shape, "line": line},
+        customdata=rows[["low", "high"]].to_numpy(),
+        hovertemplate=hover,
+        showlegend=False,
     )
-    return figure.update_annotations(font={"size": 14, "color": theme.SURFACE[mode]["text"]})
-
-
-def _forest(
-    figure: go.Figure, frame: pd.DataFrame, mode: Mode, *, hover: str, filled: Sequence[bool] | pd.Series | None = None
-) -> None:
-    names = [plain(n) for n in dict.fromkeys(frame["run"])]
-    known = frame.assign(filled=True if filled is None else filled).dropna(subset="value")
-    traces, columns = [], []
-    for column, group in enumerate(_groups(frame), start=1):
-        rows = known[known["group"] == group]
-        drawn = [marker(r.label, mode, 11, filled=r.filled, telling=filled is not None) for r in rows.itertuples()]
-        shape = {key: [d[key] for d in drawn] for key in ("symbol", "size", "color")}
-        line = {key: [d["line"][key] for d in drawn] for key in ("color", "width")}
-        traces.append(
-            go.Scatter(
-                x=rows["value"],
-                y=[plain(r) for r in rows["run"]],
-                error_x=whiskers(rows["value"], rows["low"], rows["high"], 2, theme.SURFACE[mode]["muted"]),
-                mode="markers",
-                cliponaxis=False,
-                marker={**shape, "line": line},
-                customdata=rows[["low", "high"]].to_numpy(),
-                hovertemplate=f"%{{y}}<br>{group}: {hover}<extra></extra>",
-                showlegend=False,
-            )
-        )
-        columns.append(column)
-    figure.add_traces(traces, rows=[1] * len(traces), cols=columns)
-    span = [-0.6, len(names) - 0.4]
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=span, showgrid=False)
 
 
 def _groups(frame: pd.DataFrame) -> list[str]:
@@ -294,7 +320,5 @@ def _reach(frame: pd.DataFrame, side: str) -> float:
     return 1.15 * float(np.nanmax(np.abs(values), initial=0.01))
 
 
-def _dotted(figure: go.Figure, title: str, axis: str, caption: str, mode: Mode, frame: pd.DataFrame) -> go.Figure:
-    middle = len(_groups(frame)) // 2 + 1
-    figure.update_xaxes(title_text=axis, row=1, col=middle)
+def _headed(figure: go.Figure, title: str, caption: str, mode: Mode, frame: pd.DataFrame) -> go.Figure:
     return titled(figure, title, caption, mode, 60 + ROW * frame["run"].nunique(), panels=True)
