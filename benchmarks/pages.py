@@ -4,10 +4,11 @@
     python benchmarks/pages.py --items 20000 100000
     python benchmarks/pages.py --artifacts artifacts --items
 
-Cold is the first visit to a server that has just started; warm is the median of later visits, each in a new tab, from
-navigation until the page's script has finished. A slider's time is the server's: from the message that tells of the
-change to the last message of the answer. A selection is timed from letting go of the mouse until the other map has
-drawn it. Needs Chromium; without a GPU the browser draws the maps on the processor.
+Cold is the first visit to a server that has just started; a new tab opens the same address once more; warm is the
+median of later visits from the app's own navigation. Each lasts until the page's script has finished. A slider's time
+is the server's: from the message that tells of the change to the last message of the answer. A selection is timed from
+letting go of the mouse until the other map has drawn it. Needs Chromium; without a GPU the browser draws the maps on
+the processor.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ SLIDERS = {
     "Recommend, content weight": ("recommend", ".st-key-rec-weight"),
 }
 WARM = 3
+LINK = '[data-testid="stSidebarNavLink"]'
+RUNNING = """
+() => document.querySelector('[data-testid="stApp"]').dataset.testScriptState === 'running'
+"""
 
 
 def shop(store: Store) -> None:
@@ -94,15 +99,33 @@ class Wire:
         return self.received[-1] - self.sent[0]
 
 
-def times_of_pages(browser: Any, server: Server) -> Iterator[tuple[str, float, float]]:
-    """(page, cold, warm) seconds; the server is started anew for every page."""
+def times_of_pages(browser: Any, server: Server) -> Iterator[tuple[str, float, float, float]]:
+    """(page, cold, in a new tab, warm) seconds; the server is started anew for every page."""
     for name in PAGES:
         with running(server):
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             cold = opened(context.new_page(), f"{server.url}/{name}")
-            warm = statistics.median(opened(context.new_page(), f"{server.url}/{name}") for _ in range(WARM))
+            page = context.new_page()
+            tab = opened(page, f"{server.url}/{name}")
+            link, away = (page.locator(LINK).nth(PAGES.index(n)) for n in (name, "" if name else "training"))
+            warm = []
+            for _ in range(WARM):
+                followed(page, away)
+                warm.append(followed(page, link))
             context.close()
-        yield name.capitalize() or "Overview", cold, warm
+        yield name.capitalize() or "Overview", cold, tab, statistics.median(warm)
+
+
+def followed(page: Page, link: Any) -> float:
+    """Seconds from a click on the app's navigation until the other page's script has finished."""
+    before, started = page.url, time.perf_counter()
+    link.click()
+    page.wait_for_function(RUNNING)
+    ready(page)
+    took = time.perf_counter() - started
+    assert page.url.split("?")[0] != before.split("?")[0], f"{before} was not left"
+    page.wait_for_timeout(1500)  # the next click begins on a page at rest
+    return took
 
 
 def times_of_sliders(browser: Any, server: Server) -> Iterator[tuple[str, float]]:
@@ -165,9 +188,9 @@ def main() -> None:
             if given.artifacts is None:
                 shop(store)
             server = Server(store, folder / "server.log")
-            print("| page | cold, s | warm, s |\n|---|---:|---:|")
-            for name, cold, warm in times_of_pages(browser, server):
-                print(f"| {name} | {cold:.2f} | {warm:.2f} |", flush=True)
+            print("| page | cold, s | new tab, s | warm, s |\n|---|---:|---:|---:|")
+            for name, *seconds in times_of_pages(browser, server):
+                print(f"| {name} | " + " | ".join(f"{s:.2f}" for s in seconds) + " |", flush=True)
             print("\n| slider | server, ms |\n|---|---:|")
             for name, seconds in times_of_sliders(browser, server):
                 print(f"| {name} | {1000 * seconds:.0f} |", flush=True)

@@ -64,11 +64,12 @@ def suite(name: str) -> dict[str, dict[str, Any]]:
 
 
 def find_or_train(data: Dataset, vectors: Embedding, settings: dict[str, Any], store: Store, device: str) -> Run:
-    """A finished run of exactly these settings, else a new one."""
+    """A finished run of exactly these settings and without a policy, else a new one."""
     config = RunConfig.read(None, **settings)
     wanted = config.model_dump()
     for run in list_runs(store, data.id):
         same = {**run.config.model_dump(), "alignment_run": wanted["alignment_run"]} == wanted
+        same &= "policy" not in run.manifest.info
         if same and run.status().state == "SUCCEEDED" and run.manifest.parent("embeddings") in (None, vectors.id):
             return run
     return train(data, config, store, embedding=vectors, device=device)

@@ -31,6 +31,7 @@ def recommend(
     gamma: Annotated[float | None, typer.Option("--gamma", help="Weight of the content term.")] = None,
     route_threshold: Annotated[int | None, typer.Option("--route-threshold", help="Route rarer items.")] = None,
     route_weight: Annotated[float | None, typer.Option("--route-weight", help="Their collaborative weight.")] = None,
+    popularity: Annotated[float | None, typer.Option("--popularity", help="Weight of log popularity.")] = None,
     tail_users_only: Annotated[bool, typer.Option("--tail-users-only", help="Head users stay as they are.")] = False,
     reranker: Annotated[str, typer.Option("--reranker", help="none, mmr, dpp, calibrated, epsilon or ucb.")] = "none",
     strength: Annotated[float, typer.Option("--strength", help="Of the re-ranker, 0 to 1.")] = 0.3,
@@ -52,6 +53,7 @@ def recommend(
         "gamma": gamma,
         "route_threshold": route_threshold,
         "route_weight": route_weight,
+        "popularity": popularity,
         "tail_users_only": tail_users_only or None,
     }
     given = {key: value for key, value in asked.items() if value is not None}

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LOGITS_PER_CHUNK = 16_000_000
-"""Rows are cut so that no more logits than this exist at once (64 MB in float32)."""
+LOGITS_AT_ONCE = {"cpu": 500_000}
+"""Rows are cut so that no more logits than this exist at once: on the CPU what stays in its cache (2 MB)."""
+LOGITS_ON_DEVICE = 16_000_000
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     """Mean cross-entropy of ``hidden @ table.T`` without ever holding all logits.
 
-    The gradients are taken chunk by chunk in the forward pass, where the softmax is at hand anyway.
+    The gradients are taken chunk by chunk in the forward pass, where the softmax is at hand anyway. What scales a
+    row of the softmax, and the true item, are applied to the small matrices: the logits are passed over three times.
     """
 
     @staticmethod
@@ -29,16 +31,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
         scale = 1.0 / max(len(hidden), 1)
         for start in range(0, len(hidden), rows):
-            part, wanted = hidden[start : start + rows], targets[start : start + rows, None]
+            part, wanted = hidden[start : start + rows], targets[start : start + rows]
             logits = (part @ table.T).float()
             logits[:, 0] = -torch.inf
-            normaliser = torch.logsumexp(logits, dim=1, keepdim=True)
-            total += (normaliser - logits.gather(1, wanted)).sum()
-            probability = logits.sub_(normaliser).exp_()
-            probability.scatter_add_(1, wanted, torch.full_like(wanted, -1.0, dtype=probability.dtype))
-            probability = probability.mul_(scale).to(hidden.dtype)
-            hidden_gradient[start : start + rows] = probability @ table
-            table_gradient.addmm_(probability.T, part)
+            greatest = logits.amax(1, keepdim=True)
+            true = logits.gather(1, wanted[:, None])
+            weights = logits.sub_(greatest).exp_()  # (rows, N + 1), the softmax but for its sum
+            normaliser = weights.sum(1, keepdim=True)
+            total += (normaliser.log() + greatest - true).sum()
+            weights, share = weights.to(hidden.dtype), scale / normaliser
+            hidden_gradient[start : start + rows] = (weights @ table) * share - table[wanted] * scale
+            table_gradient.addmm_(weights.T, (part * share).to(hidden.dtype))
+        table_gradient.index_add_(0, targets, hidden, alpha=-scale)
         ctx.save_for_backward(hidden_gradient, table_gradient)
         return total * scale
 
@@ -50,7 +54,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def cross_entropy(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
     """Softmax over the whole catalogue (row 0 excluded), mean over positions."""
-    rows = max(1, LOGITS_PER_CHUNK // len(table))
+    rows = max(1, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_ON_DEVICE) // len(table))
     return _LinearCrossEntropy.apply(hidden, table.to(hidden.dtype), targets, rows)
 
 

@@ -105,7 +105,7 @@ def rank_grid(
     with torch.inference_mode():
         for block in parts:
             at = place[block.users]
-            full, sampled = _block_ranks(block, ground.item_counts, policies)
+            full, sampled = _block_ranks(block, ground, policies)
             ranks["full"][:, at] = full.cpu().numpy()
             ranks["uni100"][:, at] = sampled.cpu().numpy()
             done += len(block.users)
@@ -113,11 +113,12 @@ def rank_grid(
     return ranks
 
 
-def _block_ranks(block: Block, item_counts: Tensor, policies: Sequence[ScoringPolicy]) -> tuple[Tensor, Tensor]:
+def _block_ranks(block: Block, ground: Ground, policies: Sequence[ScoringPolicy]) -> tuple[Tensor, Tensor]:
     """(policies, B) ranks under full and under uni100."""
-    routes: dict[tuple[int, float], list[int]] = {}
+    bases: dict[tuple[int, float, float], list[int]] = {}  # policies that differ in the content term alone
     for i, policy in enumerate(policies):
-        routes.setdefault((policy.route_threshold, policy.route_weight) if policy.routes else (0, 1.0), []).append(i)
+        route = (policy.route_threshold, policy.route_weight) if policy.routes else (0, 1.0)
+        bases.setdefault((*route, policy.popularity), []).append(i)
     size, width = block.semantic.shape
     full = torch.zeros(len(policies), size, dtype=torch.int32, device=block.semantic.device)
     sampled = torch.zeros_like(full)
@@ -126,9 +127,10 @@ def _block_ranks(block: Block, item_counts: Tensor, policies: Sequence[ScoringPo
         cut = slice(start, start + rows)
         target, negatives = block.target[cut, None], block.negatives[cut]
         contents = {w: c[cut] - c[cut].gather(1, target) for w, c in block.content.items()}  # (b, N + 1)
-        for (threshold, weight), members in routes.items():
-            share = torch.where(item_counts < threshold, weight, 1.0)
+        for (threshold, weight, popularity), members in bases.items():
+            share = torch.where(ground.item_counts < threshold, weight, 1.0)
             margin = torch.addcmul(block.semantic[cut], block.collaborative[cut], share)
+            margin += popularity * ground.log_counts
             margin -= margin.gather(1, target)
             near = margin.gather(1, negatives).masked_fill_(negatives == PAD, -torch.inf)
             margin[:, PAD] = -torch.inf

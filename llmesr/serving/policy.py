@@ -1,10 +1,13 @@
 """What may be added to a trained model's scores without training it again.
 
     score(u, i) = w_i * collaborative(u, i) + semantic(u, i) + gamma * max over h in history of cos(text_h, text_i)
+                  + popularity * log(1 + n_i)
 
 The *content term* compares the candidate with the user's own past in the full text space, where a
 rare item is as well described as a popular one. *Routing* lowers the weight ``w_i`` of the
-collaborative part for items too rare to have earned a good id embedding.
+collaborative part for items too rare to have earned a good id embedding. The *popularity term*, of the
+``n_i`` training interactions, moves the balance between tail and head (the logit adjustment of Menon et
+al. 2021, "Long-tail learning via logit adjustment", with a sign and a weight found on validation).
 """
 
 from __future__ import annotations
@@ -55,6 +58,12 @@ class ScoringPolicy(Config):
     route_weight: float = Field(
         0.0, ge=0, le=1, description="Weight of the collaborative part of routed items; 1 is off."
     )
+    popularity: float = Field(
+        0.0,
+        ge=-1e6,
+        le=1e6,
+        description="Weight of log(1 + training interactions): above 0 popular items gain, below 0 rare ones.",
+    )
     tail_users_only: bool = Field(False, description="Leave head users' scores exactly as they were.")
 
     @property
@@ -64,7 +73,7 @@ class ScoringPolicy(Config):
     @property
     def inert(self) -> bool:
         """True when the scores stay as the model made them."""
-        return self.gamma == 0 and not self.routes
+        return self.gamma == 0 and self.popularity == 0 and not self.routes
 
     def describe(self) -> str:
         """The policy in a few words, for tables and captions."""
@@ -74,6 +83,8 @@ class ScoringPolicy(Config):
         parts = [f"content weight {self.gamma:g}{evened}"] if self.gamma else []
         if self.routes:
             parts.append(f"collaborative part x{self.route_weight:g} below {self.route_threshold} interactions")
+        if self.popularity:
+            parts.append(f"popularity weight {self.popularity:+g}")
         return ", ".join(parts) + (", tail users only" if self.tail_users_only else "")
 
 
@@ -91,6 +102,7 @@ class Ground:
     ) -> None:
         """``item_counts`` (N + 1,) and ``train_lengths`` (U,) are training interactions; ``text`` (N + 1, E)."""
         self.item_counts = item_counts.to(device)
+        self.log_counts = torch.log1p(self.item_counts.float())  # (N + 1,)
         self.train_lengths = train_lengths.to(device)
         self.user_threshold = user_threshold
         self.has_text = text is not None
@@ -184,6 +196,8 @@ class PolicyScorer:
         scores = self._routed(sequences, users)
         if self.content is not None:
             scores = scores + self.policy.gamma * self.content.score(sequences)
+        if self.policy.popularity:
+            scores = scores + self.policy.popularity * self.ground.log_counts
         if self.policy.tail_users_only:
             tail = self.ground.tail_users(sequences, users)
             # The whole batch again: matrix products of other shapes round otherwise.

@@ -46,7 +46,7 @@ class Answer:
 
     items: np.ndarray  # (k,) item numbers
     scores: np.ndarray  # (k,)
-    collaborative: np.ndarray  # (k,) as weighted by the policy
+    collaborative: np.ndarray  # (k,) as weighted by the policy, its popularity term included
     semantic: np.ndarray  # (k,)
     content: np.ndarray  # (k,)
 
@@ -104,8 +104,9 @@ class Recommender:
     ) -> pd.DataFrame:
         """The best ``k`` items after a history of item numbers, oldest first, or after all a user (an int) chose.
 
-        Columns item_id, title, score, rank (1 is first), tail, and the parts that sum to the score:
-        collaborative (as weighted by the policy), semantic, content. UserError for an unknown item or user.
+        Columns item_id, title, score, rank (1 is first), tail, and the parts that sum to the score: collaborative
+        (as weighted by the policy, its popularity term included), semantic, content. UserError for an unknown item
+        or user.
         """
         return self.frame(self.answer([self.request(history, k, policy, reranker, exclude_seen)])[0])
 
@@ -224,6 +225,8 @@ class Recommender:
         collaborative = parts.get("collaborative", nothing)
         if policed.weights is not None:
             collaborative = collaborative * (1 + applies * (policed.weights[at] - 1))
+        if policy.popularity:  # it too is knowledge of who chose what
+            collaborative = collaborative + policy.popularity * applies * self.ground.log_counts[at]
         return tuple(t.float().cpu().numpy() for t in (collaborative, parts.get("semantic", nothing), content))  # type: ignore[return-value]
 
     def rank_of(self, history: Sequence[int] | int, item: int, policy: ScoringPolicy | None = None) -> int:

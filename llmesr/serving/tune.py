@@ -1,8 +1,8 @@
 """Choosing a scoring policy for a trained run, on validation only.
 
-A grid of content weights, routing thresholds and routing weights is ranked without re-scoring; the
-points that no other beats on both overall and tail-item accuracy are the Pareto front. One of them is
-chosen by an objective, or by the analyst.
+A grid of content weights, routing thresholds and routing weights is ranked without re-scoring, then the best of
+it with several popularity weights; the points that no other beats on both overall and tail-item accuracy are the
+Pareto front. One of them is chosen by an objective, or by the analyst.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from llmesr.config import GROUPS, Protocol
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
+from llmesr.evaluation.table import event_metrics
 from llmesr.progress import Progress, silent
-from llmesr.runs.record import Run
+from llmesr.runs.record import Run, find_run
 from llmesr.serving.derived import own_policy
 from llmesr.serving.grid import blocks, rank_grid
 from llmesr.serving.policy import Ground, ScoringPolicy
@@ -57,8 +59,10 @@ def tune(
     embedding = text_of(store, run, dataset)
     scorer = scorer or load_scorer(run, dataset=dataset, device=device)
     ground = Ground.of(dataset, None if embedding is None else embedding.padded(), device)
-    search = _Search(scorer, dataset, ground, config, run.config.max_length, device, progress)
+    judged = None if config.reference is None else _judged(find_run(store, config.reference), dataset)
+    search = _Search(scorer, dataset, ground, config, judged, run.config.max_length, device, progress)
     points, sampled, units = search.points()
+    floor = search.floor(dataset.split.users)
     tuned = Tuned(
         run=run.id,
         dataset=dataset.id,
@@ -66,19 +70,28 @@ def tune(
         config=config,
         thresholds=dataset.thresholds,
         units=units,
+        reference=floor,
         users=len(dataset.split.users),
         seconds=round(time.perf_counter() - started, 2),
         created=now(),
         points=points,
         sampled=sampled,
-        chosen=best_point(points, config),
+        chosen=best_point(points, config, floor),
     )
     tuned.save(run)
     return tuned
 
 
+def _judged(reference: Run, dataset: Dataset) -> pd.DataFrame:
+    """The reference run's ranks on validation. UserError when it is of another dataset or not evaluated."""
+    if reference.dataset_id != dataset.id:
+        raise UserError(f"Run {reference.id!r} is of another dataset; the reference must be a run of {dataset.name!r}.")
+    frame = reference.per_user()
+    return frame[frame["part"] == "valid"]
+
+
 class _Search:
-    """The grid on a sample of users, then its finalists on all of them."""
+    """The grid on a sample of users, the best of it with popularity weights, then the finalists on all users."""
 
     def __init__(
         self,
@@ -86,6 +99,7 @@ class _Search:
         dataset: Dataset,
         ground: Ground,
         config: TuneConfig,
+        judged: pd.DataFrame | None,
         max_length: int,
         device: torch.device | str,
         progress: Progress,
@@ -94,6 +108,7 @@ class _Search:
         self.dataset = dataset
         self.ground = ground
         self.config = config
+        self.judged = judged
         self.max_length = max_length
         self.device = device
         self.progress = progress
@@ -103,49 +118,67 @@ class _Search:
         self._tail_item = np.asarray(dataset.item_counts)[targets] < dataset.thresholds.item  # (U,)
         self._tail_user = dataset.split.train_lengths < dataset.thresholds.user  # (U,)
 
+    def floor(self, users: np.ndarray) -> dict[str, float]:
+        """What the reference run reaches for ``users``; empty without one."""
+        if self.judged is None:
+            return {}
+        return event_metrics(self.judged[self.judged["user"].isin(users)], self.dataset.thresholds)
+
     def points(self) -> tuple[list[Point], list[Point], dict[float, float]]:
         """Points on all users with the front marked, the grid on a sample (if one was used), the units of gamma."""
         everyone = self.dataset.split.users
         few = everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
-        units = self._units(few)
+        spread, units = self._units(few)
         points, sampled = self._measure(grid(self.config, units, self.dataset.thresholds.item), few), []
+        points += self._measure(self._with_popularity(points, spread, self.floor(few)), few)
         if len(few) < len(everyone):
-            points, sampled = self._measure(self._finalists(points), everyone), points
+            points, sampled = self._measure(self._finalists(points, self.floor(few)), everyone), points
         for i in front(points, self.config.protocol):
             points[i].front = True
         return points, sampled, units
 
-    def _units(self, users: np.ndarray) -> dict[float, float]:
-        """Whitening -> median over users of spread of scores / spread of content: where both weigh the same."""
-        if not self.ground.has_text:
-            return {}
+    def _units(self, users: np.ndarray) -> tuple[float, dict[float, float]]:
+        """Medians over users of the spread of scores, and by whitening of spread of scores / spread of content
+        (where both weigh the same)."""
+        whitenings = self.config.whitenings if self.ground.has_text else ()
         parts = blocks(
             self.scorer,
             self.dataset,
             self.ground,
             users[:: max(1, len(users) // 256)],
             "valid",
-            whitenings=self.config.whitenings,
+            whitenings=whitenings,
             max_length=self.max_length,
             device=self.device,
         )
-        ratios: dict[float, list[Tensor]] = {w: [] for w in self.config.whitenings}
+        spreads: list[Tensor] = []
+        ratios: dict[float, list[Tensor]] = {w: [] for w in whitenings}
         with torch.inference_mode():
             for block in parts:
                 spread = (block.collaborative + block.semantic)[:, 1:].std(1)  # (B,)
+                spreads.append(spread)
                 for whitening, content in block.content.items():
                     ratios[whitening].append(spread / content[:, 1:].std(1).clamp(min=1e-6))
-        return {w: float(torch.cat(r).median()) for w, r in ratios.items()}
+        return float(torch.cat(spreads).median()), {w: float(torch.cat(r).median()) for w, r in ratios.items()}
+
+    def _with_popularity(self, points: list[Point], spread: float, floor: dict[str, float]) -> list[ScoringPolicy]:
+        """The best policies so far, each with every popularity weight."""
+        unit = spread / float(self.ground.log_counts[1:].std().clamp(min=1e-6))
+        order = ranking(points, self.config, floor)
+        plain = list(dict.fromkeys(points[i].policy.but(tail_users_only=False) for i in order))
+        weights = [_short(p * unit) for p in self.config.popularities if p]
+        return [policy.but(popularity=w) for policy in plain[: self.config.refined] for w in weights]
 
     def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[Point]:
         """Each policy once as it is and once for tail users only (the same ranks, put together otherwise)."""
+        plain = ScoringPolicy()
         ranks = rank_grid(
             self.scorer,
             self.dataset,
             self.ground,
-            policies,
+            [plain, *policies],
             users,
             max_length=self.max_length,
             device=self.device,
@@ -153,7 +186,7 @@ class _Search:
         )
         points = []
         tail = self._tail_user[users]
-        for i, policy in enumerate(policies):
+        for i, policy in enumerate(policies, start=1):
             points.append(self._point(policy, {p: r[i] for p, r in ranks.items()}, users))
             if not policy.inert:
                 only = {p: np.where(tail, r[i], r[0]) for p, r in ranks.items()}
@@ -171,10 +204,10 @@ class _Search:
                     metrics |= {f"{protocol}/{group}/{m}": float(v[rows].mean()) for m, v in values.items()}
         return Point(policy=policy, metrics=metrics, users=len(users))
 
-    def _finalists(self, points: list[Point]) -> list[ScoringPolicy]:
+    def _finalists(self, points: list[Point], floor: dict[str, float]) -> list[ScoringPolicy]:
         """No policy, then the front and the points nearest to being chosen, in turn."""
         best = front(points, self.config.protocol)
-        turns = zip_longest(ranking(points, self.config), best)
+        turns = zip_longest(ranking(points, self.config, floor), best)
         order = [0, *(i for turn in turns for i in turn if i is not None)]
         plain = [points[i].policy.but(tail_users_only=False) for i in order]
         return list(dict.fromkeys(plain))[: self.config.finalists + 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,10 +25,14 @@ class TuneConfig(Config):
 
     objective: Objective = Field(
         "balanced",
-        description="balanced: best product of overall and tail-item NDCG@10 with no group below the run without "
-        "policy (under either protocol); overall: best overall; tail: best on tail items with overall not below it.",
+        description="balanced: best product of tail- and head-item NDCG@10 over both protocols, with no group below "
+        "the run without policy; overall: best overall; tail: best on tail items with overall not below it.",
     )
-    protocol: Protocol = Field("full", description="Protocol whose NDCG@10 the objective looks at.")
+    protocol: Protocol = Field("full", description="Protocol whose NDCG@10 overall, tail and the front look at.")
+    reference: str | None = Field(
+        None,
+        description="A run of the same dataset below which no group may fall, in HR@10 or NDCG@10 of any protocol.",
+    )
     gammas: tuple[float, ...] = Field(
         (0.0, 0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3),
         description="Content weights, in units of (spread of the model's scores / spread of the content term).",
@@ -36,6 +40,11 @@ class TuneConfig(Config):
     whitenings: tuple[float, ...] = Field((0.0, 0.5), description="How far text space is evened out.")
     thresholds: tuple[float, ...] = Field((1.0, 2.0, 4.0), description="Routing thresholds, times the tail threshold.")
     weights: tuple[float, ...] = Field((0.0, 0.5), description="Weights of the collaborative part of routed items.")
+    popularities: tuple[float, ...] = Field(
+        (-0.1, 0.05, 0.1, 0.2, 0.3),
+        description="Popularity weights, in units of (spread of the model's scores / spread of log popularity).",
+    )
+    refined: int = Field(20, ge=0, description="Best points of the rest that are tried with each popularity weight.")
     sample: int = Field(6000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
     finalists: int = Field(12, ge=1, description="Points that are measured on all users when a sample was used.")
     seed: int = Field(0, description="Seed of the sample of users.")
@@ -55,7 +64,8 @@ class Tuned(BaseModel):
     """The outcome, kept as ``policy.json`` in the run.
 
     ``points`` are measured on all users and ``points[0]`` is the run without a policy; ``sampled`` is the
-    whole grid on a sample, where one was needed to save time.
+    whole grid on a sample, where one was needed to save time. ``reference`` holds the metrics of the run
+    below which no group may fall.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,6 +76,7 @@ class Tuned(BaseModel):
     config: TuneConfig
     thresholds: Thresholds
     units: dict[float, float]
+    reference: dict[str, float] = {}
     users: int
     seconds: float
     created: str
@@ -111,26 +122,36 @@ def front(points: Sequence[Point], protocol: Protocol = "full") -> list[int]:
     return kept
 
 
-def ranking(points: Sequence[Point], config: TuneConfig) -> list[int]:
-    """The points in the order of the objective, those that break its condition last."""
+def ranking(points: Sequence[Point], config: TuneConfig, reference: Mapping[str, float] | None = None) -> list[int]:
+    """The points in the order of the objective; those that break its condition last, by how far they do."""
+    held = {
+        "balanced": [f"{p}/{g}/NDCG@{CUT}" for p in PROTOCOLS for g in GROUPS],
+        "overall": [],
+        "tail": [f"{config.protocol}/Overall/NDCG@{CUT}"],
+    }[config.objective]
+    floor = {name: points[0].metrics.get(name, 0.0) for name in held}
+    for name, value in (reference or {}).items():
+        floor[name] = max(value, floor.get(name, 0.0))
 
     def key(i: int) -> tuple[float, ...]:
-        overall, tail = (_value(points[i], config.protocol, g) for g in ("Overall", "Tail Item"))
-        goal = {"balanced": overall * tail, "overall": overall, "tail": tail}[config.objective]
-        held = {
-            "balanced": [(p, g) for p in PROTOCOLS for g in GROUPS],
-            "overall": [],
-            "tail": [(config.protocol, "Overall")],
-        }[config.objective]
-        broken = any(_value(points[i], *where) < _value(points[0], *where) for where in held)
-        return (broken, -goal, -overall, i)
+        overall = _value(points[i], config.protocol, "Overall")
+        goal = _goal(points[i], config)
+        short = sum(max(0.0, 1 - points[i].metrics.get(name, 0.0) / least) for name, least in floor.items() if least)
+        return (round(short, 6), -goal, -overall, i)
 
     return sorted(range(len(points)), key=key)
 
 
-def best_point(points: Sequence[Point], config: TuneConfig) -> int:
-    """The point the objective asks for; the first (no policy) when none does better."""
-    return ranking(points, config)[0]
+def _goal(point: Point, config: TuneConfig) -> float:
+    if config.objective == "balanced":
+        names = [f"{p}/{g}/NDCG@{CUT}" for p in PROTOCOLS for g in ("Tail Item", "Head Item")]
+        return float(np.prod([point.metrics[name] for name in names if name in point.metrics]))
+    return _value(point, config.protocol, "Overall" if config.objective == "overall" else "Tail Item")
+
+
+def best_point(points: Sequence[Point], config: TuneConfig, reference: Mapping[str, float] | None = None) -> int:
+    """The point the objective asks for; without ``reference`` the first (no policy) when none does better."""
+    return ranking(points, config, reference)[0]
 
 
 def _value(point: Point, protocol: Protocol, group: str) -> float:

@@ -1,5 +1,7 @@
 """The scoring policy against its formula, written out one entry at a time."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -40,7 +42,9 @@ def by_hand(scorer, policy, row):
         weight = policy.route_weight if COUNTS[item] < policy.route_threshold else 1.0
         co = float(user[:4] @ items[item, :4])
         se = float(user[4:] @ items[item, 4:])
-        scores.append(weight * co + se + policy.gamma * max(cosine(text[h], text[item]) for h in history))
+        content = max(cosine(text[h], text[item]) for h in history)
+        popular = math.log(1 + int(COUNTS[item]))
+        scores.append(weight * co + se + policy.gamma * content + policy.popularity * popular)
     return np.array(scores)
 
 
@@ -50,6 +54,8 @@ def by_hand(scorer, policy, row):
         ScoringPolicy(gamma=3.0),
         ScoringPolicy(route_threshold=12, route_weight=0),
         ScoringPolicy(gamma=0.7, route_threshold=20, route_weight=0.5),
+        ScoringPolicy(popularity=-0.8),
+        ScoringPolicy(gamma=0.7, route_threshold=20, route_weight=0.5, popularity=1.5),
     ],
 )
 def test_scores_are_the_formula(policy):

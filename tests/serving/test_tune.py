@@ -5,10 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from factories import make_dataset
 from serving_doubles import Counts, FakeScorer, bare_run, text_vectors
 
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
+from llmesr.evaluation.results import evaluate_parts
+from llmesr.evaluation.table import event_metrics
 from llmesr.serving.grid import rank_grid
 from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy
 from llmesr.serving.tune import Point, TuneConfig, Tuned, best_point, front, grid, load_tuned, tune
@@ -18,6 +21,8 @@ POLICIES = [
     ScoringPolicy(gamma=1.5),
     ScoringPolicy(route_threshold=6, route_weight=0),
     ScoringPolicy(gamma=0.5, route_threshold=9, route_weight=0.5, whitening=0.5),
+    ScoringPolicy(popularity=0.7),
+    ScoringPolicy(gamma=1.5, popularity=-0.4),
 ]
 
 
@@ -72,7 +77,7 @@ def test_each_objective_chooses_its_point():
     plain = point(0.30, 0.10)
     costly = point(0.40, 0.25, **{"Head Item": 0.49})
     fair = point(0.36, 0.12)
-    mixed = point(0.34, 0.15)
+    mixed = point(0.34, 0.15, **{"Head Item": 0.56})
     tail = point(0.30, 0.16)
     lost = point(0.29, 0.90)
     points = [plain, costly, fair, mixed, tail, lost]
@@ -80,8 +85,39 @@ def test_each_objective_chooses_its_point():
     assert best_point(points, TuneConfig(objective="overall")) == 1
     assert best_point(points, TuneConfig(objective="tail")) == 1
     assert best_point([plain, lost], TuneConfig(objective="tail")) == 0
-    mixed.metrics["uni100/Head User/NDCG@10"] = -0.1  # worse than without a policy under the other protocol
+    for each in points:
+        each.metrics["uni100/Head User/NDCG@10"] = (
+            0.4 if each is mixed else 0.5
+        )  # worse than without a policy under the other protocol
     assert best_point(points, TuneConfig(objective="balanced")) == 4
+
+
+def test_a_reference_is_a_floor_for_every_group():
+    plain, tail = point(0.30, 0.10), point(0.32, 0.20, **{"Head Item": 0.5})
+    head, nearly = point(0.33, 0.14, **{"Head Item": 0.6}), point(0.40, 0.15, **{"Head Item": 0.599})
+    points = [plain, tail, head, nearly]
+    assert best_point(points, TuneConfig()) == 1
+    floor = {"full/Head Item/NDCG@10": 0.6}
+    assert best_point(points, TuneConfig(), floor) == 2
+    assert best_point(points[:2] + points[3:], TuneConfig(), floor) == 2  # nobody reaches it: the nearest
+
+
+def test_a_reference_must_be_of_the_same_dataset(store, tiny, monkeypatch):
+    run = text_run(store, tiny, monkeypatch)
+    other = bare_run(store, make_dataset(store, name="other"))
+    with pytest.raises(UserError, match="another dataset"):
+        tune(run, store, TuneConfig(reference=other.id), scorer=FakeScorer(tiny.n_items))
+
+
+def test_what_the_reference_reaches_is_kept(store, tiny, monkeypatch):
+    run, reference = text_run(store, tiny, monkeypatch), bare_run(store, tiny, method="id")
+    counts = Counts(np_to_tensor(tiny.item_counts))
+    reference.write_results(*evaluate_parts(counts, tiny, max_length=10))
+    tuned = tune(run, store, TuneConfig(gammas=(0, 1), reference=reference.id), scorer=FakeScorer(tiny.n_items))
+    frame = evaluate(counts, tiny, "valid", max_length=10).frame
+    assert tuned.reference == event_metrics(frame, tiny.thresholds)
+    short = [sum(max(0, v - p.metrics[k]) / v for k, v in tuned.reference.items() if v) for p in tuned.points]
+    assert short[tuned.chosen] <= short[0] + 1e-6
 
 
 def test_the_grid_has_every_policy_once_and_no_policy_first():
@@ -107,9 +143,12 @@ def text_run(store, tiny, monkeypatch):
 
 def test_tuning_keeps_every_point_and_reads_back(store, tiny, monkeypatch):
     run = text_run(store, tiny, monkeypatch)
-    tuned = tune(run, store, TuneConfig(gammas=(0, 0.5, 1)), scorer=FakeScorer(tiny.n_items))
+    config = TuneConfig(gammas=(0, 0.5, 1), popularities=(-0.1, 0.1), refined=3)
+    tuned = tune(run, store, config, scorer=FakeScorer(tiny.n_items))
     assert load_tuned(run) == tuned
-    assert len(tuned.points) == 1 + 2 * (5 * 7 - 1)  # each policy for all users and for tail users
+    # each policy for all users and for tail users; the best three also with two popularity weights
+    assert len(tuned.points) == 1 + 2 * (5 * 7 - 1) + 2 * 3 * 2
+    assert {np.sign(p.policy.popularity) for p in tuned.points} == {-1, 0, 1}
     assert tuned.points[0].policy.inert
     assert tuned.sampled == []
     assert any(p.front for p in tuned.points)
