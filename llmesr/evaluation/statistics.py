@@ -26,7 +26,10 @@ SIGNIFICANT = 0.05
 
 
 class Values(NamedTuple):
-    """``rows``: the users (one row each, any contender's attributes); ``values``: label -> (seeds, U, metrics)."""
+    """``rows``: the users (one row each, any contender's attributes); ``values``: label -> (seeds, U, metrics).
+
+    Where thresholds alone change from call to call, it is made once and given in the place of contenders.
+    """
 
     rows: pd.DataFrame
     values: dict[str, np.ndarray]
@@ -36,11 +39,13 @@ class Values(NamedTuple):
         return self.values[label].mean(axis=0)
 
 
-def per_user(contenders: Contenders, metrics: Sequence[str], protocol: str, part: str) -> Values:
-    """Each user's value of each metric, users aligned over every frame.
+def per_user(contenders: Contenders | Values, metrics: Sequence[str], protocol: str, part: str) -> Values:
+    """Each user's value of each metric, users aligned over every frame; ``Values`` of the same are passed through.
 
     UserError when two frames do not hold the same users with the same held-out items.
     """
+    if isinstance(contenders, Values):
+        return contenders
     rows: pd.DataFrame | None = None
     first = ""
     values: dict[str, np.ndarray] = {}
@@ -77,7 +82,7 @@ def _same_users(rows: pd.DataFrame, own: pd.DataFrame, first: str, label: str) -
 
 
 def summary(
-    contenders: Contenders,
+    contenders: Contenders | Values,
     thresholds: Thresholds,
     *,
     metrics: Sequence[str] = DEFAULT_METRICS,
@@ -125,7 +130,7 @@ def summary(
 
 
 def compare(
-    contenders: Contenders,
+    contenders: Contenders | Values,
     thresholds: Thresholds,
     *,
     baseline: str | None = None,
@@ -145,9 +150,9 @@ def compare(
     significant (p_adjusted < .05), warning.
     """
     data = per_user(contenders, metrics, protocol, part)
-    labels = list(contenders)
+    labels = list(data.values)
     base = baseline or labels[0]
-    if base not in contenders:
+    if base not in data.values:
         raise UserError(f"The baseline {base!r} is not among the runs: {', '.join(labels)}.")
     others = [label for label in labels if label != base]
     if not others:

@@ -290,7 +290,8 @@ def _heading(group: str, users: int, x: float, mode: Mode) -> dict[str, Any]:
 
 
 def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bool) -> go.Scatter:
-    drawn = [marker(r.label, mode, 11, filled=r.filled, telling=telling) for r in rows.itertuples()]
+    told = zip(rows["label"], rows["filled"], strict=True)
+    drawn = [marker(label, mode, 11, filled=filled, telling=telling) for label, filled in told]
     shape = {key: [d[key] for d in drawn] for key in ("symbol", "size", "color")}
     line = {key: [d["line"][key] for d in drawn] for key in ("color", "width")}
     at = "" if panel == 1 else str(panel)

@@ -103,17 +103,22 @@ def _frames(root: str, key: _Key) -> dict[str, list[pd.DataFrame]]:
     return {name: [loaders.per_user(Store(root), id) for id, _ in runs] for name, runs in key}
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _values(root: str, key: _Key, metric: str, protocol: str) -> statistics.Values:
+    """What a moved threshold leaves as it is."""
+    return statistics.per_user(_frames(root, key), [metric], protocol, "test")
+
+
 @st.cache_data(**_CACHE)
 def _summary(root: str, key: _Key, item: int, user: int, metric: str, protocol: str) -> pd.DataFrame:
-    thresholds = Thresholds(item=item, user=user)
-    return statistics.summary(_frames(root, key), thresholds, metrics=[metric], protocol=protocol)
+    values = _values(root, key, metric, protocol)
+    return statistics.summary(values, Thresholds(item=item, user=user), metrics=[metric], protocol=protocol)
 
 
 @st.cache_data(**_CACHE)
 def _comparison(root: str, key: _Key, reference: str, item: int, user: int, metric: str, protocol: str) -> pd.DataFrame:
-    thresholds = Thresholds(item=item, user=user)
-    frames = _frames(root, key)
-    return statistics.compare(frames, thresholds, baseline=reference, metrics=[metric], protocol=protocol)
+    values, thresholds = _values(root, key, metric, protocol), Thresholds(item=item, user=user)
+    return statistics.compare(values, thresholds, baseline=reference, metrics=[metric], protocol=protocol)
 
 
 @st.cache_data(**_CACHE)

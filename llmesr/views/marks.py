@@ -90,9 +90,7 @@ def titled(
     definition, is part of the picture, so that it is still there when the picture is saved."""
     lines = textwrap.wrap(" ".join(caption.split()), width)
     top = 58 + LINE * len(lines) + (36 if panels else 0)
-    figure = theme.finish(figure, mode, height=height + top, title=title)
     muted = {"size": 12, "color": theme.SURFACE[mode]["muted"]}
-    figure.update_layout(
-        title_subtitle={"text": "<br>".join(plain(line, width) for line in lines), "font": muted}, margin_t=top
-    )
+    subtitle = {"text": "<br>".join(plain(line, width) for line in lines), "font": muted}
+    figure = theme.finish(figure, mode, height=height + top, title=title, title_subtitle=subtitle, margin_t=top)
     return figure.update_layout(title_pad_t=10, title_y=1)

@@ -189,13 +189,12 @@ def template(mode: Mode = "light") -> go.layout.Template:
     )
 
 
-def finish(figure: go.Figure, mode: Mode = "light", *, height: int = 360, title: str | None = None) -> go.Figure:
-    """Give a figure the project's look; every chart function ends with this."""
-    figure.update_layout(template=template(mode), height=height)
-    if title:
-        figure.update_layout(title_text=title, margin_t=84)
-        figure.update_layout(title_y=0.98, title_yanchor="top")
-    return figure
+def finish(
+    figure: go.Figure, mode: Mode = "light", *, height: int = 360, title: str | None = None, **layout: object
+) -> go.Figure:
+    """Give a figure the project's look, and what else its ``layout`` says; every chart function ends with this."""
+    heading = {"title_text": title, "margin_t": 84, "title_y": 0.98, "title_yanchor": "top"} if title else {}
+    return figure.update_layout({"template": template(mode), "height": height} | heading | layout)
 
 
 def plotly_config(name: str = "chart", image: str = "png") -> dict[str, object]:
