@@ -59,18 +59,21 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
                 hovertemplate=f"%{{text}}<br>{part} %{{x:.3f}}<extra></extra>",
             )
         )
-    for row, (record, move) in enumerate(zip(frame.itertuples(), moves, strict=True)):
-        figure.add_annotation(
-            x=0,
-            xref="paper",
-            xanchor="left",
-            y=row - 0.2,
-            text=_heading(row + 1, record.title, bool(record.tail), move, mode, longest),
-            showarrow=False,
-            align="left",
-            font={"size": 13},
-        )
-    figure.update_layout(barmode="relative", bargap=0.4)
+    headings = [
+        {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": row - 0.2,
+            "text": _heading(row + 1, title, bool(tail), move, mode, longest),
+            "showarrow": False,
+            "align": "left",
+            "font": {"size": 13},
+        }
+        for row, (title, tail, move) in enumerate(zip(frame["title"], frame["tail"], moves, strict=True))
+    ]
+    # All at once: plotly checks every annotation again whenever one is added.
+    figure.update_layout(barmode="relative", bargap=0.4, annotations=headings)
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False, fixedrange=True)
     theme.finish(figure, mode, height=72 + _ROW * max(len(rows), 1))

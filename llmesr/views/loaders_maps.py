@@ -18,9 +18,9 @@ from llmesr.semantic.diagnostics import compare
 from llmesr.semantic.embed import load_embedding
 from llmesr.serving.recommend import Recommender
 from llmesr.store import Store
-from llmesr.views import loaders
+from llmesr.views import loaders, what_if
 from llmesr.views.map_points import Pair, Points, live_pair, stored_pair
-from llmesr.views.what_if import spread_ratio
+from llmesr.views.what_if import Units
 
 _QUIET: dict[str, Any] = {"show_spinner": False}
 
@@ -166,12 +166,11 @@ def has_vectors(run: Run) -> bool:
     return bool(map_spaces.parts_of(run))
 
 
-def content_unit(root: Store, run_id: str) -> float:
-    """The content weight at which the term spreads as far as the run's own scores; 0 without text vectors."""
-    return _content_unit(str(root.root), run_id, loaders.digest(root, "runs", run_id))
+def units(root: Store, run_id: str) -> Units:
+    """The weights at which the terms of a policy spread as far as the run's own scores."""
+    return _units(str(root.root), run_id, loaders.digest(root, "runs", run_id))
 
 
 @st.cache_data(max_entries=64, **_QUIET)
-def _content_unit(root: str, run_id: str, version: str) -> float:
-    made = recommender(Store(root), run_id)
-    return spread_ratio(made) if made.ground.has_text else 0.0
+def _units(root: str, run_id: str, version: str) -> Units:
+    return what_if.units(recommender(Store(root), run_id))

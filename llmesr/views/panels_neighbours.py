@@ -267,7 +267,7 @@ def _content(choice: Choice) -> None:
     assert case.target is not None
     try:
         recommender = loaders_maps.recommender(choice.root, run.id)
-        unit = loaders_maps.content_unit(choice.root, run.id)
+        unit = loaders_maps.units(choice.root, run.id).content
     except UserError as error:
         st.info(as_text(error, 600))
         return

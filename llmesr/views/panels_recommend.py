@@ -18,7 +18,7 @@ from llmesr.serving.rerank import RerankConfig, RerankerName
 from llmesr.store import Store
 from llmesr.views import charts_recommend as charts
 from llmesr.views import loaders, loaders_maps, panels
-from llmesr.views.what_if import changed_line, dropped, moved
+from llmesr.views.what_if import Units, changed_line, dropped, moved
 from llmesr.views.words import as_text
 
 SOURCES = {"user": "A user", "build": "Build a history"}
@@ -39,8 +39,9 @@ MEANING: dict[str, str] = {
     "ucb": "The last places go to candidates about which little is known yet.",
 }
 PARTS_ABOUT = (
-    "Bars split each score. **Collaborative**: learned from who chose what. **Semantic**: what the run itself reads in "
-    "the text. **Content**: how alike the texts of an item and of the history are, added on top by the content weight."
+    "Bars split each score. **Collaborative**: learned from who chose what, popularity included. **Semantic**: what "
+    "the run itself reads in the text. **Content**: how alike the texts of an item and of the history are, added on "
+    "top by the content weight."
 )
 COMPARED = {"last": "last change", "plain": "run as it is"}
 FOUND = 8
@@ -55,15 +56,17 @@ class Settings:
     """The knobs: what is added to scores and how the list is put together."""
 
     weight: float  # of the content term, in units of the spread of a run's own scores
+    popularity: float  # of log popularity, in the same units
     threshold: int
     route_weight: float
     tail_users_only: bool
     reranker: RerankConfig
     k: int
 
-    def policy(self, unit: float) -> ScoringPolicy:
+    def policy(self, units: Units) -> ScoringPolicy:
         return ScoringPolicy(
-            gamma=float(f"{self.weight * unit:.3g}"),
+            gamma=float(f"{self.weight * units.content:.3g}"),
+            popularity=float(f"{self.popularity * units.popularity:.3g}"),
             route_threshold=self.threshold,
             route_weight=self.route_weight,
             tail_users_only=self.tail_users_only,
@@ -72,7 +75,7 @@ class Settings:
     @property
     def as_made(self) -> bool:
         """Whether scores stay as the run makes them, its tuned policy included."""
-        return self.weight == 0 and self.threshold == 0
+        return self.weight == 0 and self.popularity == 0 and self.threshold == 0
 
 
 def pick(runs: list[Run]) -> list[Run]:
@@ -256,6 +259,16 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 if has_text
                 else "Needs text vectors of this dataset.",
             )
+            popularity = st.slider(
+                "Popularity weight",
+                -0.5,
+                0.5,
+                0.0,
+                0.05,
+                key="rec.popularity",
+                help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
+                "left rare ones. 1 would give it the spread of a run's own scores.",
+            )
         with second:
             threshold = st.slider(
                 "Routing threshold",
@@ -273,11 +286,11 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
             )
         only = st.toggle(
-            "Content weight for tail users only", key="rec.only", help="Head users' lists stay as they are."
+            "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
         )
     reranker = RerankConfig(name=cast(RerankerName, name), strength=strength)
     k = int(st.session_state.get("rec.k") or 10)
-    return Settings(weight, threshold, route, only, reranker, k)
+    return Settings(weight, popularity, threshold, route, only, reranker, k)
 
 
 def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
@@ -331,7 +344,15 @@ def _view_controls() -> str:
 
 
 def _reset() -> None:
-    for key in ("rec.weight", "rec.only", "rec.threshold", "rec.route", "rec.reranker", "rec.strength"):
+    for key in (
+        "rec.weight",
+        "rec.popularity",
+        "rec.only",
+        "rec.threshold",
+        "rec.route",
+        "rec.reranker",
+        "rec.strength",
+    ):
         st.session_state.pop(key, None)
 
 
@@ -346,8 +367,7 @@ def _one_list(
     longest: int,
 ) -> None:
     whom = history if user is None else user
-    unit = loaders_maps.content_unit(root, run.id) if chosen.weight else 0.0
-    policy = None if chosen.as_made else chosen.policy(unit)
+    policy = None if chosen.as_made else chosen.policy(loaders_maps.units(root, run.id))
     frame = made.recommend(whom, chosen.k, policy, chosen.reranker)
     ids = frame["item_id"].tolist()
     before = made.recommend(whom, chosen.k)["item_id"].tolist() if against == "plain" else _previous(run.id, user, ids)
@@ -379,7 +399,13 @@ def _applied(policy: ScoringPolicy, chosen: Settings) -> str:
         return "Scores as trained"
     if chosen.as_made:
         return f"Tuned: {policy.describe()}"
-    said = policy.describe().replace(f"weight {policy.gamma:g}", f"weight {chosen.weight:g} (gamma {policy.gamma:g})")
+    said = policy.describe()
+    knobs = (
+        ("content weight", chosen.weight, policy.gamma, ""),
+        ("popularity weight", chosen.popularity, policy.popularity, "+"),
+    )
+    for name, knob, value, sign in knobs:
+        said = said.replace(f"{name} {value:{sign}g}", f"{name} {knob:{sign}g} (in scores {value:{sign}g})")
     return f"{said[0].upper()}{said[1:]}"
 
 

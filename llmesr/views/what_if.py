@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,19 +16,29 @@ PARTS = ("collaborative", "semantic", "content")
 _PROBES = 64
 
 
-def spread_ratio(recommender: Recommender) -> float:
-    """Spread of a run's scores over the catalogue / spread of its content term: the median over some users."""
-    dataset = recommender.dataset
+class Units(NamedTuple):
+    """The weights at which a term spreads as far over the catalogue as a run's own scores: medians over users."""
+
+    content: float  # 0 without text vectors
+    popularity: float
+
+
+def units(recommender: Recommender) -> Units:
+    """The units in which knobs are turned, so that one turn means the same for runs on different scales."""
+    dataset, ground = recommender.dataset, recommender.ground
     users = np.flatnonzero(dataset.split.train_lengths)
     users = users[:: max(1, len(users) // _PROBES)][:_PROBES]
     if not len(users):
-        return 0.0
+        return Units(0.0, 0.0)
     histories = [dataset.history(int(u))[: dataset.split.train_lengths[u]].tolist() for u in users]
     sequences = pad_histories(histories, recommender.max_length, recommender.device)
     with torch.inference_mode():
-        scores = recommender.scorer.score(sequences, None)[:, 1:].float()
-        content = recommender.ground.content().score(sequences)[:, 1:].float()
-    return float((scores.std(1) / content.std(1).clamp(min=1e-6)).median())
+        spread = recommender.scorer.score(sequences, None)[:, 1:].float().std(1)  # (B,)
+        popularity = spread / ground.log_counts[1:].std().clamp(min=1e-6)
+        if not ground.has_text:
+            return Units(0.0, float(popularity.median()))
+        content = spread / ground.content().score(sequences)[:, 1:].float().std(1).clamp(min=1e-6)
+    return Units(float(content.median()), float(popularity.median()))
 
 
 def moved(now: Sequence[str], before: Sequence[str] | None) -> list[str]:

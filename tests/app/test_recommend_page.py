@@ -1,5 +1,6 @@
 """The Recommend page: full, empty, damaged, while a run trains; every knob, and editing a history."""
 
+import numpy as np
 import pytest
 from explorer import healthy, opened, tables, words
 from factories import corrupt, make_dataset, make_running_run
@@ -77,6 +78,22 @@ def test_a_knob_re_ranks_and_shows_what_moved(trained: Store) -> None:
     assert "content weight" in words(app).lower()
     app.button(key="rec.reset").click().run()
     assert listed(app, run.config.method) == before
+
+
+def test_the_popularity_weight_moves_the_list_to_the_head_or_to_the_tail(trained: Store) -> None:
+    run = run_of(trained, "llm-esr")
+    app = opened("recommend", user=user_of(trained)[1])
+    dataset = load_dataset(trained, "shop")
+    means = []
+    for weight in (-0.5, 0.0, 0.5):
+        app.slider(key="rec.popularity").set_value(weight).run()
+        assert healthy(app), words(app)
+        frame = shown(app, run.config.method)
+        means.append(np.mean([dataset.item_counts[dataset.item(i)] for i in frame["Item"]]))
+        parts = frame["Collaborative"] + frame["Semantic"] + frame["Content"]
+        assert parts.tolist() == pytest.approx(frame["Score"].tolist(), abs=1e-4)
+    assert means[0] < means[1] < means[2]
+    assert "popularity weight +0.5 (in scores" in words(app).lower()
 
 
 def test_routing_sends_rare_items_to_text(trained: Store) -> None:
