@@ -90,6 +90,15 @@ def row(label: str, runs: list[Run], protocol: str, metric: str) -> str:
     return f"| {label} | " + " | ".join(cells) + " |"
 
 
+def show(found: dict[str, list[Run]]) -> None:
+    """A table per metric and protocol."""
+    for protocol in ("full", "uni100"):
+        for metric in ("HR@10", "NDCG@10"):
+            print(f"\n{metric}, {protocol}\n\n| configuration | " + " | ".join(GROUPS) + " |\n|---" + "|---" * 5 + "|")
+            for label, runs in found.items():
+                print(row(label, runs, protocol, metric))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
@@ -116,13 +125,7 @@ def main() -> None:
         whole = {"max_length": args.max_length, **settings}
         found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
         print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    for protocol in ("full", "uni100"):
-        for metric in ("HR@10", "NDCG@10"):
-            print(
-                f"\n{metric}, {protocol}\n\n| configuration | " + " | ".join(GROUPS) + " |\n|---" * 1 + "|---" * 5 + "|"
-            )
-            for label, runs in found.items():
-                print(row(label, runs, protocol, metric))
+    show(found)
 
 
 if __name__ == "__main__":
