@@ -1,9 +1,9 @@
 """Configure, launch, watch, stop and resume training."""
 
-from llmesr.views import loaders, panels, panels_jobs
+from llmesr.views import loaders, panels, panels_finetune, panels_jobs
 from llmesr.views import panels_train as parts
 
-PARTS = {"new": "New run", "watch": "Runs and curves", "queue": "Queue"}
+PARTS = {"new": "New run", "tune": "Fine-tune the text model", "watch": "Runs and curves", "queue": "Queue"}
 
 panels.page(
     "Training",
@@ -22,6 +22,8 @@ if manifest is not None:
         config, steps = parts.form(root, manifest)
         parts.show_estimate(root, data, config, sum(s.command[0] == "train" for s in steps))
         parts.launch(root, manifest, steps)
+    elif part == "tune":
+        panels_finetune.checked(root, manifest, data)
     elif part == "watch":
         run_id = parts.pick_run(root, manifest)
         if run_id is None:

@@ -74,6 +74,26 @@ def train_step(
     return step([*command, "--run-id", run_id, "--json"], f"Train {label}")
 
 
+def finetune_steps(dataset: str, name: str, values: Mapping[str, Any]) -> list[Step]:
+    """Tune a language model on the items of a dataset, then read the items with it in the same wording."""
+    adapter = f"{slug(f'{name}-tuned')}-{secrets.token_hex(3)}"
+    command = ["finetune", dataset, *settings(values), "--run-id", adapter, "--json"]
+    kept = {new: values[old] for old, new in _WORDING.items() if old in values}
+    return [
+        step(command, "Fine-tune the text model", saves="adapter"),
+        embed_step(dataset, {"adapter": "{adapter}", **kept}),
+    ]
+
+
+_WORDING = {
+    "template": "template",
+    "attributes": "attributes",
+    "max_characters": "max_chars",
+    "max_tokens": "max_tokens",
+}
+"""Settings of a tuning that the reading afterwards shares -> their names there."""
+
+
 def map_step(dataset: str, run: str | None) -> Step:
     """Draw the text space beside the views of a run (or of the newest run)."""
     return step(["map", run or dataset, "--json"], "Draw the maps")

@@ -11,12 +11,16 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmesr.errors import UserError
 from llmesr.jobs.engine import Engine, LocalEngine
 from llmesr.jobs.lock import locked
 from llmesr.jobs.record import PROGRESS, Job, Record, State, Status, Step, read_job, write_record, write_status
 from llmesr.store import Store, now, slug
+
+if TYPE_CHECKING:
+    from llmesr.runs.live import Live
 
 
 class Jobs:
@@ -153,7 +157,7 @@ class Jobs:
         """Write a job's final state (and that of a run its worker left behind); the caller holds the lock."""
         changes = {"state": state, "message": message, "finished": now(), "child": None, "worker": None}
         if job.step.run:
-            settle_run(self.store, job.step.run, state, message)
+            settle_run(self.store, job.step, state, message)
         write_status(job.folder, read_job(job.folder).status.model_copy(update=changes))
 
     def _start(self, job: Job, slot: str) -> None:
@@ -189,22 +193,25 @@ def step(command: list[str], label: str, *, saves: str | None = None) -> Step:
     return Step(command=command, label=label, saves=saves, run=run)
 
 
-def settle_run(store: Store, run_id: str, state: State, message: str) -> None:
-    """Give a run whose process is gone the state of its job, unless it has a final one itself."""
-    if run_state(store, run_id) in ("PENDING", "RUNNING"):
-        from llmesr.runs.record import Run
-
-        run = Run(store, run_id)
+def settle_run(store: Store, step: Step, state: State, message: str) -> None:
+    """Give what a step makes, when its process is gone, the state of its job, unless it has a final one itself."""
+    if run_state(store, step) in ("PENDING", "RUNNING"):
+        run = _made(store, step)
         run.set_status(run.status().model_copy(update={"state": state, "message": message}))
 
 
-def run_state(store: Store, run_id: str) -> State | None:
-    """The state a run records, or None while it has no folder."""
-    if not store.path("runs", run_id).is_dir():
+def run_state(store: Store, step: Step) -> State | None:
+    """The state that the run or adapter of a step records, or None while it has no folder."""
+    if step.run is None or not store.path(step.makes, step.run).is_dir():
         return None
-    from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
+    return _made(store, step).status().state
 
-    return Run(store, run_id).status().state
+
+def _made(store: Store, step: Step) -> Live:
+    from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
+    from llmesr.runs.tuning import Tuning
+
+    return (Tuning if step.makes == "adapters" else Run)(store, step.run or "")
 
 
 def _renewed(old: Step) -> Step:

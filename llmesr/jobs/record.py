@@ -24,7 +24,7 @@ class Step(BaseModel):
     """One command line of a job: the arguments after ``llmesr``.
 
     ``saves`` keeps the id that the command prints (``--json``) under that name; a later step says ``{name}``.
-    ``run`` is the training run the command makes: once it exists, the step goes on with ``llmesr resume``.
+    ``run`` is the training run, or the adapter, the command makes: once it exists, the step resumes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +32,11 @@ class Step(BaseModel):
     label: str
     saves: str | None = None
     run: str | None = None
+
+    @property
+    def makes(self) -> str:
+        """The kind of artifact that ``run`` names."""
+        return "adapters" if self.command[0] == "finetune" else "runs"
 
 
 class Record(BaseModel):
@@ -118,7 +123,7 @@ class Job:
     @property
     def runs(self) -> list[str]:
         """The training runs the job makes or has made."""
-        return [s.run for s in self.record.steps if s.run]
+        return [s.run for s in self.record.steps if s.run and s.makes == "runs"]
 
     @property
     def fraction(self) -> float:
@@ -132,7 +137,7 @@ class Job:
     def artifacts(self) -> set[str]:
         """``kind/id`` of everything the job reads or is making."""
         made = {f"{kind}s/{id}" for kind, id in self.status.saved.items()}
-        return {*self.record.parents, *(f"runs/{r}" for r in self.runs), *made}
+        return {*self.record.parents, *(f"{s.makes}/{s.run}" for s in self.record.steps if s.run), *made}
 
     def log(self, octets: int = LOG_TAIL) -> str:
         """The end of the log."""

@@ -70,7 +70,7 @@ class Worker:
 
     def _execute(self, job: Job, step: Step) -> tuple[int, str]:
         """Run one command; its exit code and, where an id is wanted from it, its standard output."""
-        if step.run and run_state(self.jobs.store, step.run) == "SUCCEEDED":
+        if run_state(self.jobs.store, step) == "SUCCEEDED":
             return 0, json.dumps({"run": step.run})  # it ended just before its worker did
         command = _command(job, step)
         environment = {
@@ -125,10 +125,8 @@ class Worker:
 def _command(job: Job, step: Step) -> list[str]:
     """The arguments with saved ids filled in; a training run or a tuning that exists already is resumed."""
     store = Store(job.folder.parent.parent)
-    if step.run and step.command[0] == "train" and store.exists("runs", step.run):
-        return ["resume", step.run]
-    if step.run and step.command[0] == "finetune" and store.exists("adapters", step.run):
-        return ["finetune", "--resume", step.run, "--json"]
+    if step.run and step.command[0] in ("train", "finetune") and store.exists(step.makes, step.run):
+        return ["resume", step.run] if step.makes == "runs" else ["finetune", "--resume", step.run, "--json"]
     filled = []
     for argument in step.command:
         for name, value in job.status.saved.items():

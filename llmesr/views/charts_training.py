@@ -76,3 +76,29 @@ def validation_chart(
     figure.update_xaxes(title_text="Epoch", rangemode="tozero")
     figure.update_yaxes(title_text=f"{metric} on validation", rangemode="tozero")
     return theme.finish(figure, mode, height=340).update_layout(margin_t=TOP)
+
+
+def tuning_chart(events: pd.DataFrame, mode: Mode = "light") -> go.Figure:
+    """Share of held-out items found by their own copy, and the mean cosine of all pairs, by step of a fine-tuning.
+
+    ``events``: step, accuracy, mean_cosine; step 0 is the model before tuning.
+    """
+    surface = theme.SURFACE[mode]
+    drawn = (
+        ("accuracy", "own copy found (higher is better)", surface["primary"], "solid"),
+        ("mean_cosine", "mean cosine of all pairs (lower is better)", surface["muted"], "dash"),
+    )
+    figure = go.Figure()
+    for column, name, color, dash in drawn:
+        figure.add_scatter(
+            x=events["step"],
+            y=events[column],
+            name=name,
+            mode="lines+markers",
+            line={"color": color, "width": 2, "dash": dash},
+            marker={"size": 6},
+            hovertemplate=f"step %{{x}}: {column.replace('_', ' ')} %{{y:.3f}}<extra></extra>",
+        )
+    figure.update_xaxes(title_text="Step", rangemode="tozero")
+    figure.update_yaxes(title_text="On held-out items", rangemode="tozero")
+    return theme.finish(figure, mode, height=340).update_layout(margin_t=TOP)

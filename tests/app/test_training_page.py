@@ -4,10 +4,11 @@ import pytest
 from app_pages import healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_embedding, make_run, make_running_run
 
-from llmesr.config import RunConfig, reads
+from llmesr.config import FinetuneConfig, RunConfig, reads
 from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import write_status
+from llmesr.runs.tuning import Tuning
 from llmesr.views import forms
 
 
@@ -220,3 +221,42 @@ def test_every_setting_has_a_help_text_and_a_place():
     assert all(s.help for s in schema.values())
     placed = {*forms.BASIC, *(n for names in forms.GROUPS.values() for n in names), "method", "backbone"}
     assert set(schema) == placed
+
+
+def tune_field(app, name):
+    kinds = (app.number_input, app.selectbox, app.toggle, app.text_input)
+    return next(e for kind in kinds for e in kind if e.key == f"tune.{name}")
+
+
+def test_fine_tuning_is_launched_with_the_reading_that_follows(visit, shop, started):
+    app = healthy(visit("training", part="tune"))
+    assert "A guess for two processor cores" in texts(app)
+    tune_field(app, "steps").set_value(40).run()
+    tune_field(app, "max_tokens").set_value(64).run()
+    next(b for b in app.button if b.label == "Fine-tune").click().run()
+    healthy(app)
+    (job,) = started
+    tune, read = job.record.steps
+    sets = [tune.command[i + 1] for i, word in enumerate(tune.command) if word == "--set"]
+    assert sorted(sets) == ["max_tokens=64", "steps=40"]
+    assert (tune.makes, tune.saves, job.runs) == ("adapters", "adapter", [])
+    assert f"adapters/{tune.run}" in job.artifacts
+    assert read.command[0] == "embed"
+    assert {"adapter={adapter}", "max_tokens=64"} <= set(read.command)
+    assert f"Fine-tune on {shop.name}" in texts(app)
+
+
+def test_a_finished_tuning_shows_what_it_did(visit, store, shop):
+    config = FinetuneConfig(steps=8, batch_size=4)
+    tuning = Tuning.create(store, config, [shop.manifest], name="shop tuned", device="cpu")
+    for step, accuracy in ((0, 0.25), (8, 0.75)):
+        tuning.append_event({"step": step, "accuracy": accuracy, "mean_cosine": 0.9 - accuracy, "seconds": 2.0})
+    measures = {"mean_cosine": 0.5, "uniformity": -1.0, "alignment": 0.1}
+    info = {"before": {"accuracy": 0.25, **measures}, "after": {"accuracy": 0.75, **measures}}
+    info |= {"steps": 8, "best_step": 8, "seconds_per_step": 0.5, "prompts_per_second": 16.0}
+    tuning.finish(tuning.status().model_copy(update={"state": "SUCCEEDED"}), {"tune": 4.0}, info)
+    app = healthy(visit("training", part="tune"))
+    frame = next(f.value for f in app.dataframe if "Before" in f.value)
+    assert frame.iloc[0].tolist() == ["Own copy found among held-out items", 0.25, 0.75]
+    assert "Measured on 1 tuning of this model on this machine" in texts(app)
+    assert "About 4 s per step" in texts(app)  # 2 x 32 prompts at 16 a second
