@@ -243,7 +243,8 @@ def test_fine_tuning_is_launched_with_the_reading_that_follows(visit, shop, star
     assert f"adapters/{tune.run}" in job.artifacts
     assert read.command[0] == "embed"
     assert {"adapter={adapter}", "max_tokens=64"} <= set(read.command)
-    assert f"Fine-tune on {shop.name}" in texts(app)
+    assert job.record.label == f"Fine-tune on {shop.name}"
+    assert any(b.key == f"job.stop.{job.id}" for b in app.button)
 
 
 def test_a_finished_tuning_shows_what_it_did(visit, store, shop):
