@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from llmesr.views import loaders, panels, panels_compare
+from llmesr.views import loaders, panels, panels_compare, panels_policy
 
 VIEWS = {
     "groups": panels_compare.groups,
@@ -12,6 +12,7 @@ VIEWS = {
     "seesaw": panels_compare.who_pays,
     "lists": panels_compare.lists,
     "users": panels_compare.users,
+    "scoring": lambda choice: panels_policy.scoring(choice.root, choice.dataset.id, choice.protocol),
 }
 
 panels.page("Compare", "Which configuration serves whom better, by how much, how surely, and at whose cost.")

@@ -94,6 +94,12 @@ _WORDING = {
 """Settings of a tuning that the reading afterwards shares -> their names there."""
 
 
+def tune_step(run: str, values: Mapping[str, Any] | None = None, *, point: int | None = None) -> Step:
+    """Find a scoring policy for a run on validation, or take one ``point`` of the last search, and judge it on test."""
+    chosen = [] if point is None else ["--point", str(point)]
+    return step(["tune", run, *settings(values or {}), *chosen, "--json"], "Tune the scoring")
+
+
 def map_step(dataset: str, run: str | None) -> Step:
     """Draw the text space beside the views of a run (or of the newest run)."""
     return step(["map", run or dataset, "--json"], "Draw the maps")

@@ -1,0 +1,68 @@
+"""The Scoring view of the Compare page: tuning is submitted, the front shown by its numbers, a point chosen."""
+
+from __future__ import annotations
+
+import pytest
+from explorer import healthy, opened, tables, words
+
+from llmesr.data.dataset import load_dataset
+from llmesr.jobs.queue import Jobs
+from llmesr.runs.record import Run, list_runs
+from llmesr.serving.tune import TuneConfig, tune
+from llmesr.serving.tuned import load_tuned
+from llmesr.store import Store
+
+pytest_plugins = ("explorer",)
+SMALL = TuneConfig(gammas=(0.0, 0.3, 0.9), thresholds=(2.0,), weights=(0.5,), popularities=(-0.1, 0.2), refined=2)
+
+
+def run_of(store: Store, method: str) -> Run:
+    return next(r for r in list_runs(store) if r.config.method == method)
+
+
+def scoring(run: str):
+    return opened("compare", view="scoring", tuned=run)
+
+
+def test_an_untuned_run_offers_to_be_tuned(trained: Store, started) -> None:
+    run, other = run_of(trained, "llm-esr"), run_of(trained, "id")
+    app = scoring(run.id)
+    assert healthy(app), words(app)
+    assert "has not been tuned yet" in words(app)
+    app.selectbox(key="policy.objective").set_value("tail").run()
+    app.selectbox(key="policy.reference").set_value(other.id).run()
+    next(b for b in app.button if b.label == "Tune on validation").click().run()
+    (job,) = started
+    assert job.record.steps[0].command[:2] == ["tune", run.id]
+    assert {"objective=tail", f"reference={other.id}"} <= set(job.record.steps[0].command)
+    assert f"runs/{run.id}" in job.artifacts
+    assert any(b.label == "Stop" for b in app.button)
+    assert Jobs(trained).using("runs", run.id), "a run that is being tuned cannot be deleted"
+
+
+def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> None:
+    run = run_of(trained, "llm-esr")
+    tuned = tune(run, trained, SMALL)
+    app = scoring(run.id)
+    assert healthy(app), words(app)
+    (front,) = tables(app, "point", "policy", "front")
+    assert len(front) == len(tuned.points)
+    assert front["Tail Item"].tolist() == pytest.approx([p.metrics["full/Tail Item/NDCG@10"] for p in tuned.points])
+    other = next(i for i in front.loc[front["front"], "point"] if i != tuned.chosen)
+    next(s for s in app.selectbox if s.label == "Policy").set_value(other).run()
+    (change,) = tables(app, "Group", "With it")
+    values = change.set_index("Group").loc["Overall"]
+    assert values["Without policy"] == pytest.approx(tuned.points[0].metrics["full/Overall/NDCG@10"])
+    assert values["With it"] == pytest.approx(tuned.points[other].metrics["full/Overall/NDCG@10"])
+    next(b for b in app.button if b.label == "Use this policy").click().run()
+    assert started[0].record.steps[0].command == ["tune", run.id, "--point", str(other), "--json"]
+    assert load_tuned(run) == tuned  # the job changes it, not the page
+
+
+def test_a_damaged_policy_is_said(trained: Store) -> None:
+    run = run_of(trained, "llm-esr")
+    (run.folder / "policy.json").write_text("{")
+    app = scoring(run.id)
+    assert not app.exception
+    assert "llmesr tune" in words(app)
+    assert load_dataset(trained, "shop").n_items
