@@ -8,7 +8,7 @@ from pathlib import Path
 import llmesr
 
 ROOT = Path(llmesr.__file__).parent
-BASE = {"ids", "errors", "progress", "store", "config"}
+BASE = {"ids", "errors", "processes", "progress", "store", "config"}
 MAY: dict[str, set[str]] = {
     "data": set(),
     "text": {"data"},

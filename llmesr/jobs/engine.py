@@ -19,7 +19,8 @@ import psutil
 from llmesr.jobs.record import LOG, Job, Status
 
 SLOTS = "LLMESR_SLOTS"
-"""Environment variable: the slots of the queue, such as ``cuda:0,cuda:1`` or ``cpu,cpu-2``."""
+"""Environment variable: the slots of the queue, such as ``cuda:0,cuda:1``, ``cuda:0+1`` (a job with both cards) or
+``cpu,cpu-2``."""
 WORKER = (sys.executable, "-m", "llmesr.jobs.worker")
 START_TOLERANCE = 2.0
 """Seconds by which two readings of one process's start time may differ (the clock is adjusted)."""
@@ -65,7 +66,7 @@ class LocalEngine:
     def start(self, job: Job, slot: str) -> tuple[int, float]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         if slot.startswith("cuda:"):
-            environment["CUDA_VISIBLE_DEVICES"] = slot.partition(":")[2]
+            environment["CUDA_VISIBLE_DEVICES"] = slot.partition(":")[2].replace("+", ",")
         with open(job.folder / LOG, "ab") as log:
             process = subprocess.Popen(
                 [*self.worker, str(job.folder)],

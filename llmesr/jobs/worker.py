@@ -126,7 +126,7 @@ def _command(job: Job, step: Step) -> list[str]:
     """The arguments with saved ids filled in; a training run or a tuning that exists already is resumed."""
     store = Store(job.folder.parent.parent)
     if step.run and step.command[0] == "train" and store.exists("runs", step.run):
-        return ["resume", step.run]
+        return ["resume", step.run, *_processes(step)]
     if step.run and step.command[0] == "finetune" and store.exists("adapters", step.run):
         return ["finetune", "--resume", step.run, "--json"]
     filled = []
@@ -135,6 +135,12 @@ def _command(job: Job, step: Step) -> list[str]:
             argument = argument.replace("{" + name + "}", value)
         filled.append(argument)
     return filled
+
+
+def _processes(step: Step) -> list[str]:
+    """``--processes N`` where the command has it."""
+    at = step.command.index("--processes") if "--processes" in step.command[:-1] else None
+    return step.command[at : at + 2] if at is not None else []
 
 
 def _printed_id(output: str, step: Step) -> dict[str, str] | None:
