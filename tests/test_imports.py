@@ -34,6 +34,7 @@ ONLY: dict[str, set[str]] = {
     "peft": {"semantic"},
     "typer": {"cli"},
     "fastapi": {"serving"},
+    "ray": {"jobs/ray_engine"},
 }
 
 

@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from llmesr.jobs.engine import Engine, kill_tree, started_at
+from llmesr.jobs.engine import GRACE, Engine, kill_tree, started_at
 from llmesr.jobs.lock import locked
 from llmesr.jobs.queue import Jobs, run_state
 from llmesr.jobs.record import LOG, PROGRESS, Job, Step, read_job, write_status
 from llmesr.store import Store
 
-GRACE = "LLMESR_STOP_GRACE"
-"""Environment variable: seconds between asking a command to stop and killing it."""
 DEFAULT_GRACE = 30.0
+LOOK_EVERY = 1.0
+"""Seconds between looks at the job's status: a queue on another machine asks by it to stop."""
 PROGRAM = (sys.executable, "-m", "llmesr")
 
 
@@ -97,12 +97,17 @@ class Worker:
         return code, capture.read_text(encoding="utf-8", errors="replace")
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        looked = time.monotonic()
         while True:
             try:
                 return child.wait(timeout=0.2)
             except subprocess.TimeoutExpired:
                 if self.stop_at and time.monotonic() > self.stop_at:
                     kill_tree(child.pid)
+                if time.monotonic() - looked > LOOK_EVERY:
+                    looked = time.monotonic()
+                    if read_job(self.folder).status.stop_requested:
+                        self._stop()
 
     def _end(self, job: Job, code: int | None) -> None:
         with locked(self.jobs.folder):
@@ -117,6 +122,11 @@ class Worker:
             return read_job(self.folder)
 
     def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.stop_at is not None:
+            return  # a second request would cut short what the command does to end well
         self.stop_at = time.monotonic() + float(os.environ.get(GRACE) or DEFAULT_GRACE)
         if self.child is not None and self.child.poll() is None:
             self.child.terminate()
