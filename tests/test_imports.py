@@ -23,7 +23,7 @@ MAY: dict[str, set[str]] = {
     "training": {"data", "methods", "models", "objectives", "evaluation", "semantic", "retrieval", "runs", "text"},
     "serving": {"data", "evaluation", "models", "retrieval", "runs", "semantic", "training"},
     "maps": {"data", "retrieval", "runs", "semantic", "training", "models"},
-    "jobs": {"runs"},
+    "jobs": {"remote", "runs"},
     "views": {"data", "evaluation", "jobs", "maps", "retrieval", "runs", "semantic", "serving", "text", "training"},
     "steps": {"data", "runs", "semantic", "serving", "training"},
 }
@@ -35,6 +35,7 @@ ONLY: dict[str, set[str]] = {
     "typer": {"cli"},
     "fastapi": {"serving"},
     "ray": {"jobs/ray_engine"},
+    "fsspec": {"remote"},
 }
 
 

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from llmesr.errors import UserError
 from llmesr.jobs.engine import GRACE, Engine, kill_tree, started_at
+from llmesr.jobs.exchange import leave, take
 from llmesr.jobs.lock import locked
 from llmesr.jobs.queue import Jobs, run_state
 from llmesr.jobs.record import LOG, PROGRESS, Job, Step, read_job, write_status
@@ -45,11 +47,15 @@ class Worker:
             pass  # the dispatcher writes our process id while it holds the lock; wait for that
         try:
             self._steps()
+        except UserError as error:  # of the exchange with a remote store: a command's own errors are in the log
+            with locked(self.jobs.folder):
+                self.jobs.end(read_job(self.folder), "FAILED", str(error))
         finally:
             self.jobs.dispatch()
 
     def _steps(self) -> None:
         job = read_job(self.folder)
+        self._note("fetched", take(job, self.jobs.store))
         for number in range(job.status.step, len(job.record.steps)):
             job = self._update(step=number)
             (self.folder / PROGRESS).unlink(missing_ok=True)
@@ -60,11 +66,12 @@ class Worker:
             if saved is None:
                 self._end(job, code)
                 return
-            self._update(
+            job = self._update(
                 step=number + 1,
                 seconds=[*job.status.seconds, round(time.monotonic() - started, 3)],
                 saved={**job.status.saved, **saved},
             )
+            self._note("sent", leave(job, self.jobs.store))
         with locked(self.jobs.folder):
             self.jobs.end(read_job(self.folder), "SUCCEEDED", "")
 
@@ -108,6 +115,11 @@ class Worker:
                     looked = time.monotonic()
                     if read_job(self.folder).status.stop_requested:
                         self._stop()
+
+    def _note(self, what: str, names: list[str]) -> None:
+        if names:
+            with open(self.folder / LOG, "a", encoding="utf-8") as log:
+                log.write(f"\n{what}: {', '.join(names)}\n")
 
     def _end(self, job: Job, code: int | None) -> None:
         with locked(self.jobs.folder):
