@@ -7,6 +7,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,7 +42,6 @@ def train(
     json: Json = False,
 ) -> int:
     """Train one method on a dataset and evaluate it on validation and test."""
-    _start(count)
     from llmesr.data.dataset import load_dataset
     from llmesr.semantic.embed import load_embedding
     from llmesr.training.train import train as run_training
@@ -56,10 +56,11 @@ def train(
         )
     chosen = store()
     data = load_dataset(chosen, dataset)
+    _start(count)
     vectors = load_embedding(chosen, embedding) if embedding else None
     with _together(device) as (processes, listen):
-        more: dict[str, Any] = {"device": device, "processes": processes, "progress": listen}
-        work = lambda: run_training(data, wanted, chosen, embedding=vectors, run_id=run_id, **more)  # noqa: E731
+        work = partial(run_training, data, wanted, chosen, embedding=vectors, run_id=run_id)
+        work = partial(work, device=device, processes=processes, progress=listen)
         return _finish(work, json, processes.first)
 
 
@@ -73,10 +74,10 @@ def resume(
     from llmesr.runs.record import find_run
     from llmesr.training.train import resume as go_on
 
-    _start(count)
     found = find_run(store(), run)
+    _start(count)
     with _together(device) as (processes, listen):
-        work = lambda: go_on(found, device=device, processes=processes, progress=listen)  # noqa: E731
+        work = partial(go_on, found, device=device, processes=processes, progress=listen)
         return _finish(work, json, processes.first)
 
 

@@ -6,6 +6,7 @@ the artifact root stays the truth. Ray says only whether the worker still lives.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shlex
@@ -66,12 +67,17 @@ class RayEngine:
 
     def stop(self, status: Status) -> None:
         """The worker reads in its status that it is to stop; Ray is asked only when it has not started it yet."""
-        if isinstance(status.worker, str) and self._client().get_job_status(status.worker) == "PENDING":
-            self._client().stop_job(status.worker)
+        with contextlib.suppress(ConnectionError, RuntimeError):  # the request stands in the status
+            if isinstance(status.worker, str) and self._client().get_job_status(status.worker) == "PENDING":
+                self._client().stop_job(status.worker)
 
     def kill(self, status: Status) -> None:
-        if isinstance(status.worker, str) and self.alive(status):
+        if not isinstance(status.worker, str) or not self.alive(status):
+            return
+        try:
             self._client().stop_job(status.worker)  # SIGTERM to all its processes, SIGKILL three seconds later
+        except (ConnectionError, RuntimeError) as error:
+            raise UserError(f"Ray at {self.address} does not answer ({error}); ask again when it does.") from error
 
     def explain(self, status: Status) -> str:
         try:

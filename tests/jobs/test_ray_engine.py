@@ -178,7 +178,12 @@ def test_stop_leaves_a_checkpoint_and_resume_goes_on(jobs: Jobs, tiny) -> None:
 def test_a_job_ray_does_not_know_is_an_orphan_and_one_nobody_can_ask_about_is_not(jobs: Jobs, head: str) -> None:
     lost = Status(state="RUNNING", worker="never-submitted", worker_started=1.0, slot="ray")
     assert not jobs.engine.alive(lost)
-    assert RayEngine(f"http://127.0.0.1:{free_port()}").alive(lost)
+    jobs.engine.kill(lost)
+    silent = RayEngine(f"http://127.0.0.1:{free_port()}")
+    assert silent.alive(lost)
+    silent.stop(lost)  # the request stands in the status; the worker will read it
+    with pytest.raises(UserError, match="does not answer"):
+        silent.kill(lost)
     assert jobs.engine.explain(lost) == ORPHANED
 
 

@@ -103,7 +103,7 @@ def command(store: Store, *words: str) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_the_command_starts_its_processes_stops_them_and_goes_on(trained: tuple[Store, Dataset, Embedding]) -> None:
     store, data, _ = trained
-    settings = ["--set", "epochs=60", "--set", "patience=60", "--set", "embedding_size=8", "--set", "batch_size=4"]
+    settings = ["--set", "epochs=40", "--set", "patience=40", "--set", "embedding_size=8", "--set", "batch_size=4"]
     words = ["train", data.id, "--method", "id", "--run-id", "long", "--device", "cpu", *settings]
     process = command(store, *words, "--processes", "2", "--json")
     until = time.monotonic() + 120
@@ -119,8 +119,8 @@ def test_the_command_starts_its_processes_stops_them_and_goes_on(trained: tuple[
     printed, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert json.loads(printed) == {"run": "long"}  # one process speaks
-    assert Run(store, "long").events()["epoch"].tolist() == list(range(1, 61))
-    assert before < 60
+    assert Run(store, "long").events()["epoch"].tolist() == list(range(1, 41))
+    assert before < 40
 
 
 @pytest.mark.parametrize("words", [["list"], ["profile", "tiny"]])
