@@ -8,7 +8,7 @@ from pathlib import Path
 import llmesr
 
 ROOT = Path(llmesr.__file__).parent
-BASE = {"ids", "errors", "progress", "store", "config"}
+BASE = {"ids", "errors", "processes", "progress", "store", "config"}
 MAY: dict[str, set[str]] = {
     "data": set(),
     "text": {"data"},
@@ -23,7 +23,7 @@ MAY: dict[str, set[str]] = {
     "training": {"data", "methods", "models", "objectives", "evaluation", "semantic", "retrieval", "runs", "text"},
     "serving": {"data", "evaluation", "models", "retrieval", "runs", "semantic", "training"},
     "maps": {"data", "retrieval", "runs", "semantic", "training", "models"},
-    "jobs": {"runs"},
+    "jobs": {"remote", "runs"},
     "views": {"data", "evaluation", "jobs", "maps", "retrieval", "runs", "semantic", "serving", "text", "training"},
     "steps": {"data", "runs", "semantic", "serving", "training"},
 }
@@ -34,6 +34,8 @@ ONLY: dict[str, set[str]] = {
     "peft": {"semantic"},
     "typer": {"cli"},
     "fastapi": {"serving"},
+    "ray": {"jobs/ray_engine"},
+    "fsspec": {"remote"},
 }
 
 

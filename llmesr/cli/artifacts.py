@@ -1,15 +1,23 @@
-"""list, delete, export, import: what is under the artifact root."""
+"""list, delete, export, import, push, pull: what is under the artifact root, and copies of it elsewhere."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmesr.cli.output import Json, emit, store, table
+from llmesr.cli.output import Json, emit, progress, store, table
 from llmesr.errors import UserError
-from llmesr.store import KINDS
+from llmesr.store import KINDS, Store
+
+if TYPE_CHECKING:
+    from llmesr.remote import Remote
+
+Which = Annotated[list[str] | None, typer.Argument(metavar="[KIND/REF]...", help="Such as runs/RUN, as `list` shows.")]
+Every = Annotated[bool, typer.Option("--all", help="Everything that is finished.")]
+WHERE = "URL of a folder or object store: file:///shared/llmesr, s3://bucket/llmesr ...; default LLMESR_REMOTE."
 
 
 def _kind(kind: str) -> str:
@@ -21,10 +29,16 @@ def _kind(kind: str) -> str:
 
 def list_(
     kind: Annotated[str | None, typer.Argument(help="datasets, embeddings, neighbours, runs or maps")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="Show what is complete at this URL instead.")] = None,
     json: Json = False,
 ) -> None:
     """What is under the artifact root, newest first."""
     kinds = [_kind(kind)] if kind else list(KINDS)
+    if at is not None:
+        there = [m for k in kinds for m in _remote(at).list(k)]
+        grid = [[f"{m.kind}/{m.id}", m.name, m.created[:19].replace("T", " ")] for m in there]
+        emit(json, {"artifacts": [m.model_dump() for m in there]}, table(at, ["artifact", "name", "created"], grid))
+        return
     found = [m for k in kinds for m in store().list(k)]
     broken = {f"{k}/{id}": why for k in kinds for id, why in store().broken(k).items()}
     rows = [[f"{m.kind}/{m.id}", m.name, m.created[:19].replace("T", " ")] for m in found]
@@ -55,8 +69,67 @@ def import_(archive: Path, json: Json = False) -> None:
     emit(json, {"id": manifest.id, "kind": manifest.kind}, f"Imported {manifest.kind}/{manifest.id}")
 
 
+def push(
+    which: Which = None,
+    to: Annotated[str | None, typer.Option("--to", help=WHERE)] = None,
+    every: Every = False,
+    json: Json = False,
+) -> None:
+    """Copy artifacts, and what they were made from, to a shared folder or object store; what is there is skipped."""
+    remote, here = _remote(to), store()
+    wanted = [(k, m.id) for k in KINDS for m in here.list(k) if _finished(here, k, m.id)] if every else []
+    for kind, ref in _named(which, every):
+        wanted.append((kind, here.find(kind, ref).id))
+    with progress() as listen:
+        sent = [name for kind, id in wanted for name in remote.push(here, kind, id, listen)]
+    emit(json, {"sent": sent}, f"Sent {len(sent)} artifacts to {remote.url}{': ' * bool(sent)}{', '.join(sent)}")
+
+
+def pull(
+    which: Which = None,
+    source: Annotated[str | None, typer.Option("--from", help=WHERE)] = None,
+    every: Every = False,
+    json: Json = False,
+) -> None:
+    """Bring artifacts, and what they were made from, out of a shared folder or object store; what is here stays."""
+    remote, here = _remote(source), store()
+    wanted = [(k, m.id) for k in KINDS for m in remote.list(k)] if every else []
+    for kind, ref in _named(which, every):
+        wanted.append((kind, remote.find(kind, ref).id))
+    with progress() as listen:
+        brought = [name for kind, id in wanted for name in remote.pull(here, kind, id, listen)]
+    said = f"Brought {len(brought)} artifacts from {remote.url}{': ' * bool(brought)}{', '.join(brought)}"
+    emit(json, {"brought": brought}, said)
+
+
+def _remote(url: str | None) -> Remote:
+    from llmesr.remote import Remote
+
+    url = url or os.environ.get("LLMESR_REMOTE")
+    if not url:
+        raise UserError("Say where: a URL such as file:///shared/llmesr or s3://bucket/llmesr, or set LLMESR_REMOTE.")
+    return Remote(url)
+
+
+def _named(which: list[str] | None, every: bool) -> list[tuple[str, str]]:
+    if bool(which) == every:
+        raise UserError("Name artifacts as `llmesr list` shows them (runs/RUN), or give --all.")
+    parts = [name.partition("/") for name in which or []]
+    if odd := next((kind for kind, _, ref in parts if not ref), None):
+        raise UserError(f"{odd!r} does not say of which kind it is: KIND/REF, such as runs/{odd}.")
+    return [(_kind(kind), ref) for kind, _, ref in parts]
+
+
+def _finished(here: Store, kind: str, id: str) -> bool:
+    from llmesr.remote import finished
+
+    return finished(here.path(kind, id))
+
+
 def register(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command()(delete)
     app.command()(export)
     app.command("import")(import_)
+    app.command()(push)
+    app.command()(pull)

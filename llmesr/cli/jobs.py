@@ -9,7 +9,26 @@ import typer
 from llmesr.cli.output import Json, emit, out, say, store, table
 
 JobId = Annotated[str, typer.Argument(help="Job: id or the start of one.", metavar="JOB")]
-commands = typer.Typer(no_args_is_help=True, help="The queue of long work: list, show, stop, resume, retry, log.")
+commands = typer.Typer(
+    no_args_is_help=True, help="The queue of long work: submit, list, show, stop, resume, retry, log."
+)
+
+
+@commands.command()
+def submit(
+    command: Annotated[list[str], typer.Argument(help="After --: a command without `llmesr`, such as -- embed shop.")],
+    needs: Annotated[
+        list[str] | None, typer.Option("--needs", help="KIND/ID the command reads; may be repeated.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Queue a command; it runs here or on the cluster LLMESR_ENGINE names, and outlives this terminal."""
+    from llmesr.jobs.plans import named_run
+    from llmesr.jobs.queue import Jobs
+
+    words = named_run(command)
+    found = Jobs(store()).submit(words, kind=words[0], label=" ".join(command), parents=needs or [])
+    emit(json, {"job": found.id, "state": found.state}, f"{found.id} is {found.state}.")
 
 
 @commands.command("list")

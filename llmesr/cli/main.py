@@ -22,11 +22,17 @@ STAGES = ("data", "text", "finetune", "train", "evaluate", "recommend", "maps", 
 
 @app.callback()
 def root(
+    context: typer.Context,
     artifacts: Annotated[
         Path | None, typer.Option("--artifacts", help="Artifact root; default LLMESR_ARTIFACTS or ./artifacts.")
     ] = None,
 ) -> None:
     """Sequential recommendation for the long tail, with text read by a language model."""
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1 and context.invoked_subcommand not in ("train", "resume"):
+        raise UserError(
+            f"{context.invoked_subcommand} works in one process; torchrun starts only `train` and `resume`. "
+            "Run it without torchrun (or unset WORLD_SIZE)."
+        )
     if artifacts is not None:
         os.environ["LLMESR_ARTIFACTS"] = str(artifacts.resolve())
 

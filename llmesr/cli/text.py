@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
 from llmesr.config import EmbedConfig, NeighbourConfig, parse_overrides
+from llmesr.errors import UserError
 
 if TYPE_CHECKING:
     from llmesr.data.dataset import Dataset
@@ -25,12 +27,17 @@ def embed(
     export: Annotated[
         Path | None, typer.Option(help="Also write item vectors with their ids: .npy, .npz, .parquet or .safetensors.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="K/N: only fill the cache with the K-th of N parts (0/4 to 3/4); then embed without it."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before paid requests.")] = False,
     json: Json = False,
 ) -> None:
     """Turn item text into vectors; texts embedded before come from the cache."""
     from llmesr.data.dataset import load_dataset
     from llmesr.semantic.embed import embed as run
+    from llmesr.semantic.embed import embed_shard
     from llmesr.semantic.embedders.precomputed import write_vectors
 
     values = {**({"embedder": embedder} if embedder else {}), **parse_overrides(set or [])}
@@ -39,6 +46,10 @@ def embed(
     if settings.embedder.startswith("openai:"):
         _show_cost(data, settings, yes)
     with progress() as listen:
+        if shard is not None:
+            new = embed_shard(data, settings, store(), _shard(shard), listen)
+            emit(json, {"shard": shard, "new": new}, f"Shard {shard}: {new:,} texts embedded.")
+            return
         made = run(data, settings, store(), listen)
     if export is not None:
         write_vectors(export, made.item_vectors, made.item_ids.tolist())
@@ -51,6 +62,13 @@ def embed(
         ["users without training items", str(info["users_without_vector"])],
     ]
     emit(json, {"id": made.id, **info}, table(made.id, ["embedding", ""], rows))
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/([1-9]\d*)", text)
+    if not found:
+        raise UserError(f"--shard takes K/N, such as 0/4, not {text!r}.")
+    return int(found[1]), int(found[2])
 
 
 def _show_cost(data: Dataset, settings: EmbedConfig, yes: bool) -> None:

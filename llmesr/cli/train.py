@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,10 +17,15 @@ from llmesr.config import GROUPS, PRESETS, BackboneName, MethodName, RunConfig, 
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
+    from llmesr.processes import Processes
+    from llmesr.progress import Progress
     from llmesr.runs.record import Run
 
 STOPPED = 130
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Count = Annotated[
+    int, typer.Option("--processes", min=1, help="Processes on this machine that train together, one for each GPU.")
+]
 
 
 def train(
@@ -28,6 +38,7 @@ def train(
     embedding: Annotated[str | None, typer.Option(help="Embedding to use; the dataset's newest when absent.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the new run.")] = None,
     device: Device = "auto",
+    count: Count = 1,
     json: Json = False,
 ) -> int:
     """Train one method on a dataset and evaluate it on validation and test."""
@@ -45,19 +56,18 @@ def train(
         )
     chosen = store()
     data = load_dataset(chosen, dataset)
+    _start(count)
     vectors = load_embedding(chosen, embedding) if embedding else None
-    with progress() as listen:
-        return _finish(
-            lambda: run_training(
-                data, wanted, chosen, embedding=vectors, run_id=run_id, device=device, progress=listen
-            ),
-            json,
-        )
+    with _together(device) as (processes, listen):
+        work = partial(run_training, data, wanted, chosen, embedding=vectors, run_id=run_id)
+        work = partial(work, device=device, processes=processes, progress=listen)
+        return _finish(work, json, processes.first)
 
 
 def resume(
     run: Annotated[str, typer.Argument(help="A run that was stopped or broke off.")],
     device: Device = "auto",
+    count: Count = 1,
     json: Json = False,
 ) -> int:
     """Go on with a run from its last checkpoint, to the same result as if it had never stopped."""
@@ -65,19 +75,46 @@ def resume(
     from llmesr.training.train import resume as go_on
 
     found = find_run(store(), run)
-    with progress() as listen:
-        return _finish(lambda: go_on(found, device=device, progress=listen), json)
+    _start(count)
+    with _together(device) as (processes, listen):
+        work = partial(go_on, found, device=device, processes=processes, progress=listen)
+        return _finish(work, json, processes.first)
 
 
-def _finish(work: typing.Callable[[], Run], json: bool) -> int:
+def _start(count: int) -> None:
+    """Become torchrun with the same command line when several processes are wanted and this is not one of them."""
+    if count > 1 and "WORLD_SIZE" not in os.environ:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        sys.stdout.flush()
+        os.execv(sys.executable, [*launcher, "-m", "llmesr", *sys.argv[1:]])
+
+
+@contextmanager
+def _together(device: str) -> Iterator[tuple[Processes, Progress]]:
+    """The processes that train together, and who listens to this one: only the first speaks."""
+    from llmesr.processes import joined
+    from llmesr.progress import silent
+    from llmesr.training.devices import pick_device
+
+    with joined(pick_device(device)) as processes:
+        if not processes.first:
+            yield processes, silent
+            return
+        with progress() as listen:
+            yield processes, listen
+
+
+def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
     from llmesr.training.loop import Stopped
 
     try:
         run = work()
     except Stopped:
-        say("Stopped; `llmesr resume` goes on from here.")
+        if speaks:
+            say("Stopped; `llmesr resume` goes on from here.")
         return STOPPED
-    emit(json, {"run": run.id}, _summary(run))
+    if speaks:
+        emit(json, {"run": run.id}, _summary(run))
     return 0
 
 

@@ -18,6 +18,7 @@ from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.evaluation.negatives import uniform_negatives
 from llmesr.ids import PAD
+from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 
 PROTOCOLS: tuple[Protocol, ...] = ("full", "uni100")
@@ -54,6 +55,7 @@ def evaluate(
     max_length: int = 50,
     device: torch.device | str = "cpu",
     sequences: Sequences | None = None,
+    processes: Processes = ALONE,
     progress: Progress = silent,
 ) -> Evaluation:
     """Rank the target of every evaluated user under each protocol, all from the same scores.
@@ -65,7 +67,8 @@ def evaluate(
 
     ``frame`` has user, user_id, target, target_id, part, protocol, rank, candidates, history_length and
     target_popularity; the last two are counts of the training part. ``top=0`` skips ``top_items`` and
-    ``sequences`` may be kept between calls: both save time inside a training loop.
+    ``sequences`` may be kept between calls: both save time inside a training loop. Several ``processes`` rank a share
+    of the users each and all return the whole.
     UserError when a score is not a number, naming the user.
     """
     sequences = sequences or Sequences(dataset, device)
@@ -79,7 +82,7 @@ def evaluate(
     top_items = np.zeros((len(users), min(top, dataset.n_items)), np.int32)
     done = 0
     with torch.no_grad():
-        for batch in in_order(users, dataset.lengths, _rows(batch_size, dataset.n_items)):
+        for batch in in_order(processes.share(users), dataset.lengths, _rows(batch_size, dataset.n_items)):
             who = torch.from_numpy(batch).to(sequences.device)
             inputs, _ = sequences.padded(who, given[who], max_length)  # (B, L)
             history, _ = sequences.padded(who, whole[who], longest)  # (B, H)
@@ -99,8 +102,9 @@ def evaluate(
                 best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, seen)
                 top_items[rows] = best.cpu().numpy()
             done += len(batch)
-            progress(f"ranking ({part})", done, len(users))
-    return Evaluation(_frame(dataset, part, ranks), top_items)
+            progress(f"ranking ({part})", min(done * processes.size, len(users)), len(users))
+    whole_ranks = {protocol: processes.merge(found) for protocol, found in ranks.items()}
+    return Evaluation(_frame(dataset, part, whole_ranks), processes.merge(top_items))
 
 
 def _rows(batch_size: int, n_items: int) -> int:

@@ -1,4 +1,4 @@
-"""Who carries jobs out. A cluster's scheduler can take the place of :class:`LocalEngine`.
+"""Who carries jobs out: :class:`LocalEngine`, or a cluster's scheduler (``ray_engine``) in its place.
 
 State and log are files (see ``record``), so an engine only starts, watches and ends a worker.
 """
@@ -16,10 +16,21 @@ from typing import Protocol
 
 import psutil
 
+from llmesr.errors import UserError
 from llmesr.jobs.record import LOG, Job, Status
 
 SLOTS = "LLMESR_SLOTS"
-"""Environment variable: the slots of the queue, such as ``cuda:0,cuda:1`` or ``cpu,cpu-2``."""
+"""Environment variable: the slots of the queue, such as ``cuda:0,cuda:1``, ``cuda:0+1`` (a job with both cards) or
+``cpu,cpu-2``."""
+ENGINE = "LLMESR_ENGINE"
+"""Environment variable: ``local`` (the default), or ``ray:`` and the address of a Ray dashboard."""
+GRACE = "LLMESR_STOP_GRACE"
+"""Environment variable: seconds between asking a command to stop and killing it."""
+REMOTE = "LLMESR_REMOTE"
+"""Environment variable: URL of a remote store from which a job takes what it needs and where it leaves what it made."""
+SPOKEN = (SLOTS, GRACE, REMOTE)
+"""What a worker elsewhere must be told as well."""
+ORPHANED = "Its process ended without a word (killed, out of memory, or a restart)."
 WORKER = (sys.executable, "-m", "llmesr.jobs.worker")
 START_TOLERANCE = 2.0
 """Seconds by which two readings of one process's start time may differ (the clock is adjusted)."""
@@ -32,12 +43,12 @@ class Engine(Protocol):
         """The places in which one job at a time may run."""
         ...
 
-    def start(self, job: Job, slot: str) -> tuple[int, float]:
-        """Start the worker of a job: its process id and start time."""
+    def start(self, job: Job, slot: str) -> tuple[int | str, float]:
+        """Start the worker of a job: what the engine knows it by, and its start time. OSError when it cannot."""
         ...
 
     def alive(self, status: Status) -> bool:
-        """Whether the worker still runs."""
+        """Whether the worker still waits to start or runs; True also where this engine cannot know."""
         ...
 
     def stop(self, status: Status) -> None:
@@ -46,6 +57,10 @@ class Engine(Protocol):
 
     def kill(self, status: Status) -> None:
         """End whatever is left of the job at once."""
+        ...
+
+    def explain(self, status: Status) -> str:
+        """Why a worker that wrote no last word is gone, in a sentence."""
         ...
 
 
@@ -65,7 +80,7 @@ class LocalEngine:
     def start(self, job: Job, slot: str) -> tuple[int, float]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         if slot.startswith("cuda:"):
-            environment["CUDA_VISIBLE_DEVICES"] = slot.partition(":")[2]
+            environment["CUDA_VISIBLE_DEVICES"] = slot.partition(":")[2].replace("+", ",")
         with open(job.folder / LOG, "ab") as log:
             process = subprocess.Popen(
                 [*self.worker, str(job.folder)],
@@ -78,17 +93,34 @@ class LocalEngine:
         return process.pid, started_at(process.pid) or 0.0
 
     def alive(self, status: Status) -> bool:
-        return is_running(status.worker, status.worker_started)
+        # A name instead of a process id is a cluster's: only its own engine can say.
+        return isinstance(status.worker, str) or is_running(status.worker, status.worker_started)
 
     def stop(self, status: Status) -> None:
-        if self.alive(status) and status.worker:
+        if isinstance(status.worker, int) and self.alive(status):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(status.worker, signal.SIGTERM)
 
     def kill(self, status: Status) -> None:
         for pid, started in ((status.worker, status.worker_started), (status.child, status.child_started)):
-            if pid and is_running(pid, started):
+            if isinstance(pid, int) and is_running(pid, started):
                 kill_tree(pid)
+
+    def explain(self, status: Status) -> str:
+        return ORPHANED
+
+
+def engine_of_environment() -> Engine:
+    """The engine that :data:`ENGINE` names. UserError for a name that is none."""
+    named = os.environ.get(ENGINE) or "local"
+    if named == "local":
+        return LocalEngine()
+    kind, _, address = named.partition(":")
+    if kind != "ray" or not address:
+        raise UserError(f"{ENGINE}={named} is no engine: local, or ray:ADDRESS such as ray:http://127.0.0.1:8265.")
+    from llmesr.jobs.ray_engine import RayEngine
+
+    return RayEngine(address)
 
 
 def started_at(pid: int) -> float | None:

@@ -100,6 +100,13 @@ def tune_step(run: str, values: Mapping[str, Any] | None = None, *, point: int |
     return step(["tune", run, *settings(values or {}), *chosen, "--json"], "Tune the scoring")
 
 
+def named_run(command: Sequence[str]) -> list[str]:
+    """A typed command in which a training run has its id: a job that was stopped then goes on with that run."""
+    if command[0] != "train" or "--run-id" in command or len(command) < 2:
+        return [*command]
+    return [*command, "--run-id", f"{slug(command[1])}-{secrets.token_hex(3)}"]
+
+
 def map_step(dataset: str, run: str | None) -> Step:
     """Draw the text space beside the views of a run (or of the newest run)."""
     return step(["map", run or dataset, "--json"], "Draw the maps")

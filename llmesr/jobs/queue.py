@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmesr.errors import UserError
-from llmesr.jobs.engine import Engine, LocalEngine
+from llmesr.jobs.engine import Engine, engine_of_environment
 from llmesr.jobs.lock import locked
 from llmesr.jobs.record import PROGRESS, Job, Record, State, Status, Step, read_job, write_record, write_status
 from llmesr.store import Store, now, slug
@@ -28,7 +28,7 @@ class Jobs:
 
     def __init__(self, store: Store, engine: Engine | None = None) -> None:
         self.store = store
-        self.engine = engine or LocalEngine()
+        self.engine = engine or engine_of_environment()
         self.folder = store.root / "jobs"
 
     def submit(self, command: list[str], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
@@ -162,11 +162,11 @@ class Jobs:
 
     def _start(self, job: Job, slot: str) -> None:
         try:
-            pid, started = self.engine.start(job, slot)
+            worker, started = self.engine.start(job, slot)
         except OSError as error:
             self.end(job, "FAILED", f"The worker could not be started: {error}.")
             return
-        changes = {"state": "RUNNING", "slot": slot, "worker": pid, "worker_started": started, "message": ""}
+        changes = {"state": "RUNNING", "slot": slot, "worker": worker, "worker_started": started, "message": ""}
         write_status(job.folder, job.status.model_copy(update={**changes, "started": now(), "stop_requested": False}))
 
     def _orphan(self, job: Job) -> None:
@@ -174,9 +174,7 @@ class Jobs:
         if job.status.stop_requested:
             self.end(job, "STOPPED", "Stopped by force.")
         else:
-            self.end(
-                job, "FAILED", "Its process ended without a word (killed, out of memory, or a restart). Resume it."
-            )
+            self.end(job, "FAILED", f"{self.engine.explain(job.status)} Resume it.")
 
     def _folders(self) -> Sequence[Path]:
         entries = sorted(self.folder.iterdir()) if self.folder.is_dir() else []

@@ -52,14 +52,17 @@ class Record(BaseModel):
 
 
 class Status(BaseModel):
-    """The part that changes. A process is known by its pid AND its start time: pids are used again."""
+    """The part that changes. A process is known by its pid AND its start time: pids are used again.
+
+    ``worker`` is a pid of this machine, or a cluster's name for the worker (see ``engine``).
+    """
 
     model_config = ConfigDict(extra="forbid")
     state: State = "PENDING"
     step: int = 0
     message: str = ""
     slot: str | None = None
-    worker: int | None = None
+    worker: int | str | None = None
     worker_started: float | None = None
     child: int | None = None
     child_started: float | None = None

@@ -16,15 +16,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from llmesr.jobs.engine import Engine, kill_tree, started_at
+from llmesr.errors import UserError
+from llmesr.jobs.engine import GRACE, Engine, kill_tree, started_at
+from llmesr.jobs.exchange import leave, take
 from llmesr.jobs.lock import locked
 from llmesr.jobs.queue import Jobs, run_state
 from llmesr.jobs.record import LOG, PROGRESS, Job, Step, read_job, write_status
 from llmesr.store import Store
 
-GRACE = "LLMESR_STOP_GRACE"
-"""Environment variable: seconds between asking a command to stop and killing it."""
 DEFAULT_GRACE = 30.0
+LOOK_EVERY = 1.0
+"""Seconds between looks at the job's status: a queue on another machine asks by it to stop."""
 PROGRAM = (sys.executable, "-m", "llmesr")
 
 
@@ -45,11 +47,15 @@ class Worker:
             pass  # the dispatcher writes our process id while it holds the lock; wait for that
         try:
             self._steps()
+        except UserError as error:  # of the exchange with a remote store: a command's own errors are in the log
+            with locked(self.jobs.folder):
+                self.jobs.end(read_job(self.folder), "FAILED", str(error))
         finally:
             self.jobs.dispatch()
 
     def _steps(self) -> None:
         job = read_job(self.folder)
+        self._note("fetched", take(job, self.jobs.store))
         for number in range(job.status.step, len(job.record.steps)):
             job = self._update(step=number)
             (self.folder / PROGRESS).unlink(missing_ok=True)
@@ -60,11 +66,12 @@ class Worker:
             if saved is None:
                 self._end(job, code)
                 return
-            self._update(
+            job = self._update(
                 step=number + 1,
                 seconds=[*job.status.seconds, round(time.monotonic() - started, 3)],
                 saved={**job.status.saved, **saved},
             )
+            self._note("sent", leave(job, self.jobs.store))
         with locked(self.jobs.folder):
             self.jobs.end(read_job(self.folder), "SUCCEEDED", "")
 
@@ -97,12 +104,22 @@ class Worker:
         return code, capture.read_text(encoding="utf-8", errors="replace")
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        looked = time.monotonic()
         while True:
             try:
                 return child.wait(timeout=0.2)
             except subprocess.TimeoutExpired:
                 if self.stop_at and time.monotonic() > self.stop_at:
                     kill_tree(child.pid)
+                if time.monotonic() - looked > LOOK_EVERY:
+                    looked = time.monotonic()
+                    if read_job(self.folder).status.stop_requested:
+                        self._stop()
+
+    def _note(self, what: str, names: list[str]) -> None:
+        if names:
+            with open(self.folder / LOG, "a", encoding="utf-8") as log:
+                log.write(f"\n{what}: {', '.join(names)}\n")
 
     def _end(self, job: Job, code: int | None) -> None:
         with locked(self.jobs.folder):
@@ -117,6 +134,11 @@ class Worker:
             return read_job(self.folder)
 
     def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.stop_at is not None:
+            return  # a second request would cut short what the command does to end well
         self.stop_at = time.monotonic() + float(os.environ.get(GRACE) or DEFAULT_GRACE)
         if self.child is not None and self.child.poll() is None:
             self.child.terminate()
@@ -125,14 +147,22 @@ class Worker:
 def _command(job: Job, step: Step) -> list[str]:
     """The arguments with saved ids filled in; a training run or a tuning that exists already is resumed."""
     store = Store(job.folder.parent.parent)
-    if step.run and step.command[0] in ("train", "finetune") and store.exists(step.makes, step.run):
-        return ["resume", step.run] if step.makes == "runs" else ["finetune", "--resume", step.run, "--json"]
+    if step.run and step.command[0] == "train" and store.exists("runs", step.run):
+        return ["resume", step.run, *_processes(step)]
+    if step.run and step.command[0] == "finetune" and store.exists("adapters", step.run):
+        return ["finetune", "--resume", step.run, "--json"]
     filled = []
     for argument in step.command:
         for name, value in job.status.saved.items():
             argument = argument.replace("{" + name + "}", value)
         filled.append(argument)
     return filled
+
+
+def _processes(step: Step) -> list[str]:
+    """``--processes N`` where the command has it."""
+    at = step.command.index("--processes") if "--processes" in step.command[:-1] else None
+    return step.command[at : at + 2] if at is not None else []
 
 
 def _printed_id(output: str, step: Step) -> dict[str, str] | None:

@@ -34,3 +34,8 @@ class Objective(Protocol):
     weight: float
 
     def __call__(self, step: Step) -> Tensor: ...
+
+    def examples(self, step: Step) -> int | Tensor:
+        """Of how many examples the term is the mean: what the parts of one batch, each read by a process of its own,
+        are weighed by."""
+        ...

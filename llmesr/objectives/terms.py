@@ -26,6 +26,9 @@ class NextItem:
         self.negatives = negatives or DEFAULT_NEGATIVES.get(loss, 0)
         self.calibration = calibration
 
+    def examples(self, step: Step) -> int:
+        return len(step.targets)
+
     def __call__(self, step: Step) -> Tensor:
         n_items = step.model.n_items
         if self.loss == "ce":
@@ -69,6 +72,9 @@ class Distillation:
             states = represent_all()
             self.table = torch.cat([states, torch.zeros_like(states[:1])])  # (U + 1, V * D)
 
+    def examples(self, step: Step) -> Tensor:
+        return self.known[step.users].sum()
+
     def __call__(self, step: Step) -> Tensor:
         if self.table is None:
             raise RuntimeError("refresh() must be called before the first step")
@@ -90,6 +96,9 @@ class Alignment:
         self.reference = reference
         self.weight = weight
         self.temperature = temperature
+
+    def examples(self, step: Step) -> int:
+        return len(torch.unique(step.targets))
 
     def __call__(self, step: Step) -> Tensor:
         items = torch.unique(step.targets)  # one row per positive item, or it would be its own negative

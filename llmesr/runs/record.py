@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,21 @@ class Run(Live):
         """The stored metric rows (see ``evaluation.table``)."""
         path = self.folder / METRICS
         return json.loads(path.read_text()) if path.is_file() else []
+
+
+class Follower(Run):
+    """A run as seen by the processes that help to train it: they read it, and only the first one writes."""
+
+    def set_status(self, status: Status) -> None:
+        """Left to the first process, as all that follows."""
+
+    def append_event(self, event: Mapping[str, Any]) -> None: ...
+
+    def truncate_events(self, last: int) -> None: ...
+
+    def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None: ...
+
+    def finish(self, status: Status, timings: dict[str, float], info: dict[str, Any]) -> None: ...
 
 
 def list_runs(store: Store, dataset: str | None = None) -> list[Run]:

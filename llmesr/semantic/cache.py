@@ -1,6 +1,7 @@
 """Vectors already paid for: one SQLite file per embedder fingerprint, keyed by the hash of the text.
 
-Every batch is committed as it arrives, so a killed run keeps what it had; two processes may share a file.
+Every batch is committed as it arrives, so a killed run keeps what it had; two processes may share a file. Machines
+that share a folder write a file each (SQLite's locks do not reach across a network), and read all of them.
 """
 
 from __future__ import annotations
@@ -26,33 +27,36 @@ def text_key(text: str) -> bytes:
 
 
 class VectorCache:
-    """Vectors of one embedder under ``<root>/cache/vectors/<fingerprint>.sqlite``."""
+    """Vectors of one embedder under ``<root>/cache/vectors/<fingerprint>.sqlite``.
 
-    def __init__(self, store: Store, fingerprint: str) -> None:
-        self.path: Path = store.root / "cache" / "vectors" / f"{fingerprint}.sqlite"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(self.path, timeout=60)
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
-            self._db.commit()
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"The vector cache {self.path} is damaged ({error}); delete that file.") from error
+    With ``part``, such as ``0-of-4``, what is new goes to a file of that part, beside the other one. All are read.
+    """
+
+    def __init__(self, store: Store, fingerprint: str, part: str | None = None) -> None:
+        folder = store.root / "cache" / "vectors"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path: Path = folder / (f"{fingerprint}.{part}.sqlite" if part else f"{fingerprint}.sqlite")
+        self._db = _open(self.path)
+        others = [folder / f"{fingerprint}.sqlite", *sorted(folder.glob(f"{fingerprint}.*.sqlite"))]
+        self._others = [_open(path) for path in others if path != self.path and path.is_file()]
 
     def __enter__(self) -> VectorCache:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._db.close()
+        for db in (self._db, *self._others):
+            db.close()
 
     def read(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
-        """Those of ``keys`` that are here, with their vectors (E,) float32, in any order."""
+        """Those of ``keys`` that are here, with their vectors (E,) float32, each once, in any order."""
         for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
-            rows = self._db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
-            for key, vector in rows:
-                yield key, np.frombuffer(vector, "<f4")
+            some = dict.fromkeys(keys[start : start + _AT_ONCE])
+            for db in (self._db, *self._others):
+                marks = ",".join("?" * len(some))
+                rows = db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", list(some)).fetchall()
+                for key, vector in rows:
+                    del some[key]
+                    yield key, np.frombuffer(vector, "<f4")
 
     def held(self, keys: Sequence[bytes]) -> set[bytes]:
         """Those of ``keys`` that are here."""
@@ -63,6 +67,35 @@ class VectorCache:
         rows = [(key, np.ascontiguousarray(v, "<f4").tobytes()) for key, v in zip(keys, vectors, strict=True)]
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, timeout=60)
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        db.commit()
+        return db
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"The vector cache {path} is damaged ({error}); delete that file.") from error
+
+
+def fill_cache(embedder: Embedder, texts: Sequence[str], store: Store, part: str, progress: Progress = silent) -> int:
+    """Embed those of the distinct ``texts`` that are not in the cache, into the file of ``part``; returns how many.
+
+    What is there already is only counted: no matrix is held.
+    """
+    with VectorCache(store, embedder.fingerprint, part) as cache:
+        held = cache.held([text_key(t) for t in texts])
+        new = [t for t in texts if text_key(t) not in held]
+        done = 0
+        progress("embedding texts", done, len(new))
+        for rows, vectors in embedder.stream(new) if new else ():
+            _check(vectors, embedder)
+            cache.write([text_key(new[i]) for i in rows], vectors)
+            done += len(rows)
+            progress("embedding texts", done, len(new))
+    return done
 
 
 def embed_cached(

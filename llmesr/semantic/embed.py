@@ -16,10 +16,10 @@ from llmesr.config import EmbedConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
-from llmesr.semantic.cache import embed_cached
+from llmesr.semantic.cache import embed_cached, fill_cache
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
-from llmesr.semantic.inputs import item_texts, user_texts
+from llmesr.semantic.inputs import distinct_texts, item_texts, user_texts
 from llmesr.semantic.matrix import Pca, check_rows, fit_pca, pad
 from llmesr.store import Manifest, Store, config_digest, slug
 
@@ -87,11 +87,9 @@ def _digest(content: bytes) -> str:
 def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progress = silent) -> Embedding:
     """Embed the items and users of ``dataset``; the artifact that is there already is reused.
 
-    With an adapter the embedder is the model it was tuned on, unless ``config`` names one. UserError when no item has
-    text, when the embedder cannot be loaded, or when precomputed vectors do not fit.
+    UserError when no item has text, when the embedder cannot be loaded, or when precomputed vectors do not fit.
     """
-    if config.adapter and "embedder" not in config.model_fields_set:
-        config = config.but(embedder=store.find("adapters", config.adapter).config["base"])
+    config = _with_base(config, store)
     embedder = open_embedder(config, store)
     texts = item_texts(dataset, config, embedder, store)
     content = _digest("\0".join(texts).encode())
@@ -126,6 +124,32 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
         ids = pd.DataFrame({"item_id": dataset.catalogue["item_id"].to_numpy()})
         ids.to_parquet(draft.path / ITEM_IDS, index=False)
     return load_embedding(store, id)
+
+
+def embed_shard(
+    dataset: Dataset, config: EmbedConfig, store: Store, shard: tuple[int, int], progress: Progress = silent
+) -> int:
+    """Embed every ``n``-th text of ``dataset``, beginning with the ``k``-th (``shard`` = k, n), into the cache.
+
+    Returns how many were new. When all n shards have been made on one artifact root, :func:`embed` assembles them and
+    asks the model nothing. UserError when the shard is none of n, or for precomputed vectors, which need no model.
+    """
+    number, count = shard
+    if not 0 <= number < count:
+        raise UserError(f"Shard {number}/{count} does not exist: with {count} shards they are 0 to {count - 1}.")
+    config = _with_base(config, store)
+    embedder = open_embedder(config, store)
+    if embedder.reads == "item_id":
+        raise UserError("Precomputed vectors are only joined, which one process does at once: leave --shard out.")
+    texts = distinct_texts(dataset, config, embedder, store)[number::count]
+    return fill_cache(embedder, texts, store, f"{number}-of-{count}", progress)
+
+
+def _with_base(config: EmbedConfig, store: Store) -> EmbedConfig:
+    """With an adapter the embedder is the model it was tuned on, unless ``config`` names one."""
+    if config.adapter and "embedder" not in config.model_fields_set:
+        return config.but(embedder=store.find("adapters", config.adapter).config["base"])
+    return config
 
 
 def user_vectors(

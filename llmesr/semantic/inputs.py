@@ -42,16 +42,21 @@ class Plan:
 def plan(dataset: Dataset, config: EmbedConfig, store: Store) -> Plan:
     """What embedding ``dataset`` will ask of the embedder, from the cache and rough token counts."""
     embedder = open_embedder(config, store)
-    texts = item_texts(dataset, config, embedder, store)
-    if config.users == "prompt":
-        texts = texts + user_texts(dataset, embedder)
-    texts = [t for t in texts if t]
+    texts = distinct_texts(dataset, config, embedder, store)
     if embedder.reads == "item_id":
         return Plan(len(texts), 0)
     new = uncached(embedder, texts, store)
     if isinstance(embedder, EndpointEmbedder):
-        return Plan(len(set(texts)), len(new), *embedder.estimate(new))
-    return Plan(len(set(texts)), len(new))
+        return Plan(len(texts), len(new), *embedder.estimate(new))
+    return Plan(len(texts), len(new))
+
+
+def distinct_texts(dataset: Dataset, config: EmbedConfig, embedder: Embedder, store: Store) -> list[str]:
+    """Every text that an embedding of ``dataset`` reads, once, in the order of items and users."""
+    texts = item_texts(dataset, config, embedder, store)
+    if config.users == "prompt":
+        texts = texts + user_texts(dataset, embedder)
+    return list(dict.fromkeys(t for t in texts if t))
 
 
 def item_texts(dataset: Dataset, config: EmbedConfig, embedder: Embedder, store: Store) -> list[str]:

@@ -19,6 +19,7 @@ from llmesr.ids import PAD
 from llmesr.methods import Method
 from llmesr.models.recommender import last_state
 from llmesr.objectives.step import Step
+from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import CHECKPOINTS, Run, Status
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
@@ -38,7 +39,8 @@ class Loop:
     """Trains ``method`` on ``dataset``, recording into ``run``.
 
     ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides.
-    ``should_stop()`` is asked before every step.
+    ``should_stop()`` is asked before every step. Of several ``processes`` each reads its share of every batch and
+    holds the whole model; the gradients are added up, so that they are those of the whole batch.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Loop:
         device: torch.device,
         validate: Callable[[], dict[str, float]],
         should_stop: Callable[[], bool] = lambda: False,
+        processes: Processes = ALONE,
         progress: Progress = silent,
     ) -> None:
         self.model = method.model.to(device)
         self.objectives = method.objectives
         self.dataset, self.sequences, self.config, self.run, self.device = dataset, sequences, config, run, device
         self.validate, self.should_stop, self.progress = validate, should_stop, progress
+        self.processes = processes
         self.rows = Rows.of(dataset, max_length=config.max_length, all_windows=config.all_windows)
         if not len(self.rows.users):
             raise UserError(
@@ -77,6 +81,9 @@ class Loop:
 
     def fit(self) -> Stopper:
         """Train until the last epoch or until validation stops improving. Raises :class:`Stopped`."""
+        self.processes.agree(self.model)
+        if not self.processes.first:  # its rows get a dropout of their own
+            torch.manual_seed(hash((self.config.seed, self.epoch, self.step, self.processes.rank)))
         while self.epoch < self.config.epochs and not self.stopper.done:
             started = time.perf_counter() - self.seconds
             losses = self._epoch(started)
@@ -92,7 +99,7 @@ class Loop:
         order = np.arange(len(self.rows.users))
         batches = list(bucketed(order, self.rows.ends, self.config.batch_size, self.random))
         for chosen in batches[self.step :]:
-            if self.should_stop():
+            if self.processes.any(self.should_stop()):
                 self.seconds = time.perf_counter() - started
                 self._checkpoint()
                 raise Stopped
@@ -103,10 +110,11 @@ class Loop:
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.step += 1
             self.progress(f"epoch {self.epoch + 1} of {self.config.epochs}", self.step, len(batches))
-        return {name: float(value) / len(batches) for name, value in self.sums.items()}
+        return {name: float(value) / len(batches) for name, value in self._totals().items()}
 
     def _step(self, chosen: np.ndarray) -> dict[str, Tensor]:
-        batch = self._batch(chosen)
+        mine = self.processes.share(chosen)
+        batch = self._batch(mine if len(mine) else chosen[:1])  # without a row of its own, one that counts nothing
         with autocast(self.device, self.config.precision):
             states = self.model.encode(batch.inputs)  # (B, L, V * D)
             predicted = batch.targets != PAD
@@ -119,13 +127,27 @@ class Loop:
                 user_states=last_state(states, batch.lengths),
                 sample=self.seen.sample,
             )
-            terms = {objective.name: objective(step) for objective in self.objectives}
+            shares = self._shares(step, bool(len(mine)))
+            terms = {o.name: o(step) * share for o, share in zip(self.objectives, shares, strict=True)}
             loss = torch.stack([o.weight * terms[o.name].float() for o in self.objectives]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.processes.add_gradients(self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         self.optimizer.step()
         return {"loss": loss.detach(), **{f"loss/{name}": term.detach() for name, term in terms.items()}}
+
+    def _shares(self, step: Step, counts: bool) -> list[float] | Tensor:
+        """For each objective this process's share of the batch's examples: with it, means over shares add up."""
+        if self.processes.size == 1:
+            return [1.0] * len(self.objectives)
+        found = [torch.as_tensor(o.examples(step), device=self.device) for o in self.objectives]
+        own = torch.stack(found).float() * counts
+        return own / self.processes.total(own.clone()).clamp(min=1)
+
+    def _totals(self) -> dict[str, Tensor]:
+        """The sums of all processes."""
+        return {name: self.processes.total(value.clone()) for name, value in self.sums.items()}
 
     def _batch(self, chosen: np.ndarray) -> Batch:
         users = torch.from_numpy(self.rows.users[chosen]).to(self.device)
@@ -151,12 +173,13 @@ class Loop:
         width = max(view.stop for view in self.model.views.values())
         states = torch.zeros(self.dataset.n_users, width, device=self.device)
         self.model.eval()
-        for users in in_order(np.arange(self.dataset.n_users), lengths, 4 * self.config.batch_size):
+        mine = self.processes.share(np.arange(self.dataset.n_users))
+        for users in in_order(mine, lengths, 4 * self.config.batch_size):
             index = torch.from_numpy(users).to(self.device)
             items, _ = self.sequences.padded(index, on_device[index], self.config.max_length)
             states[index] = self.model.represent(items).float()
         self.model.train()
-        return states
+        return self.processes.total(states)
 
     def _after_epoch(self, losses: dict[str, float], trained: float, started: float) -> None:
         if not math.isfinite(losses["loss"]):
@@ -166,10 +189,10 @@ class Loop:
             )
         event: dict[str, Any] = {"epoch": self.epoch, **losses, "train_seconds": round(trained, 4)}
         if self.epoch % self.config.evaluate_every == 0 or self.epoch == self.config.epochs:
-            metrics = self.validate()
+            metrics = self.processes.told(self.validate())  # one judge of when to stop
             watched = f"{self.config.monitor_protocol}/{self.config.monitor_group}/{self.config.monitor}"
             if self.stopper.update(metrics[watched], self.epoch):
-                save_tensors(self.run.folder / CHECKPOINTS / BEST, self.model.state_dict(), {"epoch": self.epoch})
+                self._save(BEST, self.model.state_dict(), {"epoch": self.epoch})
             event |= metrics
         event["seconds"] = round(time.perf_counter() - started, 4)
         self._checkpoint()
@@ -192,15 +215,22 @@ class Loop:
         state |= {
             "epoch": self.epoch,
             "step": self.step,
-            "sums": {name: float(value) for name, value in self.sums.items()},
+            "sums": {name: float(value) for name, value in self._totals().items()},
             "seconds": self.seconds,
             "stopper": self.stopper.state(),
             "numpy": self.epoch_random,
         }
-        save_tensors(self.run.folder / CHECKPOINTS / LAST, tensors, state)
+        self._save(LAST, tensors, state)
+
+    def _save(self, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        if self.processes.first:
+            save_tensors(self.run.folder / CHECKPOINTS / name, tensors, state)
 
     def resume(self) -> None:
-        """Go on from the last checkpoint, if there is one, as if training had never stopped."""
+        """Go on from the last checkpoint, if there is one, as if training had never stopped.
+
+        The number of processes may be another one.
+        """
         path = self.run.folder / CHECKPOINTS / LAST
         if not path.is_file():
             return
@@ -210,7 +240,8 @@ class Loop:
             if objective.name in tables:
                 objective.table = tables[objective.name].to(self.device)  # type: ignore[attr-defined]
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
-        self.sums = {name: torch.tensor(value, device=self.device) for name, value in state["sums"].items()}
+        kept = state["sums"].items()  # of all processes: one goes on with them, the others from nothing
+        self.sums = {name: torch.tensor(value * self.processes.first, device=self.device) for name, value in kept}
         self.stopper = Stopper(**state["stopper"])
         self.epoch_random = state["numpy"]
         self.run.truncate_events(self.epoch)

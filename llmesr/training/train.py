@@ -16,9 +16,10 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.table import event_metrics, metric_table
 from llmesr.methods import build, needs_reference
 from llmesr.models.scorers import NeuralScorer
+from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import CHECKPOINTS, MODEL, Run
+from llmesr.runs.record import CHECKPOINTS, MODEL, Follower, Run
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
@@ -41,27 +42,36 @@ def train(
     similar: SimilarUsers | None = None,
     run_id: str | None = None,
     device: str = "auto",
+    processes: Processes = ALONE,
     progress: Progress = silent,
 ) -> Run:
     """Train ``config`` on ``dataset``, evaluate validation and test, seal the run.
 
     Stopped by SIGTERM or an interrupt it keeps a checkpoint, leaves the run STOPPED and raises
-    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result.
+    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result. Several ``processes`` call this
+    alike, on one artifact root, and return the same run; the first one writes it.
     UserError when something the method needs is missing, or when the loss is no longer a number.
     """
     on = pick_device(device)
     if needs_reference(config) and config.alignment_run is None:
-        reference = train(dataset, _reference_config(config), store, device=device, progress=progress)
+        aligned_to = _reference_config(config)
+        reference = train(dataset, aligned_to, store, device=device, processes=processes, progress=progress)
         config = config.but(alignment_run=reference.id)
     started = time.perf_counter()
-    prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, device="cpu", progress=progress)
+    with processes.first_before_others():  # who finds similar users that are there does not look for them again
+        prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, progress=progress)
     name = f"{dataset.name} {_label(config)} {config.seed}"
-    run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=str(on))
-    return _carry_out(run, dataset, prepared, on, progress, time.perf_counter() - started)
+    run: Run | None = None
+    if processes.first:
+        run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=_named(on, processes))
+    run_id = processes.told(run.id if run else "")
+    run = run or Follower(store, run_id)
+    return _carry_out(run, dataset, prepared, on, processes, progress, time.perf_counter() - started)
 
 
-def resume(run: Run, *, device: str = "auto", progress: Progress = silent) -> Run:
+def resume(run: Run, *, device: str = "auto", processes: Processes = ALONE, progress: Progress = silent) -> Run:
     """Go on with a run that was stopped or broke off. UserError when it is finished already."""
+    run = run if processes.first else Follower(run.store, run.id)
     if run.status().state == "SUCCEEDED":
         raise UserError(f"Run {run.id!r} is finished; clone it to train again.")
     dataset = load_dataset(run.store, run.dataset_id)
@@ -74,11 +84,17 @@ def resume(run: Run, *, device: str = "auto", progress: Progress = silent) -> Ru
         embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
         similar=load_similar(run.store, similar_id) if similar_id else None,
     )
-    return _carry_out(run, dataset, prepared, pick_device(device), progress, 0.0)
+    return _carry_out(run, dataset, prepared, pick_device(device), processes, progress, 0.0)
 
 
 def _carry_out(
-    run: Run, dataset: Dataset, prepared: Prepared, device: torch.device, progress: Progress, preparing: float
+    run: Run,
+    dataset: Dataset,
+    prepared: Prepared,
+    device: torch.device,
+    processes: Processes,
+    progress: Progress,
+    preparing: float,
 ) -> Run:
     config = run.config
     run.set_status(run.status().model_copy(update={"state": "RUNNING", "message": "starting"}))
@@ -89,23 +105,32 @@ def _carry_out(
             scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, device)
             info: dict[str, object] = {}
         else:
-            scorer, info = _fit(run, dataset, prepared, sequences, device, progress)
+            scorer, info = _fit(run, dataset, prepared, sequences, device, processes, progress)
         trained = time.perf_counter()
-        _evaluate(run, dataset, scorer, sequences, config.max_length, device, progress)
+        _evaluate(run, dataset, scorer, sequences, config.max_length, device, processes, progress)
         timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
         done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})
         run.finish(done, {k: round(v, 3) for k, v in timings.items()}, info)
-    except (Stopped, KeyboardInterrupt):
+    except (Stopped, KeyboardInterrupt) as stopped:
         run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": "stopped; resume goes on"}))
+        if isinstance(stopped, Stopped):
+            processes.wait()  # torchrun ends all others as soon as one has ended
         raise
     except BaseException as error:
         run.set_status(run.status().model_copy(update={"state": "FAILED", "message": str(error)}))
         raise
+    processes.wait()
     return run
 
 
 def _fit(
-    run: Run, dataset: Dataset, prepared: Prepared, sequences: Sequences, device: torch.device, progress: Progress
+    run: Run,
+    dataset: Dataset,
+    prepared: Prepared,
+    sequences: Sequences,
+    device: torch.device,
+    processes: Processes,
+    progress: Progress,
 ) -> tuple[NeuralScorer, dict[str, object]]:
     config = run.config
     torch.manual_seed(config.seed)
@@ -118,7 +143,14 @@ def _fit(
     def validate() -> dict[str, float]:
         scorer = NeuralScorer(method.model, device)
         found = evaluate(
-            scorer, dataset, "valid", sequences=sequences, device=device, max_length=config.max_length, top=0
+            scorer,
+            dataset,
+            "valid",
+            sequences=sequences,
+            device=device,
+            max_length=config.max_length,
+            top=0,
+            processes=processes,
         )
         method.model.train()
         return event_metrics(found.frame, dataset.thresholds, sorted({"HR@10", "NDCG@10", config.monitor}))
@@ -133,13 +165,16 @@ def _fit(
             device=device,
             validate=validate,
             should_stop=should_stop,
+            processes=processes,
             progress=progress,
         )
         loop.resume()
         stopper = loop.fit()
-    weights, _ = load_tensors(run.folder / CHECKPOINTS / BEST)
-    save_tensors(run.folder / MODEL, weights, {})
-    method.model.load_state_dict(weights)
+    if processes.first:
+        weights, _ = load_tensors(run.folder / CHECKPOINTS / BEST)
+        save_tensors(run.folder / MODEL, weights, {})
+        method.model.load_state_dict(weights)
+    processes.agree(method.model)
     parameters = sum(p.numel() for p in method.model.parameters() if p.requires_grad)
     info: dict[str, object] = {
         "best_epoch": stopper.best_epoch,
@@ -157,11 +192,20 @@ def _evaluate(
     sequences: Sequences,
     max_length: int,
     device: torch.device,
+    processes: Processes,
     progress: Progress,
 ) -> None:
     parts = {
         part: evaluate(
-            scorer, dataset, part, sequences=sequences, max_length=max_length, top=TOP, device=device, progress=progress
+            scorer,
+            dataset,
+            part,
+            sequences=sequences,
+            max_length=max_length,
+            top=TOP,
+            device=device,
+            processes=processes,
+            progress=progress,
         )
         for part in ("valid", "test")
     }
@@ -174,6 +218,11 @@ def _evaluate(
 def _reference_config(config: RunConfig) -> RunConfig:
     """The id-only SASRec that LLMEmb aligns to: the same sizes and optimisation."""
     return config.but(method="id", backbone="sasrec", alignment_run=None)
+
+
+def _named(device: torch.device, processes: Processes) -> str:
+    """``cuda:0``, or ``4 x cuda`` for the processes of a team."""
+    return str(device) if processes.size == 1 else f"{processes.size} x {device.type}"
 
 
 def _label(config: RunConfig) -> str:

@@ -250,3 +250,9 @@ def test_slots_are_the_cards_of_the_machine_or_one_processor(monkeypatch):
     assert LocalEngine().slots() == ["cpu"]
     monkeypatch.setattr(Path, "glob", lambda self, pattern: iter((Path("/dev/nvidia1"), Path("/dev/nvidia0"))))
     assert LocalEngine().slots() == ["cuda:0", "cuda:1"]
+
+
+def test_a_resumed_training_keeps_its_number_of_processes(jobs, tiny):
+    Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-4", device="cpu")
+    job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-4", "--processes", "2").id)
+    assert "$ llmesr resume t-4 --processes 2\n" in job.log()

@@ -1,0 +1,111 @@
+"""The processes that work on one thing together, as torchrun starts them: who does what, and how results meet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+PATIENCE = timedelta(hours=6)
+"""How long processes wait for each other: one of them may build an index the others read."""
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Process ``rank`` of ``size``. Every method but :meth:`share` must be called by all of them, in the same order;
+    with one process none of them does anything."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device | str = "cpu"
+    """Where tensors must be to meet those of the other processes."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """This process's part of ``rows``: every ``size``-th, so that rows sorted by length cost all the same."""
+        return rows[self.rank :: self.size]
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of everybody's ``values``, in place where they live on the right device."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def merge(self, rows: np.ndarray) -> np.ndarray:
+        """Whole rows of arrays in which each process filled its :meth:`share` and left zeros elsewhere."""
+        if self.size == 1:
+            return rows
+        return self.total(torch.from_numpy(rows).to(self.device)).cpu().numpy()
+
+    def any(self, asked: bool) -> bool:
+        """Whether any process says yes. On the CPU, so that no accelerator is waited for."""
+        return bool(self.total(torch.tensor(int(asked)))) if self.size > 1 else asked
+
+    def told(self, value: Value) -> Value:
+        """The first process's ``value`` (JSON-like), for all."""
+        if self.size == 1:
+            return value
+        box: list[Any] = [value]
+        dist.broadcast_object_list(box, device=torch.device("cpu"))
+        return box[0]
+
+    def wait(self) -> None:
+        """Until everybody is here."""
+        self.any(False)
+
+    @contextlib.contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """The first process passes the block alone; the others find what it made."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
+    def agree(self, model: nn.Module) -> None:
+        """Give every process the first one's parameters and buffers."""
+        if self.size > 1:
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, 0)
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Replace every gradient by the sum over the processes, in one message."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        flat = self.total(torch.cat([g.reshape(-1) for g in gradients]))
+        for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
+
+
+ALONE = Processes()
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[Processes]:
+    """Meet the processes torchrun started with this one (gloo between processors, NCCL between GPUs), or be alone."""
+    size = int(os.environ.get("WORLD_SIZE") or 1)
+    if size == 1:
+        yield ALONE
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield Processes(dist.get_rank(), size, device)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,194 @@
+"""Artifacts on a shared folder or an object store: any URL fsspec opens (``s3://``, ``gs://``, ``file://`` ...).
+
+Work is always done in a local :class:`~llmesr.store.Store`; a remote only keeps complete copies. Under
+``<url>/<kind>/<id>/`` lie the files, then ``files.json`` with the digest of each, then, last of all, the manifest:
+what has no manifest is half-written, and not there for anybody.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from pydantic import ValidationError
+
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
+from llmesr.store import KINDS, MANIFEST, Manifest, Store, file_digest
+
+FILES = "files.json"
+LEFT_OUT = ("checkpoints",)
+"""Folders of an artifact that only going on with it would need."""
+
+
+class Remote:
+    """The artifacts under ``url``. UserError when it cannot be opened."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        try:
+            self.fs, root = fsspec.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise UserError(
+                f"{url} cannot be opened: {error} (s3:// needs `pip install s3fs`, gs:// `pip install gcsfs`)."
+            ) from error
+        self.root = root.rstrip("/")
+
+    def list(self, kind: str) -> builtins.list[Manifest]:
+        """Complete artifacts of ``kind``, newest first."""
+        with self._reached():
+            found = [self._manifest(kind, id) for id in self._ids(kind)]
+        return sorted((m for m in found if m is not None), key=lambda m: m.created, reverse=True)
+
+    def find(self, kind: str, ref: str) -> Manifest:
+        """Resolve an id, a name (the newest of it) or a unique start of an id. UserError when there is none."""
+        made = self.list(kind)
+        named = [m for m in made if m.id == ref] or [m for m in made if m.name == ref][:1]
+        named = named or [m for m in made if m.id.startswith(ref)]
+        if len(named) != 1:
+            fits = f"several {kind}: {', '.join(m.id for m in named)}" if named else f"no {kind} at {self.url}"
+            raise UserError(f"{ref!r} fits {fits}. `llmesr list --at {self.url}` shows what is there.")
+        return named[0]
+
+    def push(self, store: Store, kind: str, id: str, progress: Progress = silent) -> builtins.list[str]:
+        """Copy an artifact and those it was made from; ``kind/id`` of what was not there already.
+
+        UserError when it, or one of its parents, is not finished or not whole, or when the remote cannot be written.
+        """
+        with self._reached():
+            return self._push(store, kind, id, progress)
+
+    def pull(self, store: Store, kind: str, id: str, progress: Progress = silent) -> builtins.list[str]:
+        """Bring an artifact and those it was made from; ``kind/id`` of what was not here already.
+
+        UserError when it is not there, or when what arrives does not match its digests: nothing of it is kept then.
+        """
+        with self._reached():
+            return self._pull(store, kind, id, progress)
+
+    def _push(self, store: Store, kind: str, id: str, progress: Progress) -> builtins.list[str]:
+        manifest = store.manifest(kind, id)
+        sent: builtins.list[str] = []
+        for parent in manifest.parents:
+            sent += self._push(store, parent.kind, parent.id, progress)
+        folder = store.path(kind, id)
+        if not finished(folder):
+            raise UserError(f"{kind}/{id} has not finished (`llmesr list {kind}`); only what has can be pushed.")
+        files = {str(p.relative_to(folder).as_posix()): file_digest(p) for p in _kept(folder)}
+        if changed := [n for n, digest in manifest.files.items() if files.get(n) != digest]:
+            raise UserError(f"{kind}/{id} is damaged here: {changed[0]} does not match its checksum. Make it again.")
+        if self._read(kind, id, FILES) == files and self._manifest(kind, id) is not None:
+            return sent
+        there = self._path(kind, id)
+        if self.fs.exists(f"{there}/{MANIFEST}"):
+            self.fs.rm_file(f"{there}/{MANIFEST}")  # nobody may take half of the old and half of the new
+        for done, name in enumerate(sorted(files, key=lambda n: n == MANIFEST)):
+            if name == MANIFEST:
+                self._write(f"{there}/{FILES}", json.dumps(files).encode())
+            self.fs.makedirs(f"{there}/{name}".rpartition("/")[0], exist_ok=True)
+            self.fs.put_file(str(folder / name), f"{there}/{name}")
+            progress(f"sending {kind}/{id}", done + 1, len(files))
+        return [*sent, f"{kind}/{id}"]
+
+    def _pull(self, store: Store, kind: str, id: str, progress: Progress) -> builtins.list[str]:
+        if store.exists(kind, id):
+            return []
+        manifest = self._manifest(kind, id)
+        if manifest is None:
+            raise UserError(
+                f"There is no complete {kind}/{id} at {self.url}. `llmesr list --at {self.url}` shows more."
+            )
+        brought: builtins.list[str] = []
+        for parent in manifest.parents:
+            brought += self._pull(store, parent.kind, parent.id, progress)
+        final = store.path(kind, id)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{id}-", dir=final.parent))
+        try:
+            files = self._read(kind, id, FILES) or {}
+            for done, name in enumerate([*files]):
+                self._fetch(f"{self._path(kind, id)}/{name}", _inside(scratch, name), files[name])
+                progress(f"fetching {kind}/{id}", done + 1, len(files))
+            if not set(manifest.files) <= set(files) or MANIFEST not in files:
+                raise UserError(f"{kind}/{id} at {self.url} is damaged: {FILES} does not name all of its files.")
+            scratch.chmod(0o755)
+            if not final.exists():  # another process may have brought it meanwhile
+                scratch.rename(final)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return [*brought, f"{kind}/{id}"]
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{self.url} cannot be read or written: {error}.") from error
+
+    def _fetch(self, there: str, here: Path, digest: str) -> None:
+        here.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.fs.get_file(there, str(here))
+        except FileNotFoundError as error:
+            raise UserError(f"{there} is missing at {self.url}. Push that artifact again.") from error
+        if file_digest(here) != digest:
+            raise UserError(f"{there} at {self.url} is damaged: it does not match its checksum. Push it again.")
+        with open(here, "rb") as handle:
+            os.fsync(handle.fileno())
+
+    def _ids(self, kind: str) -> builtins.list[str]:
+        self.fs.invalidate_cache()  # others write here too
+        try:
+            entries = self.fs.ls(f"{self.root}/{kind}", detail=False)
+        except FileNotFoundError:
+            return []
+        return [PurePosixPath(entry.rstrip("/")).name for entry in entries]
+
+    def _path(self, kind: str, id: str) -> str:
+        if kind not in KINDS:
+            raise UserError(f"{kind!r} is not a kind of artifact; one of {', '.join(KINDS)}.")
+        return f"{self.root}/{kind}/{id}"
+
+    def _manifest(self, kind: str, id: str) -> Manifest | None:
+        """None where there is none yet, or only a part of one."""
+        found = self._read(kind, id, MANIFEST)
+        try:
+            return Manifest.model_validate(found) if found is not None else None
+        except ValidationError:
+            return None
+
+    def _read(self, kind: str, id: str, name: str) -> dict[str, Any] | None:
+        try:
+            return json.loads(self.fs.cat_file(f"{self._path(kind, id)}/{name}"))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
+    def _write(self, path: str, content: bytes) -> None:
+        self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        self.fs.pipe_file(path, content)
+
+
+def _kept(folder: Path) -> list[Path]:
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    return [p for p in files if p.relative_to(folder).parts[0] not in LEFT_OUT]
+
+
+def finished(folder: Path) -> bool:
+    """Whether an artifact is whole: a run that is still made, was stopped or has failed is not."""
+    status = folder / "status.json"
+    return not status.is_file() or json.loads(status.read_text()).get("state") == "SUCCEEDED"
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(f"The remote artifact names a file {name!r} outside of itself; it is not taken.")
+    return folder / path

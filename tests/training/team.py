@@ -1,0 +1,66 @@
+"""What each of two processes does in ``test_together``: ``python team.py ROOT DATASET EMBEDDING``."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from llmesr.config import RunConfig
+from llmesr.data.dataset import load_dataset
+from llmesr.processes import joined
+from llmesr.semantic.embed import load_embedding
+from llmesr.store import Store
+from llmesr.training import train as training
+from llmesr.training.loop import Stopped
+
+SETTINGS = {"embedding_size": 8, "epochs": 3, "batch_size": 15, "dropout": 0.0, "max_length": 8}
+STOP_AFTER = 10
+CONFIGS = {
+    "id": RunConfig.read(None, method="id", **SETTINGS),
+    "llm-esr": RunConfig.read(None, method="llm-esr", teacher_refresh=3, **SETTINGS),
+}
+
+
+class OneIsAsked:
+    """A ``terminate`` in which only the second process hears the request to stop."""
+
+    def __enter__(self):
+        self.left = STOP_AFTER if torch.distributed.get_rank() == 1 else 10**9
+        return self.ask
+
+    def ask(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def main(root: str, dataset_id: str, embedding_id: str) -> None:
+    store = Store(root)
+    dataset, vectors = load_dataset(store, dataset_id), load_embedding(store, embedding_id)
+    with joined(torch.device("cpu")) as processes:
+        for name, config in CONFIGS.items():
+            run = training.train(
+                dataset, config, store, embedding=vectors, run_id=f"{name}-two", device="cpu", processes=processes
+            )
+            assert run.status().state == "SUCCEEDED"  # for every process, as soon as train() is back
+        training.terminate = OneIsAsked
+        try:
+            training.train(
+                dataset,
+                CONFIGS["llm-esr"],
+                store,
+                embedding=vectors,
+                run_id="stopped",
+                device="cpu",
+                processes=processes,
+            )
+        except Stopped:
+            return
+    raise AssertionError("nobody stopped")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,133 @@
+"""Two processes on one run (gloo on the CPU) do what one does alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from team import CONFIGS
+
+from llmesr.config import EmbedConfig
+from llmesr.data.dataset import Dataset
+from llmesr.data.synthetic import make
+from llmesr.runs.record import MODEL, Run
+from llmesr.semantic.embed import Embedding, embed
+from llmesr.store import Store
+from llmesr.training.checkpoint import load_tensors
+from llmesr.training.train import resume, train
+
+CLOSE = 1e-5
+KEY_BIAS = "attention.memory.bias"
+"""Its first half shifts all attention scores of a row alike and so changes nothing: its gradient is nothing but
+rounding, which Adam makes steps of."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Dataset, Embedding]:
+    """A root in which two processes have trained ``id-two`` and ``llm-esr-two`` and left ``stopped``."""
+    folder = tmp_path_factory.mktemp("together")
+    store = Store(folder / "artifacts")
+    data = make(store, name="tiny", users=121, items=60, seed=1)
+    rows = np.random.default_rng(0).normal(size=(data.n_items, 12)).astype(np.float32)
+    np.savez(folder / "vectors.npz", item_ids=data.catalogue["item_id"].to_numpy(str), vectors=rows)
+    vectors = embed(data, EmbedConfig(embedder=f"file:{folder / 'vectors.npz'}"), store)
+    call = [sys.executable, str(Path(__file__).with_name("team.py")), str(store.root), data.id, vectors.id]
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    team = [
+        subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env={**os.environ, **meeting, "RANK": str(rank)})
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=240)[1] for process in team]
+    assert [process.returncode for process in team] == [0, 0], "\n".join(said)
+    return store, data, vectors
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def assert_same(one: Run, two: Run) -> None:
+    alone, together = (load_tensors(run.folder / MODEL)[0] for run in (one, two))
+    assert alone.keys() == together.keys()
+    for name, tensor in alone.items():
+        counted = slice(len(tensor) // 2, None) if name.endswith(KEY_BIAS) else slice(None)
+        torch.testing.assert_close(together[name][counted], tensor[counted], atol=CLOSE, rtol=CLOSE)
+    watched = [name for name in one.events() if name.startswith("loss")]
+    np.testing.assert_allclose(two.events()[watched], one.events()[watched], rtol=1e-5)
+    first, second = ([r["value"] for r in run.metrics() if r["users"]] for run in (one, two))
+    np.testing.assert_allclose(second, first, atol=1e-2)  # a rank may change where two items score alike
+    assert np.abs(one.per_user()["rank"] - two.per_user()["rank"]).mean() < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_two_processes_train_what_one_trains(name: str, trained: tuple[Store, Dataset, Embedding]) -> None:
+    store, data, vectors = trained
+    one = train(data, CONFIGS[name], store, embedding=vectors, run_id=f"{name}-one", device="cpu")
+    two = Run(store, f"{name}-two")
+    assert_same(one, two)
+    assert two.manifest.device == "2 x cpu"
+    assert two.events()["epoch"].tolist() == [1, 2, 3]  # written once
+    assert len(two.top_items()) == len(data.split.users)
+    assert (two.top_items()[:, 0] > 0).all()
+
+
+@pytest.mark.slow
+def test_asked_to_stop_one_stops_all_and_one_alone_goes_on(trained: tuple[Store, Dataset, Embedding]) -> None:
+    store, data, vectors = trained
+    run = Run(store, "stopped")
+    assert run.status().state == "STOPPED"
+    assert len(run.events()) == 1  # in the middle of the second epoch
+    resume(run, device="cpu")
+    assert run.status().state == "SUCCEEDED"
+    assert_same(train(data, CONFIGS["llm-esr"], store, embedding=vectors, run_id="whole", device="cpu"), run)
+
+
+def command(store: Store, *words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "LLMESR_ARTIFACTS": str(store.root), "OMP_NUM_THREADS": "1"}
+    environment.pop("WORLD_SIZE", None)
+    call = [sys.executable, "-m", "llmesr", *words]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_the_command_starts_its_processes_stops_them_and_goes_on(trained: tuple[Store, Dataset, Embedding]) -> None:
+    store, data, _ = trained
+    settings = ["--set", "epochs=40", "--set", "patience=40", "--set", "embedding_size=8", "--set", "batch_size=4"]
+    words = ["train", data.id, "--method", "id", "--run-id", "long", "--device", "cpu", *settings]
+    process = command(store, *words, "--processes", "2", "--json")
+    until = time.monotonic() + 120
+    while not ((store.root / "runs" / "long").is_dir() and len(Run(store, "long").events()) >= 2):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert Run(store, "long").status().state == "STOPPED", said
+    before = len(Run(store, "long").events())
+    process = command(store, "resume", "long", "--device", "cpu", "--processes", "2", "--json")
+    printed, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert json.loads(printed) == {"run": "long"}  # one process speaks
+    assert Run(store, "long").events()["epoch"].tolist() == list(range(1, 41))
+    assert before < 40
+
+
+@pytest.mark.parametrize("words", [["list"], ["profile", "tiny"]])
+def test_other_commands_refuse_to_run_twice(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmesr.cli.main import app
+    from llmesr.errors import UserError
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=f"{words[0]} works in one process"):
+        app(words, standalone_mode=False)
