@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from llmesr.views import loaders, panels, panels_compare
+from llmesr.views import loaders, panels, panels_compare, panels_search
 
 VIEWS = {
     "groups": panels_compare.groups,
@@ -12,6 +12,7 @@ VIEWS = {
     "seesaw": panels_compare.who_pays,
     "lists": panels_compare.lists,
     "users": panels_compare.users,
+    "search": panels_search.searches,
 }
 
 panels.page("Compare", "Which configuration serves whom better, by how much, how surely, and at whose cost.")
@@ -31,7 +32,8 @@ with panels.boundary("The comparison"):
             label_visibility="collapsed",
         )
         VIEWS[str(view)](choice)
-        panels.caption(choice.protocol, choice.thresholds)
+        if view != "search":  # it has a protocol of its own, and speaks of validation
+            panels.caption(choice.protocol, choice.thresholds)
         with st.container(horizontal=True):
             panels.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
             panels_compare.report_button(choice)

@@ -20,7 +20,7 @@ if manifest is not None:
 
     if part == "new":
         config, steps = parts.form(root, manifest)
-        parts.show_estimate(root, data, config, sum(s.command[0] == "train" for s in steps))
+        parts.show_estimate(root, data, config, parts.trainings(steps))
         parts.launch(root, manifest, steps)
     elif part == "watch":
         run_id = parts.pick_run(root, manifest)

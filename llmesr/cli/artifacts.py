@@ -9,18 +9,20 @@ import typer
 
 from llmesr.cli.output import Json, emit, store, table
 from llmesr.errors import UserError
-from llmesr.store import KINDS
+from llmesr.store import KINDS, noun
 
 
 def _kind(kind: str) -> str:
-    plural = kind if kind in KINDS else f"{kind}s"
-    if plural not in KINDS:
+    plural = next((k for k in KINDS if kind in (k, noun(k))), None)
+    if plural is None:
         raise UserError(f"{kind!r} is not a kind of artifact; one of {', '.join(KINDS)}.")
     return plural
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="datasets, embeddings, neighbours, runs or maps")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="datasets, embeddings, neighbours, runs, maps, adapters or searches")
+    ] = None,
     json: Json = False,
 ) -> None:
     """What is under the artifact root, newest first."""

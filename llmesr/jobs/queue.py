@@ -11,12 +11,16 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmesr.errors import UserError
 from llmesr.jobs.engine import Engine, LocalEngine
 from llmesr.jobs.lock import locked
 from llmesr.jobs.record import PROGRESS, Job, Record, State, Status, Step, read_job, write_record, write_status
 from llmesr.store import Store, now, slug
+
+if TYPE_CHECKING:
+    from llmesr.runs.live import Live
 
 
 class Jobs:
@@ -190,12 +194,24 @@ def step(command: list[str], label: str, *, saves: str | None = None) -> Step:
 
 
 def settle_run(store: Store, run_id: str, state: State, message: str) -> None:
-    """Give a run whose process is gone the state of its job, unless it has a final one itself."""
+    """Give a run (or a search, with the run it was at) whose process is gone the state of its job, unless it has a
+    final one itself."""
+    if store.path("searches", run_id).is_dir():
+        from llmesr.runs.search import Search
+
+        search = Search(store, run_id)
+        _settle(search, state, message)
+        run_id = search.run_id(len(search.trials()) + 1)
     if run_state(store, run_id) in ("PENDING", "RUNNING"):
         from llmesr.runs.record import Run
 
-        run = Run(store, run_id)
-        run.set_status(run.status().model_copy(update={"state": state, "message": message}))
+        _settle(Run(store, run_id), state, message)
+
+
+def _settle(record: Live, state: State, message: str) -> None:
+    status = record.status()
+    if status.state in ("PENDING", "RUNNING"):
+        record.set_status(status.model_copy(update={"state": state, "message": message}))
 
 
 def run_state(store: Store, run_id: str) -> State | None:

@@ -24,7 +24,7 @@ class Step(BaseModel):
     """One command line of a job: the arguments after ``llmesr``.
 
     ``saves`` keeps the id that the command prints (``--json``) under that name; a later step says ``{name}``.
-    ``run`` is the training run the command makes: once it exists, the step goes on with ``llmesr resume``.
+    ``run`` is the training run (or tuning, or search) the command makes: once it exists, the step resumes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -118,7 +118,7 @@ class Job:
     @property
     def runs(self) -> list[str]:
         """The training runs the job makes or has made."""
-        return [s.run for s in self.record.steps if s.run]
+        return [s.run for s in self.record.steps if s.run and s.command[0] not in ("finetune", "search")]
 
     @property
     def fraction(self) -> float:

@@ -25,7 +25,7 @@ from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
 from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.load import Scorer, untrained_scorer
-from llmesr.training.loop import BEST, Loop, Stopped
+from llmesr.training.loop import BEST, GiveUp, Loop, Pruned, Stopped, never
 from llmesr.training.stopping import terminate
 
 TOP = 20
@@ -41,12 +41,14 @@ def train(
     similar: SimilarUsers | None = None,
     run_id: str | None = None,
     device: str = "auto",
+    give_up: GiveUp = never,
     progress: Progress = silent,
 ) -> Run:
     """Train ``config`` on ``dataset``, evaluate validation and test, seal the run.
 
     Stopped by SIGTERM or an interrupt it keeps a checkpoint, leaves the run STOPPED and raises
-    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result.
+    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result. A run that ``give_up`` gives
+    a reason not to go on with is left in the same state with that reason, and Pruned is raised.
     UserError when something the method needs is missing, or when the loss is no longer a number.
     """
     on = pick_device(device)
@@ -57,10 +59,10 @@ def train(
     prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, device="cpu", progress=progress)
     name = f"{dataset.name} {_label(config)} {config.seed}"
     run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=str(on))
-    return _carry_out(run, dataset, prepared, on, progress, time.perf_counter() - started)
+    return _carry_out(run, dataset, prepared, on, give_up, progress, time.perf_counter() - started)
 
 
-def resume(run: Run, *, device: str = "auto", progress: Progress = silent) -> Run:
+def resume(run: Run, *, device: str = "auto", give_up: GiveUp = never, progress: Progress = silent) -> Run:
     """Go on with a run that was stopped or broke off. UserError when it is finished already."""
     if run.status().state == "SUCCEEDED":
         raise UserError(f"Run {run.id!r} is finished; clone it to train again.")
@@ -74,11 +76,17 @@ def resume(run: Run, *, device: str = "auto", progress: Progress = silent) -> Ru
         embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
         similar=load_similar(run.store, similar_id) if similar_id else None,
     )
-    return _carry_out(run, dataset, prepared, pick_device(device), progress, 0.0)
+    return _carry_out(run, dataset, prepared, pick_device(device), give_up, progress, 0.0)
 
 
 def _carry_out(
-    run: Run, dataset: Dataset, prepared: Prepared, device: torch.device, progress: Progress, preparing: float
+    run: Run,
+    dataset: Dataset,
+    prepared: Prepared,
+    device: torch.device,
+    give_up: GiveUp,
+    progress: Progress,
+    preparing: float,
 ) -> Run:
     config = run.config
     run.set_status(run.status().model_copy(update={"state": "RUNNING", "message": "starting"}))
@@ -89,7 +97,7 @@ def _carry_out(
             scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, device)
             info: dict[str, object] = {}
         else:
-            scorer, info = _fit(run, dataset, prepared, sequences, device, progress)
+            scorer, info = _fit(run, dataset, prepared, sequences, device, give_up, progress)
         trained = time.perf_counter()
         _evaluate(run, dataset, scorer, sequences, config.max_length, device, progress)
         timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
@@ -98,6 +106,9 @@ def _carry_out(
     except (Stopped, KeyboardInterrupt):
         run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": "stopped; resume goes on"}))
         raise
+    except Pruned as error:
+        run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": f"pruned: {error}"}))
+        raise
     except BaseException as error:
         run.set_status(run.status().model_copy(update={"state": "FAILED", "message": str(error)}))
         raise
@@ -105,7 +116,13 @@ def _carry_out(
 
 
 def _fit(
-    run: Run, dataset: Dataset, prepared: Prepared, sequences: Sequences, device: torch.device, progress: Progress
+    run: Run,
+    dataset: Dataset,
+    prepared: Prepared,
+    sequences: Sequences,
+    device: torch.device,
+    give_up: GiveUp,
+    progress: Progress,
 ) -> tuple[NeuralScorer, dict[str, object]]:
     config = run.config
     torch.manual_seed(config.seed)
@@ -133,6 +150,7 @@ def _fit(
             device=device,
             validate=validate,
             should_stop=should_stop,
+            give_up=give_up,
             progress=progress,
         )
         loop.resume()

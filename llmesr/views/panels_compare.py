@@ -28,6 +28,7 @@ VIEWS = {
     "seesaw": "Who pays",
     "lists": "Beyond accuracy",
     "users": "User by user",
+    "search": "Search",
 }
 KS, METRICS = ("5", "10", "20"), ("HR", "NDCG", "MRR")
 AT_FIRST = 6
