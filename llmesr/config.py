@@ -138,6 +138,11 @@ class EmbedConfig(Config):
     row_order: bool = Field(
         False, description="file: trust that a file without ids has the catalogue's items in the catalogue's order."
     )
+    missing: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="file: allow that items have no vector, as for images or sound. Such an embedding is a further "
+        "view (`train --views`), and never taken for the text unless it is named.",
+    )
 
 
 class FinetuneConfig(Config):
@@ -227,6 +232,9 @@ class RunConfig(Config):
         description="How the views meet before the encoder: cross-attention (paper), added to each view, or none.",
     )
     shared_encoder: bool = Field(True, description="One encoder for both views, or one each.")
+    views: list[str] | None = Field(
+        None, description="Embeddings of the items (images, sound ...) that are further frozen views beside the text."
+    )
     adapter_layers: Literal[1, 2] = Field(2, description="Linear layers from text space to the model.")
     item_init: Literal["pca", "random"] = Field(
         "pca", description="Start of the id embeddings in llm-init and llm-esr."
@@ -273,6 +281,8 @@ class RunConfig(Config):
             raise ValueError("cross-attention has two heads: embedding_size must be even")
         if not (self.collaborative_view or self.semantic_view):
             raise ValueError("at least one of collaborative_view and semantic_view must stay on")
+        if self.views and (self.method not in _ONLY["views"] or not self.semantic_view):
+            raise ValueError("views stand beside the text: they need method llm-esr with its semantic_view, or adapter")
         return self
 
 
@@ -338,6 +348,7 @@ _ONLY: dict[str, tuple[str, ...]] = {
     "teacher_refresh": ("llm-esr",),
     "item_init": ("llm-init", "llm-esr"),
     "adapter_layers": _TEXT_METHODS,
+    "views": ("adapter", "llm-esr"),
     "freeze_text": _TEXT_METHODS,
     "alignment_weight": ("llmemb",),
     "alignment_temperature": ("llmemb",),

@@ -21,7 +21,7 @@ if manifest is not None:
     if part == "new":
         config, steps = parts.form(root, manifest)
         parts.show_estimate(root, data, config, parts.trainings(steps))
-        parts.launch(root, manifest, steps)
+        parts.launch(root, manifest, steps, config.views or ())
     elif part == "watch":
         run_id = parts.pick_run(root, manifest)
         if run_id is None:

@@ -68,7 +68,7 @@ def distributions(space: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[st
     for name, given in space.items():
         if name not in RunConfig.model_fields:
             raise UserError(f"Unknown setting {name!r} in the space. Known: {', '.join(DEFAULT_SPACE)} and others.")
-        if name in ("method", "backbone", *DECIDED):
+        if name in ("method", "backbone", "views", *DECIDED):
             raise UserError(f"Setting {name!r} is the same in all trials of a search; take it out of the space.")
         if name in fixed:
             raise UserError(f"Setting {name!r} is both fixed and in the space; leave one out.")

@@ -52,6 +52,8 @@ def train(
     UserError when something the method needs is missing, or when the loss is no longer a number.
     """
     on = pick_device(device)
+    if config.views:
+        config = config.but(views=[store.find("embeddings", ref).id for ref in config.views])
     if needs_reference(config) and config.alignment_run is None:
         reference = train(dataset, _reference_config(config), store, device=device, progress=progress)
         config = config.but(alignment_run=reference.id)

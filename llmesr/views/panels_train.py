@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job, Step
 from llmesr.runs.record import Run
+from llmesr.semantic.embed import is_whole
 from llmesr.store import Manifest, Store
 from llmesr.views import forms, loaders, panels, panels_jobs, theme, words
 from llmesr.views.charts_training import loss_chart, validation_chart, validation_frame
@@ -52,7 +54,8 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
             st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
     embedding = _pick_text(root, manifest) if method in plans.NEEDS_TEXT else None
     start = forms.starting_values(method, backbone, preset)
-    values = _fields(method, backbone, preset, start) if trained else {}
+    others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
+    values = _fields(method, backbone, preset, start, others) if trained else {}
     config = RunConfig.read(None, **{**start, **values})
     changed = forms.changes(values, start)
     goal = "train"
@@ -66,14 +69,19 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
 
 def _pick_text(root: Store, manifest: Manifest) -> str | None:
     """The text vectors to train on, or the wish for new ones."""
-    there = [m for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
+    there = [m for m in _embeddings(root, manifest) if is_whole(m)]
     shown = {m.id: f"{m.config.get('embedder')}, read {theme.date(m.created)} ({m.id})" for m in there}
     shown[NEW_TEXT] = "Read them now with the bundled encoder (MiniLM)"
     return panels.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)
 
 
-def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any]) -> dict[str, Any]:
+def _embeddings(root: Store, manifest: Manifest) -> list[Manifest]:
+    return [m for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
+
+
+def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], embeddings: list[str]) -> dict[str, Any]:
     schema = forms.settings(RunConfig)
+    schema["views"] = replace(schema["views"], choices=tuple(embeddings))
     basic, advanced = forms.shown(method, backbone)
     scope = f"{preset}.{backbone}"
     values: dict[str, Any] = {}
@@ -199,17 +207,19 @@ def show_estimate(root: Store, data: Dataset, config: RunConfig, repeats: int) -
     st.caption(f"{text}. {found.basis}", help="Reading new item texts and drawing similar users come on top.")
 
 
-def launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
+def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str] = ()) -> None:
     """The button, and the commands it stands for."""
     if not steps:
         return
-    st.button("Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps))
+    st.button(
+        "Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps, views)
+    )
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
 
 
-def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
-    given = {s.command[s.command.index("--embedding") + 1] for s in steps if "--embedding" in s.command}
+def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str]) -> None:
+    given = {*views} | {s.command[s.command.index("--embedding") + 1] for s in steps if "--embedding" in s.command}
     parents = [f"datasets/{manifest.id}", *(f"embeddings/{e}" for e in given if not e.startswith("{"))]
     label = f"{steps[-1].label} on {manifest.name}"
     kind = steps[-1].command[0]

@@ -22,12 +22,12 @@ def launch(app):
 
 
 def form_settings(app) -> set[str]:
-    kinds = (app.number_input, app.selectbox, app.toggle, app.text_input)
+    kinds = (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect)
     return {e.key.split(".")[3] for kind in kinds for e in kind if e.key.startswith("set.")}
 
 
 def field(app, name):
-    for kind in (app.number_input, app.selectbox, app.toggle, app.text_input):
+    for kind in (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect):
         for element in kind:
             if element.key.startswith("set.") and element.key.split(".")[3] == name:
                 return element
@@ -101,6 +101,20 @@ def test_several_seeds_are_several_runs(visit, shop, started):
     commands = [s.command for s in started[0].record.steps]
     assert [c[c.index("--set") + 1] for c in commands] == ["seed=42", "seed=43", "seed=44"]
     assert len({s.run for s in started[0].record.steps}) == 3
+
+
+def test_further_views_are_other_embeddings_than_the_text(visit, store, shop, started):
+    pictures = make_embedding(store, shop, id="shop-pictures")
+    text = make_embedding(store, shop, id="shop-text")
+    app = visit("training", method="llm-esr", embedding=text.id)
+    assert field(app, "views").options == [pictures.id]
+    field(app, "views").set_value([pictures.id]).run()
+    launch(healthy(app))
+    (job,) = started
+    command = job.record.steps[0].command
+    assert f'views=["{pictures.id}"]' in command
+    assert f"embeddings/{pictures.id}" in job.record.parents
+    assert "views" not in form_settings(visit("training", method="id"))
 
 
 def test_search_submits_its_trials_with_what_was_changed_held(visit, store, shop, started):
