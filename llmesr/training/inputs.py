@@ -99,18 +99,19 @@ def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedd
 
 
 def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """Name of each view -> (N + 1, E), scaled so that the rows there are have mean square length 1.
+    """Name of each view -> (N + 1, E), scaled so that the numbers of the rows there are have mean square 1.
 
-    Encoders of images or sound give vectors of any length; an adapter starts well from those of text, which is 1.
+    Encoders of images or sound give vectors of any length; so scaled, an adapter starts from them as strongly whatever
+    their length and E (measured on validation: unit length is too short to be learned from in a few epochs).
     """
     tables: dict[str, Tensor] = {}
     for view in views:
         rows = view.item_vectors
-        length = float(np.sqrt((rows[rows.any(axis=1)] ** 2).sum(1).mean())) if rows.any() else 1.0
+        size = float(np.sqrt(np.square(rows[rows.any(axis=1)]).mean())) if rows.any() else 1.0
         source = str(view.manifest.config["embedder"]).partition(":")[2]  # file:data/images.npy
         name = f"view_{slug(Path(source).stem)}"
         name = name if name not in tables else f"{name}_{len(tables) + 1}"
-        tables[name] = torch.from_numpy(pad(rows / length).astype(np.float32)).to(device)
+        tables[name] = torch.from_numpy(pad(rows / size).astype(np.float32)).to(device)
     return tables
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from factories import make_embedding
 
 from llmesr.config import RunConfig, SearchConfig
 from llmesr.data.dataset import Dataset, load_dataset, save_thresholds
@@ -201,3 +202,16 @@ def test_a_group_without_anybody_cannot_be_searched_for(tiny: Dataset, store: St
     save_thresholds(store, tiny.id, Thresholds(item=1, user=1))
     with pytest.raises(UserError, match="Nobody to validate on is in 'Tail Item'"):
         search(load_dataset(store, tiny.id), config(objective="Balanced"), store)
+
+
+def test_a_search_keeps_to_the_text_it_began_with(tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed = {**FIXED, "method": "adapter"}
+    text = make_embedding(store, tiny, id="first")
+    with monkeypatch.context() as patch:
+        patch.setattr(searching, "train", StopsInTraining(trial=2, epoch=1))
+        with pytest.raises(Stopped):
+            search(tiny, config(trials=3, epochs=2, fixed=fixed), store, search_id="quest")
+    make_embedding(store, tiny, id="newer")
+    quest = resume_search(Search(store, "quest"))
+    assert {p.id for p in quest.manifest.parents} == {tiny.id, text.id}
+    assert {Run(store, t["run"]).manifest.parent("embeddings") for t in quest.trials()} == {text.id}
