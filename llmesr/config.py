@@ -20,6 +20,8 @@ BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 Protocol = Literal["full", "uni100"]
 GroupName = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User"]
 GROUPS: tuple[str, ...] = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
+Objective = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User", "Balanced"]
+RANK_METRIC = r"^(HR|NDCG|MRR)@\d+$"
 EXTERNAL = "external"
 """The method of a run that is only the evaluation of a ranking made elsewhere: nothing trains or loads it."""
 UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL)
@@ -136,6 +138,11 @@ class EmbedConfig(Config):
     row_order: bool = Field(
         False, description="file: trust that a file without ids has the catalogue's items in the catalogue's order."
     )
+    missing: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="file: allow that items have no vector, as for images or sound. Such an embedding is a further "
+        "view (`train --views`), and never taken for the text unless it is named.",
+    )
 
 
 class FinetuneConfig(Config):
@@ -225,6 +232,9 @@ class RunConfig(Config):
         description="How the views meet before the encoder: cross-attention (paper), added to each view, or none.",
     )
     shared_encoder: bool = Field(True, description="One encoder for both views, or one each.")
+    views: list[str] | None = Field(
+        None, description="Embeddings of the items (images, sound ...) that are further frozen views beside the text."
+    )
     adapter_layers: Literal[1, 2] = Field(2, description="Linear layers from text space to the model.")
     item_init: Literal["pca", "random"] = Field(
         "pca", description="Start of the id embeddings in llm-init and llm-esr."
@@ -255,9 +265,7 @@ class RunConfig(Config):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     patience: int = Field(10, ge=1, description="Evaluations without improvement before stopping.")
     evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations on validation.")
-    monitor: str = Field(
-        "NDCG@10", pattern=r"^(HR|NDCG|MRR)@\d+$", description="Validation metric that decides when to stop."
-    )
+    monitor: str = Field("NDCG@10", pattern=RANK_METRIC, description="Validation metric that decides when to stop.")
     monitor_group: GroupName = Field("Overall", description="Group in which the metric is watched.")
     monitor_protocol: Protocol = Field("full", description="Protocol in which the metric is watched.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -273,7 +281,32 @@ class RunConfig(Config):
             raise ValueError("cross-attention has two heads: embedding_size must be even")
         if not (self.collaborative_view or self.semantic_view):
             raise ValueError("at least one of collaborative_view and semantic_view must stay on")
+        if self.views and (self.method not in _ONLY["views"] or not self.semantic_view):
+            raise ValueError("views stand beside the text: they need method llm-esr with its semantic_view, or adapter")
         return self
+
+
+class SearchConfig(Config):
+    """A search for the settings of one method that are best on validation."""
+
+    trials: int = Field(20, ge=1, description="Combinations of settings to try, each an ordinary run.")
+    objective: Objective = Field(
+        "Overall", description="Group whose metric is maximised; Balanced: the geometric mean of Overall and Tail Item."
+    )
+    metric: str = Field("NDCG@10", pattern=RANK_METRIC, description="Validation metric that is maximised.")
+    protocol: Protocol = Field("full", description="Protocol in which the metric is maximised.")
+    epochs: int = Field(30, ge=1, description="Most epochs of a trial.")
+    pruning: bool = Field(True, description="End a trial that is below the median of the earlier ones at its epoch.")
+    random_trials: int = Field(
+        5, ge=1, description="Trials drawn at random, unpruned, before earlier ones are a guide."
+    )
+    warmup: int = Field(3, ge=0, description="Epochs of a trial before it can be pruned.")
+    seed: int = Field(42, description="Seed of the search and of every run in it.")
+    preset: str = Field("default", description="Starting point of the settings that are neither fixed nor searched.")
+    fixed: dict[str, Any] = Field(default_factory=dict, description="Settings that are the same in every trial.")
+    space: dict[str, Any] = Field(
+        default_factory=dict, description="Setting -> list of choices, or low, high and log; the usual ones when empty."
+    )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -315,6 +348,7 @@ _ONLY: dict[str, tuple[str, ...]] = {
     "teacher_refresh": ("llm-esr",),
     "item_init": ("llm-init", "llm-esr"),
     "adapter_layers": _TEXT_METHODS,
+    "views": ("adapter", "llm-esr"),
     "freeze_text": _TEXT_METHODS,
     "alignment_weight": ("llmemb",),
     "alignment_temperature": ("llmemb",),

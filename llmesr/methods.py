@@ -6,7 +6,7 @@ To add one, write a builder and name it in :data:`METHODS`; the contract tests t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ class Inputs:
     reduced: Tensor | None = None  # (N, D) PCA of the text, unit mean square per row
     similar: Tensor | None = None  # (U, K) similar users, -1 where fewer
     reference: Tensor | None = None  # (N + 1, D) item embeddings of an id-only run
+    views: dict[str, Tensor] = field(default_factory=dict)  # name -> (N + 1, E') further frozen vectors, zero: none
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def _llm_init(inputs: Inputs, config: RunConfig) -> Method:
 
 
 def _adapter(inputs: Inputs, config: RunConfig) -> Method:
-    return Method(_recommender({"semantic": _adapted(inputs, config)}, inputs, config), [_next_item(config)])
+    tables: dict[str, ItemTable] = {"semantic": _adapted(inputs, config), **_further(inputs, config)}
+    return Method(_recommender(tables, inputs, config), [_next_item(config)])
 
 
 def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
@@ -87,6 +89,7 @@ def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
         tables["collaborative"] = _started(inputs, config)
     if config.semantic_view:
         tables["semantic"] = _adapted(inputs, config)
+    tables |= _further(inputs, config)
     objectives: list[Objective] = [_next_item(config)]
     if needs_similar(config):
         objectives.append(
@@ -143,7 +146,7 @@ def _recommender(tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig
         for _ in range(count)
     ]
     fusion = None
-    if len(tables) == 2 and config.fusion != "none":
+    if {"collaborative", "semantic"} <= set(tables) and config.fusion != "none":
         fusion = CrossView(
             embedding_size=config.embedding_size,
             dropout=config.dropout,
@@ -175,6 +178,15 @@ def _started(inputs: Inputs, config: RunConfig) -> IdTable:
 def _adapted(inputs: Inputs, config: RunConfig) -> AdaptedTable:
     text = _present(inputs.text, "item text vectors")
     return AdaptedTable(text, config.embedding_size, layers=config.adapter_layers, frozen=config.freeze_text)
+
+
+def _further(inputs: Inputs, config: RunConfig) -> dict[str, ItemTable]:
+    """A table for every further view: always frozen, and zero for the items it lacks."""
+    layers = config.adapter_layers
+    return {
+        name: AdaptedTable(vectors, config.embedding_size, layers=layers, sparse=True)
+        for name, vectors in inputs.views.items()
+    }
 
 
 def _reduced(inputs: Inputs) -> Tensor:

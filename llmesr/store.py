@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmesr.errors import UserError
 
-KINDS = ("datasets", "embeddings", "neighbours", "runs", "maps", "adapters")
+KINDS = ("datasets", "embeddings", "neighbours", "runs", "maps", "adapters", "searches")
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 _PACKAGES = ("llmesr", "torch", "transformers", "numpy", "pandas", "faiss-cpu", "umap-learn")
@@ -138,16 +138,16 @@ class Store:
             manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(
-                f"There is no {kind.rstrip('s')} {id!r} under {self.root}. `llmesr list` shows what is there."
+                f"There is no {noun(kind)} {id!r} under {self.root}. `llmesr list` shows what is there."
             ) from None
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             raise UserError(
-                f"The {kind.rstrip('s')} {id!r} cannot be read: {path} is damaged "
+                f"The {noun(kind)} {id!r} cannot be read: {path} is damaged "
                 f"({str(error).splitlines()[0]}). Delete it or make it again."
             ) from error
         if manifest.schema_version != SCHEMA_VERSION:
             raise UserError(
-                f"The {kind.rstrip('s')} {id!r} has schema version {manifest.schema_version}; "
+                f"The {noun(kind)} {id!r} has schema version {manifest.schema_version}; "
                 f"this version of llmesr reads {SCHEMA_VERSION}. Make it again."
             )
         return manifest
@@ -188,7 +188,7 @@ class Store:
         if (folder := self.root / kind / ref).is_dir() and not ref.startswith("."):
             return self.manifest(kind, folder.name)  # raises with the reason it cannot be read
         known = ", ".join(m.name for m in manifests[:8]) or "none yet"
-        raise UserError(f"There is no {kind.rstrip('s')} called {ref!r}. Known: {known}.")
+        raise UserError(f"There is no {noun(kind)} called {ref!r}. Known: {known}.")
 
     def children(self, kind: str, id: str) -> builtins.list[Manifest]:
         """Artifacts made from this one."""
@@ -199,7 +199,7 @@ class Store:
         """Remove an artifact. UserError when others were made from it (delete those first)."""
         folder = self.path(kind, id)
         if not folder.is_dir():
-            raise UserError(f"There is no {kind.rstrip('s')} {id!r} to delete.")
+            raise UserError(f"There is no {noun(kind)} {id!r} to delete.")
         if children := self.children(kind, id):
             names = ", ".join(f"{m.kind}/{m.id}" for m in children[:5])
             raise UserError(f"{id!r} is used by {len(children)} artifacts ({names}); delete those first.")
@@ -253,6 +253,11 @@ def provenance() -> dict[str, Any]:
 def now() -> str:
     """The current time as ISO 8601 in UTC, to the microsecond (it orders artifacts)."""
     return datetime.now(UTC).isoformat()
+
+
+def noun(kind: str) -> str:
+    """What one artifact of a kind is called."""
+    return "search" if kind == "searches" else kind.rstrip("s")
 
 
 def slug(text: str) -> str:

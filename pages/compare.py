@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from llmesr.views import loaders, panels, panels_compare, panels_policy
+from llmesr.views import loaders, panels, panels_compare, panels_policy, panels_search
 
 VIEWS = {
     "groups": panels_compare.groups,
@@ -13,6 +13,7 @@ VIEWS = {
     "lists": panels_compare.lists,
     "users": panels_compare.users,
     "scoring": lambda choice: panels_policy.scoring(choice.root, choice.dataset.id, choice.protocol),
+    "search": panels_search.searches,
 }
 
 panels.page("Compare", "Which configuration serves whom better, by how much, how surely, and at whose cost.")
@@ -32,7 +33,8 @@ with panels.boundary("The comparison"):
             label_visibility="collapsed",
         )
         VIEWS[str(view)](choice)
-        panels.caption(choice.protocol, choice.thresholds)
+        if view != "search":  # it has a protocol of its own, and speaks of validation
+            panels.caption(choice.protocol, choice.thresholds)
         with st.container(horizontal=True):
             panels.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
             panels_compare.report_button(choice)

@@ -20,8 +20,8 @@ if manifest is not None:
 
     if part == "new":
         config, steps = parts.form(root, manifest)
-        parts.show_estimate(root, data, config, sum(s.command[0] == "train" for s in steps))
-        parts.launch(root, manifest, steps)
+        parts.show_estimate(root, data, config, parts.trainings(steps))
+        parts.launch(root, manifest, steps, config.views or ())
     elif part == "tune":
         panels_finetune.checked(root, manifest, data)
     elif part == "watch":

@@ -11,6 +11,7 @@ Use from any test (``tests/`` is importable because of ``tests/conftest.py``)::
     runs = make_standard_runs(store, dataset, seeds=(42, 43))    # {"id/sasrec": [Run, Run], ...} of five methods
     live = make_running_run(store, dataset, epoch=3)             # RUNNING: events of 3 epochs, no evaluation
     vectors = make_embedding(store, dataset)                     # text vectors: topic direction + noise, E = 16
+    search = make_search(store, dataset)                         # four trials: two complete, one pruned, one failed
     corrupt(store, "runs", run.id)                               # manifest unreadable; how="per_user", "metrics", ...
 
 No model is written: what needs a scorer must train one. Ranks follow a rank model: every user has an own
@@ -25,12 +26,13 @@ import pandas as pd
 from safetensors.numpy import save_file
 from scipy.stats import norm
 
-from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, RunConfig
+from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, RunConfig, SearchConfig
 from llmesr.data import synthetic
 from llmesr.data.dataset import ITEMS, Dataset, load_dataset
 from llmesr.data.split import Part
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run, Status
+from llmesr.runs.search import Search
 from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
 from llmesr.store import MANIFEST, Manifest, Store, file_digest, slug, write_bytes, write_json
 
@@ -132,12 +134,13 @@ def make_run(
     head_skill: float | None = None,
     tail_skill: float | None = None,
     name: str | None = None,
+    id: str | None = None,
     parents: tuple[Manifest, ...] = (),
     epochs: int = 12,
     **settings: object,
 ) -> Run:
     """A finished run. ``settings`` are further RunConfig fields; ``parents`` further parents (embeddings ...)."""
-    run = _create(store, dataset, method, backbone, seed, name, parents, epochs, settings)
+    run = _create(store, dataset, method, backbone, seed, name, parents, epochs, settings, id)
     head, tail = SKILLS[method]
     skill = (head if head_skill is None else head_skill, tail if tail_skill is None else tail_skill)
     frames, quantiles = zip(
@@ -187,6 +190,29 @@ def make_running_run(
     return run
 
 
+def make_search(store: Store, dataset: Dataset, *, id: str = "quest", finished: bool = True) -> Search:
+    """A search of four trials of id/sasrec: complete, pruned, complete (the best), failed; with the runs of the
+    complete ones. Unfinished, it stands before its fourth trial."""
+    space = {"dropout": {"low": 0.1, "high": 0.6}, "layers": [1, 2]}
+    fixed = {"method": "id", "backbone": "sasrec"}
+    config = SearchConfig(trials=4, epochs=12, objective="Tail Item", fixed=fixed, space=space)
+    search = Search.create(store, config, [dataset.manifest], name=f"{dataset.name} search", id=id, device="cpu")
+    ends = [("complete", 0.11, 0.2), ("pruned", 0.05, 0.6), ("complete", 0.14, 0.4), ("failed", None, 0.3)]
+    for number, (state, value, dropout) in enumerate(ends if finished else ends[:3], start=1):
+        run = None
+        if state == "complete":
+            run = make_run(store, dataset, "id", id=search.run_id(number), dropout=dropout, layers=1).id
+        trial = {"trial": number, "state": state, "settings": {"dropout": dropout, "layers": 1}, "value": value}
+        reason = {"complete": "", "pruned": "below the median", "failed": "The loss became nan."}[state]
+        search.append_event({**trial, "reported": {}, "run": run, "reason": reason, "seconds": 2.0})
+    if finished:
+        info = {"run": search.run_id(3), "trial": 3, "value": 0.14, "importance": {"dropout": 0.75, "layers": 0.25}}
+        search.finish(Status(state="SUCCEEDED", epoch=4, epochs=4, best=0.14), {"trials": 8.0}, info)
+    else:
+        search.set_status(Status(state="RUNNING", epoch=3, epochs=4, best=0.14, seconds_left=42.0))
+    return search
+
+
 def corrupt(store: Store, kind: str, id: str, how: str = "manifest") -> None:
     """Damage an artifact: its manifest, or the file called ``how`` or ``how.*`` inside it, becomes noise."""
     folder = store.path(kind, id)
@@ -204,11 +230,12 @@ def _create(
     parents: tuple[Manifest, ...],
     epochs: int,
     settings: dict[str, object],
+    id: str | None = None,
 ) -> Run:
     config = RunConfig.read(None, method=method, backbone=backbone, seed=seed, epochs=epochs, **settings)
     label = f"{method}-{backbone}" if method not in UNTRAINED else method
     manifests = [dataset.manifest, *parents]
-    return Run.create(store, config, manifests, name=name or f"{dataset.name}-{label}-{seed}", device="cpu")
+    return Run.create(store, config, manifests, name=name or f"{dataset.name}-{label}-{seed}", id=id, device="cpu")
 
 
 def _part_frame(

@@ -30,6 +30,7 @@ MAY: dict[str, set[str]] = {
 ONLY: dict[str, set[str]] = {
     "streamlit": {"views/loaders", "views/panels", "pages", "app"},
     "faiss": {"retrieval/index"},
+    "optuna": {"training/search", "training/space"},
     "transformers": {"semantic"},
     "peft": {"semantic"},
     "typer": {"cli"},

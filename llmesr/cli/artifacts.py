@@ -10,7 +10,7 @@ import typer
 
 from llmesr.cli.output import Json, emit, progress, store, table
 from llmesr.errors import UserError
-from llmesr.store import KINDS, Store
+from llmesr.store import KINDS, Store, noun
 
 if TYPE_CHECKING:
     from llmesr.remote import Remote
@@ -21,14 +21,16 @@ WHERE = "URL of a folder or object store: file:///shared/llmesr, s3://bucket/llm
 
 
 def _kind(kind: str) -> str:
-    plural = kind if kind in KINDS else f"{kind}s"
-    if plural not in KINDS:
+    plural = next((k for k in KINDS if kind in (k, noun(k))), None)
+    if plural is None:
         raise UserError(f"{kind!r} is not a kind of artifact; one of {', '.join(KINDS)}.")
     return plural
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="datasets, embeddings, neighbours, runs or maps")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="datasets, embeddings, neighbours, runs, maps, adapters or searches")
+    ] = None,
     at: Annotated[str | None, typer.Option("--at", help="Show what is complete at this URL instead.")] = None,
     json: Json = False,
 ) -> None:

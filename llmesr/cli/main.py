@@ -16,7 +16,20 @@ from llmesr.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-STAGES = ("data", "text", "finetune", "train", "evaluate", "recommend", "maps", "artifacts", "jobs", "app", "demo")
+STAGES = (
+    "data",
+    "text",
+    "finetune",
+    "train",
+    "search",
+    "evaluate",
+    "recommend",
+    "maps",
+    "artifacts",
+    "jobs",
+    "app",
+    "demo",
+)
 """Files of this folder, in the order of the method; each has ``register(app)``."""
 
 

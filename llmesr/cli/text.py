@@ -54,11 +54,12 @@ def embed(
     if export is not None:
         write_vectors(export, made.item_vectors, made.item_ids.tolist())
     info = made.manifest.info
+    lacking = "items without a vector" if settings.embedder.startswith("file:") else "items without text"
     rows = [
         ["embedder", made.manifest.config["embedder"]],
         ["items", str(info["items"])],
         ["dimension", str(made.dimension)],
-        ["items without text", str(info["items_without_text"])],
+        [lacking, str(info["items_without_text"])],
         ["users without training items", str(info["users_without_vector"])],
     ]
     emit(json, {"id": made.id, **info}, table(made.id, ["embedding", ""], rows))

@@ -36,6 +36,9 @@ def train(
     settings: Set = None,
     config: ConfigFile = None,
     embedding: Annotated[str | None, typer.Option(help="Embedding to use; the dataset's newest when absent.")] = None,
+    views: Annotated[
+        str | None, typer.Option(help="Further embeddings of the items (images, sound ...), with commas between.")
+    ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the new run.")] = None,
     device: Device = "auto",
     count: Count = 1,
@@ -48,6 +51,7 @@ def train(
 
     given: dict[str, Any] = parse_overrides(settings or [])
     given |= {k: v for k, v in (("method", method), ("backbone", backbone)) if v is not None}
+    given |= {"views": [ref.strip() for ref in views.split(",")]} if views else {}
     wanted = RunConfig.read(config, **given)
     wanted = RunConfig.read(config, **{**preset(preset_name, wanted.backbone), **given}) if not config else wanted
     if unread := unread_settings(wanted, given):

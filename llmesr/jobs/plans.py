@@ -107,6 +107,29 @@ def named_run(command: Sequence[str]) -> list[str]:
     return [*command, "--run-id", f"{slug(command[1])}-{secrets.token_hex(3)}"]
 
 
+def search_step(
+    dataset: str,
+    method: str,
+    *,
+    backbone: str,
+    trials: int,
+    objective: str,
+    preset: str = "default",
+    values: Mapping[str, Any] | None = None,
+    embedding: str | None = None,
+    name: str = "search",
+) -> Step:
+    """Search for the settings of a method that are best on validation; ``values`` are the same in every trial."""
+    label = f"{method}/{backbone}"
+    id = f"{slug(f'{name}-search-{label}')}-{secrets.token_hex(3)}"
+    command = ["search", dataset, "--method", method, "--backbone", backbone]
+    command += ["--trials", str(trials), "--objective", objective]
+    command += ["--preset", preset] if preset != "default" else []
+    command += settings(values or {})
+    command += ["--embedding", embedding] if embedding and method in NEEDS_TEXT else []
+    return step([*command, "--run-id", id, "--json"], f"Search settings of {label}")
+
+
 def map_step(dataset: str, run: str | None) -> Step:
     """Draw the text space beside the views of a run (or of the newest run)."""
     return step(["map", run or dataset, "--json"], "Draw the maps")

@@ -192,14 +192,30 @@ def step(command: list[str], label: str, *, saves: str | None = None) -> Step:
 
 
 def settle_run(store: Store, step: Step, state: State, message: str) -> None:
-    """Give what a step makes, when its process is gone, the state of its job, unless it has a final one itself."""
-    if run_state(store, step) in ("PENDING", "RUNNING"):
-        run = _made(store, step)
-        run.set_status(run.status().model_copy(update={"state": state, "message": message}))
+    """Give what a step makes (of a search also the run it was at), when its process is gone, the state of its job,
+    unless it has a final one itself."""
+    if run_state(store, step) is None:
+        return
+    made = _made(store, step)
+    _settle(made, state, message)
+    if step.makes == "searches":
+        from llmesr.runs.record import Run
+        from llmesr.runs.search import Search
+
+        at = Search(store, made.id)
+        trial = at.run_id(len(at.trials()) + 1)
+        if store.path("runs", trial).is_dir():
+            _settle(Run(store, trial), state, message)
+
+
+def _settle(record: Live, state: State, message: str) -> None:
+    status = record.status()
+    if status.state in ("PENDING", "RUNNING"):
+        record.set_status(status.model_copy(update={"state": state, "message": message}))
 
 
 def run_state(store: Store, step: Step) -> State | None:
-    """The state that the run or adapter of a step records, or None while it has no folder."""
+    """The state that what a step makes records, or None while it has no folder."""
     if step.run is None or not store.path(step.makes, step.run).is_dir():
         return None
     return _made(store, step).status().state
@@ -207,9 +223,11 @@ def run_state(store: Store, step: Step) -> State | None:
 
 def _made(store: Store, step: Step) -> Live:
     from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
+    from llmesr.runs.search import Search
     from llmesr.runs.tuning import Tuning
 
-    return (Tuning if step.makes == "adapters" else Run)(store, step.run or "")
+    made: dict[str, type[Live]] = {"runs": Run, "adapters": Tuning, "searches": Search}
+    return made[step.makes](store, step.run or "")
 
 
 def _renewed(old: Step) -> Step:

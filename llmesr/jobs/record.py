@@ -24,7 +24,7 @@ class Step(BaseModel):
     """One command line of a job: the arguments after ``llmesr``.
 
     ``saves`` keeps the id that the command prints (``--json``) under that name; a later step says ``{name}``.
-    ``run`` is the training run, or the adapter, the command makes: once it exists, the step resumes it.
+    ``run`` is the training run (or adapter, or search) the command makes: once it exists, the step resumes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,7 +36,7 @@ class Step(BaseModel):
     @property
     def makes(self) -> str:
         """The kind of artifact that ``run`` names."""
-        return "adapters" if self.command[0] == "finetune" else "runs"
+        return {"finetune": "adapters", "search": "searches"}.get(self.command[0], "runs")
 
 
 class Record(BaseModel):

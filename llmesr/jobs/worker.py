@@ -145,12 +145,14 @@ class Worker:
 
 
 def _command(job: Job, step: Step) -> list[str]:
-    """The arguments with saved ids filled in; a training run or a tuning that exists already is resumed."""
+    """The arguments with saved ids filled in; a run, a tuning or a search that exists already is resumed."""
     store = Store(job.folder.parent.parent)
     if step.run and step.command[0] == "train" and store.exists("runs", step.run):
         return ["resume", step.run, *_processes(step)]
     if step.run and step.command[0] == "finetune" and store.exists("adapters", step.run):
         return ["finetune", "--resume", step.run, "--json"]
+    if step.run and step.command[0] == "search" and store.exists("searches", step.run):
+        return ["search", "--resume", step.run, "--json"]
     filled = []
     for argument in step.command:
         for name, value in job.status.saved.items():

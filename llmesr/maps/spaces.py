@@ -15,7 +15,7 @@ from llmesr.config import UNTRAINED
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import MODEL, Run, find_run, list_runs
-from llmesr.semantic.embed import load_embedding
+from llmesr.semantic.embed import is_whole, load_embedding
 from llmesr.store import Manifest, Store
 
 Of = Literal["items", "users"]
@@ -144,7 +144,7 @@ def _find(store: Store, kind: str, ref: str) -> Manifest | None:
 
 
 def _text(store: Store, dataset: str) -> list[str]:
-    made = [m for m in store.list("embeddings") if m.parent("datasets") == dataset]
+    made = [m for m in store.list("embeddings") if m.parent("datasets") == dataset and is_whole(m)]
     return [f"embedding:{made[0].id}"] if made else []
 
 

@@ -72,7 +72,7 @@ class Recommender(nn.Module):
         real = items != PAD
         views = [self._embed(table, items, real) for table in self.tables.values()]
         if self.fusion is not None:
-            views = list(self.fusion(*views, real))
+            views[:2] = self.fusion(*views[:2], real)  # the collaborative and the semantic view come first
         if len(self.encoders) == 1:  # one pass for all views, stacked along the batch
             stacked = self.encoders[0](torch.cat(views), real.repeat(len(views), 1))
             return torch.cat(stacked.chunk(len(views)), dim=-1)

@@ -44,14 +44,22 @@ class AdaptedTable(nn.Module):
     function and the same gradients at a third of the cost.
     """
 
-    def __init__(self, text: Tensor, embedding_size: int, *, layers: int = 2, frozen: bool = True) -> None:
-        """``text`` is (N + 1, E) with a zero padding row."""
+    present: Tensor | None
+
+    def __init__(
+        self, text: Tensor, embedding_size: int, *, layers: int = 2, frozen: bool = True, sparse: bool = False
+    ) -> None:
+        """``text`` is (N + 1, E) with a zero padding row. With ``sparse`` an item whose row is zero has no vector: it
+        is zero here too, where the adapter would give it its bias."""
         super().__init__()
         table = torch.cat([text, torch.zeros(1, text.shape[1])]).float()  # (N + 2, E)
         if frozen:
             self.register_buffer("text", table, persistent=False)
         else:
             self.text = nn.Parameter(table)
+        known = table.any(dim=1)  # (N + 2,)
+        known[-1] = True  # the mask
+        self.register_buffer("present", known if sparse else None, persistent=False)
         size = text.shape[1]
         sizes = [size, embedding_size] if layers == 1 else [size, max(size // 2, 1), embedding_size]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
@@ -68,11 +76,13 @@ class AdaptedTable(nn.Module):
     def _finish(self, adapted: Tensor, items: Tensor) -> Tensor:
         last = self.text.shape[0] - 1
         adapted = torch.where((items == last)[..., None], self.mask_vector.to(adapted.dtype), adapted)
-        return adapted * (items != PAD)[..., None]
+        keep = items != PAD if self.present is None else self.present[items]
+        return adapted * keep[..., None]
 
     def weight(self) -> Tensor:
         adapted = F.linear(self.text, *self._affine())
-        return torch.cat([torch.zeros_like(adapted[:1]), adapted[1:-1], self.mask_vector.to(adapted.dtype)[None]])
+        whole = torch.cat([torch.zeros_like(adapted[:1]), adapted[1:-1], self.mask_vector.to(adapted.dtype)[None]])
+        return whole if self.present is None else whole * self.present[:, None]
 
     def forward(self, items: Tensor) -> Tensor:
         return self._finish(F.linear(self.text[items], *self._affine()), items)

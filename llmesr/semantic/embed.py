@@ -31,7 +31,7 @@ class Embedding:
     """Text vectors of a dataset; they carry the ids of their items."""
 
     manifest: Manifest
-    item_vectors: np.ndarray  # (N, E) float32, row i - 1 is item i; zero for an item without text
+    item_vectors: np.ndarray  # (N, E) float32, row i - 1 is item i; zero for an item without text (or vector)
     user_vectors: np.ndarray  # (U, E) float32; zero for a user without training items
     item_ids: np.ndarray  # (N,) str
 
@@ -93,7 +93,8 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     embedder = open_embedder(config, store)
     texts = item_texts(dataset, config, embedder, store)
     content = _digest("\0".join(texts).encode())
-    chosen = config.model_dump(exclude={"batch_size", "concurrency", "price"})  # these change no vector
+    silent_keys = {"batch_size", "concurrency", "price"} | ({"missing"} if config.missing == "refuse" else set())
+    chosen = config.model_dump(exclude=silent_keys)  # these change no vector
     made_of = [chosen, dataset.id, embedder.fingerprint, content, histories_digest(dataset)]
     id = f"{slug(dataset.name)}-{slug(config.embedder.split('/')[-1])}-{config_digest(*made_of)}"
     if store.exists("embeddings", id):
@@ -198,9 +199,14 @@ def load_embedding(store: Store, ref: str, dataset: Dataset | None = None) -> Em
     return embedding.check(dataset) if dataset is not None else embedding
 
 
+def is_whole(manifest: Manifest) -> bool:
+    """Whether an embedding is of every item, so that a dataset may be read by it unless another is named."""
+    return manifest.config.get("missing") != "allow"
+
+
 def default_embedding(store: Store, dataset: Dataset) -> Embedding:
-    """The newest embedding of ``dataset``. UserError when there is none."""
-    made = [m for m in store.list("embeddings") if m.parent("datasets") == dataset.id]
+    """The newest embedding of ``dataset`` that is of every item. UserError when there is none."""
+    made = [m for m in store.list("embeddings") if m.parent("datasets") == dataset.id and is_whole(m)]
     if not made:
         raise UserError(f"Dataset {dataset.name!r} has no embedding yet; run `llmesr embed {dataset.name}` first.")
     return load_embedding(store, made[0].id, dataset)

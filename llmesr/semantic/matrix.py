@@ -85,11 +85,17 @@ def check_rows(
 
 
 def align(
-    vectors: np.ndarray, ids: Sequence[str] | np.ndarray, wanted: Sequence[str] | np.ndarray, what: str
+    vectors: np.ndarray,
+    ids: Sequence[str] | np.ndarray,
+    wanted: Sequence[str] | np.ndarray,
+    what: str,
+    *,
+    missing: bool = False,
 ) -> np.ndarray:
     """Rows of ``vectors`` (n, E), which belong to ``ids``, in the order of ``wanted`` (N,) -> (N, E) float32.
 
-    UserError on duplicate ids, on wanted ids that are missing, and on NaN or infinite rows among those wanted.
+    UserError on duplicate ids, on NaN or infinite rows among those wanted, and on wanted ids that are missing; with
+    ``missing`` those get a zero row, and only all of them missing is an error.
     """
     if len(ids) != len(vectors):
         raise UserError(f"{what} has {len(vectors)} vectors but {len(ids)} item ids.")
@@ -100,12 +106,16 @@ def align(
                 f"{what} has item {str(id)!r} twice (rows {place[str(id)] + 1} and {row + 1}); keep one row per item."
             )
     absent = [str(id) for id in wanted if str(id) not in place]
-    if absent:
-        raise UserError(
-            f"{what} has no vector for {len(absent)} of {len(wanted)} items, such as {', '.join(absent[:3])}. Add "
-            "them, or ingest the dataset without those items."
+    if absent and (not missing or len(absent) == len(wanted)):
+        hint = (
+            "Check its ids." if missing else "Add them, ingest without those items, or allow it: --set missing=allow."
         )
-    aligned = np.asarray(vectors[[place[str(id)] for id in wanted]], np.float32)
+        raise UserError(
+            f"{what} has no vector for {len(absent)} of {len(wanted)} items, such as {', '.join(absent[:3])}. {hint}"
+        )
+    known = np.array([str(id) in place for id in wanted], dtype=bool)
+    aligned = np.zeros((len(wanted), vectors.shape[1]), np.float32)
+    aligned[known] = vectors[[place[str(id)] for id in wanted if str(id) in place]]
     bad = np.flatnonzero(~np.isfinite(aligned).all(axis=1))
     if len(bad):
         raise UserError(

@@ -12,6 +12,7 @@ al. 2021, "Long-tail learning via logit adjustment", with a sign and a weight fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -151,8 +152,8 @@ def views(scorer: Any) -> dict[str, slice]:
 def view_scores(scorer: Any, sequences: Tensor, users: Tensor | None) -> tuple[Tensor, Tensor]:
     """The collaborative and the semantic part of the scores, each (B, N + 1), summing to ``score``.
 
-    A part a model does not have is zero. A model that is no dot product is wholly one part:
-    semantic-knn semantic, popularity collaborative.
+    Every view made of frozen item vectors (text, images, sound) is semantic. A part a model does not have
+    is zero. A model that is no dot product is wholly one part: semantic-knn semantic, popularity collaborative.
     """
     if not views(scorer):
         whole = scorer.score(sequences, users)
@@ -161,12 +162,18 @@ def view_scores(scorer: Any, sequences: Tensor, users: Tensor | None) -> tuple[T
     users_side, items_side = scorer.represent(sequences), scorer.item_matrix()
     parts = {name: users_side[:, part] @ items_side[:, part].T for name, part in views(scorer).items()}
     nothing = torch.zeros((), device=users_side.device).expand(len(users_side), len(items_side))
-    return parts.get("collaborative", nothing), parts.get("semantic", nothing)
+    return in_two(parts, nothing)
+
+
+def in_two(parts: Mapping[str, Tensor], nothing: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores of each view by name -> collaborative, and all others together (``nothing`` where there are none)."""
+    others = [part for name, part in parts.items() if name != "collaborative"]
+    return parts.get("collaborative", nothing), sum(others[1:], start=others[0]) if others else nothing
 
 
 def is_semantic(scorer: Any) -> bool:
-    """True for a model whose scores come from text alone."""
-    return set(views(scorer)) == {"semantic"} or isinstance(scorer, SemanticKnnScorer)
+    """True for a model whose scores come from frozen item vectors alone."""
+    return isinstance(scorer, SemanticKnnScorer) or (bool(views(scorer)) and "collaborative" not in views(scorer))
 
 
 class PolicyScorer:

@@ -17,9 +17,9 @@ from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.runs.record import Run
-from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
+from llmesr.semantic.embed import Embedding, default_embedding, is_whole, load_embedding
 from llmesr.serving.derived import model_run, own_policy
-from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, Unavailable, is_semantic, views
+from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, Unavailable, in_two, is_semantic, views
 from llmesr.serving.rerank import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
 from llmesr.store import Store
 
@@ -42,7 +42,8 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The list made, best first; ``collaborative + semantic + content`` is the score."""
+    """The list made, best first; ``collaborative + semantic + content`` is the score.
+    Further views of items (images, sound) count as semantic."""
 
     items: np.ndarray  # (k,) item numbers
     scores: np.ndarray  # (k,)
@@ -55,7 +56,7 @@ def text_of(store: Store, run: Run, dataset: Dataset) -> Embedding | None:
     """The embedding a run was made with, else the newest of its dataset, else None."""
     if made_with := run.manifest.parent("embeddings"):
         return load_embedding(store, made_with, dataset)
-    if any(m.parent("datasets") == dataset.id for m in store.list("embeddings")):
+    if any(m.parent("datasets") == dataset.id and is_whole(m) for m in store.list("embeddings")):
         return default_embedding(store, dataset)
     return None
 
@@ -222,12 +223,12 @@ class Recommender:
         else:
             user, items = self.scorer.represent(sequences), self.scorer.item_matrix()[at]  # (B, D), (B, k, D)
             parts = {n: torch.einsum("bd,bkd->bk", user[:, s], items[..., s]) for n, s in slices.items()}
-        collaborative = parts.get("collaborative", nothing)
+        collaborative, semantic = in_two(parts, nothing)
         if policed.weights is not None:
             collaborative = collaborative * (1 + applies * (policed.weights[at] - 1))
         if policy.popularity:  # it too is knowledge of who chose what
             collaborative = collaborative + policy.popularity * applies * self.ground.log_counts[at]
-        return tuple(t.float().cpu().numpy() for t in (collaborative, parts.get("semantic", nothing), content))  # type: ignore[return-value]
+        return tuple(t.float().cpu().numpy() for t in (collaborative, semantic, content))  # type: ignore[return-value]
 
     def rank_of(self, history: Sequence[int] | int, item: int, policy: ScoringPolicy | None = None) -> int:
         """Where ``item`` stands among the items not in the history (among all, if it is itself in the history);

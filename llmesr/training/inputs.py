@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, similar_users
 from llmesr.runs.record import Run, find_run
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
-from llmesr.semantic.matrix import pca
-from llmesr.store import Manifest, Store
+from llmesr.semantic.matrix import pad, pca
+from llmesr.store import Manifest, Store, slug
 from llmesr.training.load import load_model
 
 
@@ -52,6 +53,10 @@ def prepare(
             similar = similar or similar_users(dataset, embedding, wanted, store, progress=progress)
             parents.append(similar.manifest)
             users = torch.from_numpy(similar.users.astype(np.int64)).to(device)
+    further = open_views(config, store, dataset)
+    if embedding is not None and embedding.id in {view.id for view in further}:
+        raise UserError(f"Embedding {embedding.id!r} is the text already; name another view, or another --embedding.")
+    parents += [view.manifest for view in further]
     if needs_reference(config):
         if config.alignment_run is None:
             raise UserError(
@@ -60,7 +65,14 @@ def prepare(
         run = find_run(store, config.alignment_run)
         reference = _reference(run, dataset, device)
         parents.append(run.manifest)
-    inputs = Inputs(n_items=dataset.n_items, text=text, reduced=reduced, similar=users, reference=reference)
+    inputs = Inputs(
+        n_items=dataset.n_items,
+        text=text,
+        reduced=reduced,
+        similar=users,
+        reference=reference,
+        views=view_tables(further, device),
+    )
     return Prepared(inputs, parents)
 
 
@@ -72,7 +84,35 @@ def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> In
         return Inputs(n_items=dataset.n_items)
     embedding = load_embedding(run.store, embedding_id)
     reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if _starts_from_text(config) else None
-    return Inputs(n_items=dataset.n_items, text=torch.from_numpy(embedding.padded()).to(device), reduced=reduced)
+    text = torch.from_numpy(embedding.padded()).to(device)
+    views = view_tables(open_views(config, run.store, dataset), device)
+    return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, views=views)
+
+
+def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedding]:
+    """The embeddings that ``config.views`` names. UserError for one that is named twice or of another dataset."""
+    found = [load_embedding(store, ref, dataset) for ref in config.views or []]
+    ids = [view.id for view in found]
+    if twice := next((id for id in ids if ids.count(id) > 1), None):
+        raise UserError(f"Embedding {twice!r} is named twice among the views; once is enough.")
+    return found
+
+
+def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Name of each view -> (N + 1, E), scaled so that the numbers of the rows there are have mean square 1.
+
+    Encoders of images or sound give vectors of any length; so scaled, an adapter starts from them as strongly whatever
+    their length and E (measured on validation: unit length is too short to be learned from in a few epochs).
+    """
+    tables: dict[str, Tensor] = {}
+    for view in views:
+        rows = view.item_vectors
+        size = float(np.sqrt(np.square(rows[rows.any(axis=1)]).mean())) if rows.any() else 1.0
+        source = str(view.manifest.config["embedder"]).partition(":")[2]  # file:data/images.npy
+        name = f"view_{slug(Path(source).stem)}"
+        name = name if name not in tables else f"{name}_{len(tables) + 1}"
+        tables[name] = torch.from_numpy(pad(rows / size).astype(np.float32)).to(device)
+    return tables
 
 
 def reduce(vectors: np.ndarray, size: int) -> Tensor:

@@ -35,12 +35,26 @@ class Stopped(Exception):
     """Training was asked to stop; its state is in the last checkpoint."""
 
 
+class Pruned(Exception):
+    """Training was given up, for the reason it carries; its state is in the last checkpoint."""
+
+
+GiveUp = Callable[[Run], str | None]
+"""Asked before every epoch about the run so far: the reason not to go on with it, or None."""
+
+
+def never(run: Run) -> str | None:
+    """No run is given up."""
+    return None
+
+
 class Loop:
     """Trains ``method`` on ``dataset``, recording into ``run``.
 
     ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides.
-    ``should_stop()`` is asked before every step. Of several ``processes`` each reads its share of every batch and
-    holds the whole model; the gradients are added up, so that they are those of the whole batch.
+    ``should_stop()`` is asked before every step, ``give_up(run)`` before every epoch. Of several ``processes`` each
+    reads its share of every batch and holds the whole model; the gradients are added up, so that they are those of
+    the whole batch.
     """
 
     def __init__(
@@ -55,12 +69,13 @@ class Loop:
         validate: Callable[[], dict[str, float]],
         should_stop: Callable[[], bool] = lambda: False,
         processes: Processes = ALONE,
+        give_up: GiveUp = never,
         progress: Progress = silent,
     ) -> None:
         self.model = method.model.to(device)
         self.objectives = method.objectives
         self.dataset, self.sequences, self.config, self.run, self.device = dataset, sequences, config, run, device
-        self.validate, self.should_stop, self.progress = validate, should_stop, progress
+        self.validate, self.should_stop, self.give_up, self.progress = validate, should_stop, give_up, progress
         self.processes = processes
         self.rows = Rows.of(dataset, max_length=config.max_length, all_windows=config.all_windows)
         if not len(self.rows.users):
@@ -80,11 +95,14 @@ class Loop:
         self.seconds = 0.0
 
     def fit(self) -> Stopper:
-        """Train until the last epoch or until validation stops improving. Raises :class:`Stopped`."""
+        """Train until the last epoch or until validation stops improving. Raises :class:`Stopped` and
+        :class:`Pruned`."""
         self.processes.agree(self.model)
         if not self.processes.first:  # its rows get a dropout of their own
             torch.manual_seed(hash((self.config.seed, self.epoch, self.step, self.processes.rank)))
         while self.epoch < self.config.epochs and not self.stopper.done:
+            if reason := self.processes.told(self.give_up(self.run)):
+                raise Pruned(reason)
             started = time.perf_counter() - self.seconds
             losses = self._epoch(started)
             trained = time.perf_counter() - started
@@ -195,8 +213,8 @@ class Loop:
                 self._save(BEST, self.model.state_dict(), {"epoch": self.epoch})
             event |= metrics
         event["seconds"] = round(time.perf_counter() - started, 4)
+        self.run.append_event(event)  # first: an event that the checkpoint does not know is dropped on resuming
         self._checkpoint()
-        self.run.append_event(event)
         left = self.config.epochs - self.epoch
         self.run.set_status(
             Status(
@@ -233,6 +251,7 @@ class Loop:
         """
         path = self.run.folder / CHECKPOINTS / LAST
         if not path.is_file():
+            self.run.truncate_events(0)
             return
         tensors, state = load_tensors(path)
         tables = unpack(tensors, state, self.model, self.optimizer, self.device)

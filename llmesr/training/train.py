@@ -26,7 +26,7 @@ from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
 from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.load import Scorer, untrained_scorer
-from llmesr.training.loop import BEST, Loop, Stopped
+from llmesr.training.loop import BEST, GiveUp, Loop, Pruned, Stopped, never
 from llmesr.training.stopping import terminate
 
 TOP = 20
@@ -43,16 +43,20 @@ def train(
     run_id: str | None = None,
     device: str = "auto",
     processes: Processes = ALONE,
+    give_up: GiveUp = never,
     progress: Progress = silent,
 ) -> Run:
     """Train ``config`` on ``dataset``, evaluate validation and test, seal the run.
 
     Stopped by SIGTERM or an interrupt it keeps a checkpoint, leaves the run STOPPED and raises
-    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result. Several ``processes`` call this
-    alike, on one artifact root, and return the same run; the first one writes it.
+    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result. A run that ``give_up`` gives
+    a reason not to go on with is left in the same state with that reason, and Pruned is raised. Several ``processes``
+    call this alike, on one artifact root, and return the same run; the first one writes it.
     UserError when something the method needs is missing, or when the loss is no longer a number.
     """
     on = pick_device(device)
+    if config.views:
+        config = config.but(views=[store.find("embeddings", ref).id for ref in config.views])
     if needs_reference(config) and config.alignment_run is None:
         aligned_to = _reference_config(config)
         reference = train(dataset, aligned_to, store, device=device, processes=processes, progress=progress)
@@ -66,10 +70,17 @@ def train(
         run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=_named(on, processes))
     run_id = processes.told(run.id if run else "")
     run = run or Follower(store, run_id)
-    return _carry_out(run, dataset, prepared, on, processes, progress, time.perf_counter() - started)
+    return _carry_out(run, dataset, prepared, on, processes, give_up, progress, time.perf_counter() - started)
 
 
-def resume(run: Run, *, device: str = "auto", processes: Processes = ALONE, progress: Progress = silent) -> Run:
+def resume(
+    run: Run,
+    *,
+    device: str = "auto",
+    processes: Processes = ALONE,
+    give_up: GiveUp = never,
+    progress: Progress = silent,
+) -> Run:
     """Go on with a run that was stopped or broke off. UserError when it is finished already."""
     run = run if processes.first else Follower(run.store, run.id)
     if run.status().state == "SUCCEEDED":
@@ -84,7 +95,7 @@ def resume(run: Run, *, device: str = "auto", processes: Processes = ALONE, prog
         embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
         similar=load_similar(run.store, similar_id) if similar_id else None,
     )
-    return _carry_out(run, dataset, prepared, pick_device(device), processes, progress, 0.0)
+    return _carry_out(run, dataset, prepared, pick_device(device), processes, give_up, progress, 0.0)
 
 
 def _carry_out(
@@ -93,6 +104,7 @@ def _carry_out(
     prepared: Prepared,
     device: torch.device,
     processes: Processes,
+    give_up: GiveUp,
     progress: Progress,
     preparing: float,
 ) -> Run:
@@ -105,7 +117,7 @@ def _carry_out(
             scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, device)
             info: dict[str, object] = {}
         else:
-            scorer, info = _fit(run, dataset, prepared, sequences, device, processes, progress)
+            scorer, info = _fit(run, dataset, prepared, sequences, device, processes, give_up, progress)
         trained = time.perf_counter()
         _evaluate(run, dataset, scorer, sequences, config.max_length, device, processes, progress)
         timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
@@ -115,6 +127,9 @@ def _carry_out(
         run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": "stopped; resume goes on"}))
         if isinstance(stopped, Stopped):
             processes.wait()  # torchrun ends all others as soon as one has ended
+        raise
+    except Pruned as error:
+        run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": f"pruned: {error}"}))
         raise
     except BaseException as error:
         run.set_status(run.status().model_copy(update={"state": "FAILED", "message": str(error)}))
@@ -130,6 +145,7 @@ def _fit(
     sequences: Sequences,
     device: torch.device,
     processes: Processes,
+    give_up: GiveUp,
     progress: Progress,
 ) -> tuple[NeuralScorer, dict[str, object]]:
     config = run.config
@@ -166,6 +182,7 @@ def _fit(
             validate=validate,
             should_stop=should_stop,
             processes=processes,
+            give_up=give_up,
             progress=progress,
         )
         loop.resume()

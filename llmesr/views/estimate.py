@@ -40,6 +40,7 @@ MICROSECONDS_PER_SCORE = 0.012
 def work(config: RunConfig, interactions: int, items: int) -> float:
     """Microseconds of one epoch on a plain two-core machine; only ratios of it are used once something was timed."""
     views = 2 if config.method == "llm-esr" and config.collaborative_view and config.semantic_view else 1
+    views += len(config.views or [])
     width = config.embedding_size / 64
     encode = MICROSECONDS_PER_STEP * views * width * config.layers / 2
     candidates = items if config.loss == "ce" else (config.negatives or 1)

@@ -22,6 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Text and behaviour": (
         "collaborative_view",
         "semantic_view",
+        "views",
         "fusion",
         "shared_encoder",
         "adapter_layers",
@@ -49,7 +50,7 @@ class Setting:
     """One field of a config as a form shows it. ``optional`` means that empty is a value of its own."""
 
     name: str
-    kind: Literal["choice", "switch", "whole", "number", "text"]
+    kind: Literal["choice", "switch", "whole", "number", "text", "many"]
     default: Any
     help: str
     choices: tuple[Any, ...] = ()
@@ -77,7 +78,7 @@ def setting(name: str, field: FieldInfo) -> Setting:
     low = next((getattr(limits[k], k.lower()) for k in ("Ge", "Gt") if k in limits), None)
     high = next((getattr(limits[k], k.lower()) for k in ("Le", "Lt") if k in limits), None)
     default = None if field.default is PydanticUndefined else field.default
-    kind: Literal["choice", "switch", "whole", "number", "text"] = "text"
+    kind: Literal["choice", "switch", "whole", "number", "text", "many"] = "text"
     if get_origin(annotation) is Literal:
         kind = "choice"
     elif annotation is bool:
@@ -86,6 +87,8 @@ def setting(name: str, field: FieldInfo) -> Setting:
         kind = "whole"
     elif annotation is float:
         kind = "number"
+    elif get_origin(annotation) is list:
+        kind = "many"
     choices = get_args(annotation) if kind == "choice" else ()
     return Setting(name, kind, default, field.description or "", choices, low, high, optional)
 

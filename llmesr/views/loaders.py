@@ -24,7 +24,8 @@ from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
 from llmesr.jobs.queue import Jobs
 from llmesr.runs.record import Run
-from llmesr.store import MANIFEST, Manifest, Store, file_digest
+from llmesr.runs.search import Search
+from llmesr.store import MANIFEST, Manifest, Store, file_digest, noun
 from llmesr.views.estimate import Timing
 
 _QUIET: dict[str, Any] = {"show_spinner": False}
@@ -44,7 +45,7 @@ def digest(root: Store, kind: str, id: str) -> str:
     """What changes whenever an artifact does. UserError when it is not there."""
     path = root.path(kind, id) / MANIFEST
     if not path.is_file():
-        raise UserError(f"There is no {kind.rstrip('s')} {id!r} any more. Choose another.")
+        raise UserError(f"There is no {noun(kind)} {id!r} any more. Choose another.")
     return file_digest(path)
 
 
@@ -104,6 +105,11 @@ def runs(root: Store, dataset_id: str | None = None, *, finished: bool = False) 
     """Readable runs, newest first; of one dataset, and only evaluated ones, when asked."""
     found = [Run(root, m.id) for m in manifests(root, "runs") if dataset_id in (None, m.parent("datasets"))]
     return [r for r in found if r.status().state == "SUCCEEDED"] if finished else found
+
+
+def searches(root: Store, dataset_id: str) -> list[Search]:
+    """Searches for settings on a dataset, newest first."""
+    return [Search(root, m.id) for m in manifests(root, "searches") if m.parent("datasets") == dataset_id]
 
 
 def per_user(root: Store, run_id: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from llmesr.evaluation import contrast, statistics
 from llmesr.evaluation.beyond import beyond_table
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run
-from llmesr.semantic.embed import Embedding, load_embedding
+from llmesr.semantic.embed import Embedding, is_whole, load_embedding
 from llmesr.store import Store
 from llmesr.views import loaders, story
 from llmesr.views.contenders import contenders
@@ -86,8 +86,9 @@ def story_step(
 
 
 def newest_embedding(root: Store, dataset_id: str) -> str | None:
-    """The id of the newest embedding of a dataset; None when there is none."""
-    return next((m.id for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == dataset_id), None)
+    """The id of the newest embedding of a dataset that is of every item; None when there is none."""
+    made = (m for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == dataset_id)
+    return next((m.id for m in made if is_whole(m)), None)
 
 
 def embedding(root: Store, id: str) -> Embedding:

@@ -274,6 +274,9 @@ def setting_widget(setting: Setting, value: Any, key: str) -> Any:
         return st.selectbox(setting.label, setting.choices, setting.choices.index(value), **common)
     if setting.kind == "switch":
         return st.toggle(setting.label, value, **common)
+    if setting.kind == "many":
+        chosen = [v for v in value or [] if v in setting.choices]
+        return st.multiselect(setting.label, setting.choices, chosen, **common) or None
     hint = "automatic" if setting.optional else None
     if setting.kind == "text":
         return st.text_input(setting.label, value or "", placeholder=hint, **common) or (

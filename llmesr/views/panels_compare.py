@@ -29,6 +29,7 @@ VIEWS = {
     "lists": "Beyond accuracy",
     "users": "User by user",
     "scoring": "Scoring",
+    "search": "Search",
 }
 KS, METRICS = ("5", "10", "20"), ("HR", "NDCG", "MRR")
 AT_FIRST = 6
@@ -382,7 +383,7 @@ def _story(choice: Choice) -> list[Step]:
 def _report(choice: Choice) -> str:
     comparison = choice.comparison() if choice.others else None
     at = (choice.thresholds, choice.k, choice.protocol)
-    used = {m.parent("embeddings") for c in choice.chosen for m in c.manifests}
+    used = {p.id for c in choice.chosen for m in c.manifests for p in m.parents if p.kind == "embeddings"}
     found = Findings(
         metric=choice.metric,
         k=choice.k,

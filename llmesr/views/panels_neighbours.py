@@ -16,7 +16,7 @@ from llmesr.serving.derived import model_run
 from llmesr.serving.policy import ScoringPolicy
 from llmesr.store import Store
 from llmesr.views import charts_neighbours as charts
-from llmesr.views import loaders, loaders_maps, panels, theme
+from llmesr.views import loaders, loaders_compare, loaders_maps, panels, theme
 from llmesr.views.similar import (
     SOURCES,
     Case,
@@ -229,10 +229,9 @@ def _retrieved(choice: Choice, source: str) -> Retrieved | str:
             users, cosine = stored.users[user][:SHOWN], stored.similarity[user][:SHOWN]
             how = "Cosine of user text vectors: the users this run was taught by."
             return Retrieved(users[users >= 0], cosine[users >= 0], how)
-        made = [m for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == dataset.id]
-        if not made:
+        id = run.manifest.parent("embeddings") or loaders_compare.newest_embedding(root, dataset.id)
+        if id is None:
             return "This dataset has no text vectors yet; embed it on the Training page."
-        id = run.manifest.parent("embeddings") or made[0].id
         units = loaders_maps.user_vectors(root, dataset.id, "text", id)
         return nearest_users(
             units, user, SHOWN, "Cosine of user text vectors. This run was not taught by similar users."

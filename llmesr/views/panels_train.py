@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import PRESETS, UNTRAINED, RunConfig
+from llmesr.config import PRESETS, UNTRAINED, RunConfig, SearchConfig
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job, Step
 from llmesr.runs.record import Run
+from llmesr.semantic.embed import is_whole
 from llmesr.store import Manifest, Store
 from llmesr.views import forms, loaders, panels, panels_jobs, theme, words
 from llmesr.views.charts_training import loss_chart, validation_chart, validation_frame
 from llmesr.views.estimate import estimate
 
 NEW_TEXT = "new"
+GOALS = {"train": "Train these settings", "search": "Search settings"}
 
 
 def defaults_button(root: Store, manifest: Manifest, *, key: str = "defaults") -> None:
@@ -51,23 +54,34 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
             st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
     embedding = _pick_text(root, manifest) if method in plans.NEEDS_TEXT else None
     start = forms.starting_values(method, backbone, preset)
-    values = _fields(method, backbone, preset, start) if trained else {}
+    others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
+    values = _fields(method, backbone, preset, start, others) if trained else {}
     config = RunConfig.read(None, **{**start, **values})
+    changed = forms.changes(values, start)
+    goal = "train"
+    if trained:
+        goal = str(panels.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
+    if goal == "search":
+        return config, _search(manifest, config, preset, changed, embedding)
     repeats = _repeats() if trained else 1
-    steps = _steps(manifest, config, preset, forms.changes(values, start), embedding, repeats)
-    return config, steps
+    return config, _steps(manifest, config, preset, changed, embedding, repeats)
 
 
 def _pick_text(root: Store, manifest: Manifest) -> str | None:
     """The text vectors to train on, or the wish for new ones."""
-    there = [m for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
+    there = [m for m in _embeddings(root, manifest) if is_whole(m)]
     shown = {m.id: f"{m.config.get('embedder')}, read {theme.date(m.created)} ({m.id})" for m in there}
     shown[NEW_TEXT] = "Read them now with the bundled encoder (MiniLM)"
     return panels.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)
 
 
-def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any]) -> dict[str, Any]:
+def _embeddings(root: Store, manifest: Manifest) -> list[Manifest]:
+    return [m for m in loaders.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
+
+
+def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], embeddings: list[str]) -> dict[str, Any]:
     schema = forms.settings(RunConfig)
+    schema["views"] = replace(schema["views"], choices=tuple(embeddings))
     basic, advanced = forms.shown(method, backbone)
     scope = f"{preset}.{backbone}"
     values: dict[str, Any] = {}
@@ -134,6 +148,52 @@ def _steps(
     return steps
 
 
+def _search(
+    manifest: Manifest, config: RunConfig, preset: str, changed: Mapping[str, Any], embedding: str | None
+) -> list[Step]:
+    """Trials and objective, and what will be varied; the steps of a search."""
+    from llmesr.training.space import default_space  # with optuna, which no other page needs
+
+    schema = forms.settings(SearchConfig)
+    own, columns = {}, st.columns(3, vertical_alignment="bottom")
+    for name, column in zip(("trials", "objective", "pruning"), columns, strict=True):
+        with column:
+            own[name] = panels.setting_widget(schema[name], schema[name].default, f"search.{name}")
+    fixed = {k: v for k, v in changed.items() if not k.startswith("monitor")}
+    varied = default_space(config.method, config.backbone, fixed)
+    if not varied:
+        st.error("Every setting a search would vary was changed above, so nothing is left to search.")
+        return []
+    st.caption(
+        f"Varies {', '.join(words.between(name, given) for name, given in varied.items())}. What you change above is "
+        "the same in every trial. Trials are judged on validation alone. Your own ranges: `--space FILE.yaml` in a "
+        "terminal."
+    )
+    steps = []
+    if embedding == NEW_TEXT:
+        steps.append(plans.embed_step(manifest.id))
+        embedding = "{embedding}"
+    values = {**fixed, "epochs": config.epochs, **({} if own["pruning"] else {"pruning": False})}
+    search = plans.search_step(
+        manifest.id,
+        config.method,
+        backbone=config.backbone,
+        trials=own["trials"],
+        objective=own["objective"],
+        preset=preset,
+        values=values,
+        embedding=embedding,
+        name=manifest.name,
+    )
+    return [*steps, search]
+
+
+def trainings(steps: list[Step]) -> int:
+    """How many runs the steps train."""
+    searches = [s.command for s in steps if s.command[0] == "search"]
+    return sum(s.command[0] == "train" for s in steps) + sum(int(c[c.index("--trials") + 1]) for c in searches)
+
+
 def show_estimate(root: Store, data: Dataset, config: RunConfig, repeats: int) -> None:
     """How long it will take, and how sure that is."""
     found = estimate(config, len(data.split.train_items), data.n_items, loaders.timings(root))
@@ -147,21 +207,27 @@ def show_estimate(root: Store, data: Dataset, config: RunConfig, repeats: int) -
     st.caption(f"{text}. {found.basis}", help="Reading new item texts and drawing similar users come on top.")
 
 
-def launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
+def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str] = ()) -> None:
     """The button, and the commands it stands for."""
-    st.button("Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps))
+    if not steps:
+        return
+    st.button(
+        "Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps, views)
+    )
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
 
 
-def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
-    given = {s.command[s.command.index("--embedding") + 1] for s in steps if "--embedding" in s.command}
+def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str]) -> None:
+    given = {*views} | {s.command[s.command.index("--embedding") + 1] for s in steps if "--embedding" in s.command}
     parents = [f"datasets/{manifest.id}", *(f"embeddings/{e}" for e in given if not e.startswith("{"))]
     label = f"{steps[-1].label} on {manifest.name}"
-    loaders.jobs(root).submit_steps(steps, kind="train", label=label, parents=parents)
+    kind = steps[-1].command[0]
+    loaders.jobs(root).submit_steps(steps, kind=kind, label=label, parents=parents)
     st.session_state.pop("clone", None)
-    panels.preselect("part", "watch")
-    panels.preselect("run", str(steps[-1].run))
+    panels.preselect("part", "queue" if kind == "search" else "watch")
+    if kind != "search":
+        panels.preselect("run", str(steps[-1].run))
 
 
 # -- a run that trains or has trained --------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from llmesr.data.groups import Thresholds
 
@@ -88,3 +90,9 @@ def protocol_line(protocol: str, thresholds: Thresholds, part: str = "test") -> 
     ranking = {"full": "full ranking over all items", "uni100": "against 100 random items (uni100)"}[protocol]
     held_out = {"test": "Held-out test items", "valid": "Validation items"}[part]
     return f"{held_out}, {ranking}. {thresholds.describe()}"
+
+
+def between(setting: str, given: Any) -> str:
+    """A setting of a search and what it varies between, as read by a person."""
+    span = f"{given['low']:g} to {given['high']:g}" if isinstance(given, Mapping) else ", ".join(map(str, given))
+    return f"{setting.replace('_', ' ')} ({span})"

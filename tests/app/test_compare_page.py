@@ -6,7 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from factories import HOSTILE, corrupt, make_dataset, make_embedding, make_run, make_running_run, make_standard_runs
+from factories import (
+    HOSTILE,
+    corrupt,
+    make_dataset,
+    make_embedding,
+    make_run,
+    make_running_run,
+    make_search,
+    make_standard_runs,
+)
 from streamlit.testing.v1 import AppTest
 
 from llmesr.data.dataset import load_dataset
@@ -215,3 +224,36 @@ def test_hostile_titles_are_text(store):
     titles = set(frame(at, 1)["held-out item"]) | set(frame(at, 2)["held-out item"])
     assert titles & set(HOSTILE)
     assert not any("<script" in str(m.value) for m in at.markdown)
+
+
+def test_without_a_search_the_view_says_where_to_begin(store, runs):
+    assert "No search for settings on this dataset yet" in text(visit(view="search"))
+
+
+def test_a_search_lists_its_trials_and_hands_over_its_best_run(store, runs):
+    dataset, _ = runs
+    search = make_search(store, dataset)
+    at = visit(view="search", compare="id/sasrec")
+    shown = frame(at)
+    assert shown["trial"].tolist() == [1, 2, 3, 4]
+    assert shown["state"].tolist() == ["complete", "pruned", "complete", "failed"]
+    assert shown["best"].tolist() == [0.11, 0.11, 0.14, 0.14]
+    assert shown["dropout"].tolist() == [0.2, 0.6, 0.4, 0.3]
+    assert "dropout 75%, layers 25%" in text(at)
+    assert "Validation items, full ranking" in text(at)
+    assert "Held-out test items" not in text(at)
+    at.button(key="search.compare").click().run()
+    assert not at.exception
+    name = next(n for n in set(frame(at)["configuration"]) if "dropout=0.4" in n)
+    best = metric_table(Run(store, search.run_id(3)).per_user(), dataset.thresholds)
+    value = best.loc[(best["group"] == "Overall") & (best["metric"] == "NDCG@10"), "value"].iloc[0]
+    own = frame(at)
+    assert own.loc[(own["configuration"] == name) & (own["group"] == "Overall"), "mean"].iloc[0] == pytest.approx(value)
+
+
+def test_a_search_under_way_says_how_far_it_is(store, runs):
+    dataset, _ = runs
+    make_search(store, dataset, finished=False)
+    at = visit(view="search")
+    assert "3 of 4 trials have ended; running, about 42 s left" in text(at)
+    assert not [b for b in at.button if b.key == "search.compare"]

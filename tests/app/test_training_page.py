@@ -23,12 +23,12 @@ def launch(app):
 
 
 def form_settings(app) -> set[str]:
-    kinds = (app.number_input, app.selectbox, app.toggle, app.text_input)
+    kinds = (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect)
     return {e.key.split(".")[3] for kind in kinds for e in kind if e.key.startswith("set.")}
 
 
 def field(app, name):
-    for kind in (app.number_input, app.selectbox, app.toggle, app.text_input):
+    for kind in (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect):
         for element in kind:
             if element.key.startswith("set.") and element.key.split(".")[3] == name:
                 return element
@@ -102,6 +102,55 @@ def test_several_seeds_are_several_runs(visit, shop, started):
     commands = [s.command for s in started[0].record.steps]
     assert [c[c.index("--set") + 1] for c in commands] == ["seed=42", "seed=43", "seed=44"]
     assert len({s.run for s in started[0].record.steps}) == 3
+
+
+def test_further_views_are_other_embeddings_than_the_text(visit, store, shop, started):
+    pictures = make_embedding(store, shop, id="shop-pictures")
+    text = make_embedding(store, shop, id="shop-text")
+    app = visit("training", method="llm-esr", embedding=text.id)
+    assert field(app, "views").options == [pictures.id]
+    field(app, "views").set_value([pictures.id]).run()
+    launch(healthy(app))
+    (job,) = started
+    command = job.record.steps[0].command
+    assert f'views=["{pictures.id}"]' in command
+    assert f"embeddings/{pictures.id}" in job.record.parents
+    assert "views" not in form_settings(visit("training", method="id"))
+
+
+def test_search_submits_its_trials_with_what_was_changed_held(visit, store, shop, started):
+    from llmesr.config import SearchConfig
+    from llmesr.training.search import settled
+
+    embedding = make_embedding(store, shop)
+    app = visit("training", method="llm-esr", goal="search")
+    assert "learning rate (0.0003 to 0.005)" in texts(app)
+    assert "dropout (0.1 to 0.6)" in texts(app)
+    field(app, "dropout").set_value(0.4).run()
+    field(app, "epochs").set_value(7).run()
+    pick(app, "search.trials").set_value(6).run()
+    pick(app, "search.objective").set_value("Tail Item").run()
+    assert "dropout (0.1 to 0.6)" not in texts(healthy(app))
+    assert not [n for n in app.number_input if n.key == "train.repeats"]
+    launch(app)
+    (job,) = started
+    (step,) = job.record.steps
+    assert step.command[:6] == ["search", shop.id, "--method", "llm-esr", "--backbone", "sasrec"]
+    assert step.command[6:10] == ["--trials", "6", "--objective", "Tail Item"]
+    sets = [step.command[i + 1] for i, word in enumerate(step.command) if word == "--set"]
+    assert sets == ["epochs=7", "dropout=0.4"] or sorted(sets) == ["dropout=0.4", "epochs=7"]
+    assert step.command[step.command.index("--embedding") + 1] == embedding.id
+    assert job.runs == []  # its runs are the search's
+    assert app.query_params["part"] in ("queue", ["queue"])
+    held = SearchConfig(fixed={"method": "llm-esr", "dropout": 0.4})
+    assert "dropout" not in settled(held).space
+
+
+def test_a_search_counts_as_its_trials_in_the_estimate(visit, store, shop):
+    make_run(store, shop, "id", epochs=12)
+    app = visit("training", method="id", goal="search")
+    field(app, "epochs").set_value(30).run()
+    assert "at most 10 min" in texts(app)  # 20 trials of 30 epochs of one second
 
 
 def test_the_paper_preset_is_passed_by_name(visit, shop, started):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,33 @@ def test_every_parameter_learns(method: str, backbone: str, loss: str) -> None:
     torch.stack([o(step) for o in built.objectives]).sum().backward()
     dead = [n for n, p in built.model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert dead == []
+
+
+@pytest.mark.parametrize("backbone", ENCODERS)
+@pytest.mark.parametrize("method", ["adapter", "llm-esr"])
+@pytest.mark.parametrize("fusion", ["none", "residual"])
+def test_further_views_are_views_like_the_others(method: str, backbone: str, fusion: str) -> None:
+    """Each adds D columns and its part of the score, learns with all its parameters, and is zero for what it lacks."""
+    pictures = torch.randn(N + 1, 4)
+    pictures[[0, 3]] = 0
+    given = replace(inputs(), views={"view_pictures": pictures, "view_sound": torch.randn(N + 1, 7)})
+    changes = {"fusion": fusion} if method == "llm-esr" else {}
+    model = build(given, config(method, backbone, **changes)).model
+    base = ["collaborative", "semantic"] if method == "llm-esr" else ["semantic"]
+    assert list(model.views) == [*base, "view_pictures", "view_sound"]
+    scorer, sequences = NeuralScorer(model), torch.tensor([[1, 2, 3], [N, 0, 0]])
+    matrix = scorer.item_matrix()
+    assert matrix.shape == (N + 1, 8 * len(model.views))
+    parts = {n: scorer.represent(sequences)[:, v] @ matrix[:, v].T for n, v in scorer.views.items()}
+    torch.testing.assert_close(sum(parts.values()), scorer.score(sequences))
+    assert not matrix[3, scorer.views["view_pictures"]].any()
+    assert not parts["view_pictures"][:, 3].any()
+    assert parts["view_pictures"][:, N].all()
+    model.train()
+    (model.encode(torch.tensor([[1, 2, N + 1]])).square().sum() + model.candidates().square().sum()).backward()
+    further = [(n, p) for n, p in model.named_parameters() if n.startswith("tables.view_")]
+    assert further
+    assert [n for n, p in further if p.grad is None or not p.grad.any()] == []
 
 
 SWITCHES: list[tuple[str, str, dict[str, Any]]] = [

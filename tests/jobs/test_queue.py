@@ -11,12 +11,13 @@ import psutil
 import pytest
 from small_commands import engine
 
-from llmesr.config import RunConfig
+from llmesr.config import RunConfig, SearchConfig
 from llmesr.errors import UserError
 from llmesr.jobs.engine import LocalEngine, is_running, started_at
 from llmesr.jobs.queue import Jobs, step
 from llmesr.jobs.record import Job, Status, read_job, write_status
 from llmesr.runs.record import Run
+from llmesr.runs.search import Search
 from llmesr.store import Store
 
 
@@ -186,6 +187,16 @@ def test_a_training_step_whose_run_exists_is_resumed(jobs, tiny):
     Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-2", device="cpu")
     job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-2").id)
     assert "$ llmesr resume t-2" in job.log()
+
+
+def test_a_search_that_exists_is_resumed_and_settled_with_its_run(jobs, tiny):
+    fixed = {"method": "id", "backbone": "sasrec"}
+    search = Search.create(jobs.store, SearchConfig(fixed=fixed), [tiny.manifest], name="s", id="s-1", device="cpu")
+    trial = Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="s-1-01", device="cpu")
+    job = ended(jobs, run(jobs, "search", "tiny", "--run-id", "s-1").id)
+    assert "$ llmesr search --resume s-1 --json" in job.log()
+    assert job.runs == []
+    assert (search.status().state, trial.status().state) == ("FAILED", "FAILED")
 
 
 def test_retry_is_a_new_job_with_a_new_run(jobs):

@@ -54,3 +54,20 @@ def test_padding_gets_no_gradient() -> None:
     gradient = table.vectors.grad
     assert gradient is not None
     assert gradient.abs().sum(1).nonzero().flatten().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_item_without_a_vector_is_exactly_zero_in_a_sparse_table_and_the_others_are_as_ever(layers: int) -> None:
+    rows = text()
+    rows[2] = 0
+    torch.manual_seed(1)
+    sparse = AdaptedTable(rows, D, layers=layers, sparse=True)
+    torch.manual_seed(1)
+    plain = AdaptedTable(rows, D, layers=layers)
+    assert plain.weight()[2].any()  # the adapter's bias
+    for table in (sparse.weight(), sparse(torch.arange(N + 2))):
+        assert not table[2].any()
+        kept = [i for i in range(N + 2) if i != 2]
+        torch.testing.assert_close(table[kept], plain.weight()[kept])
+    sparse(torch.tensor([2])).sum().backward()
+    assert not any(p.grad.any() for p in sparse.parameters() if p.grad is not None)

@@ -13,7 +13,9 @@ from safetensors.numpy import save_file
 
 from llmesr.config import EmbedConfig
 from llmesr.errors import UserError
+from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.precomputed import FORMATS, PrecomputedEmbedder, write_vectors
+from llmesr.store import Store
 
 IDS = ["007", "b", "c d", "é", "5"]
 VECTORS = np.stack([fake_vector(i) for i in IDS])
@@ -121,3 +123,19 @@ def test_other_names_inside(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a file of vectors"):
         (tmp_path / "v.csv").write_text("1,2")
         read(tmp_path / "v.csv")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_items_may_be_missing_when_that_is_allowed(suffix: str, tmp_path: Path) -> None:
+    path = write_vectors(tmp_path / f"v{suffix}", VECTORS[:2], IDS[:2])
+    found = read(path, ["b", "not here", "007"], missing="allow")
+    np.testing.assert_array_equal(found, np.stack([fake_vector("b"), np.zeros(VECTORS.shape[1]), fake_vector("007")]))
+    with pytest.raises(UserError, match="no vector for 1 of 3 items, such as not here.*missing=allow"):
+        read(path, ["b", "not here", "007"])
+    with pytest.raises(UserError, match="no vector for 2 of 2 items.*Check its ids"):
+        read(path, ["x", "y"], missing="allow")
+
+
+def test_only_files_may_lack_items(store: Store) -> None:
+    with pytest.raises(UserError, match="missing=allow is for file: embedders"):
+        open_embedder(EmbedConfig(missing="allow"), store)

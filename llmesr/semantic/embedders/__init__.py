@@ -29,6 +29,8 @@ def open_embedder(config: EmbedConfig, store: Store) -> Embedder:
             f"Embedder {config.embedder!r} is not known. Use minilm, hf:<id or folder>, gguf:<file>, openai:<model> or "
             "file:<precomputed vectors>."
         )
+    if config.missing == "allow" and scheme != "file":
+        raise UserError(f"missing=allow is for file: embedders; {config.embedder!r} reads the text of every item.")
     module = importlib.import_module(f"llmesr.semantic.embedders.{BUILDERS[scheme]}")
     if scheme in LOCAL:
         return module.build(config, _adapter(config, store))

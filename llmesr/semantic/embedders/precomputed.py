@@ -7,7 +7,8 @@
 | .safetensors | tensor ``vectors`` | metadata ``item_ids`` (a JSON list), or an ids file |
 | .npy | the array | an ids file (``vectors.ids.txt`` beside it, or ``EmbedConfig.ids``), or row order |
 
-An ids file has one id per line. Row order is believed only when asked for and when the counts match.
+An ids file has one id per line. Row order is believed only when asked for and when the counts match. Under
+``missing: allow`` an item that the file does not have gets a zero row.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class PrecomputedEmbedder(Embedder):
         self.name = f"file:{self.path.name}"
         self._ids_file = Path(config.ids).expanduser() if config.ids else None
         self._row_order = config.row_order
+        self._missing = config.missing == "allow"
         if not self.path.is_file():
             raise UserError(f"There is no file of vectors {str(self.path)!r}.")
         if self.path.suffix not in FORMATS:
@@ -90,7 +92,7 @@ class PrecomputedEmbedder(Embedder):
         if ids is None:
             self._check_order(len(vectors), len(texts))
             ids = list(texts)
-        yield np.arange(len(texts)), align(vectors, ids, texts, str(self.path))
+        yield np.arange(len(texts)), align(vectors, ids, texts, str(self.path), missing=self._missing)
 
     def _check_order(self, rows: int, wanted: int) -> None:
         if not self._row_order:

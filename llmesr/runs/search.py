@@ -1,0 +1,58 @@
+"""The record of one search for settings: a line per finished trial, which is all that going on needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from llmesr.config import SearchConfig
+from llmesr.runs.live import Live
+from llmesr.store import Store
+
+COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
+
+
+class Search(Live):
+    """A folder of kind ``searches``. An event is a finished trial: trial (from 1), state (complete, pruned or failed),
+    settings, value (validation; None when it failed), reported (epoch -> value), run, reason and seconds."""
+
+    kind, noun, unit, resume_command = "searches", "Search", "trial", "llmesr search --resume"
+
+    @property
+    def config(self) -> SearchConfig:
+        return SearchConfig.read(None, **self.manifest.config)
+
+    @property
+    def label(self) -> str:
+        """``method/backbone``."""
+        fixed = self.manifest.config["fixed"]
+        return f"{fixed['method']}/{fixed['backbone']}"
+
+    def run_id(self, trial: int) -> str:
+        """The id of the run of a trial (from 1), whether it has begun or not."""
+        return f"{self.id}-{trial:02d}"
+
+    def trials(self) -> list[dict[str, Any]]:
+        """The finished trials, in order."""
+        return self._lines()
+
+    def table(self) -> pd.DataFrame:
+        """One row per finished trial: trial, state, value, best (so far), one column per setting, run, reason."""
+        trials = self.trials()
+        settings = pd.DataFrame([t["settings"] for t in trials])
+        frame = pd.DataFrame(trials, columns=["trial", "state", "value", "run", "reason"])
+        frame["value"] = frame["value"].astype(float)
+        frame.insert(3, "best", frame["value"].where(frame["state"].eq(COMPLETE)).cummax().ffill())
+        return pd.concat([frame.iloc[:, :4], settings, frame.iloc[:, 4:]], axis=1)
+
+
+def list_searches(store: Store, dataset: str | None = None) -> list[Search]:
+    """Readable searches, newest first; of one dataset id when given."""
+    manifests = store.list(Search.kind)
+    return [Search(store, m.id) for m in manifests if dataset is None or m.parent("datasets") == dataset]
+
+
+def find_search(store: Store, ref: str) -> Search:
+    """A search by id, unique prefix or name. UserError when unknown."""
+    return Search(store, store.find(Search.kind, ref).id)
