@@ -34,6 +34,7 @@ with panels.boundary("The comparison"):
         )
         VIEWS[str(view)](choice)
         if view != "search":  # it has a protocol of its own, and speaks of validation
+            if view not in ("scoring", "search"):  # these speak of validation
             panels.caption(choice.protocol, choice.thresholds)
         with st.container(horizontal=True):
             panels.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
