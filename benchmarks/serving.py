@@ -4,6 +4,7 @@
 
 A dataset of that many items, random text vectors and an untrained llm-esr/sasrec model are written to
 a temporary folder and served by a process of its own; what is measured does not depend on training.
+The last column but one is the server's processor time per answer: it holds on a busy machine too.
 After the plain load the server is pushed over its queue (503 with Retry-After and nothing else may
 come back), reloaded under load (nothing may be dropped) and stopped while requests are in flight.
 """
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from safetensors.numpy import save_file
 
@@ -163,7 +165,9 @@ def steady(store: Store, run: Run, dataset: Dataset, device: str, seconds: float
         for kind, bodies in kinds.items():
             asyncio.run(load(port, bodies, 4, 1.0))
             for clients in (1, 8, 64):
+                before = _processor(process)
                 outcome = asyncio.run(load(port, bodies, clients, seconds))
+                spent = _processor(process) - before
                 p50, p95, p99 = np.percentile(outcome.seconds, (50, 95, 99)) * 1e3
                 rows.append(
                     {
@@ -173,14 +177,21 @@ def steady(store: Store, run: Run, dataset: Dataset, device: str, seconds: float
                         "p50_ms": round(float(p50), 1),
                         "p95_ms": round(float(p95), 1),
                         "p99_ms": round(float(p99), 1),
+                        "server_cpu_ms": round(1e3 * spent / len(outcome.seconds), 1),
                         "not_200": sum(n for s, n in outcome.statuses.items() if s != 200) + outcome.broken,
                     }
                 )
-                print(rows[-1], flush=True)
+                print(rows[-1], file=sys.stderr, flush=True)
     finally:
         process.terminate()
         process.wait(60)
     return rows
+
+
+def _processor(process: subprocess.Popen[bytes]) -> float:
+    """Seconds of processor time the server has taken."""
+    times = psutil.Process(process.pid).cpu_times()
+    return times.user + times.system
 
 
 def stress(store: Store, run: Run, dataset: Dataset, device: str, seconds: float) -> dict[str, object]:
@@ -230,7 +241,10 @@ def main() -> None:
             "steady": steady(store, run, dataset, args.device, args.seconds),
             "stress": stress(store, run, dataset, args.device, args.seconds),
         }
-    print(pd.DataFrame(result["steady"]).to_string(index=False))
+    rows = result["steady"]
+    print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row.values()))} |")
     print(json.dumps(result["stress"], indent=2))
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")

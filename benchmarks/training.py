@@ -17,12 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from environments import environment
 
 from llmesr.config import EmbedConfig, IngestConfig, RunConfig, preset
 from llmesr.data.dataset import Dataset
@@ -64,18 +64,6 @@ def paper(data: Dataset, store: Store, epochs: int, device: str) -> None:
         print(f"| {label} | {seconds:.2f} | {anchor} |", flush=True)
     seconds = ours(data, {"method": "llm-esr", "epochs": epochs}, store, device)["seconds"]
     print(f"| llm-esr/sasrec, our defaults (max length 50, cross-entropy) | {seconds:.2f} | - | - |")
-
-
-def environment(folder: Path) -> Path:
-    """The Python of an environment with RecTools in it."""
-    python = folder / "bin" / "python"
-    if not (folder / ".ready").exists():
-        print(f"Installing RecTools {RECTOOLS} into {folder} ...", file=sys.stderr, flush=True)
-        venv.create(folder, with_pip=True)
-        for what in (f"torch=={torch.__version__.partition('+')[0]}", f"rectools[torch]=={RECTOOLS}"):
-            subprocess.run([str(python), "-m", "pip", "install", "--quiet", what], check=True)
-        (folder / ".ready").touch()
-    return python
 
 
 def theirs(data: Dataset, loss: str, epochs: int, python: Path) -> dict[str, float]:
@@ -121,7 +109,9 @@ def main() -> None:
     if args.suite == "paper":
         paper(data, store, args.epochs or 3, args.device)
     else:
-        rectools(data, store, args.epochs or 20, environment(args.environment))
+        torch_too = f"torch=={torch.__version__.partition('+')[0]}"
+        python = environment(args.environment, torch_too, f"rectools[torch]=={RECTOOLS}")
+        rectools(data, store, args.epochs or 20, python)
     print(f"\n{time.perf_counter() - started:.0f} s in all", file=sys.stderr)
 
 
