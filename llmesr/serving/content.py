@@ -15,6 +15,7 @@ BUDGET = 2**29
 """Bytes that rows of item-to-item cosines may take."""
 FEWEST = 64
 """Rows kept at the least, whatever the budget."""
+_FEW = 16
 
 
 class ContentTerm:
@@ -74,7 +75,9 @@ class ContentTerm:
             gone = self._item[free]
             self._slot[gone[gone >= 0]] = -1
             self._item[free], self._slot[missing], self._used[free] = missing, free, self._clock
-            cosines = self.text[torch.from_numpy(missing).to(self.text.device)] @ self.text.T
+            new = self.text[torch.from_numpy(missing).to(self.text.device)]
+            # Which way round is faster depends on how many: few rows gain up to a half, many lose as much.
+            cosines = (self.text @ new.T).T if len(new) < _FEW else new @ self.text.T
             self._rows[torch.from_numpy(free).to(self.text.device)] = cosines
         return self._rows
 
