@@ -23,11 +23,15 @@ import numpy as np
 WIDTHS = {"text": 384, "collaborative": 64}
 
 
-def vectors(items: int, width: int, seed: int) -> np.ndarray:
-    """(items, width) float32: 200 clusters of uneven size, each a random 8-dimensional sheet with noise."""
+def vectors(items: int, width: int, seed: int, cluster: np.ndarray | None = None) -> np.ndarray:
+    """(items, width) float32: 200 clusters of uneven size, each a random 8-dimensional sheet with noise.
+
+    ``cluster`` (items,) in 0..199 says who belongs where; without it that is drawn too.
+    """
     rng = np.random.default_rng(seed)
-    share = 1 / np.arange(1, 201)
-    cluster = rng.choice(200, items, p=share / share.sum())
+    if cluster is None:
+        share = 1 / np.arange(1, 201)
+        cluster = rng.choice(200, items, p=share / share.sum())
     centres = rng.normal(size=(200, width)).astype(np.float32)
     sheets = 0.5 * rng.normal(size=(200, 8, width)).astype(np.float32)
     result = np.empty((items, width), np.float32)

@@ -33,8 +33,7 @@ with panels.boundary("The comparison"):
             label_visibility="collapsed",
         )
         VIEWS[str(view)](choice)
-        if view != "search":  # it has a protocol of its own, and speaks of validation
-            if view not in ("scoring", "search"):  # these speak of validation
+        if view not in ("scoring", "search"):  # these speak of validation, one in a protocol of its own
             panels.caption(choice.protocol, choice.thresholds)
         with st.container(horizontal=True):
             panels.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
