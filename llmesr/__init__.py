@@ -15,8 +15,11 @@ The folders are the stages of the method, in the order data flows through them:
     runs         what a run records
     serving      a trained run answering requests; re-ranking; the HTTP API
     maps         embeddings in the plane
-    jobs         commands as detached worker processes
+    jobs         commands as detached worker processes, here or on a Ray cluster
     views        charts, loaders and panels of the app
+
+Beside them: ``store.py`` (artifacts on disk), ``remote.py`` (the same at another place), ``processes.py`` (several
+processes that train one run).
 """
 
 import os
