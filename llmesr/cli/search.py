@@ -83,9 +83,13 @@ def _config(own: dict[str, Any], fixed: dict[str, Any], given: dict[str, Any], s
 
 def _report(made: Search, json: bool) -> None:
     info, config, trials = made.manifest.info, made.config, made.trials()
-    names = list(config.space)
     rows = [
-        [str(t["trial"]), t["state"], _short(t["value"]), *(_short(t["settings"][n]) for n in names)]
+        [
+            str(t["trial"]),
+            t["state"],
+            _short(t["value"]),
+            ", ".join(f"{n} {_short(v)}" for n, v in t["settings"].items()),
+        ]
         for t in sorted(trials, key=lambda t: -(t["value"] or 0.0))
     ]
     for trial in trials:
@@ -97,7 +101,7 @@ def _report(made: Search, json: bool) -> None:
     say(f"Best: run {info['run']}, {info['value']:.4f}")
     shown = ("trial", "state", "value", "settings", "run", "reason", "seconds")
     document = {"search": made.id, **info, "trials": [{k: t[k] for k in shown} for t in trials]}
-    emit(json, document, table(made.id, ["trial", "state", "value", *names], rows))
+    emit(json, document, table(made.id, ["trial", "state", "value", "settings"], rows))
 
 
 def _short(value: Any) -> str:

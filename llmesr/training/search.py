@@ -37,8 +37,8 @@ from llmesr.training.stopping import terminate
 from llmesr.training.train import resume, train
 
 _STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
-ENOUGH = 4
-"""Complete trials from which the importance of settings is worth computing."""
+ENOUGH = 10
+"""Complete trials from which the importance of settings is more than chance."""
 
 
 def search(

@@ -75,7 +75,10 @@ def test_a_stopped_search_goes_on_to_the_same_trials(
         resume_search(broken)
 
 
-def test_the_best_run_is_the_best_on_validation_and_all_are_ordinary_runs(tiny: Dataset, store: Store) -> None:
+def test_the_best_run_is_the_best_on_validation_and_all_are_ordinary_runs(
+    tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmesr.training.search.ENOUGH", 4)
     found = search(tiny, config(objective="Balanced", pruning=False), store)
     trials = found.trials()
     by_hand = []
