@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmesr.config import UNTRAINED, RunConfig
+from llmesr.config import UNTRAINED, RunConfig, reads
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
@@ -58,9 +58,8 @@ def train(
     if config.views:
         config = config.but(views=[store.find("embeddings", ref).id for ref in config.views])
     if needs_reference(config) and config.alignment_run is None:
-        aligned_to = _reference_config(config)
-        reference = train(dataset, aligned_to, store, device=device, processes=processes, progress=progress)
-        config = config.but(alignment_run=reference.id)
+        reference = _reference(dataset, _reference_config(config), store, device, processes, progress)
+        config = config.but(alignment_run=reference)
     started = time.perf_counter()
     with processes.first_before_others():  # who finds similar users that are there does not look for them again
         prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, progress=progress)
@@ -235,6 +234,26 @@ def _evaluate(
 def _reference_config(config: RunConfig) -> RunConfig:
     """The id-only SASRec that LLMEmb aligns to: the same sizes and optimisation."""
     return config.but(method="id", backbone="sasrec", alignment_run=None)
+
+
+def _reference(
+    dataset: Dataset, config: RunConfig, store: Store, device: str, processes: Processes, progress: Progress
+) -> str:
+    """The id of a finished run of those settings: one that is there, or a new one."""
+    wanted = config.model_dump(mode="json")
+    read = [name for name in wanted if reads(name, config.method, config.backbone)]
+    there = (
+        m.id
+        for m in store.list("runs")
+        if m.parent("datasets") == dataset.id
+        and "policy" not in m.info
+        and all(m.config.get(name) == wanted[name] for name in read)
+        and Run(store, m.id).status().state == "SUCCEEDED"
+    )
+    found = processes.told(next(there, ""))
+    if found:
+        return found
+    return train(dataset, config, store, device=device, processes=processes, progress=progress).id
 
 
 def _named(device: torch.device, processes: Processes) -> str:

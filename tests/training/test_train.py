@@ -109,6 +109,10 @@ def test_llmemb_makes_the_run_it_aligns_to(tiny: Dataset, vectors: Embedding, st
     reference = Run(store, str(run.config.alignment_run))
     assert reference.label == "id/sasrec"
     assert run.manifest.parent("runs") == reference.id
+    again = train(tiny, RunConfig(method="llmemb", alignment_weight=0.1, **SMALL), store, embedding=vectors)
+    assert again.config.alignment_run == reference.id, "a finished run of the same settings is taken"
+    other = train(tiny, RunConfig(method="llmemb", **{**SMALL, "seed": 7}), store, embedding=vectors)
+    assert other.config.alignment_run != reference.id
     with pytest.raises(UserError, match="embedding_size 8, this one 16"):
         train(
             tiny,
