@@ -133,7 +133,7 @@ def main() -> None:
         }
         for side in [options.only] if options.only else list(SIDES):
             child = [sys.executable, __file__, "--side", side, "--csv", str(path)]
-            done = subprocess.run(child, capture_output=True, text=True, check=True)
+            done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True)  # errors are to be seen
             report[side] = {k: round(v, 2) for k, v in json.loads(done.stdout).items()}
         print(json.dumps(report, indent=2))
 

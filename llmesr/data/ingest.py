@@ -128,7 +128,7 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
     started = time.monotonic()
     report = work.report
     try:
-        with connect(scratch) as connection:
+        with connect(scratch, [r.source.path for r in (*work.interactions, *work.items)]) as connection:
             progress("reading interactions", 0, STAGES)
             rejected = _read(connection, work, config)
             progress("ordering histories", 2, STAGES)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 
 from llmesr.data.files import Prepared, literals_to_json
 from llmesr.data.sources import Source, first_line, parquet_text, quoted
@@ -39,13 +40,23 @@ REASONS = {
 }
 
 
-def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory database that spills to ``scratch``; at least 1 GB, 256 MB per thread."""
+PACKED = 8
+"""How many times larger than its file compressed data may be."""
+
+
+def connect(scratch: Path, inputs: Sequence[Path] = ()) -> duckdb.DuckDBPyConnection:
+    """An in-memory database that spills to ``scratch``.
+
+    It may take 1 GB (256 MB per thread, where that is more), and for larger ``inputs`` half as much again as they
+    hold, but never over half of the memory that is free.
+    """
     threads = min(os.cpu_count() or 1, 16)
+    octets = sum(p.stat().st_size * (PACKED if p.suffix in (".gz", ".parquet") else 1) for p in inputs)
+    wanted = min(1.5 * octets, psutil.virtual_memory().available / 2)
     connection = duckdb.connect()
     connection.execute("SET enable_progress_bar = false")  # it would draw into what --json prints
     connection.execute(f"SET threads = {threads}")
-    connection.execute(f"SET memory_limit = '{max(1000, 256 * threads)}MB'")
+    connection.execute(f"SET memory_limit = '{max(1000, 256 * threads, int(wanted / 1e6))}MB'")
     connection.execute(f"SET temp_directory = {literal(str(scratch / 'spill'))}")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(
