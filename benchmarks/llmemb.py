@@ -9,18 +9,13 @@ tuned with. Runs already under the artifact root are reused. The tables show mea
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import torch
-from quality import find_or_train, show
+from quality import arguments, show, train_all
 
 from llmesr.config import EmbedConfig, IngestConfig
 from llmesr.data.ingest import ingest
-from llmesr.runs.record import Run
 from llmesr.runs.tuning import find_tuning
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
@@ -48,16 +43,8 @@ def suite() -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--name", required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--adapter", required=True, help="of `llmesr finetune` on the same dataset")
-    parser.add_argument("--only", nargs="*", help="labels to run")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
-    parser.add_argument("--k-core", type=int, default=2)
-    parser.add_argument("--max-length", type=int, default=50)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     store = Store()
@@ -66,17 +53,7 @@ def main() -> None:
     wording = {"template": used.template, "attributes": used.attributes, "max_chars": used.max_characters}
     plain = EmbedConfig(embedder=used.base, pooling=used.pooling, max_tokens=used.max_tokens, **wording)
     vectors = {"raw": embed(data, plain, store), "SCFT": embed(data, plain.but(adapter=args.adapter), store)}
-    print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}", flush=True)
-    found: dict[str, list[Run]] = {}
-    for label, (text, settings) in suite().items():
-        if args.only and label not in args.only:
-            continue
-        started = time.perf_counter()
-        seeds = args.seeds[:1] if settings["method"] == "semantic-knn" else args.seeds
-        whole = {"max_length": args.max_length, **settings}
-        found[label] = [find_or_train(data, vectors[text], {**whole, "seed": s}, store, args.device) for s in seeds]
-        print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    show(found)
+    show(train_all(data, {label: (vectors[text], s) for label, (text, s) in suite().items()}, store, args))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmesr.config import GROUPS, EmbedConfig, IngestConfig, RunConfig, preset
+from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, IngestConfig, RunConfig, preset
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest
 from llmesr.runs.record import Run, list_runs
@@ -99,33 +99,46 @@ def show(found: dict[str, list[Run]]) -> None:
                 print(row(label, runs, protocol, metric))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """What every comparison of trained runs is asked."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--suite", default="losses")
-    parser.add_argument("--only", nargs="*", help="labels of the suite to run")
+    parser.add_argument("--only", nargs="*", help="labels to run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--k-core", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="auto")
+    return parser
+
+
+def train_all(
+    data: Dataset, configurations: dict[str, tuple[Embedding, dict[str, Any]]], store: Store, args: argparse.Namespace
+) -> dict[str, list[Run]]:
+    """The runs of every seed by label; ``configurations``: label -> (item text, settings)."""
+    print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}", flush=True)
+    found: dict[str, list[Run]] = {}
+    for label, (vectors, settings) in configurations.items():
+        if args.only and label not in args.only:
+            continue
+        started = time.perf_counter()
+        seeds = args.seeds[:1] if settings["method"] in UNTRAINED else args.seeds
+        whole = {"max_length": args.max_length, **settings}
+        found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
+        print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--suite", default="losses")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     store = Store()
     data = ingest([args.path], IngestConfig(name=args.name, k_core=args.k_core), store)
     vectors = embed(data, EmbedConfig(), store)
-    print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}", flush=True)
-    found: dict[str, list[Run]] = {}
-    for label, settings in suite(args.suite).items():
-        if args.only and label not in args.only:
-            continue
-        started = time.perf_counter()
-        seeds = args.seeds[:1] if settings["method"] in ("popularity", "semantic-knn") else args.seeds
-        whole = {"max_length": args.max_length, **settings}
-        found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
-        print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    show(found)
+    show(train_all(data, {label: (vectors, s) for label, s in suite(args.suite).items()}, store, args))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ if manifest is not None:
         parts.show_estimate(root, data, config, parts.trainings(steps))
         parts.launch(root, manifest, steps, config.views or ())
     elif part == "tune":
-        panels_finetune.checked(root, manifest, data)
+        with panels.boundary("The form"):
+            panels_finetune.form(root, manifest, data)
+        panels_finetune.history(root, manifest)
     elif part == "watch":
         run_id = parts.pick_run(root, manifest)
         if run_id is None:

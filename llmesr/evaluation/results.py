@@ -15,6 +15,7 @@ from llmesr.data.groups import Thresholds
 from llmesr.data.split import Part
 from llmesr.evaluation.ranks import PROTOCOLS, Scores, evaluate
 from llmesr.evaluation.table import metric_table
+from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 
 
@@ -36,6 +37,7 @@ def evaluate_parts(
     top: int = 20,
     device: torch.device | str = "cpu",
     sequences: Sequences | None = None,
+    processes: Processes = ALONE,
     progress: Progress = silent,
 ) -> Results:
     """Rank the targets of ``parts`` (test among them) and make the metric table."""
@@ -47,7 +49,9 @@ def evaluate_parts(
             part,
             top=top if part == "test" else 0,
             max_length=max_length,
+            device=device,
             sequences=sequences,
+            processes=processes,
             progress=progress,
         )
         for part in parts

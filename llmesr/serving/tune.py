@@ -130,11 +130,11 @@ class _Search:
         few = everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
-        spread, units = self._units(few)
+        (spread, units), floor = self._units(few), self.floor(few)
         points, sampled = self._measure(grid(self.config, units, self.dataset.thresholds.item), few), []
-        points += self._measure(self._with_popularity(points, spread, self.floor(few)), few)
+        points += self._measure([ScoringPolicy(), *self._with_popularity(points, spread, floor)], few)[1:]
         if len(few) < len(everyone):
-            points, sampled = self._measure(self._finalists(points, self.floor(few)), everyone), points
+            points, sampled = self._measure(self._finalists(points, floor), everyone), points
         for i in front(points, self.config.protocol):
             points[i].front = True
         return points, sampled, units
@@ -172,13 +172,15 @@ class _Search:
         return [policy.but(popularity=w) for policy in plain[: self.config.refined] for w in weights]
 
     def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[Point]:
-        """Each policy once as it is and once for tail users only (the same ranks, put together otherwise)."""
-        plain = ScoringPolicy()
+        """Each policy once as it is and once for tail users only (the same ranks, put together otherwise).
+
+        The first of ``policies`` changes nothing: it is what head users keep.
+        """
         ranks = rank_grid(
             self.scorer,
             self.dataset,
             self.ground,
-            [plain, *policies],
+            policies,
             users,
             max_length=self.max_length,
             device=self.device,
@@ -186,7 +188,7 @@ class _Search:
         )
         points = []
         tail = self._tail_user[users]
-        for i, policy in enumerate(policies, start=1):
+        for i, policy in enumerate(policies):
             points.append(self._point(policy, {p: r[i] for p, r in ranks.items()}, users))
             if not policy.inert:
                 only = {p: np.where(tail, r[i], r[0]) for p, r in ranks.items()}

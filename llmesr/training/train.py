@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-import pandas as pd
 import torch
 
 from llmesr.config import UNTRAINED, RunConfig, reads
@@ -13,7 +11,8 @@ from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
-from llmesr.evaluation.table import event_metrics, metric_table
+from llmesr.evaluation.results import evaluate_parts
+from llmesr.evaluation.table import event_metrics
 from llmesr.methods import build, needs_reference
 from llmesr.models.scorers import NeuralScorer
 from llmesr.processes import ALONE, Processes
@@ -118,7 +117,16 @@ def _carry_out(
         else:
             scorer, info = _fit(run, dataset, prepared, sequences, device, processes, give_up, progress)
         trained = time.perf_counter()
-        _evaluate(run, dataset, scorer, sequences, config.max_length, device, processes, progress)
+        results = evaluate_parts(
+            scorer,
+            dataset,
+            max_length=config.max_length,
+            device=device,
+            sequences=sequences,
+            processes=processes,
+            progress=progress,
+        )
+        run.write_results(*results)
         timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
         done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})
         run.finish(done, {k: round(v, 3) for k, v in timings.items()}, info)
@@ -199,36 +207,6 @@ def _fit(
         "parameters": parameters,
     }
     return NeuralScorer(method.model, device), info
-
-
-def _evaluate(
-    run: Run,
-    dataset: Dataset,
-    scorer: Scorer,
-    sequences: Sequences,
-    max_length: int,
-    device: torch.device,
-    processes: Processes,
-    progress: Progress,
-) -> None:
-    parts = {
-        part: evaluate(
-            scorer,
-            dataset,
-            part,
-            sequences=sequences,
-            max_length=max_length,
-            top=TOP,
-            device=device,
-            processes=processes,
-            progress=progress,
-        )
-        for part in ("valid", "test")
-    }
-    frame = pd.concat([found.frame for found in parts.values()], ignore_index=True)
-    tables = [metric_table(frame, dataset.thresholds, protocol=p).assign(protocol=p) for p in ("full", "uni100")]
-    rows = pd.concat(tables).to_dict("records")
-    run.write_results(frame, np.asarray(parts["test"].top_items, dtype=np.int32), rows)
 
 
 def _reference_config(config: RunConfig) -> RunConfig:

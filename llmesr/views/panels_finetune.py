@@ -9,7 +9,6 @@ import streamlit as st
 
 from llmesr.config import FinetuneConfig
 from llmesr.data.dataset import Dataset
-from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
 from llmesr.runs.tuning import Tuning, list_tunings
@@ -128,12 +127,3 @@ def _outcome(tuning: Tuning) -> None:
         f"{info['steps']} steps (best {info['best_step']}), {info['seconds_per_step']:.2g} s each; "
         f"base {as_text(tuning.config.base)}. The Embeddings page compares all items before and after."
     )
-
-
-def checked(root: Store, manifest: Manifest, data: Dataset) -> None:
-    """The whole part; a setting that cannot be is said in a sentence."""
-    try:
-        form(root, manifest, data)
-    except UserError as error:
-        st.error(as_text(error, 600))
-    history(root, manifest)

@@ -7,7 +7,6 @@ from typing import get_args
 import streamlit as st
 
 from llmesr.config import UNTRAINED
-from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
 from llmesr.runs.record import Run
@@ -15,7 +14,6 @@ from llmesr.serving.tuned import Objective, TuneConfig, Tuned, load_tuned
 from llmesr.store import Store
 from llmesr.views import charts_policy as charts
 from llmesr.views import loaders, panels, panels_jobs, words
-from llmesr.views.words import as_text
 
 NOBODY = "none"
 ABOUT = (
@@ -44,15 +42,12 @@ def scoring(root: Store, dataset_id: str, protocol: str) -> None:
     )
     if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
         panels_jobs.progress(root, job.id, place="tune")
-    try:
+    with panels.boundary("The policy"):
         tuned = load_tuned(run)
-    except UserError as error:
-        st.error(as_text(error, 600))
-        return
-    if tuned is None:
-        st.info("This run's scoring has not been tuned yet.", icon=":material/tune:")
-        return
-    _outcome(root, run, tuned, protocol)
+        if tuned is None:
+            st.info("This run's scoring has not been tuned yet.", icon=":material/tune:")
+        else:
+            _outcome(root, run, tuned, protocol)
 
 
 def _form(root: Store, dataset_id: str, run: Run, others: list[Run]) -> None:
