@@ -22,7 +22,7 @@ from llmesr.evaluation.negatives import uniform_negatives
 from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.ids import PAD
 from llmesr.progress import Progress, silent
-from llmesr.serving.policy import Ground, ScoringPolicy, view_scores
+from llmesr.serving.policy import Ground, ItemWeights, ScoringPolicy, view_scores
 
 BLOCK = 2**24
 """Most scores of one part held at once (64 MB of float32)."""
@@ -38,6 +38,7 @@ class Block:
     collaborative: Tensor  # (B, N + 1)
     semantic: Tensor  # (B, N + 1)
     content: dict[float, Tensor]  # whitening -> (B, N + 1)
+    cooccurrence: Tensor | None  # (B, N + 1), if asked for
     target: Tensor  # (B,)
     excluded: Tensor  # (B, H) items of the input history, padded with 0; none where the target repeats one
     negatives: Tensor  # (B, 100) of uni100, padded with 0
@@ -51,12 +52,13 @@ def blocks(
     part: Part,
     *,
     whitenings: Collection[float],
+    cooccurrence: bool = False,
     max_length: int,
     device: torch.device | str = "cpu",
 ) -> Iterator[Block]:
     """The parts for ``users``, sorted by history length, in blocks that bound the memory.
 
-    Contents are made for each of ``whitenings``.
+    Contents are made for each of ``whitenings``, the co-occurrence part if it is asked for.
     """
     sequences = Sequences(dataset, device)
     given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(device)
@@ -74,6 +76,7 @@ def blocks(
             collaborative=collaborative.float(),
             semantic=semantic.float(),
             content={w: ground.content(w).score(inputs) for w in whitenings},
+            cooccurrence=ground.cooccurrence().score(inputs) if cooccurrence else None,
             target=target,
             excluded=seen.masked_fill((seen == target[:, None]).any(1, keepdim=True), PAD),
             negatives=uniform_negatives(who, history, dataset.n_items, seed=dataset.seed, part=part),
@@ -100,12 +103,22 @@ def rank_grid(
     place = np.zeros(dataset.n_users, np.int64)
     place[users] = np.arange(len(users))
     done = 0
-    needed = {p.whitening for p in policies if p.gamma}
-    parts = blocks(scorer, dataset, ground, users, part, whitenings=needed, max_length=max_length, device=device)
+    parts = blocks(
+        scorer,
+        dataset,
+        ground,
+        users,
+        part,
+        whitenings={p.whitening for p in policies if p.gamma},
+        cooccurrence=any(p.cooccurrence for p in policies),
+        max_length=max_length,
+        device=device,
+    )
+    alike = _alike(policies, ground)
     with torch.inference_mode():
         for block in parts:
             at = place[block.users]
-            full, sampled = _block_ranks(block, ground, policies)
+            full, sampled = _block_ranks(block, policies, alike)
             ranks["full"][:, at] = full.cpu().numpy()
             ranks["uni100"][:, at] = sampled.cpu().numpy()
             done += len(block.users)
@@ -113,12 +126,18 @@ def rank_grid(
     return ranks
 
 
-def _block_ranks(block: Block, ground: Ground, policies: Sequence[ScoringPolicy]) -> tuple[Tensor, Tensor]:
-    """(policies, B) ranks under full and under uni100."""
-    bases: dict[tuple[int, float, float], list[int]] = {}  # policies that differ in the content term alone
+def _alike(policies: Sequence[ScoringPolicy], ground: Ground) -> list[tuple[list[int], ItemWeights]]:
+    """Policies that differ in nothing but gamma and whitening, together, with their weights."""
+    groups: dict[ScoringPolicy, list[int]] = {}
     for i, policy in enumerate(policies):
-        route = (policy.route_threshold, policy.route_weight) if policy.routes else (0, 1.0)
-        bases.setdefault((*route, policy.popularity), []).append(i)
+        groups.setdefault(policy.but(gamma=0.0, whitening=0.0, tail_users_only=False), []).append(i)
+    return [(members, ItemWeights.of(base, ground)) for base, members in groups.items()]
+
+
+def _block_ranks(
+    block: Block, policies: Sequence[ScoringPolicy], alike: list[tuple[list[int], ItemWeights]]
+) -> tuple[Tensor, Tensor]:
+    """(policies, B) ranks under full and under uni100."""
     size, width = block.semantic.shape
     full = torch.zeros(len(policies), size, dtype=torch.int32, device=block.semantic.device)
     sampled = torch.zeros_like(full)
@@ -126,25 +145,34 @@ def _block_ranks(block: Block, ground: Ground, policies: Sequence[ScoringPolicy]
     for start in range(0, size, rows):
         cut = slice(start, start + rows)
         target, negatives = block.target[cut, None], block.negatives[cut]
-        contents = {w: c[cut] - c[cut].gather(1, target) for w, c in block.content.items()}  # (b, N + 1)
-        for (threshold, weight, popularity), members in bases.items():
-            share = torch.where(ground.item_counts < threshold, weight, 1.0)
-            margin = torch.addcmul(block.semantic[cut], block.collaborative[cut], share)
-            margin += popularity * ground.log_counts
+        for members, weights in alike:
+            margin = _base(block, cut, policies[members[0]], weights)
             margin -= margin.gather(1, target)
-            near = margin.gather(1, negatives).masked_fill_(negatives == PAD, -torch.inf)
             margin[:, PAD] = -torch.inf
-            margin.scatter_(1, block.excluded[cut], -torch.inf)
             work = torch.empty_like(margin)
             for i in members:
-                gamma, content = policies[i].gamma, contents.get(policies[i].whitening)
-                if not gamma or content is None:
-                    full[i, cut], sampled[i, cut] = _rank(margin.sign(), width - 1), _rank(near.sign(), near.shape[1])
-                    continue
-                torch.add(margin, content, alpha=gamma, out=work)
-                few = torch.add(near, content.gather(1, negatives), alpha=gamma)
-                full[i, cut], sampled[i, cut] = _rank(work.sign_(), width - 1), _rank(few.sign_(), near.shape[1])
+                content = block.content.get(policies[i].whitening) if policies[i].gamma else None
+                if content is not None:
+                    one = torch.ones((), device=margin.device) if weights.content is None else weights.content
+                    torch.addcmul(margin, content[cut], one, value=policies[i].gamma, out=work)
+                    work -= work.gather(1, target)
+                else:
+                    work.copy_(margin)
+                near = work.gather(1, negatives)  # padding is -inf, as it should be
+                work.scatter_(1, block.excluded[cut], -torch.inf)
+                full[i, cut], sampled[i, cut] = _rank(work.sign_(), width - 1), _rank(near.sign_(), near.shape[1])
     return full, sampled
+
+
+def _base(block: Block, cut: slice, policy: ScoringPolicy, weights: ItemWeights) -> Tensor:
+    """The scores of some users without the content term, (b, N + 1)."""
+    one = torch.ones((), device=block.semantic.device)
+    made = block.semantic[cut] * (one if weights.semantic is None else weights.semantic)
+    made.addcmul_(block.collaborative[cut], one if weights.collaborative is None else weights.collaborative)
+    if policy.cooccurrence and block.cooccurrence is not None:
+        weight = one if weights.cooccurrence is None else weights.cooccurrence
+        made.addcmul_(block.cooccurrence[cut], weight, value=policy.cooccurrence)
+    return made if weights.bias is None else made.add_(weights.bias)
 
 
 def _rank(signs: Tensor, others: int) -> Tensor:

@@ -1,23 +1,29 @@
 """What may be added to a trained model's scores without training it again.
 
     score(u, i) = w_i * collaborative(u, i) + semantic(u, i) + gamma * max over h in history of cos(text_h, text_i)
-                  + popularity * log(1 + n_i)
+                  + cooccurrence * co-occurrence(u, i) + popularity * log(1 + n_i)
 
 The *content term* compares the candidate with the user's own past in the full text space, where a
 rare item is as well described as a popular one. *Routing* lowers the weight ``w_i`` of the
-collaborative part for items too rare to have earned a good id embedding. The *popularity term*, of the
-``n_i`` training interactions, moves the balance between tail and head (the logit adjustment of Menon et
-al. 2021, "Long-tail learning via logit adjustment", with a sign and a weight found on validation).
+collaborative part for items too rare to have earned a good id embedding. The *co-occurrence term*
+remembers which items the same users chose. The *popularity term*, of the ``n_i`` training interactions,
+moves the balance between tail and head (the logit adjustment of Menon et al. 2021, "Long-tail learning
+via logit adjustment", with a sign and a weight found on validation).
+
+*Popularity weights*, when a policy has them, multiply every part by a weight that follows the item's
+popularity, and add a bias that does: for a rare item the text may count more than for a popular one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from llmesr.config import Config
@@ -26,6 +32,7 @@ from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import SemanticKnnScorer
 from llmesr.serving.content import ContentTerm, whitened
+from llmesr.serving.cooccurrence import CooccurrenceTerm
 
 
 class Unavailable(UserError):
@@ -42,6 +49,51 @@ class Scorer(Protocol):
     n_items: int
 
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor: ...
+
+
+Weight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Curve = Annotated[tuple[Weight, ...], Field(max_length=32)]
+PARTS = ("collaborative", "semantic", "content", "cooccurrence")
+"""The parts of a score that have a weight."""
+
+
+class PopularityWeights(Config):
+    """The weight of every part of a score as a function of an item's training interactions n.
+
+    Straight lines over log(1 + n) between the ``counts``, level outside; found by ``serving.fit``.
+    """
+
+    counts: Annotated[tuple[Annotated[int, Field(ge=0, le=10**9)], ...], Field(min_length=1, max_length=32)] = Field(
+        description="Training interactions at which the weights are given, increasing."
+    )
+    collaborative: Curve = Field(description="Weight of the collaborative part at each count.")
+    semantic: Curve = Field(description="Weight of the semantic part.")
+    content: Curve = Field(description="Multiplies gamma.")
+    cooccurrence: Curve = Field(description="Multiplies the weight of the co-occurrence term.")
+    bias: Curve = Field(description="Added to the score.")
+    tail_emphasis: float = Field(
+        0.0, ge=0, le=1e6, description="How much more a user whose target is a tail item counted in the fit: 1 + this."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.counts)):
+            raise ValueError("counts must increase")
+        if any(len(getattr(self, name)) != len(self.counts) for name in (*PARTS, "bias")):
+            raise ValueError("every curve needs one value per count")
+        return self
+
+    def at(self, name: str, log_counts: Tensor) -> Tensor:
+        """The curve ``name`` at items with these log(1 + n), (N + 1,) -> (N + 1,)."""
+        return (hats(self.counts, log_counts) @ torch.tensor(getattr(self, name), device=log_counts.device)).float()
+
+
+def hats(counts: tuple[int, ...], log_counts: Tensor) -> Tensor:
+    """(N + 1,) -> (N + 1, K): the share of each of K knots in a straight line between them."""
+    knots = np.log1p(np.asarray(counts, float))
+    places = log_counts.cpu().numpy()
+    shares = [np.interp(places, knots, row) for row in np.eye(len(knots))]
+    return torch.from_numpy(np.stack(shares, axis=1).astype(np.float32)).to(log_counts.device)
 
 
 class ScoringPolicy(Config):
@@ -65,6 +117,12 @@ class ScoringPolicy(Config):
         le=1e6,
         description="Weight of log(1 + training interactions): above 0 popular items gain, below 0 rare ones.",
     )
+    cooccurrence: float = Field(
+        0.0, ge=0, le=1e6, description="Weight of the co-occurrence term: what was chosen by the same users."
+    )
+    weights: PopularityWeights | None = Field(
+        None, description="Weights of all parts that follow an item's popularity, as `llmesr tune` fits them."
+    )
     tail_users_only: bool = Field(False, description="Leave head users' scores exactly as they were.")
 
     @property
@@ -74,14 +132,22 @@ class ScoringPolicy(Config):
     @property
     def inert(self) -> bool:
         """True when the scores stay as the model made them."""
-        return self.gamma == 0 and self.popularity == 0 and not self.routes
+        added = self.gamma or self.popularity or self.cooccurrence
+        return not added and not self.routes and self.weights is None
 
     def describe(self) -> str:
         """The policy in a few words, for tables and captions."""
         if self.inert:
             return "no policy"
-        evened = f" (whitened {self.whitening:g})" if self.whitening else ""
-        parts = [f"content weight {self.gamma:g}{evened}"] if self.gamma else []
+        parts = []
+        if self.weights is not None:
+            emphasis = f" (tail x{1 + self.weights.tail_emphasis:g})" if self.weights.tail_emphasis else ""
+            parts.append(f"weights fitted by popularity{emphasis}")
+        if self.gamma:
+            evened = f" (whitened {self.whitening:g})" if self.whitening else ""
+            parts.append(f"content weight {self.gamma:g}{evened}")
+        if self.cooccurrence:
+            parts.append(f"co-occurrence weight {self.cooccurrence:g}")
         if self.routes:
             parts.append(f"collaborative part x{self.route_weight:g} below {self.route_threshold} interactions")
         if self.popularity:
@@ -90,7 +156,7 @@ class ScoringPolicy(Config):
 
 
 class Ground:
-    """What a policy needs to know of a dataset: popularity, who is a tail user, and the text."""
+    """What a policy needs to know of a dataset: popularity, who is a tail user, the text, and who chose what."""
 
     def __init__(
         self,
@@ -99,9 +165,13 @@ class Ground:
         train_lengths: Tensor,
         user_threshold: int,
         text: np.ndarray | Tensor | None = None,
+        cooccurrence: Callable[[], CooccurrenceTerm] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        """``item_counts`` (N + 1,) and ``train_lengths`` (U,) are training interactions; ``text`` (N + 1, E)."""
+        """``item_counts`` (N + 1,) and ``train_lengths`` (U,) are training interactions; ``text`` (N + 1, E).
+
+        ``cooccurrence`` makes that term when it is first asked for.
+        """
         self.item_counts = item_counts.to(device)
         self.log_counts = torch.log1p(self.item_counts.float())  # (N + 1,)
         self.train_lengths = train_lengths.to(device)
@@ -110,6 +180,8 @@ class Ground:
         self._text = text
         self._device = device
         self._terms: dict[float, ContentTerm] = {}
+        self._make_cooccurrence = cooccurrence
+        self._cooccurrence: CooccurrenceTerm | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, text: np.ndarray | None, device: torch.device | str = "cpu") -> Self:
@@ -124,8 +196,17 @@ class Ground:
             train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)),
             user_threshold=dataset.thresholds.user,
             text=text,
+            cooccurrence=lambda: CooccurrenceTerm.of(dataset, device),
             device=device,
         )
+
+    def cooccurrence(self) -> CooccurrenceTerm:
+        """The co-occurrence term. Unavailable when the ground was made without interactions."""
+        if self._cooccurrence is None:
+            if self._make_cooccurrence is None:
+                raise Unavailable("The co-occurrence term needs the training interactions of the dataset.")
+            self._cooccurrence = self._make_cooccurrence()
+        return self._cooccurrence
 
     def content(self, whitening: float = 0.0) -> ContentTerm:
         """The content term in the text space evened out by ``whitening``. Unavailable without text."""
@@ -176,6 +257,37 @@ def is_semantic(scorer: Any) -> bool:
     return isinstance(scorer, SemanticKnnScorer) or (bool(views(scorer)) and "collaborative" not in views(scorer))
 
 
+@dataclass(frozen=True, eq=False)
+class ItemWeights:
+    """A policy worked out for every item: the weight (N + 1,) of each part of its score, and what is added.
+
+    ``None`` stands for 1 throughout (for nothing added).
+    """
+
+    collaborative: Tensor | None
+    semantic: Tensor | None
+    content: Tensor | None  # multiplies gamma
+    cooccurrence: Tensor | None  # multiplies the weight of that term
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, policy: ScoringPolicy, ground: Ground) -> Self:
+        fitted = policy.weights
+        made = {name: None if fitted is None else fitted.at(name, ground.log_counts) for name in (*PARTS, "bias")}
+        if policy.routes:
+            share = torch.where(ground.item_counts < policy.route_threshold, policy.route_weight, 1.0)
+            made["collaborative"] = times(share, made["collaborative"])
+        if policy.popularity:
+            pulled = policy.popularity * ground.log_counts
+            made["bias"] = pulled if made["bias"] is None else pulled + made["bias"]
+        return cls(**made)
+
+
+def times(part: Tensor, weights: Tensor | None) -> Tensor:
+    """(..., N + 1) by (N + 1,); unchanged where there are no weights."""
+    return part if weights is None else part * weights
+
+
 class PolicyScorer:
     """A scorer whose scores follow a policy; it keeps the contract of the scorer inside.
 
@@ -184,15 +296,13 @@ class PolicyScorer:
 
     def __init__(self, inner: Scorer, policy: ScoringPolicy, ground: Ground) -> None:
         self.content = ground.content(policy.whitening) if policy.gamma else None
+        self.cooccurrence = ground.cooccurrence() if policy.cooccurrence else None
         self.inner = inner
         self.policy = policy
         self.ground = ground
         self.n_items = inner.n_items
         self.max_length = getattr(inner, "max_length", None)
-        self.weights: Tensor | None = None  # (N + 1,) w_i, when anything is routed
-        if policy.routes and not is_semantic(inner):
-            routed = ground.item_counts < policy.route_threshold
-            self.weights = torch.where(routed, policy.route_weight, 1.0)
+        self.weights = ItemWeights.of(policy, ground)
         self._items: Tensor | None = None
 
     @torch.inference_mode()
@@ -200,25 +310,34 @@ class PolicyScorer:
         """(B, L) -> (B, N + 1). Head users' rows are bit for bit those of ``inner`` under ``tail_users_only``."""
         if self.policy.inert:
             return self.inner.score(sequences, users)
-        scores = self._routed(sequences, users)
+        scores = self._weighted(sequences, users)
         if self.content is not None:
-            scores = scores + self.policy.gamma * self.content.score(sequences)
-        if self.policy.popularity:
-            scores = scores + self.policy.popularity * self.ground.log_counts
+            scores = scores + self.policy.gamma * times(self.content.score(sequences), self.weights.content)
+        if self.cooccurrence is not None:
+            together = times(self.cooccurrence.score(sequences), self.weights.cooccurrence)
+            scores = scores + self.policy.cooccurrence * together
+        if self.weights.bias is not None:
+            scores = scores + self.weights.bias
         if self.policy.tail_users_only:
             tail = self.ground.tail_users(sequences, users)
             # The whole batch again: matrix products of other shapes round otherwise.
             scores = torch.where(tail[:, None], scores, self.inner.score(sequences, users))
         return scores
 
-    def _routed(self, sequences: Tensor, users: Tensor | None) -> Tensor:
-        if self.weights is None:
+    def _weighted(self, sequences: Tensor, users: Tensor | None) -> Tensor:
+        """The model's own parts, each by its weight."""
+        weights = {"collaborative": self.weights.collaborative, "semantic": self.weights.semantic}
+        slices = views(self.inner)
+        if not slices:
+            own = weights["semantic" if is_semantic(self.inner) else "collaborative"]
+            return times(self.inner.score(sequences, users), own)
+        weighing = {name: weights["collaborative" if name == "collaborative" else "semantic"] for name in slices}
+        if all(w is None for w in weighing.values()):
             return self.inner.score(sequences, users)
-        part = views(self.inner).get("collaborative")
-        if part is None:  # no dot product: the whole score is collaborative
-            return self.inner.score(sequences, users) * self.weights
         if self._items is None:
             items = self.inner.item_matrix().clone()  # type: ignore[attr-defined]
-            items[:, part] *= self.weights[:, None]
+            for name, weight in weighing.items():
+                if weight is not None:
+                    items[:, slices[name]] *= weight[:, None]
             self._items = items
         return self.inner.represent(sequences) @ self._items.T  # type: ignore[attr-defined]

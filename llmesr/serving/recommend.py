@@ -19,7 +19,16 @@ from llmesr.ids import PAD
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, default_embedding, is_whole, load_embedding
 from llmesr.serving.derived import model_run, own_policy
-from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, Unavailable, in_two, is_semantic, views
+from llmesr.serving.policy import (
+    Ground,
+    PolicyScorer,
+    ScoringPolicy,
+    Unavailable,
+    in_two,
+    is_semantic,
+    times,
+    views,
+)
 from llmesr.serving.rerank import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
 from llmesr.store import Store
 
@@ -47,7 +56,7 @@ class Answer:
 
     items: np.ndarray  # (k,) item numbers
     scores: np.ndarray  # (k,)
-    collaborative: np.ndarray  # (k,) as weighted by the policy, its popularity term included
+    collaborative: np.ndarray  # (k,) as weighted by the policy, its co-occurrence and popularity included
     semantic: np.ndarray  # (k,)
     content: np.ndarray  # (k,)
 
@@ -106,8 +115,8 @@ class Recommender:
         """The best ``k`` items after a history of item numbers, oldest first, or after all a user (an int) chose.
 
         Columns item_id, title, score, rank (1 is first), tail, and the parts that sum to the score: collaborative
-        (as weighted by the policy, its popularity term included), semantic, content. UserError for an unknown item
-        or user.
+        (as weighted by the policy, its co-occurrence and popularity included), semantic, content. UserError for an
+        unknown item or user.
         """
         return self.frame(self.answer([self.request(history, k, policy, reranker, exclude_seen)])[0])
 
@@ -208,14 +217,14 @@ class Recommender:
         """Collaborative, semantic and content part of the ``chosen`` (B, k) items, each (B, k)."""
         at = torch.from_numpy(chosen).to(self.device)
         policed = self._policed(policy)
+        weights = policed.weights
         applies = torch.ones(len(requests), 1, device=self.device)
         if policy.tail_users_only:
             users = torch.tensor([r.user for r in requests], device=self.device)
             applies = self.ground.tail_users(sequences, users).float()[:, None]
-        nothing = torch.zeros(chosen.shape, device=self.device)
-        content = nothing
+        content = nothing = torch.zeros(chosen.shape, device=self.device)
         if policed.content is not None:
-            content = policy.gamma * applies * policed.content.of(sequences, at)
+            content = policy.gamma * applies * times(policed.content.of(sequences, at), picked(weights.content, at))
         slices = views(self.scorer)
         if not slices:
             whole = self.scorer.score(sequences, None).gather(1, at)
@@ -224,10 +233,18 @@ class Recommender:
             user, items = self.scorer.represent(sequences), self.scorer.item_matrix()[at]  # (B, D), (B, k, D)
             parts = {n: torch.einsum("bd,bkd->bk", user[:, s], items[..., s]) for n, s in slices.items()}
         collaborative, semantic = in_two(parts, nothing)
-        if policed.weights is not None:
-            collaborative = collaborative * (1 + applies * (policed.weights[at] - 1))
-        if policy.popularity:  # it too is knowledge of who chose what
-            collaborative = collaborative + policy.popularity * applies * self.ground.log_counts[at]
+        if weights.collaborative is not None:
+            collaborative = collaborative * (1 + applies * (weights.collaborative[at] - 1))
+        if weights.semantic is not None:
+            semantic = semantic * (1 + applies * (weights.semantic[at] - 1))
+        # What was chosen together and how popular an item is are knowledge of who chose what, too.
+        if policed.cooccurrence is not None:
+            together = policed.cooccurrence.score(sequences).gather(1, at)
+            collaborative = collaborative + policy.cooccurrence * applies * times(
+                together, picked(weights.cooccurrence, at)
+            )
+        if weights.bias is not None:
+            collaborative = collaborative + applies * weights.bias[at]
         return tuple(t.float().cpu().numpy() for t in (collaborative, semantic, content))  # type: ignore[return-value]
 
     def rank_of(self, history: Sequence[int] | int, item: int, policy: ScoringPolicy | None = None) -> int:
@@ -257,6 +274,11 @@ class Recommender:
         """item_id, title and tail of item numbers."""
         columns = {"item_id": self.item_ids[items - 1], "title": self.titles[items - 1], "tail": self.tail[items]}
         return pd.DataFrame(columns)
+
+
+def picked(weights: Tensor | None, at: Tensor) -> Tensor | None:
+    """The weights (N + 1,) of the items ``at`` (B, k), if there are any."""
+    return None if weights is None else weights[at]
 
 
 def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

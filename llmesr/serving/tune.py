@@ -1,14 +1,15 @@
 """Choosing a scoring policy for a trained run, on validation only.
 
-A grid of content weights, routing thresholds and routing weights is ranked without re-scoring, then the best of
-it with several popularity weights; the points that no other beats on both overall and tail-item accuracy are the
-Pareto front. One of them is chosen by an objective, or by the analyst.
+A grid of content weights, routing thresholds and routing weights is ranked without re-scoring, and so are weights
+of all parts that follow popularity, fitted for several emphases on tail items; then the best of all with several
+popularity weights. The points that no other beats on both overall and tail-item accuracy are the Pareto front. One
+of them is chosen by an objective, or by the analyst.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -24,7 +25,8 @@ from llmesr.evaluation.table import event_metrics
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, find_run
 from llmesr.serving.derived import own_policy
-from llmesr.serving.grid import blocks, rank_grid
+from llmesr.serving.fit import Choices, fit_weights
+from llmesr.serving.grid import Block, blocks, rank_grid
 from llmesr.serving.policy import Ground, ScoringPolicy
 from llmesr.serving.recommend import text_of
 from llmesr.serving.tuned import CUT, Point, TuneConfig, Tuned, best_point, front, load_tuned, ranking
@@ -130,38 +132,75 @@ class _Search:
         few = everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
-        (spread, units), floor = self._units(few), self.floor(few)
+        (spread, units, together), floor = self._units(few), self.floor(few)
         points, sampled = self._measure(grid(self.config, units, self.dataset.thresholds.item), few), []
-        points += self._measure([ScoringPolicy(), *self._with_popularity(points, spread, floor)], few)[1:]
+        plain = ScoringPolicy()
+        points += self._measure([plain, *self._fitted(points, spread, units, together, floor)], few)[1:]
+        points += self._measure([plain, *self._with_popularity(points, spread, floor)], few)[1:]
         if len(few) < len(everyone):
             points, sampled = self._measure(self._finalists(points, floor), everyone), points
         for i in front(points, self.config.protocol):
             points[i].front = True
         return points, sampled, units
 
-    def _units(self, users: np.ndarray) -> tuple[float, dict[float, float]]:
-        """Medians over users of the spread of scores, and by whitening of spread of scores / spread of content
-        (where both weigh the same)."""
-        whitenings = self.config.whitenings if self.ground.has_text else ()
-        parts = blocks(
+    def _blocks(self, users: np.ndarray, whitenings: Collection[float]) -> Iterator[Block]:
+        return blocks(
             self.scorer,
             self.dataset,
             self.ground,
-            users[:: max(1, len(users) // 256)],
+            users,
             "valid",
             whitenings=whitenings,
+            cooccurrence=bool(self.config.emphases),
             max_length=self.max_length,
             device=self.device,
         )
+
+    def _units(self, users: np.ndarray) -> tuple[float, dict[float, float], float]:
+        """Medians over users of the spread of scores, and of its ratio to the spread of the content term (by
+        whitening) and of the co-occurrence term: the weight at which both spread as far."""
+        whitenings = self.config.whitenings if self.ground.has_text else ()
         spreads: list[Tensor] = []
         ratios: dict[float, list[Tensor]] = {w: [] for w in whitenings}
+        together: list[Tensor] = []
         with torch.inference_mode():
-            for block in parts:
+            for block in self._blocks(users[:: max(1, len(users) // 256)], whitenings):
                 spread = (block.collaborative + block.semantic)[:, 1:].std(1)  # (B,)
                 spreads.append(spread)
                 for whitening, content in block.content.items():
                     ratios[whitening].append(spread / content[:, 1:].std(1).clamp(min=1e-6))
-        return float(torch.cat(spreads).median()), {w: float(torch.cat(r).median()) for w, r in ratios.items()}
+                if block.cooccurrence is not None:
+                    spans = block.cooccurrence[:, 1:].std(1)
+                    together.append(spread[spans > 0] / spans[spans > 0])  # nothing was chosen with some histories
+        unit = torch.cat(together) if together else torch.zeros(0)
+        return (
+            float(torch.cat(spreads).median()),
+            {w: float(torch.cat(r).median()) for w, r in ratios.items()},
+            float(unit.median()) if len(unit) else 0.0,
+        )
+
+    def _fitted(
+        self, points: list[Point], spread: float, units: dict[float, float], together: float, floor: dict[str, float]
+    ) -> list[ScoringPolicy]:
+        """Weights that follow popularity, for every emphasis on tail items, in the text space that was best so far."""
+        if not self.config.emphases or spread <= 0:
+            return []
+        order = ranking(points, self.config, floor)
+        whitening = next((points[i].policy.whitening for i in order if points[i].policy.gamma), 0.0)
+        users = self.dataset.split.users
+        if len(users) > self.config.fitted_users:
+            chosen = np.random.default_rng(self.config.seed).choice(users, self.config.fitted_users, replace=False)
+            users = np.sort(chosen)
+        used = (whitening,) if whitening in units else ()
+        with torch.no_grad():
+            choices = Choices.of(self._blocks(users, used), whitening, seed=self.config.seed)
+        tail = self.ground.item_counts[choices.items[:, 0]] < self.dataset.thresholds.item
+        scale = {**({"content": units[whitening]} if used else {}), **({"cooccurrence": together} if together else {})}
+        found = fit_weights(choices, self.ground, tail, spread=spread, units=scale, emphases=self.config.emphases)
+        gamma = _short(units[whitening]) if used else 0.0
+        return [
+            ScoringPolicy(gamma=gamma, whitening=whitening, cooccurrence=_short(together), weights=w) for w in found
+        ]
 
     def _with_popularity(self, points: list[Point], spread: float, floor: dict[str, float]) -> list[ScoringPolicy]:
         """The best policies so far, each with every popularity weight."""

@@ -25,27 +25,34 @@ class TuneConfig(Config):
 
     objective: Objective = Field(
         "balanced",
-        description="balanced: best product of tail- and head-item NDCG@10 over both protocols, with no group below "
-        "the run without policy; overall: best overall; tail: best on tail items with overall not below it.",
+        description="balanced: best product of tail- and head-item NDCG@10 over both protocols, with no group further "
+        "below the run without policy than the slack; overall: best overall; tail: best on tail items, with overall "
+        "no further below.",
     )
+    slack: float = Field(0.05, ge=0, lt=1, description="Share of its value without policy that a group may lose.")
     protocol: Protocol = Field("full", description="Protocol whose NDCG@10 overall, tail and the front look at.")
     reference: str | None = Field(
         None,
         description="A run of the same dataset below which no group may fall, in HR@10 or NDCG@10 of any protocol.",
     )
     gammas: tuple[float, ...] = Field(
-        (0.0, 0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3),
+        (0.0, 0.15, 0.3, 0.5, 0.8, 1.3),
         description="Content weights, in units of (spread of the model's scores / spread of the content term).",
     )
     whitenings: tuple[float, ...] = Field((0.0, 0.5), description="How far text space is evened out.")
-    thresholds: tuple[float, ...] = Field((1.0, 2.0, 4.0), description="Routing thresholds, times the tail threshold.")
+    thresholds: tuple[float, ...] = Field((1.0, 4.0), description="Routing thresholds, times the tail threshold.")
     weights: tuple[float, ...] = Field((0.0, 0.5), description="Weights of the collaborative part of routed items.")
     popularities: tuple[float, ...] = Field(
         (-0.1, 0.05, 0.1, 0.2, 0.3),
         description="Popularity weights, in units of (spread of the model's scores / spread of log popularity).",
     )
-    refined: int = Field(20, ge=0, description="Best points of the rest that are tried with each popularity weight.")
-    sample: int = Field(6000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
+    emphases: tuple[float, ...] = Field(
+        (0.0, 0.5, 1.0, 2.0, 4.0),
+        description="How much more tail items count in the weights fitted by popularity; empty: none are fitted.",
+    )
+    fitted_users: int = Field(3000, ge=100, description="Most users the weights are fitted on.")
+    refined: int = Field(8, ge=0, description="Best points of the rest that are tried with each popularity weight.")
+    sample: int = Field(4000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
     finalists: int = Field(12, ge=1, description="Points that are measured on all users when a sample was used.")
     seed: int = Field(0, description="Seed of the sample of users.")
 
@@ -129,7 +136,7 @@ def ranking(points: Sequence[Point], config: TuneConfig, reference: Mapping[str,
         "overall": [],
         "tail": [f"{config.protocol}/Overall/NDCG@{CUT}"],
     }[config.objective]
-    floor = {name: points[0].metrics.get(name, 0.0) for name in held}
+    floor = {name: (1 - config.slack) * points[0].metrics.get(name, 0.0) for name in held}
     for name, value in (reference or {}).items():
         floor[name] = max(value, floor.get(name, 0.0))
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse as sparse
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,8 @@ from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.models.scorers import SemanticKnnScorer
 from llmesr.serving.content import ContentTerm, whitened
-from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
+from llmesr.serving.cooccurrence import CooccurrenceTerm
+from llmesr.serving.policy import Ground, PolicyScorer, PopularityWeights, ScoringPolicy, view_scores
 
 N = 30
 COUNTS = torch.arange(N + 1)  # item i has i training interactions
@@ -21,10 +23,27 @@ SEQUENCES = torch.tensor([[3, 7, 0, 0], [5, 0, 0, 0], [9, 2, 9, 30], [30, 0, 0, 
 USERS = torch.tensor([0, 1, 2, 3])
 
 
+COSINES = sparse.random(N + 1, N + 1, density=0.2, format="csr", random_state=3, dtype=np.float32)
+WEIGHTS = PopularityWeights(
+    counts=(2, 9, 24),
+    collaborative=(0.2, 0.7, 1.1),
+    semantic=(1.5, 0.9, 0.3),
+    content=(2.0, 1.0, -0.5),
+    cooccurrence=(0.1, 0.4, 0.9),
+    bias=(0.3, 0.0, -0.8),
+)
+
+
 def ground(text=True) -> Ground:
     lengths = torch.tensor([2, 9, 4, 1])
     vectors = text_vectors(N) if text else None
-    return Ground(item_counts=COUNTS, train_lengths=lengths, user_threshold=4, text=vectors)
+    return Ground(
+        item_counts=COUNTS,
+        train_lengths=lengths,
+        user_threshold=4,
+        text=vectors,
+        cooccurrence=lambda: CooccurrenceTerm(COSINES),
+    )
 
 
 def cosine(a, b):
@@ -44,7 +63,13 @@ def by_hand(scorer, policy, row):
         se = float(user[4:] @ items[item, 4:])
         content = max(cosine(text[h], text[item]) for h in history)
         popular = math.log(1 + int(COUNTS[item]))
-        scores.append(weight * co + se + policy.gamma * content + policy.popularity * popular)
+        together = policy.cooccurrence * math.log(1 + 10 * sum(COSINES[h, item] for h in history))
+        of = dict.fromkeys(("collaborative", "semantic", "content", "cooccurrence"), 1.0) | {"bias": 0.0}
+        if policy.weights is not None:
+            knots = np.log1p(policy.weights.counts)
+            of = {name: np.interp(popular, knots, getattr(policy.weights, name)) for name in of}
+        own = weight * of["collaborative"] * co + of["semantic"] * se + of["bias"] + policy.popularity * popular
+        scores.append(own + of["content"] * policy.gamma * content + of["cooccurrence"] * together)
     return np.array(scores)
 
 
@@ -56,6 +81,10 @@ def by_hand(scorer, policy, row):
         ScoringPolicy(gamma=0.7, route_threshold=20, route_weight=0.5),
         ScoringPolicy(popularity=-0.8),
         ScoringPolicy(gamma=0.7, route_threshold=20, route_weight=0.5, popularity=1.5),
+        ScoringPolicy(cooccurrence=2.5),
+        ScoringPolicy(weights=WEIGHTS),
+        ScoringPolicy(gamma=0.7, cooccurrence=2.5, weights=WEIGHTS, popularity=-0.3),
+        ScoringPolicy(gamma=0.7, cooccurrence=2.5, weights=WEIGHTS, route_threshold=12, route_weight=0.5),
     ],
 )
 def test_scores_are_the_formula(policy):
@@ -77,6 +106,22 @@ def test_tail_users_only_leaves_head_users_bit_for_bit():
     everyone = PolicyScorer(scorer, policy.but(tail_users_only=False), ground()).score(SEQUENCES, USERS)
     assert torch.equal(after[~head], everyone[~head])
     assert not torch.allclose(after[~head][:, 1:], before[~head][:, 1:])
+
+
+def test_fitted_weights_change_models_of_one_part_too():
+    for scorer, name in ((Counts(COUNTS + 1), "collaborative"), (SemanticKnnScorer(text_vectors(N)), "semantic")):
+        scores = PolicyScorer(scorer, ScoringPolicy(weights=WEIGHTS), ground()).score(SEQUENCES)
+        weight, bias = (WEIGHTS.at(n, torch.log1p(COUNTS.float())) for n in (name, "bias"))
+        torch.testing.assert_close(scores, scorer.score(SEQUENCES) * weight + bias)
+
+
+def test_a_policy_says_what_it_does():
+    policy = ScoringPolicy(gamma=2, cooccurrence=3, weights=WEIGHTS.but(tail_emphasis=0.5), popularity=-0.25)
+    assert policy.describe() == (
+        "weights fitted by popularity (tail x1.5), content weight 2, co-occurrence weight 3, popularity weight -0.25"
+    )
+    assert ScoringPolicy.model_validate_json(policy.model_dump_json()) == policy
+    assert hash(policy) == hash(ScoringPolicy.model_validate_json(policy.model_dump_json()))
 
 
 def test_an_unknown_user_is_judged_by_the_history_given():
