@@ -32,6 +32,9 @@ def recommend(
     route_threshold: Annotated[int | None, typer.Option("--route-threshold", help="Route rarer items.")] = None,
     route_weight: Annotated[float | None, typer.Option("--route-weight", help="Their collaborative weight.")] = None,
     popularity: Annotated[float | None, typer.Option("--popularity", help="Weight of log popularity.")] = None,
+    cooccurrence: Annotated[
+        float | None, typer.Option("--cooccurrence", help="Weight of the co-occurrence term.")
+    ] = None,
     tail_users_only: Annotated[bool, typer.Option("--tail-users-only", help="Head users stay as they are.")] = False,
     reranker: Annotated[str, typer.Option("--reranker", help="none, mmr, dpp, calibrated, epsilon or ucb.")] = "none",
     strength: Annotated[float, typer.Option("--strength", help="Of the re-ranker, 0 to 1.")] = 0.3,
@@ -54,6 +57,7 @@ def recommend(
         "route_threshold": route_threshold,
         "route_weight": route_weight,
         "popularity": popularity,
+        "cooccurrence": cooccurrence,
         "tail_users_only": tail_users_only or None,
     }
     given = {key: value for key, value in asked.items() if value is not None}
@@ -83,7 +87,7 @@ def tune(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Choose content weight and routing for a run on validation; the result stands beside it as a run of its own."""
+    """Choose how a run is scored on validation, its parts and rare items; the result stands beside it as a run."""
     from llmesr.runs.record import find_run
     from llmesr.serving.derived import derive
     from llmesr.serving.tune import TuneConfig, load_tuned

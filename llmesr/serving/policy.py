@@ -142,11 +142,11 @@ class ScoringPolicy(Config):
         parts = []
         if self.weights is not None:
             emphasis = f" (tail x{1 + self.weights.tail_emphasis:g})" if self.weights.tail_emphasis else ""
-            parts.append(f"weights fitted by popularity{emphasis}")
-        if self.gamma:
+            parts.append(f"every part weighed by popularity{emphasis}")
+        if self.gamma and self.weights is None:  # else it is one of the parts
             evened = f" (whitened {self.whitening:g})" if self.whitening else ""
             parts.append(f"content weight {self.gamma:g}{evened}")
-        if self.cooccurrence:
+        if self.cooccurrence and self.weights is None:
             parts.append(f"co-occurrence weight {self.cooccurrence:g}")
         if self.routes:
             parts.append(f"collaborative part x{self.route_weight:g} below {self.route_threshold} interactions")

@@ -9,12 +9,16 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
+from llmesr.serving.policy import PARTS, PopularityWeights
 from llmesr.serving.tuned import CUT, Point, front
 from llmesr.views import theme
 from llmesr.views.marks import NARROW, plain, titled
 from llmesr.views.theme import Mode
 
 METRIC = f"NDCG@{CUT}"
+NAMES = {n: n.replace("cooc", "co-oc") for n in PARTS}
+DASHES = {"collaborative": "solid", "semantic": "dash", "content": "dot", "cooccurrence": "dashdot"}
+SYMBOLS = {"collaborative": "circle", "semantic": "square", "content": "diamond", "cooccurrence": "triangle-up"}
 
 
 def policy_frame(points: Sequence[Point], protocol: str) -> pd.DataFrame:
@@ -78,6 +82,50 @@ def policy_chart(frame: pd.DataFrame, shown: int, caption: str, mode: Mode = "li
         figure, "What scoring alone can trade between everybody and the tail", caption, mode, 380, width=NARROW
     )
     return figure.update_layout(legend={"y": -0.22, "yanchor": "top"})
+
+
+def weights_frame(weights: PopularityWeights) -> pd.DataFrame:
+    """Training interactions, and the value of every curve there."""
+    curves = {name: getattr(weights, name) for name in (*PARTS, "bias")}
+    return pd.DataFrame({"Training interactions": weights.counts, **curves})
+
+
+def weights_chart(weights: PopularityWeights, tail: int, mode: Mode = "light") -> go.Figure:
+    """How much each part counts, by popularity of the item; those with fewer than ``tail`` interactions are shaded."""
+    figure = go.Figure()
+    for name in PARTS:
+        values = getattr(weights, name)
+        if any(values):
+            figure.add_scatter(
+                x=np.asarray(weights.counts) + 1,
+                y=values,
+                name=NAMES[name],
+                mode="lines+markers",
+                line={"color": theme.PARTS[mode][name], "width": 2.5, "dash": DASHES[name]},
+                marker={"size": 8, "symbol": SYMBOLS[name]},
+                customdata=weights.counts,
+                hovertemplate=f"{NAMES[name]} %{{y:.2f}} at %{{customdata}} interactions<extra></extra>",
+            )
+    least, most = weights.counts[0] + 1, weights.counts[-1] + 1
+    if least < tail + 1 < most:
+        figure.add_vrect(
+            x0=least,
+            x1=tail + 1,
+            fillcolor=theme.SURFACE[mode]["muted"],
+            opacity=0.12,
+            line_width=0,
+            annotation_text="tail items",
+            annotation_position="top left",
+        )
+    figure.update_xaxes(
+        title_text="Training interactions of the item (logarithmic)",
+        type="log",
+        tickvals=[c + 1 for c in weights.counts],
+        ticktext=[f"{c:,}" for c in weights.counts],
+    )
+    figure.update_yaxes(title_text="Weight", rangemode="tozero")
+    caption = "1 is the spread of the run's own scores over the catalogue."
+    return titled(figure, "What counts for rare and for popular items", caption, mode, 340)
 
 
 def change_table(frame: pd.DataFrame, shown: int) -> pd.DataFrame:

@@ -12,10 +12,6 @@ from llmesr.views.map_points import hover_text
 from llmesr.views.theme import Mode
 from llmesr.views.what_if import PARTS
 
-PART_COLOURS: dict[Mode, dict[str, str]] = {
-    "light": {"collaborative": "#24509f", "semantic": "#12836f", "content": "#c0850f"},
-    "dark": {"collaborative": "#6f8fe8", "semantic": "#2fc7ab", "content": "#d9b13a"},
-}
 BADGE: dict[Mode, str] = {"light": "#a04c00", "dark": "#e58a55"}
 """The hue of tail items, light enough on dark to be read as text."""
 PATTERNS = {"collaborative": "", "semantic": "/", "content": "."}
@@ -43,7 +39,7 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
                 width=0.3,
                 offset=0.05,
                 marker={
-                    "color": PART_COLOURS[mode][part],
+                    "color": theme.PARTS[mode][part],
                     "line": {"width": 0},
                     "pattern": {
                         "shape": PATTERNS[part],

@@ -18,13 +18,14 @@ from llmesr.views import loaders, panels, panels_jobs, words
 NOBODY = "none"
 ABOUT = (
     "A policy changes the scores of a trained run, without training: it adds a **content** term (how alike the texts "
-    "of candidate and history are), **routes** rare items to their text, and weighs **popularity**. It is found on "
-    "validation and then judged on test as a run of its own."
+    "of candidate and history are) and a **co-occurrence** term (what the same users chose), and lets each part count "
+    "as much as it deserves for items of each popularity. It is found on validation and then judged on test as a run "
+    "of its own."
 )
 OBJECTIVES = {
-    "balanced": "Tail and head items together, no group below the run as it is",
+    "balanced": "Tail and head items together, no group far below the run as it is",
     "overall": "Overall, whoever pays",
-    "tail": "Tail items, with overall not below the run as it is",
+    "tail": "Tail items, with overall not far below the run as it is",
 }
 
 
@@ -142,3 +143,13 @@ def _outcome(root: Store, run: Run, tuned: Tuned, protocol: str) -> None:
             help="Evaluates it on test as a run of its own, to be compared like any other.",
         )
         st.caption(f"{charts.METRIC} on validation over {tuned.users:,} users, tuned in {tuned.seconds:.0f} s.")
+    weights = tuned.points[shown].policy.weights
+    if weights is not None:
+        curves = charts.weights_frame(weights)
+        panels.chart(
+            charts.weights_chart(weights, tuned.thresholds.item, panels.mode()),
+            key=f"policy.weights.{run.id}",
+            alt="How much each part of the score counts for rare and for popular items.",
+            data=curves,
+            name=f"weights-{run.id}",
+        )

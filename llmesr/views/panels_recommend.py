@@ -39,9 +39,9 @@ MEANING: dict[str, str] = {
     "ucb": "The last places go to candidates about which little is known yet.",
 }
 PARTS_ABOUT = (
-    "Bars split each score. **Collaborative**: learned from who chose what, popularity included. **Semantic**: what "
-    "the run itself reads in the text. **Content**: how alike the texts of an item and of the history are, added on "
-    "top by the content weight."
+    "Bars split each score. **Collaborative**: learned from who chose what, co-occurrence and popularity included. "
+    "**Semantic**: what the run itself reads in the text. **Content**: how alike the texts of an item and of the "
+    "history are, added on top by the content weight."
 )
 COMPARED = {"last": "last change", "plain": "run as it is"}
 FOUND = 8
@@ -56,6 +56,7 @@ class Settings:
     """The knobs: what is added to scores and how the list is put together."""
 
     weight: float  # of the content term, in units of the spread of a run's own scores
+    cooccurrence: float  # of the co-occurrence term, in the same units
     popularity: float  # of log popularity, in the same units
     threshold: int
     route_weight: float
@@ -66,6 +67,7 @@ class Settings:
     def policy(self, units: Units) -> ScoringPolicy:
         return ScoringPolicy(
             gamma=float(f"{self.weight * units.content:.3g}"),
+            cooccurrence=float(f"{self.cooccurrence * units.cooccurrence:.3g}"),
             popularity=float(f"{self.popularity * units.popularity:.3g}"),
             route_threshold=self.threshold,
             route_weight=self.route_weight,
@@ -75,7 +77,7 @@ class Settings:
     @property
     def as_made(self) -> bool:
         """Whether scores stay as the run makes them, its tuned policy included."""
-        return self.weight == 0 and self.popularity == 0 and self.threshold == 0
+        return not (self.weight or self.cooccurrence or self.popularity or self.threshold)
 
 
 def pick(runs: list[Run]) -> list[Run]:
@@ -259,6 +261,32 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 if has_text
                 else "Needs text vectors of this dataset.",
             )
+            threshold = st.slider(
+                "Routing threshold",
+                0,
+                most,
+                0,
+                key="rec.threshold",
+                help="Items with fewer training interactions are judged by text: their collaborative part is lowered. "
+                f"0 is off; the tail begins below {dataset.thresholds.item}.",
+            )
+            name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
+        with second:
+            together = st.slider(
+                "Co-occurrence weight",
+                0.0,
+                4.0,
+                0.0,
+                0.25,
+                key="rec.cooccurrence",
+                help="Adds how often a candidate was chosen by those who chose what is in the history. 1 gives it the "
+                "spread of a run's own scores.",
+            )
+            route = st.slider("Their collaborative part", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0)
+            strength = st.slider(
+                "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
+            )
+        with third:
             popularity = st.slider(
                 "Popularity weight",
                 -0.5,
@@ -269,28 +297,12 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
                 "left rare ones. 1 would give it the spread of a run's own scores.",
             )
-        with second:
-            threshold = st.slider(
-                "Routing threshold",
-                0,
-                most,
-                0,
-                key="rec.threshold",
-                help="Items with fewer training interactions are judged by text: their collaborative part is lowered. "
-                f"0 is off; the tail begins below {dataset.thresholds.item}.",
+            only = st.toggle(
+                "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
             )
-            route = st.slider("Their collaborative part", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0)
-        with third:
-            name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
-            strength = st.slider(
-                "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
-            )
-        only = st.toggle(
-            "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
-        )
     reranker = RerankConfig(name=cast(RerankerName, name), strength=strength)
     k = int(st.session_state.get("rec.k") or 10)
-    return Settings(weight, popularity, threshold, route, only, reranker, k)
+    return Settings(weight, together, popularity, threshold, route, only, reranker, k)
 
 
 def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
@@ -346,6 +358,7 @@ def _view_controls() -> str:
 def _reset() -> None:
     for key in (
         "rec.weight",
+        "rec.cooccurrence",
         "rec.popularity",
         "rec.only",
         "rec.threshold",
@@ -402,6 +415,7 @@ def _applied(policy: ScoringPolicy, chosen: Settings) -> str:
     said = policy.describe()
     knobs = (
         ("content weight", chosen.weight, policy.gamma, ""),
+        ("co-occurrence weight", chosen.cooccurrence, policy.cooccurrence, ""),
         ("popularity weight", chosen.popularity, policy.popularity, "+"),
     )
     for name, knob, value, sign in knobs:

@@ -88,6 +88,12 @@ SEMANTIC: dict[Mode, dict[str, str]] = {
 }
 """Text for gains and losses, and the colour of a selection on a map."""
 
+PARTS: dict[Mode, dict[str, str]] = {
+    "light": {"collaborative": "#24509f", "semantic": "#12836f", "content": "#c0850f", "cooccurrence": "#5c1a33"},
+    "dark": {"collaborative": "#6f8fe8", "semantic": "#2fc7ab", "content": "#d9b13a", "cooccurrence": "#c4516a"},
+}
+"""The parts of a score."""
+
 SEQUENTIAL = "Cividis"
 """The colour scale of quantities: even in lightness, readable under every common colour-vision deficiency."""
 POINT_SCALE: dict[Mode, list[list[object]]] = {

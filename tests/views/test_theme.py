@@ -62,12 +62,13 @@ def test_text_reads_on_both_backgrounds(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_marks_stand_out_from_the_page(mode):
-    colors = [*theme.METHODS[mode].values(), *theme.GROUP_COLORS[mode].values()]
+    palettes = (theme.METHODS, theme.GROUP_COLORS, theme.PARTS)
+    colors = [color for palette in palettes for color in palette[mode].values()]
     assert all(contrast(c, theme.SURFACE[mode]["background"]) >= 3 for c in colors)
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-@pytest.mark.parametrize("palette", ["METHODS", "GROUP_COLORS"])
+@pytest.mark.parametrize("palette", ["METHODS", "GROUP_COLORS", "PARTS"])
 @pytest.mark.parametrize("mode", MODES)
 def test_colours_stay_apart_under_every_common_deficiency(mode, palette, deficiency):
     matrix = np.array(DEFICIENCIES[deficiency])
