@@ -2,7 +2,8 @@
 
 The held-out item of every user is a choice among the catalogue, and the probability of a choice is the softmax
 of a sum of parts (conditional logit; McFadden 1974), each weighed by a curve over the item's popularity. The
-likelihood is concave in the few values that define the curves, so that there is one best answer and no seed.
+likelihood is concave in the few values that define the curves, so that there is one best answer. No part may count
+against an item: weights are not negative.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from scipy.optimize import Bounds, minimize
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -112,19 +114,26 @@ def fit_weights(
 def _most_likely(
     features: Tensor, barred: Tensor, counted: Tensor, begin: Tensor, prior: Tensor, ridge: float
 ) -> Tensor:
-    """The values of the curves, (1 + parts, K), with the highest penalised likelihood."""
-    values = begin.clone().requires_grad_(True)
-    search = torch.optim.LBFGS([values], max_iter=STEPS, line_search_fn="strong_wolfe")
+    """The values of the curves, (1 + parts, K), with the highest penalised likelihood; only a bias may be negative."""
     first = torch.zeros(len(features), dtype=torch.long, device=features.device)
 
-    def loss() -> Tensor:
-        search.zero_grad()
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        values = torch.from_numpy(flat).to(features).view_as(prior).requires_grad_(True)
         scores = (features @ values.flatten()).masked_fill(barred, -torch.inf)
         missed = (F.cross_entropy(scores, first, reduction="none") * counted).sum() / counted.sum()
         bent = (values.diff(dim=1) ** 2).sum() + ((values - prior) ** 2).sum()
         total = missed + ridge / len(features) * bent
-        total.backward()
-        return total
+        (slope,) = torch.autograd.grad(total, values)
+        return float(total.detach()), slope.flatten().double().cpu().numpy()
 
-    search.step(loss)
-    return values.detach()
+    least = torch.zeros_like(prior)
+    least[0] = -torch.inf
+    found = minimize(
+        loss,
+        begin.flatten().double().cpu().numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=Bounds(least.flatten().double().cpu().numpy(), np.inf),
+        options={"maxiter": STEPS},
+    )
+    return torch.from_numpy(found.x).to(prior).view_as(prior)

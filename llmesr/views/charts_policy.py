@@ -115,7 +115,7 @@ def weights_chart(weights: PopularityWeights, tail: int, mode: Mode = "light") -
             opacity=0.12,
             line_width=0,
             annotation_text="tail items",
-            annotation_position="top left",
+            annotation_position="top right",
         )
     figure.update_xaxes(
         title_text="Training interactions of the item (logarithmic)",
@@ -125,7 +125,8 @@ def weights_chart(weights: PopularityWeights, tail: int, mode: Mode = "light") -
     )
     figure.update_yaxes(title_text="Weight", rangemode="tozero")
     caption = "1 is the spread of the run's own scores over the catalogue."
-    return titled(figure, "What counts for rare and for popular items", caption, mode, 340)
+    figure = titled(figure, "What counts for rare and for popular items", caption, mode, 340)
+    return figure.update_layout(legend={"y": -0.24, "yanchor": "top"})
 
 
 def change_table(frame: pd.DataFrame, shown: int) -> pd.DataFrame:

@@ -23,9 +23,9 @@ ABOUT = (
     "of its own."
 )
 OBJECTIVES = {
-    "balanced": "Tail and head items together, no group far below the run as it is",
+    "balanced": "Tail and head items together, nobody far behind",
     "overall": "Overall, whoever pays",
-    "tail": "Tail items, with overall not far below the run as it is",
+    "tail": "Tail items, overall not far behind",
 }
 
 

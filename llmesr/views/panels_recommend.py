@@ -270,10 +270,9 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 help="Items with fewer training interactions are judged by text: their collaborative part is lowered. "
                 f"0 is off; the tail begins below {dataset.thresholds.item}.",
             )
-            name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
         with second:
             together = st.slider(
-                "Co-occurrence weight",
+                "Co-occurrence",
                 0.0,
                 4.0,
                 0.0,
@@ -283,9 +282,6 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 "spread of a run's own scores.",
             )
             route = st.slider("Their collaborative part", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0)
-            strength = st.slider(
-                "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
-            )
         with third:
             popularity = st.slider(
                 "Popularity weight",
@@ -297,8 +293,15 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
                 "left rare ones. 1 would give it the spread of a run's own scores.",
             )
-            only = st.toggle(
-                "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
+        only = st.toggle(
+            "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
+        )
+        left, right = st.columns(2)
+        with left:
+            name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
+        with right:
+            strength = st.slider(
+                "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
             )
     reranker = RerankConfig(name=cast(RerankerName, name), strength=strength)
     k = int(st.session_state.get("rec.k") or 10)
@@ -388,7 +391,9 @@ def _one_list(
     seed = run.manifest.seed
     st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]")
     # Always two lines, so that lists side by side begin at the same height.
-    st.caption(f"{changed_line(ids, before, frame['tail'])}.  \n{_applied(policy or made.policy, chosen)}.")
+    applied = policy or made.policy
+    about = applied.describe() if chosen.as_made and not applied.inert else None
+    st.caption(f"{changed_line(ids, before, frame['tail'])}.  \n{_applied(applied, chosen)}.", help=about)
     panels.chart(
         charts.list_figure(frame, moves, panels.mode(), longest=longest),
         key=f"rec.list.{run.id}",
@@ -411,7 +416,7 @@ def _applied(policy: ScoringPolicy, chosen: Settings) -> str:
     if policy.inert:
         return "Scores as trained"
     if chosen.as_made:
-        return f"Tuned: {policy.describe()}"
+        return "Tuned scoring"
     said = policy.describe()
     knobs = (
         ("content weight", chosen.weight, policy.gamma, ""),
