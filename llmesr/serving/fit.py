@@ -43,10 +43,9 @@ class Choices:
     def of(cls, blocks: Iterable[Block], whitening: float, *, seed: int = 0) -> Self:
         """Draw candidates for the users of ``blocks``."""
         generator = torch.Generator().manual_seed(seed)
-        rows = [_candidates(block, whitening, generator) for block in blocks]
-        items, barred = (torch.cat([row[k] for row in rows]) for k in (0, 1))
-        parts = {name: torch.cat([row[2][name] for row in rows]) for name in rows[0][2]}
-        return cls(items, parts, barred)
+        items, barred, parts = zip(*(_candidates(block, whitening, generator) for block in blocks), strict=True)
+        together = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return cls(torch.cat(items), together, torch.cat(barred))
 
 
 def _candidates(block: Block, whitening: float, generator: torch.Generator) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
