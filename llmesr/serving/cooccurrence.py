@@ -43,13 +43,22 @@ class CooccurrenceTerm:
         self.cosines = torch.from_numpy(cosines.data.astype(np.float32)).to(device)
 
     @classmethod
-    def of(cls, dataset: Dataset, device: torch.device | str = "cpu") -> Self:
+    def from_dataset(cls, dataset: Dataset, device: torch.device | str = "cpu") -> Self:
         """From the training part of a dataset."""
         return cls(cosines(dataset), device)
 
     @torch.inference_mode()
     def score(self, sequences: Tensor) -> Tensor:
         """(B, L) right-padded histories -> (B, N + 1); 0 where nothing of the history was ever chosen together."""
+        return self._sums(sequences).mul_(SCALE).log1p_()
+
+    @torch.inference_mode()
+    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
+        """The same for few candidates: (B, L) and (B, C) -> (B, C)."""
+        return self._sums(sequences).gather(1, candidates).mul_(SCALE).log1p_()
+
+    def _sums(self, sequences: Tensor) -> Tensor:
+        """(B, L) -> (B, N + 1) sums of cosines over the history."""
         real = sequences != PAD
         owner = real.nonzero()[:, 0]  # (H,) the row of every item of the histories
         item = sequences[real]
@@ -63,7 +72,7 @@ class CooccurrenceTerm:
             end = max(begin + 1, int(torch.searchsorted(bounds, done + AT_ONCE, right=True)))
             self._add(total, owner[begin:end], first[begin:end], many[begin:end])
             begin = end
-        return total.view(len(sequences), self.size).mul_(SCALE).log1p_()
+        return total.view(len(sequences), self.size)
 
     def _add(self, total: Tensor, owner: Tensor, first: Tensor, many: Tensor) -> None:
         """Add the stored rows of some items of the histories to the rows of their users."""

@@ -196,7 +196,7 @@ class Ground:
             train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)),
             user_threshold=dataset.thresholds.user,
             text=text,
-            cooccurrence=lambda: CooccurrenceTerm.of(dataset, device),
+            cooccurrence=lambda: CooccurrenceTerm.from_dataset(dataset, device),
             device=device,
         )
 

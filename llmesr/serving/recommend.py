@@ -239,7 +239,7 @@ class Recommender:
             semantic = semantic * (1 + applies * (weights.semantic[at] - 1))
         # What was chosen together and how popular an item is are knowledge of who chose what, too.
         if policed.cooccurrence is not None:
-            together = policed.cooccurrence.score(sequences).gather(1, at)
+            together = policed.cooccurrence.of(sequences, at)
             collaborative = collaborative + policy.cooccurrence * applies * times(
                 together, picked(weights.cooccurrence, at)
             )

@@ -111,7 +111,7 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
         panels.caption(protocol, data.thresholds)
         st.caption(
             "The longer the bar, the wider the gap between tail and head. Of each method the run that is best on "
-            "validation (NDCG@10, full ranking) is shown."
+            "validation (NDCG@10, full ranking) is shown as trained; Compare has those with tuned scoring."
         )
         with st.container(horizontal=True):
             panels.explain([METRIC])

@@ -65,13 +65,15 @@ def test_the_nearest_are_kept(tiny, monkeypatch):
 
 
 def test_scores_sum_over_the_history(tiny):
-    expected, term = by_hand(tiny), CooccurrenceTerm.of(tiny)
+    expected, term = by_hand(tiny), CooccurrenceTerm.from_dataset(tiny)
     histories = torch.tensor([[3, 7, 9], [5, 0, 0], [0, 0, 0]])
     scores = term.score(histories)
     for row, history in enumerate(histories.tolist()):
         total = sum((expected[h] for h in history if h), np.zeros(tiny.n_items + 1))
         np.testing.assert_allclose(scores[row], np.log1p(10 * total), rtol=1e-4, atol=1e-6)
     assert not scores[2].any()
+    few = torch.tensor([[1, 9], [4, 4], [2, 3]])
+    torch.testing.assert_close(term.of(histories, few), scores.gather(1, few))
     wider = torch.nn.functional.pad(histories, (0, 4))
     torch.testing.assert_close(term.score(wider), scores)
 

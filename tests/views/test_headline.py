@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
 from llmesr.views.charts_overview import headline_chart
-from llmesr.views.headline import protagonists, sentence
+from llmesr.views.headline import best_runs, protagonists, sentence
 
 VALUES = {
     "id/sasrec": (0.20, 0.10, 0.30, 0.15, 0.25),
@@ -25,6 +27,19 @@ def frame() -> pd.DataFrame:
 def test_the_reader_is_not_the_one_that_is_luckiest_on_the_test(frame):
     assert protagonists(list(VALUES)) == ("id/sasrec", "llm-esr/sasrec")
     assert protagonists(["popularity", "llm-init/gru4rec"]) == (None, "llm-init/gru4rec")
+
+
+def test_the_best_of_each_method_is_one_as_it_was_trained():
+    def made(label, score, **info):
+        return SimpleNamespace(label=label, score=score, manifest=SimpleNamespace(info=info))
+
+    def table(run, protocol, part):
+        assert (protocol, part) == ("full", "valid")
+        return pd.DataFrame({"group": ["Overall"], "metric": ["NDCG@10"], "value": [run.score]})
+
+    worse, better = made("llm-esr/sasrec", 0.1), made("llm-esr/gru4rec", 0.2)
+    tuned, blind = made("llm-esr/sasrec", 0.3, policy={}), made("id/sasrec", 0.15)
+    assert best_runs([worse, better, tuned, blind], table) == [blind, better]
 
 
 def test_a_loss_in_the_tail_is_said_like_a_gain(frame):
