@@ -151,7 +151,7 @@ class _Search:
             users,
             "valid",
             whitenings=whitenings,
-            cooccurrence=bool(self.config.emphases),
+            cooccurrence=bool(self.config.emphases) and self.config.cooccurrence,
             max_length=self.max_length,
             device=self.device,
         )

@@ -50,6 +50,7 @@ class TuneConfig(Config):
         (0.0, 0.5, 1.0, 2.0, 4.0),
         description="How much more tail items count in the weights fitted by popularity; empty: none are fitted.",
     )
+    cooccurrence: bool = Field(True, description="Whether the fitted weights include the co-occurrence term.")
     fitted_users: int = Field(3000, ge=100, description="Most users the weights are fitted on.")
     refined: int = Field(8, ge=0, description="Best points of the rest that are tried with each popularity weight.")
     sample: int = Field(4000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")

@@ -166,6 +166,9 @@ def test_tuning_keeps_every_point_and_reads_back(store, tiny, monkeypatch):
     assert fitted == {0, 1, 3}
     without = tune(run, store, config.but(emphases=()), scorer=FakeScorer(tiny.n_items))
     assert all(p.policy.weights is None and p.policy.cooccurrence == 0 for p in without.points)
+    apart = tune(run, store, config.but(cooccurrence=False, whitenings=()), scorer=FakeScorer(tiny.n_items))
+    assert any(p.policy.weights for p in apart.points)
+    assert all(p.policy.cooccurrence == p.policy.gamma == 0 for p in apart.points)
     tuned.save(run)
     assert {np.sign(p.policy.popularity) for p in tuned.points} == {-1, 0, 1}
     assert tuned.points[0].policy.inert

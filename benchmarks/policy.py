@@ -1,0 +1,61 @@
+"""What each part of a scoring policy is worth, and what is left of it without text.
+
+    python benchmarks/policy.py PATH --name office --seeds 42 43 44
+
+PATH is a folder with interactions and items. Policies are tuned on validation and judged on test. Runs already under
+the artifact root are reused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from quality import arguments, find_or_train, show
+
+from llmesr.config import EmbedConfig, IngestConfig
+from llmesr.data.ingest import ingest
+from llmesr.runs.record import Run
+from llmesr.semantic.embed import embed
+from llmesr.serving.derived import derive
+from llmesr.serving.tune import TuneConfig, tune
+from llmesr.store import Store
+
+NO_TEXT: dict[str, Any] = {"whitenings": ()}
+TRIED: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
+    "id": ({"method": "id"}, None),
+    "id, fitted without text": ({"method": "id"}, NO_TEXT),
+    "id, fitted": ({"method": "id"}, {}),
+    "llm-esr": ({"method": "llm-esr"}, None),
+    "llm-esr, set by hand": ({"method": "llm-esr"}, {"emphases": ()}),
+    "llm-esr, fitted without co-occurrence": ({"method": "llm-esr"}, {"cooccurrence": False}),
+    "llm-esr, fitted without content": ({"method": "llm-esr"}, NO_TEXT),
+    "llm-esr, fitted": ({"method": "llm-esr"}, {}),
+}
+"""Label -> the run, and how its policy is tuned (none: as trained)."""
+
+
+def scored(run: Run, settings: dict[str, Any] | None, store: Store, device: str) -> Run:
+    """The run under the policy that tuning with ``settings`` chooses."""
+    if settings is None:
+        return run
+    policy = tune(run, store, TuneConfig(**settings), device=device).policy
+    return run if policy.inert else derive(run, policy, store, device=device)
+
+
+def main() -> None:
+    args = arguments(__doc__).parse_args()
+    torch.set_num_threads(args.threads)
+    store = Store()
+    data = ingest([args.path], IngestConfig(name=args.name, k_core=args.k_core), store)
+    vectors = embed(data, EmbedConfig(), store)
+    made: dict[str, list[Run]] = {}
+    for label, (run, settings) in TRIED.items():
+        whole = {"max_length": args.max_length, **run}
+        runs = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in args.seeds]
+        made[label] = [scored(r, settings, store, args.device) for r in runs]
+    show(made)
+
+
+if __name__ == "__main__":
+    main()
