@@ -114,7 +114,13 @@ GROUP_SYMBOLS: dict[str, str] = {
     "Tail User": "diamond",
     "Head User": "square",
 }
-DASHES: dict[str, str] = {"sasrec": "solid", "bert4rec": "dash", "gru4rec": "dot"}
+DASHES: dict[str, str] = {
+    "sasrec": "solid",
+    "bert4rec": "dash",
+    "gru4rec": "dot",
+    "hstu": "dashdot",
+    "mingru": "longdash",
+}
 GROUP_ORDER: tuple[str, ...] = GROUPS
 
 FONT = "Source Sans, system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"

@@ -22,7 +22,10 @@ def test_padding_never_reaches_a_real_position(name: str, causal: bool) -> None:
     torch.testing.assert_close(before[1, :3], after[1, :3])
 
 
-@pytest.mark.parametrize(("name", "blind"), [("sasrec", True), ("gru4rec", True), ("bert4rec", False)])
+@pytest.mark.parametrize(
+    ("name", "blind"),
+    [("sasrec", True), ("gru4rec", True), ("hstu", True), ("mingru", True), ("bert4rec", False)],
+)
 def test_the_future_is_hidden_from_causal_encoders_only(name: str, blind: bool) -> None:
     torch.manual_seed(0)
     encoder = ENCODERS[name](causal=True, **SIZES).eval()
@@ -43,6 +46,27 @@ def test_sasrec_sees_both_ways_when_asked_to() -> None:
     before = encoder(x, real)
     x[0, 3, 0] += 1.0
     assert not torch.allclose(before[0, 0], encoder(x, real)[0, 0])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_width_of_the_batch_does_not_matter(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](causal=True, **SIZES).eval()
+    x = torch.randn(2, 9, 8)
+    real = torch.tensor([[True] * 4 + [False] * 5] * 2)
+    torch.testing.assert_close(encoder(x, real)[:, :4], encoder(x[:, :4], real[:, :4]))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_gradients_are_numbers_at_length_200(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](causal=True, **SIZES)
+    x = (10 * torch.randn(2, 200, 8)).requires_grad_()
+    encoder(x, torch.ones(2, 200, dtype=torch.bool))[:, -1].square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert x.grad[:, -1].any()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
 
 
 @pytest.mark.parametrize("name", ENCODERS)
