@@ -45,9 +45,6 @@ def suite(name: str) -> dict[str, dict[str, Any]]:
     if name == "backbones":
         methods = ("id", "llm-init", "adapter", "llm-esr", "llmemb")
         return {f"{m}/{b}": {"method": m, "backbone": b} for b in ("sasrec", "bert4rec", "gru4rec") for m in methods}
-    if name == "newer":
-        methods = ("id", "llm-init", "llm-esr")
-        return {f"{m}/{b}": {"method": m, "backbone": b} for m in methods for b in ("sasrec", "hstu", "mingru")}
     if name == "ablations":
         switches: dict[str, dict[str, Any]] = {
             "full": {},
@@ -63,7 +60,7 @@ def suite(name: str) -> dict[str, dict[str, Any]]:
         }
         published = {"method": "llm-esr", "loss": "bce", "fusion": "cross_attention"}
         return {label: {**published, **s} for label, s in switches.items()}
-    raise SystemExit(f"unknown suite {name!r}: losses, backbones, newer or ablations")
+    raise SystemExit(f"unknown suite {name!r}: losses, backbones or ablations")
 
 
 def find_or_train(data: Dataset, vectors: Embedding, settings: dict[str, Any], store: Store, device: str) -> Run:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from llmesr.errors import UserError
 
 MethodName = Literal["popularity", "semantic-knn", "id", "llm-init", "adapter", "llm-esr", "llmemb"]
-BackboneName = Literal["sasrec", "bert4rec", "gru4rec", "hstu", "mingru"]
+BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 Protocol = Literal["full", "uni100"]
 GroupName = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User"]
 GROUPS: tuple[str, ...] = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
@@ -203,7 +203,7 @@ class RunConfig(Config):
     backbone: BackboneName = Field("sasrec", description="The sequence encoder.")
     # the encoder
     embedding_size: int = Field(64, ge=4, description="Size D of item and user representations (per view).")
-    layers: int = Field(2, ge=1, le=12, description="Encoder blocks (layers of a recurrence).")
+    layers: int = Field(2, ge=1, le=12, description="Encoder blocks (GRU layers).")
     heads: int = Field(1, ge=1, description="Attention heads of the encoder; must divide embedding_size.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in embeddings and encoder.")
     max_length: int = Field(50, ge=2, description="Most recent interactions the model reads.")
@@ -358,21 +358,13 @@ _ONLY: dict[str, tuple[str, ...]] = {
 """Settings that only some methods read; the others are read by every trained method."""
 
 
-_NOT_OF: dict[str, tuple[str, ...]] = {
-    "gru4rec": ("heads", "causal", "positions"),
-    "hstu": ("causal", "positions"),
-    "mingru": ("heads", "causal", "positions"),
-}
-"""Settings that a backbone has no use for."""
-
-
 def reads(setting: str, method: str, backbone: str) -> bool:
     """Whether a method with a backbone looks at a setting: what forms show and ``--set`` accepts."""
     if setting in ("method", "seed"):
         return True
     if method in UNTRAINED:
         return setting == "max_length"
-    if setting in _NOT_OF.get(backbone, ()):
+    if backbone == "gru4rec" and setting in ("heads", "causal", "positions"):
         return False
     if setting == "causal":
         return backbone == "sasrec"

@@ -61,8 +61,6 @@ def test_paper_preset_follows_the_backbone() -> None:
 def test_settings_a_method_does_not_look_at_are_told() -> None:
     config = RunConfig(method="id", backbone="gru4rec")
     assert unread_settings(config, {"fusion": "none", "heads": 1, "epochs": 3}) == ["fusion", "heads"]
-    assert [s for s in ("heads", "causal", "positions") if reads(s, "id", "hstu")] == ["heads"]
-    assert not any(reads(s, "id", "mingru") for s in ("heads", "causal", "positions"))
     assert reads("mask_ratio", "id", "bert4rec")
     assert not reads("mask_ratio", "id", "sasrec")
     assert not reads("epochs", "popularity", "sasrec")

@@ -8,17 +8,9 @@ from collections.abc import Callable
 from torch import nn
 
 from llmesr.encoders.attention import bert4rec, sasrec
-from llmesr.encoders.gated import mingru
 from llmesr.encoders.recurrent import gru4rec
-from llmesr.encoders.transduction import hstu
 
-ENCODERS: dict[str, Callable[..., nn.Module]] = {
-    "sasrec": sasrec,
-    "bert4rec": bert4rec,
-    "gru4rec": gru4rec,
-    "hstu": hstu,
-    "mingru": mingru,
-}
+ENCODERS: dict[str, Callable[..., nn.Module]] = {"sasrec": sasrec, "bert4rec": bert4rec, "gru4rec": gru4rec}
 
 MASKED = frozenset({"bert4rec"})
 """Encoders trained to fill in masked positions; the others predict the next item at each position."""

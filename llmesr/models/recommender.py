@@ -81,10 +81,8 @@ class Recommender(nn.Module):
 
     def _embed(self, table: nn.Module, items: Tensor, real: Tensor) -> Tensor:
         x = table(items)  # (B, L, D)
-        if self.scale != 1:
-            x = x * self.scale
         if self.positions is not None:
-            x = self.positions(x, real)
+            x = self.positions(x * self.scale, real)
         return self.dropout(x)
 
     def represent(self, sequences: Tensor) -> Tensor:

@@ -114,13 +114,7 @@ GROUP_SYMBOLS: dict[str, str] = {
     "Tail User": "diamond",
     "Head User": "square",
 }
-DASHES: dict[str, str] = {
-    "sasrec": "solid",
-    "bert4rec": "dash",
-    "gru4rec": "dot",
-    "hstu": "dashdot",
-    "mingru": "longdash",
-}
+DASHES: dict[str, str] = {"sasrec": "solid", "bert4rec": "dash", "gru4rec": "dot"}
 GROUP_ORDER: tuple[str, ...] = GROUPS
 
 FONT = "Source Sans, system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"

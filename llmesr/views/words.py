@@ -58,8 +58,6 @@ BACKBONES: dict[str, str] = {
     "sasrec": "SASRec: attention to the past. The default.",
     "bert4rec": "BERT4Rec: attention in both directions, trained on masked items. Slower to train.",
     "gru4rec": "GRU4Rec: a recurrent network. Light.",
-    "hstu": "HSTU: attention that adds up what the past holds, with a gate.",
-    "mingru": "minGRU: a recurrence whose gates look at one item at a time, computed at once.",
 }
 
 SPLIT = (

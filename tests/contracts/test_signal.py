@@ -77,7 +77,7 @@ def test_a_markov_chain_is_learned(store: Store) -> None:
             catalogue=pd.DataFrame({"item_id": [f"i{n}" for n in range(items)], "title": "x"}),
         )
     data = load_dataset(store, "chain")
-    for backbone in ("sasrec", "gru4rec", "bert4rec", "hstu", "mingru"):
+    for backbone in ("sasrec", "gru4rec", "bert4rec"):
         config = RunConfig(
             method="id", backbone=backbone, embedding_size=16, epochs=60, patience=60, batch_size=20, dropout=0.0,
             learning_rate=0.01, max_length=8,

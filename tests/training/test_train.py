@@ -47,7 +47,7 @@ def stopping_after(steps: int) -> Callable[..., Any]:
     return Terminate
 
 
-@pytest.mark.parametrize("backbone", ["sasrec", "bert4rec", "gru4rec", "mingru"])
+@pytest.mark.parametrize("backbone", ["sasrec", "bert4rec", "gru4rec"])
 @pytest.mark.parametrize("steps", [2, 9])
 def test_resuming_equals_never_having_stopped(
     backbone: str, steps: int, tiny: Dataset, vectors: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch
