@@ -46,6 +46,27 @@ def test_sasrec_sees_both_ways_when_asked_to() -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
+def test_the_width_of_the_batch_does_not_matter(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](causal=True, **SIZES).eval()
+    x = torch.randn(2, 9, 8)
+    real = torch.tensor([[True] * 4 + [False] * 5] * 2)
+    torch.testing.assert_close(encoder(x, real)[:, :4], encoder(x[:, :4], real[:, :4]))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_gradients_are_numbers_at_length_200(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](causal=True, **SIZES)
+    x = (10 * torch.randn(2, 200, 8)).requires_grad_()
+    encoder(x, torch.ones(2, 200, dtype=torch.bool))[:, -1].square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert x.grad[:, -1].any()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_an_empty_history_gives_numbers(name: str) -> None:
     encoder = ENCODERS[name](causal=False, **SIZES).eval()
     states = encoder(torch.randn(1, 3, 8), torch.zeros(1, 3, dtype=torch.bool))
