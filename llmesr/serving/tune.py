@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,6 +92,14 @@ def _judged(reference: Run, dataset: Dataset) -> pd.DataFrame:
     return frame[frame["part"] == "valid"]
 
 
+class _Units(NamedTuple):
+    """The spread of a run's scores over the catalogue, and the weights at which a term spreads as far: medians."""
+
+    spread: float
+    content: dict[float, float]  # by whitening
+    cooccurrence: float  # 0 where nothing was ever chosen together
+
+
 class _Search:
     """The grid on a sample of users, the best of it with popularity weights, then the finalists on all users."""
 
@@ -132,16 +140,16 @@ class _Search:
         few = everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
-        (spread, units, together), floor = self._units(few), self.floor(few)
-        points, sampled = self._measure(grid(self.config, units, self.dataset.thresholds.item), few), []
+        units, floor = self._units(few), self.floor(few)
+        points, sampled = self._measure(grid(self.config, units.content, self.dataset.thresholds.item), few), []
         plain = ScoringPolicy()
-        points += self._measure([plain, *self._fitted(points, spread, units, together, floor)], few)[1:]
-        points += self._measure([plain, *self._with_popularity(points, spread, floor)], few)[1:]
+        points += self._measure([plain, *self._fitted(points, units, floor)], few)[1:]
+        points += self._measure([plain, *self._with_popularity(points, units, floor)], few)[1:]
         if len(few) < len(everyone):
             points, sampled = self._measure(self._finalists(points, floor), everyone), points
         for i in front(points, self.config.protocol):
             points[i].front = True
-        return points, sampled, units
+        return points, sampled, units.content
 
     def _blocks(self, users: np.ndarray, whitenings: Collection[float]) -> Iterator[Block]:
         return blocks(
@@ -156,9 +164,8 @@ class _Search:
             device=self.device,
         )
 
-    def _units(self, users: np.ndarray) -> tuple[float, dict[float, float], float]:
-        """Medians over users of the spread of scores, and of its ratio to the spread of the content term (by
-        whitening) and of the co-occurrence term: the weight at which both spread as far."""
+    def _units(self, users: np.ndarray) -> _Units:
+        """From some of the users."""
         whitenings = self.config.whitenings if self.ground.has_text else ()
         spreads: list[Tensor] = []
         ratios: dict[float, list[Tensor]] = {w: [] for w in whitenings}
@@ -173,17 +180,15 @@ class _Search:
                     spans = block.cooccurrence[:, 1:].std(1)
                     together.append(spread[spans > 0] / spans[spans > 0])  # nothing was chosen with some histories
         unit = torch.cat(together) if together else torch.zeros(0)
-        return (
+        return _Units(
             float(torch.cat(spreads).median()),
             {w: float(torch.cat(r).median()) for w, r in ratios.items()},
             float(unit.median()) if len(unit) else 0.0,
         )
 
-    def _fitted(
-        self, points: list[Point], spread: float, units: dict[float, float], together: float, floor: dict[str, float]
-    ) -> list[ScoringPolicy]:
+    def _fitted(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
         """Weights that follow popularity, for every emphasis on tail items, in the text space that was best so far."""
-        if not self.config.emphases or spread <= 0:
+        if not self.config.emphases or units.spread <= 0:
             return []
         order = ranking(points, self.config, floor)
         whitening = next((points[i].policy.whitening for i in order if points[i].policy.gamma), 0.0)
@@ -191,20 +196,18 @@ class _Search:
         if len(users) > self.config.fitted_users:
             chosen = np.random.default_rng(self.config.seed).choice(users, self.config.fitted_users, replace=False)
             users = np.sort(chosen)
-        used = (whitening,) if whitening in units else ()
+        gamma = units.content.get(whitening, 0.0)
         with torch.no_grad():
-            choices = Choices.of(self._blocks(users, used), whitening, seed=self.config.seed)
+            choices = Choices.of(self._blocks(users, (whitening,) if gamma else ()), whitening, seed=self.config.seed)
         tail = self.ground.item_counts[choices.items[:, 0]] < self.dataset.thresholds.item
-        scale = {**({"content": units[whitening]} if used else {}), **({"cooccurrence": together} if together else {})}
-        found = fit_weights(choices, self.ground, tail, spread=spread, units=scale, emphases=self.config.emphases)
-        gamma = _short(units[whitening]) if used else 0.0
-        return [
-            ScoringPolicy(gamma=gamma, whitening=whitening, cooccurrence=_short(together), weights=w) for w in found
-        ]
+        scale = {name: v for name, v in (("content", gamma), ("cooccurrence", units.cooccurrence)) if v}
+        found = fit_weights(choices, self.ground, tail, spread=units.spread, units=scale, emphases=self.config.emphases)
+        fixed = ScoringPolicy(gamma=_short(gamma), whitening=whitening, cooccurrence=_short(units.cooccurrence))
+        return [fixed.but(weights=weights) for weights in found]
 
-    def _with_popularity(self, points: list[Point], spread: float, floor: dict[str, float]) -> list[ScoringPolicy]:
+    def _with_popularity(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
         """The best policies so far, each with every popularity weight."""
-        unit = spread / float(self.ground.log_counts[1:].std().clamp(min=1e-6))
+        unit = units.spread / float(self.ground.log_counts[1:].std().clamp(min=1e-6))
         order = ranking(points, self.config, floor)
         plain = list(dict.fromkeys(points[i].policy.but(tail_users_only=False) for i in order))
         weights = [_short(p * unit) for p in self.config.popularities if p]
