@@ -7,10 +7,12 @@ from factories import corrupt, make_dataset, make_running_run
 
 from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import list_runs
+from llmesr.serving.policy import ScoringPolicy
 from llmesr.serving.recommend import Recommender
 from llmesr.serving.rerank import RerankConfig
 from llmesr.store import Store
 from llmesr.views import loaders
+from llmesr.views.what_if import units
 
 pytest_plugins = ("explorer",)
 
@@ -94,6 +96,20 @@ def test_the_popularity_weight_moves_the_list_to_the_head_or_to_the_tail(trained
         assert parts.tolist() == pytest.approx(frame["Score"].tolist(), abs=1e-4)
     assert means[0] < means[1] < means[2]
     assert "popularity weight +0.5 (in scores" in words(app).lower()
+
+
+def test_the_co_occurrence_weight_brings_what_was_chosen_together(trained: Store) -> None:
+    run = run_of(trained, "id")
+    user, user_id = user_of(trained)
+    app = opened("recommend", user=user_id)
+    app.slider(key="rec.cooccurrence").set_value(4.0).run()
+    assert healthy(app), words(app)
+    recommender = Recommender(trained, run)
+    weight = float(f"{4 * units(recommender).cooccurrence:.3g}")
+    expected = recommender.recommend(user, policy=ScoringPolicy(cooccurrence=weight))
+    assert listed(app, run.config.method) == expected["item_id"].tolist()
+    assert expected["item_id"].tolist() != recommender.recommend(user)["item_id"].tolist()
+    assert f"co-occurrence weight 4 (in scores {weight:g})" in words(app).lower()
 
 
 def test_routing_sends_rare_items_to_text(trained: Store) -> None:

@@ -59,6 +59,21 @@ def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> Non
     assert load_tuned(run) == tuned  # the job changes it, not the page
 
 
+def test_fitted_weights_are_shown_by_popularity(trained: Store) -> None:
+    run = run_of(trained, "llm-esr")
+    tuned = tune(run, trained, SMALL)
+    fitted = next(i for i, p in enumerate(tuned.points) if p.policy.weights)
+    tuned.choose(fitted).save(run)
+    app = scoring(run.id)
+    assert healthy(app), words(app)
+    (curves,) = tables(app, "Training interactions", "collaborative", "bias")
+    weights = tuned.points[fitted].policy.weights
+    assert curves["Training interactions"].tolist() == list(weights.counts)
+    assert curves["content"].tolist() == pytest.approx(weights.content)
+    next(s for s in app.selectbox if s.label == "Policy").set_value(0).run()
+    assert not tables(app, "Training interactions", "collaborative", "bias")
+
+
 def test_a_damaged_policy_is_said(trained: Store) -> None:
     run = run_of(trained, "llm-esr")
     (run.folder / "policy.json").write_text("{")
