@@ -8,6 +8,17 @@ from torch import Tensor
 from llmesr.config import RunConfig
 from llmesr.ids import PAD
 from llmesr.runs.record import Run
+from llmesr.serving.policy import PopularityWeights
+
+WEIGHTS = PopularityWeights(
+    counts=(1, 6),
+    collaborative=(0.2, 1.1),
+    semantic=(1.5, 0.3),
+    content=(2.0, 0.5),
+    cooccurrence=(0.1, 0.9),
+    bias=(0.3, -0.8),
+)
+"""Every part counts otherwise for rare items than for popular ones."""
 
 
 class FakeScorer:

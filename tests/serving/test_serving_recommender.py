@@ -3,24 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from serving_doubles import Counts, FakeScorer, bare_run, text_vectors
+from serving_doubles import WEIGHTS, Counts, FakeScorer, bare_run, text_vectors
 
 from llmesr.errors import UserError
 from llmesr.semantic.embed import Embedding
 from llmesr.serving import recommend
-from llmesr.serving.policy import PopularityWeights, ScoringPolicy
+from llmesr.serving.policy import ScoringPolicy
 from llmesr.serving.recommend import Recommender
 from llmesr.serving.rerank import RerankConfig
 
 POLICY = ScoringPolicy(gamma=1.5, route_threshold=5, route_weight=0.25)
-WEIGHTS = PopularityWeights(
-    counts=(1, 6),
-    collaborative=(0.2, 1.1),
-    semantic=(1.5, 0.3),
-    content=(2.0, 0.5),
-    cooccurrence=(0.1, 0.9),
-    bias=(0.3, -0.8),
-)
 FITTED = ScoringPolicy(gamma=1.5, cooccurrence=2.0, weights=WEIGHTS, popularity=0.2)
 
 

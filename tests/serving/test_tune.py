@@ -6,24 +6,16 @@ import json
 import numpy as np
 import pytest
 from factories import make_dataset
-from serving_doubles import Counts, FakeScorer, bare_run, text_vectors
+from serving_doubles import WEIGHTS, Counts, FakeScorer, bare_run, text_vectors
 
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.table import event_metrics
 from llmesr.serving.grid import rank_grid
-from llmesr.serving.policy import Ground, PolicyScorer, PopularityWeights, ScoringPolicy
+from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy
 from llmesr.serving.tune import Point, TuneConfig, Tuned, best_point, front, grid, load_tuned, tune
 
-WEIGHTS = PopularityWeights(
-    counts=(1, 6),
-    collaborative=(0.2, 1.1),
-    semantic=(1.5, 0.3),
-    content=(2.0, 0.5),
-    cooccurrence=(0.1, 0.9),
-    bias=(0.3, -0.8),
-)
 POLICIES = [
     ScoringPolicy(),
     ScoringPolicy(gamma=1.5),
