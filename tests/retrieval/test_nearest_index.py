@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmesr.retrieval import exact, index
-from llmesr.retrieval.index import Engine, Metric, found_share, nearest
+from llmesr.retrieval.index import Engine, Metric, Nearest, found_share, nearest
 
 ENGINES: tuple[Engine, ...] = ("flat", "torch", "ivf")
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "euclidean")
@@ -171,3 +171,21 @@ def test_progress_and_bad_k() -> None:
 
 def test_faiss_is_imported_in_one_place() -> None:
     assert "faiss" not in vars(index)  # inside functions, so that torch-only machines import this file
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_searching_list_by_list_finds_the_same(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = cloud(2500)
+
+    def search() -> Nearest:
+        return nearest(vectors, vectors, 7, metric, self_rows=np.arange(2500), engine="ivf", recall=0.9)
+
+    together = search()
+    monkeypatch.setattr(index, "_TOGETHER", 1100)
+    parts = search()  # the last 300 one by one
+    monkeypatch.setattr(index, "_FEW", 10_000)
+    one_by_one = search()
+    for other in (parts, one_by_one):
+        np.testing.assert_allclose(other.similarity, together.similarity, atol=1e-4)
+        assert (other.rows == together.rows).mean() > 0.999  # near ties may change places
+    assert together.recall == one_by_one.recall < 1
