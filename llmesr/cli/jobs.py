@@ -66,11 +66,15 @@ def show(job: JobId, json: Json = False) -> None:
 
 
 @commands.command()
-def stop(job: JobId, json: Json = False) -> None:
-    """Stop a job; training keeps a checkpoint. Asked a second time, it is killed."""
+def stop(
+    job: JobId,
+    force: Annotated[bool, typer.Option("--force", help="Kill it, without waiting for a checkpoint.")] = False,
+    json: Json = False,
+) -> None:
+    """Stop a job; training keeps a checkpoint."""
     from llmesr.jobs.queue import Jobs
 
-    found = Jobs(store()).stop(job)
+    found = Jobs(store()).stop(job, force=force)
     said = "Stopped." if not found.active else "Asked to stop; it ends after its checkpoint."
     emit(json, {"job": found.id, "state": found.state}, said)
 

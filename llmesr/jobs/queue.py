@@ -75,19 +75,20 @@ class Jobs:
                 reasons[folder.name] = str(error)
         return reasons
 
-    def stop(self, id: str) -> Job:
-        """Stop a job: a waiting one at once, a running one after its checkpoint. Asked twice, it is killed."""
+    def stop(self, id: str, *, force: bool = False) -> Job:
+        """Stop a job: a waiting one at once, a running one after its checkpoint, with ``force`` without waiting for it.
+
+        Asking again changes nothing: a click that arrives twice must not cost the checkpoint.
+        """
         with locked(self.folder):
             job = self.get(id)
             if not job.active:
                 raise UserError(f"Job {job.id!r} is {job.state}; there is nothing to stop.")
             if job.state == "PENDING":
                 self.end(job, "STOPPED", "Stopped before it started.")
-            elif job.status.stop_requested:
-                self.engine.kill(job.status)
-            else:
+            elif force or not job.status.stop_requested:
                 write_status(job.folder, job.status.model_copy(update={"stop_requested": True}))
-                self.engine.stop(job.status)
+                (self.engine.kill if force else self.engine.stop)(job.status)
         self.dispatch()
         return self.get(job.id)
 

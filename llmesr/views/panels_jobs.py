@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -98,9 +100,14 @@ def _buttons(root: Store, job: Job, place: str) -> None:
     jobs = loaders.jobs(root)
     with st.container(horizontal=True):
         if job.active:
-            label = "Kill" if job.status.stop_requested else "Stop"
+            # Two buttons with keys of their own: a second click on the first must not become a kill.
+            kill = job.status.stop_requested
             st.button(
-                label, key=f"{place}.stop.{job.id}", icon=":material/stop:", on_click=_act, args=(jobs.stop, job.id)
+                "Kill" if kill else "Stop",
+                key=f"{place}.{'kill' if kill else 'stop'}.{job.id}",
+                icon=":material/stop:",
+                on_click=_act,
+                args=(partial(jobs.stop, force=kill), job.id),
             )
         if job.state in ("STOPPED", "FAILED"):
             st.button(

@@ -147,6 +147,27 @@ def test_a_command_that_ignores_the_request_is_killed_after_the_grace(jobs):
     assert started_at(child) is None
 
 
+def test_asked_again_a_job_still_ends_well_and_by_force_at_once(jobs, monkeypatch):
+    monkeypatch.setenv("LLMESR_STOP_GRACE", "3")
+    job = run(jobs, "stubborn")
+    wait(jobs, job.id, lambda j: (j.folder / "ready").exists())
+    jobs.stop(job.id)
+    assert jobs.stop(job.id).state == "RUNNING"
+    assert ended(jobs, job.id).status.message == "Stopped; it can go on where it was."
+    monkeypatch.setenv("LLMESR_STOP_GRACE", "600")
+    job = run(jobs, "stubborn")
+    wait(jobs, job.id, lambda j: (j.folder / "ready").exists())
+    jobs.stop(job.id)
+    jobs.stop(job.id, force=True)
+
+    def settled(job: Job) -> bool:
+        jobs.reconcile()
+        return not jobs.get(job.id).active
+
+    wait(jobs, job.id, settled)
+    assert jobs.get(job.id).status.message == "Stopped by force."
+
+
 def test_a_killed_worker_leaves_a_failed_job_and_no_command_behind(jobs, tmp_path):
     job = run(jobs, "until", str(tmp_path / "never"))
     status = wait(jobs, job.id, lambda j: j.progress.total == 4).status

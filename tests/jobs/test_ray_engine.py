@@ -165,7 +165,7 @@ def test_stop_leaves_a_checkpoint_and_resume_goes_on(jobs: Jobs, tiny) -> None:
     wait(jobs, made.id, lambda j: "resume r2" in j.log() and len(run.events()) > trained)
     assert run.events()["epoch"].is_monotonic_increasing
     jobs.stop(made.id)
-    jobs.stop(made.id)  # asked twice, it is killed
+    jobs.stop(made.id, force=True)
     while jobs.get(made.id).active:
         assert time.monotonic() < until + 60
         jobs.reconcile()
