@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from quality import arguments, find_or_train, show
+from quality import arguments, show, train_all
 
 from llmesr.config import EmbedConfig, IngestConfig
 from llmesr.data.ingest import ingest
@@ -49,12 +49,8 @@ def main() -> None:
     store = Store()
     data = ingest([args.path], IngestConfig(name=args.name, k_core=args.k_core), store)
     vectors = embed(data, EmbedConfig(), store)
-    made: dict[str, list[Run]] = {}
-    for label, (run, settings) in TRIED.items():
-        whole = {"max_length": args.max_length, **run}
-        runs = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in args.seeds]
-        made[label] = [scored(r, settings, store, args.device) for r in runs]
-    show(made)
+    trained = train_all(data, {label: (vectors, run) for label, (run, _) in TRIED.items()}, store, args)
+    show({label: [scored(r, TRIED[label][1], store, args.device) for r in runs] for label, runs in trained.items()})
 
 
 if __name__ == "__main__":

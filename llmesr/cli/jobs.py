@@ -75,7 +75,8 @@ def stop(
     from llmesr.jobs.queue import Jobs
 
     found = Jobs(store()).stop(job, force=force)
-    said = "Stopped." if not found.active else "Asked to stop; it ends after its checkpoint."
+    waiting = "Killed." if force else "Asked to stop; it ends after its checkpoint."
+    said = waiting if found.active else "Stopped."
     emit(json, {"job": found.id, "state": found.state}, said)
 
 

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from llmesr.ids import PAD
 from llmesr.serving.grid import Block
-from llmesr.serving.policy import PARTS, Ground, PopularityWeights, hats
+from llmesr.serving.policy import Ground
+from llmesr.serving.weights import PARTS, PopularityWeights, hats
 
 KNOTS = 4
 """Counts at which a curve is given, evenly spaced over log(1 + n)."""

@@ -101,7 +101,8 @@ class _Units(NamedTuple):
 
 
 class _Search:
-    """The grid on a sample of users, the best of it with popularity weights, then the finalists on all users."""
+    """The grid and fitted weights on a sample of users, the best of both with popularity weights, then the finalists on
+    all users."""
 
     def __init__(
         self,

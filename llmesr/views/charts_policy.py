@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
-from llmesr.serving.policy import PARTS, PopularityWeights
 from llmesr.serving.tuned import CUT, Point, front
+from llmesr.serving.weights import PARTS, PopularityWeights
 from llmesr.views import theme
 from llmesr.views.marks import NARROW, plain, titled
 from llmesr.views.theme import Mode

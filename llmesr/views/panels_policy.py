@@ -11,6 +11,7 @@ from llmesr.jobs import plans
 from llmesr.jobs.record import Step
 from llmesr.runs.record import Run
 from llmesr.serving.tuned import Objective, TuneConfig, Tuned, load_tuned
+from llmesr.serving.weights import PopularityWeights
 from llmesr.store import Store
 from llmesr.views import charts_policy as charts
 from llmesr.views import loaders, panels, panels_jobs, words
@@ -145,11 +146,15 @@ def _outcome(root: Store, run: Run, tuned: Tuned, protocol: str) -> None:
         st.caption(f"{charts.METRIC} on validation over {tuned.users:,} users, tuned in {tuned.seconds:.0f} s.")
     weights = tuned.points[shown].policy.weights
     if weights is not None:
-        curves = charts.weights_frame(weights)
-        panels.chart(
-            charts.weights_chart(weights, tuned.thresholds.item, panels.mode()),
-            key=f"policy.weights.{run.id}",
-            alt="How much each part of the score counts for rare and for popular items.",
-            data=curves,
-            name=f"weights-{run.id}",
-        )
+        _curves(run, weights, tuned.thresholds.item)
+
+
+def _curves(run: Run, weights: PopularityWeights, tail: int) -> None:
+    """What counts for rare and for popular items under the policy shown."""
+    panels.chart(
+        charts.weights_chart(weights, tail, panels.mode()),
+        key=f"policy.weights.{run.id}",
+        alt="How much each part of the score counts for rare and for popular items.",
+        data=charts.weights_frame(weights),
+        name=f"weights-{run.id}",
+    )

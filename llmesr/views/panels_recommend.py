@@ -296,16 +296,21 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
         only = st.toggle(
             "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
         )
-        left, right = st.columns(2)
-        with left:
-            name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
-        with right:
-            strength = st.slider(
-                "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
-            )
-    reranker = RerankConfig(name=cast(RerankerName, name), strength=strength)
+        reranker = _reranker()
     k = int(st.session_state.get("rec.k") or 10)
     return Settings(weight, together, popularity, threshold, route, only, reranker, k)
+
+
+def _reranker() -> RerankConfig:
+    """The knobs of the list, below those of scoring."""
+    left, right = st.columns(2)
+    with left:
+        name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
+    with right:
+        strength = st.slider(
+            "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
+        )
+    return RerankConfig(name=cast(RerankerName, name), strength=strength)
 
 
 def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:

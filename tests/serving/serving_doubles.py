@@ -8,7 +8,7 @@ from torch import Tensor
 from llmesr.config import RunConfig
 from llmesr.ids import PAD
 from llmesr.runs.record import Run
-from llmesr.serving.policy import PopularityWeights
+from llmesr.serving.weights import PopularityWeights
 
 WEIGHTS = PopularityWeights(
     counts=(1, 6),

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from llmesr.serving import fit
 from llmesr.serving.fit import Choices, fit_weights, knots
 from llmesr.serving.grid import Block
-from llmesr.serving.policy import Ground, PopularityWeights, hats
+from llmesr.serving.policy import Ground
+from llmesr.serving.weights import PopularityWeights, hats
 
 N, U = 400, 6000
 COUNTS = (201 ** (torch.arange(N + 1) / N) - 1).round().long()  # 0 .. 200, even on the logarithm

@@ -15,7 +15,8 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.models.scorers import SemanticKnnScorer
 from llmesr.serving.content import ContentTerm, whitened
 from llmesr.serving.cooccurrence import CooccurrenceTerm
-from llmesr.serving.policy import Ground, PolicyScorer, PopularityWeights, ScoringPolicy, view_scores
+from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
+from llmesr.serving.weights import PopularityWeights
 
 N = 30
 COUNTS = torch.arange(N + 1)  # item i has i training interactions

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmesr.serving.policy import PopularityWeights
+from llmesr.serving.weights import PopularityWeights
 from llmesr.views import theme
 from llmesr.views.charts_policy import weights_chart, weights_frame
 
