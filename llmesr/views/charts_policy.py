@@ -114,8 +114,10 @@ def weights_chart(weights: PopularityWeights, tail: int, mode: Mode = "light") -
             fillcolor=theme.SURFACE[mode]["muted"],
             opacity=0.12,
             line_width=0,
-            annotation_text="tail items",
-            annotation_position="top right",
+        )
+        # Not by add_vrect: on a logarithmic axis an annotation stands at the logarithm, a shape at the value.
+        figure.add_annotation(
+            x=np.log10(least), y=1, yref="paper", text="tail items", showarrow=False, xanchor="left", yanchor="top"
         )
     figure.update_xaxes(
         title_text="Training interactions of the item (logarithmic)",

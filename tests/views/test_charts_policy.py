@@ -26,6 +26,7 @@ def test_each_part_with_a_weight_is_a_line_over_popularity(mode):
     assert lines["co-occurrence"].line.color == theme.PARTS[mode]["cooccurrence"]
     assert list(figure.layout.xaxis.ticktext) == ["0", "9", "99"]
     assert [(s.x0, s.x1) for s in figure.layout.shapes] == [(1, 21)]
+    assert [(a.text, a.x) for a in figure.layout.annotations] == [("tail items", 0.0)]  # the logarithm of 1
     assert not weights_chart(WEIGHTS, 500, mode).layout.shapes  # all of them are tail items
 
 
