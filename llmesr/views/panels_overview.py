@@ -94,9 +94,10 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
     best = headline.best_runs(good, table)
     frame = headline.headline_frame(best, table, METRIC, protocol)
     if len(frame):
-        with st.container(border=True, key="headline-words"):
-            st.markdown(headline.sentence(frame))
-            _how_sure(root, best, data, protocol)
+        if said := headline.sentence(frame):  # of baselines alone there is nothing to say yet
+            with st.container(border=True, key="headline-words"):
+                st.markdown(said)
+                _how_sure(root, best, data, protocol)
         wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reset_index()
         alt = f"{METRIC} of the best run of each method. " + "; ".join(
             f"{r['run']}: tail item {theme.metric(r.get('Tail Item'))}, overall {theme.metric(r.get('Overall'))}, "
