@@ -88,6 +88,7 @@ def tune(
     json: Json = False,
 ) -> None:
     """Choose how a run is scored on validation, its parts and rare items; the result stands beside it as a run."""
+    from llmesr.data.dataset import load_dataset
     from llmesr.runs.record import find_run
     from llmesr.serving.derived import derive
     from llmesr.serving.tune import TuneConfig, load_tuned
@@ -95,10 +96,11 @@ def tune(
     from llmesr.training.devices import pick_device
 
     found, on = find_run(store(), run), pick_device(device)
+    data = load_dataset(store(), found.dataset_id)
     with progress() as listen:
         if point is None:
             config = TuneConfig.read(None, **parse_overrides(set_ or []))
-            tuned = search(found, store(), config, device=on, progress=listen)
+            tuned = search(found, store(), config, dataset=data, device=on, progress=listen)
         else:
             last = load_tuned(found)
             if last is None:
@@ -106,7 +108,7 @@ def tune(
             tuned = last.choose(point)
             tuned.save(found)
         derived = (
-            derive(found, tuned.policy, store(), device=on, progress=listen)
+            derive(found, tuned.policy, store(), dataset=data, device=on, progress=listen)
             if evaluate and not tuned.policy.inert
             else None
         )

@@ -66,12 +66,16 @@ def train_step(
     trained = method not in UNTRAINED
     label = f"{method}/{backbone}" if trained else method
     run_id = f"{slug(f'{name}-{label}')}-{secrets.token_hex(3)}"
-    command = ["train", dataset, "--method", method]
-    command += ["--backbone", backbone] if trained else []
-    command += ["--preset", preset] if preset != "default" else []
-    command += settings(values or {})
-    command += ["--embedding", embedding] if embedding and method in NEEDS_TEXT else []
+    command = ["train", dataset, "--method", method, *(["--backbone", backbone] if trained else [])]
+    command += _configured(method, preset, values, embedding)
     return step([*command, "--run-id", run_id, "--json"], f"Train {label}")
+
+
+def _configured(method: str, preset: str, values: Mapping[str, Any] | None, embedding: str | None) -> list[str]:
+    """What training and searching have in common: where the settings and the item text come from."""
+    words = ["--preset", preset] if preset != "default" else []
+    words += settings(values or {})
+    return words + (["--embedding", embedding] if embedding and method in NEEDS_TEXT else [])
 
 
 def finetune_steps(dataset: str, name: str, values: Mapping[str, Any]) -> list[Step]:
@@ -123,10 +127,7 @@ def search_step(
     label = f"{method}/{backbone}"
     id = f"{slug(f'{name}-search-{label}')}-{secrets.token_hex(3)}"
     command = ["search", dataset, "--method", method, "--backbone", backbone]
-    command += ["--trials", str(trials), "--objective", objective]
-    command += ["--preset", preset] if preset != "default" else []
-    command += settings(values or {})
-    command += ["--embedding", embedding] if embedding and method in NEEDS_TEXT else []
+    command += ["--trials", str(trials), "--objective", objective, *_configured(method, preset, values, embedding)]
     return step([*command, "--run-id", id, "--json"], f"Search settings of {label}")
 
 

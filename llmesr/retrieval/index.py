@@ -119,36 +119,34 @@ def _flat(base: np.ndarray, euclidean: bool) -> Any:
 
 
 def _search(
-    index: Any, asked: np.ndarray, depth: int, euclidean: bool, progress: Progress = silent
+    index: Any,
+    asked: np.ndarray,
+    depth: int,
+    euclidean: bool,
+    progress: Progress = silent,
+    *,
+    together: int = _BLOCK,
+    by_list: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """``together`` queries at a time; ``by_list`` for an inverted file and many queries."""
     rows = np.empty((len(asked), depth), np.int64)
     scores = np.empty((len(asked), depth), np.float32)
-    for start in range(0, len(asked), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        scores[block], rows[block] = index.search(asked[block], depth)
-        progress("searching", min(start + _BLOCK, len(asked)), len(asked))
+    progress("searching", 0, len(asked))
+    for start in range(0, len(asked), together):
+        block = slice(start, start + together)
+        some = asked[block]
+        many = by_list and len(some) >= _FEW
+        scores[block], rows[block] = _list_by_list(index, some, depth) if many else index.search(some, depth)
+        progress("searching", min(start + together, len(asked)), len(asked))
     return rows, -scores if euclidean else scores
 
 
-def _search_by_list(
-    index: Any, asked: np.ndarray, depth: int, euclidean: bool, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    """An inverted file searched list by list: each is multiplied once with all the queries that probe it, five times
-    as fast as query by query when there are many."""
+def _list_by_list(index: Any, asked: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each list is multiplied once with all the queries that probe it: five times as fast as query by query."""
     from faiss.contrib.big_batch_search import big_batch_search
 
-    rows = np.empty((len(asked), depth), np.int64)
-    scores = np.empty((len(asked), depth), np.float32)
-    for start in range(0, len(asked), _TOGETHER):
-        block = slice(start, start + _TOGETHER)
-        progress("searching", start, len(asked))
-        if len(asked[block]) < _FEW:
-            scores[block], rows[block] = index.search(asked[block], depth)
-            continue
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints every list
-            scores[block], rows[block] = big_batch_search(index, asked[block], depth, method="pairwise_distances")
-    progress("searching", len(asked), len(asked))
-    return rows, -scores if euclidean else scores
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints every list
+        return big_batch_search(index, asked, depth, method="pairwise_distances")
 
 
 def _approximate(
@@ -181,7 +179,7 @@ def _approximate(
         probes = min(probes * 2, lists)
         index.nprobe = probes
         recall = found_share(truth, _others(_search(index, asked[sample], depth, euclidean), own)[1])
-    rows, scores = _search_by_list(index, asked, depth, euclidean, progress)
+    rows, scores = _search(index, asked, depth, euclidean, progress, together=_TOGETHER, by_list=True)
     short = np.flatnonzero((rows < 0).any(axis=1))  # the probed lists held too few
     if len(short):
         rows[short], scores[short] = exact.search(base, asked[short], depth, euclidean=euclidean)

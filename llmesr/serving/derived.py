@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from llmesr.data.dataset import load_dataset
+from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.progress import Progress, silent
@@ -43,12 +43,13 @@ def derive(
     policy: ScoringPolicy,
     store: Store,
     *,
+    dataset: Dataset | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Run:
     """The run that ``run`` becomes under ``policy``, evaluated on validation and test; made once per policy.
 
-    UserError when the policy changes nothing, or when ``run`` is itself such a run.
+    ``dataset`` spares loading it. UserError when the policy changes nothing, or when ``run`` is itself such a run.
     """
     from llmesr.serving.recommend import text_of
     from llmesr.training.load import load_scorer
@@ -62,11 +63,11 @@ def derive(
     if store.exists("runs", id) and derived.status().state == "SUCCEEDED":
         return derived
     started = time.perf_counter()
-    dataset = load_dataset(store, run.dataset_id)
+    dataset = dataset or load_dataset(store, run.dataset_id)
     embedding = text_of(store, run, dataset)
     parents = [dataset.manifest, run.manifest] + ([embedding.manifest] if embedding else [])
     text = None if embedding is None else embedding.padded()
-    scorer = PolicyScorer(load_scorer(run, device=device), policy, Ground.of(dataset, text, device))
+    scorer = PolicyScorer(load_scorer(run, dataset=dataset, device=device), policy, Ground.of(dataset, text, device))
     results = evaluate_parts(scorer, dataset, max_length=run.config.max_length, device=device, progress=progress)
     if derived.folder.exists():  # what an interrupted attempt left
         shutil.rmtree(derived.folder)

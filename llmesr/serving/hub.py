@@ -103,9 +103,13 @@ class Hub:
         signature = self._signature(run)
         similar_id = run.manifest.parent("neighbours")
         tuned = load_tuned(run)
+        recommender = self._open(self.store, run, self.device)
+        recommender.prepare(recommender.policy)
+        if tuned is not None:
+            recommender.prepare(tuned.policy)
         return Served(
             run=run,
-            recommender=self._open(self.store, run, self.device),
+            recommender=recommender,
             tuned=None if tuned is None else tuned.policy,
             similar=load_similar(self.store, similar_id) if similar_id else None,
             signature=signature,

@@ -77,16 +77,25 @@ class Recommender:
     """
 
     def __init__(
-        self, store: Store, run: Run, device: torch.device | str = "cpu", *, scorer: Any | None = None
+        self,
+        store: Store,
+        run: Run,
+        device: torch.device | str = "cpu",
+        *,
+        scorer: Any | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
-        """``scorer`` replaces the one of the run. UserError when the run has no model or a parent is gone."""
+        """``scorer`` replaces the one of the run, ``dataset`` spares loading it.
+
+        UserError when the run has no model or a parent is gone.
+        """
         self.run = run
         self.device = torch.device(device)
         self.policy = own_policy(run) or ScoringPolicy()
         source = model_run(run)
-        self.dataset = load_dataset(store, run.dataset_id)
+        self.dataset = dataset or load_dataset(store, run.dataset_id)
         self.embedding = text_of(store, source, self.dataset)
-        self.scorer = scorer or _load(source, self.device)
+        self.scorer = scorer or _load(source, self.dataset, self.device)
         if self.scorer.n_items != self.dataset.n_items:
             raise UserError(
                 f"Run {run.id!r} knows {self.scorer.n_items} items, its dataset {self.dataset.name!r} has "
@@ -103,6 +112,10 @@ class Recommender:
         self.item_ids = catalogue["item_id"].to_numpy(object)
         self.titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
         self._policed = lru_cache(maxsize=POLICIES_KEPT)(lambda p: PolicyScorer(self.scorer, p, self.ground))
+
+    def prepare(self, policy: ScoringPolicy) -> None:
+        """Work out what a policy needs (text spaces, co-occurrence) before the first request asks for it."""
+        self._policed(policy)
 
     def recommend(
         self,
@@ -286,7 +299,7 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return scores.topk(k, dim=1)
 
 
-def _load(run: Run, device: torch.device) -> Any:
+def _load(run: Run, dataset: Dataset, device: torch.device) -> Any:
     from llmesr.training.load import load_scorer
 
-    return load_scorer(run, device=str(device))
+    return load_scorer(run, dataset=dataset, device=str(device))

@@ -30,6 +30,7 @@ from llmesr.serving.grid import Block, blocks, rank_grid
 from llmesr.serving.policy import Ground, ScoringPolicy
 from llmesr.serving.recommend import text_of
 from llmesr.serving.tuned import CUT, Point, TuneConfig, Tuned, best_point, front, load_tuned, ranking
+from llmesr.serving.units import matching, median, short, spread
 from llmesr.store import Store, now
 
 __all__ = ["Point", "TuneConfig", "Tuned", "best_point", "front", "grid", "load_tuned", "tune"]
@@ -41,13 +42,14 @@ def tune(
     config: TuneConfig | None = None,
     *,
     scorer: Any | None = None,
+    dataset: Dataset | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Tuned:
     """Choose a policy for ``run`` on validation and store it as its ``policy.json``.
 
-    ``scorer`` replaces the run's own. UserError when the run has no model, is itself a run under a policy,
-    or when its dataset has nobody to validate on.
+    ``scorer`` replaces the run's own, ``dataset`` spares loading it. UserError when the run has no model, is itself a
+    run under a policy, or when its dataset has nobody to validate on.
     """
     from llmesr.training.load import load_scorer
 
@@ -55,7 +57,7 @@ def tune(
     started = time.perf_counter()
     if own_policy(run) is not None:
         raise UserError(f"Run {run.id!r} already stands for a policy; tune the run it was made from.")
-    dataset = load_dataset(store, run.dataset_id)
+    dataset = dataset or load_dataset(store, run.dataset_id)
     if not len(dataset.split.users):
         raise UserError(f"Dataset {dataset.name!r} has no user with three interactions, so nobody to validate on.")
     embedding = text_of(store, run, dataset)
@@ -169,23 +171,17 @@ class _Search:
         """From some of the users."""
         whitenings = self.config.whitenings if self.ground.has_text else ()
         spreads: list[Tensor] = []
-        ratios: dict[float, list[Tensor]] = {w: [] for w in whitenings}
+        content: dict[float, list[Tensor]] = {w: [] for w in whitenings}
         together: list[Tensor] = []
         with torch.inference_mode():
             for block in self._blocks(users[:: max(1, len(users) // 256)], whitenings):
-                spread = (block.collaborative + block.semantic)[:, 1:].std(1)  # (B,)
-                spreads.append(spread)
-                for whitening, content in block.content.items():
-                    ratios[whitening].append(spread / content[:, 1:].std(1).clamp(min=1e-6))
+                own = spread(block.collaborative + block.semantic)
+                spreads.append(own)
+                for whitening, part in block.content.items():
+                    content[whitening].append(matching(own, part))
                 if block.cooccurrence is not None:
-                    spans = block.cooccurrence[:, 1:].std(1)
-                    together.append(spread[spans > 0] / spans[spans > 0])  # nothing was chosen with some histories
-        unit = torch.cat(together) if together else torch.zeros(0)
-        return _Units(
-            float(torch.cat(spreads).median()),
-            {w: float(torch.cat(r).median()) for w, r in ratios.items()},
-            float(unit.median()) if len(unit) else 0.0,
-        )
+                    together.append(matching(own, block.cooccurrence))
+        return _Units(median(spreads), {w: median(c) for w, c in content.items()}, median(together))
 
     def _fitted(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
         """Weights that follow popularity, for every emphasis on tail items, in the text space that was best so far."""
@@ -203,7 +199,7 @@ class _Search:
         tail = self.ground.item_counts[choices.items[:, 0]] < self.dataset.thresholds.item
         scale = {name: v for name, v in (("content", gamma), ("cooccurrence", units.cooccurrence)) if v}
         found = fit_weights(choices, self.ground, tail, spread=units.spread, units=scale, emphases=self.config.emphases)
-        fixed = ScoringPolicy(gamma=_short(gamma), whitening=whitening, cooccurrence=_short(units.cooccurrence))
+        fixed = ScoringPolicy(gamma=short(gamma), whitening=whitening, cooccurrence=short(units.cooccurrence))
         return [fixed.but(weights=weights) for weights in found]
 
     def _with_popularity(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
@@ -211,7 +207,7 @@ class _Search:
         unit = units.spread / float(self.ground.log_counts[1:].std().clamp(min=1e-6))
         order = ranking(points, self.config, floor)
         plain = list(dict.fromkeys(points[i].policy.but(tail_users_only=False) for i in order))
-        weights = [_short(p * unit) for p in self.config.popularities if p]
+        weights = [short(p * unit) for p in self.config.popularities if p]
         return [policy.but(popularity=w) for policy in plain[: self.config.refined] for w in weights]
 
     def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[Point]:
@@ -261,14 +257,10 @@ class _Search:
 def grid(config: TuneConfig, units: dict[float, float], tail_threshold: int) -> list[ScoringPolicy]:
     """Every combination, without duplicates; the first changes nothing. No ``units``: no content term."""
     routes = [(0, 0.0)] + [(round(t * tail_threshold), w) for t in config.thresholds for w in config.weights]
-    contents = [(0.0, 0.0)] + [(_short(g * unit), w) for w, unit in units.items() for g in config.gammas if g]
+    contents = [(0.0, 0.0)] + [(short(g * unit), w) for w, unit in units.items() for g in config.gammas if g]
     made = [
         ScoringPolicy(gamma=g, whitening=w, route_threshold=t, route_weight=share)
         for t, share in routes
         for g, w in contents
     ]
     return list(dict.fromkeys(made))
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")

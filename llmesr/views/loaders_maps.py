@@ -17,10 +17,10 @@ from llmesr.runs.record import Run
 from llmesr.semantic.diagnostics import compare
 from llmesr.semantic.embed import load_embedding
 from llmesr.serving.recommend import Recommender
+from llmesr.serving.units import Units
 from llmesr.store import Store
-from llmesr.views import loaders, what_if
+from llmesr.views import loaders
 from llmesr.views.map_points import Pair, Points, live_pair, stored_pair
-from llmesr.views.what_if import Units
 
 _QUIET: dict[str, Any] = {"show_spinner": False}
 
@@ -158,7 +158,8 @@ def recommender(root: Store, run_id: str) -> Recommender:
 @st.cache_resource(max_entries=8, show_spinner="Loading the model …")
 def _recommender(root: str, run_id: str, version: str) -> Recommender:
     store = Store(root)
-    return Recommender(store, Run(store, run_id))
+    run = Run(store, run_id)
+    return Recommender(store, run, dataset=loaders.dataset(store, run.dataset_id))
 
 
 def has_vectors(run: Run) -> bool:
@@ -171,6 +172,6 @@ def units(root: Store, run_id: str) -> Units:
     return _units(str(root.root), run_id, loaders.digest(root, "runs", run_id))
 
 
-@st.cache_data(max_entries=64, **_QUIET)
+@st.cache_resource(max_entries=8, **_QUIET)
 def _units(root: str, run_id: str, version: str) -> Units:
-    return what_if.units(recommender(Store(root), run_id))
+    return Units(recommender(Store(root), run_id))

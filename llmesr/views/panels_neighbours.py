@@ -14,6 +14,7 @@ from llmesr.errors import UserError
 from llmesr.runs.record import Run
 from llmesr.serving.derived import model_run
 from llmesr.serving.policy import ScoringPolicy
+from llmesr.serving.units import short
 from llmesr.store import Store
 from llmesr.views import charts_neighbours as charts
 from llmesr.views import loaders, loaders_compare, loaders_maps, panels, theme
@@ -274,8 +275,7 @@ def _content(choice: Choice) -> None:
         st.info("The content term needs text vectors of this dataset.")
         return
     rows = [
-        (s, recommender.rank_of(case.read.tolist(), case.target, ScoringPolicy(gamma=float(f"{s * unit:.3g}"))))
-        for s in STEPS
+        (s, recommender.rank_of(case.read.tolist(), case.target, ScoringPolicy(gamma=short(s * unit)))) for s in STEPS
     ]
     frame = pd.DataFrame(rows, columns=["weight", "rank"])
     panels.chart(

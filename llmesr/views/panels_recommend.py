@@ -15,10 +15,11 @@ from llmesr.runs.record import Run
 from llmesr.serving.policy import ScoringPolicy
 from llmesr.serving.recommend import Recommender
 from llmesr.serving.rerank import RerankConfig, RerankerName
+from llmesr.serving.units import Units, short
 from llmesr.store import Store
 from llmesr.views import charts_recommend as charts
 from llmesr.views import loaders, loaders_maps, panels
-from llmesr.views.what_if import Units, changed_line, dropped, moved
+from llmesr.views.what_if import changed_line, dropped, moved
 from llmesr.views.words import as_text
 
 SOURCES = {"user": "A user", "build": "Build a history"}
@@ -65,10 +66,11 @@ class Settings:
     k: int
 
     def policy(self, units: Units) -> ScoringPolicy:
+        """In the scores of a run; the unit of a knob that is not turned is not asked for."""
         return ScoringPolicy(
-            gamma=float(f"{self.weight * units.content:.3g}"),
-            cooccurrence=float(f"{self.cooccurrence * units.cooccurrence:.3g}"),
-            popularity=float(f"{self.popularity * units.popularity:.3g}"),
+            gamma=short(self.weight and self.weight * units.content),
+            cooccurrence=short(self.cooccurrence and self.cooccurrence * units.cooccurrence),
+            popularity=short(self.popularity and self.popularity * units.popularity),
             route_threshold=self.threshold,
             route_weight=self.route_weight,
             tail_users_only=self.tail_users_only,

@@ -3,51 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-import torch
-
-from llmesr.data.batches import pad_histories
-from llmesr.serving.recommend import Recommender
 
 PARTS = ("collaborative", "semantic", "content")
-_PROBES = 64
-
-
-class Units(NamedTuple):
-    """The weights at which a term spreads as far over the catalogue as a run's own scores: medians over users."""
-
-    content: float  # 0 without text vectors
-    popularity: float
-    cooccurrence: float  # 0 where nothing was ever chosen together
-
-
-def units(recommender: Recommender) -> Units:
-    """The units in which knobs are turned, so that one turn means the same for runs on different scales."""
-    dataset, ground = recommender.dataset, recommender.ground
-    users = np.flatnonzero(dataset.split.train_lengths)
-    users = users[:: max(1, len(users) // _PROBES)][:_PROBES]
-    if not len(users):
-        return Units(0.0, 0.0, 0.0)
-    histories = [dataset.history(int(u))[: dataset.split.train_lengths[u]].tolist() for u in users]
-    sequences = pad_histories(histories, recommender.max_length, recommender.device)
-    with torch.inference_mode():
-        spread = recommender.scorer.score(sequences, None)[:, 1:].float().std(1)  # (B,)
-        content = ground.content().score(sequences) if ground.has_text else None
-        together = ground.cooccurrence().score(sequences)
-    return Units(
-        content=0.0 if content is None else _ratio(spread, content),
-        popularity=float((spread / ground.log_counts[1:].std().clamp(min=1e-6)).median()),
-        cooccurrence=_ratio(spread, together),
-    )
-
-
-def _ratio(spread: torch.Tensor, part: torch.Tensor) -> float:
-    """The median over users of their spread (B,) over that of a part (B, N + 1), where it has any."""
-    own = part[:, 1:].float().std(1)
-    return float((spread[own > 0] / own[own > 0]).median()) if (own > 0).any() else 0.0
 
 
 def moved(now: Sequence[str], before: Sequence[str] | None) -> list[str]:

@@ -12,7 +12,7 @@ from llmesr.serving.recommend import Recommender
 from llmesr.serving.rerank import RerankConfig
 from llmesr.store import Store
 from llmesr.views import loaders
-from llmesr.views.what_if import units
+from llmesr.serving.units import Units
 
 pytest_plugins = ("explorer",)
 
@@ -105,7 +105,7 @@ def test_the_co_occurrence_weight_brings_what_was_chosen_together(trained: Store
     app.slider(key="rec.cooccurrence").set_value(4.0).run()
     assert healthy(app), words(app)
     recommender = Recommender(trained, run)
-    weight = float(f"{4 * units(recommender).cooccurrence:.3g}")
+    weight = float(f"{4 * Units(recommender).cooccurrence:.3g}")
     expected = recommender.recommend(user, policy=ScoringPolicy(cooccurrence=weight))
     assert listed(app, run.config.method) == expected["item_id"].tolist()
     assert expected["item_id"].tolist() != recommender.recommend(user)["item_id"].tolist()

@@ -338,6 +338,16 @@ def test_one_bad_request_in_a_batch_fails_alone(store, tiny, with_text):
     assert [a.status_code for a in asyncio.run(go())] == [200, 500, 200]
 
 
+def test_a_hub_works_out_the_tuned_policy_before_the_first_request(store, tiny, with_text, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(Recommender, "prepare", lambda self, policy: prepared.append(policy))
+    run = bare_run(store, tiny)
+    policy = ScoringPolicy(gamma=2, cooccurrence=1)
+    save_policy(run, tiny, policy)
+    Hub(store, [run.id], open_run=open_fake)
+    assert prepared == [ScoringPolicy(), policy]
+
+
 def test_openapi_names_every_route_and_its_errors(store, tiny):
     _, _, app = served(store, tiny, ServeConfig(api_key="correct-horse", reload_seconds=0))
     paths = app.openapi()["paths"]
