@@ -21,6 +21,7 @@ from llmesr.semantic.embed import embed
 from llmesr.store import Store
 
 TEXT = ("raw", "SCFT")
+PUBLISHED = {"alignment_loss": "inner_product", "alignment_weight": 0.01, "alignment_temperature": 2.0}
 
 
 def suite() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -33,6 +34,8 @@ def suite() -> dict[str, tuple[str, dict[str, Any]]]:
         "no adapter": {"adapter": False},
         "trainable table": {"freeze_text": False},
         "no alignment": {"alignment_weight": 0.0},
+        "random start": {"adapter_init": "random"},
+        "as published": {"adapter_init": "random", **PUBLISHED},
     }
     for label, values in switches.items():
         made[f"llmemb, SCFT, {label}"] = ("SCFT", {"method": "llmemb", **values})

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, IngestConfig, RunConfig, preset
+from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, IngestConfig, RunConfig, preset, reads
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest
+from llmesr.methods import starts_adapter
 from llmesr.runs.record import Run, list_runs
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store
@@ -63,13 +64,18 @@ def suite(name: str) -> dict[str, dict[str, Any]]:
     raise SystemExit(f"unknown suite {name!r}: losses, backbones or ablations")
 
 
+def looked_at(config: RunConfig) -> dict[str, Any]:
+    """The settings a run depends on."""
+    read = {k: v for k, v in config.model_dump().items() if reads(k, config.method, config.backbone)}
+    return {**read, "adapter_init": starts_adapter(config), "alignment_run": None}
+
+
 def find_or_train(data: Dataset, vectors: Embedding, settings: dict[str, Any], store: Store, device: str) -> Run:
     """A finished run of exactly these settings and without a policy, else a new one."""
     config = RunConfig.read(None, **settings)
-    wanted = config.model_dump()
+    wanted = looked_at(config)
     for run in list_runs(store, data.id):
-        same = {**run.config.model_dump(), "alignment_run": wanted["alignment_run"]} == wanted
-        same &= "policy" not in run.manifest.info
+        same = "policy" not in run.manifest.info and looked_at(run.config) == wanted
         if same and run.status().state == "SUCCEEDED" and run.manifest.parent("embeddings") in (None, vectors.id):
             return run
     return train(data, config, store, embedding=vectors, device=device)

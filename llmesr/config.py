@@ -236,6 +236,11 @@ class RunConfig(Config):
         None, description="Embeddings of the items (images, sound ...) that are further frozen views beside the text."
     )
     adapter_layers: Literal[1, 2] = Field(2, description="Linear layers from text space to the model.")
+    adapter_init: Literal["pca", "random"] | None = Field(
+        None,
+        description="Start of the adapter: the main directions of the text, scaled, or random. When not set, random in "
+        "llm-esr, where it ranks no worse, and the directions elsewhere.",
+    )
     item_init: Literal["pca", "random"] = Field(
         "pca", description="Start of the id embeddings in llm-init and llm-esr."
     )
@@ -249,10 +254,15 @@ class RunConfig(Config):
         0, ge=0, description="Encode all teachers every this many steps; 0 means once per epoch."
     )
     # alignment (llmemb)
-    alignment_weight: float = Field(
-        0.01, ge=0, description="alpha of the alignment to an id-only run (LLMEmb); 0 switches it off."
+    alignment_loss: Literal["cosine", "inner_product"] = Field(
+        "cosine",
+        description="InfoNCE over cosines, or the published soft targets from inner products, which say nothing where "
+        "vectors are short (then set a weight of 0.01 and a temperature of 2).",
     )
-    alignment_temperature: float = Field(2.0, gt=0, description="tau of the alignment.")
+    alignment_weight: float = Field(
+        0.3, ge=0, description="alpha of the alignment to an id-only run (LLMEmb); 0 switches it off."
+    )
+    alignment_temperature: float = Field(0.1, gt=0, description="tau of the alignment.")
     alignment_run: str | None = Field(
         None, description="The id-only run to align to; trained automatically when absent."
     )
@@ -321,9 +331,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 200,
         "patience": 20,
         "monitor_protocol": "uni100",
+        "adapter_init": "random",
+        "alignment_loss": "inner_product",
+        "alignment_weight": 0.01,
+        "alignment_temperature": 2.0,
     },
 }
-"""Named starting points for :class:`RunConfig`; ``paper`` is LLM-ESR's published setting."""
+"""Named starting points for :class:`RunConfig`; ``paper`` is LLM-ESR's published setting and LLMEmb's alignment."""
 
 
 def preset(name: str, backbone: str) -> dict[str, Any]:
@@ -348,8 +362,10 @@ _ONLY: dict[str, tuple[str, ...]] = {
     "teacher_refresh": ("llm-esr",),
     "item_init": ("llm-init", "llm-esr"),
     "adapter_layers": _TEXT_METHODS,
+    "adapter_init": _TEXT_METHODS,
     "views": ("adapter", "llm-esr"),
     "freeze_text": _TEXT_METHODS,
+    "alignment_loss": ("llmemb",),
     "alignment_weight": ("llmemb",),
     "alignment_temperature": ("llmemb",),
     "alignment_run": ("llmemb",),

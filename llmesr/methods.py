@@ -16,7 +16,7 @@ from llmesr.encoders import ENCODERS, MASKED
 from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
 from llmesr.models.recommender import Recommender
-from llmesr.models.tables import AdaptedTable, IdTable, ItemTable
+from llmesr.models.tables import AdaptedTable, Directions, IdTable, ItemTable
 from llmesr.objectives.step import Objective
 from llmesr.objectives.terms import Alignment, Distillation, NextItem
 
@@ -31,6 +31,7 @@ class Inputs:
     similar: Tensor | None = None  # (U, K) similar users, -1 where fewer
     reference: Tensor | None = None  # (N + 1, D) item embeddings of an id-only run
     views: dict[str, Tensor] = field(default_factory=dict)  # name -> (N + 1, E') further frozen vectors, zero: none
+    directions: dict[str, Directions] | None = None  # where adapters start, by "text" or view; None: weights follow
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,13 @@ def needs_similar(config: RunConfig) -> bool:
 def needs_reference(config: RunConfig) -> bool:
     """Whether the method aligns its items to those of an id-only run."""
     return config.method == "llmemb" and config.alignment_weight > 0
+
+
+def starts_adapter(config: RunConfig) -> bool:
+    """Whether adapters begin as the main directions of what they adapt, scaled."""
+    if config.method not in ("adapter", "llm-esr", "llmemb") or not config.adapter:
+        return False
+    return config.adapter_init == "pca" or (config.adapter_init is None and config.method != "llm-esr")
 
 
 def build(inputs: Inputs, config: RunConfig) -> Method:
@@ -119,7 +127,12 @@ def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
                 f"set embedding_size={reference.shape[1]} or choose another alignment_run."
             )
         objectives.append(
-            Alignment(reference=reference, weight=config.alignment_weight, temperature=config.alignment_temperature)
+            Alignment(
+                reference=reference,
+                weight=config.alignment_weight,
+                temperature=config.alignment_temperature,
+                cosine=config.alignment_loss == "cosine",
+            )
         )
     return Method(_recommender({"semantic": table}, inputs, config), objectives)
 
@@ -177,16 +190,29 @@ def _started(inputs: Inputs, config: RunConfig) -> IdTable:
 
 def _adapted(inputs: Inputs, config: RunConfig) -> AdaptedTable:
     text = _present(inputs.text, "item text vectors")
-    return AdaptedTable(text, config.embedding_size, layers=config.adapter_layers, frozen=config.freeze_text)
+    return AdaptedTable(
+        text,
+        config.embedding_size,
+        layers=config.adapter_layers,
+        frozen=config.freeze_text,
+        scaled=starts_adapter(config),
+        start=_start(inputs, config, "text"),
+    )
 
 
 def _further(inputs: Inputs, config: RunConfig) -> dict[str, ItemTable]:
     """A table for every further view: always frozen, and zero for the items it lacks."""
     layers = config.adapter_layers
     return {
-        name: AdaptedTable(vectors, config.embedding_size, layers=layers, sparse=True)
+        name: AdaptedTable(
+            vectors, config.embedding_size, layers=layers, sparse=True, start=_start(inputs, config, name)
+        )
         for name, vectors in inputs.views.items()
     }
+
+
+def _start(inputs: Inputs, config: RunConfig, name: str) -> Directions | None:
+    return inputs.directions[name] if starts_adapter(config) and inputs.directions is not None else None
 
 
 def _reduced(inputs: Inputs) -> Tensor:

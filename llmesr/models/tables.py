@@ -7,7 +7,7 @@ once, ``forward`` only the rows asked for.
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,13 @@ class IdTable(nn.Module):
         return F.embedding(items, self.vectors, padding_idx=PAD)
 
 
+class Directions(NamedTuple):
+    """The main directions of a text space: ``mean`` (E,), orthonormal ``components`` (M, E), the strongest first."""
+
+    mean: Tensor
+    components: Tensor
+
+
 class AdaptedTable(nn.Module):
     """Text vectors through a linear adapter: a_i = W2 (W1 e_i + b1) + b2 (LLM-ESR eq. 3).
 
@@ -47,12 +54,23 @@ class AdaptedTable(nn.Module):
     present: Tensor | None
 
     def __init__(
-        self, text: Tensor, embedding_size: int, *, layers: int = 2, frozen: bool = True, sparse: bool = False
+        self,
+        text: Tensor,
+        embedding_size: int,
+        *,
+        layers: int = 2,
+        frozen: bool = True,
+        sparse: bool = False,
+        scaled: bool = False,
+        start: Directions | None = None,
     ) -> None:
         """``text`` is (N + 1, E) with a zero padding row. With ``sparse`` an item whose row is zero has no vector: it
-        is zero here too, where the adapter would give it its bias."""
+        is zero here too, where the adapter would give it its bias. ``scaled`` stretches the numbers of the rows there
+        are to mean square 1: a step of the optimiser then moves items of unit-length text sqrt(E) times as far.
+        ``start`` as in :meth:`_start`."""
         super().__init__()
-        table = torch.cat([text, torch.zeros(1, text.shape[1])]).float()  # (N + 2, E)
+        stretch = _stretch(text) if scaled else 1.0
+        table = torch.cat([text * stretch, torch.zeros(1, text.shape[1], device=text.device)]).float()  # (N + 2, E)
         if frozen:
             self.register_buffer("text", table, persistent=False)
         else:
@@ -64,6 +82,27 @@ class AdaptedTable(nn.Module):
         sizes = [size, embedding_size] if layers == 1 else [size, max(size // 2, 1), embedding_size]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.mask_vector = nn.Parameter(torch.randn(embedding_size) * 0.02)
+        if start is not None:
+            self._start(Directions(start.mean * stretch, start.components))
+
+    @torch.no_grad()
+    def _start(self, start: Directions) -> None:
+        """Begin as the projection on the D main directions, scaled to rows of mean square length 1.
+
+        A random adapter gives all items nearly the same vector at first (unit rows leave little beside the biases), and
+        training spends its first epochs on telling them apart.
+        """
+        first, *rest = cast(list[nn.Linear], list(self.layers))
+        kept = min(len(start.components), first.out_features)
+        known = self.text[self.text.any(dim=1)] - start.mean
+        projected = known @ start.components[: rest[0].out_features if rest else kept].T
+        scale = projected.square().sum(1).mean().sqrt().nan_to_num().clamp(min=1e-12)  # no number without any text
+        first.weight.zero_()
+        first.weight[:kept] = start.components[:kept] / scale
+        first.bias.copy_(-first.weight @ start.mean)
+        for layer in rest:
+            nn.init.eye_(layer.weight)
+            layer.bias.zero_()
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         first, *rest = cast(list[nn.Linear], list(self.layers))
@@ -86,6 +125,12 @@ class AdaptedTable(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         return self._finish(F.linear(self.text[items], *self._affine()), items)
+
+
+def _stretch(text: Tensor) -> float:
+    """What gives the numbers of the rows that are not zero mean square 1."""
+    known = text[text.any(dim=1)]
+    return float(1 / known.square().mean().sqrt().clamp(min=1e-12)) if len(known) else 1.0
 
 
 ItemTable = IdTable | AdaptedTable

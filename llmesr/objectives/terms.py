@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -87,19 +88,27 @@ class Distillation:
 
 
 class Alignment:
-    """alpha * contrastive loss between adapted items and an id-only run's items (LLMEmb eq. 9)."""
+    """alpha * contrastive loss between adapted items and an id-only run's items (LLMEmb eq. 9).
+
+    The published loss takes its soft targets from inner products. Our item vectors are shorter than one, so those
+    targets are all but uniform, and the loss stays at chance whatever is learned; cosines do not depend on length.
+    """
 
     name = "alignment"
 
-    def __init__(self, *, reference: Tensor, weight: float, temperature: float) -> None:
-        """``reference`` (N + 1, D) item embeddings of the id-only run, row i = item i."""
+    def __init__(self, *, reference: Tensor, weight: float, temperature: float, cosine: bool = False) -> None:
+        """``reference`` (N + 1, D) item embeddings of the id-only run, row i = item i. ``cosine``: InfoNCE over cosines
+        in place of the published loss."""
         self.reference = reference
         self.weight = weight
         self.temperature = temperature
+        self.cosine = cosine
 
     def examples(self, step: Step) -> int:
         return len(torch.unique(step.targets))
 
     def __call__(self, step: Step) -> Tensor:
         items = torch.unique(step.targets)  # one row per positive item, or it would be its own negative
-        return soft_contrastive(step.model.embed_items(items), self.reference[items], self.temperature)
+        ours, theirs = step.model.embed_items(items), self.reference[items]
+        targets: Literal["soft", "hard"] = "hard" if self.cosine else "soft"
+        return soft_contrastive(ours, theirs, self.temperature, normalise=self.cosine, targets=targets)

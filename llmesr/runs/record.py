@@ -21,6 +21,8 @@ __all__ = ["CHECKPOINTS", "CONFIG", "EVENTS", "STATUS", "Run", "State", "Status"
 
 MODEL, PER_USER, TOP_ITEMS, METRICS = "model.safetensors", "per_user.parquet", "top_items.safetensors", "metrics.json"
 POLICY = "policy.json"
+FORMERLY = {"adapter_init": "random", "alignment_loss": "inner_product"}
+"""What runs were made with before these settings could be chosen."""
 
 
 class Run(Live):
@@ -35,7 +37,7 @@ class Run(Live):
         values = self.manifest.config
         if values.get("method") == EXTERNAL:  # not a setting anyone may choose, so it would not pass as one
             return RunConfig().model_copy(update={"method": EXTERNAL})
-        return RunConfig.read(None, **values)
+        return RunConfig.read(None, **{**FORMERLY, **values})
 
     @property
     def label(self) -> str:

@@ -12,12 +12,13 @@ from torch import Tensor
 from llmesr.config import NeighbourConfig, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
-from llmesr.methods import Inputs, needs_reference, needs_similar, needs_text
+from llmesr.methods import Inputs, needs_reference, needs_similar, needs_text, starts_adapter
+from llmesr.models.tables import Directions
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, similar_users
 from llmesr.runs.record import Run, find_run
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
-from llmesr.semantic.matrix import pad, pca
+from llmesr.semantic.matrix import fit_pca, pad, pca
 from llmesr.store import Manifest, Store, slug
 from llmesr.training.load import load_model
 
@@ -65,13 +66,16 @@ def prepare(
         run = find_run(store, config.alignment_run)
         reference = _reference(run, dataset, device)
         parents.append(run.manifest)
+    views = view_tables(further, device)
+    adapted = {**({} if text is None else {"text": text}), **views} if starts_adapter(config) else {}
     inputs = Inputs(
         n_items=dataset.n_items,
         text=text,
         reduced=reduced,
         similar=users,
         reference=reference,
-        views=view_tables(further, device),
+        views=views,
+        directions={name: directions(table, config) for name, table in adapted.items()},
     )
     return Prepared(inputs, parents)
 
@@ -125,6 +129,14 @@ def reduce(vectors: np.ndarray, size: int) -> Tensor:
     filled = np.zeros((len(vectors), size), dtype=np.float32)
     filled[:, : projected.shape[1]] = projected
     return torch.from_numpy(filled)
+
+
+def directions(table: Tensor, config: RunConfig) -> Directions:
+    """The main directions of padded vectors (N + 1, E), as many as the first layer of an adapter gives out."""
+    many = config.embedding_size if config.adapter_layers == 1 else max(table.shape[1] // 2, 1)
+    fitted = fit_pca(table[1:].cpu().numpy(), many)
+    mean, components = (torch.from_numpy(a).to(table.device) for a in (fitted.mean, fitted.components))
+    return Directions(mean, components)
 
 
 def _starts_from_text(config: RunConfig) -> bool:

@@ -25,7 +25,7 @@ DEFAULT_SPACE: dict[str, Any] = {
     "fusion": ["none", "residual"],
     "adapter_layers": [1, 2],
     "distillation_weight": {"low": 0.01, "high": 1.0, "log": True},
-    "alignment_weight": {"low": 0.001, "high": 0.1, "log": True},
+    "alignment_weight": {"low": 0.03, "high": 3.0, "log": True},
 }
 """What is worth trying; of it a search keeps the settings its method reads and nobody has fixed."""
 DECIDED = ("epochs", "seed", "monitor", "monitor_group", "monitor_protocol")

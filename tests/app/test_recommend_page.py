@@ -10,9 +10,9 @@ from llmesr.runs.record import list_runs
 from llmesr.serving.policy import ScoringPolicy
 from llmesr.serving.recommend import Recommender
 from llmesr.serving.rerank import RerankConfig
+from llmesr.serving.units import Units
 from llmesr.store import Store
 from llmesr.views import loaders
-from llmesr.serving.units import Units
 
 pytest_plugins = ("explorer",)
 

@@ -14,6 +14,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.encoders import ENCODERS
 from llmesr.methods import METHODS, Inputs, build
 from llmesr.models.scorers import NeuralScorer
+from llmesr.models.tables import Directions
 from llmesr.objectives.step import Step
 
 N, E, USERS = 11, 6, 5
@@ -25,7 +26,15 @@ def inputs(size: int = 8) -> Inputs:
     text[0] = 0
     reference = torch.randn(N + 1, size)
     similar = torch.tensor([[1, 2], [0, 2], [0, -1], [-1, -1], [0, 1]])
-    return Inputs(n_items=N, text=text, reduced=torch.randn(N, size), similar=similar, reference=reference)
+    directions = {"text": Directions(text[1:].mean(0), torch.linalg.qr(torch.randn(E, E // 2)).Q.T)}
+    return Inputs(
+        n_items=N,
+        text=text,
+        reduced=torch.randn(N, size),
+        similar=similar,
+        reference=reference,
+        directions=directions,
+    )
 
 
 def config(method: str, backbone: str, **changes: Any) -> RunConfig:
@@ -112,7 +121,7 @@ def test_further_views_are_views_like_the_others(method: str, backbone: str, fus
     """Each adds D columns and its part of the score, learns with all its parameters, and is zero for what it lacks."""
     pictures = torch.randn(N + 1, 4)
     pictures[[0, 3]] = 0
-    given = replace(inputs(), views={"view_pictures": pictures, "view_sound": torch.randn(N + 1, 7)})
+    given = replace(inputs(), views={"view_pictures": pictures, "view_sound": torch.randn(N + 1, 7)}, directions=None)
     changes = {"fusion": fusion} if method == "llm-esr" else {}
     model = build(given, config(method, backbone, **changes)).model
     base = ["collaborative", "semantic"] if method == "llm-esr" else ["semantic"]
@@ -152,6 +161,9 @@ SWITCHES: list[tuple[str, str, dict[str, Any]]] = [
     ("llm-esr", "sasrec", {"layers": 1}),
     ("llm-esr", "sasrec", {"heads": 2}),
     ("llm-init", "gru4rec", {"item_init": "random"}),
+    ("adapter", "sasrec", {"adapter_init": "random"}),
+    ("llm-esr", "sasrec", {"adapter_init": "pca"}),
+    ("llmemb", "sasrec", {"alignment_loss": "inner_product"}),
     ("llmemb", "sasrec", {"alignment_weight": 1.0}),
     ("llmemb", "sasrec", {"alignment_temperature": 0.5}),
     ("llmemb", "sasrec", {"adapter": False}),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llmesr.models.tables import AdaptedTable, IdTable
+from llmesr.models.tables import AdaptedTable, Directions, IdTable
 
 N, D, E = 5, 4, 6
 
@@ -71,3 +71,29 @@ def test_an_item_without_a_vector_is_exactly_zero_in_a_sparse_table_and_the_othe
         torch.testing.assert_close(table[kept], plain.weight()[kept])
     sparse(torch.tensor([2])).sum().backward()
     assert not any(p.grad.any() for p in sparse.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(("layers", "kept"), [(1, D), (2, E // 2)])
+@pytest.mark.parametrize("length", [0.01, 30.0])
+def test_a_started_adapter_is_the_projection_on_the_main_directions(layers: int, kept: int, length: float) -> None:
+    rows = text() * length
+    rows[2] = 0  # an item without text
+    known = rows[[1, 3, 4, 5]]
+    mean = known.mean(0)
+    components = torch.linalg.svd(known - mean).Vh[:kept]
+    table = AdaptedTable(rows, D, layers=layers, scaled=True, start=Directions(mean, components))
+    numbers = table.text[1 : N + 1][[0, 2, 3, 4]]
+    assert numbers.square().mean() == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(numbers, known / known.square().mean().sqrt())
+    projected = (known - mean) @ components[:D].T
+    expected = torch.zeros(4, D)
+    expected[:, : projected.shape[1]] = projected / projected.square().sum(1).mean().sqrt()
+    torch.testing.assert_close(table.weight()[[1, 3, 4, 5]], expected, atol=1e-5, rtol=1e-4)
+    table.weight().sum().backward()
+    assert [n for n, p in table.layers.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_without_any_text_a_started_adapter_is_still_a_number() -> None:
+    nothing = Directions(torch.zeros(E), torch.zeros(E // 2, E))
+    table = AdaptedTable(torch.zeros(N + 1, E), D, scaled=True, start=nothing)
+    assert table.weight().isfinite().all()
