@@ -236,10 +236,10 @@ class RunConfig(Config):
         None, description="Embeddings of the items (images, sound ...) that are further frozen views beside the text."
     )
     adapter_layers: Literal[1, 2] = Field(2, description="Linear layers from text space to the model.")
-    adapter_init: Literal["pca", "random"] | None = Field(
-        None,
-        description="Start of the adapter: the main directions of the text, scaled, or random. When not set, random in "
-        "llm-esr, where it ranks no worse, and the directions elsewhere.",
+    adapter_init: Literal["auto", "pca", "random"] = Field(
+        "auto",
+        description="Start of the adapter: the main directions of the text, scaled, or random; auto is random in "
+        "llm-esr, where it ranks no worse, and pca elsewhere.",
     )
     item_init: Literal["pca", "random"] = Field(
         "pca", description="Start of the id embeddings in llm-init and llm-esr."

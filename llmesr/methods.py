@@ -69,7 +69,7 @@ def starts_adapter(config: RunConfig) -> bool:
     """Whether adapters begin as the main directions of what they adapt, scaled."""
     if config.method not in ("adapter", "llm-esr", "llmemb") or not config.adapter:
         return False
-    return config.adapter_init == "pca" or (config.adapter_init is None and config.method != "llm-esr")
+    return config.adapter_init == "pca" or (config.adapter_init == "auto" and config.method != "llm-esr")
 
 
 def build(inputs: Inputs, config: RunConfig) -> Method:

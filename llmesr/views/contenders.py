@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmesr.config import PRESETS, RunConfig
+from llmesr.config import PRESETS, RunConfig, reads
 from llmesr.errors import UserError
-from llmesr.runs.record import Run
+from llmesr.runs.record import FORMERLY, Run
 from llmesr.store import Manifest
 from llmesr.views.theme import DASHES, METHODS
 
@@ -89,8 +89,15 @@ def _rank(label: str) -> tuple[int, int]:
 
 def _configuration(manifest: Manifest) -> tuple[Any, ...]:
     """What runs of one contender share. A policy is tuned per seed, so only having one is part of it."""
-    settings = tuple(sorted((k, repr(v)) for k, v in manifest.config.items() if k not in ("seed", "alignment_run")))
+    settings = tuple(sorted((k, repr(v)) for k, v in _settings(manifest).items()))
     return manifest.parent("datasets"), manifest.parent("embeddings"), settings, "policy" in manifest.info
+
+
+def _settings(manifest: Manifest) -> dict[str, Any]:
+    """What a run depends on but its seed: a setting its method never looks at sets no run apart."""
+    config = {**FORMERLY, **manifest.config}
+    method, backbone = str(config["method"]), str(config.get("backbone"))
+    return {k: v for k, v in config.items() if k not in ("seed", "alignment_run") and reads(k, method, backbone)}
 
 
 def _one_policy_per_seed(group: list[tuple[Run, Manifest]]) -> list[list[tuple[Run, Manifest]]]:
@@ -113,7 +120,7 @@ def _features(manifests: list[Manifest]) -> dict[str, str]:
     first, policies = manifests[0], {_policy(m) for m in manifests}
     policy = policies.pop() if len(policies) == 1 else TUNED
     features = {"policy": policy, "text": first.parent("embeddings") or "none"}
-    features |= {k: str(v) for k, v in first.config.items() if k not in ("seed", "alignment_run")}
+    features |= {k: str(v) for k, v in _settings(first).items()}
     return {**features, "dataset": str(first.parent("datasets"))}
 
 
@@ -147,9 +154,10 @@ def _said(differing: dict[str, str], own: dict[str, str]) -> list[str]:
     """A default needs no words, and a preset is one word."""
     said = []
     for preset, values in PRESETS.items():
-        if values and all(own.get(k) == str(v) for k, v in values.items()) and set(values) & set(differing):
+        read = {k: v for k, v in values.items() if k in own}
+        if read and all(own[k] == str(v) for k, v in read.items()) and set(read) & set(differing):
             said.append(f"{preset} settings")
-            differing = {k: v for k, v in differing.items() if k not in values}
+            differing = {k: v for k, v in differing.items() if k not in read}
     for key, value in differing.items():
         if key == "policy":
             said += [value] if value else []

@@ -58,6 +58,14 @@ def test_a_name_says_what_sets_configurations_apart_and_nothing_else(store, tiny
     ]
 
 
+def test_a_setting_the_method_never_reads_sets_nothing_apart(store, tiny):
+    make_run(store, tiny, "id", seed=42)
+    make_run(store, tiny, "id", seed=43, alignment_weight=0.01, adapter_layers=1)
+    make_run(store, tiny, "llmemb", seed=42)
+    make_run(store, tiny, "llmemb", seed=43, alignment_weight=0.01)
+    assert sorted(names(store)) == ["id/sasrec", "llmemb/sasrec", "llmemb/sasrec (alignment_weight=0.01)"]
+
+
 def test_the_length_of_training_is_said_where_nothing_else_differs(store, tiny):
     make_run(store, tiny, "id", epochs=5)
     make_run(store, tiny, "id", epochs=7)
