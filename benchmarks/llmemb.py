@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from quality import arguments, show, train_all
 
-from llmesr.config import EmbedConfig, IngestConfig
+from llmesr.config import EmbedConfig, IngestConfig, parse_overrides
 from llmesr.data.ingest import ingest
 from llmesr.runs.tuning import find_tuning
 from llmesr.semantic.embed import embed
@@ -48,6 +48,7 @@ def suite() -> dict[str, tuple[str, dict[str, Any]]]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--adapter", required=True, help="of `llmesr finetune` on the same dataset")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every run")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     store = Store()
@@ -56,7 +57,10 @@ def main() -> None:
     wording = {"template": used.template, "attributes": used.attributes, "max_chars": used.max_characters}
     plain = EmbedConfig(embedder=used.base, pooling=used.pooling, max_tokens=used.max_tokens, **wording)
     vectors = {"raw": embed(data, plain, store), "SCFT": embed(data, plain.but(adapter=args.adapter), store)}
-    show(train_all(data, {label: (vectors[text], s) for label, (text, s) in suite().items()}, store, args))
+    common = parse_overrides(args.set)
+    show(
+        train_all(data, {label: (vectors[text], {**common, **s}) for label, (text, s) in suite().items()}, store, args)
+    )
 
 
 if __name__ == "__main__":
