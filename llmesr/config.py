@@ -196,6 +196,10 @@ class NeighbourConfig(Config):
     seed: int = 42
 
 
+DEFAULT_NEGATIVES = {"bce": 1, "gbce": 128, "sampled": 1024}
+"""By loss, when ``negatives`` is not set."""
+
+
 class RunConfig(Config):
     """One training run: method, backbone, objectives and optimisation."""
 

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from llmesr.config import DEFAULT_NEGATIVES
 from llmesr.objectives import distillation, next_item
 from llmesr.objectives.contrastive import soft_contrastive
 from llmesr.objectives.step import Step
-
-DEFAULT_NEGATIVES = {"bce": 1, "gbce": 128, "sampled": 1024}
 
 
 class NextItem:

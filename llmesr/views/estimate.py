@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmesr.config import UNTRAINED, FinetuneConfig, RunConfig
+from llmesr.config import DEFAULT_NEGATIVES, UNTRAINED, FinetuneConfig, RunConfig
 from llmesr.runs.tuning import Tuning
 
 
@@ -24,7 +24,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Estimate:
-    """``per_epoch`` and ``longest`` in seconds; ``likely`` when earlier runs tell how soon training stops."""
+    """``per_epoch`` and ``longest`` in seconds; ``likely`` when earlier runs ended before their last epoch."""
 
     per_epoch: float
     longest: float
@@ -43,7 +43,7 @@ def work(config: RunConfig, interactions: int, items: int) -> float:
     views += len(config.views or [])
     width = config.embedding_size / 64
     encode = MICROSECONDS_PER_STEP * views * width * config.layers / 2
-    candidates = items if config.loss == "ce" else (config.negatives or 1)
+    candidates = items if config.loss == "ce" else config.negatives or DEFAULT_NEGATIVES[config.loss]
     return interactions * (encode + MICROSECONDS_PER_SCORE * views * width * candidates)
 
 
@@ -59,12 +59,12 @@ def estimate(config: RunConfig, interactions: int, items: int, past: Sequence[Ti
         return Estimate(guess, guess * config.epochs, None, basis)
     speed = float(np.median([t.seconds / (work(t.config, t.interactions, t.items) / 1e6) for t in used]))
     per_epoch = guess * speed
-    share = float(np.median([t.epochs / t.config.epochs for t in same])) if same else None
+    share = float(np.median([t.epochs / t.config.epochs for t in same])) if same else 1.0
     longest = per_epoch * config.epochs
     runs = f"run{'s' * (len(used) != 1)}"
     kind = f"{config.method}/{config.backbone} {runs}" if same else f"{runs} of other methods"
     basis = f"Measured on {len(used)} {kind} on this machine."
-    return Estimate(per_epoch, longest, longest * min(share, 1) if share is not None else None, basis)
+    return Estimate(per_epoch, longest, longest * share if share < 1 else None, basis)
 
 
 PROMPTS_PER_SECOND = 11.0
