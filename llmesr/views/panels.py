@@ -209,12 +209,17 @@ def link(target: str, label: str, icon: str | None = None, **selection: str) -> 
 
 
 def pick_dataset(root: Store) -> Manifest | None:
-    """The dataset, in the sidebar; the same on every page. Says what to do when there is none."""
+    """The dataset, in the sidebar; the same on every page. Says what to do when there is none.
+
+    At first the newest with a finished run: there is nothing to see of a dataset that is only just being trained on.
+    """
     found = loaders.manifests(root, "datasets")
     if not found:
         empty("There is no dataset yet. Upload one, or prepare the demo.", "pages/datasets.py", "Upload a dataset")
         return None
-    by_id = {m.id: m for m in found}
+    parents = {m.id: m.parent("datasets") for m in loaders.manifests(root, "runs")}
+    judged = {parents.get(run.id) for run in loaders.runs(root, finished=True)}
+    by_id = {m.id: m for m in sorted(found, key=lambda m: m.id not in judged)}
     with st.sidebar:
         chosen = choose("Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id))
     return by_id[chosen] if chosen else None

@@ -136,7 +136,10 @@ def test_two_datasets_are_chosen_by_link(visit, store, shop):
     other = make_dataset(store, name="other", users=60, items=30, seed=5)
     assert metrics(visit(dataset=other.id))["Users"] == "60"
     assert metrics(visit(dataset=shop[0].id))["Users"] == "120"
-    assert metrics(visit(dataset="gone-123"))["Users"] == "60"  # the newest, instead of an error
+    assert metrics(visit(dataset="gone-123"))["Users"] == "120"  # the newest with runs, instead of an error
+    assert metrics(visit())["Users"] == "120"
+    make_standard_runs(store, other)
+    assert metrics(visit())["Users"] == "60"
 
 
 def test_hostile_titles_do_not_reach_markdown(visit, store):
