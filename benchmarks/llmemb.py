@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from quality import arguments, show, train_all
 
-from llmesr.config import EmbedConfig, IngestConfig, parse_overrides
+from llmesr.config import EmbedConfig, IngestConfig, parse_overrides, preset
 from llmesr.data.ingest import ingest
 from llmesr.runs.tuning import find_tuning
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
 
 TEXT = ("raw", "SCFT")
-PUBLISHED = {"alignment_loss": "inner_product", "alignment_weight": 0.01, "alignment_temperature": 2.0}
+PUBLISHED = {k: v for k, v in preset("paper", "sasrec").items() if k.startswith(("adapter_", "alignment_"))}
 
 
 def suite() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -35,7 +35,7 @@ def suite() -> dict[str, tuple[str, dict[str, Any]]]:
         "trainable table": {"freeze_text": False},
         "no alignment": {"alignment_weight": 0.0},
         "random start": {"adapter_init": "random"},
-        "as published": {"adapter_init": "random", **PUBLISHED},
+        "as published": PUBLISHED,
     }
     for label, values in switches.items():
         made[f"llmemb, SCFT, {label}"] = ("SCFT", {"method": "llmemb", **values})

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, IngestConfig, RunConfig, preset, reads
+from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, IngestConfig, RunConfig, preset, settings_read
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest
 from llmesr.methods import starts_adapter
@@ -66,8 +66,7 @@ def suite(name: str) -> dict[str, dict[str, Any]]:
 
 def looked_at(config: RunConfig) -> dict[str, Any]:
     """The settings a run depends on."""
-    read = {k: v for k, v in config.model_dump().items() if reads(k, config.method, config.backbone)}
-    return {**read, "adapter_init": starts_adapter(config), "alignment_run": None}
+    return {**settings_read(config.model_dump()), "adapter_init": starts_adapter(config), "alignment_run": None}
 
 
 def find_or_train(data: Dataset, vectors: Embedding, settings: dict[str, Any], store: Store, device: str) -> Run:

@@ -393,6 +393,14 @@ def reads(setting: str, method: str, backbone: str) -> bool:
     return method in _ONLY.get(setting, (method,))
 
 
+def settings_read(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a run's config without the settings it never looks at; what is no setting stays (the source of a
+    ranking made elsewhere)."""
+    method, backbone = str(values["method"]), str(values["backbone"])
+    known = RunConfig.model_fields
+    return {name: value for name, value in values.items() if name not in known or reads(name, method, backbone)}
+
+
 def unread_settings(config: RunConfig, given: Mapping[str, Any]) -> list[str]:
     """Settings somebody gave that the run would not look at."""
     ignorable = ("backbone", "method")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from llmesr.config import RunConfig
+from llmesr.config import RunConfig, reads
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
@@ -67,7 +67,7 @@ def needs_reference(config: RunConfig) -> bool:
 
 def starts_adapter(config: RunConfig) -> bool:
     """Whether adapters begin as the main directions of what they adapt, scaled."""
-    if config.method not in ("adapter", "llm-esr", "llmemb") or not config.adapter:
+    if not reads("adapter_init", config.method, config.backbone) or not config.adapter:
         return False
     return config.adapter_init == "pca" or (config.adapter_init == "auto" and config.method != "llm-esr")
 

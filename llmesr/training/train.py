@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from llmesr.config import UNTRAINED, RunConfig, reads
+from llmesr.config import UNTRAINED, RunConfig, settings_read
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
@@ -218,14 +218,13 @@ def _reference(
     dataset: Dataset, config: RunConfig, store: Store, device: str, processes: Processes, progress: Progress
 ) -> str:
     """The id of a finished run of those settings: one that is there, or a new one."""
-    wanted = config.model_dump(mode="json")
-    read = [name for name in wanted if reads(name, config.method, config.backbone)]
+    wanted = settings_read(config.model_dump(mode="json"))
     there = (
         m.id
         for m in store.list("runs")
         if m.parent("datasets") == dataset.id
         and "policy" not in m.info
-        and all(m.config.get(name) == wanted[name] for name in read)
+        and all(m.config.get(name) == value for name, value in wanted.items())
         and Run(store, m.id).status().state == "SUCCEEDED"
     )
     found = processes.told(next(there, ""))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmesr.config import PRESETS, RunConfig, reads
+from llmesr.config import PRESETS, RunConfig, settings_read
 from llmesr.errors import UserError
 from llmesr.runs.record import FORMERLY, Run
 from llmesr.store import Manifest
@@ -95,9 +95,8 @@ def _configuration(manifest: Manifest) -> tuple[Any, ...]:
 
 def _settings(manifest: Manifest) -> dict[str, Any]:
     """What a run depends on but its seed: a setting its method never looks at sets no run apart."""
-    config = {**FORMERLY, **manifest.config}
-    method, backbone = str(config["method"]), str(config.get("backbone"))
-    return {k: v for k, v in config.items() if k not in ("seed", "alignment_run") and reads(k, method, backbone)}
+    read = settings_read({**FORMERLY, **manifest.config})
+    return {k: v for k, v in read.items() if k not in ("seed", "alignment_run")}
 
 
 def _one_policy_per_seed(group: list[tuple[Run, Manifest]]) -> list[list[tuple[Run, Manifest]]]:

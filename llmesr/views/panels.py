@@ -217,11 +217,12 @@ def pick_dataset(root: Store) -> Manifest | None:
     if not found:
         empty("There is no dataset yet. Upload one, or prepare the demo.", "pages/datasets.py", "Upload a dataset")
         return None
-    parents = {m.id: m.parent("datasets") for m in loaders.manifests(root, "runs")}
-    judged = {parents.get(run.id) for run in loaders.runs(root, finished=True)}
-    by_id = {m.id: m for m in sorted(found, key=lambda m: m.id not in judged)}
+    by_id = {m.id: m for m in found}
+    first = None
+    if _wanted("dataset", st.query_params.get("dataset")) not in by_id:
+        first = next((id for id in by_id if loaders.runs(root, id, finished=True)), None)
     with st.sidebar:
-        chosen = choose("Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id))
+        chosen = choose("Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id), default=first)
     return by_id[chosen] if chosen else None
 
 

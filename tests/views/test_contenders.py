@@ -66,6 +66,15 @@ def test_a_setting_the_method_never_reads_sets_nothing_apart(store, tiny):
     assert sorted(names(store)) == ["id/sasrec", "llmemb/sasrec", "llmemb/sasrec (alignment_weight=0.01)"]
 
 
+def test_rankings_made_elsewhere_are_told_apart_by_their_source(store, tiny):
+    for number, source in enumerate(("first.csv", "second.csv")):
+        run = make_run(store, tiny, "id", seed=42 + number)
+        manifest = run.manifest
+        manifest.config = {"method": "external", "backbone": None, "source": source}
+        write_json(run.folder / MANIFEST, manifest.model_dump())
+    assert len(names(store)) == 2
+
+
 def test_the_length_of_training_is_said_where_nothing_else_differs(store, tiny):
     make_run(store, tiny, "id", epochs=5)
     make_run(store, tiny, "id", epochs=7)
