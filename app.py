@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from llmesr.views import panels, panels_jobs
+from llmesr.views.shared import job_panels, widgets
 
 PAGES = {
     "Look": [
@@ -37,11 +37,11 @@ def sections() -> dict[str, list[st.Page]]:
     }
 
 
-st.set_page_config(page_title="llmesr", page_icon=str(panels.ICON), layout="wide")
-st.logo(str(panels.ICON), size="large")
-panels.style()
-panels.sign_in()
+st.set_page_config(page_title="llmesr", page_icon=str(widgets.ICON), layout="wide")
+st.logo(str(widgets.ICON), size="large")
+widgets.style()
+widgets.sign_in()
 chosen = st.navigation({k: v for k, v in sections().items() if v})
-panels_jobs.sidebar()
-with panels.boundary():
+job_panels.sidebar()
+with widgets.boundary():
     chosen.run()

@@ -27,9 +27,9 @@ from llmesr.data.ingest import ingest
 from llmesr.evaluation.statistics import compare, summary
 from llmesr.evaluation.verdict import verdicts
 from llmesr.runs.record import Run
+from llmesr.scoring.derived import derive
+from llmesr.scoring.tuning.search import TuneConfig, tune
 from llmesr.semantic.embed import Embedding, embed
-from llmesr.serving.derived import derive
-from llmesr.serving.tune import TuneConfig, tune
 from llmesr.store import Store
 
 OURS, PUBLISHED, SIMPLE = "llm-esr + policy", "llm-esr, as published", "llm-init, ce"

@@ -16,9 +16,9 @@ from quality import arguments, show, train_all
 from llmesr.config import EmbedConfig, IngestConfig
 from llmesr.data.ingest import ingest
 from llmesr.runs.record import Run
+from llmesr.scoring.derived import derive
+from llmesr.scoring.tuning.search import TuneConfig, tune
 from llmesr.semantic.embed import embed
-from llmesr.serving.derived import derive
-from llmesr.serving.tune import TuneConfig, tune
 from llmesr.store import Store
 
 NO_TEXT: dict[str, Any] = {"whitenings": ()}

@@ -13,13 +13,14 @@ The folders are the stages of the method, in the order data flows through them:
     training     the loop, checkpoints, devices
     evaluation   ranks -> metrics per user -> groups -> statistics
     runs         what a run records
-    serving      a trained run answering requests; re-ranking; the HTTP API
+    scoring      a run opened for scoring: what a score is made of, its policy and its tuning, re-ranking, lists
     maps         embeddings in the plane
+    serving      the HTTP API
     jobs         commands as detached worker processes, here or on a Ray cluster
-    views        charts, loaders and panels of the app
+    views        the app: a room for every page, what they share, and the only caches
 
-Beside them: ``store.py`` (artifacts on disk), ``remote.py`` (the same at another place), ``processes.py`` (several
-processes that train one run).
+Beside them: ``api.py`` (the steps in Python), ``cli/`` (the same as commands), ``store.py`` (artifacts on disk),
+``remote.py`` (the same at another place), ``processes.py`` (several processes that train one run).
 """
 
 import os
@@ -37,11 +38,11 @@ _PUBLIC = {
     "IngestConfig": "llmesr.config",
     "EmbedConfig": "llmesr.config",
     "RunConfig": "llmesr.config",
-    "ingest": "llmesr.steps",
-    "embed": "llmesr.steps",
-    "train": "llmesr.steps",
-    "compare": "llmesr.steps",
-    "recommend": "llmesr.steps",
+    "ingest": "llmesr.api",
+    "embed": "llmesr.api",
+    "train": "llmesr.api",
+    "compare": "llmesr.api",
+    "recommend": "llmesr.api",
 }
 
 __all__ = list(_PUBLIC)

@@ -1,34 +1,35 @@
 """Upload, map columns, validate, see the long tail, say where it begins."""
 
-from llmesr.views import loaders, panels, panels_upload
-from llmesr.views import panels_data as parts
+from llmesr.views.cache import artifacts
+from llmesr.views.datasets import panels, upload
+from llmesr.views.shared import widgets
 
 LOOKS = {"profile": "Look at a dataset", "add": "Add a dataset"}
 
-panels.page(
+widgets.page(
     "Datasets",
     "Bring in who chose what and what the items are, see what was read and what was lost, and how long the tail is.",
 )
-root = loaders.store()
-panels_upload.arrived(root)
-there = bool(loaders.manifests(root, "datasets"))
+root = artifacts.store()
+upload.arrived(root)
+there = bool(artifacts.manifests(root, "datasets"))
 looks = list(LOOKS) if there else ["add"]
-look = panels.choose("Show", looks, "look", kind="segmented", show=LOOKS.get, label_visibility="collapsed")
+look = widgets.choose("Show", looks, "look", kind="segmented", show=LOOKS.get, label_visibility="collapsed")
 
-if panels_upload.importing(root):
+if upload.importing(root):
     pass
 elif look == "add":
-    with panels.boundary("The upload"):
-        panels_upload.add(root)
+    with widgets.boundary("The upload"):
+        upload.add(root)
 else:
-    manifest = panels.pick_dataset(root)
-    panels.image_format()
-    data = loaders.dataset(root, manifest.id)
-    parts.next_step(root, manifest)
-    parts.report(manifest)
-    thresholds = parts.thresholds_control(root, data)
-    profile = loaders.profile(root, manifest.id, thresholds)
-    parts.tail_numbers(profile)
-    parts.charts(profile, data, thresholds)
-    parts.delete(root, manifest)
-panels.damaged(root, "datasets")
+    manifest = widgets.pick_dataset(root)
+    widgets.image_format()
+    data = artifacts.dataset(root, manifest.id)
+    panels.next_step(root, manifest)
+    panels.report(manifest)
+    thresholds = panels.thresholds_control(root, data)
+    profile = artifacts.profile(root, manifest.id, thresholds)
+    panels.tail_numbers(profile)
+    panels.charts(profile, data, thresholds)
+    panels.delete(root, manifest)
+widgets.damaged(root, "datasets")

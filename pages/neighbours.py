@@ -1,18 +1,20 @@
 """Neighbours: one tail user at a time: who was retrieved as similar, and what it changed."""
 
-from llmesr.views import loaders, panels, panels_neighbours
+from llmesr.views.cache import artifacts
+from llmesr.views.neighbours import panels
+from llmesr.views.shared import widgets
 
-panels.page(
+widgets.page(
     "Neighbours",
     "One user at a time: who is similar by text, who by behaviour, and whether they knew what this user chose next.",
 )
-with panels.boundary("This user"):
-    root = loaders.store()
-    dataset = panels.pick_dataset(root)
-    choice = panels_neighbours.choose(root, dataset.id) if dataset else None
-    panels.damaged(root, "runs")
+with widgets.boundary("This user"):
+    root = artifacts.store()
+    dataset = widgets.pick_dataset(root)
+    choice = panels.choose(root, dataset.id) if dataset else None
+    widgets.damaged(root, "runs")
     if choice:
-        panels_neighbours.heading(choice)
-        panels_neighbours.ranks(choice)
-        panels_neighbours.similar_users(choice)
-        panels.caption(choice.protocol, choice.dataset.thresholds)
+        panels.heading(choice)
+        panels.ranks(choice)
+        panels.similar_users(choice)
+        widgets.caption(choice.protocol, choice.dataset.thresholds)

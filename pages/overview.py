@@ -2,34 +2,35 @@
 
 import streamlit as st
 
-from llmesr.views import loaders, panels
-from llmesr.views import panels_overview as parts
+from llmesr.views.cache import artifacts
+from llmesr.views.overview import panels
+from llmesr.views.shared import widgets
 
-panels.page(
+widgets.page(
     "Whom does the recommender fail?",
     "Rarely chosen items and users with short histories leave little to learn from. Does it help a recommender to read "
     "what the items are? Here you see whom, by how much and at whose cost.",
 )
-root = loaders.store()
-if not loaders.manifests(root, "datasets"):
-    parts.first_steps(root)
-    panels.damaged(root, "datasets")
+root = artifacts.store()
+if not artifacts.manifests(root, "datasets"):
+    panels.first_steps(root)
+    widgets.damaged(root, "datasets")
     st.stop()
 
-manifest = panels.pick_dataset(root)
-protocol = panels.pick_protocol()
-panels.image_format()
-data = loaders.dataset(root, manifest.id)
-parts.tiles(data)
+manifest = widgets.pick_dataset(root)
+protocol = widgets.pick_protocol()
+widgets.image_format()
+data = artifacts.dataset(root, manifest.id)
+panels.tiles(data)
 
-runs = loaders.runs(root, manifest.id, finished=True)
+runs = artifacts.runs(root, manifest.id, finished=True)
 if runs:
-    with panels.boundary("The headline"):
-        parts.show_headline(root, data, runs, protocol)
+    with widgets.boundary("The headline"):
+        panels.show_headline(root, data, runs, protocol)
 else:
-    parts.no_runs(root, manifest)
+    panels.no_runs(root, manifest)
 
 st.subheader("Where next", anchor=False)
-parts.next_steps()
+panels.next_steps()
 st.subheader("What is here", anchor=False)
-parts.inventory(root)
+panels.inventory(root)

@@ -1,19 +1,21 @@
 """Recommend: edit a history, compare runs, re-rank, and see what moves and why."""
 
-from llmesr.views import loaders, panels, panels_recommend
+from llmesr.views.cache import artifacts
+from llmesr.views.recommend import panels
+from llmesr.views.shared import widgets
 
-panels.page(
+widgets.page(
     "Recommend",
     "What several runs would recommend to the same person, why, and what changes when you turn the knobs.",
 )
-with panels.boundary("The recommendations"):
-    root = loaders.store()
-    manifest = panels.pick_dataset(root)
-    runs = loaders.runs(root, manifest.id, finished=True) if manifest else []
-    panels.damaged(root, "runs")
+with widgets.boundary("The recommendations"):
+    root = artifacts.store()
+    manifest = widgets.pick_dataset(root)
+    runs = artifacts.runs(root, manifest.id, finished=True) if manifest else []
+    widgets.damaged(root, "runs")
     if manifest and not runs:
-        panels.empty("No run of this dataset is finished yet.", "pages/training.py", "Train a run")
-    elif manifest and (chosen := panels_recommend.pick(runs)):
-        data = loaders.dataset(root, manifest.id)
-        panels_recommend.lists(root, data, chosen)
-        panels_recommend.definition(data)
+        widgets.empty("No run of this dataset is finished yet.", "pages/training.py", "Train a run")
+    elif manifest and (chosen := panels.pick(runs)):
+        data = artifacts.dataset(root, manifest.id)
+        panels.lists(root, data, chosen)
+        panels.definition(data)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from llmesr.views import loaders, panels, panels_story
+from llmesr.views.cache import artifacts
+from llmesr.views.shared import widgets
+from llmesr.views.story import panels
 
-with panels.boundary("The story"):
-    root = loaders.store()
-    dataset = panels.pick_dataset(root)
+with widgets.boundary("The story"):
+    root = artifacts.store()
+    dataset = widgets.pick_dataset(root)
     if dataset:
-        panels_story.tell(root, dataset)
+        panels.tell(root, dataset)

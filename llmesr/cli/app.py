@@ -51,7 +51,7 @@ def app_(
     if base_path.strip("/"):
         options.append(f"--server.baseUrlPath={base_path.strip('/')}")
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "llmesr.views.panels_launch", "run", str(script), *options])
+    os.execv(sys.executable, [sys.executable, "-m", "llmesr.views.shared.launch", "run", str(script), *options])
 
 
 def register(app: typer.Typer) -> None:

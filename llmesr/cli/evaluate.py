@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from llmesr.data.dataset import Dataset
     from llmesr.data.groups import Thresholds
+    from llmesr.evaluation.contenders import Contender
     from llmesr.runs.record import Run
     from llmesr.store import Store
-    from llmesr.views.contenders import Contender
 
 ProtocolChoice = Literal["full", "uni100"]
 PartChoice = Literal["valid", "test"]
@@ -96,9 +96,9 @@ def compare(
     """Runs side by side by group: 95% intervals, paired tests, verdicts. Seeds of one configuration are averaged."""
     from llmesr.evaluation import statistics
     from llmesr.evaluation.comparable import check_comparable
+    from llmesr.evaluation.contenders import contenders
     from llmesr.evaluation.verdict import verdicts
     from llmesr.runs.record import find_run
-    from llmesr.views.contenders import contenders
 
     chosen, metrics = store(), metric or DEFAULT_METRICS
     first = find_run(chosen, baseline or runs[0])
@@ -165,9 +165,9 @@ def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:
 
 def _scorer(chosen: Store, run: Run, data: Dataset, device: Any) -> Any:
     """What the run recommends with: its model, under its policy where it stands for one."""
-    from llmesr.serving.derived import model_run, own_policy
-    from llmesr.serving.policy import Ground, PolicyScorer
-    from llmesr.serving.recommend import text_of
+    from llmesr.scoring.derived import model_run, own_policy
+    from llmesr.scoring.policy import Ground, PolicyScorer
+    from llmesr.scoring.recommender import text_of
     from llmesr.training.load import load_scorer
 
     policy, source = own_policy(run), model_run(run)
@@ -228,7 +228,7 @@ def _beyond(chosen: Store, data: Dataset, thresholds: Thresholds, runs: dict[str
     import pandas as pd
 
     from llmesr.evaluation.beyond import beyond_table
-    from llmesr.serving.recommend import text_of
+    from llmesr.scoring.recommender import text_of
 
     embedding = next((e for r in runs.values() if (e := text_of(chosen, r, data))), None)
     vectors = None if embedding is None else embedding.padded()

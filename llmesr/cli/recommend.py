@@ -13,8 +13,8 @@ from llmesr.errors import UserError
 
 if TYPE_CHECKING:
     from llmesr.runs.record import Run
-    from llmesr.serving.policy import ScoringPolicy
-    from llmesr.serving.tune import Tuned
+    from llmesr.scoring.policy import ScoringPolicy
+    from llmesr.scoring.tuning.search import Tuned
 
 RunRef = Annotated[str, typer.Argument(help="Run: id, unique prefix or name.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -44,9 +44,9 @@ def recommend(
 ) -> None:
     """The best items for a user or a history, with what made each rank where it does."""
     from llmesr.runs.record import find_run
-    from llmesr.serving.policy import ScoringPolicy
-    from llmesr.serving.recommend import Recommender
-    from llmesr.serving.rerank import RerankConfig
+    from llmesr.scoring.policy import ScoringPolicy
+    from llmesr.scoring.recommender import Recommender
+    from llmesr.scoring.rerankers import RerankConfig
     from llmesr.training.devices import pick_device
 
     if (user is None) == (history is None):
@@ -90,9 +90,9 @@ def tune(
     """Choose how a run is scored on validation, its parts and rare items; the result stands beside it as a run."""
     from llmesr.data.dataset import load_dataset
     from llmesr.runs.record import find_run
-    from llmesr.serving.derived import derive
-    from llmesr.serving.tune import TuneConfig, load_tuned
-    from llmesr.serving.tune import tune as search
+    from llmesr.scoring.derived import derive
+    from llmesr.scoring.tuning.search import TuneConfig, load_tuned
+    from llmesr.scoring.tuning.search import tune as search
     from llmesr.training.devices import pick_device
 
     found, on = find_run(store(), run), pick_device(device)
@@ -147,8 +147,8 @@ def rerank(
 ) -> None:
     """What every re-ranker costs in accuracy and gains in exposure, at three strengths."""
     from llmesr.runs.record import find_run
-    from llmesr.serving.effect import effects
-    from llmesr.serving.recommend import Recommender
+    from llmesr.scoring.recommender import Recommender
+    from llmesr.scoring.tuning.effect import effects
     from llmesr.training.devices import pick_device
 
     found = find_run(store(), run)
@@ -182,7 +182,7 @@ def serve(
 
 
 def _tuned_policy(run: Run) -> ScoringPolicy:
-    from llmesr.serving.tune import load_tuned
+    from llmesr.scoring.tuning.search import load_tuned
 
     tuned = load_tuned(run)
     if tuned is None:

@@ -16,14 +16,14 @@ from pydantic import Field
 
 from llmesr.config import Config
 from llmesr.errors import UserError
+from llmesr.scoring.nearest import SHOWN, Space, shared_items, similar_items, similar_users, train_history
+from llmesr.scoring.policy import ScoringPolicy, Unavailable
+from llmesr.scoring.recommender import Answer
 from llmesr.serving import schemas
 from llmesr.serving.batching import Batcher, Overloaded
 from llmesr.serving.gate import Gate
 from llmesr.serving.hub import Hub, Served
 from llmesr.serving.metrics import Metrics
-from llmesr.serving.policy import ScoringPolicy, Unavailable
-from llmesr.serving.recommend import Answer
-from llmesr.serving.similar import SHOWN, Space, shared_items, similar_items, similar_users, train_history
 
 
 class ServeConfig(Config):

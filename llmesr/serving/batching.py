@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from llmesr.serving.recommend import Answer, Recommender, Request
+from llmesr.scoring.recommender import Answer, Recommender, Request
 
 log = logging.getLogger(__name__)
 

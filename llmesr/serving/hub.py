@@ -16,9 +16,9 @@ import torch
 from llmesr.errors import UserError
 from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import POLICY, Run
-from llmesr.serving.policy import ScoringPolicy
-from llmesr.serving.recommend import Recommender
-from llmesr.serving.tuned import load_tuned
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.tuning.outcome import load_tuned
 from llmesr.store import MANIFEST, Store
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmesr.serving.policy import ScoringPolicy
-from llmesr.serving.rerank import RerankConfig
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.rerankers import RerankConfig
 
 MAX_K = 1000
 MAX_HISTORY = 1000

@@ -15,7 +15,7 @@ from llmesr.jobs.engine import LocalEngine
 from llmesr.jobs.queue import Jobs, step
 from llmesr.jobs.record import Job
 from llmesr.store import Store, write_json
-from llmesr.views import loaders
+from llmesr.views.cache import artifacts
 
 APP = Path(__file__).parents[2] / "app.py"
 Visit = Callable[..., AppTest]
@@ -24,9 +24,9 @@ Visit = Callable[..., AppTest]
 @pytest.fixture(autouse=True)
 def empty_caches() -> Iterator[None]:
     """Caches outlive an AppTest: start and end without any."""
-    loaders.clear()
+    artifacts.clear()
     yield
-    loaders.clear()
+    artifacts.clear()
 
 
 @pytest.fixture(autouse=True)

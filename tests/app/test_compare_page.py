@@ -25,16 +25,16 @@ from llmesr.evaluation.contrast import movers
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run
 from llmesr.store import Store
-from llmesr.views import loaders
+from llmesr.views.cache import artifacts
 
 APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.fixture(autouse=True)
 def no_caches():
-    loaders.clear()
+    artifacts.clear()
     yield
-    loaders.clear()
+    artifacts.clear()
 
 
 @pytest.fixture(scope="module")

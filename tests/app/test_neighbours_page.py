@@ -6,11 +6,11 @@ from factories import corrupt, make_dataset, make_run, make_running_run
 
 from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import list_runs
-from llmesr.serving.policy import ScoringPolicy
-from llmesr.serving.recommend import Recommender
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.recommender import Recommender
 from llmesr.store import Store
-from llmesr.views import loaders
-from llmesr.views.similar import Case, changes
+from llmesr.views.cache import artifacts
+from llmesr.views.neighbours.case import Case, changes
 
 pytest_plugins = ("explorer",)
 
@@ -102,7 +102,7 @@ def test_uni100_shows_its_own_ranks(trained: Store) -> None:
 
 
 def test_an_empty_root_and_a_dataset_without_runs_say_what_to_do(store: Store) -> None:
-    loaders.clear()
+    artifacts.clear()
     assert "There is no dataset yet" in words(opened("neighbours"))
     dataset = make_dataset(store, users=40, items=25)
     make_running_run(store, dataset)
@@ -112,7 +112,7 @@ def test_an_empty_root_and_a_dataset_without_runs_say_what_to_do(store: Store) -
 
 
 def test_runs_without_a_model_still_show_ranks(store: Store) -> None:
-    loaders.clear()
+    artifacts.clear()
     dataset = make_dataset(store, users=80, items=40)
     for method in ("popularity", "id"):
         make_run(store, dataset, method)
@@ -130,7 +130,7 @@ def test_a_damaged_run_is_named(trained: Store) -> None:
     assert any("damaged runs" in e.label for e in app.expander)
     assert "Rank by id/sasrec" in [m.label for m in app.metric]
     corrupt(trained, "runs", run_of(trained, "id").id, "per_user")
-    loaders.clear()
+    artifacts.clear()
     app = opened("neighbours")
     assert not app.exception
     assert "is damaged" in words(app)

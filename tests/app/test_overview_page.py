@@ -79,7 +79,7 @@ def test_protocol_changes_every_number_and_is_said(visit, store):
 
 def test_best_run_is_chosen_on_validation(visit, store, shop):
     """Of two seeds the one that is better on validation is shown, whatever the test says."""
-    from llmesr.views.headline import CHOSEN_BY, value
+    from llmesr.views.overview.headline import CHOSEN_BY, value
 
     dataset, runs = shop
     other = make_standard_runs(store, dataset, seeds=(43,))["id/sasrec"][0]

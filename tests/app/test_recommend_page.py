@@ -7,12 +7,12 @@ from factories import corrupt, make_dataset, make_running_run
 
 from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import list_runs
-from llmesr.serving.policy import ScoringPolicy
-from llmesr.serving.recommend import Recommender
-from llmesr.serving.rerank import RerankConfig
-from llmesr.serving.units import Units
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.rerankers import RerankConfig
+from llmesr.scoring.units import Units
 from llmesr.store import Store
-from llmesr.views import loaders
+from llmesr.views.cache import artifacts
 
 pytest_plugins = ("explorer",)
 
@@ -175,7 +175,7 @@ def test_titles_stay_text(trained: Store) -> None:
 
 
 def test_empty_and_unfinished_roots_say_what_to_do(store: Store) -> None:
-    loaders.clear()
+    artifacts.clear()
     assert "There is no dataset yet" in words(opened("recommend"))
     make_running_run(store, make_dataset(store, users=40, items=25))
     app = opened("recommend")

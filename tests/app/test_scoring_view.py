@@ -8,8 +8,8 @@ from explorer import healthy, opened, tables, words
 from llmesr.data.dataset import load_dataset
 from llmesr.jobs.queue import Jobs
 from llmesr.runs.record import Run, list_runs
-from llmesr.serving.tune import TuneConfig, tune
-from llmesr.serving.tuned import load_tuned
+from llmesr.scoring.tuning.outcome import load_tuned
+from llmesr.scoring.tuning.search import TuneConfig, tune
 from llmesr.store import Store
 
 pytest_plugins = ("explorer",)

@@ -10,16 +10,16 @@ from factories import HOSTILE, corrupt, make_dataset, make_embedding, make_runni
 from streamlit.testing.v1 import AppTest
 
 from llmesr.store import Store
-from llmesr.views import loaders
+from llmesr.views.cache import artifacts
 
 APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.fixture(autouse=True)
 def no_caches():
-    loaders.clear()
+    artifacts.clear()
     yield
-    loaders.clear()
+    artifacts.clear()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_without_runs_and_text_each_step_says_what_to_make(store, tiny):
 
 
 def test_a_damaged_run_is_one_sentence(store, shop):
-    run = next(m for m in loaders.manifests(store, "runs") if "id" in m.name)
+    run = next(m for m in artifacts.manifests(store, "runs") if "id" in m.name)
     corrupt(store, "runs", run.id, how="per_user")
     assert "is damaged" in text(visit(step="2"))
 

@@ -9,7 +9,7 @@ from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import write_status
 from llmesr.runs.tuning import Tuning
-from llmesr.views import forms
+from llmesr.views.shared import forms
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import find_run, list_runs
-from llmesr.serving.derived import derive
-from llmesr.serving.policy import ScoringPolicy
+from llmesr.scoring.derived import derive
+from llmesr.scoring.policy import ScoringPolicy
 from llmesr.store import MANIFEST, write_json
 from llmesr.training.train import train
 

@@ -9,13 +9,13 @@ import pytest
 from serving_doubles import FakeScorer, bare_run, text_vectors
 
 from llmesr.runs.record import Status
+from llmesr.scoring import recommender as recommend
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.tuning.search import TuneConfig, Tuned
 from llmesr.semantic.embed import Embedding
-from llmesr.serving import recommend
 from llmesr.serving.api import ServeConfig, create_app
 from llmesr.serving.hub import Hub
-from llmesr.serving.policy import ScoringPolicy
-from llmesr.serving.recommend import Recommender
-from llmesr.serving.tune import TuneConfig, Tuned
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_a_reload_swaps_the_run_and_drops_nothing(store, tiny, with_text):
 
 
 def save_policy(run, tiny, policy):
-    from llmesr.serving.tune import Point
+    from llmesr.scoring.tuning.search import Point
 
     points = [Point(policy=p, metrics={}, users=1) for p in (ScoringPolicy(), policy)]
     Tuned(

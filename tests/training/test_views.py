@@ -18,9 +18,9 @@ from llmesr.data.synthetic import make
 from llmesr.errors import UserError
 from llmesr.evaluation.table import quick_metrics
 from llmesr.runs.record import MODEL, Run
+from llmesr.scoring.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
+from llmesr.scoring.recommender import Recommender
 from llmesr.semantic.embed import Embedding, default_embedding, embed
-from llmesr.serving.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
-from llmesr.serving.recommend import Recommender
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors
 from llmesr.training.inputs import view_tables

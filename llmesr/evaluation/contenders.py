@@ -1,0 +1,164 @@
+"""Which runs belong together: a *contender* is one configuration, its runs differ in nothing but the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from llmesr.config import PRESETS, BackboneName, MethodName, RunConfig, settings_read
+from llmesr.errors import UserError
+from llmesr.runs.record import FORMERLY, Run
+from llmesr.store import Manifest
+
+_QUIET = ("epochs", "patience", "evaluate_every", "batch_size", "precision")
+"""How long and how fast it was trained is said only where nothing else tells two configurations apart."""
+TUNED = "tuned scoring"
+_METHODS, _BACKBONES = get_args(MethodName), get_args(BackboneName)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """``name`` is unique among those it was made with; ``label`` (method/backbone) decides its colour."""
+
+    name: str
+    label: str
+    runs: tuple[Run, ...]
+    manifests: tuple[Manifest, ...]  # of the runs, in the same order
+
+    @property
+    def method(self) -> str:
+        return self.label.split("/", 1)[0]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(run.id for run in self.runs)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(int(m.seed or 0) for m in self.manifests)
+
+    def of_seeds(self, seeds: Iterable[int]) -> Contender | None:
+        """This contender with only the runs of ``seeds``; None when that leaves nothing."""
+        wanted = set(seeds)
+        kept = [(r, m) for r, m, s in zip(self.runs, self.manifests, self.seeds, strict=True) if s in wanted]
+        if not kept:
+            return None
+        runs, manifests = zip(*kept, strict=True)
+        return Contender(self.name, self.label, runs, manifests)
+
+
+def contenders(runs: Sequence[Run]) -> list[Contender]:
+    """Group runs that differ only in their seed; of several runs with the same seed the newest counts.
+
+    A name is ``method/backbone``, followed by what sets it apart where several configurations share that label.
+    """
+    known = [(run, run.manifest) for run in runs]
+    groups: dict[tuple[Any, ...], list[tuple[Run, Manifest]]] = {}
+    for run, manifest in known:
+        groups.setdefault(_configuration(manifest), []).append((run, manifest))
+    found = [part for group in groups.values() for part in _one_policy_per_seed(group)]
+    features = [_features([m for _, m in group]) for group in found]
+    _shorten_policies([group[0][0].label for group in found], features)
+    names = _names([group[0][0].label for group in found], features)
+    made = []
+    for name, group in zip(names, found, strict=True):
+        newest = {m.seed: (r, m) for r, m in sorted(group, key=lambda pair: pair[1].created)}
+        ordered = sorted(newest.values(), key=lambda pair: pair[1].seed or 0)
+        made.append(Contender(name, ordered[0][0].label, tuple(r for r, _ in ordered), tuple(m for _, m in ordered)))
+    return sorted(made, key=lambda c: (_rank(c.label), c.name))
+
+
+def check_comparable(chosen: Sequence[Contender]) -> None:
+    """UserError in a sentence when the runs were not judged on the same thing."""
+    datasets = {m.parent("datasets"): c.name for c in chosen for m in c.manifests}
+    if len(datasets) > 1:
+        (first, a), (second, b), *_ = datasets.items()
+        raise UserError(
+            f"{a!r} was evaluated on dataset {first!r} and {b!r} on {second!r}: their users, held-out items and "
+            "negatives differ, so their numbers cannot be compared. Choose runs of one dataset."
+        )
+
+
+def _rank(label: str) -> tuple[int, int]:
+    method, _, backbone = label.partition("/")
+    known = _METHODS.index(method) if method in _METHODS else len(_METHODS)
+    return known, _BACKBONES.index(backbone) if backbone in _BACKBONES else len(_BACKBONES)
+
+
+def _configuration(manifest: Manifest) -> tuple[Any, ...]:
+    """What runs of one contender share. A policy is tuned per seed, so only having one is part of it."""
+    settings = tuple(sorted((k, repr(v)) for k, v in _settings(manifest).items()))
+    return manifest.parent("datasets"), manifest.parent("embeddings"), settings, "policy" in manifest.info
+
+
+def _settings(manifest: Manifest) -> dict[str, Any]:
+    """What a run depends on but its seed: a setting its method never looks at sets no run apart."""
+    read = settings_read({**FORMERLY, **manifest.config})
+    return {k: v for k, v in read.items() if k not in ("seed", "alignment_run")}
+
+
+def _one_policy_per_seed(group: list[tuple[Run, Manifest]]) -> list[list[tuple[Run, Manifest]]]:
+    """Several policies for one seed are rivals, not repetitions: split by policy."""
+    policies: dict[str, list[tuple[Run, Manifest]]] = {}
+    for run, manifest in group:
+        policies.setdefault(_policy(manifest), []).append((run, manifest))
+    each = [{m.seed for _, m in part} for part in policies.values()]
+    rivals = sum(map(len, each)) > len(set().union(*each))
+    return list(policies.values()) if rivals else [group]
+
+
+def _policy(manifest: Manifest) -> str:
+    info = manifest.info.get("policy")
+    return str(info.get("describe", "policy")) if isinstance(info, Mapping) else ""
+
+
+def _features(manifests: list[Manifest]) -> dict[str, str]:
+    """Everything that could set a contender apart from another of the same label, most telling first."""
+    first, policies = manifests[0], {_policy(m) for m in manifests}
+    policy = policies.pop() if len(policies) == 1 else TUNED
+    features = {"policy": policy, "text": first.parent("embeddings") or "none"}
+    features |= {k: str(v) for k, v in _settings(first).items()}
+    return {**features, "dataset": str(first.parent("datasets"))}
+
+
+def _shorten_policies(labels: list[str], features: list[dict[str, str]]) -> None:
+    """Where a label has one policy alone, one word tells it from the scores as trained."""
+    for label in set(labels):
+        own = [f for other, f in zip(labels, features, strict=True) if other == label]
+        tuned = [f for f in own if f["policy"]]
+        if len({f["policy"] for f in tuned}) == 1:
+            for feature in tuned:
+                feature["policy"] = TUNED
+
+
+def _names(labels: list[str], features: list[dict[str, str]]) -> list[str]:
+    told = []
+    for label, own in zip(labels, features, strict=True):
+        rivals = [f for other, f in zip(labels, features, strict=True) if other == label]
+        differing = {k: own[k] for k in own if len({r.get(k) for r in rivals}) > 1}
+        loud, all_said = _said({k: v for k, v in differing.items() if k not in _QUIET}, own), _said(differing, own)
+        told.append((label, tuple(loud), tuple(all_said)))
+    short = [t[:2] for t in told]
+    names = [_joined(t[0], t[1] if short.count(t[:2]) == 1 else t[2]) for t in told]
+    return [n if names.count(n) == 1 else f"{n} #{names[: i + 1].count(n)}" for i, n in enumerate(names)]
+
+
+def _joined(label: str, said: tuple[str, ...]) -> str:
+    return f"{label} ({', '.join(said)})" if said else label
+
+
+def _said(differing: dict[str, str], own: dict[str, str]) -> list[str]:
+    """A default needs no words, and a preset is one word."""
+    said = []
+    for preset, values in PRESETS.items():
+        read = {k: v for k, v in values.items() if k in own}
+        if read and all(own[k] == str(v) for k, v in read.items()) and set(read) & set(differing):
+            said.append(f"{preset} settings")
+            differing = {k: v for k, v in differing.items() if k not in read}
+    for key, value in differing.items():
+        if key == "policy":
+            said += [value] if value else []
+        elif key not in RunConfig.model_fields or value != str(RunConfig.model_fields[key].default):
+            said.append(f"{key}={value}")
+    return said

@@ -1,0 +1,74 @@
+"""Nearest items in a space of a run, and the users most similar to a user."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from llmesr.data.dataset import Dataset
+from llmesr.ids import PAD
+from llmesr.retrieval.similar import SimilarUsers
+from llmesr.scoring.policy import Unavailable, views
+from llmesr.scoring.recommender import Recommender
+
+Space = Literal["semantic", "collaborative"]
+SHOWN = 20
+"""Most recent items of a neighbour's history that are shown."""
+
+
+@torch.inference_mode()
+def similar_items(
+    recommender: Recommender, item: int, k: int = 10, space: Space = "semantic"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ``k`` items nearest to ``item`` by cosine, itself left out: numbers (k,) and cosines (k,).
+
+    ``semantic`` is the original text space, ``collaborative`` the learned item vectors. Unavailable when the
+    run has no such space.
+    """
+    if space == "semantic":
+        vectors = recommender.ground.content().text
+    else:
+        part = views(recommender.scorer).get("collaborative")
+        if part is None:
+            raise Unavailable(f"Run {recommender.run.id!r} has no collaborative item vectors; ask for space=semantic.")
+        vectors = normalize(recommender.scorer.item_matrix()[:, part].float(), dim=1)
+    cosines = vectors @ vectors[item]  # (N + 1,)
+    cosines[[PAD, item]] = -torch.inf
+    value, found = cosines.topk(min(k, len(cosines) - 2))
+    return found.cpu().numpy(), value.cpu().numpy()
+
+
+def similar_users(
+    recommender: Recommender, user: int, k: int = 10, stored: SimilarUsers | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ``k`` users most similar to ``user`` by text, with similarities; fewer where fewer are known.
+
+    From the ``stored`` neighbours when there are enough of them, else computed. Unavailable without text.
+    """
+    if stored is not None and k <= stored.users.shape[1]:
+        real = stored.users[user, :k] >= 0
+        return stored.users[user, :k][real], stored.similarity[user, :k][real]
+    if recommender.embedding is None:
+        raise Unavailable(f"Dataset {recommender.dataset.name!r} has no text vectors; run `llmesr embed` on it.")
+    vectors = recommender.embedding.user_vectors
+    norms = np.linalg.norm(vectors, axis=1)
+    known = norms > 0
+    known[user] = False
+    if not norms[user]:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    cosines = np.where(known, vectors @ vectors[user] / np.where(norms > 0, norms, 1) / norms[user], -np.inf)
+    best = np.argsort(-cosines, kind="stable")[: min(k, int(known.sum()))]
+    return best, cosines[best]
+
+
+def train_history(dataset: Dataset, user: int) -> np.ndarray:
+    """The items of a user that training saw, oldest first."""
+    return dataset.history(user)[: dataset.split.train_lengths[user]]
+
+
+def shared_items(dataset: Dataset, user: int, other: int) -> int:
+    """How many different training items both users chose."""
+    return len(np.intersect1d(train_history(dataset, user), train_history(dataset, other)))

@@ -1,0 +1,296 @@
+"""Recommend with a trained run: the items, and what made each of them rank where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from llmesr.data.batches import pad_histories
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.errors import UserError
+from llmesr.ids import PAD
+from llmesr.runs.record import Run
+from llmesr.scoring.derived import model_run, own_policy
+from llmesr.scoring.policy import Ground, PolicyScorer, ScoringPolicy, Unavailable, in_two, is_semantic, times, views
+from llmesr.scoring.rerankers import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
+from llmesr.semantic.embed import Embedding, default_embedding, is_whole, load_embedding
+from llmesr.store import Store
+
+POLICIES_KEPT = 8
+"""Routed item matrices kept ready, one per policy in use."""
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Request:
+    """One list to make. ``history`` is item numbers, oldest first; ``user`` is known or -1."""
+
+    history: tuple[int, ...]
+    user: int = UNKNOWN
+    k: int = 10
+    policy: ScoringPolicy = field(default_factory=ScoringPolicy)
+    reranker: RerankConfig = field(default_factory=RerankConfig)
+    exclude_seen: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The list made, best first; ``collaborative + semantic + content`` is the score.
+    Further views of items (images, sound) count as semantic."""
+
+    items: np.ndarray  # (k,) item numbers
+    scores: np.ndarray  # (k,)
+    collaborative: np.ndarray  # (k,) as weighted by the policy, its co-occurrence and popularity included
+    semantic: np.ndarray  # (k,)
+    content: np.ndarray  # (k,)
+
+
+def text_of(store: Store, run: Run, dataset: Dataset) -> Embedding | None:
+    """The embedding a run was made with, else the newest of its dataset, else None."""
+    if made_with := run.manifest.parent("embeddings"):
+        return load_embedding(store, made_with, dataset)
+    if any(m.parent("datasets") == dataset.id and is_whole(m) for m in store.list("embeddings")):
+        return default_embedding(store, dataset)
+    return None
+
+
+class Recommender:
+    """A run ready to recommend. Nothing is computed by a language model here.
+
+    ``policy`` is what applies when none is asked for: nothing, or the policy of a run made by tuning.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        device: torch.device | str = "cpu",
+        *,
+        scorer: Any | None = None,
+        dataset: Dataset | None = None,
+    ) -> None:
+        """``scorer`` replaces the one of the run, ``dataset`` spares loading it.
+
+        UserError when the run has no model or a parent is gone.
+        """
+        self.run = run
+        self.device = torch.device(device)
+        self.policy = own_policy(run) or ScoringPolicy()
+        source = model_run(run)
+        self.dataset = dataset or load_dataset(store, run.dataset_id)
+        self.embedding = text_of(store, source, self.dataset)
+        self.scorer = scorer or _load(source, self.dataset, self.device)
+        if self.scorer.n_items != self.dataset.n_items:
+            raise UserError(
+                f"Run {run.id!r} knows {self.scorer.n_items} items, its dataset {self.dataset.name!r} has "
+                f"{self.dataset.n_items}. Train it again."
+            )
+        text = None if self.embedding is None else self.embedding.padded()
+        self.ground = Ground.of(self.dataset, text, device)
+        self.max_length = getattr(self.scorer, "max_length", None) or source.config.max_length
+        counts = np.asarray(self.dataset.item_counts)
+        self.tail = counts < self.dataset.thresholds.item  # (N + 1,)
+        self._counts = counts
+        self._classes = popularity_classes(counts)  # (N + 1,)
+        catalogue = self.dataset.catalogue
+        self.item_ids = catalogue["item_id"].to_numpy(object)
+        self.titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
+        self._policed = lru_cache(maxsize=POLICIES_KEPT)(lambda p: PolicyScorer(self.scorer, p, self.ground))
+
+    def prepare(self, policy: ScoringPolicy) -> None:
+        """Work out what a policy needs (text spaces, co-occurrence) before the first request asks for it."""
+        self._policed(policy)
+
+    def recommend(
+        self,
+        history: Sequence[int] | int,
+        k: int = 10,
+        policy: ScoringPolicy | None = None,
+        reranker: RerankConfig | None = None,
+        exclude_seen: bool = True,
+    ) -> pd.DataFrame:
+        """The best ``k`` items after a history of item numbers, oldest first, or after all a user (an int) chose.
+
+        Columns item_id, title, score, rank (1 is first), tail, and the parts that sum to the score: collaborative
+        (as weighted by the policy, its co-occurrence and popularity included), semantic, content. UserError for an
+        unknown item or user.
+        """
+        return self.frame(self.answer([self.request(history, k, policy, reranker, exclude_seen)])[0])
+
+    def request(
+        self,
+        history: Sequence[int] | int,
+        k: int = 10,
+        policy: ScoringPolicy | None = None,
+        reranker: RerankConfig | None = None,
+        exclude_seen: bool = True,
+    ) -> Request:
+        """A checked :class:`Request`."""
+        if isinstance(history, int | np.integer):
+            user = int(history)
+            if not 0 <= user < self.dataset.n_users:
+                raise UserError(
+                    f"There is no user {user}; {self.dataset.name!r} has users 0..{self.dataset.n_users - 1}."
+                )
+            items = tuple(self.dataset.history(user).tolist())
+        else:
+            user, items = UNKNOWN, tuple(int(i) for i in history)
+        if not items:
+            raise UserError("The history is empty; give at least one item, or a user.")
+        if bad := [i for i in items if not PAD < i <= self.dataset.n_items]:
+            raise UserError(f"There is no item {bad[0]}; {self.dataset.name!r} has items 1..{self.dataset.n_items}.")
+        if k < 1:
+            raise UserError(f"k must be at least 1, not {k}.")
+        policy = self.policy if policy is None else policy
+        if policy.gamma and not self.ground.has_text:
+            raise Unavailable(f"The content term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
+        return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen)
+
+    @torch.inference_mode()
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer many requests at once: those of one policy are one batch on the device."""
+        answers: dict[int, Answer] = {}
+        for policy in dict.fromkeys(r.policy for r in requests):
+            rows = [i for i, r in enumerate(requests) if r.policy == policy]
+            group = [requests[i] for i in rows]
+            answers.update(zip(rows, self._answer(group, policy), strict=True))
+        return [answers[i] for i in range(len(requests))]
+
+    def _answer(self, requests: list[Request], policy: ScoringPolicy) -> list[Answer]:
+        sequences, scores = self._scores(requests, policy)
+        pool = max(r.k if r.reranker.name == "none" else max(r.k, r.reranker.candidates) for r in requests)
+        value, item = (t.cpu().numpy() for t in best(scores, min(pool, self.dataset.n_items)))  # (B, pool)
+        chosen = np.full((len(requests), max(r.k for r in requests)), PAD)
+        orders = []
+        for row, request in enumerate(requests):
+            real = int(np.isfinite(value[row]).sum())
+            orders.append(self._order(request, item[row, :real], value[row, :real]))
+            chosen[row, : len(orders[-1])] = item[row, orders[-1]]
+        collaborative, semantic, content = self._parts(sequences, requests, policy, chosen, value, item)
+        return [
+            Answer(chosen[row, :n], value[row, order], collaborative[row, :n], semantic[row, :n], content[row, :n])
+            for row, (order, n) in enumerate((o, len(o)) for o in orders)
+        ]
+
+    def _scores(self, requests: list[Request], policy: ScoringPolicy) -> tuple[Tensor, Tensor]:
+        """The sequences (B, L) and the scores (B, N + 1), -inf for padding and for what must not be shown."""
+        sequences = pad_histories([list(r.history) for r in requests], self.max_length, self.device)
+        users = torch.tensor([r.user for r in requests], device=self.device)
+        scores = self._policed(policy).score(sequences, users)
+        if not views(self.scorer):
+            scores = scores.clone()  # a scorer that is no dot product may hand out what it keeps
+        scores[:, PAD] = -torch.inf
+        seen = [(row, i) for row, r in enumerate(requests) if r.exclude_seen for i in set(r.history)]
+        if seen:
+            at = torch.tensor(seen, device=self.device)
+            scores[at[:, 0], at[:, 1]] = -torch.inf
+        return sequences, scores
+
+    def _order(self, request: Request, items: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        if request.reranker.name == "none" or request.reranker.strength == 0:
+            return np.arange(min(request.k, len(items)))
+        pool = slice(0, max(request.k, request.reranker.candidates))
+        return rerank(request.reranker, self.candidates(items[pool], scores[pool], request.history), request.k)
+
+    def candidates(self, items: np.ndarray, scores: np.ndarray, history: Sequence[int]) -> Candidates:
+        """What a re-ranker sees of ``items`` (C,), best first."""
+        table = self.scorer.item_matrix() if views(self.scorer) else None
+        if self.ground.has_text:
+            table = self.ground.content().text
+        at = torch.from_numpy(items.astype(np.int64))
+        vectors = np.zeros((len(items), 1)) if table is None else table[at.to(table.device)].float().cpu().numpy()
+        past = np.bincount(self._classes[list(history)], minlength=CLASSES)
+        return Candidates(scores, vectors, self._counts[items], self._classes[items], past)
+
+    def _parts(
+        self,
+        sequences: Tensor,
+        requests: list[Request],
+        policy: ScoringPolicy,
+        chosen: np.ndarray,
+        value: np.ndarray,
+        item: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Collaborative, semantic and content part of the ``chosen`` (B, k) items, each (B, k)."""
+        at = torch.from_numpy(chosen).to(self.device)
+        policed = self._policed(policy)
+        weights = policed.weights
+        applies = torch.ones(len(requests), 1, device=self.device)
+        if policy.tail_users_only:
+            users = torch.tensor([r.user for r in requests], device=self.device)
+            applies = self.ground.tail_users(sequences, users).float()[:, None]
+        content = nothing = torch.zeros(chosen.shape, device=self.device)
+        if policed.content is not None:
+            content = policy.gamma * applies * times(policed.content.of(sequences, at), picked(weights.content, at))
+        slices = views(self.scorer)
+        if not slices:
+            whole = self.scorer.score(sequences, None).gather(1, at)
+            parts = {"semantic" if is_semantic(self.scorer) else "collaborative": whole}
+        else:
+            user, items = self.scorer.represent(sequences), self.scorer.item_matrix()[at]  # (B, D), (B, k, D)
+            parts = {n: torch.einsum("bd,bkd->bk", user[:, s], items[..., s]) for n, s in slices.items()}
+        collaborative, semantic = in_two(parts, nothing)
+        if weights.collaborative is not None:
+            collaborative = collaborative * (1 + applies * (weights.collaborative[at] - 1))
+        if weights.semantic is not None:
+            semantic = semantic * (1 + applies * (weights.semantic[at] - 1))
+        # What was chosen together and how popular an item is are knowledge of who chose what, too.
+        if policed.cooccurrence is not None:
+            together = policed.cooccurrence.of(sequences, at)
+            collaborative = collaborative + policy.cooccurrence * applies * times(
+                together, picked(weights.cooccurrence, at)
+            )
+        if weights.bias is not None:
+            collaborative = collaborative + applies * weights.bias[at]
+        return tuple(t.float().cpu().numpy() for t in (collaborative, semantic, content))  # type: ignore[return-value]
+
+    def rank_of(self, history: Sequence[int] | int, item: int, policy: ScoringPolicy | None = None) -> int:
+        """Where ``item`` stands among the items not in the history (among all, if it is itself in the history);
+        ties share the middle."""
+        request = self.request(history, policy=policy)
+        with torch.inference_mode():
+            own = self._policed(request.policy)
+            sequences = pad_histories([list(request.history)], self.max_length, self.device)
+            scores = own.score(sequences, torch.tensor([request.user], device=self.device))[0]
+            candidate = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
+            candidate[[PAD, item]] = False
+            if item not in request.history:
+                candidate[list(request.history)] = False
+            higher = int((scores[candidate] > scores[item]).sum())
+            equal = int((scores[candidate] == scores[item]).sum())
+        return 1 + higher + (equal + 1) // 2
+
+    def frame(self, answer: Answer) -> pd.DataFrame:
+        """An answer as the frame :meth:`recommend` returns."""
+        frame = self.frame_of(answer.items)
+        frame.insert(2, "score", answer.scores)
+        frame.insert(3, "rank", np.arange(1, len(frame) + 1))
+        return frame.assign(collaborative=answer.collaborative, semantic=answer.semantic, content=answer.content)
+
+    def frame_of(self, items: np.ndarray) -> pd.DataFrame:
+        """item_id, title and tail of item numbers."""
+        columns = {"item_id": self.item_ids[items - 1], "title": self.titles[items - 1], "tail": self.tail[items]}
+        return pd.DataFrame(columns)
+
+
+def picked(weights: Tensor | None, at: Tensor) -> Tensor | None:
+    """The weights (N + 1,) of the items ``at`` (B, k), if there are any."""
+    return None if weights is None else weights[at]
+
+
+def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` greatest of every row of (B, N + 1), best first: values and columns, (B, k) each."""
+    return scores.topk(k, dim=1)
+
+
+def _load(run: Run, dataset: Dataset, device: torch.device) -> Any:
+    from llmesr.training.load import load_scorer
+
+    return load_scorer(run, dataset=dataset, device=str(device))

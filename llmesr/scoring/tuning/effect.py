@@ -1,0 +1,134 @@
+"""What each re-ranker does to accuracy and to exposure, measured on held-out items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from llmesr.data.batches import Sequences, in_order
+from llmesr.data.split import Part
+from llmesr.evaluation.beyond import exposure, list_values
+from llmesr.evaluation.ranks import top_unseen
+from llmesr.ids import PAD
+from llmesr.progress import Progress, silent
+from llmesr.scoring.policy import PolicyScorer, ScoringPolicy
+from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.rerankers import RERANKERS, RerankConfig, rerank
+
+STRENGTHS = (0.1, 0.3, 0.5)
+EVERY: tuple[RerankConfig, ...] = (
+    RerankConfig(),
+    *(RerankConfig(name=name, strength=s) for name in RERANKERS for s in STRENGTHS),
+)
+"""No re-ranking, then every re-ranker at three strengths."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Pools:
+    """The candidates of V users, best first; 0 where there are fewer than C."""
+
+    users: np.ndarray  # (V,)
+    targets: np.ndarray  # (V,)
+    items: np.ndarray  # (V, C)
+    scores: np.ndarray  # (V, C)
+
+
+def effects(
+    recommender: Recommender,
+    rerankers: Sequence[RerankConfig] = EVERY,
+    *,
+    policy: ScoringPolicy | None = None,
+    part: Part = "test",
+    k: int = 10,
+    users: int = 2000,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """One row per re-ranker, under full ranking: reranker, strength, users, HR@k, NDCG@k, ``Tail Item NDCG@k``,
+    Coverage@k, Gini@k, ARP@k, APLT@k, Novelty@k and, where there is text, ILD@k.
+
+    Measured on a random sample of ``users`` (all when there are fewer). Lists hold items outside the input
+    history, as the evaluation ranks them.
+    """
+    dataset = recommender.dataset
+    everyone = dataset.split.users
+    some = everyone
+    if len(everyone) > users:
+        some = np.sort(np.random.default_rng(seed).choice(everyone, users, replace=False))
+    width = max([k, *(r.candidates for r in rerankers)])
+    pools = _pools(recommender, policy or recommender.policy, some, part, min(width, dataset.n_items))
+    text = recommender.embedding.padded() if recommender.embedding is not None else None
+    rows = []
+    for done, config in enumerate(rerankers):
+        top = _lists(recommender, pools, config, part, k)
+        rows.append({"reranker": config.name, "strength": config.strength if config.name != "none" else 0.0}
+                    | _measures(recommender, pools, top, k, text))  # fmt: skip
+        progress("re-ranking", done + 1, len(rerankers))
+    return pd.DataFrame(rows)
+
+
+@torch.inference_mode()
+def _pools(recommender: Recommender, policy: ScoringPolicy, users: np.ndarray, part: Part, width: int) -> _Pools:
+    dataset, device = recommender.dataset, recommender.device
+    scorer = PolicyScorer(recommender.scorer, policy, recommender.ground)
+    sequences = Sequences(dataset, device)
+    given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(device)
+    order, targets, items, scores = [], [], [], []
+    for batch in in_order(users, dataset.lengths, 256):
+        who = torch.from_numpy(batch).to(device)
+        inputs, _ = sequences.padded(who, given[who], recommender.max_length)
+        seen, _ = sequences.padded(who, given[who], int(given[who].max()))
+        target = sequences.items[sequences.starts[who] + given[who]]
+        made = scorer.score(inputs, who).float()
+        seen = seen.masked_fill((seen == target[:, None]).any(1, keepdim=True), PAD)
+        best = top_unseen(made, seen, k=width)  # (B, C)
+        order.append(batch)
+        targets.append(target.cpu().numpy())
+        items.append(best.cpu().numpy())
+        scores.append(made.gather(1, best).cpu().numpy())
+    return _Pools(*(np.concatenate(part) for part in (order, targets, items, scores)))
+
+
+def _lists(recommender: Recommender, pools: _Pools, config: RerankConfig, part: Part, k: int) -> np.ndarray:
+    """(V, k) items shown, 0 where there are fewer."""
+    if config.name == "none":
+        return pools.items[:, :k]
+    given = recommender.dataset.split.input_lengths(part)
+    top = np.full((len(pools.users), k), PAD)
+    for row, user in enumerate(pools.users):
+        items = pools.items[row, : max(k, config.candidates)]
+        items = items[items != PAD]
+        history = recommender.dataset.history(int(user))[: given[user]].tolist()
+        candidates = recommender.candidates(items, pools.scores[row, : len(items)], history)
+        # Users explore differently from each other, and the same way every time.
+        order = rerank(config, candidates, k, np.random.default_rng((config.seed, int(user))))
+        top[row, : len(order)] = items[order]
+    return top
+
+
+def _measures(
+    recommender: Recommender, pools: _Pools, top: np.ndarray, k: int, text: np.ndarray | None
+) -> dict[str, float]:
+    dataset = recommender.dataset
+    hit = top == pools.targets[:, None]  # (V, k)
+    gain = (hit / np.log2(np.arange(2, k + 2))).sum(1)
+    tail = recommender.tail[pools.targets]
+    values = list_values(top, dataset.item_counts, dataset.thresholds, k=k, vectors=text).mean()
+    return {
+        "users": len(top),
+        f"HR@{k}": float(hit.any(1).mean()),
+        f"NDCG@{k}": float(gain.mean()),
+        f"Tail Item NDCG@{k}": float(gain[tail].mean()) if tail.any() else float("nan"),
+        **{f"{name}@{k}": value for name, value in exposure(top, dataset.n_items, k=k).items()},
+        **{f"{name}@{k}": float(value) for name, value in values.items()},
+    }
+
+
+def frontier(measured: pd.DataFrame, accuracy: str = "NDCG@10", exposed: str = "Coverage@10") -> pd.DataFrame:
+    """The rows no other row beats on both columns, best accuracy first."""
+    ordered = measured.sort_values([accuracy, exposed], ascending=False, kind="stable")
+    return ordered[ordered[exposed] > ordered[exposed].cummax().shift(fill_value=-np.inf)]

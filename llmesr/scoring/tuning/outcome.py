@@ -1,0 +1,166 @@
+"""What tuning tries and what it leaves: the points of the grid, the Pareto front, the one chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmesr.config import GROUPS, Config, Protocol
+from llmesr.data.groups import Thresholds
+from llmesr.errors import UserError
+from llmesr.evaluation.ranks import PROTOCOLS
+from llmesr.runs.record import POLICY, Run
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.store import write_json
+
+Objective = Literal["balanced", "overall", "tail"]
+CUT = 10
+
+
+class TuneConfig(Config):
+    """What is tried, and what counts as best."""
+
+    objective: Objective = Field(
+        "balanced",
+        description="balanced: best product of tail- and head-item NDCG@10 over both protocols, with no group further "
+        "below the run without policy than the slack; overall: best overall; tail: best on tail items, with overall "
+        "no further below.",
+    )
+    slack: float = Field(0.05, ge=0, lt=1, description="Share of its value without policy that a group may lose.")
+    protocol: Protocol = Field("full", description="Protocol whose NDCG@10 overall, tail and the front look at.")
+    reference: str | None = Field(
+        None,
+        description="A run of the same dataset below which no group may fall, in HR@10 or NDCG@10 of any protocol.",
+    )
+    gammas: tuple[float, ...] = Field(
+        (0.0, 0.15, 0.3, 0.5, 0.8, 1.3),
+        description="Content weights, in units of (spread of the model's scores / spread of the content term).",
+    )
+    whitenings: tuple[float, ...] = Field((0.0, 0.5), description="How far text space is evened out.")
+    thresholds: tuple[float, ...] = Field((1.0, 4.0), description="Routing thresholds, times the tail threshold.")
+    weights: tuple[float, ...] = Field((0.0, 0.5), description="Weights of the collaborative part of routed items.")
+    popularities: tuple[float, ...] = Field(
+        (-0.1, 0.05, 0.1, 0.2, 0.3),
+        description="Popularity weights, in units of (spread of the model's scores / spread of log popularity).",
+    )
+    emphases: tuple[float, ...] = Field(
+        (0.0, 0.5, 1.0, 2.0, 4.0),
+        description="How much more tail items count in the weights fitted by popularity; empty: none are fitted.",
+    )
+    cooccurrence: bool = Field(True, description="Whether the fitted weights include the co-occurrence term.")
+    fitted_users: int = Field(3000, ge=100, description="Most users the weights are fitted on.")
+    refined: int = Field(8, ge=0, description="Best points of the rest that are tried with each popularity weight.")
+    sample: int = Field(4000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
+    finalists: int = Field(12, ge=1, description="Points that are measured on all users when a sample was used.")
+    seed: int = Field(0, description="Seed of the sample of users.")
+
+
+class Point(BaseModel):
+    """One policy and what it does on validation: ``<protocol>/<group>/<metric>`` -> value."""
+
+    model_config = ConfigDict(extra="forbid")
+    policy: ScoringPolicy
+    metrics: dict[str, float]
+    users: int
+    front: bool = False
+
+
+class Tuned(BaseModel):
+    """The outcome, kept as ``policy.json`` in the run.
+
+    ``points`` are measured on all users and ``points[0]`` is the run without a policy; ``sampled`` is the
+    whole grid on a sample, where one was needed to save time. ``reference`` holds the metrics of the run
+    below which no group may fall.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    run: str
+    dataset: str
+    embedding: str | None
+    part: Literal["valid"] = "valid"
+    config: TuneConfig
+    thresholds: Thresholds
+    units: dict[float, float]
+    reference: dict[str, float] = {}
+    users: int
+    seconds: float
+    created: str
+    points: list[Point]
+    sampled: list[Point]
+    chosen: int
+
+    @property
+    def policy(self) -> ScoringPolicy:
+        """The chosen policy."""
+        return self.points[self.chosen].policy
+
+    def choose(self, point: int) -> Tuned:
+        """A copy with another point chosen. UserError when there is no such point."""
+        if not 0 <= point < len(self.points):
+            raise UserError(f"There is no point {point}; the policy was tuned over points 0..{len(self.points) - 1}.")
+        return self.model_copy(update={"chosen": point})
+
+    def save(self, run: Run) -> None:
+        """Write ``policy.json``."""
+        write_json(run.folder / POLICY, self.model_dump(mode="json"))
+
+
+def load_tuned(run: Run) -> Tuned | None:
+    """What tuning left in ``run``; None when it was never tuned. UserError when the file is damaged."""
+    path = run.folder / POLICY
+    if not path.is_file():
+        return None
+    try:
+        return Tuned.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"The policy of run {run.id!r} cannot be read; run `llmesr tune {run.id}` again.") from error
+
+
+def front(points: Sequence[Point], protocol: Protocol = "full") -> list[int]:
+    """Points no other point beats on both overall and tail-item NDCG@10, best overall first."""
+    pairs = [(_value(p, protocol, "Overall"), _value(p, protocol, "Tail Item")) for p in points]
+    best, kept = -np.inf, []
+    for i in sorted(range(len(points)), key=lambda i: (-pairs[i][0], -pairs[i][1], i)):
+        if pairs[i][1] > best:
+            kept.append(i)
+            best = pairs[i][1]
+    return kept
+
+
+def ranking(points: Sequence[Point], config: TuneConfig, reference: Mapping[str, float] | None = None) -> list[int]:
+    """The points in the order of the objective; those that break its condition last, by how far they do."""
+    held = {
+        "balanced": [f"{p}/{g}/NDCG@{CUT}" for p in PROTOCOLS for g in GROUPS],
+        "overall": [],
+        "tail": [f"{config.protocol}/Overall/NDCG@{CUT}"],
+    }[config.objective]
+    floor = {name: (1 - config.slack) * points[0].metrics.get(name, 0.0) for name in held}
+    for name, value in (reference or {}).items():
+        floor[name] = max(value, floor.get(name, 0.0))
+
+    def key(i: int) -> tuple[float, ...]:
+        overall = _value(points[i], config.protocol, "Overall")
+        goal = _goal(points[i], config)
+        short = sum(max(0.0, 1 - points[i].metrics.get(name, 0.0) / least) for name, least in floor.items() if least)
+        return (round(short, 6), -goal, -overall, i)
+
+    return sorted(range(len(points)), key=key)
+
+
+def _goal(point: Point, config: TuneConfig) -> float:
+    if config.objective == "balanced":
+        names = [f"{p}/{g}/NDCG@{CUT}" for p in PROTOCOLS for g in ("Tail Item", "Head Item")]
+        return float(np.prod([point.metrics[name] for name in names if name in point.metrics]))
+    return _value(point, config.protocol, "Overall" if config.objective == "overall" else "Tail Item")
+
+
+def best_point(points: Sequence[Point], config: TuneConfig, reference: Mapping[str, float] | None = None) -> int:
+    """The point the objective asks for; without ``reference`` the first (no policy) when none does better."""
+    return ranking(points, config, reference)[0]
+
+
+def _value(point: Point, protocol: Protocol, group: str) -> float:
+    return point.metrics.get(f"{protocol}/{group}/NDCG@{CUT}", 0.0)

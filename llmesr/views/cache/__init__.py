@@ -1,0 +1,1 @@
+"""The only caches of the app. Imports no widgets."""

@@ -1,0 +1,1 @@
+"""Compare: who serves whom better."""

@@ -1,0 +1,180 @@
+"""The report of a comparison: verdict, every chart and table of the page, the story, definitions, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
+from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.resampling import FLIPS, RESAMPLES
+from llmesr.evaluation.verdict import verdicts
+from llmesr.store import Manifest, provenance
+from llmesr.views.compare import charts
+from llmesr.views.compare.frames import beyond_frame, outcomes, readable_comparison, readable_summary
+from llmesr.views.shared import theme, words
+from llmesr.views.shared.report import Section, html_report
+
+EVIDENCE = (
+    f"Intervals are 95% bootstrap intervals over users (BCa, {RESAMPLES:,} resamples). Tests are paired by user: a "
+    f"permutation test that flips the sign of each user's difference ({FLIPS:,} flips) and Wilcoxon's signed-rank "
+    "test, both corrected for the number of tests by Benjamini-Hochberg. Several seeds of a configuration are averaged "
+    "per user first."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Frames of one comparison; those that need two configurations are None with one. All have run and label."""
+
+    metric: str
+    k: int
+    protocol: str
+    thresholds: Thresholds
+    reference: str
+    summary: pd.DataFrame
+    popularity: pd.DataFrame
+    length: pd.DataFrame
+    trade_off: pd.DataFrame
+    beyond: pd.DataFrame
+    every: pd.DataFrame
+    comparison: pd.DataFrame | None = None
+    seesaw: pd.DataFrame | None = None
+    story: Sequence[Section] = field(default=())
+
+
+def comparison_report(
+    dataset: Dataset, chosen: Sequence[Contender], found: Findings, embeddings: Sequence[Manifest] = ()
+) -> str:
+    """The whole report as one HTML document."""
+    line = words.protocol_line(found.protocol, found.thresholds)
+    lead = [f"{len(chosen)} configurations on {dataset.name}, judged by {found.metric}. {line}"]
+    if found.comparison is not None:
+        said = verdicts(found.comparison)
+        lead += [f"{r.run} against {found.reference}: {r.verdict}" for r in said.itertuples()]
+    metrics = [found.metric, *dict.fromkeys(found.beyond["metric"])]
+    definitions = {
+        "Head and tail": found.thresholds.describe(),
+        "Protocol": f"{found.protocol}: {words.PROTOCOLS[found.protocol]}",
+        "Split": words.SPLIT,
+        "Evidence": EVIDENCE,
+        **{m: words.metric_meaning(m) for m in metrics},
+        **{c.method: words.METHODS.get(c.method, "") for c in chosen},
+    }
+    sections = [*_accuracy(found, line), *_lists(found, line), *found.story]
+    return html_report(
+        f"{dataset.name}: head and tail compared",
+        lead,
+        sections,
+        provenance=_provenance(dataset, chosen, found, embeddings),
+        definitions=definitions,
+    )
+
+
+def _accuracy(found: Findings, line: str) -> list[Section]:
+    sections = [
+        Section(
+            "By group",
+            chart=partial(charts.group_chart, found.summary, found.metric, line),
+            alt=f"{found.metric} by group with intervals",
+            table=readable_summary(found.summary),
+        )
+    ]
+    if found.comparison is not None:
+        sections.append(
+            Section(
+                f"Against {found.reference}",
+                [EVIDENCE],
+                chart=partial(charts.difference_chart, found.comparison, found.metric, found.reference, line),
+                alt=f"Gain in {found.metric} over {found.reference} by group",
+                table=readable_comparison(found.comparison),
+            )
+        )
+    for title, frame, dimension in (
+        ("From rare to popular items", found.popularity, "popularity"),
+        ("From short to long histories", found.length, "length"),
+    ):
+        draw = partial(charts.bucket_chart, frame, found.metric, dimension, line)
+        sections.append(Section(title, chart=draw, alt=title, table=readable_summary(frame)))
+    return sections
+
+
+def _lists(found: Findings, line: str) -> list[Section]:
+    sections = []
+    if found.comparison is not None and found.seesaw is not None:
+        draw = partial(charts.seesaw_chart, found.seesaw, found.metric, found.reference, line)
+        table = found.seesaw.drop(columns="label")
+        sections.append(Section("Who pays", chart=draw, alt="Gain on tail against gain on head items", table=table))
+        for name, rows in found.comparison.groupby("run", sort=False):
+            shares = outcomes(rows)
+            outcome = partial(charts.outcome_chart, shares, str(name), found.reference, line)
+            title = f"Users who gained or lost with {name}"
+            sections.append(Section(title, chart=outcome, alt=title, table=shares, level=3))
+    exposure = f"APLT@{found.k}"
+    draw = partial(charts.trade_off_chart, found.trade_off, found.metric, exposure, line)
+    table = found.trade_off.drop(columns="label")
+    sections.append(Section("Accuracy and exposure", chart=draw, alt="Accuracy against tail exposure", table=table))
+    sections.append(
+        Section(
+            "Beyond accuracy",
+            chart=partial(charts.beyond_chart, beyond_frame(found.beyond), line),
+            alt="Coverage, Gini, popularity, tail share, novelty and diversity of the lists",
+            table=found.beyond.drop(columns="label"),
+        )
+    )
+    sections.append(Section("Every metric and group", table=found.every))
+    return sections
+
+
+def _provenance(
+    dataset: Dataset, chosen: Sequence[Contender], found: Findings, embeddings: Sequence[Manifest]
+) -> dict[str, Any]:
+    here = provenance()
+    return {
+        "report": {
+            "written": theme.date(here["created"]),
+            "versions": here["versions"],
+            "git commit": here["git_commit"],
+            "protocol": found.protocol,
+            "part": "test",
+            "head and tail in this report": found.thresholds.model_dump(),
+        },
+        "dataset": {
+            **_artifact(dataset.manifest),
+            "users": dataset.n_users,
+            "items": dataset.n_items,
+            "interactions": len(dataset.items),
+            "saved head and tail": dataset.thresholds.model_dump(),
+            "seed of the uni100 negatives": dataset.seed,
+        },
+        "embeddings": {m.id: {**_artifact(m), "fingerprint": m.info.get("fingerprint")} for m in embeddings},
+        "runs": {c.name: [_run(m) for m in c.manifests] for c in chosen},
+    }
+
+
+def _artifact(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "id": manifest.id,
+        "name": manifest.name,
+        "made": theme.date(manifest.created),
+        "config": manifest.config,
+        "versions": manifest.versions,
+        "git commit": manifest.git_commit,
+    }
+
+
+def _run(manifest: Manifest) -> dict[str, Any]:
+    policy = manifest.info.get("policy")
+    return {
+        **_artifact(manifest),
+        "seed": manifest.seed,
+        "device": manifest.device,
+        "seconds": manifest.timings,
+        "made from": [f"{p.kind}/{p.id} ({p.digest[:12]})" for p in manifest.parents],
+        **({"policy": policy} if policy else {}),
+    }

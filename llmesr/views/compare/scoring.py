@@ -1,0 +1,161 @@
+"""The scoring view of the Compare page: tune a run's scoring on validation, look at the front, choose a point of it."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import streamlit as st
+
+from llmesr.config import UNTRAINED
+from llmesr.jobs import plans
+from llmesr.jobs.record import Step
+from llmesr.runs.record import Run
+from llmesr.scoring.tuning.outcome import Objective, TuneConfig, Tuned, load_tuned
+from llmesr.scoring.weights import PopularityWeights
+from llmesr.store import Store
+from llmesr.views.cache import artifacts
+from llmesr.views.compare import scoring_charts
+from llmesr.views.shared import job_panels, widgets, words
+
+NOBODY = "none"
+ABOUT = (
+    "A policy changes the scores of a trained run, without training: it adds a **content** term (how alike the texts "
+    "of candidate and history are) and a **co-occurrence** term (what the same users chose), and lets each part count "
+    "as much as it deserves for items of each popularity. It is found on validation and then judged on test as a run "
+    "of its own."
+)
+OBJECTIVES = {
+    "balanced": "Tail and head items together, nobody far behind",
+    "overall": "Overall, whoever pays",
+    "tail": "Tail items, overall not far behind",
+}
+
+
+def scoring(root: Store, dataset_id: str, protocol: str) -> None:
+    """The whole view for the runs of a dataset that have a model of their own."""
+    runs = [r for r in artifacts.runs(root, dataset_id, finished=True) if "policy" not in r.manifest.info]
+    runs = sorted(runs, key=lambda r: r.config.method in UNTRAINED)
+    st.markdown(ABOUT)
+    by_id = {r.id: r for r in runs}
+    chosen = widgets.choose("Run", list(by_id), "tuned", show=lambda i: widgets.run_name(by_id[i]))
+    run = by_id[str(chosen)]
+    _form(root, dataset_id, run, [r for r in runs if r.id != run.id])
+    job = next(
+        (j for j in artifacts.jobs(root).list() if j.kind == "tune" and f"runs/{run.id}" in j.record.parents), None
+    )
+    if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
+        job_panels.progress(root, job.id, place="tune")
+    with widgets.boundary("The policy"):
+        tuned = load_tuned(run)
+        if tuned is None:
+            st.info("This run's scoring has not been tuned yet.", icon=":material/tune:")
+        else:
+            _outcome(root, run, tuned, protocol)
+
+
+def _form(root: Store, dataset_id: str, run: Run, others: list[Run]) -> None:
+    names = {r.id: widgets.run_name(r) for r in others}
+    left, right = st.columns(2)
+    with left:
+        objective = st.selectbox(
+            "What counts", list(get_args(Objective)), format_func=OBJECTIVES.__getitem__, key="policy.objective"
+        )
+    with right:
+        reference = st.selectbox(
+            "No group may fall below",
+            [NOBODY, *names],
+            format_func=lambda i: names.get(i, "no further run"),
+            key="policy.reference",
+            help="For instance the model in use today. Held on validation, in HR@10 and NDCG@10 of both protocols.",
+        )
+    values = {"objective": objective} if objective != TuneConfig().objective else {}
+    values |= {"reference": reference} if reference != NOBODY else {}
+    step = plans.tune_step(run.id, values)
+    parents = [f"datasets/{dataset_id}", f"runs/{run.id}"]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Tune on validation",
+            type="primary",
+            icon=":material/tune:",
+            on_click=_submit,
+            args=(root, step, f"Tune the scoring of {run.label}", parents),
+        )
+        st.code(plans.command_line(step), language="bash", wrap_lines=True)
+
+
+def _submit(root: Store, step: Step, label: str, parents: list[str]) -> None:
+    artifacts.jobs(root).submit_steps([step], kind="tune", label=label, parents=parents)
+
+
+def _outcome(root: Store, run: Run, tuned: Tuned, protocol: str) -> None:
+    """The front, one point of it in full, and the button that makes it the run's policy."""
+    frame = scoring_charts.policy_frame(tuned.points, protocol)
+    key = f"policy.shown.{run.id}"
+    shown = int(st.session_state.get(key, tuned.chosen))
+    shown = shown if shown < len(tuned.points) else tuned.chosen
+    line = words.protocol_line(protocol, tuned.thresholds, "valid")
+    left, right = st.columns([3, 2])
+    with left:
+        found = widgets.chart(
+            scoring_charts.policy_chart(frame, shown, line, widgets.mode()),
+            key=f"policy.front.{run.id}",
+            alt=f"{len(frame)} policies, overall against tail-item accuracy; {int(frame['front'].sum())} of them are "
+            "not beaten by another in both.",
+            data=frame,
+            name=f"policies-{run.id}",
+            on_select="rerun",
+            selection_mode="points",
+        )
+    picked = found.selection.points if found else []
+    if picked and "customdata" in picked[0] and picked[0]["customdata"] != shown:
+        data = picked[0]["customdata"]
+        st.session_state[key] = int(data[0] if isinstance(data, list | tuple) else data)
+        st.rerun()
+    with right:
+        options = sorted({0, shown, tuned.chosen, *frame.loc[frame["front"], "point"].tolist()})
+        shown = int(
+            st.selectbox(
+                "Policy",
+                options,
+                index=options.index(shown),
+                format_func=lambda i: (
+                    f"{i}: {tuned.points[i].policy.describe()}" + (" (in use)" if i == tuned.chosen else "")
+                ),
+                help="Those on the line, the one in use, and the one you clicked.",
+            )
+        )
+        st.session_state[key] = shown
+        st.dataframe(
+            scoring_charts.change_table(frame, shown),
+            hide_index=True,
+            key=f"policy.change.{run.id}",
+            column_config={
+                "Without policy": st.column_config.NumberColumn(format="%.4f"),
+                "With it": st.column_config.NumberColumn(format="%.4f"),
+                "Change, %": st.column_config.NumberColumn(format="%+.1f"),
+            },
+        )
+        step = plans.tune_step(run.id, point=shown)
+        st.button(
+            "Use this policy",
+            icon=":material/check:",
+            disabled=shown == tuned.chosen,
+            on_click=_submit,
+            args=(root, step, f"Judge policy {shown} of {run.label}", [f"datasets/{run.dataset_id}", f"runs/{run.id}"]),
+            help="Evaluates it on test as a run of its own, to be compared like any other.",
+        )
+        st.caption(f"{scoring_charts.METRIC} on validation over {tuned.users:,} users, tuned in {tuned.seconds:.0f} s.")
+    weights = tuned.points[shown].policy.weights
+    if weights is not None:
+        _curves(run, weights, tuned.thresholds.item)
+
+
+def _curves(run: Run, weights: PopularityWeights, tail: int) -> None:
+    """What counts for rare and for popular items under the policy shown."""
+    widgets.chart(
+        scoring_charts.weights_chart(weights, tail, widgets.mode()),
+        key=f"policy.weights.{run.id}",
+        alt="How much each part of the score counts for rare and for popular items.",
+        data=scoring_charts.weights_frame(weights),
+        name=f"weights-{run.id}",
+    )

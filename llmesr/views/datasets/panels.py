@@ -1,0 +1,223 @@
+"""A dataset looked at: what was read, how long its tail is, where the head begins, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from llmesr.data.dataset import Dataset, save_thresholds
+from llmesr.data.groups import Thresholds, default_thresholds
+from llmesr.data.profile import Profile
+from llmesr.errors import UserError
+from llmesr.store import Manifest, Store
+from llmesr.views.cache import artifacts
+from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
+from llmesr.views.shared import job_panels, theme, widgets
+from llmesr.views.shared.words import as_text
+from llmesr.views.training import panels
+
+
+def report(manifest: Manifest) -> None:
+    """What reading the files found, in plain words, warnings first, and what each step left."""
+    findings = manifest.info.get("report", [])
+    warnings = [f for f in findings if f["level"] == "warning"]
+    label = f"What was found while reading ({len(warnings)} to look at)" if warnings else "What was found while reading"
+    with st.expander(label, icon=":material/fact_check:", expanded=bool(warnings)):
+        said, left = st.columns([3, 2], gap="large")
+        with said:
+            _findings([*warnings, *(f for f in findings if f["level"] != "warning")])
+        with left:
+            _steps(manifest.info.get("steps"))
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> None:
+    for finding in findings:
+        icon = ":material/warning:" if finding["level"] == "warning" else ":material/check:"
+        st.markdown(f"{icon} {as_text(finding['message'], 600)}")
+        if finding["examples"]:
+            st.caption("For example: " + as_text("; ".join(map(str, finding["examples"])), 400))
+    if not findings:
+        st.caption("Nothing to report.")
+
+
+def _steps(steps: Sequence[Mapping[str, Any]] | None) -> None:
+    """What each step of reading left."""
+    if steps:
+        frame = pd.DataFrame(steps).rename(columns=str.capitalize)
+        for column in frame.columns.drop("Step", errors="ignore"):
+            frame[column] = frame[column].map(theme.count)
+        st.dataframe(frame, hide_index=True, key="steps", alt="What each step of reading left.")
+
+
+def thresholds_control(root: Store, data: Dataset) -> Thresholds:
+    """Where head begins: two numbers that redraw everything, to be saved with the dataset."""
+    saved, usual = data.thresholds, default_thresholds(data.item_counts[1:], data.split.train_lengths)
+    scope = f"{data.id}.{saved.item}.{saved.user}"
+    with st.container(border=True):
+        st.markdown("**Where does the tail end?** Move the borders: every number and chart follows.")
+        left, right = st.columns(2)
+        item = left.slider(
+            "A head item has at least this many training interactions",
+            1,
+            max(2, int(data.item_counts.max(initial=1))),
+            saved.item,
+            key=f"item.{scope}",
+        )
+        user = right.slider(
+            "A head user has at least this many training interactions",
+            1,
+            max(2, int(data.split.train_lengths.max(initial=1))),
+            saved.user,
+            key=f"user.{scope}",
+        )
+        chosen = Thresholds(item=item, user=user)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                "Save with the dataset",
+                type="primary",
+                disabled=chosen == saved,
+                on_click=_save,
+                args=(root, data.id, chosen),
+                icon=":material/save:",
+            )
+            st.button(
+                f"80/20 ({usual.item} and {usual.user})",
+                disabled=saved == usual and chosen == usual,
+                on_click=_save,
+                args=(root, data.id, None),
+                help="The most chosen fifth of items, and the longest fifth of histories, are head.",
+            )
+            if chosen != saved:
+                st.caption(f"Not saved: elsewhere {saved.item} and {saved.user} still hold.")
+    return chosen
+
+
+def _save(root: Store, id: str, thresholds: Thresholds | None) -> None:
+    try:
+        save_thresholds(root, id, thresholds)
+    except (UserError, OSError) as error:
+        st.toast(as_text(error), icon=":material/error:")
+    else:
+        st.toast("Saved. Every page uses it from now on.", icon=":material/check:")
+
+
+def tail_numbers(profile: Profile) -> None:
+    """How much of everything is tail under the thresholds of the profile."""
+    shares = profile.summary
+    columns = st.columns(4)
+    columns[0].metric("Items in the tail", theme.percent(shares["tail_item_share"]), border=True)
+    columns[1].metric("Interactions with them", theme.percent(shares["tail_item_interactions"]), border=True)
+    columns[2].metric("Users in the tail", theme.percent(shares["tail_user_share"]), border=True)
+    columns[3].metric(
+        "Next item in the tail",
+        theme.percent(shares["tail_item_targets"]),
+        border=True,
+        help="Share of users whose held-out test item is a tail item.",
+    )
+
+
+def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
+    """Rank against popularity, Lorenz, and history lengths, each with its table."""
+    shares, mode = profile.summary, widgets.mode()
+    tail, gini = theme.percent(shares["tail_item_share"]), shares["gini"]
+    left, right = st.columns(2)
+    with left:
+        most = theme.percent(1 - shares["tail_item_interactions"])
+        st.markdown(
+            f"**The head, {theme.percent(1 - shares['tail_item_share'])} of items, gets {most} of interactions**"
+        )
+        widgets.chart(
+            popularity_chart(profile.popularity, thresholds, mode),
+            key="popularity",
+            alt=f"Interactions per item by rank, both axes logarithmic. {tail} of items have fewer than "
+            f"{thresholds.item} training interactions.",
+            data=profile.popularity,
+        )
+    with right:
+        st.markdown(f"**How unequal: Gini {gini:.2f}**")
+        widgets.chart(
+            lorenz_chart(profile.lorenz, gini, 1 - shares["tail_item_share"], mode),
+            key="lorenz",
+            alt=f"Lorenz curve, Gini {gini:.2f}. The tail, {tail} of items, gets "
+            f"{theme.percent(shares['tail_item_interactions'])} of interactions.",
+            data=profile.lorenz,
+        )
+    lengths = training_lengths(data)
+    middle = np.median(data.split.train_lengths) if data.n_users else 0
+    st.markdown(f"**Half of all users leave {middle:.0f} interactions or fewer to learn from**")
+    widgets.chart(
+        lengths_chart(lengths, thresholds, mode),
+        key="lengths",
+        alt=f"Users by number of training interactions. {theme.percent(shares['tail_user_share'])} have fewer than "
+        f"{thresholds.user}.",
+        data=lengths,
+    )
+    st.caption(f"{thresholds.describe()} All counts are of the training part.")
+    with st.expander("All numbers", icon=":material/table_rows:"):
+        frame = pd.DataFrame(profile.rows(), columns=["", "Value"])
+        widgets.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
+
+
+def training_lengths(data: Dataset) -> pd.DataFrame:
+    """length, users: how many users have how many training interactions."""
+    values, users = np.unique(data.split.train_lengths, return_counts=True)
+    return pd.DataFrame({"length": values, "users": users})
+
+
+def next_step(root: Store, manifest: Manifest) -> None:
+    """While nothing has been trained on it: what is under way, or the button that starts it."""
+    busy = artifacts.jobs(root).using("datasets", manifest.id)
+    for job in busy:
+        job_panels.progress(root, job.id)
+    if not busy and not artifacts.runs(root, manifest.id):
+        panels.defaults_button(root, manifest)
+
+
+def delete(root: Store, manifest: Manifest) -> None:
+    """Delete the dataset with all that was made from it, after a question."""
+    with st.popover("Delete this dataset", icon=":material/delete:"):
+        _delete(root, manifest)
+
+
+def _delete(root: Store, manifest: Manifest) -> None:
+    made = descendants(root, manifest)
+    st.markdown(f"Delete **{as_text(manifest.name)}** for good?")
+    if made:
+        counts = pd.Series([m.kind for m in made]).value_counts()
+        st.markdown("With it go " + ", ".join(f"{n} {kind}" for kind, n in counts.items()) + " made from it.")
+    sure = st.checkbox("Yes, I am sure", key=f"sure.{manifest.id}")
+    if st.button("Delete", disabled=not sure, type="primary", key=f"delete.{manifest.id}"):
+        jobs = artifacts.jobs(root)
+        try:
+            for artifact in [*made, manifest]:  # first see whether all may go
+                jobs.check_unused(artifact.kind, artifact.id)
+            for artifact in made:
+                jobs.delete_artifact(artifact.kind, artifact.id)
+            jobs.delete_artifact("datasets", manifest.id)
+        except UserError as error:
+            st.error(as_text(error, 600), icon=":material/error:")
+            return
+        st.rerun()
+
+
+def descendants(root: Store, manifest: Manifest) -> list[Manifest]:
+    """Everything made from an artifact, the youngest first: the order in which it can be deleted."""
+    found: dict[tuple[str, str], Manifest] = {}
+    waiting = [manifest]
+    while waiting:
+        children: Iterable[Manifest] = root.children(waiting[0].kind, waiting[0].id)
+        for child in children:
+            found.setdefault((child.kind, child.id), child)
+            waiting.append(child)
+        waiting.pop(0)
+    depth: list[Manifest] = []
+    left = dict(found)
+    while left:
+        needed = {(p.kind, p.id) for m in left.values() for p in m.parents}
+        leaves = [key for key in left if key not in needed] or list(left)
+        depth += [left.pop(key) for key in leaves]
+    return depth

@@ -1,0 +1,263 @@
+"""From files to a dataset: upload or server path, columns with a preview, settings, import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from llmesr.config import IngestConfig
+from llmesr.data.columns import INTERACTION_FIELDS
+from llmesr.data.ingest import check_name
+from llmesr.data.sources import Source
+from llmesr.errors import UserError
+from llmesr.jobs import plans
+from llmesr.jobs.record import Job, Step
+from llmesr.jobs.uploads import Uploads, server_path
+from llmesr.store import Store
+from llmesr.views.cache import artifacts
+from llmesr.views.datasets.roles import item_column, likely_roles, title_column
+from llmesr.views.shared import forms, job_panels, widgets
+from llmesr.views.shared.words import as_text
+
+PLACES = "LLMESR_DATA"
+"""Environment variable: folders (separated like PATH) from which files may be read by their path on the server."""
+ROLES = {"interactions": "Who chose what", "items": "What the items are", "ignore": "Leave out"}
+FIELDS = {
+    "user_id": "User",
+    "item_id": "Item",
+    "timestamp": "Time",
+    "weight": "Rating or weight",
+    "review": "Review text",
+}
+NONE = "—"
+
+
+def add(root: Store) -> None:
+    """The whole way from a file to a dataset, one step below the other."""
+    files = _chosen(root)
+    if not files:
+        _receive(root)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        names = ", ".join(f.name for f in files)
+        st.markdown(f"**{as_text(names)}**")
+        st.button("Choose other files", icon=":material/undo:", on_click=_forget, args=(root,))
+    sources = [artifacts.source(path) for path in files]
+    likely = likely_roles(sources)
+    roles = [_role(source, likely[number], number) for number, source in enumerate(sources)]
+    interactions = [s for s, role in zip(sources, roles, strict=True) if role == "interactions"]
+    items = [s for s, role in zip(sources, roles, strict=True) if role == "items"]
+    if not interactions:
+        st.info("One file has to say who chose what: a user and an item in each row.", icon=":material/lightbulb:")
+        return
+    columns = _interaction_columns(interactions[0])
+    item_columns = _item_columns(items[0], interactions[0], columns.get("item_id")) if items else {}
+    if not items:
+        st.warning(
+            "Without a file that describes the items there is no text to read, and the methods for the long tail have "
+            "nothing to work with. Add a file with an item id and a title if you can.",
+            icon=":material/warning:",
+        )
+    values = _settings(files)
+    name = str(values.pop("name"))
+    missing = [FIELDS[f] for f in ("user_id", "item_id") if f not in columns]
+    if missing:
+        st.info(f"Choose the column for: {', '.join(missing)}.", icon=":material/lightbulb:")
+        return
+    check_name(name)
+    files = [s.path for s in (*interactions, *items)]
+    _import(root, plans.ingest_step(files, name, columns=columns, item_columns=item_columns, values=values), name)
+
+
+def _chosen(root: Store) -> list[Path]:
+    """The files of this visit: an upload named in the URL, or paths on the server."""
+    token = st.query_params.get("upload") or st.session_state.get("upload")
+    if token:
+        try:
+            files = Uploads(root).files(token)
+        except UserError as error:
+            st.session_state.pop("upload", None)
+            del st.query_params["upload"]
+            st.warning(as_text(error))
+            return []
+        st.session_state["upload"] = token
+        st.query_params["upload"] = token
+        return files
+    return [Path(p) for p in st.session_state.get("server_paths", [])]
+
+
+def _forget(root: Store) -> None:
+    token = st.session_state.pop("upload", None)
+    st.session_state.pop("server_paths", None)
+    st.query_params.pop("upload", None)
+    if token:
+        Uploads(root).discard(token)
+
+
+def _receive(root: Store) -> None:
+    """The uploader (its files go to disk and out of memory at once), or a path on the server."""
+    megabytes = int(st.get_option("server.maxUploadSize"))
+    st.markdown(
+        "Give a file with **who chose what and when** (a user, an item, a time in each row; a rating if there is one) "
+        "and one that **describes the items** (an item id, a title, anything else worth reading)."
+    )
+    sent = st.file_uploader(
+        f"CSV, TSV, JSONL, Parquet or RecBole files, also gzipped; up to {megabytes} MB",
+        accept_multiple_files=True,
+        key=f"uploader.{st.session_state.get('uploads', 0)}",
+    )
+    if sent:
+        try:
+            token = Uploads(root).receive(((f.name, f) for f in sent), limit=megabytes * 1_000_000)
+        except UserError as error:
+            st.error(as_text(error, 600), icon=":material/error:")
+            return
+        st.session_state["upload"] = token
+        st.session_state["uploads"] = (
+            st.session_state.get("uploads", 0) + 1
+        )  # a new uploader: the old one frees its files
+        st.query_params["upload"] = token
+        st.rerun()
+    with st.expander("Large files: give their path on the server", icon=":material/folder_open:"):
+        _by_path()
+
+
+def _by_path() -> None:
+    places = [Path(p) for p in os.environ.get(PLACES, os.getcwd()).split(os.pathsep) if p]
+    text = st.text_area(
+        "One path per line",
+        key="paths",
+        placeholder=f"{places[0]}/interactions.parquet",
+        help=f"Below {', '.join(map(str, places))}. The server's {PLACES} names these places.",
+    )
+    if st.button("Use these files", disabled=not text.strip()):
+        try:
+            found = [server_path(line, places) for line in text.splitlines() if line.strip()]
+        except UserError as error:
+            st.error(as_text(error, 600), icon=":material/error:")
+            return
+        st.session_state["server_paths"] = [str(p) for p in found]
+        st.rerun()
+
+
+def _role(source: Source, likely: str, number: int) -> str:
+    """What a file holds, guessed and to be corrected, above its first rows."""
+    with st.container(border=True):
+        role = st.radio(
+            as_text(source.name),
+            list(ROLES),
+            index=list(ROLES).index(likely),
+            format_func=ROLES.__getitem__,
+            horizontal=True,
+            key=f"role.{number}.{source.name}",
+        )
+        st.dataframe(
+            source.sample.head(6), hide_index=True, key=f"preview.{number}", alt=f"First rows of {source.name}."
+        )
+    return str(role)
+
+
+def _interaction_columns(source: Source) -> dict[str, str]:
+    st.markdown("**Columns of who chose what**")
+    guesses = source.interaction_guess
+    chosen: dict[str, str] = {}
+    for field, column in zip(INTERACTION_FIELDS, st.columns(len(INTERACTION_FIELDS)), strict=True):
+        with column:
+            guess = guesses.get(field)
+            picked = _column(
+                FIELDS[field], source, guess.column if guess else None, f"column.{field}", guess is not None
+            )
+            if guess and picked == guess.column:
+                st.caption("Guessed: " + as_text(guess.reason, 120))
+        if picked:
+            chosen[field] = picked
+    return chosen
+
+
+def _item_columns(source: Source, interactions: Source, item: str | None) -> dict[str, str]:
+    st.markdown("**Columns of the items** (all others become attributes that are read too)")
+    likely_item = item_column(source, interactions, item)
+    guesses = {"item_id": likely_item, "title": title_column(source, likely_item)}
+    chosen: dict[str, str] = {}
+    for (field, label), column in zip((("item_id", "Item id"), ("title", "Title")), st.columns(5)[:2], strict=True):
+        with column:
+            picked = _column(label, source, guesses[field], f"items.{field}", guesses[field] is not None)
+        if picked:
+            chosen[field] = picked
+    return chosen
+
+
+def _column(label: str, source: Source, guess: str | None, key: str, sure: bool) -> str | None:
+    options = list(source.columns) if sure else [NONE, *source.columns]
+    index = options.index(guess) if guess in options else 0
+    picked = st.selectbox(label, options, index, key=f"{key}.{source.name}")
+    return None if picked == NONE else picked
+
+
+def _settings(files: Sequence[Path]) -> dict[str, Any]:
+    """Name and the rules of reading, from the config's own schema; only what differs from the defaults is kept."""
+    schema = forms.settings(IngestConfig)
+    guess = files[0].name.split(".")[0].replace("_", " ").replace("interactions", "").strip() or "my data"
+    values: dict[str, Any] = {"name": st.text_input("Name of the dataset", guess, max_chars=120, key="ingest.name")}
+    with st.expander("Rules of reading", icon=":material/tune:"):
+        columns = st.columns(3)
+        for number, name in enumerate(n for n in schema if n not in ("name", "columns", "item_columns")):
+            with columns[number % 3]:
+                value = widgets.setting_widget(schema[name], schema[name].default, f"ingest.{name}")
+            if value != schema[name].default:
+                values[name] = value
+    return values
+
+
+def _import(root: Store, step: Step, name: str) -> None:
+    both = st.toggle(
+        "Then embed and train with good defaults",
+        value=True,
+        help=f"Reads the item texts, trains {', '.join(plans.GOOD_DEFAULTS)} and draws the maps, after the import.",
+        key="ingest.all",
+    )
+    if st.button("Import", type="primary", icon=":material/upload:"):
+        steps = [step, *plans.good_defaults("{dataset}", name)] if both else [step]
+        job = artifacts.jobs(root).submit_steps(steps, kind="pipeline", label=f"Import {name}")
+        st.session_state["importing"] = job.id
+        st.rerun()
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.code(plans.command_line(step), language="bash", wrap_lines=True)
+
+
+def arrived(root: Store) -> None:
+    """Choose the dataset that this visitor's import has made. Called before any widget is drawn."""
+    job = _import_job(root)
+    made = job.status.saved.get("dataset") if job else None
+    if made and root.exists("datasets", made):
+        st.session_state.pop("importing")
+        st.session_state.pop("upload", None)
+        st.query_params.pop("upload", None)
+        widgets.preselect("dataset", made)
+        widgets.preselect("look", "profile")
+
+
+def importing(root: Store) -> bool:
+    """The import this visitor began, live until its dataset is there. True while it shows."""
+    job = _import_job(root)
+    if job is None:
+        return False
+    job_panels.progress(root, job.id, until="dataset")
+    if not job.active:
+        st.button(
+            "Back to the columns", on_click=lambda: st.session_state.pop("importing", None), icon=":material/undo:"
+        )
+    return True
+
+
+def _import_job(root: Store) -> Job | None:
+    id = st.session_state.get("importing")
+    try:
+        return artifacts.jobs(root).get(id) if id else None
+    except UserError:
+        del st.session_state["importing"]  # forgotten in the queue
+        return None

@@ -1,0 +1,1 @@
+"""Embeddings: two maps of the same items."""

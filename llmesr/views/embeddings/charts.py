@@ -1,0 +1,247 @@
+"""Maps as figures. Points carry only their row number; a selection is a trace of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from llmesr.views.shared import theme
+from llmesr.views.shared.points import Colouring, Pair, Points, Side
+from llmesr.views.shared.theme import Mode
+
+DRAW_ALL_UP_TO = 100_000
+SAMPLE = 40_000
+HEIGHT = 500
+_TAIL_SHARE = 0.75
+_TEXT_BUDGET = 2_000_000  # characters of hover text in one figure
+_BINS = 160
+
+
+def drawn_rows(points: Points, selected: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The rows that are drawn one by one: all up to ``DRAW_ALL_UP_TO``, else every selected point and a sample of
+    ``SAMPLE`` in which tail points come first."""
+    n = len(points)
+    if n <= DRAW_ALL_UP_TO:
+        return np.arange(n)
+    rng = np.random.default_rng(seed)
+    tail, head = np.flatnonzero(points.tail), np.flatnonzero(~points.tail)
+    few = min(len(tail), max(int(SAMPLE * _TAIL_SHARE), SAMPLE - len(head)))
+    parts = [rng.choice(tail, few, replace=False), rng.choice(head, min(len(head), SAMPLE - few), replace=False)]
+    return np.unique(np.concatenate([*parts, selected[:SAMPLE]]))
+
+
+def sampling_note(points: Points, rows: np.ndarray) -> str:
+    """What is left out, in a sentence; empty when everything is drawn."""
+    if len(rows) == len(points):
+        return ""
+    tail = int(points.tail[rows].sum())
+    return (
+        f"Of {len(points):,} {points.of}, {len(rows):,} are drawn one by one: {tail:,} of the "
+        f"{int(points.tail.sum()):,} in the tail, a sample of the others, and every selected one. The shading shows "
+        "where all of them are. A lasso or box takes all it surrounds, drawn or not."
+    )
+
+
+def extent(pair: Pair) -> tuple[list[float], list[float]]:
+    """The ranges of x and y that hold both maps, so that places can be compared."""
+    both = np.concatenate([pair.left.xy, pair.right.xy])
+    both = both[np.isfinite(both).all(axis=1)]
+    if not len(both):
+        return [-1, 1], [-1, 1]
+    low, high = both.min(axis=0), both.max(axis=0)
+    room = 0.04 * np.maximum(high - low, 1e-6)
+    return [float(low[0] - room[0]), float(high[0] + room[0])], [float(low[1] - room[1]), float(high[1] + room[1])]
+
+
+def map_figure(
+    points: Points,
+    side: Side,
+    colouring: Colouring,
+    *,
+    selected: np.ndarray,
+    ranges: tuple[list[float], list[float]],
+    mode: Mode,
+    legend: bool = True,
+) -> go.Figure:
+    """One map. ``selected`` rows are drawn again on top and the others fade."""
+    rows = drawn_rows(points, selected)
+    rows = rows[np.isfinite(side.xy[rows]).all(axis=1)]
+    size = _size(len(rows))
+    opacity = 0.22 if len(selected) else 0.8
+    figure = go.Figure()
+    if len(points) > DRAW_ALL_UP_TO:
+        figure.add_trace(_density(side.xy, ranges, mode))
+    longest = int(np.clip(_TEXT_BUDGET // max(len(rows), 1), 24, 80))
+    if colouring.values is not None:
+        shown = rows[np.isfinite(colouring.values[rows])]
+        marker = _scale(colouring, shown, mode) | {"size": size, "opacity": opacity, "line": {"width": 0}}
+        figure.add_trace(_trace(points, side, shown, longest, marker, ""))
+    else:
+        codes = colouring.codes if colouring.codes is not None else np.zeros(len(points), int)
+        for code, name in enumerate(colouring.names):
+            part = rows[codes[rows] == code]
+            marker = {
+                "size": size,
+                "opacity": opacity,
+                "color": colouring.colours[code],
+                "symbol": colouring.symbols[code],
+                "line": {"width": 0},
+            }
+            trace = _trace(points, side, part, longest, marker, name)
+            figure.add_trace(trace.update(showlegend=legend))
+    _add_selected(figure, points, side, selected, size, mode, legend)
+    blank = {"visible": False, "showgrid": False, "zeroline": False}
+    figure.update_xaxes(range=ranges[0], **blank)
+    figure.update_yaxes(range=ranges[1], scaleanchor="x", **blank)
+    theme.finish(figure, mode, height=HEIGHT)
+    lines = {"linecolor": theme.SURFACE[mode]["border"], "showline": True, "mirror": True}
+    figure.update_xaxes(visible=True, showticklabels=False, ticks="", **lines)
+    figure.update_yaxes(visible=True, showticklabels=False, ticks="", **lines)
+    below = {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top"}  # above stand the tools
+    if colouring.values is not None:
+        below |= {"x": 1, "xanchor": "right"}  # at the left stands the colour bar
+    margin = {"l": 4, "r": 4, "t": 32, "b": 64}
+    return figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below)
+
+
+def _trace(
+    points: Points, side: Side, rows: np.ndarray, longest: int, marker: dict[str, Any], name: str
+) -> go.Scattergl:
+    return go.Scattergl(
+        x=side.xy[rows, 0],
+        y=side.xy[rows, 1],
+        mode="markers",
+        name=name,
+        showlegend=False,
+        marker=marker,
+        customdata=rows.astype(np.int32),
+        text=points.hover(rows, longest),
+        hovertemplate=f"%{{text}}<extra>{name}</extra>",
+        unselected={"marker": {"opacity": 0.15}},
+    )
+
+
+def _add_selected(
+    figure: go.Figure, points: Points, side: Side, selected: np.ndarray, size: float, mode: Mode, legend: bool
+) -> None:
+    rows = selected[np.isfinite(side.xy[selected]).all(axis=1)] if len(selected) else selected
+    if not len(rows):
+        return
+    marker = {
+        "size": size + (7 if len(rows) == 1 else 3 if len(rows) <= 100 else 1),
+        "color": theme.SEMANTIC[mode]["highlight"],
+        "line": {"width": 1 if len(rows) <= 100 else 0.5, "color": theme.SURFACE[mode]["background"]},
+        "opacity": 1,
+    }
+    trace = _trace(points, side, rows, 80, marker, "selected")
+    figure.add_trace(trace.update(showlegend=legend))
+
+
+def _scale(colouring: Colouring, rows: np.ndarray, mode: Mode) -> dict[str, Any]:
+    assert colouring.values is not None
+    values = colouring.values[rows]
+    low = float(values.min()) if len(values) else 0.0
+    high = max(float(values.max()) if len(values) else 1.0, low + 1e-9)
+    if colouring.title == "Gap":
+        low, high = 0.0, 1.0
+    ticks, labels = colouring.ticks or ((), ())
+    kept = [(t, s) for t, s in zip(ticks, labels, strict=True) if low <= t <= high]
+    bar = {
+        "title": {"text": colouring.title, "side": "top"},
+        "orientation": "h",
+        "thickness": 10,
+        "len": 0.55,
+        "x": 0.05,
+        "xanchor": "left",
+        "y": -0.02,
+        "yanchor": "top",
+        "tickvals": [t for t, _ in kept],
+        "ticktext": [s for _, s in kept],
+        "outlinewidth": 0,
+    }
+    return {"color": values, "colorscale": theme.POINT_SCALE[mode], "cmin": low, "cmax": high, "colorbar": bar}
+
+
+def _size(n: int) -> float:
+    """Marker diameter in pixels: the more points, the smaller."""
+    return float(np.interp(np.log10(max(n, 1)), [2, 3, 4, 5], [10, 8, 5, 3]))
+
+
+def _density(xy: np.ndarray, ranges: tuple[list[float], list[float]], mode: Mode) -> go.Heatmap:
+    there = xy[np.isfinite(xy).all(axis=1)]
+    counts, x, y = np.histogram2d(there[:, 0], there[:, 1], bins=_BINS, range=ranges)
+    color = theme.SURFACE[mode]["muted"]
+    return go.Heatmap(
+        x=(x[:-1] + x[1:]) / 2,
+        y=(y[:-1] + y[1:]) / 2,
+        z=np.log1p(counts).T.astype(np.float32),
+        colorscale=[[0, theme.translucent(color, 0)], [1, theme.translucent(color, 0.65)]],
+        showscale=False,
+        hoverinfo="skip",
+    )
+
+
+def describe(points: Points, side: Side, colouring: Colouring, selected: int) -> str:
+    """What one map shows, in words, for those who cannot see it."""
+    placed = int(np.isfinite(side.xy).all(axis=1).sum())
+    chosen = f" {selected:,} are selected." if selected else ""
+    return (
+        f"Map of {placed:,} {points.of} in the space {side.space.label}, coloured by {colouring.title.lower()}. "
+        f"Close points are similar.{chosen} The table below lists the selected ones."
+    )
+
+
+def selected_table(points: Points, pair: Pair, rows: np.ndarray, attribute: str | None) -> pd.DataFrame:
+    """The selected points, most chosen first: Title, Id, Training interactions, Group, Gap and the category."""
+    rows = rows[np.argsort(-points.counts[rows], kind="stable")]
+    tail, head = points.groups
+    frame = (
+        pd.DataFrame({"Title": points.titles[rows]}) if points.of == "items" else pd.DataFrame(index=range(len(rows)))
+    )
+    frame["Item" if points.of == "items" else "User"] = points.ids[rows]
+    frame["Training interactions"] = points.counts[rows]
+    frame["Group"] = np.where(points.tail[rows], tail, head)
+    if pair.gap is not None:
+        frame["Gap"] = pair.gap[rows]
+    if attribute and points.catalogue is not None:
+        frame[attribute] = points.catalogue[attribute].to_numpy(object)[rows]
+    return frame
+
+
+def summary_line(points: Points, pair: Pair, rows: np.ndarray) -> str:
+    """How many are selected, and how they differ from all: share in the tail, median count, mean gap."""
+    counted = "training interactions" if points.of == "items" else "items in training"
+    if len(rows) == 1:
+        row, group = int(rows[0]), points.groups[0 if points.tail[rows[0]] else 1]
+        known = pair.gap is not None and np.isfinite(pair.gap[row])
+        gap = f", gap {pair.gap[row]:.2f}" if known and pair.gap is not None else ""
+        return f"**1 {points.of[:-1]} selected**: {group}, {points.counts[row]:,} {counted}{gap}."
+    tail, every = (theme.percent(float(t.mean())) for t in (points.tail[rows], points.tail))
+    parts = [
+        f"**{len(rows):,} {points.of} selected**",
+        f"{tail} in the tail (all: {every})",
+        f"median {np.median(points.counts[rows]):g} {counted} (all: {np.median(points.counts):g})",
+    ]
+    if pair.gap is not None and np.isfinite(pair.gap[rows]).any():
+        parts.append(f"mean gap {np.nanmean(pair.gap[rows]):.2f} (all: {np.nanmean(pair.gap):.2f})")
+    return ", ".join(parts) + "."
+
+
+def nearest_table(points: Points, pair: Pair, row: int, side: str, k: int = 15) -> pd.DataFrame:
+    """The points nearest to ``row`` in the original space of ``side``; In both: also among the nearest of the other."""
+    own, other = pair.sides[side], pair.sides["right" if side == "left" else "left"]
+    rows, cosine = own.nearest(row, k)
+    shared = np.isin(rows, other.nearest(row, k)[0])
+    name = "Title" if points.of == "items" else "User"
+    return pd.DataFrame(
+        {
+            name: points.titles[rows],
+            "Cosine": cosine,
+            "In both": np.where(shared, "yes", ""),
+            "In training": points.counts[rows],
+            "Group": np.where(points.tail[rows], *points.groups),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Neighbours: one user, everything known of the case."""

@@ -1,0 +1,209 @@
+"""The parts of the overview: an empty install, the state of things, the headline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from llmesr.config import GROUPS
+from llmesr.data.dataset import Dataset
+from llmesr.evaluation.verdict import verdict
+from llmesr.jobs.plans import submit_demo
+from llmesr.runs.record import Run
+from llmesr.store import Manifest, Store
+from llmesr.views.cache import artifacts, evidence
+from llmesr.views.overview import headline
+from llmesr.views.overview.charts import headline_chart
+from llmesr.views.shared import job_panels, theme, widgets, words
+from llmesr.views.shared.words import as_text
+from llmesr.views.training import panels
+
+METRIC = "HR@10"
+SIDES = {"Item": "Items: popular or not", "User": "Users: long history or short"}
+
+
+def first_steps(root: Store) -> None:
+    """What an empty install offers: the demo at one click, or a file of one's own."""
+    making = next((j for j in artifacts.jobs(root).list() if j.kind == "demo"), None)
+    if making is not None and making.state != "SUCCEEDED":
+        st.subheader("The demo is being prepared" if making.active else "The demo is not ready", anchor=False)
+        if making.active:
+            st.markdown("A dataset with a long tail, and four recommenders trained on it. You may leave this page.")
+        job_panels.progress(root, making.id)
+        return
+    left, right = st.columns(2, gap="large")
+    with left, st.container(border=True):
+        st.subheader("See it first", anchor=False)
+        st.markdown(
+            "A generated shop with a long tail, ready in a minute or two, then MovieLens 100K; each with four "
+            "recommenders trained on this machine."
+        )
+        if st.button("Prepare the demo", type="primary", icon=":material/play_arrow:"):
+            submit_demo(artifacts.jobs(root))
+            st.rerun()
+    with right, st.container(border=True):
+        st.subheader("Use your own data", anchor=False)
+        st.markdown("A file of who chose what and when, and one with the items' titles. CSV, JSONL or Parquet.")
+        st.page_link("pages/datasets.py", label="Upload a dataset", icon=":material/upload:")
+
+
+def no_runs(root: Store, manifest: Manifest) -> None:
+    """A dataset without an evaluated run: what is on its way, or the button that starts it."""
+    busy = list(artifacts.jobs(root).using("datasets", manifest.id))
+    if busy:
+        st.markdown("Nothing has been evaluated on this dataset yet; this is on its way:")
+        for job in busy:
+            job_panels.progress(root, job.id)
+        return
+    st.info("Nothing has been trained on this dataset yet.", icon=":material/lightbulb:")
+    panels.defaults_button(root, manifest)
+
+
+def tiles(data: Dataset) -> None:
+    """The size of a dataset and of its tail."""
+    counts, thresholds = data.item_counts[1:], data.thresholds
+    tail = counts < thresholds.item
+    targets = data.item_counts[data.split.targets("test")] < thresholds.item
+    columns = st.columns(4)
+    columns[0].metric("Users", theme.count(data.n_users), border=True)
+    columns[1].metric("Items", theme.count(data.n_items), border=True)
+    columns[2].metric(
+        "Items in the tail", theme.percent(tail.mean()), border=True, help=as_text(thresholds.describe(), 500)
+    )
+    columns[3].metric(
+        "Next item in the tail",
+        theme.percent(targets.mean() if len(targets) else None),
+        border=True,
+        help="Share of users whose held-out test item is a tail item.",
+    )
+
+
+def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str) -> None:
+    """The best run of each method on head and tail, said in a sentence, drawn and tabled."""
+    good, left_out = [], []
+    for run in runs:
+        try:
+            artifacts.per_user(root, run.id)
+        except ValueError as error:
+            left_out.append(f"{run.id}: {error}")
+        else:
+            good.append(run)
+
+    def table(run: Run, protocol: str, part: str) -> pd.DataFrame:
+        return artifacts.metrics(root, run.id, data.thresholds, protocol=protocol, part=part)
+
+    best = headline.best_runs(good, table)
+    frame = headline.headline_frame(best, table, METRIC, protocol)
+    if len(frame):
+        if said := headline.sentence(frame):  # of baselines alone there is nothing to say yet
+            with st.container(border=True, key="headline-words"):
+                st.markdown(said)
+                _how_sure(root, best, data, protocol)
+        wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reset_index()
+        alt = f"{METRIC} of the best run of each method. " + "; ".join(
+            f"{r['run']}: tail item {theme.metric(r.get('Tail Item'))}, overall {theme.metric(r.get('Overall'))}, "
+            f"head item {theme.metric(r.get('Head Item'))}"
+            for r in wide.to_dict("records")
+        )
+        by = widgets.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
+        figure = headline_chart(frame, METRIC, widgets.mode(), by)
+        config = {group: st.column_config.NumberColumn(format="%.3f") for group in GROUPS}
+        numbers = wide.rename(columns={"run": "Best run"})
+        widgets.chart(figure, key="headline", alt=alt, data=numbers, name="headline", column_config=config)
+        widgets.caption(protocol, data.thresholds)
+        st.caption(
+            "The longer the bar, the wider the gap between tail and head. Of each method the run that is best on "
+            "validation (NDCG@10, full ranking) is shown as trained; Compare has those with tuned scoring."
+        )
+        with st.container(horizontal=True):
+            widgets.explain([METRIC])
+            methods_help()
+    for reason in left_out:
+        st.warning(as_text(reason, 500), icon=":material/warning:")
+
+
+def _how_sure(root: Store, best: Sequence[Run], data: Dataset, protocol: str) -> None:
+    """What a paired test says about text against no text, so that nobody repeats a difference that is luck."""
+    runs = {run.label: (run.id,) for run in best}
+    blind, reading = headline.protagonists(list(runs))
+    if blind and reading:
+        lineup = {blind: runs[blind], reading: runs[reading]}
+        table = evidence.comparison(root, lineup, blind, data.thresholds, METRIC, protocol)
+        st.caption(f"How sure? {as_text(reading)} against {as_text(blind)}: {as_text(verdict(table, GROUPS), 600)}")
+
+
+def inventory(root: Store) -> None:
+    """Everything that is here, in three tables."""
+    datasets, runs, jobs = st.tabs(["Datasets", "Runs", "Jobs"])
+    with datasets:
+        st.dataframe(_dataset_rows(root), hide_index=True, key="overview.datasets", alt="The datasets that are here.")
+        widgets.damaged(root, "datasets")
+    with runs:
+        rows = _run_rows(root)
+        if len(rows):
+            st.dataframe(rows, hide_index=True, key="overview.runs", alt="The training runs that are here.")
+        else:
+            st.caption("No run yet.")
+        widgets.damaged(root, "runs")
+    with jobs:
+        job_panels.job_list(root)
+
+
+def _dataset_rows(root: Store) -> pd.DataFrame:
+    rows = []
+    for manifest in artifacts.manifests(root, "datasets"):
+        children = [m for m in artifacts.manifests(root, "runs") if m.parent("datasets") == manifest.id]
+        rows.append(
+            {
+                "Dataset": manifest.name,
+                "Runs": len(children),
+                "Made": theme.date(manifest.created),
+                "Id": manifest.id,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _run_rows(root: Store) -> pd.DataFrame:
+    names = {m.id: m.name for m in artifacts.manifests(root, "datasets")}
+    rows = []
+    for run in artifacts.runs(root):
+        manifest, status = run.manifest, run.status()
+        rows.append(
+            {
+                "Run": run.label,
+                "Dataset": names.get(str(manifest.parent("datasets")), manifest.parent("datasets")),
+                "Seed": manifest.seed,
+                "State": job_panels.WORDS[status.state],
+                "Epochs": status.epoch,
+                "Training": theme.duration(manifest.timings.get("train")),
+                "Made": theme.date(manifest.created),
+                "Id": run.id,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def next_steps() -> None:
+    """Where to go from here: one question per page."""
+    questions = [
+        ("pages/story.py", "Walk through the story", ":material/auto_stories:"),
+        ("pages/compare.py", "Is the difference real?", ":material/balance:"),
+        ("pages/embeddings.py", "What does text know that clicks do not?", ":material/scatter_plot:"),
+        ("pages/neighbours.py", "Who helped a tail user?", ":material/group:"),
+        ("pages/recommend.py", "What would it recommend?", ":material/recommend:"),
+        ("pages/training.py", "Train another model", ":material/model_training:"),
+    ]
+    there = [q for q in questions if (widgets.APP / q[0]).is_file()]
+    columns = st.columns(2)
+    for number, (target, label, icon) in enumerate(there):
+        columns[number % 2].page_link(target, label=label, icon=icon)
+
+
+def methods_help() -> None:
+    """What the methods are, on demand."""
+    with st.popover("What are these methods?", icon=":material/help:", type="tertiary"):
+        for name, meaning in words.METHODS.items():
+            st.markdown(f"**{name}**: {meaning}")

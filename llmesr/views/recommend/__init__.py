@@ -1,0 +1,1 @@
+"""Recommend: lists side by side, live."""

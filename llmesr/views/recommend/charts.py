@@ -1,0 +1,112 @@
+"""A list of recommendations as a chart: titles, what moved, and each score split into its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from llmesr.views.recommend.what_if import PARTS
+from llmesr.views.shared import theme
+from llmesr.views.shared.points import hover_text
+from llmesr.views.shared.theme import Mode
+
+BADGE: dict[Mode, str] = {"light": "#a04c00", "dark": "#e58a55"}
+"""The hue of tail items, light enough on dark to be read as text."""
+PATTERNS = {"collaborative": "", "semantic": "/", "content": "."}
+_ROW = 46
+
+
+def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longest: int = 44) -> go.Figure:
+    """One list, best first; ``frame`` as from ``Recommender.recommend``, ``moves`` as from ``what_if.moved``.
+
+    Over each bar stand the rank, what moved, the title, and a mark for tail items.
+    """
+    figure = go.Figure()
+    rows = list(range(len(frame)))
+    whole = [f"{hover_text(t, 90)}<br>score {s:.3f}" for t, s in zip(frame["title"], frame["score"], strict=True)]
+    for part in PARTS:
+        values = frame[part].to_numpy(float)
+        if not values.any():
+            continue
+        figure.add_trace(
+            go.Bar(
+                x=values,
+                y=rows,
+                name=part,
+                orientation="h",
+                width=0.3,
+                offset=0.05,
+                marker={
+                    "color": theme.PARTS[mode][part],
+                    "line": {"width": 0},
+                    "pattern": {
+                        "shape": PATTERNS[part],
+                        "size": 6,
+                        "solidity": 0.2,
+                        "fillmode": "overlay",
+                        "fgcolor": theme.SURFACE[mode]["background"],
+                        "fgopacity": 0.55,
+                    },
+                },
+                text=whole,
+                textposition="none",
+                hovertemplate=f"%{{text}}<br>{part} %{{x:.3f}}<extra></extra>",
+            )
+        )
+    headings = [
+        {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": row - 0.2,
+            "text": _heading(row + 1, title, bool(tail), move, mode, longest),
+            "showarrow": False,
+            "align": "left",
+            "font": {"size": 13},
+        }
+        for row, (title, tail, move) in enumerate(zip(frame["title"], frame["tail"], moves, strict=True))
+    ]
+    # All at once: plotly checks every annotation again whenever one is added.
+    figure.update_layout(barmode="relative", bargap=0.4, annotations=headings)
+    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, fixedrange=True)
+    figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False, fixedrange=True)
+    theme.finish(figure, mode, height=72 + _ROW * max(len(rows), 1))
+    below = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
+    # Room for a legend of two lines in every list, so that bars of lists side by side keep their height.
+    return figure.update_layout(margin={"t": 4, "b": 52, "l": 2, "r": 2}, legend=below, showlegend=True)
+
+
+def _heading(rank: int, title: str, tail: bool, move: str, mode: Mode, longest: int) -> str:
+    surface, signs = theme.SURFACE[mode], theme.SEMANTIC[mode]
+    colour = signs["good"] if move.startswith("▲") or move == "new" else signs["bad"] if move.startswith("▼") else ""
+    moved = f' <span style="color:{colour or surface["muted"]}">{move}</span>' if move else ""
+    badge = f' <span style="color:{BADGE[mode]}"><b>tail</b></span>' if tail else ""
+    return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {hover_text(title, longest)}'
+
+
+def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
+    """The same list as a table: Rank, Moved, Title, Item, Group, Score and its parts."""
+    table = pd.DataFrame(
+        {
+            "Rank": frame["rank"],
+            "Moved": list(moves),
+            "Title": frame["title"],
+            "Item": frame["item_id"],
+            "Group": frame["tail"].map({True: "Tail Item", False: "Head Item"}),
+            "Score": frame["score"],
+        }
+    )
+    for part in PARTS:
+        table[part.capitalize()] = frame[part]
+    return table if any(moves) else table.drop(columns="Moved")
+
+
+def describe(label: str, frame: pd.DataFrame, moves: Sequence[str]) -> str:
+    """The list in words."""
+    words = [
+        f"{r.rank} {hover_text(r.title, 60)}{' (tail)' if r.tail else ''}{f' {m}' if m and m != '=' else ''}"
+        for r, m in zip(frame.itertuples(), moves, strict=True)
+    ]
+    return f"Recommendations of {label}, best first: " + "; ".join(words)

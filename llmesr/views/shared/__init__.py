@@ -1,0 +1,1 @@
+"""What every page uses. Imports no page's room."""

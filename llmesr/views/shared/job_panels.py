@@ -1,0 +1,205 @@
+"""Jobs on a page: progress that draws itself until the job ends, its log, and what can be done with it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from llmesr.errors import UserError
+from llmesr.jobs.plans import command_line
+from llmesr.jobs.record import Job
+from llmesr.store import Store
+from llmesr.views.cache import artifacts
+from llmesr.views.shared import theme, widgets
+from llmesr.views.shared.words import as_text
+
+EVERY = 1.5
+"""Seconds between two looks at a job that has not ended."""
+WORDS = {"PENDING": "waiting", "RUNNING": "running", "STOPPED": "stopped", "SUCCEEDED": "done", "FAILED": "failed"}
+ICONS = {
+    "PENDING": ":material/schedule:",
+    "RUNNING": ":material/progress_activity:",
+    "STOPPED": ":material/pause_circle:",
+    "SUCCEEDED": ":material/check_circle:",
+    "FAILED": ":material/error:",
+}
+
+
+def settle(root: Store) -> None:
+    """Settle orphans and start what waits; once per page run, so that a restarted server finds its jobs."""
+    artifacts.jobs(root).reconcile()
+
+
+def progress(root: Store, id: str, *, until: str | None = None, place: str = "job") -> None:
+    """A job, live: redraws itself until the job ends (or has saved an id as ``until``), then the whole page once.
+    A resumed job redraws the whole page too.
+
+    ``place`` tells apart two drawings of one job on one page.
+    """
+    job = artifacts.jobs(root).get(id)
+    widgets.live(EVERY if job.active else None)(_draw)(root, id, job.active, until, place)
+
+
+def _draw(root: Store, id: str, was_active: bool, until: str | None, place: str) -> None:
+    jobs = artifacts.jobs(root)
+    if was_active:
+        jobs.reconcile()
+    job = jobs.get(id)
+    body(root, job, place)
+    if job.active != was_active or (was_active and until in job.status.saved):
+        st.rerun()  # a job resumed from here is to be drawn live again
+
+
+def body(root: Store, job: Job, place: str = "job") -> None:
+    """A job as it stands: what it is, how far, why it ended, and what can be done with it."""
+    with st.container(border=True):
+        _heading(job)
+        if job.active:
+            st.progress(job.fraction, text=as_text(_where(root, job)))
+        elif job.status.message:
+            show = st.error if job.state == "FAILED" else st.info
+            show(as_text(job.status.message, 1000))
+        _buttons(root, job, place)
+
+
+def _heading(job: Job) -> None:
+    st.markdown(f"{ICONS[job.state]} **{as_text(job.label)}** · {state_word(job)} · {as_text(took(job))}")
+
+
+def state_word(job: Job) -> str:
+    """The state for a reader; a job asked to stop says so."""
+    if job.state == "RUNNING" and job.status.stop_requested:
+        return "stopping"
+    return WORDS[job.state]
+
+
+def took(job: Job) -> str:
+    """How long a job has run, or when it was submitted."""
+    if job.status.started is None:
+        return f"submitted {theme.date(job.record.created)}"
+    end = pd.Timestamp(job.status.finished) if job.status.finished else pd.Timestamp.now("UTC")
+    return theme.duration((end - pd.Timestamp(job.status.started)).total_seconds())
+
+
+def _where(root: Store, job: Job) -> str:
+    """One line on what is happening now."""
+    if job.state == "PENDING":
+        ahead = [j for j in artifacts.jobs(root).list() if j.active and j.status.queued < job.status.queued]
+        return f"waiting for {len(ahead)} job{'s' * (len(ahead) != 1)} before it" if ahead else "starting"
+    steps = len(job.record.steps)
+    text = f"Step {min(job.status.step + 1, steps)} of {steps}: {job.step.label}" if steps > 1 else job.step.label
+    said = job.progress
+    if said.stage:
+        text += f" · {said.stage}" + (f" ({said.done:,} of {said.total:,})" if said.total else "")
+    return text
+
+
+def _buttons(root: Store, job: Job, place: str) -> None:
+    """Stop, resume, retry, log and command: what can be done with a job now."""
+    jobs = artifacts.jobs(root)
+    with st.container(horizontal=True):
+        if job.active:
+            # Two buttons with keys of their own: a second click on the first must not become a kill.
+            kill = job.status.stop_requested
+            st.button(
+                "Kill" if kill else "Stop",
+                key=f"{place}.{'kill' if kill else 'stop'}.{job.id}",
+                icon=":material/stop:",
+                on_click=_act,
+                args=(partial(jobs.stop, force=kill), job.id),
+            )
+        if job.state in ("STOPPED", "FAILED"):
+            st.button(
+                "Resume",
+                key=f"{place}.resume.{job.id}",
+                icon=":material/play_arrow:",
+                help="Go on at the step, and the checkpoint, where it ended.",
+                on_click=_act,
+                args=(jobs.resume, job.id),
+            )
+        if not job.active:
+            st.button(
+                "Retry",
+                key=f"{place}.retry.{job.id}",
+                icon=":material/refresh:",
+                help="Do the whole job again as a new one, with new runs.",
+                on_click=_act,
+                args=(jobs.retry, job.id),
+            )
+            st.button(
+                "Forget",
+                key=f"{place}.forget.{job.id}",
+                icon=":material/delete:",
+                help="Take the job off this list. What it made stays.",
+                on_click=_act,
+                args=(jobs.delete, job.id),
+            )
+        with st.popover("Log", icon=":material/notes:", key=f"{place}.log.{job.id}"):
+            st.code(job.log(16_384)[-8000:] or "Nothing yet.", language=None, wrap_lines=True)
+        with st.popover("Command", icon=":material/terminal:", key=f"{place}.command.{job.id}"):
+            st.code("\n".join(command_line(s) for s in job.record.steps), language="bash", wrap_lines=True)
+
+
+def _act(action: object, id: str) -> None:
+    """Carry out a button; what it refuses is shown on the next drawing."""
+    try:
+        action(id)  # type: ignore[operator]
+    except UserError as error:
+        st.toast(as_text(error, 500), icon=":material/error:")
+
+
+def job_list(root: Store, *, longest: int = 20) -> None:
+    """Every job: those that have not ended first, live, then the newest ended ones in a table."""
+    jobs = list(artifacts.jobs(root).list())
+    for job in sorted((j for j in jobs if j.active), key=lambda j: j.status.queued):
+        progress(root, job.id, place="list")
+    ended = [j for j in jobs if not j.active][:longest]
+    if not jobs:
+        st.caption("No job has been submitted yet.")
+    if ended:
+        frame = pd.DataFrame([_row(j) for j in ended])
+        event = st.dataframe(
+            frame.drop(columns="id"),
+            hide_index=True,
+            key="jobs.table",
+            on_select="rerun",
+            selection_mode="single-row",
+            alt="Jobs that have ended, newest first. Choose one to see its log.",
+        )
+        rows = event["selection"]["rows"] if event else []
+        if rows and rows[0] < len(ended):
+            progress(root, ended[rows[0]].id, place="chosen")
+        else:
+            st.caption("Choose a row for its log, its command, and to resume or retry it.")
+    for id, reason in artifacts.jobs(root).broken().items():
+        st.warning(as_text(f"{id}: {reason}", 500))
+
+
+def _row(job: Job) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "Job": job.label,
+        "State": state_word(job),
+        "Took": took(job),
+        "Submitted": theme.date(job.record.created),
+        "Message": job.status.message,
+    }
+
+
+def sidebar() -> None:
+    """What is running, at the foot of the sidebar of every page."""
+    root = artifacts.store()
+    settle(root)
+    active = any(j.active for j in artifacts.jobs(root).list())
+    with st.sidebar:
+        widgets.live(3.0 if active else None)(_sidebar)(root)
+
+
+def _sidebar(root: Store) -> None:
+    active = sorted((j for j in artifacts.jobs(root).list() if j.active), key=lambda j: j.status.queued)
+    for job in active[:3]:
+        st.progress(job.fraction, text=f"{as_text(job.label, 40)} · {state_word(job)}")
+    if len(active) > 3:
+        st.caption(f"and {len(active) - 3} more waiting")

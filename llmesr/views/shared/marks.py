@@ -1,0 +1,96 @@
+"""How contenders are drawn in every comparing chart: marker, dash, whiskers, and a heading with the definition."""
+
+from __future__ import annotations
+
+import textwrap
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from llmesr.views.shared import theme
+from llmesr.views.shared.theme import Mode
+
+LONGEST = 60
+WIDE, NARROW = 150, 64
+"""Characters in a line of the caption: charts over the whole page, charts beside another."""
+LINE = 16
+_VARIANTS = ("", "-open", "-dot", "-open-dot")
+"""Marker endings that tell configurations of one method and backbone apart."""
+
+
+def plain(text: object, longest: int = LONGEST) -> str:
+    """``text`` so that plotly shows it as it is: no markup, one line, cut to ``longest`` characters."""
+    line = " ".join(str(text).replace("\x00", "\ufffd").split())
+    return escape(line if len(line) <= longest else line[: longest - 1] + "…", quote=False)
+
+
+def whiskers(value: Any, low: Any, high: Any, thickness: float, color: str | None = None) -> dict[str, Any]:
+    """Error bars from ``low`` to ``high``: numbers, or arrays of them. Without ``color`` they take the marker's."""
+    mean, below, above = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (value, low, high))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": np.maximum(above - mean, 0),
+        "arrayminus": np.maximum(mean - below, 0),
+        "thickness": thickness,
+        "width": 0,
+        **({"color": color} if color else {}),
+    }
+
+
+def variants_of(frame: pd.DataFrame) -> dict[str, int]:
+    """run -> how many earlier runs have its label."""
+    runs = frame.drop_duplicates("run")
+    return dict(zip(runs["run"], runs.groupby("label").cumcount().tolist(), strict=True))
+
+
+def dash(label: str, variant: int) -> str:
+    return theme.dash(label) if variant == 0 else ("longdash", "dashdot", "longdashdot")[(variant - 1) % 3]
+
+
+def marker(
+    label: str, mode: Mode, size: int, *, filled: bool = True, variant: int = 0, telling: bool = False
+) -> dict[str, Any]:
+    """``telling``: whether a marker is filled says something, so that no method may be hollow of its own accord."""
+    color, shape = theme.method_color(label, mode), theme.symbol(label)
+    shape = shape.removesuffix("-open") if telling else shape
+    if not shape.endswith("open"):
+        shape += _VARIANTS[variant % len(_VARIANTS)]
+    hollow = "open" in shape
+    return {
+        "symbol": shape,
+        "size": size,
+        "color": color if filled or hollow else theme.SURFACE[mode]["background"],
+        "line": {"color": color, "width": 2 if hollow or not filled else 0},
+    }
+
+
+def markers(labels: pd.Series, mode: Mode, size: int) -> dict[str, Any]:
+    return {
+        "symbol": [theme.symbol(label) for label in labels],
+        "color": [theme.method_color(label, mode) for label in labels],
+        "size": size,
+    }
+
+
+def titled(
+    figure: go.Figure,
+    title: str,
+    caption: str,
+    mode: Mode,
+    height: int,
+    *,
+    width: int = WIDE,
+    panels: bool = False,
+) -> go.Figure:
+    """The finished chart; ``height`` is without the heading. The caption, which holds protocol and head/tail
+    definition, is part of the picture, so that it is still there when the picture is saved."""
+    lines = textwrap.wrap(" ".join(caption.split()), width)
+    top = 58 + LINE * len(lines) + (36 if panels else 0)
+    muted = {"size": 12, "color": theme.SURFACE[mode]["muted"]}
+    subtitle = {"text": "<br>".join(plain(line, width) for line in lines), "font": muted}
+    figure = theme.finish(figure, mode, height=height + top, title=title, title_subtitle=subtitle, margin_t=top)
+    return figure.update_layout(title_pad_t=10, title_y=1)

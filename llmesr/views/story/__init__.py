@@ -1,0 +1,1 @@
+"""Story: a guided walk."""

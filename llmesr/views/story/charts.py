@@ -1,0 +1,196 @@
+"""One chart per step of the story: few marks, large type, a title that says what is seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from llmesr.config import GROUPS
+from llmesr.views.shared import theme
+from llmesr.views.shared.marks import plain, titled, whiskers
+from llmesr.views.shared.theme import Mode
+
+POINTS = 600
+"""Points of the popularity curve: more are not seen."""
+LINE = 64
+"""Characters in a line of a caption."""
+
+
+def tail_chart(counts: np.ndarray, threshold: int, caption: str, mode: Mode = "light") -> go.Figure:
+    """Items from most to least chosen, head and tail in their colours. ``counts`` (N,) training interactions."""
+    ordered = np.sort(counts)[::-1]
+    head = int((ordered >= threshold).sum())
+    figure = go.Figure()
+    for name, part, start in (("Head Item", ordered[: head + 1], 0), ("Tail Item", ordered[head:], head)):
+        if not len(part):
+            continue
+        at = np.unique(np.linspace(0, len(part) - 1, POINTS).astype(int))
+        color = theme.group_color(name, mode)
+        figure.add_scatter(
+            x=(start + at + 0.5) / len(ordered),
+            y=part[at],
+            mode="lines",
+            line={"color": color, "width": 2, "shape": "hv"},
+            fill="tozeroy",
+            fillcolor=theme.translucent(color, 0.45),
+            name=f"{name.split()[0]}: {_share(ordered, threshold, name)}",
+            hovertemplate="at %{x:.0%} of the items: %{y:,} interactions<extra></extra>",
+        )
+    figure.update_xaxes(
+        title_text="share of items, most chosen first", tickformat=".0%", range=[0, 1], dtick=0.2, tick0=0
+    )
+    figure.update_yaxes(title_text="training interactions", rangemode="tozero")
+    figure = _large(figure, "How often each item was chosen", caption, mode)
+    legend = {"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"}
+    return figure.update_layout(legend=legend, margin_r=32)  # room for the last tick
+
+
+def groups_chart(summary: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
+    """One configuration by group, in the groups' colours. ``summary``: group, value, low, high, users."""
+    figure = go.Figure()
+    for row in _in_order(summary).itertuples():
+        color = theme.group_color(row.group, mode)
+        figure.add_scatter(
+            x=[row.value],
+            y=[_tick(row.group, row.users)],
+            error_x=whiskers(row.value, row.low, row.high, 4, color),
+            mode="markers+text",
+            text=[theme.percent(row.value, 1) if metric.startswith("HR") else theme.metric(row.value)],
+            textposition="top center",
+            marker={"color": color, "size": 18, "symbol": theme.GROUP_SYMBOLS.get(row.group, "circle")},
+            cliponaxis=False,
+            showlegend=False,
+            hovertemplate=f"{row.group}: %{{x:.3f}} [{row.low:.3f}, {row.high:.3f}]<extra></extra>",
+        )
+    figure.update_xaxes(range=_from_zero(summary), **_axis(metric))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return _large(figure, f"{metric} by group, with 95% intervals", caption, mode)
+
+
+def neighbours_chart(nearest: pd.DataFrame, caption: str, mode: Mode = "light") -> go.Figure:
+    """The items nearest by text to one item. ``nearest``: title, similarity, interactions, tail."""
+    colors = [theme.TAIL_COLOR[mode] if t else theme.HEAD_COLOR[mode] for t in nearest["tail"]]
+    figure = go.Figure(
+        go.Scatter(
+            x=nearest["similarity"],
+            y=list(range(len(nearest))),
+            mode="markers",
+            marker={"size": 18, "color": colors},
+            customdata=nearest["interactions"],
+            hovertemplate="similarity %{x:.2f}, chosen %{customdata} times<extra></extra>",
+        )
+    )
+    for place, row in enumerate(nearest.itertuples()):
+        line = {"color": colors[place], "width": 3}
+        figure.add_shape(type="line", x0=0, x1=row.similarity, y0=place, y1=place, line=line)
+        words = f"{plain(row.title)} <i>{'tail' if row.tail else 'head'}, {_times(row.interactions)}</i>"
+        figure.add_annotation(
+            x=0, y=place, text=words, showarrow=False, xanchor="left", yanchor="bottom", yshift=6, font_size=16
+        )
+    figure.update_yaxes(visible=False, range=[len(nearest) - 0.5, -0.8])
+    figure.update_xaxes(range=[0, 1.04], title_text="cosine similarity of the texts")
+    return _large(figure, "The nearest items by text alone", caption, mode)
+
+
+def gains_chart(comparison: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
+    """One configuration against another. ``comparison``: group, difference, low, high, significant, users."""
+    figure = go.Figure()
+    tones = theme.SEMANTIC[mode]
+    for row in _in_order(comparison).itertuples():
+        if not np.isfinite(row.difference):
+            continue
+        tone = tones["good" if row.difference > 0 else "bad"] if row.significant else theme.SURFACE[mode]["muted"]
+        figure.add_scatter(
+            x=[row.difference],
+            y=[_tick(row.group, row.users)],
+            error_x=whiskers(row.difference, row.low, row.high, 4, tone),
+            mode="markers+text",
+            text=[theme.signed(row.difference)],
+            textposition="top center",
+            marker={
+                "size": 18,
+                "color": tone if row.significant else theme.SURFACE[mode]["background"],
+                "line": {"color": tone, "width": 3},
+            },
+            cliponaxis=False,
+            showlegend=False,
+            hovertemplate=f"{row.group}: %{{x:+.3f}} [{row.low:+.3f}, {row.high:+.3f}]<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["text"], "width": 1})
+    figure.update_xaxes(title_text=f"difference in {metric}; right of the line is better", tickformat="+.2~f")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return _large(figure, "Gain by group; filled where it is sure", caption, mode)
+
+
+def remaining_chart(
+    summary: pd.DataFrame, labels: dict[str, str], metric: str, caption: str, mode: Mode = "light"
+) -> go.Figure:
+    """Several configurations by group, joined by a line per group. ``summary``: run, group, value, low, high, users."""
+    figure = go.Figure()
+    rows = _in_order(summary)
+    ticks = {g: _tick(g, n) for g, n in zip(rows["group"], rows["users"], strict=True)}
+    for group, part in rows.groupby("group", sort=False):
+        figure.add_scatter(
+            x=part["value"],
+            y=[ticks[group]] * len(part),
+            mode="lines",
+            line={"color": theme.SURFACE[mode]["border"], "width": 5},
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    for run in rows["run"].unique():
+        part = rows[rows["run"] == run]
+        figure.add_scatter(
+            x=part["value"],
+            y=[ticks[g] for g in part["group"]],
+            mode="markers",
+            name=plain(run),
+            marker={"size": 18, "color": theme.method_color(labels[run], mode), "symbol": theme.symbol(labels[run])},
+            cliponaxis=False,
+            hovertemplate="%{fullData.name}: %{x:.3f}<extra></extra>",
+        )
+    figure.update_xaxes(range=_from_zero(summary), **_axis(metric))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure = _large(figure, "Without and with text, by group", caption, mode)
+    return figure.update_layout(legend={"y": -0.2, "yanchor": "top"})
+
+
+def _axis(metric: str) -> dict[str, str]:
+    """A hit rate is a share of users, and drawn as one."""
+    if metric.startswith("HR"):
+        return {"title_text": f"{metric}, share of the group's users", "tickformat": ".0%"}
+    return {"title_text": f"{metric}, mean over the group's users"}
+
+
+def _from_zero(summary: pd.DataFrame) -> list[float]:
+    """An axis from zero with room for the marks at both ends."""
+    most = max(float(summary[["value", "high"]].max().max()), 0.01)
+    return [-0.06 * most, 1.08 * most]
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    order = {g: i for i, g in enumerate(GROUPS)}
+    return frame[frame["users"] > 0].sort_values("group", key=lambda g: g.map(order), kind="stable")
+
+
+def _tick(group: str, users: int) -> str:
+    return f"<b>{group}</b><br>{theme.count(users)} users"
+
+
+def _times(interactions: int) -> str:
+    return (
+        "never chosen" if interactions == 0 else "chosen once" if interactions == 1 else f"chosen {interactions} times"
+    )
+
+
+def _share(counts: np.ndarray, threshold: int, name: str) -> str:
+    members = counts >= threshold if name == "Head Item" else counts < threshold
+    return f"{theme.percent(members.mean())} of items, {theme.percent(counts[members].sum() / counts.sum())} of choices"
+
+
+def _large(figure: go.Figure, title: str, caption: str, mode: Mode) -> go.Figure:
+    """Type for a room. The chart stands beside its text, so its caption is broken early."""
+    figure = titled(figure, title, caption, mode, 430, width=LINE)
+    figure.update_layout(font_size=18, title_font_size=20, title_subtitle_font_size=14)
+    return figure.update_xaxes(tickfont_size=16, title_font_size=18)

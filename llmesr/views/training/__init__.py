@@ -1,0 +1,1 @@
+"""Training: launch, watch, choose."""

@@ -1,0 +1,130 @@
+"""Fine-tuning the text model from the Training page: the form, an estimate, the launch, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from llmesr.config import FinetuneConfig
+from llmesr.data.dataset import Dataset
+from llmesr.jobs import plans
+from llmesr.jobs.record import Step
+from llmesr.runs.tuning import Tuning, list_tunings
+from llmesr.store import Manifest, Store
+from llmesr.views.cache import artifacts
+from llmesr.views.shared import forms, job_panels, theme, widgets
+from llmesr.views.shared.words import as_text
+from llmesr.views.training.charts import tuning_chart
+from llmesr.views.training.estimate import tuning_seconds
+
+BASIC = ("base", "steps", "batch_size", "drop_ratio", "learning_rate", "seed")
+ABOUT = (
+    "Two copies of each item's text, with attributes shuffled and some dropped, are taught to find each other (SCFT of "
+    "LLMEmb). Needs no interactions. The items are then read anew; choose the result as item texts of a new run."
+)
+MEASURES = {
+    "accuracy": "Own copy found among held-out items",
+    "mean_cosine": "Mean cosine of all pairs (lower: better spread)",
+    "uniformity": "Uniformity (lower is better)",
+    "alignment": "Distance of an item's two copies (lower is better)",
+}
+
+
+def form(root: Store, manifest: Manifest, data: Dataset) -> None:
+    """Settings, how long it will take, and the button."""
+    st.markdown(ABOUT)
+    if not data.text_columns:
+        st.info("This dataset has no item text, so there is nothing to tune on.", icon=":material/subject:")
+        return
+    schema = forms.settings(FinetuneConfig)
+    start = FinetuneConfig().model_dump()
+    values: dict[str, Any] = {}
+    columns = st.columns(3)
+    for number, name in enumerate(BASIC):
+        with columns[number % 3]:
+            values[name] = widgets.setting_widget(schema[name], start[name], f"tune.{name}")
+    with st.expander("Advanced settings", icon=":material/tune:"):
+        columns = st.columns(3)
+        rest = [n for n in schema if n not in BASIC and n != "attributes"]
+        for number, name in enumerate(rest):
+            with columns[number % 3]:
+                values[name] = widgets.setting_widget(schema[name], start[name], f"tune.{name}")
+    config = FinetuneConfig.read(None, **values)
+    st.caption(_estimate(root, config))
+    steps = plans.finetune_steps(manifest.id, manifest.name, forms.changes(values, start))
+    st.button(
+        "Fine-tune",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=_launch,
+        args=(root, manifest, steps),
+    )
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
+
+
+def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
+    label = f"Fine-tune on {manifest.name}"
+    artifacts.jobs(root).submit_steps(steps, kind="finetune", label=label, parents=[f"datasets/{manifest.id}"])
+    widgets.preselect("tuning", str(steps[0].run))
+
+
+def _estimate(root: Store, config: FinetuneConfig) -> str:
+    seconds, basis = tuning_seconds(config, [Tuning(root, m.id) for m in artifacts.manifests(root, "adapters")])
+    if seconds is None:
+        return basis
+    return f"About {theme.duration(seconds)} per step, at most {theme.duration(seconds * config.steps)}. {basis}"
+
+
+def history(root: Store, manifest: Manifest) -> None:
+    """The tunings of the dataset: one that runs live, with its curve, and what it did to held-out items."""
+    jobs = [j for j in artifacts.jobs(root).using("datasets", manifest.id) if j.record.steps[0].makes == "adapters"]
+    done = [t.id for t in list_tunings(root, manifest.id)]
+    waiting = [str(j.record.steps[0].run) for j in jobs]
+    ids = [*(i for i in waiting if i not in done), *done]
+    if not ids:
+        return
+    st.subheader("Tunings")
+    chosen = str(widgets.choose("Tuning", ids, "tuning"))
+    job = next((j for j in artifacts.jobs(root).list() if any(s.run == chosen for s in j.record.steps)), None)
+    active = job is not None and job.active
+    widgets.live(job_panels.EVERY if active else None)(_draw)(root, chosen, job.id if job else None, active)
+
+
+def _draw(root: Store, tuning_id: str, job_id: str | None, was_active: bool) -> None:
+    job = artifacts.jobs(root).get(job_id) if job_id else None
+    if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
+        job_panels.body(root, job)
+    if root.exists("adapters", tuning_id):
+        _outcome(Tuning(root, tuning_id))
+    if job is not None and job.active != was_active:
+        st.rerun()
+
+
+def _outcome(tuning: Tuning) -> None:
+    events = tuning.events()
+    if events.empty:
+        st.caption("The model is being loaded and judged as it is; that is the first point of the curve.")
+        return
+    last = events.iloc[-1]
+    widgets.chart(
+        tuning_chart(events, widgets.mode()),
+        key=f"tuning.{tuning.id}",
+        alt=f"Own copy found among held-out items: {events['accuracy'].iloc[0]:.3f} before tuning, "
+        f"{last['accuracy']:.3f} at step {int(last['step'])}.",
+        data=events[[c for c in ("step", "loss", *MEASURES, "seconds") if c in events]],
+        name=f"tuning-{tuning.id}",
+    )
+    if "after" not in tuning.manifest.info:
+        return
+    info = tuning.manifest.info
+    rows = [(text, info["before"][key], info["after"][key]) for key, text in MEASURES.items()]
+    widgets.table(
+        pd.DataFrame(rows, columns=["Held-out items", "Before", "After"]), key=f"tuned.{tuning.id}", name="tuned"
+    )
+    st.caption(
+        f"{info['steps']} steps (best {info['best_step']}), {info['seconds_per_step']:.2g} s each; "
+        f"base {as_text(tuning.config.base)}. The Embeddings page compares all items before and after."
+    )

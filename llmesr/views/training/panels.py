@@ -1,0 +1,353 @@
+"""The parts of the training page: a form made from the config's schema, an estimate, the launch, a run's curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from llmesr.config import PRESETS, UNTRAINED, RunConfig, SearchConfig
+from llmesr.data.dataset import Dataset
+from llmesr.jobs import plans
+from llmesr.jobs.record import Job, Step
+from llmesr.runs.record import Run
+from llmesr.semantic.embed import is_whole
+from llmesr.store import Manifest, Store
+from llmesr.views.cache import artifacts
+from llmesr.views.shared import forms, job_panels, theme, widgets, words
+from llmesr.views.training.charts import loss_chart, validation_chart, validation_frame
+from llmesr.views.training.estimate import estimate
+
+NEW_TEXT = "new"
+GOALS = {"train": "Train these settings", "search": "Search settings"}
+
+
+def defaults_button(root: Store, manifest: Manifest, *, key: str = "defaults") -> None:
+    """One click from a dataset to a comparison: embed, train four methods, draw the maps."""
+    methods = ", ".join(plans.GOOD_DEFAULTS)
+    if st.button("Embed and train with good defaults", type="primary", icon=":material/rocket_launch:", key=key):
+        plans.submit_good_defaults(artifacts.jobs(root), manifest.id, manifest.name)
+        st.rerun()
+    st.caption(f"Reads the item texts with the bundled encoder, trains {methods}, and draws the maps.")
+
+
+def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
+    """Method, backbone, text and settings; the config and the steps that a launch would submit."""
+    clone_from_link(root)
+    left, middle, right = st.columns(3)
+    with left:
+        method = str(widgets.choose("Method", list(words.METHODS), "method", default="llm-esr"))
+        st.caption(words.METHODS[method])
+    trained = method not in UNTRAINED
+    backbone, preset = "sasrec", "default"
+    with middle:
+        if trained:
+            backbone = str(widgets.choose("Backbone", list(words.BACKBONES), "backbone"))
+            st.caption(words.BACKBONES[backbone])
+        else:
+            st.caption("This method needs no training, only an evaluation.")
+    with right:
+        if trained:
+            preset = str(widgets.choose("Starting point", list(PRESETS), "preset"))
+            st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
+    embedding = _pick_text(root, manifest) if method in plans.NEEDS_TEXT else None
+    start = forms.starting_values(method, backbone, preset)
+    others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
+    values = _fields(method, backbone, preset, start, others) if trained else {}
+    config = RunConfig.read(None, **{**start, **values})
+    changed = forms.changes(values, start)
+    goal = "train"
+    if trained:
+        goal = str(widgets.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
+    if goal == "search":
+        return config, _search(manifest, config, preset, changed, embedding)
+    repeats = _repeats() if trained else 1
+    return config, _steps(manifest, config, preset, changed, embedding, repeats)
+
+
+def _pick_text(root: Store, manifest: Manifest) -> str | None:
+    """The text vectors to train on, or the wish for new ones."""
+    there = [m for m in _embeddings(root, manifest) if is_whole(m)]
+    shown = {m.id: f"{m.config.get('embedder')}, read {theme.date(m.created)} ({m.id})" for m in there}
+    shown[NEW_TEXT] = "Read them now with the bundled encoder (MiniLM)"
+    return widgets.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)
+
+
+def _embeddings(root: Store, manifest: Manifest) -> list[Manifest]:
+    return [m for m in artifacts.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
+
+
+def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], embeddings: list[str]) -> dict[str, Any]:
+    schema = forms.settings(RunConfig)
+    schema["views"] = replace(schema["views"], choices=tuple(embeddings))
+    basic, advanced = forms.shown(method, backbone)
+    scope = f"{preset}.{backbone}"
+    values: dict[str, Any] = {}
+    columns = st.columns(3)
+    for number, name in enumerate(basic):
+        with columns[number % 3]:
+            values[name] = _widget(schema[name], start[name], scope)
+    with st.expander("Advanced settings", icon=":material/tune:"):
+        for title, names in advanced.items():
+            st.markdown(f"**{title}**")
+            columns = st.columns(3)
+            for number, name in enumerate(names):
+                with columns[number % 3]:
+                    values[name] = _widget(schema[name], start[name], scope)
+    return values
+
+
+def _widget(setting: forms.Setting, value: Any, scope: str) -> Any:
+    """One setting. A clone's values are waiting in the session under the setting's name."""
+    value = st.session_state.get("clone", {}).get(setting.name, value)
+    return widgets.setting_widget(setting, value, f"set.{scope}.{setting.name}.{value}")
+
+
+def _repeats() -> int:
+    return int(
+        st.number_input(
+            "Repeat with further seeds",
+            min_value=1,
+            max_value=10,
+            value=1,
+            key="train.repeats",
+            help="Training is partly luck. Three runs with different seeds show how large that part is; Compare "
+            "averages them.",
+            width=240,
+        )
+    )
+
+
+def _steps(
+    manifest: Manifest,
+    config: RunConfig,
+    preset: str,
+    changed: Mapping[str, Any],
+    embedding: str | None,
+    repeats: int,
+) -> list[Step]:
+    steps = []
+    if embedding == NEW_TEXT:
+        steps.append(plans.embed_step(manifest.id))
+        embedding = "{embedding}"
+    for seed in range(config.seed, config.seed + repeats):
+        values = {**changed, "seed": seed} if repeats > 1 else dict(changed)
+        steps.append(
+            plans.train_step(
+                manifest.id,
+                config.method,
+                backbone=config.backbone,
+                preset=preset,
+                values=values,
+                embedding=embedding,
+                name=manifest.name,
+            )
+        )
+    return steps
+
+
+def _search(
+    manifest: Manifest, config: RunConfig, preset: str, changed: Mapping[str, Any], embedding: str | None
+) -> list[Step]:
+    """Trials and objective, and what will be varied; the steps of a search."""
+    from llmesr.training.space import default_space  # with optuna, which no other page needs
+
+    schema = forms.settings(SearchConfig)
+    own, columns = {}, st.columns(3, vertical_alignment="bottom")
+    for name, column in zip(("trials", "objective", "pruning"), columns, strict=True):
+        with column:
+            own[name] = widgets.setting_widget(schema[name], schema[name].default, f"search.{name}")
+    fixed = {k: v for k, v in changed.items() if not k.startswith("monitor")}
+    varied = default_space(config.method, config.backbone, fixed)
+    if not varied:
+        st.error("Every setting a search would vary was changed above, so nothing is left to search.")
+        return []
+    st.caption(
+        f"Varies {', '.join(words.between(name, given) for name, given in varied.items())}. What you change above is "
+        "the same in every trial. Trials are judged on validation alone. Your own ranges: `--space FILE.yaml` in a "
+        "terminal."
+    )
+    steps = []
+    if embedding == NEW_TEXT:
+        steps.append(plans.embed_step(manifest.id))
+        embedding = "{embedding}"
+    values = {**fixed, "epochs": config.epochs, **({} if own["pruning"] else {"pruning": False})}
+    search = plans.search_step(
+        manifest.id,
+        config.method,
+        backbone=config.backbone,
+        trials=own["trials"],
+        objective=own["objective"],
+        preset=preset,
+        values=values,
+        embedding=embedding,
+        name=manifest.name,
+    )
+    return [*steps, search]
+
+
+def trainings(steps: list[Step]) -> int:
+    """How many runs the steps train."""
+    searches = [s.command for s in steps if s.command[0] == "search"]
+    return sum(s.command[0] == "train" for s in steps) + sum(int(c[c.index("--trials") + 1]) for c in searches)
+
+
+def show_estimate(root: Store, data: Dataset, config: RunConfig, repeats: int) -> None:
+    """How long it will take, and how sure that is."""
+    found = estimate(config, len(data.split.train_items), data.n_items, artifacts.timings(root))
+    if found is None:
+        st.caption("Takes seconds: nothing is trained.")
+        return
+    text = f"About {theme.duration(found.per_epoch)} per epoch" if found.per_epoch >= 1 else "Under a second per epoch"
+    text += f", at most {theme.duration(found.longest * repeats)}"
+    if found.likely is not None:
+        text += f"; likely {theme.duration(found.likely * repeats)}, because training stops when it no longer improves"
+    st.caption(f"{text}. {found.basis}", help="Reading new item texts and drawing similar users come on top.")
+
+
+def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str] = ()) -> None:
+    """The button, and the commands it stands for."""
+    if not steps:
+        return
+    st.button(
+        "Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps, views)
+    )
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
+
+
+def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str]) -> None:
+    given = {*views} | {s.command[s.command.index("--embedding") + 1] for s in steps if "--embedding" in s.command}
+    parents = [f"datasets/{manifest.id}", *(f"embeddings/{e}" for e in given if not e.startswith("{"))]
+    label = f"{steps[-1].label} on {manifest.name}"
+    kind = steps[-1].command[0]
+    artifacts.jobs(root).submit_steps(steps, kind=kind, label=label, parents=parents)
+    st.session_state.pop("clone", None)
+    widgets.preselect("part", "queue" if kind == "search" else "watch")
+    if kind != "search":
+        widgets.preselect("run", str(steps[-1].run))
+
+
+# -- a run that trains or has trained --------------------------------------------------------------------------------
+
+
+def pick_run(root: Store, manifest: Manifest) -> str | None:
+    """A run of the dataset, or one that a job has yet to begin."""
+    there = {r.id: widgets.run_name(r) for r in artifacts.runs(root, manifest.id)}
+    busy = artifacts.jobs(root).using("datasets", manifest.id)  # also the import that made the dataset
+    for job in busy:
+        there = {id: f"{id} (waiting)" for id in job.runs if id not in there} | there
+    now = next((j.step.run for j in busy if j.state == "RUNNING" and j.step.run), None)
+    return widgets.choose("Run", list(there), "run", show=there.__getitem__, default=now)
+
+
+def watch(root: Store, run_id: str, protocol: str) -> None:
+    """A run with its job, live while it trains."""
+    job = next((j for j in artifacts.jobs(root).list() if run_id in j.runs), None)
+    active = job is not None and job.active
+    widgets.live(job_panels.EVERY if active else None)(_draw_run)(
+        root, run_id, job.id if job else None, active, protocol
+    )
+
+
+def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, protocol: str) -> None:
+    jobs = artifacts.jobs(root)
+    job: Job | None = jobs.get(job_id) if job_id else None
+    run = Run(root, run_id)
+    if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
+        job_panels.body(root, job)
+    if not root.exists("runs", run_id):
+        st.caption("Its curves begin when its turn has come.")
+        _settle(job, was_active)
+        return
+    status = run.status()
+    columns = st.columns(4)
+    columns[0].metric("State", job_panels.WORDS[status.state], border=True)
+    columns[1].metric("Epoch", f"{status.epoch} of {status.epochs}", border=True)
+    columns[2].metric(f"Best {run.config.monitor} (validation)", theme.metric(status.best), border=True)
+    if took := run.manifest.timings.get("train"):
+        columns[3].metric("Training took", theme.duration(took), border=True)
+    else:
+        left = theme.duration(status.seconds_left if status.state == "RUNNING" else None)
+        columns[3].metric("At most left", left, border=True, help="Training may stop earlier.")
+    curves(run, protocol)
+    _settle(job, was_active)
+
+
+def _settle(job: Job | None, was_active: bool) -> None:
+    if job is not None and job.active != was_active:
+        st.rerun()  # the whole page: a run that has ended needs no look every second, one resumed from here does
+
+
+def curves(run: Run, protocol: str) -> None:
+    """Loss, and validation overall and in the tail."""
+    events = run.events()
+    if events.empty:
+        untrained = run.manifest.config["method"] in UNTRAINED
+        st.caption(
+            "This method does not learn, so there are no curves." if untrained else "The first epoch is under way."
+        )
+        return
+    metric = "NDCG@10"
+    best = run.manifest.info.get("best_epoch")
+    left, right = st.columns(2)
+    with left:
+        last = events["loss"].iloc[-1]
+        widgets.chart(
+            loss_chart(events, widgets.mode()),
+            key=f"loss.{run.id}",
+            alt=f"Training loss over {len(events)} epochs; the last is {last:.3f}.",
+            data=events[[c for c in ("epoch", "loss", "seconds") if c in events]],
+            name=f"loss-{run.id}",
+        )
+    with right:
+        frame = validation_frame(events, metric, protocol)
+        widgets.chart(
+            validation_chart(events, metric, protocol, widgets.mode(), best_epoch=best),
+            key=f"validation.{run.id}",
+            alt=_validation_words(frame, metric),
+            data=frame,
+            name=f"validation-{run.id}",
+        )
+
+
+def _validation_words(frame: pd.DataFrame, metric: str) -> str:
+    if frame.empty:
+        return "No validation yet."
+    last = frame.iloc[-1]
+    cells = [f"{g} {theme.metric(last[g])}" for g in ("Overall", "Tail Item", "Head Item") if g in frame.columns]
+    return f"{metric} on validation after epoch {int(last['epoch'])}: {', '.join(cells)}."
+
+
+def clone_button(root: Store, run_id: str) -> None:
+    """Put a run's settings into the form."""
+    if not root.exists("runs", run_id):
+        return
+    config = root.manifest("runs", run_id).config
+    if config["method"] not in words.METHODS:
+        return
+    st.button(
+        "Clone its settings",
+        icon=":material/content_copy:",
+        help="Fill the form with the settings of this run.",
+        on_click=_clone,
+        args=(config,),
+    )
+
+
+def _clone(config: dict[str, Any]) -> None:
+    st.session_state["clone"] = dict(config)
+    for key, value in (("method", config["method"]), ("backbone", config["backbone"]), ("preset", "default")):
+        widgets.preselect(key, value)
+    widgets.preselect("part", "new")
+
+
+def clone_from_link(root: Store) -> None:
+    """``?clone=RUN`` opens the form with the settings of a run."""
+    wanted = st.query_params.get("clone")
+    if wanted and root.exists("runs", wanted):
+        del st.query_params["clone"]
+        _clone(root.manifest("runs", wanted).config)

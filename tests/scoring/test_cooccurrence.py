@@ -1,0 +1,41 @@
+"""The co-occurrence term against sums made by hand."""
+
+import numpy as np
+import pytest
+import torch
+from factories import cosines_by_hand
+
+from llmesr.scoring import cooccurrence
+from llmesr.scoring.cooccurrence import CooccurrenceTerm
+from llmesr.scoring.policy import Ground, ScoringPolicy, Unavailable
+
+
+def test_few_pairs_at_a_time_give_the_same(tiny, monkeypatch):
+    term, sequences = CooccurrenceTerm.from_dataset(tiny), torch.randint(1, tiny.n_items + 1, (9, 7))
+    scores = term.score(sequences)
+    monkeypatch.setattr(cooccurrence, "AT_ONCE", 100)
+    torch.testing.assert_close(term.score(sequences), scores)
+
+
+def test_scores_sum_over_the_history(tiny):
+    expected, term = cosines_by_hand(tiny), CooccurrenceTerm.from_dataset(tiny)
+    histories = torch.tensor([[3, 7, 9], [5, 0, 0], [0, 0, 0]])
+    scores = term.score(histories)
+    for row, history in enumerate(histories.tolist()):
+        total = sum((expected[h] for h in history if h), np.zeros(tiny.n_items + 1))
+        np.testing.assert_allclose(scores[row], np.log1p(10 * total), rtol=1e-4, atol=1e-6)
+    assert not scores[2].any()
+    few = torch.tensor([[1, 9], [4, 4], [2, 3]])
+    torch.testing.assert_close(term.of(histories, few), scores.gather(1, few))
+    wider = torch.nn.functional.pad(histories, (0, 4))
+    torch.testing.assert_close(term.score(wider), scores)
+
+
+def test_without_interactions_the_term_says_so(tiny):
+    bare = Ground(
+        item_counts=torch.from_numpy(np.asarray(tiny.item_counts)), train_lengths=torch.zeros(1), user_threshold=2
+    )
+    with pytest.raises(Unavailable, match="training interactions"):
+        bare.cooccurrence()
+    assert Ground.of(tiny, None).cooccurrence().size == tiny.n_items + 1
+    assert not ScoringPolicy(cooccurrence=1.0).inert

@@ -1,0 +1,134 @@
+"""Charts show the numbers they are given, tell configurations apart, and show hostile names as text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories import HOSTILE
+
+from llmesr.config import GROUPS
+from llmesr.views.compare import charts
+from llmesr.views.shared import theme
+from llmesr.views.shared.marks import plain
+from llmesr.views.story import charts as charts_story
+
+LINE = "Held-out test items, full ranking over all items. Tail item: fewer than 3 training interactions."
+RUNS = {"id/sasrec": "id/sasrec", "llm-esr/sasrec": "llm-esr/sasrec", "llm-esr/sasrec (loss=bce)": "llm-esr/sasrec"}
+
+
+def summary(runs: dict[str, str] = RUNS) -> pd.DataFrame:
+    rows = [
+        {"run": run, "label": label, "group": group, "value": 0.1 * (i + 1), "low": 0.05, "high": 0.5, "users": 40 + g}
+        for i, (run, label) in enumerate(runs.items())
+        for g, group in enumerate(GROUPS)
+    ]
+    return pd.DataFrame(rows)
+
+
+def comparison(runs: dict[str, str] = RUNS) -> pd.DataFrame:
+    table = summary(dict(list(runs.items())[1:]))
+    table = table.rename(columns={"value": "difference"}).assign(low=-0.1, high=0.2)
+    return table.assign(significant=table["run"] != list(runs)[-1])
+
+
+def seesaw() -> pd.DataFrame:
+    sides = {f"{s}{b}": [v] for s in ("head", "tail") for b, v in (("", 0.1), ("_low", 0.05), ("_high", 0.2))}
+    return pd.DataFrame({"run": ["llm-esr/sasrec"], "label": ["llm-esr/sasrec"], **sides})
+
+
+def every(mode: theme.Mode, runs: dict[str, str] = RUNS) -> list:
+    table = summary(runs)
+    points = table[table["group"] == "Overall"].assign(accuracy=0.2, exposure=0.3)
+    shares = pd.DataFrame({"group": GROUPS, "gained": 0.2, "same": 0.7, "lost": 0.1, "users": 10})
+    lists = pd.concat([table.assign(metric=m)[table["group"] == "Overall"] for m in ("Coverage@10", "Gini@10")])
+    first, last = next(iter(runs)), list(runs)[-1]
+    return [
+        charts.group_chart(table, "HR@10", LINE, mode),
+        charts.difference_chart(comparison(runs), "HR@10", first, LINE, mode),
+        charts.bucket_chart(table, "HR@10", "popularity", LINE, mode),
+        charts.trade_off_chart(points, "HR@10", "APLT@10", LINE, mode),
+        charts.seesaw_chart(seesaw().assign(run=last), "HR@10", first, LINE, mode),
+        charts.outcome_chart(shares, last, first, LINE, mode),
+        charts.beyond_chart(lists, LINE, mode),
+    ]
+
+
+def test_a_panel_per_group_with_values_and_intervals():
+    figure = charts.group_chart(summary(), "HR@10", LINE)
+    assert len(figure.data) == 5
+    first = figure.data[0]
+    assert list(first.x) == pytest.approx([0.1, 0.2, 0.3])
+    assert list(first.y) == list(RUNS)
+    assert first.error_x.array[0] == pytest.approx(0.4)
+    assert first.error_x.arrayminus[0] == pytest.approx(0.05)
+    heads = [a.text for a in figure.layout.annotations]
+    assert [h.split("<br>")[0] for h in heads] == list(GROUPS)
+    assert "40 users" in heads[0]
+
+
+def test_an_empty_group_leaves_its_panel_empty():
+    table = summary()
+    table.loc[table["group"] == "Tail Item", ["value", "low", "high"]] = np.nan
+    figure = charts.group_chart(table, "HR@10", LINE)
+    assert {t.xaxis: len(t.x) for t in figure.data} == {"x": 3, "x2": 0, "x3": 3, "x4": 3, "x5": 3}
+
+
+def test_a_difference_is_filled_only_where_the_test_is_sure():
+    figure = charts.difference_chart(comparison(), "HR@10", "id/sasrec", LINE)
+    fills = dict(zip(figure.data[0].y, figure.data[0].marker.color, strict=True))
+    assert fills["llm-esr/sasrec"] == theme.method_color("llm-esr")
+    assert fills["llm-esr/sasrec (loss=bce)"] == theme.SURFACE["light"]["background"]
+
+
+def test_configurations_of_one_method_share_a_color_but_not_a_marker():
+    figure = charts.bucket_chart(summary(), "HR@10", "popularity", LINE)
+    _, first, second = figure.data
+    assert first.line.color == second.line.color
+    assert first.marker.symbol != second.marker.symbol
+    assert first.line.dash != second.line.dash
+
+
+def test_shares_of_users_fill_the_bar():
+    figure = every("light")[5]
+    assert sum(t.x[0] for t in figure.data) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_every_chart_carries_its_definition_and_the_colors_of_its_mode(mode):
+    for figure in every(mode):
+        text = figure.layout.title.subtitle.text.replace("<br>", " ")
+        assert "Tail item: fewer than 3 training interactions." in text
+        assert figure.layout.template.layout.paper_bgcolor == theme.SURFACE[mode]["background"]
+
+
+def test_hostile_names_reach_plotly_as_text():
+    runs = {"id/sasrec": "id/sasrec", **dict.fromkeys(HOSTILE, "llm-esr/sasrec")}
+    for figure in every("light", runs):
+        drawn = figure.to_json().replace("\\u003c", "<").replace("\\u002f", "/")
+        assert not [tag for tag in ("<script", "<img", "</script", "<b>bold") if tag in drawn]
+
+
+def test_plain_is_one_short_line_without_markup():
+    assert plain("a <b>bold</b>\n& more") == "a &lt;b&gt;bold&lt;/b&gt; &amp; more"
+    assert len(plain("x" * 500)) == 60
+
+
+def test_the_tail_is_drawn_with_every_item_once():
+    counts = np.array([9, 7, 1, 1, 1, 0])
+    figure = charts_story.tail_chart(counts, 7, LINE)
+    head, tail = figure.data
+    assert head.name == "Head: 33% of items, 84% of choices"
+    assert tail.name == "Tail: 67% of items, 16% of choices"
+    assert list(tail.y) == [1, 1, 1, 0]
+    assert tail.x[0] == pytest.approx(2.5 / 6)
+
+
+def test_gains_are_colored_by_what_they_mean():
+    table = comparison().head(5).assign(significant=[True, True, False, True, True])
+    table.loc[1, "difference"] = -0.2
+    figure = charts_story.gains_chart(table, "HR@10", LINE)
+    tones = theme.SEMANTIC["light"]
+    assert figure.data[0].marker.color == tones["good"]
+    assert figure.data[1].marker.color == tones["bad"]
+    assert figure.data[2].marker.color == theme.SURFACE["light"]["background"]

@@ -1,0 +1,156 @@
+"""Map figures and tables: what is drawn, in which colours, and that titles stay text."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories import HOSTILE, make_dataset, make_embedding
+
+from llmesr.maps.spaces import Space
+from llmesr.store import Manifest, Store
+from llmesr.views.embeddings import charts
+from llmesr.views.shared import theme
+from llmesr.views.shared.points import Pair, Points, Side, colouring, hover_text, live_pair
+
+
+def points_of(n: int, tail: int) -> Points:
+    titles = np.array([f"Item {i}" for i in range(n)], dtype=object)
+    counts = np.where(np.arange(n) < tail, 1, 50)
+    return Points("items", titles, titles, counts, np.arange(n) < tail, None)
+
+
+def pair_of(n: int, seed: int = 0) -> Pair:
+    rng = np.random.default_rng(seed)
+    spaces = [Space(f"embedding:{k}", f"space {k}", k, Manifest(kind="embeddings", id=k, name=k)) for k in "ab"]
+    tables = [rng.normal(size=(n, 6)).astype(np.float32) for _ in "ab"]
+    return live_pair((spaces[0], tables[0]), (spaces[1], tables[1]), neighbours=5, sample=50)
+
+
+def figure(points: Points, pair: Pair, by: str = "group", selected: tuple[int, ...] = (), **more):
+    coloured = colouring(points, pair, by, "light", **more)
+    chosen = np.asarray(selected, dtype=np.int64)
+    ranges = charts.extent(pair)
+    return charts.map_figure(points, pair.left, coloured, selected=chosen, ranges=ranges, mode="light")
+
+
+def test_head_and_tail_are_two_traces_that_carry_row_numbers_only() -> None:
+    made = figure(points_of(40, tail=30), pair_of(40))
+    assert [t.name for t in made.data] == ["Tail Item", "Head Item"]
+    assert [t.marker.color for t in made.data] == [theme.group_color(g, "light") for g in ("Tail Item", "Head Item")]
+    assert made.data[0].customdata.tolist() == list(range(30))
+    assert made.data[1].customdata.tolist() == list(range(30, 40))
+    assert {t.type for t in made.data} == {"scattergl"}
+    assert made.layout.dragmode == "lasso"
+
+
+def test_the_selected_are_a_trace_on_top_and_the_others_fade() -> None:
+    plain, chosen = figure(points_of(40, 30), pair_of(40)), figure(points_of(40, 30), pair_of(40), selected=(3, 35))
+    top = chosen.data[-1]
+    assert top.name == "selected"
+    assert top.customdata.tolist() == [3, 35]
+    assert top.marker.color == theme.SEMANTIC["light"]["highlight"]
+    assert chosen.data[0].marker.opacity < plain.data[0].marker.opacity
+    assert len(plain.data) == 2
+
+
+def test_numbers_are_a_scale_with_counts_at_its_ticks() -> None:
+    made = figure(points_of(40, 30), pair_of(40), by="count")
+    trace = made.data[0]
+    np.testing.assert_allclose(np.unique(trace.marker.color), np.log10([2, 51]))
+    assert list(trace.marker.colorbar.ticktext) == ["1", "10"]
+    gap = figure(points_of(40, 30), pair_of(40), by="gap").data[0]
+    assert (gap.marker.cmin, gap.marker.cmax) == (0, 1)
+
+
+def test_categories_beyond_the_frequent_are_other() -> None:
+    names = [f"kind {i}" for i in range(10) for _ in range(12 - i)] + [""] * 20  # 20 empty, then 12, 11 ...
+    catalogue = pd.DataFrame({"item_id": range(len(names)), "title": "t", "kind": names})
+    titles = np.array(["t"] * len(names), dtype=object)
+    points = Points("items", titles, titles, np.ones(len(names)), np.ones(len(names), bool), catalogue)
+    assert points.attributes == ["kind"]
+    coloured = colouring(points, pair_of(len(names)), "category", "light", "kind")
+    assert list(coloured.names) == ["none given", *(f"kind {i}" for i in range(6)), "other"]
+    assert np.bincount(coloured.codes).tolist() == [20, 12, 11, 10, 9, 8, 7, 6 + 5 + 4 + 3]
+    assert len(set(zip(coloured.colours, coloured.symbols, strict=True))) == 8
+
+
+def test_a_point_without_place_is_not_drawn() -> None:
+    pair = pair_of(40)
+    pair.left.xy[5] = np.nan
+    made = figure(points_of(40, 30), pair, selected=(5, 6))
+    assert 5 not in made.data[0].customdata
+    assert made.data[-1].customdata.tolist() == [6]
+
+
+def test_large_maps_keep_the_selected_sample_the_rest_and_say_so() -> None:
+    n = charts.DRAW_ALL_UP_TO + 50_000
+    points = points_of(n, tail=120_000)
+    selected = np.array([7, n - 1])
+    rows = charts.drawn_rows(points, selected)
+    assert {7, n - 1} <= set(rows.tolist())
+    assert len(rows) <= charts.SAMPLE + 2
+    assert points.tail[rows].sum() >= 0.7 * charts.SAMPLE
+    note = charts.sampling_note(points, rows)
+    assert f"Of {n:,} items, {len(rows):,} are drawn" in note
+    assert charts.sampling_note(points_of(9, 3), np.arange(9)) == ""
+    few_head = charts.drawn_rows(points_of(n, tail=n - 10), selected[:1])
+    assert len(few_head) == charts.SAMPLE or len(few_head) == charts.SAMPLE + 1
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+def test_hover_text_is_escaped_cut_and_free_of_direction_overrides(title: str) -> None:
+    shown = hover_text(title, 60)
+    assert "<" not in shown
+    assert ">" not in shown
+    assert "\u202e" not in shown
+    assert len(shown) <= 60 * 5  # an ampersand may become &amp;
+
+
+def test_hover_of_a_hostile_catalogue_holds_no_markup(store: Store) -> None:
+    dataset = make_dataset(store, users=60, items=30, hostile=True)
+    points = Points.of_items(dataset)
+    text = "".join(points.hover(np.arange(len(points)), 80)).replace("<br>", "")
+    assert "<" not in text
+
+
+def test_the_table_lists_the_selected_most_chosen_first() -> None:
+    points, pair = points_of(40, 30), pair_of(40)
+    frame = charts.selected_table(points, pair, np.array([2, 33, 1]), None)
+    assert frame["Title"].tolist() == ["Item 33", "Item 2", "Item 1"]
+    assert frame["Group"].tolist() == ["Head Item", "Tail Item", "Tail Item"]
+    assert frame["Gap"].tolist() == pytest.approx(pair.gap[[33, 2, 1]].tolist())
+    line = charts.summary_line(points, pair, np.array([2, 33, 1]))
+    assert line.startswith("**3 items selected**, 67% in the tail (all: 75%), median 1 training interactions (all: 1)")
+
+
+def test_nearest_in_both_spaces_marks_what_they_share() -> None:
+    points, pair = points_of(40, 30), pair_of(40)
+    pair = Pair(pair.left, Side(pair.right.space, *_twin(pair.left)), "pca", np.zeros(40))
+    frame = charts.nearest_table(points, pair, 4, "left", k=5)
+    assert frame["In both"].tolist() == ["yes"] * 5
+    assert frame["Cosine"].is_monotonic_decreasing
+    assert "Item 4" not in frame["Title"].tolist()
+
+
+def _twin(side: Side):
+    return side.xy, side.trust, side.neighbours, side.vectors, side.similarity
+
+
+def test_search_finds_ids_and_all_words_of_a_title_most_chosen_first(store: Store) -> None:
+    points = Points.of_items(make_dataset(store, users=60, items=40))
+    word = str(points.titles[11]).split()[0]
+    rows = points.find(word.lower())
+    assert 11 in rows
+    assert (np.diff(points.counts[rows]) <= 0).all()
+    assert points.find(str(points.ids[5])).tolist() == [5]
+    assert len(points.find("no such thing anywhere")) == 0
+    assert len(points.find("   ")) == 0
+
+
+def test_users_are_points_too(store: Store) -> None:
+    dataset = make_dataset(store, users=40, items=30)
+    points = Points.of_users(dataset)
+    assert points.groups == ("Tail User", "Head User")
+    assert points.counts.tolist() == dataset.split.train_lengths.tolist()
+    embedding = make_embedding(store, dataset)
+    assert len(embedding.user_vectors) == len(points)
+    assert points.attributes == []

@@ -1,0 +1,55 @@
+"""What moved in a list, and the list as a chart."""
+
+import pandas as pd
+import pytest
+from factories import HOSTILE
+
+from llmesr.views.recommend import charts
+from llmesr.views.recommend.what_if import changed_line, dropped, moved
+
+
+def test_moves_by_hand() -> None:
+    assert moved(["b", "a", "x", "d"], ["a", "b", "c", "d"]) == ["▲1", "▼1", "new", "="]
+    assert dropped(["b", "a", "x", "d"], ["a", "b", "c", "d"]) == ["c"]
+    assert moved(["a"], None) == [""]
+    assert dropped(["a"], None) == []
+
+
+def test_a_change_in_words() -> None:
+    tail = pd.Series([True, False, True])
+    assert changed_line(["a", "b", "c"], None, tail) == "2 of 3 in the tail"
+    assert changed_line(["a", "b", "c"], ["a", "b", "c"], tail) == "2 of 3 in the tail; nothing moved"
+    assert changed_line(["b", "a", "z"], ["a", "b", "c"], tail) == "2 of 3 in the tail; 1 new, 2 moved"
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "item_id": ["a", "b"],
+            "title": [HOSTILE[0], "Plain"],
+            "score": [3.0, 1.5],
+            "rank": [1, 2],
+            "tail": [True, False],
+            "collaborative": [1.0, 2.0],
+            "semantic": [2.0, -0.5],
+            "content": [0.0, 0.0],
+        }
+    )
+
+
+def test_bars_are_the_parts_that_are_there_and_titles_are_text(frame: pd.DataFrame) -> None:
+    figure = charts.list_figure(frame, ["new", "▼1"], "light")
+    assert [t.name for t in figure.data] == ["collaborative", "semantic"]
+    assert list(figure.data[1].x) == [2.0, -0.5]
+    assert figure.layout.barmode == "relative"
+    headings = [a.text for a in figure.layout.annotations]
+    assert "new" in headings[0]
+    assert "tail" in headings[0]
+    assert "tail" not in headings[1]
+    assert "<script" not in "".join(headings) + "".join(figure.data[0].text)
+    table = charts.list_table(frame, ["new", "▼1"])
+    assert table["Moved"].tolist() == ["new", "▼1"]
+    assert table["Group"].tolist() == ["Tail Item", "Head Item"]
+    assert "Moved" not in charts.list_table(frame, ["", ""])
+    assert "2 Plain ▼1" in charts.describe("id", frame, ["new", "▼1"])

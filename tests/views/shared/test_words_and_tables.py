@@ -1,0 +1,81 @@
+"""Untrusted text in Markdown and in spreadsheets."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmesr.data.groups import Thresholds
+from llmesr.views.shared import words
+from llmesr.views.shared.tables import csv_bytes, neutral
+
+
+@pytest.mark.parametrize(
+    ("value", "safe"),
+    [
+        ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'),
+        ("+1+1", "'+1+1"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("  =1", "'  =1"),
+        ("\t=1", "'\t=1"),
+        ("＝1", "'＝1"),
+        ("a=b", "a=b"),
+        ("", ""),
+        (-0.5, -0.5),
+        (None, None),
+    ],
+)
+def test_no_cell_is_a_formula(value, safe):
+    assert neutral(value) == safe
+
+
+def test_csv_keeps_numbers_and_neutralises_text_and_headings():
+    frame = pd.DataFrame({"=cmd": ["=1+1", "plain, text"], "gain": [-0.25, np.nan]})
+    read = pd.read_csv(io.BytesIO(csv_bytes(frame)), encoding="utf-8-sig")
+    assert read.columns.tolist() == ["'=cmd", "gain"]
+    assert read["'=cmd"].tolist() == ["'=1+1", "plain, text"]
+    assert read["gain"].tolist()[0] == -0.25
+
+
+def test_csv_takes_categories_and_doubled_headings():
+    frame = pd.DataFrame([["=a", "b"]], columns=["x", "x"]).astype("category")
+    assert csv_bytes(frame).decode("utf-8-sig").splitlines()[1] == "'=a,b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("**bold** [x](javascript:y)", r"\*\*bold\*\* \[x\]\(javascript\:y\)"),
+        ("<script>", r"\<script\>"),
+        ("$x^2$ :rocket:", r"\$x^2\$ \:rocket\:"),
+        ("two\nlines\x00", "two lines\ufffd"),
+        ("\u202eabc", "\ufffdabc"),
+        ("long " * 100, "long " * 59 + "long…"),
+    ],
+)
+def test_markdown_shows_text_as_text(text, shown):
+    assert words.as_text(text) == shown
+
+
+@given(st.text())
+def test_no_markdown_character_is_left_unescaped(text):
+    shown = words.as_text(text)
+    plain = shown.replace("\\\\", "")
+    for mark in "*_`[]<>$:#!|":
+        assert plain.count(mark) == plain.count("\\" + mark)
+
+
+def test_metrics_are_explained_with_their_k():
+    assert "first 10 recommendations" in words.metric_meaning("HR@10")
+    assert words.metric_meaning("nonsense@3") == ""
+
+
+def test_the_line_beside_every_number_names_protocol_and_definition():
+    line = words.protocol_line("uni100", Thresholds(item=4, user=9))
+    assert "100 random items (uni100)" in line
+    assert "fewer than 4 training interactions" in line
+    assert "fewer than 9" in line

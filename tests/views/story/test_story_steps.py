@@ -1,0 +1,143 @@
+"""Every sentence of the story is computed: the numbers in it are those of the artifacts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from factories import make_dataset, make_embedding, make_run, make_standard_runs
+
+from llmesr.data.groups import Thresholds
+from llmesr.evaluation.contenders import contenders
+from llmesr.evaluation.table import metric_table
+from llmesr.runs.record import list_runs
+from llmesr.store import Store
+from llmesr.views.story import steps as story
+from llmesr.views.story.steps import Material
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """One store for the module: nothing here changes it."""
+    store = Store(tmp_path_factory.mktemp("story"))
+    dataset = make_dataset(store, users=400, items=80, seed=2)
+    make_standard_runs(store, dataset, seeds=(42, 43))
+    vectors = make_embedding(store, dataset).item_vectors
+    return store, dataset, vectors
+
+
+@pytest.fixture
+def material(shelf) -> Material:
+    store, dataset, vectors = shelf
+    chosen = contenders(list_runs(store, dataset.id))
+    frames = {c.name: [r.per_user() for r in c.runs] for c in chosen}
+    return Material(dataset, chosen, frames, dataset.thresholds, vectors)
+
+
+def test_the_tail_in_numbers(material):
+    step = story.the_tail(material)
+    counts = material.dataset.item_counts[1:]
+    tail = counts < material.thresholds.item
+    share, choices = round(100 * tail.mean()), round(100 * counts[tail].sum() / counts.sum())
+    assert step.headline == f"{share}% of the 80 items share {choices}% of all choices."
+    assert list(step.table["items"]) == [(~tail).sum(), tail.sum()]
+    assert step.table["training interactions"].sum() == counts.sum()
+
+
+def test_whom_the_plain_recommender_fails(material):
+    step = story.whom_it_fails(material)
+    tables = [metric_table(f, material.thresholds) for f in material.frames["id/sasrec"]]
+    tail = np.mean([t.loc[(t["group"] == "Tail Item") & (t["metric"] == "HR@10"), "value"].iloc[0] for t in tables])
+    mean = step.table.set_index("group")["mean"]
+    assert mean["Tail Item"] == pytest.approx(tail)
+    assert mean.min() == mean["Tail Item"]
+    assert "It serves tail items worst" in step.sentences[0]
+    assert step.headline.startswith("A plain recommender finds")
+
+
+def test_what_text_knows_names_the_nearest_by_cosine(material):
+    item = story.example_item(material)
+    counts = material.dataset.item_counts
+    assert counts[item] < material.thresholds.item
+    nearest = story.nearest_items(material, item)
+    v = material.vectors / np.linalg.norm(material.vectors, axis=1, keepdims=True)
+    cosine = v @ v[item - 1]
+    cosine[item - 1] = -1
+    assert list(nearest["item"]) == list(np.argsort(-cosine, kind="stable")[:5] + 1)
+    assert nearest["similarity"].iloc[0] == pytest.approx(cosine.max(), abs=1e-6)
+    step = story.what_text_knows(material)
+    assert nearest["title"].iloc[0] in step.headline
+    assert "semantic-knn" in step.sentences[1]
+
+
+def test_another_example_is_another_item(material):
+    assert story.example_item(material) != story.example_item(replace(material, example=1))
+
+
+def test_what_changed_says_how_much_and_how_sure(material):
+    step = story.what_changed(material)
+    row = step.table.set_index("group").loc["Tail Item"]
+    assert row["significant"]
+    before = row["difference"] / row["relative"]
+    after = before + row["difference"]
+    assert step.headline == f"With llm-esr, HR@10 on tail items rises from {100 * before:.1f}% to {100 * after:.1f}%."
+    assert "on tail items (+" in step.sentences[0]
+    assert "Seeds: 2 and 2" in step.sentences[1]
+
+
+def test_no_change_is_said_plainly(material):
+    frames = {**material.frames, "llm-esr/sasrec": material.frames["id/sasrec"]}
+    step = story.what_changed(replace(material, frames=frames))
+    assert step.headline == "llm-esr shows no sure change on tail items against id."
+
+
+def test_what_next_measures_the_gap_and_advises(material):
+    step = story.what_next(material)
+    own = step.table[step.table["configuration"] == "llm-esr/sasrec"].set_index("group")["mean"]
+    assert f"{own['Head Item'] / own['Tail Item']:.1f} times" in step.headline
+    advice = " ".join(step.sentences)
+    assert "llmesr tune" in advice
+    assert "three seeds" in advice
+
+
+def test_missing_artifacts_say_what_to_make(material):
+    bare = replace(material, chosen=[], frames={}, vectors=None)
+    steps = [told(bare) for told in story.STEPS]
+    assert not steps[0].missing
+    assert "llmesr train shop --method id" in steps[1].missing
+    assert "llmesr embed shop" in steps[2].missing
+    assert all(s.missing and s.chart is None for s in steps[3:])
+
+
+def test_a_moved_threshold_moves_the_story(material):
+    everything = replace(material, thresholds=Thresholds(item=10**6, user=10**6))
+    assert story.the_tail(everything).headline.startswith("100% of the 80 items")
+    assert "no held-out head items" in story.whom_it_fails(everything).headline
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [(0.42, "42% of"), (0.15, "15% of"), (0.025, "2.5% of"), (0.0, "none of the"), (float("nan"), "no held-out")],
+)
+def test_rates_for_a_room(rate, said):
+    assert story._share(rate) == said
+
+
+def test_of_several_runs_with_text_validation_decides(shelf, tmp_path):
+    store, dataset, _ = Store(tmp_path), shelf[1], None
+    made = make_dataset(store, users=200, items=60, seed=4)
+    make_run(store, made, "id")
+    make_run(store, made, "llm-esr", head_skill=0.5, tail_skill=0)
+    make_run(store, made, "llm-esr", loss="bce", head_skill=2.5, tail_skill=1)
+    chosen = contenders(list_runs(store, made.id))
+    frames = {c.name: [r.per_user() for r in c.runs] for c in chosen}
+    assert Material(made, chosen, frames, dataset.thresholds).text.name == "llm-esr/sasrec (loss=bce)"
+
+
+def test_every_chart_draws_in_both_modes_and_becomes_a_section(material):
+    steps = [told(material) for told in story.STEPS]
+    for step in steps:
+        for mode in ("light", "dark"):
+            assert step.chart(mode).data
+    assert [s.title.split(".")[0] for s in story.sections(steps)] == [f"Story {i}" for i in range(1, 6)]
