@@ -19,8 +19,9 @@ The folders are the stages of the method, in the order data flows through them:
     jobs         commands as detached worker processes, here or on a Ray cluster
     views        the app: a room for every page, what they share, and the only caches
 
-Beside them: ``api.py`` (the steps in Python), ``cli/`` (the same as commands), ``store.py`` (artifacts on disk),
-``remote.py`` (the same at another place), ``processes.py`` (several processes that train one run).
+Beside them: ``config/`` (every setting), ``api.py`` (the steps in Python), ``cli/`` (the same as commands),
+``store.py`` (artifacts on disk), ``remote.py`` (the same at another place), ``processes.py`` (several processes that
+train one run).
 """
 
 import os

@@ -10,7 +10,7 @@ import typer
 
 from llmesr.cli.output import Json, Set, emit, progress, say, store, table
 from llmesr.cli.train import STOPPED, Device
-from llmesr.config import BackboneName, MethodName, Objective, SearchConfig, parse_overrides
+from llmesr.config import BackboneName, MethodName, SearchConfig, SearchObjective, parse_overrides
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def search(
     method: Annotated[str | None, typer.Option(help=", ".join(typing.get_args(MethodName)))] = None,
     backbone: Annotated[str | None, typer.Option(help=", ".join(typing.get_args(BackboneName)))] = None,
     trials: Annotated[int | None, typer.Option(help="Combinations to try; 20 when absent.")] = None,
-    objective: Annotated[str | None, typer.Option(help=", ".join(typing.get_args(Objective)))] = None,
+    objective: Annotated[str | None, typer.Option(help=", ".join(typing.get_args(SearchObjective)))] = None,
     space: Annotated[
         Path | None, typer.Option(help="YAML: setting -> list of choices, or low, high and log.", show_default=False)
     ] = None,

@@ -1,0 +1,49 @@
+"""Every knob of the project, as frozen models in which an unknown key is an error.
+
+The field names are the only names: the command line's ``--set key=value``, the YAML files, the
+app's forms and the manifests all use them. ``description`` is the help text the app shows.
+
+    base.py      what all configs have in common; ``--set`` and YAML
+    methods.py   the methods and backbones, and which settings each of them reads (a new method starts here)
+    groups.py    groups of users and items, protocols, metrics
+    data.py      from files to a dataset
+    text.py      from item text to vectors; fine-tuning a language model; similar users
+    run.py       one training run
+    presets.py   named starting points of a run
+    search.py    a search for the settings of a run
+"""
+
+from llmesr.config.base import Config, parse_overrides
+from llmesr.config.data import IngestConfig
+from llmesr.config.groups import GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
+from llmesr.config.methods import EXTERNAL, UNTRAINED, BackboneName, MethodName, reads
+from llmesr.config.presets import PRESETS, preset
+from llmesr.config.run import DEFAULT_NEGATIVES, RunConfig, settings_read, unread_settings
+from llmesr.config.search import SearchConfig
+from llmesr.config.text import EmbedConfig, FinetuneConfig, NeighbourConfig
+
+__all__ = [
+    "DEFAULT_NEGATIVES",
+    "EXTERNAL",
+    "GROUPS",
+    "PRESETS",
+    "RANK_METRIC",
+    "UNTRAINED",
+    "BackboneName",
+    "Config",
+    "EmbedConfig",
+    "FinetuneConfig",
+    "GroupName",
+    "IngestConfig",
+    "MethodName",
+    "NeighbourConfig",
+    "Protocol",
+    "RunConfig",
+    "SearchConfig",
+    "SearchObjective",
+    "parse_overrides",
+    "preset",
+    "reads",
+    "settings_read",
+    "unread_settings",
+]

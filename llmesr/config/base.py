@@ -1,0 +1,63 @@
+"""What all configs have in common, and how values are read from YAML and ``--set``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llmesr.errors import UserError
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, no unknown keys, errors as sentences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def read(cls, file: Path | None = None, **values: Any) -> Self:
+        """Build from a YAML file overlaid with ``values``. UserError names the offending key."""
+        merged: dict[str, Any] = {}
+        if file is not None:
+            try:
+                loaded = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                raise UserError(f"Cannot read the configuration {file}: {error}") from error
+            if not isinstance(loaded, Mapping):
+                raise UserError(f"The configuration {file} must be a mapping of keys to values.")
+            merged.update(loaded)
+        merged.update(values)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise UserError(_explain(cls, error)) from error
+
+    def but(self, **changes: Any) -> Self:
+        """A validated copy with ``changes``."""
+        return type(self).read(None, **{**self.model_dump(), **changes})
+
+
+def _explain(cls: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(p) for p in first["loc"]) or "configuration"
+    if first["type"] == "extra_forbidden":
+        return f"Unknown setting {key!r}. Known: {', '.join(cls.model_fields)}."
+    return f"Setting {key!r} = {first['input']!r} is not valid: {first['msg']}."
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """``["epochs=30", "dropout=0.2"]`` -> values parsed as YAML. UserError on a pair without '='."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key.strip():
+            raise UserError(f"--set takes key=value, not {pair!r}.")
+        value = yaml.safe_load(text)
+        # YAML calls a bare off/no False; our switches are words.
+        values[key.strip()] = (
+            text.strip() if isinstance(value, bool) and text.strip() in ("off", "on", "no", "yes") else value
+        )
+    return values

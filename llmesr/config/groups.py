@@ -1,0 +1,11 @@
+"""The groups a metric is counted in, the protocols and the metrics."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+GroupName = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User"]
+GROUPS: tuple[str, ...] = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
+SearchObjective = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User", "Balanced"]
+Protocol = Literal["full", "uni100"]
+RANK_METRIC = r"^(HR|NDCG|MRR)@\d+$"

@@ -1,0 +1,129 @@
+"""One training run: method, backbone, objectives and optimisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from llmesr.config.base import Config
+from llmesr.config.groups import RANK_METRIC, GroupName, Protocol
+from llmesr.config.methods import READ_ONLY_BY, BackboneName, MethodName, reads
+
+DEFAULT_NEGATIVES = {"bce": 1, "gbce": 128, "sampled": 1024}
+"""By loss, when ``negatives`` is not set."""
+
+
+class RunConfig(Config):
+    """One training run: method, backbone, objectives and optimisation."""
+
+    method: MethodName = Field("llm-esr", description="What represents items and what is learned.")
+    backbone: BackboneName = Field("sasrec", description="The sequence encoder.")
+    # the encoder
+    embedding_size: int = Field(64, ge=4, description="Size D of item and user representations (per view).")
+    layers: int = Field(2, ge=1, le=12, description="Encoder blocks (GRU layers).")
+    heads: int = Field(1, ge=1, description="Attention heads of the encoder; must divide embedding_size.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in embeddings and encoder.")
+    max_length: int = Field(50, ge=2, description="Most recent interactions the model reads.")
+    causal: bool = Field(True, description="SASRec reads only the past at each position; the authors' code does not.")
+    positions: Literal["recent", "start"] = Field(
+        "recent", description="Positions counted back from the newest item, or from the oldest."
+    )
+    mask_ratio: float = Field(0.2, gt=0, lt=1, description="BERT4Rec: share of positions masked in training.")
+    # next-item objective
+    loss: Literal["ce", "bce", "gbce", "sampled"] = Field(
+        "ce", description="Cross-entropy over the full catalogue, or a sampled loss."
+    )
+    negatives: int | None = Field(
+        None, ge=1, description="Uniform negatives: per position for bce (1) and gbce (128), shared for sampled (1024)."
+    )
+    targets: Literal["all", "last"] = Field("all", description="Predict at every position, or only at the newest.")
+    all_windows: bool = Field(
+        True, description="Histories longer than max_length train in several windows, not only the newest one."
+    )
+    calibration: float = Field(0.75, ge=0, le=1, description="gBCE calibration t (Petrov and Macdonald 2023).")
+    # views (llm-esr)
+    collaborative_view: bool = Field(True, description="Use the id embedding view.")
+    semantic_view: bool = Field(True, description="Use the frozen text view.")
+    fusion: Literal["cross_attention", "residual", "none"] = Field(
+        "none",
+        description="How the views meet before the encoder: cross-attention (paper), added to each view, or none.",
+    )
+    shared_encoder: bool = Field(True, description="One encoder for both views, or one each.")
+    views: list[str] | None = Field(
+        None, description="Embeddings of the items (images, sound ...) that are further frozen views beside the text."
+    )
+    adapter_layers: Literal[1, 2] = Field(2, description="Linear layers from text space to the model.")
+    adapter_init: Literal["auto", "pca", "random"] = Field(
+        "auto",
+        description="Start of the adapter: the main directions of the text, scaled, or random; auto is random in "
+        "llm-esr, where it ranks no worse, and pca elsewhere.",
+    )
+    item_init: Literal["pca", "random"] = Field(
+        "pca", description="Start of the id embeddings in llm-init and llm-esr."
+    )
+    # self-distillation (llm-esr)
+    distillation: Literal["mse", "contrastive", "off"] = Field(
+        "mse", description="Pull a user towards similar users' representations."
+    )
+    distillation_weight: float = Field(0.1, ge=0, description="alpha of the distillation term.")
+    neighbours: int = Field(10, ge=1, description="Similar users that form the teacher.")
+    teacher_refresh: int = Field(
+        0, ge=0, description="Encode all teachers every this many steps; 0 means once per epoch."
+    )
+    # alignment (llmemb)
+    alignment_loss: Literal["cosine", "inner_product"] = Field(
+        "cosine",
+        description="InfoNCE over cosines, or the published soft targets from inner products, which say nothing where "
+        "vectors are short (then set a weight of 0.01 and a temperature of 2).",
+    )
+    alignment_weight: float = Field(
+        0.3, ge=0, description="alpha of the alignment to an id-only run (LLMEmb); 0 switches it off."
+    )
+    alignment_temperature: float = Field(0.1, gt=0, description="tau of the alignment.")
+    alignment_run: str | None = Field(
+        None, description="The id-only run to align to; trained automatically when absent."
+    )
+    freeze_text: bool = Field(True, description="Keep the text table frozen (adapter, llm-esr, llmemb).")
+    adapter: bool = Field(True, description="llmemb: learn an adapter; without it the text is reduced by PCA.")
+    # optimisation
+    epochs: int = Field(100, ge=1, description="Most epochs to train.")
+    batch_size: int = Field(128, ge=1, description="Users per step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam learning rate.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    patience: int = Field(10, ge=1, description="Evaluations without improvement before stopping.")
+    evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations on validation.")
+    monitor: str = Field("NDCG@10", pattern=RANK_METRIC, description="Validation metric that decides when to stop.")
+    monitor_group: GroupName = Field("Overall", description="Group in which the metric is watched.")
+    monitor_protocol: Protocol = Field("full", description="Protocol in which the metric is watched.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on cuda, float32 elsewhere."
+    )
+    seed: int = Field(42, description="Seed of everything random in the run.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.embedding_size % self.heads:
+            raise ValueError(f"heads {self.heads} must divide embedding_size {self.embedding_size}")
+        if self.embedding_size % 2 and self.fusion != "none":
+            raise ValueError("cross-attention has two heads: embedding_size must be even")
+        if not (self.collaborative_view or self.semantic_view):
+            raise ValueError("at least one of collaborative_view and semantic_view must stay on")
+        if self.views and (self.method not in READ_ONLY_BY["views"] or not self.semantic_view):
+            raise ValueError("views stand beside the text: they need method llm-esr with its semantic_view, or adapter")
+        return self
+
+
+def settings_read(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a run's config without the settings it never looks at; what is no setting stays (the source of a
+    ranking made elsewhere)."""
+    method, backbone = str(values["method"]), str(values["backbone"])
+    known = RunConfig.model_fields
+    return {name: value for name, value in values.items() if name not in known or reads(name, method, backbone)}
+
+
+def unread_settings(config: RunConfig, given: Mapping[str, Any]) -> list[str]:
+    """Settings somebody gave that the run would not look at."""
+    ignorable = ("backbone", "method")
+    return [k for k in given if k not in ignorable and not reads(k, config.method, config.backbone)]
