@@ -249,7 +249,7 @@ def _part_frame(
     popularity = dataset.item_counts[targets]
     shared = np.random.default_rng([dataset.seed, part == "test", 1]).normal(size=len(users))
     own = np.random.default_rng([seed, part == "test", *map(ord, method)]).normal(size=len(users))
-    head = popularity >= dataset.thresholds.item
+    head = ~dataset.thresholds.tail_items(popularity)
     quantile = norm.cdf(0.8 * shared + 0.6 * own - np.where(head, *skill))
     seen = dataset.split.input_lengths(part)[users]
     n = dataset.n_items
@@ -323,7 +323,7 @@ def cosines_by_hand(dataset: Dataset, recent: int = 50) -> np.ndarray:
     """Shrunk cosines from the sets of users who chose each item in training."""
     chosen: list[set[int]] = [set() for _ in range(dataset.n_items + 1)]
     for user in range(dataset.n_users):
-        training = dataset.history(user)[: dataset.split.train_lengths[user]]
+        training = dataset.train_history(user)
         for item in training[-recent:]:
             chosen[item].add(user)
     made = np.zeros((dataset.n_items + 1,) * 2)

@@ -112,6 +112,10 @@ class Dataset:
         """All items of a user, oldest first."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
+    def train_history(self, user: int) -> np.ndarray:
+        """The items of a user that training may see, oldest first."""
+        return self.history(user)[: self.split.train_lengths[user]]
+
 
 def write_dataset(
     draft: Draft,

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 HEAD_SHARE = 0.2
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Counts(Protocol[Answer]):
+    """A number, an array, a series or a tensor of counts; what is asked of it is answered in kind."""
+
+    def __lt__(self, other: int, /) -> Answer: ...
 
 
 class Thresholds(BaseModel):
@@ -18,6 +27,29 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     item: int = Field(ge=1)
     user: int = Field(ge=1)
+
+    def tail_items(self, counts: Counts[Answer]) -> Answer:
+        """Whether items chosen ``counts`` times in training are in the tail; of the shape of ``counts``."""
+        return counts < self.item
+
+    def tail_users(self, lengths: Counts[Answer]) -> Answer:
+        """Whether users with ``lengths`` training interactions are tail users; of the shape of ``lengths``."""
+        return lengths < self.user
+
+    def cold_items(self, counts: Counts[Answer]) -> Answer:
+        """Whether items chosen ``counts`` times in training were never chosen there. They are in the tail too."""
+        return counts < 1
+
+    def members(self, target_counts: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
+        """Group by name -> (n,) bool of n users: by the training count of what they chose next and by their length."""
+        tail_item, tail_user = self.tail_items(np.asarray(target_counts)), self.tail_users(np.asarray(lengths))
+        return {
+            "Overall": np.ones(len(tail_item), bool),
+            "Tail Item": tail_item,
+            "Head Item": ~tail_item,
+            "Tail User": tail_user,
+            "Head User": ~tail_user,
+        }
 
     def describe(self) -> str:
         """The definition in a sentence, to stand beside every number."""

@@ -62,7 +62,7 @@ def profile(dataset: Dataset, thresholds: Thresholds | None = None) -> Profile:
     ordered = np.sort(counts)[::-1]
     values, users = np.unique(dataset.lengths, return_counts=True)
     targets = dataset.split.targets("test")
-    tail_items, tail_users = counts < cut.item, train < cut.user
+    tail_items, tail_users = cut.tail_items(counts), cut.tail_users(train)
     total = int(counts.sum())
     summary = {
         "users": dataset.n_users,

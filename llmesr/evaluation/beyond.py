@@ -57,7 +57,7 @@ def list_values(
     share = (item_counts + 1) / (item_counts[1:].sum() + len(item_counts) - 1)
     values = {
         "ARP": _mean(item_counts[lists], real),
-        "APLT": _mean(item_counts[lists] < thresholds.item, real),
+        "APLT": _mean(thresholds.tail_items(item_counts[lists]), real),
         "Novelty": _mean(-np.log2(share[lists]), real),
     }
     if vectors is not None:
@@ -78,7 +78,7 @@ def beyond_table(
     users = dataset.split.users
     if len(top_items) != len(users):
         raise ValueError(f"top_items has {len(top_items)} rows for {len(users)} evaluated users")
-    tail = dataset.split.train_lengths[users] < thresholds.user
+    tail = thresholds.tail_users(dataset.split.train_lengths[users])
     groups = [
         ("overall", "Overall", np.ones(len(users), bool)),
         ("user", "Tail User", tail),
@@ -152,8 +152,8 @@ def calibration(top_items: np.ndarray, dataset: Dataset, thresholds: Thresholds,
             "history_popularity": taste,
             "list_popularity": shown,
             "lift": shown / taste - 1,
-            "history_tail": _sum(row, counts[item] < thresholds.item, len(users)) / lengths[users],
-            "list_tail": _mean(counts[lists] < thresholds.item, real),
+            "history_tail": _sum(row, thresholds.tail_items(counts[item]), len(users)) / lengths[users],
+            "list_tail": _mean(thresholds.tail_items(counts[lists]), real),
             "divergence": np.where(real.any(1), _jensen_shannon(before, after), np.nan),
         }
     )

@@ -54,17 +54,19 @@ def select(frame: pd.DataFrame, protocol: str, part: str | None = None) -> pd.Da
 
 def named_groups(rows: pd.DataFrame, thresholds: Thresholds) -> list[Group]:
     """Overall, Tail/Head Item (by the target) and Tail/Head User."""
-    tail_item = rows["target_popularity"].to_numpy() < thresholds.item
-    tail_user = rows["history_length"].to_numpy() < thresholds.user
-    members = (np.ones(len(rows), bool), tail_item, ~tail_item, tail_user, ~tail_user)
-    dimensions = ("overall", "item", "item", "user", "user")
-    return [Group(*g) for g in zip(dimensions, GROUPS, members, strict=True)]
+    members = thresholds.members(rows["target_popularity"].to_numpy(), rows["history_length"].to_numpy())
+    return [Group(dimension_of(name), name, members[name]) for name in GROUPS]
+
+
+def dimension_of(name: str) -> str:
+    """overall, item or user: what a named group is a group of."""
+    return name.split()[-1].lower()
 
 
 def all_groups(rows: pd.DataFrame, thresholds: Thresholds) -> list[Group]:
     """The named groups, the four cells, and five buckets each by popularity and by history length."""
     groups = named_groups(rows, thresholds)
-    items, users = groups[1:3], groups[3:5]
+    items, users = ([g for g in groups if g.dimension == of] for of in ("item", "user"))
     cells = [Group("cell", f"{u.name} x {i.name}", u.members & i.members) for u in users for i in items]
     return groups + cells + buckets(rows, "popularity") + buckets(rows, "length")
 

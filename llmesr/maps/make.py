@@ -126,8 +126,8 @@ def _checked(table: np.ndarray, space: Space, of: str) -> np.ndarray:
 def _rare(dataset: Dataset, of: str) -> np.ndarray:
     """(n,) the tail: landmarks are chosen among it first, so that rare points are drawn where they belong."""
     if of == "items":
-        return dataset.item_counts[1:] < dataset.thresholds.item
-    return dataset.split.train_lengths < dataset.thresholds.user
+        return dataset.thresholds.tail_items(dataset.item_counts[1:])
+    return dataset.thresholds.tail_users(dataset.split.train_lengths)
 
 
 def neighbourhoods(

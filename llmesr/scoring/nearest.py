@@ -64,11 +64,6 @@ def similar_users(
     return best, cosines[best]
 
 
-def train_history(dataset: Dataset, user: int) -> np.ndarray:
-    """The items of a user that training saw, oldest first."""
-    return dataset.history(user)[: dataset.split.train_lengths[user]]
-
-
 def shared_items(dataset: Dataset, user: int, other: int) -> int:
     """How many different training items both users chose."""
-    return len(np.intersect1d(train_history(dataset, user), train_history(dataset, other)))
+    return len(np.intersect1d(dataset.train_history(user), dataset.train_history(other)))

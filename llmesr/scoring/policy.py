@@ -27,6 +27,7 @@ from torch import Tensor
 
 from llmesr.config import Config
 from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import SemanticKnnScorer
@@ -118,7 +119,7 @@ class Ground:
         *,
         item_counts: Tensor,
         train_lengths: Tensor,
-        user_threshold: int,
+        thresholds: Thresholds,
         text: np.ndarray | Tensor | None = None,
         cooccurrence: Callable[[], CooccurrenceTerm] | None = None,
         device: torch.device | str = "cpu",
@@ -130,7 +131,7 @@ class Ground:
         self.item_counts = item_counts.to(device)
         self.log_counts = torch.log1p(self.item_counts.float())  # (N + 1,)
         self.train_lengths = train_lengths.to(device)
-        self.user_threshold = user_threshold
+        self.thresholds = thresholds
         self.has_text = text is not None
         self._text = text
         self._device = device
@@ -149,7 +150,7 @@ class Ground:
         return cls(
             item_counts=torch.from_numpy(np.asarray(dataset.item_counts)),
             train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)),
-            user_threshold=dataset.thresholds.user,
+            thresholds=dataset.thresholds,
             text=text,
             cooccurrence=lambda: CooccurrenceTerm.from_dataset(dataset, device),
             device=device,
@@ -174,10 +175,10 @@ class Ground:
     def tail_users(self, sequences: Tensor, users: Tensor | None) -> Tensor:
         """(B,) bool. Known users by their training history; unknown ones (-1, or no ``users`` at all) by the
         history they come with."""
-        by_history = (sequences != PAD).sum(1) < self.user_threshold
+        by_history = self.thresholds.tail_users((sequences != PAD).sum(1))
         if users is None:
             return by_history
-        return torch.where(users < 0, by_history, self.train_lengths[users] < self.user_threshold)
+        return torch.where(users < 0, by_history, self.thresholds.tail_users(self.train_lengths[users]))
 
 
 def views(scorer: Any) -> dict[str, slice]:

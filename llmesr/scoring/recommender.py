@@ -96,7 +96,7 @@ class Recommender:
         self.ground = Ground.of(self.dataset, text, device)
         self.max_length = getattr(self.scorer, "max_length", None) or source.config.max_length
         counts = np.asarray(self.dataset.item_counts)
-        self.tail = counts < self.dataset.thresholds.item  # (N + 1,)
+        self.tail = self.dataset.thresholds.tail_items(counts)  # (N + 1,)
         self._counts = counts
         self._classes = popularity_classes(counts)  # (N + 1,)
         catalogue = self.dataset.catalogue

@@ -26,7 +26,7 @@ class Units:
         dataset = recommender.dataset
         users = np.flatnonzero(dataset.split.train_lengths)
         users = users[:: max(1, len(users) // PROBES)][:PROBES]
-        histories = [dataset.history(int(u))[: dataset.split.train_lengths[u]].tolist() for u in users]
+        histories = [dataset.train_history(int(u)).tolist() for u in users]
         self._sequences = pad_histories(histories, recommender.max_length, recommender.device)
         self._own = torch.zeros(0)  # (B,)
         if len(users):

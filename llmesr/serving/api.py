@@ -16,7 +16,7 @@ from pydantic import Field
 
 from llmesr.config import Config
 from llmesr.errors import UserError
-from llmesr.scoring.nearest import SHOWN, Space, shared_items, similar_items, similar_users, train_history
+from llmesr.scoring.nearest import SHOWN, Space, shared_items, similar_items, similar_users
 from llmesr.scoring.policy import ScoringPolicy, Unavailable
 from llmesr.scoring.recommender import Answer
 from llmesr.serving import schemas
@@ -192,7 +192,7 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
                     "user_id": str(dataset.user_ids[u]),
                     "similarity": float(s),
                     "shared": shared_items(dataset, who, int(u)),
-                    "history": ids[train_history(dataset, int(u))[-SHOWN:] - 1].tolist(),
+                    "history": ids[dataset.train_history(int(u))[-SHOWN:] - 1].tolist(),
                 }
                 for u, s in zip(users, similarity, strict=True)
             ],

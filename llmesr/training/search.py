@@ -276,10 +276,8 @@ class _Work:
 def _check_group(dataset: Dataset, config: SearchConfig) -> None:
     """UserError when nobody on validation is in the group that is judged."""
     users, targets = dataset.split.users, dataset.split.targets("valid")
-    tail_item = np.asarray(dataset.item_counts)[targets] < dataset.thresholds.item
-    tail_user = dataset.split.train_lengths[users] < dataset.thresholds.user
-    members = {"Tail Item": tail_item, "Head Item": ~tail_item, "Tail User": tail_user, "Head User": ~tail_user}
+    members = dataset.thresholds.members(dataset.item_counts[targets], dataset.split.train_lengths[users])
     group = "Tail Item" if config.objective == "Balanced" else config.objective
-    if not members.get(group, np.ones(len(users), bool)).any():
+    if not members[group].any():
         where = "" if group == "Overall" else f" is in {group!r} ({dataset.thresholds.describe()})"
         raise UserError(f"Nobody to validate on{where} in dataset {dataset.name!r}; choose another objective.")

@@ -198,14 +198,14 @@ def test_the_drill_down_lists_who_gained_and_lost_most_and_leads_to_them(store, 
     assert list(lost["user"].head(3)) == list(moved["user_id"].iloc[::-1].head(3))
     assert (gained["gain"] > 0).all()
     at.selectbox(key="pick.among").set_value("Tail Item").run()
-    assert (frame(at, 1)["item's interactions"] < dataset.thresholds.item).all()
+    assert dataset.thresholds.tail_items(frame(at, 1)["item's interactions"]).all()
 
 
 def test_beyond_accuracy_has_the_tail_share(store, runs):
     dataset, made = runs
     shown = frame(visit(view="lists")).set_index(["run", "group"])
     top = made["popularity"][0].top_items()[:, :10]
-    share = (dataset.item_counts[top] < dataset.thresholds.item).mean()
+    share = dataset.thresholds.tail_items(dataset.item_counts[top]).mean()
     assert shown.loc[("popularity", "Overall"), "APLT@10"] == pytest.approx(share)
     assert shown["ILD@10"].notna().all()
 

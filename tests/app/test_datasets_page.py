@@ -132,7 +132,7 @@ def test_hostile_column_names_and_cells_stay_text(visit, tmp_path):
 def test_profile_numbers_are_those_of_the_data(visit, shop):
     shown = metrics(healthy(visit("datasets", look="profile")))
     counts = shop.item_counts[1:]
-    tail = counts < shop.thresholds.item
+    tail = shop.thresholds.tail_items(counts)
     assert shown["Items in the tail"] == f"{100 * tail.mean():.0f}%"
     assert shown["Interactions with them"] == f"{100 * counts[tail].sum() / counts.sum():.0f}%"
 

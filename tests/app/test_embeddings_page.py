@@ -88,7 +88,7 @@ def test_search_and_the_widest_gaps_select(trained: Store) -> None:
     app.button(key="map.wide").click().run()
     made = load_map(trained, trained.list("maps")[0].id)
     gap = made.gap("semantic", "collaborative")
-    tail = np.flatnonzero(dataset.item_counts[1:] < dataset.thresholds.item)
+    tail = np.flatnonzero(dataset.thresholds.tail_items(dataset.item_counts[1:]))
     listed = tables(app, "Training interactions", "Gap")[0]
     assert len(listed) == 25
     assert set(listed["Group"]) == {"Tail Item"}

@@ -28,12 +28,12 @@ def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -
     assert healthy(app), words(app)
     dataset = load_dataset(trained, "shop")
     frames = [run_of(trained, m).per_user() for m in ("id", "llm-esr")]
-    best = changes(*frames, "full", dataset.thresholds.user).iloc[0]
+    best = changes(*frames, "full", dataset.thresholds).iloc[0]
     assert app.selectbox(key="pick.user").value == str(dataset.user_ids[int(best["user"])])
     assert metric(app, "Rank by id/sasrec") == str(int(best["before"]))
     assert metric(app, "Rank by llm-esr/sasrec") == str(int(best["after"]))
     assert "full ranking over all items" in words(app)
-    assert best["history_length"] < dataset.thresholds.user
+    assert dataset.thresholds.tail_users(best["history_length"])
 
 
 def test_the_most_hurt_are_another_list(trained: Store) -> None:

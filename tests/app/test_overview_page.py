@@ -60,7 +60,7 @@ def test_headline_numbers_are_those_of_the_evaluation(visit, shop):
 def test_tiles_say_how_large_the_tail_is(visit, shop):
     dataset, _ = shop
     shown = metrics(visit())
-    tail = dataset.item_counts[1:] < dataset.thresholds.item
+    tail = dataset.thresholds.tail_items(dataset.item_counts[1:])
     assert shown["Users"] == "120"
     assert shown["Items in the tail"] == f"{100 * tail.mean():.0f}%"
 

@@ -41,7 +41,7 @@ def tail_hit_rate(method: str, data: Dataset, vectors: Embedding, store: Store) 
     run = train(data, config, store, embedding=vectors)
     frame = run.per_user()
     test = frame[frame["part"] == "test"]
-    tail = select(test, "uni100")["target_popularity"] < data.thresholds.item
+    tail = data.thresholds.tail_items(select(test, "uni100")["target_popularity"])
     return quick_metrics(test, data.thresholds, "HR@10", "Tail Item", "uni100"), float(tail.sum())
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from factories import cosines_by_hand
 
+from llmesr.data.groups import Thresholds
 from llmesr.scoring import cooccurrence
 from llmesr.scoring.cooccurrence import CooccurrenceTerm
 from llmesr.scoring.policy import Ground, ScoringPolicy, Unavailable
@@ -33,7 +34,9 @@ def test_scores_sum_over_the_history(tiny):
 
 def test_without_interactions_the_term_says_so(tiny):
     bare = Ground(
-        item_counts=torch.from_numpy(np.asarray(tiny.item_counts)), train_lengths=torch.zeros(1), user_threshold=2
+        item_counts=torch.from_numpy(np.asarray(tiny.item_counts)),
+        train_lengths=torch.zeros(1),
+        thresholds=Thresholds(item=1, user=2),
     )
     with pytest.raises(Unavailable, match="training interactions"):
         bare.cooccurrence()

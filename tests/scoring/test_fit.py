@@ -5,6 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from llmesr.data.groups import Thresholds
 from llmesr.scoring.policy import Ground
 from llmesr.scoring.tuning import fit
 from llmesr.scoring.tuning.fit import Choices, fit_weights, knots
@@ -17,7 +18,12 @@ TRUE = {"collaborative": (0.4, 1.6), "content": (1.2, 0.1), "bias": (0.5, -0.5)}
 
 
 def ground() -> Ground:
-    return Ground(item_counts=COUNTS, train_lengths=torch.ones(U), user_threshold=2, text=torch.ones(N + 1, 2))
+    return Ground(
+        item_counts=COUNTS,
+        train_lengths=torch.ones(U),
+        thresholds=Thresholds(item=1, user=2),
+        text=torch.ones(N + 1, 2),
+    )
 
 
 def simulated(seed: int = 0) -> Block:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving_doubles import Counts, FakeScorer, text_vectors
 
+from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.models.scorers import SemanticKnnScorer
@@ -41,7 +42,7 @@ def ground(text=True) -> Ground:
     return Ground(
         item_counts=COUNTS,
         train_lengths=lengths,
-        user_threshold=4,
+        thresholds=Thresholds(item=1, user=4),
         text=vectors,
         cooccurrence=lambda: CooccurrenceTerm(COSINES),
     )

@@ -36,7 +36,7 @@ def test_the_best_unseen_items_come_first(recommender):
     np.testing.assert_allclose(frame["score"], value, rtol=1e-5)
     assert frame["rank"].tolist() == [1, 2, 3, 4, 5]
     counts = recommender.dataset.item_counts[item]
-    assert frame["tail"].tolist() == (counts < recommender.dataset.thresholds.item).tolist()
+    assert frame["tail"].tolist() == recommender.dataset.thresholds.tail_items(counts).tolist()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from llmesr.config import GROUPS, Protocol
+from llmesr.config import Protocol
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.table import event_metrics
@@ -128,8 +128,7 @@ class _Search:
         everyone = dataset.split.users
         targets = np.zeros(dataset.n_users, np.int64)
         targets[everyone] = dataset.split.targets("valid")
-        self._tail_item = np.asarray(dataset.item_counts)[targets] < dataset.thresholds.item  # (U,)
-        self._tail_user = dataset.split.train_lengths < dataset.thresholds.user  # (U,)
+        self._members = dataset.thresholds.members(dataset.item_counts[targets], dataset.split.train_lengths)  # (U,)
 
     def floor(self, users: np.ndarray) -> dict[str, float]:
         """What the reference run reaches for ``users``; empty without one."""
@@ -196,7 +195,7 @@ class _Search:
         gamma = units.content.get(whitening, 0.0)
         with torch.no_grad():
             choices = Choices.of(self._blocks(users, (whitening,) if gamma else ()), whitening, seed=self.config.seed)
-        tail = self.ground.item_counts[choices.items[:, 0]] < self.dataset.thresholds.item
+        tail = self.dataset.thresholds.tail_items(self.ground.item_counts[choices.items[:, 0]])
         scale = {name: v for name, v in (("content", gamma), ("cooccurrence", units.cooccurrence)) if v}
         found = fit_weights(choices, self.ground, tail, spread=units.spread, units=scale, emphases=self.config.emphases)
         fixed = ScoringPolicy(gamma=short(gamma), whitening=whitening, cooccurrence=short(units.cooccurrence))
@@ -226,7 +225,7 @@ class _Search:
             progress=self.progress,
         )
         points = []
-        tail = self._tail_user[users]
+        tail = self._members["Tail User"][users]
         for i, policy in enumerate(policies):
             points.append(self._point(policy, {p: r[i] for p, r in ranks.items()}, users))
             if not policy.inert:
@@ -235,12 +234,11 @@ class _Search:
         return points
 
     def _point(self, policy: ScoringPolicy, ranks: dict[Protocol, np.ndarray], users: np.ndarray) -> Point:
-        item, user = self._tail_item[users], self._tail_user[users]
-        members = dict(zip(GROUPS, (np.ones(len(users), bool), item, ~item, user, ~user), strict=True))
         metrics: dict[str, float] = {}
         for protocol, rank in ranks.items():
             values = {f"HR@{CUT}": rank <= CUT, f"NDCG@{CUT}": np.where(rank <= CUT, 1 / np.log2(rank + 1.0), 0.0)}
-            for group, rows in members.items():
+            for group, mask in self._members.items():
+                rows = mask[users]
                 if rows.any():
                     metrics |= {f"{protocol}/{group}/{m}": float(v[rows].mean()) for m, v in values.items()}
         return Point(policy=policy, metrics=metrics, users=len(users))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 
@@ -53,7 +52,7 @@ def readable_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
 
 def beyond_frame(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of all users, metrics in a fixed order, without those that could not be measured."""
-    return table[(table["group"] == GROUPS[0]) & table["value"].notna()]
+    return table[(table["group"] == "Overall") & table["value"].notna()]
 
 
 def outcomes(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -64,12 +63,10 @@ def outcomes(comparison: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**shares, "users": rows["users"]}).reset_index(drop=True)
 
 
-def drill_down(movers: pd.DataFrame, dataset: Dataset, thresholds: Thresholds, group: str = GROUPS[0]) -> pd.DataFrame:
+def drill_down(movers: pd.DataFrame, dataset: Dataset, thresholds: Thresholds, group: str = "Overall") -> pd.DataFrame:
     """Users by gain: user, gain, rank before, rank after, held-out item, its and the user's training interactions."""
-    tail_item = movers["target_popularity"] < thresholds.item
-    tail_user = movers["history_length"] < thresholds.user
-    member = {GROUPS[1]: tail_item, GROUPS[2]: ~tail_item, GROUPS[3]: tail_user, GROUPS[4]: ~tail_user}
-    rows = movers[member[group]] if group in member else movers
+    members = thresholds.members(movers["target_popularity"].to_numpy(), movers["history_length"].to_numpy())
+    rows = movers[members[group]] if group in members else movers
     titles = dataset.catalogue["title"].to_numpy(object)[rows["target"].to_numpy() - 1]
     return pd.DataFrame(
         {

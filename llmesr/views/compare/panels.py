@@ -180,7 +180,9 @@ def verdict(choice: Choice) -> None:
     if not choice.others:
         st.info("Add a second configuration to have it compared.", icon=":material/balance:")
         return
-    said = brief(verdicts(choice.comparison(), GROUPS if len(choice.others) < 3 else GROUPS[:3]))
+    said = brief(
+        verdicts(choice.comparison(), GROUPS if len(choice.others) < 3 else ("Overall", "Tail Item", "Head Item"))
+    )
     with st.container(border=True):
         st.markdown(f"**Against {as_text(choice.reference)}**, in {choice.metric}:")
         for row in said.itertuples():
@@ -272,7 +274,7 @@ def trade_off(choice: Choice) -> pd.DataFrame:
     summary = choice.summary()
     table = pd.concat([summary, choice.beyond()], ignore_index=True)
     points = frontier(table, accuracy=choice.metric, exposure=f"APLT@{choice.k}")
-    bounds = summary.loc[summary["group"] == GROUPS[0], ["run", "low", "high"]]
+    bounds = summary.loc[summary["group"] == "Overall", ["run", "low", "high"]]
     return choice.labelled(points.merge(bounds, on="run"))
 
 

@@ -19,7 +19,7 @@ def popularity_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "
     ``frame`` has columns rank (1 is the most chosen) and count; items that nobody chose cannot be drawn.
     """
     rows = frame[frame["count"] > 0]
-    head = rows["count"] >= thresholds.item
+    head = ~thresholds.tail_items(rows["count"])
     figure = go.Figure()
     for group, part in (("Head Item", rows[head]), ("Tail Item", rows[~head])):
         figure.add_trace(
@@ -80,7 +80,7 @@ def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "lig
     """How many users have a training history of each length; ``frame`` has columns length and users."""
     rows = _binned(frame, thresholds.user)
     wider = len(rows) < len(frame)
-    head = rows["length"] >= thresholds.user
+    head = ~thresholds.tail_users(rows["length"])
     figure = go.Figure()
     for group, part in (("Tail User", rows[~head]), ("Head User", rows[head])):
         figure.add_trace(

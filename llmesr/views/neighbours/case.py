@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 
 from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
 from llmesr.runs.record import Run
 from llmesr.views.shared.words import as_text
 
 SOURCES = {"text": "by text", "behaviour": "by behaviour"}
 
 
-def changes(before: pd.DataFrame, after: pd.DataFrame, protocol: str, user_threshold: int | None) -> pd.DataFrame:
+def changes(before: pd.DataFrame, after: pd.DataFrame, protocol: str, thresholds: Thresholds | None) -> pd.DataFrame:
     """How the rank of the test item changed, one row per user: user, target, history_length, before, after, gain ...
 
-    ``gain`` is the difference of 1 / log2(1 + rank): a step near the top counts more than one far down. With a
-    threshold only tail users are kept. Sorted by gain, greatest first.
+    ``gain`` is the difference of 1 / log2(1 + rank): a step near the top counts more than one far down. With
+    thresholds only tail users are kept. Sorted by gain, greatest first.
     """
 
     def ranks(frame: pd.DataFrame) -> pd.DataFrame:
@@ -27,8 +28,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, protocol: str, user_thres
     columns = ["user", "target", "target_popularity", "history_length", "rank"]
     both = ranks(before)[columns].merge(ranks(after)[["user", "rank"]], on="user", suffixes=("_before", "_after"))
     both = both.rename(columns={"rank_before": "before", "rank_after": "after"})
-    if user_threshold is not None:
-        both = both[both["history_length"] < user_threshold]
+    if thresholds is not None:
+        both = both[thresholds.tail_users(both["history_length"])]
     both["gain"] = 1 / np.log2(1.0 + both["after"]) - 1 / np.log2(1.0 + both["before"])
     return both.sort_values(["gain", "user"], ascending=[False, True], kind="stable").reset_index(drop=True)
 
@@ -82,17 +83,12 @@ def nearest_users(units: np.ndarray, user: int, k: int, how: str) -> Retrieved:
     return Retrieved(best, cosine[best], how)
 
 
-def training(dataset: Dataset, user: int) -> np.ndarray:
-    """What training sees of a user, oldest first."""
-    return dataset.history(user)[: dataset.split.train_lengths[user]]
-
-
 def neighbour_table(dataset: Dataset, case: Case, found: Retrieved) -> pd.DataFrame:
     """Similar users: user, user_id, similarity, length, shared (items in common), knows (chose the held-out item)."""
     own = set(case.read.tolist())
     rows = []
     for user, similarity in zip(found.users.tolist(), found.similarity.tolist(), strict=True):
-        history = training(dataset, user).tolist()
+        history = dataset.train_history(user).tolist()
         shared = len(own & set(history))
         knows = case.target is not None and case.target in history
         rows.append((user, str(dataset.user_ids[user]), similarity, len(history), shared, knows))
@@ -118,7 +114,7 @@ def aligned(dataset: Dataset, case: Case, found: Retrieved, longest: int = 20) -
     if case.target is not None:
         rows.append((0, case.user_id, 1, case.target, "next"))
     for row, user in enumerate(found.users.tolist(), start=1):
-        items = training(dataset, user)
+        items = dataset.train_history(user)
         kinds = ["knows" if i == case.target else "shared" if i in own else "other" for i in items.tolist()]
         add(row, str(dataset.user_ids[user]), items, kinds)
     frame = pd.DataFrame(rows, columns=["row", "user_id", "step", "item", "kind"])

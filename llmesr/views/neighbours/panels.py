@@ -97,7 +97,7 @@ def _user(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str)
         with right:
             return _search(dataset)
     every = changes(
-        artifacts.per_user(root, before.id), artifacts.per_user(root, after.id), protocol, dataset.thresholds.user
+        artifacts.per_user(root, before.id), artifacts.per_user(root, after.id), protocol, dataset.thresholds
     )
     offered = pick_users(every, str(need), OFFERED, seed=st.session_state.get("near.seed", 0))
     if offered.empty:
@@ -135,7 +135,7 @@ def heading(choice: Choice) -> None:
     """Who this is, what was held out, and how the two runs did."""
     case, dataset = choice.case, choice.dataset
     length = int(dataset.split.train_lengths[case.user])
-    group = "Tail User" if length < dataset.thresholds.user else "Head User"
+    group = "Tail User" if dataset.thresholds.tail_users(length) else "Head User"
     st.subheader(f"User {as_text(case.user_id, 60)}", anchor=False)
     st.markdown(f":gray[{group}, {length:,} item{'s' * (length != 1)} in training]")
     if case.target is None:
@@ -145,7 +145,7 @@ def heading(choice: Choice) -> None:
     columns = st.columns([5, 2, 2])
     with columns[0]:
         popularity = int(dataset.item_counts[case.target])
-        kind = "Tail Item" if popularity < dataset.thresholds.item else "Head Item"
+        kind = "Tail Item" if dataset.thresholds.tail_items(popularity) else "Head Item"
         st.markdown(f"Held-out item  \n**{as_text(_title(dataset, case.target), 140)}**")
         st.caption(f"{kind}, {popularity:,} training interactions")
     first, second = (int(ranks["rank"].get(r.id, 0)) for r in (choice.before, choice.after))

@@ -64,8 +64,8 @@ def no_runs(root: Store, manifest: Manifest) -> None:
 def tiles(data: Dataset) -> None:
     """The size of a dataset and of its tail."""
     counts, thresholds = data.item_counts[1:], data.thresholds
-    tail = counts < thresholds.item
-    targets = data.item_counts[data.split.targets("test")] < thresholds.item
+    tail = thresholds.tail_items(counts)
+    targets = thresholds.tail_items(data.item_counts[data.split.targets("test")])
     columns = st.columns(4)
     columns[0].metric("Users", theme.count(data.n_users), border=True)
     columns[1].metric("Items", theme.count(data.n_items), border=True)

@@ -142,7 +142,7 @@ def _draw(dataset: Dataset) -> None:
 
 def _random_tail(dataset: Dataset, seed: int) -> int:
     lengths = dataset.split.train_lengths
-    tail = np.flatnonzero((lengths > 0) & (lengths < dataset.thresholds.user))
+    tail = np.flatnonzero((lengths > 0) & dataset.thresholds.tail_users(lengths))
     return int(np.random.default_rng(seed).choice(tail if len(tail) else np.flatnonzero(lengths)))
 
 
@@ -234,7 +234,7 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
 
 
 def _group(dataset: Dataset, user: int) -> str:
-    return "Tail User" if dataset.split.train_lengths[user] < dataset.thresholds.user else "Head User"
+    return "Tail User" if dataset.thresholds.tail_users(dataset.split.train_lengths[user]) else "Head User"
 
 
 def _edit(dataset: Dataset, history: list[int]) -> None:

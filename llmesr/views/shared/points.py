@@ -52,13 +52,13 @@ class Points:
         ids = catalogue["item_id"].to_numpy(object)
         counts = np.asarray(dataset.item_counts[1:])
         titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
-        return cls("items", ids, titles, counts, counts < dataset.thresholds.item, catalogue)
+        return cls("items", ids, titles, counts, dataset.thresholds.tail_items(counts), catalogue)
 
     @classmethod
     def of_users(cls, dataset: Dataset) -> Points:
         lengths = np.asarray(dataset.split.train_lengths)
         ids = np.asarray(dataset.user_ids, dtype=object)
-        return cls("users", ids, ids, lengths, lengths < dataset.thresholds.user, None)
+        return cls("users", ids, ids, lengths, dataset.thresholds.tail_users(lengths), None)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
+from llmesr.data.groups import Thresholds
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain, titled, whiskers
 from llmesr.views.shared.theme import Mode
@@ -17,10 +18,10 @@ LINE = 64
 """Characters in a line of a caption."""
 
 
-def tail_chart(counts: np.ndarray, threshold: int, caption: str, mode: Mode = "light") -> go.Figure:
+def tail_chart(counts: np.ndarray, thresholds: Thresholds, caption: str, mode: Mode = "light") -> go.Figure:
     """Items from most to least chosen, head and tail in their colours. ``counts`` (N,) training interactions."""
     ordered = np.sort(counts)[::-1]
-    head = int((ordered >= threshold).sum())
+    head = int((~thresholds.tail_items(ordered)).sum())
     figure = go.Figure()
     for name, part, start in (("Head Item", ordered[: head + 1], 0), ("Tail Item", ordered[head:], head)):
         if not len(part):
@@ -34,7 +35,7 @@ def tail_chart(counts: np.ndarray, threshold: int, caption: str, mode: Mode = "l
             line={"color": color, "width": 2, "shape": "hv"},
             fill="tozeroy",
             fillcolor=theme.translucent(color, 0.45),
-            name=f"{name.split()[0]}: {_share(ordered, threshold, name)}",
+            name=f"{name.split()[0]}: {_share(ordered, thresholds, name)}",
             hovertemplate="at %{x:.0%} of the items: %{y:,} interactions<extra></extra>",
         )
     figure.update_xaxes(
@@ -184,8 +185,9 @@ def _times(interactions: int) -> str:
     )
 
 
-def _share(counts: np.ndarray, threshold: int, name: str) -> str:
-    members = counts >= threshold if name == "Head Item" else counts < threshold
+def _share(counts: np.ndarray, thresholds: Thresholds, name: str) -> str:
+    tail = thresholds.tail_items(counts)
+    members = tail if name == "Tail Item" else ~tail
     return f"{theme.percent(members.mean())} of items, {theme.percent(counts[members].sum() / counts.sum())} of choices"
 
 

@@ -103,9 +103,9 @@ class Material:
 def the_tail(m: Material) -> Step:
     """How long the tail is."""
     counts, thresholds = m.dataset.item_counts[1:], m.thresholds
-    tail = counts < thresholds.item
+    tail = thresholds.tail_items(counts)
     lengths = m.dataset.split.train_lengths
-    short = theme.percent((lengths < thresholds.user).mean())
+    short = theme.percent(thresholds.tail_users(lengths).mean())
     items, choices = theme.percent(tail.mean()), theme.percent(counts[tail].sum() / max(counts.sum(), 1))
     table = pd.DataFrame(
         {
@@ -122,7 +122,7 @@ def the_tail(m: Material) -> Step:
             f"{short} of the {theme.count(len(lengths))} users are tail users: they chose fewer than "
             f"{thresholds.user} items. Half of all users chose {int(np.median(lengths))} or fewer.",
         ],
-        chart=partial(charts.tail_chart, counts, thresholds.item, f"{thresholds.describe()} Training part only."),
+        chart=partial(charts.tail_chart, counts, thresholds, f"{thresholds.describe()} Training part only."),
         alt=f"Items ordered by how often they were chosen; {items} of them, the tail, hold {choices} of the choices.",
         table=table,
     )
@@ -135,7 +135,8 @@ def whom_it_fails(m: Material) -> Step:
     table = m.summary(m.plain)
     value = table.set_index("group")["value"]
     head, tail = value["Head Item"], value["Tail Item"]
-    worst = table[table["group"].isin(GROUPS[1:])].dropna(subset="value").sort_values("value").iloc[0]
+    parts = table[table["group"].isin(GROUPS) & table["group"].ne("Overall")]
+    worst = parts.dropna(subset="value").sort_values("value").iloc[0]
     return Step(
         NAMES[1],
         f"A plain recommender finds {_share(head)} head items, but {_share(tail)} tail items."
@@ -279,7 +280,7 @@ def example_item(m: Material) -> int | None:
     """One of the rarer half of tail items with text, of typical (median) similarity to its neighbours."""
     assert m.vectors is not None
     counts = m.dataset.item_counts
-    tail = np.flatnonzero((counts[1:] < m.thresholds.item) & m.vectors.any(1)) + 1
+    tail = np.flatnonzero(m.thresholds.tail_items(counts[1:]) & m.vectors.any(1)) + 1
     if len(tail) == 0 or m.dataset.n_items <= NEAREST:
         return None
     tail = tail[counts[tail] <= np.median(counts[tail])]
@@ -307,7 +308,7 @@ def nearest_items(m: Material, item: int) -> pd.DataFrame:
             "title": m.dataset.catalogue["title"].to_numpy(object)[best - 1],
             "similarity": similarity[best - 1],
             "interactions": counts,
-            "tail": counts < m.thresholds.item,
+            "tail": m.thresholds.tail_items(counts),
         }
     )
 

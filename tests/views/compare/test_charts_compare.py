@@ -8,6 +8,7 @@ import pytest
 from factories import HOSTILE
 
 from llmesr.config import GROUPS
+from llmesr.data.groups import Thresholds
 from llmesr.views.compare import charts
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
@@ -116,7 +117,7 @@ def test_plain_is_one_short_line_without_markup():
 
 def test_the_tail_is_drawn_with_every_item_once():
     counts = np.array([9, 7, 1, 1, 1, 0])
-    figure = charts_story.tail_chart(counts, 7, LINE)
+    figure = charts_story.tail_chart(counts, Thresholds(item=7, user=1), LINE)
     head, tail = figure.data
     assert head.name == "Head: 33% of items, 84% of choices"
     assert tail.name == "Tail: 67% of items, 16% of choices"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from factories import make_dataset, make_run
 
+from llmesr.data.groups import Thresholds
 from llmesr.store import Store
 from llmesr.views.neighbours import charts
 from llmesr.views.neighbours.case import (
@@ -17,7 +18,6 @@ from llmesr.views.neighbours.case import (
     neighbour_table,
     pick_users,
     rank_table,
-    training,
 )
 
 
@@ -29,7 +29,9 @@ def frame(ranks, lengths) -> pd.DataFrame:
 
 
 def test_gain_counts_a_step_near_the_top_more() -> None:
-    found = changes(frame([3, 100, 1, 7], [2, 2, 2, 9]), frame([1, 50, 3, 1], [2, 2, 2, 9]), "full", 5)
+    found = changes(
+        frame([3, 100, 1, 7], [2, 2, 2, 9]), frame([1, 50, 3, 1], [2, 2, 2, 9]), "full", Thresholds(item=1, user=5)
+    )
     assert found["user"].tolist() == [0, 1, 2]  # user 3 is no tail user
     assert found["gain"].tolist() == pytest.approx([0.5, 1 / np.log2(51) - 1 / np.log2(101), -0.5])
     assert len(changes(frame([3], [2]), frame([1], [2]), "full", None)) == 1
@@ -55,7 +57,7 @@ def test_a_case_reads_everything_but_the_held_out_item(store: Store) -> None:
     history = dataset.history(user)
     assert case.target == history[-1]
     assert case.read.tolist() == history[:-1].tolist()
-    assert training(dataset, user).tolist() == history[:-2].tolist()
+    assert dataset.train_history(user).tolist() == history[:-2].tolist()
 
 
 def test_neighbours_are_described_by_what_they_share_and_know(store: Store) -> None:
@@ -66,7 +68,7 @@ def test_neighbours_are_described_by_what_they_share_and_know(store: Store) -> N
     found = Retrieved(others, np.linspace(1, 0, len(others)), "all")
     table = neighbour_table(dataset, case, found)
     for row in table.itertuples():
-        items = set(training(dataset, row.user).tolist())
+        items = set(dataset.train_history(row.user).tolist())
         assert row.shared == len(items & set(case.read.tolist()))
         assert row.knows == (case.target in items)
         assert row.length == dataset.split.train_lengths[row.user]
@@ -81,7 +83,7 @@ def test_neighbours_are_described_by_what_they_share_and_know(store: Store) -> N
     assert own[own["kind"] == "own"].sort_values("step")["item"].tolist() == case.read[-4:].tolist()
     assert histories["step"].between(-3, 1).all()
     second = histories[histories["row"] == 2].sort_values("step")
-    assert second["item"].tolist() == training(dataset, int(others[1]))[-4:].tolist()
+    assert second["item"].tolist() == dataset.train_history(int(others[1]))[-4:].tolist()
     made = charts.histories_figure(histories, np.ones(3), "light")
     assert made.layout.yaxis.ticktext[0] == "this user"
     assert sum(len(t.x) for t in made.data) == len(histories)

@@ -38,7 +38,7 @@ def material(shelf) -> Material:
 def test_the_tail_in_numbers(material):
     step = story.the_tail(material)
     counts = material.dataset.item_counts[1:]
-    tail = counts < material.thresholds.item
+    tail = material.thresholds.tail_items(counts)
     share, choices = round(100 * tail.mean()), round(100 * counts[tail].sum() / counts.sum())
     assert step.headline == f"{share}% of the 80 items share {choices}% of all choices."
     assert list(step.table["items"]) == [(~tail).sum(), tail.sum()]
@@ -59,7 +59,7 @@ def test_whom_the_plain_recommender_fails(material):
 def test_what_text_knows_names_the_nearest_by_cosine(material):
     item = story.example_item(material)
     counts = material.dataset.item_counts
-    assert counts[item] < material.thresholds.item
+    assert material.thresholds.tail_items(counts[item])
     nearest = story.nearest_items(material, item)
     v = material.vectors / np.linalg.norm(material.vectors, axis=1, keepdims=True)
     cosine = v @ v[item - 1]
