@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 setup: $(READY)
 
 # torch first and alone, so that its pinned build is what everything after it finds.
-$(READY): requirements.txt requirements-dev.txt pyproject.toml
+$(READY): requirements.txt requirements-dev.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llmesr needs Python 3.11 or newer; run make PYTHON=python3.12 (for example)")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"

@@ -12,8 +12,7 @@ import typer
 from llmesr.cli.output import say, store
 from llmesr.errors import UserError
 
-HERE = Path(__file__).resolve().parents[2]
-"""The folder with app.py, pages/ and .streamlit/."""
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def app_(
@@ -31,9 +30,7 @@ def app_(
     from llmesr.jobs.plans import submit_demo
     from llmesr.jobs.queue import Jobs
 
-    script = HERE / "app.py"
-    if not script.is_file():
-        raise UserError(f"{script} is not there: the app runs from a checkout of the repository (`make app`).")
+    script = app_script()
     if artifacts is not None:
         os.environ["LLMESR_ARTIFACTS"] = str(artifacts.resolve())
     root = store()
@@ -46,12 +43,19 @@ def app_(
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::1", "::") else host
     say(f"Open http://{shown}:{port}/{base_path.strip('/')}  (artifacts: {root.root})")
     os.environ.setdefault("LLMESR_DATA", str(Path.cwd()))  # files may be given by a path below here
-    os.chdir(HERE)  # where Streamlit looks for .streamlit/config.toml
     options = [f"--server.port={port}", f"--server.address={host}", "--server.headless=true"]
     if base_path.strip("/"):
         options.append(f"--server.baseUrlPath={base_path.strip('/')}")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "llmesr.views.shared.launch", "run", str(script), *options])
+
+
+def app_script() -> Path:
+    """``app.py``, with ``pages/`` and ``.streamlit/`` beside it: inside the installed package, or in the checkout."""
+    for folder in (PACKAGE / "_app", PACKAGE.parent):
+        if (script := folder / "app.py").is_file():
+            return script
+    raise UserError(f"The app is missing beside {PACKAGE}: install llmesr again.")
 
 
 def register(app: typer.Typer) -> None:

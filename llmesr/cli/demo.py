@@ -31,6 +31,7 @@ RUNS: list[dict[str, Any]] = [
 
 def demo(
     synthetic: Annotated[bool, typer.Option(help="Use the generated marketplace and no network.")] = False,
+    users: Annotated[int, typer.Option(min=100, help="Users of the generated marketplace.")] = 2_000,
     json: Json = False,
 ) -> None:
     """Prepare the demo: MovieLens 100K, its text vectors and four runs. What is there already is reused."""
@@ -39,7 +40,7 @@ def demo(
     where = store()
     started = time.perf_counter()
     with progress() as listen:
-        data = _dataset(where, synthetic, listen)
+        data = _dataset(where, synthetic, users, listen)
         vectors = embed(data, EmbedConfig(), where, progress=listen)
         runs = [_run(data, vectors, settings, where, listen) for settings in RUNS]
     say(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}")
@@ -51,7 +52,7 @@ def demo(
         emit(json, None, _groups(runs, protocol, metric))
 
 
-def _dataset(where: Store, synthetic: bool, listen: Progress) -> Dataset:
+def _dataset(where: Store, synthetic: bool, users: int, listen: Progress) -> Dataset:
     from llmesr.data.dataset import load_dataset
     from llmesr.data.ingest import ingest
     from llmesr.data.known import get
@@ -65,7 +66,7 @@ def _dataset(where: Store, synthetic: bool, listen: Progress) -> Dataset:
             return ingest(files, IngestConfig(name=NAME, k_core=5), where, progress=listen)
         except UserError as error:
             say(f"{error}\nUsing a generated marketplace instead.")
-    return make(where, name="synthetic", users=2_000, items=800, seed=7)
+    return make(where, name="synthetic", users=users, items=users * 2 // 5, seed=7)
 
 
 def _run(data: Dataset, vectors: Embedding, settings: dict[str, Any], where: Store, listen: Progress) -> Run:

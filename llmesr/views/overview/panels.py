@@ -196,9 +196,8 @@ def next_steps() -> None:
         ("pages/recommend.py", "What would it recommend?", ":material/recommend:"),
         ("pages/training.py", "Train another model", ":material/model_training:"),
     ]
-    there = [q for q in questions if (widgets.APP / q[0]).is_file()]
     columns = st.columns(2)
-    for number, (target, label, icon) in enumerate(there):
+    for number, (target, label, icon) in enumerate(questions):
         columns[number % 2].page_link(target, label=label, icon=icon)
 
 

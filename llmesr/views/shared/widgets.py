@@ -29,8 +29,6 @@ from llmesr.views.shared.tables import csv_bytes
 from llmesr.views.shared.words import as_text
 
 log = logging.getLogger("llmesr.app")
-APP = Path(__file__).resolve().parents[3]
-"""The folder of app.py and pages/."""
 ICON = Path(__file__).with_name("icon.svg")
 F = TypeVar("F", bound=Callable[..., Any])
 
