@@ -14,6 +14,7 @@ MAY: dict[str, set[str]] = {
     "text": {"data"},
     "semantic": {"data", "text", "retrieval", "runs", "objectives"},
     "retrieval": {"data", "semantic"},
+    "linear": {"data"},
     "encoders": set(),
     "models": {"encoders", "data"},
     "objectives": {"models"},

@@ -1,0 +1,64 @@
+"""Item-to-item weights that are counts: item-knn and Markov chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+
+from llmesr.linear.weights import Columns, Weights
+
+Scaled = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""Counts, their columns and their rows -> weights."""
+AT_ONCE = 2**24
+"""Bounds what is sorted at once."""
+
+
+def cosines(counts: sparse.csr_matrix, *, shrinkage: float, neighbours: int) -> Weights:
+    """n_hi / (sqrt(n_h n_i) + shrinkage) of the users who chose both; each item keeps its nearest.
+
+    Item-based collaborative filtering (Deshpande and Karypis 2004) with the shrinkage of Bell and Koren (2007).
+    """
+    norms = counts.diagonal()
+
+    def scaled(count: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+        return count / (np.sqrt(norms[row] * norms[column]) + shrinkage)
+
+    return _nearest(counts, scaled, neighbours)
+
+
+def transitions(follows: sparse.csr_matrix, chosen: np.ndarray, *, shrinkage: float, neighbours: int) -> Weights:
+    """c_hi / (n_h + shrinkage): how often i followed h, of the times ``chosen`` (N + 1,) that h was there.
+
+    A first-order Markov chain whose rare states are shrunk; ``follows`` as of
+    :func:`llmesr.linear.interactions.followed`.
+    """
+
+    def scaled(count: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+        return count / (chosen[row] + shrinkage)
+
+    return _nearest(follows, scaled, neighbours)
+
+
+def _nearest(counts: sparse.csr_matrix, scaled: Scaled, neighbours: int) -> Weights:
+    """For each column the rows with the greatest scaled counts, itself left out; ties to the lower item number."""
+    size = counts.shape[0]
+    by_column = counts.T.tocsr()
+    most = max(1, min(neighbours, size - 2))
+    items, weights = np.zeros((size - 1, most), np.int32), np.zeros((size - 1, most), np.float32)
+    together = max(1, AT_ONCE // size)
+    for start in range(1, size, together):
+        pairs = by_column[start : start + together].tocoo()
+        column, row = pairs.row + start, pairs.col
+        other = column != row
+        column, row = column[other], row[other]
+        value = scaled(pairs.data[other], column, row)
+        order = np.lexsort((row, -value, column))
+        column, row, value = column[order], row[order], value[order]
+        place = np.arange(len(column)) - np.searchsorted(column, column)
+        near = place < most
+        items[column[near] - 1, place[near]] = row[near]
+        weights[column[near] - 1, place[near]] = value[near]
+    return Weights.sparse(Columns(torch.from_numpy(items), torch.from_numpy(weights)))

@@ -1,0 +1,50 @@
+"""How alike items are by their vectors: a kernel that acts as if text added users who choose alike items together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def centred(vectors: Tensor) -> Tensor:
+    """(N + 1, E) -> the same without their common mean, each of length 1; rows without a vector stay zero."""
+    table = vectors.float()
+    known = table.any(dim=1)
+    if not known.any():
+        return torch.zeros_like(table)
+    return F.normalize(torch.where(known[:, None], table - table[known].mean(0), 0.0), dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """weight * max(0, cos)^power of centred vectors; 0 for an item without one.
+
+    A power of 2 is a product of positive semidefinite matrices before negative cosines are cut off; the cut can cost
+    that property, which :func:`llmesr.linear.ridge.repaired` then restores.
+    """
+
+    vectors: Tensor  # (N + 1, E) from :func:`centred`
+    weight: float
+    power: float = 2.0
+
+    @classmethod
+    def of(cls, vectors: Tensor, weight: float, power: float, device: torch.device | str = "cpu") -> Kernel:
+        """From item vectors (N + 1, E), row 0 zero."""
+        return cls(centred(vectors.to(device)), weight, power)
+
+    def rows(self, items: Tensor) -> Tensor:
+        """(b,) items -> (b, N + 1)."""
+        return self._shaped(self.vectors[items] @ self.vectors.T)
+
+    def among(self, items: Tensor) -> Tensor:
+        """(b, M) items -> (b, M, M) between the items of each row."""
+        found = self.vectors[items]  # (b, M, E)
+        return self._shaped(found @ found.transpose(1, 2))
+
+    def _shaped(self, cosines: Tensor) -> Tensor:
+        positive = cosines.clamp_(min=0)
+        shaped = positive.square_() if self.power == 2 else positive.pow_(self.power)
+        return shaped.mul_(self.weight)

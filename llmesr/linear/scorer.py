@@ -1,0 +1,125 @@
+"""The score of a linear model: its weights, added up over the history, the newest choice counting most.
+
+    score(u, i) = sum over h in history of decay^(steps back) * B[h, i]  +  what ranks the items that this leaves at 0
+
+Every item of a history contributes its own summand, so what a score is made of is exact.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from llmesr.ids import PAD
+from llmesr.linear.fallback import Fallback
+from llmesr.linear.weights import Weights
+
+AT_ONCE = 2**24
+"""Summands that exist at once."""
+
+
+class LinearScorer:
+    """Scores by item-to-item weights. Columns are item numbers; an empty history scores by the fallback alone."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        decay: float,
+        fallback: Fallback | None = None,
+        semantic: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """``semantic``: whether the weights hold a part that comes from text."""
+        self.weights = weights.to(device)
+        self.decay = decay
+        self.fallback = fallback
+        self.semantic = semantic
+        self.n_items = weights.n_items
+        self._rows = None if weights.items is None else _Rows(self.weights)
+
+    @torch.inference_mode()
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        """(B, L) right-padded histories -> (B, N + 1)."""
+        total = self.linear(sequences)
+        return total if self.fallback is None else self.fallback.add_to(total, sequences)
+
+    @torch.inference_mode()
+    def linear(self, sequences: Tensor) -> Tensor:
+        """(B, N + 1) the scores without the fallback."""
+        faded = fading(sequences, self.decay)
+        if self._rows is None:
+            return F.embedding_bag(sequences, self.weights.weights, per_sample_weights=faded, mode="sum")
+        return self._rows.sums(sequences, faded)
+
+    @torch.inference_mode()
+    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
+        """The scores of few candidates: (B, L) and (B, C) -> (B, C)."""
+        behaviour, content = self.shares(sequences, candidates)
+        own = (behaviour + content).sum(2)
+        return own if self.fallback is None else own + self.fallback.of(sequences, candidates)
+
+    @torch.inference_mode()
+    def shares(self, sequences: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """What every item of the histories contributes: behaviour and text, each (B, C, L); their sum over L is the
+        score without the fallback."""
+        faded = fading(sequences, self.decay)[:, None, :]  # (B, 1, L)
+        whole = self._picked(self.weights.weights, sequences, candidates) * faded
+        if self.weights.content is None:
+            return whole, torch.zeros_like(whole)
+        content = self._picked(self.weights.content, sequences, candidates) * faded
+        return whole - content, content
+
+    def _picked(self, table: Tensor, sequences: Tensor, candidates: Tensor) -> Tensor:
+        """B[h, i] for every item h of a history and candidate i: (B, C, L)."""
+        if self.weights.items is None:
+            return table[sequences[:, None, :], candidates[:, :, None]]
+        found = torch.zeros(*candidates.shape, sequences.shape[1], device=table.device)
+        for row, (history, wanted) in enumerate(zip(sequences, candidates, strict=True)):  # (C, L, M) at a time
+            same = self.weights.items[wanted][:, None, :] == history[None, :, None]
+            found[row] = (same * table[wanted][:, None, :]).sum(2)
+        return found
+
+
+class _Rows:
+    """Sparse weights by the item of the history: what it gives to which candidates."""
+
+    def __init__(self, weights: Weights) -> None:
+        if weights.items is None:
+            raise ValueError("dense weights have no sparse rows")
+        candidate, place = (weights.items != PAD).nonzero(as_tuple=True)
+        history = weights.items[candidate, place].long()
+        order = torch.argsort(history, stable=True)
+        self.size = len(weights.items)
+        self.candidates = candidate[order].int()
+        self.values = weights.weights[candidate, place][order]
+        counts = torch.bincount(history, minlength=self.size)
+        self.starts = F.pad(torch.cumsum(counts, 0), (1, 0))  # (N + 2,)
+
+    def sums(self, sequences: Tensor, faded: Tensor) -> Tensor:
+        """(B, L) and their weights (B, L) -> (B, N + 1)."""
+        real = sequences != PAD
+        owner, item, fade = real.nonzero()[:, 0], sequences[real], faded[real]
+        first = self.starts[item]
+        many = self.starts[item + 1] - first
+        total = torch.zeros(len(sequences) * self.size, device=sequences.device)
+        bounds = torch.cumsum(many, 0)
+        begin = 0
+        while begin < len(item):
+            done = int(bounds[begin - 1]) if begin else 0
+            end = max(begin + 1, int(torch.searchsorted(bounds, done + AT_ONCE, right=True)))
+            part = slice(begin, end)
+            each = torch.repeat_interleave(torch.arange(end - begin, device=item.device), many[part])
+            within = torch.arange(len(each), device=item.device) - (torch.cumsum(many[part], 0) - many[part])[each]
+            at = first[part][each] + within
+            total.index_add_(0, owner[part][each] * self.size + self.candidates[at], fade[part][each] * self.values[at])
+            begin = end
+        return total.view(len(sequences), self.size)
+
+
+def fading(sequences: Tensor, decay: float) -> Tensor:
+    """(B, L) right-padded -> (B, L): 1 for the newest item, ``decay`` for the one before it, and so on; 0 padding."""
+    real = sequences != PAD
+    back = real.sum(1, keepdim=True) - 1 - torch.arange(sequences.shape[1], device=sequences.device)
+    return torch.where(real, decay ** back.clamp(min=0).float(), 0.0)
