@@ -24,7 +24,7 @@ def cosines(counts: sparse.csr_matrix, *, shrinkage: float, neighbours: int) -> 
     norms = counts.diagonal()
 
     def scaled(count: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-        return count / (np.sqrt(norms[row] * norms[column]) + shrinkage)
+        return np.asarray(count / (np.sqrt(norms[row] * norms[column]) + shrinkage))
 
     return _nearest(counts, scaled, neighbours)
 
@@ -37,7 +37,7 @@ def transitions(follows: sparse.csr_matrix, chosen: np.ndarray, *, shrinkage: fl
     """
 
     def scaled(count: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-        return count / (chosen[row] + shrinkage)
+        return np.asarray(count / (chosen[row] + shrinkage))
 
     return _nearest(follows, scaled, neighbours)
 

@@ -53,7 +53,7 @@ class Evidence:
     def _held(self) -> Tensor:
         if self._flat is None:
             whole = torch.empty(self.size, self.size, device=self.device)
-            for rows in torch.arange(self.size, device=self.device).split(max(1, AT_ONCE // self.size)):
+            for rows in torch.split(torch.arange(self.size, device=self.device), max(1, AT_ONCE // self.size)):
                 content = self.content(rows)
                 counts = self.behaviour(rows)
                 whole[rows] = counts if content is None else counts.add_(content)

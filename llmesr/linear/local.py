@@ -27,7 +27,7 @@ def solve(evidence: Evidence, items: Tensor, *, ridge: float, neighbours: int) -
     most = min(neighbours, evidence.size - 2)
     widest = max((k.vectors.shape[1] for k in evidence.kernels), default=1)
     together = max(1, min(AT_ONCE // (most * max(most, widest)), AT_ONCE // evidence.size))
-    return Columns.joined([_block(evidence, part, ridge, most) for part in items.split(together)])
+    return Columns.joined([_block(evidence, part, ridge, most) for part in torch.split(items, together)])
 
 
 def _block(evidence: Evidence, items: Tensor, ridge: float, most: int) -> Columns:
