@@ -112,7 +112,7 @@ def speeds(data: Dataset, runs: dict[str, Run]) -> None:
     print("\n| training | positions/s | users ranked/s |\n|---|---|---|")
     for name, run in runs.items():
         trained = positions(data, run.config) / float(run.events()["train_seconds"].iloc[0])
-        ranked = 2 * len(data.split.users) / run.manifest.timings["evaluate"]
+        ranked = sum(len(data.split.users(part)) for part in ("valid", "test")) / run.manifest.timings["evaluate"]
         print(f"| {name} | {trained:,.0f} | {ranked:,.0f} |")
 
 

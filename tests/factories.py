@@ -244,7 +244,7 @@ def _part_frame(
     dataset: Dataset, method: str, seed: int, part: Part, skill: tuple[float, float]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The long frame of one part and each user's quantile (0 best, 1 worst) among the other candidates."""
-    users = dataset.split.users
+    users = dataset.split.users(part)
     targets = dataset.split.targets(part)
     popularity = dataset.item_counts[targets]
     shared = np.random.default_rng([dataset.seed, part == "test", 1]).normal(size=len(users))
@@ -281,7 +281,7 @@ def _top_items(dataset: Dataset, ranks: np.ndarray, skill: tuple[float, float], 
     taste = np.log(weight) * (1.2 - 0.5 * skill[1]) + rng.gumbel(size=(len(ranks), dataset.n_items))
     top = np.zeros((len(ranks), TOP), np.int32)
     for row, (user, target, rank) in enumerate(
-        zip(dataset.split.users, dataset.split.targets("test"), ranks, strict=True)
+        zip(dataset.split.users("test"), dataset.split.targets("test"), ranks, strict=True)
     ):
         ranked = np.argsort(-taste[row], kind="stable") + 1
         others = ranked[~np.isin(ranked, [*dataset.history(int(user)), target])]

@@ -11,7 +11,7 @@ import scipy.sparse as sparse
 
 from llmesr.data.cosines import item_cosines
 from llmesr.data.groups import Thresholds, default_thresholds
-from llmesr.data.split import LeaveOneOut
+from llmesr.data.split import Split, leave_one_out
 from llmesr.errors import UserError
 from llmesr.store import MANIFEST, Draft, Manifest, Store, write_json
 
@@ -60,8 +60,8 @@ class Dataset:
         return np.diff(self.offsets)
 
     @cached_property
-    def split(self) -> LeaveOneOut:
-        return LeaveOneOut(self.offsets, self.items)
+    def split(self) -> Split:
+        return leave_one_out(self.offsets, self.items)
 
     @cached_property
     def item_counts(self) -> np.ndarray:

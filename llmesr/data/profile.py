@@ -73,7 +73,7 @@ def profile(dataset: Dataset, thresholds: Thresholds | None = None) -> Profile:
         "length_mean": float(dataset.lengths.mean()) if dataset.n_users else 0.0,
         "length_median": float(np.median(dataset.lengths)) if dataset.n_users else 0.0,
         "length_max": int(dataset.lengths.max(initial=0)),
-        "short_users": int(dataset.n_users - len(dataset.split.users)),
+        "short_users": int(dataset.n_users - len(dataset.split.users("test"))),
         "gini": gini(counts),
         "top1_share": _share(ordered[: max(1, len(ordered) // 100)].sum(), total),
         "item_threshold": cut.item,

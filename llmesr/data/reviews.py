@@ -23,7 +23,7 @@ def training_lines(columns: dict[str, np.ndarray], numbering: Numbering) -> Iter
     """(staging line, item number) of the training interactions, in chunks.
 
     Training is a whole history but its last two interactions, or all of it when it is shorter
-    than three: the same rule as :class:`~llmesr.data.split.LeaveOneOut`.
+    than three: the same rule as :func:`~llmesr.data.split.leave_one_out`.
     """
     lengths = np.zeros(numbering.n_users, np.int64)
     for user, _, _ in _kept(columns, numbering):

@@ -1,7 +1,9 @@
-"""Leave-one-out: the last item of a user is the test target, the one before it the validation target."""
+"""What training may read of every history, and what each part asks: the users, their input, their targets."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -9,24 +11,34 @@ import numpy as np
 
 Part = Literal["valid", "test"]
 MIN_HISTORY = 3
-"""Users with fewer interactions are kept for training only: they have no train/valid/test triple."""
+"""Users with fewer interactions are kept for training only: leave-one-out has no train/valid/test triple for them."""
 
 
-class LeaveOneOut:
-    """The split of CSR histories (``offsets`` (U+1,), ``items`` (interactions,))."""
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What one part asks of the user ``u``: read the first ``begin[u]`` items of the history and find those from
+    there to ``end[u]``. Nothing is asked of a user whose window is empty or who has nothing to read.
 
-    def __init__(self, offsets: np.ndarray, items: np.ndarray) -> None:
-        self.offsets = offsets
-        self.items = items
-        lengths = np.diff(offsets)
-        self._evaluated = lengths >= MIN_HISTORY
-        self.train_lengths = np.where(self._evaluated, lengths - 2, lengths)
-        """(U,) interactions of each user that training may see."""
+    The negatives of ``uni100`` lie outside the first ``known[u]`` items.
+    """
 
-    @cached_property
-    def users(self) -> np.ndarray:
-        """(U_eval,) users with a validation and a test target."""
-        return np.flatnonzero(self._evaluated)
+    begin: np.ndarray  # (U,)
+    end: np.ndarray  # (U,)
+    known: np.ndarray  # (U,)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The split of CSR histories, oldest first: ``offsets`` (U + 1,), ``items`` (interactions,).
+
+    Every history is cut by its own order, so each part of it is a stretch from somewhere to somewhere.
+    """
+
+    offsets: np.ndarray
+    items: np.ndarray
+    train_lengths: np.ndarray
+    """(U,) interactions of each user, the oldest, that training may see."""
+    windows: Mapping[Part, Window]
 
     @cached_property
     def train_items(self) -> np.ndarray:
@@ -34,13 +46,54 @@ class LeaveOneOut:
         position = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
         return self.items[position < np.repeat(self.train_lengths, np.diff(self.offsets))]
 
-    def input_lengths(self, part: Part) -> np.ndarray:
-        """(U,) how much of each history the model may read when asked for the target of ``part``.
+    @cached_property
+    def _users(self) -> dict[Part, np.ndarray]:
+        return {part: np.flatnonzero((w.begin > 0) & (w.end > w.begin)) for part, w in self.windows.items()}
 
-        The test input includes the validation item, as in the papers.
-        """
-        return self.train_lengths + (self._evaluated if part == "test" else 0)
+    def users(self, part: Part) -> np.ndarray:
+        """(U_part,) users who have a past and a target in ``part``, in rising order."""
+        return self._users[part]
+
+    def input_lengths(self, part: Part) -> np.ndarray:
+        """(U,) how much of each history the model may read when asked for the target of ``part``."""
+        return self.windows[part].begin
+
+    def known_lengths(self, part: Part) -> np.ndarray:
+        """(U,) how much of each history the negatives of ``uni100`` lie outside of."""
+        return self.windows[part].known
 
     def targets(self, part: Part) -> np.ndarray:
-        """(U_eval,) the target item of each user in :attr:`users`."""
-        return self.items[self.offsets[self.users] + self.input_lengths(part)[self.users]]
+        """(U_part,) the first target of each of :meth:`users`."""
+        users = self.users(part)
+        return self.items[self.offsets[users] + self.input_lengths(part)[users]]
+
+    def pairs(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """(R,) users and (R,) their targets: user after user in rising order, of each the oldest target first.
+
+        R is U_part where there is one target each; an item that a user chooses again counts once.
+        """
+        users, window = self.users(part), self.windows[part]
+        many = (window.end - window.begin)[users]
+        who = np.repeat(users, many)
+        step = np.arange(len(who)) - np.repeat(np.cumsum(many) - many, many)
+        items = self.items[self.offsets[who] + window.begin[who] + step]
+        if not len(many) or many.max() == 1:
+            return who, items
+        _, first = np.unique(who * (int(self.items.max()) + 1) + items, return_index=True)
+        first.sort()
+        return who[first], items[first]
+
+
+def leave_one_out(offsets: np.ndarray, items: np.ndarray) -> Split:
+    """The last item of a user is the test target, the one before it the validation target.
+
+    The test input includes the validation item, as in the papers.
+    """
+    lengths = np.diff(offsets)
+    evaluated = lengths >= MIN_HISTORY
+    train = np.where(evaluated, lengths - 2, lengths)
+    windows: dict[Part, Window] = {
+        "valid": Window(train, train + evaluated, lengths),
+        "test": Window(train + evaluated, lengths, lengths),
+    }
+    return Split(offsets, items, train, windows)

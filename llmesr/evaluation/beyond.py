@@ -1,7 +1,7 @@
 """What lists of recommendations are like beyond accuracy: who gets exposure, how new, how varied.
 
 ``top_items`` (U, K) holds item numbers best first, 0 where a list is shorter; rows are the users of
-``dataset.split.users``. Popularity is the number of training interactions.
+``dataset.split.users("test")``. Popularity is the number of training interactions.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def beyond_table(
 ) -> pd.DataFrame:
     """Every measure at every K for Overall, Tail User and Head User, in the columns of ``metric_table``:
     dimension, group, metric, value, users. ``vectors`` (N + 1, E) adds ILD."""
-    users = dataset.split.users
+    users = dataset.split.users("test")
     if len(top_items) != len(users):
         raise ValueError(f"top_items has {len(top_items)} rows for {len(users)} evaluated users")
     tail = thresholds.tail_users(dataset.split.train_lengths[users])
@@ -130,7 +130,7 @@ def calibration(top_items: np.ndarray, dataset: Dataset, thresholds: Thresholds,
     divergence (Jensen-Shannon, 0..1, between the two distributions over five popularity classes that each hold a
     fifth of the training interactions). The history is its training part.
     """
-    users, counts = dataset.split.users, dataset.item_counts
+    users, counts = dataset.split.users("test"), dataset.item_counts
     lists = _first(top_items, k)
     lengths = dataset.split.train_lengths
     owner = np.repeat(np.arange(dataset.n_users), lengths)

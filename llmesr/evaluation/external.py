@@ -77,11 +77,11 @@ def read_ranking(path: Path, dataset: Dataset) -> Ranking:
             "Keep one score per user and item."
         )
     lengths = np.bincount(user, minlength=dataset.n_users)
-    empty = int((lengths[dataset.split.users] == 0).sum())
+    evaluated = dataset.split.users("test")
+    empty = int((lengths[evaluated] == 0).sum())
     if empty:
         notes.append(
-            f"{empty:,} of {len(dataset.split.users):,} evaluated users have no list in {path.name}: "
-            "all items are tied for them."
+            f"{empty:,} of {len(evaluated):,} evaluated users have no list in {path.name}: all items are tied for them."
         )
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return Ranking(RankingScorer(offsets, item.astype(np.int64), _levels(user, scores), dataset.n_items), notes)

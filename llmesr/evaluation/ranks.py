@@ -16,7 +16,7 @@ from llmesr.data.batches import Sequences, in_order
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
-from llmesr.evaluation.negatives import uniform_negatives
+from llmesr.evaluation.questions import Questions
 from llmesr.ids import PAD
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
@@ -37,8 +37,8 @@ class Scores(Interface):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """``frame``: one row per user and protocol (see :func:`evaluate`); ``top_items`` (U_eval, top) int32,
-    rows in the order of ``dataset.split.users``, best first, under ``full``; 0 where there are fewer."""
+    """``frame``: one row per user, protocol and target (see :func:`evaluate`); ``top_items`` (U_eval, top) int32,
+    rows in the order of ``dataset.split.users("test")``, best first, under ``full``; 0 where there are fewer."""
 
     frame: pd.DataFrame
     top_items: np.ndarray
@@ -58,51 +58,43 @@ def evaluate(
     processes: Processes = ALONE,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Rank the target of every evaluated user under each protocol, all from the same scores.
+    """Rank the targets of every evaluated user under each protocol, all from the same scores.
 
-    ``full``: among all items except those in the input history. Where the target repeats an item of that
+    ``full``: among all items except those in the input history. Where a target repeats an item of that
     history (datasets that keep repeats), nothing is excluded for that user.
-    ``uni100``: among the target and 100 uniform items outside the user's whole history, the same for
+    ``uni100``: among the targets and 100 uniform items outside the user's whole history, the same for
     every run on the dataset. Rank = 1 + items scored higher + half of those scored equal, rounded up.
+    Where the split asks for several items of a user, they are candidates of one list.
 
-    ``frame`` has user, user_id, target, target_id, part, protocol, rank, candidates, history_length and
-    target_popularity; the last two are counts of the training part. ``top=0`` skips ``top_items`` and
-    ``sequences`` may be kept between calls: both save time inside a training loop. Several ``processes`` rank a share
-    of the users each and all return the whole.
+    ``frame`` has one row per user, protocol and target: user, user_id, target, target_id, part, protocol, rank,
+    candidates, history_length and target_popularity; the last two are counts of the training part. ``top=0`` skips
+    ``top_items`` and ``sequences`` may be kept between calls: both save time inside a training loop. Several
+    ``processes`` rank a share of the users each and all return the whole.
     UserError when a score is not a number, naming the user.
     """
     sequences = sequences or Sequences(dataset, device)
-    users = dataset.split.users
-    given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(sequences.device)
-    whole = torch.from_numpy(dataset.lengths.astype(np.int64)).to(sequences.device)
-    longest = int(dataset.lengths.max(initial=1))
-    place = np.empty(dataset.n_users, np.int64)
-    place[users] = np.arange(len(users))
-    ranks = {p: np.zeros((2, len(users)), np.int32) for p in protocols}
-    top_items = np.zeros((len(users), min(top, dataset.n_items)), np.int32)
+    asked = Questions(dataset, part, sequences, max_length)
+    ranks = {p: np.zeros((2, asked.size), np.int32) for p in protocols}
+    top_items = np.zeros((len(asked.users), min(top, dataset.n_items)), np.int32)
     done = 0
     with torch.no_grad():
-        for batch in in_order(processes.share(users), dataset.lengths, _rows(batch_size, dataset.n_items)):
-            who = torch.from_numpy(batch).to(sequences.device)
-            inputs, _ = sequences.padded(who, given[who], max_length)  # (B, L)
-            history, _ = sequences.padded(who, whole[who], longest)  # (B, H)
-            target = sequences.items[sequences.starts[who] + given[who]]  # (B,)
-            seen = history.masked_fill(torch.arange(history.shape[1], device=who.device) >= given[who][:, None], PAD)
-            # Were only a repeated target spared, "seen before" alone would rank it first.
-            seen = seen.masked_fill((seen == target[:, None]).any(1, keepdim=True), PAD)
-            scores = scorer.score(inputs, who).float()  # (B, N + 1)
-            _check(scores, dataset, batch)
-            rows = place[batch]
+        for users in in_order(processes.share(asked.users), dataset.lengths, _rows(batch_size, dataset.n_items)):
+            batch = asked.batch(users)
+            scores = scorer.score(batch.inputs, batch.users).float()  # (B, N + 1)
+            _check(scores, dataset, users)
+            rows = asked.rows(users)  # (B, T)
+            real = rows >= 0
             if "full" in protocols:
-                ranks["full"][:, rows] = _sliced(_full_ranks, scores, target, seen).cpu().numpy().T
+                found = _sliced(_full_ranks, scores, batch.targets, batch.seen)  # (B, 2, T)
+                ranks["full"][:, rows[real]] = found.cpu().numpy().swapaxes(0, 1)[:, real]
             if "uni100" in protocols:
-                drawn = uniform_negatives(who, history, dataset.n_items, seed=dataset.seed, part=part)
-                ranks["uni100"][:, rows] = _sampled_ranks(scores, target, drawn).cpu().numpy().T
+                found = _sampled_ranks(scores, batch.targets, asked.negatives(batch))
+                ranks["uni100"][:, rows[real]] = found.cpu().numpy().swapaxes(0, 1)[:, real]
             if top:
-                best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, seen)
-                top_items[rows] = best.cpu().numpy()
-            done += len(batch)
-            progress(f"ranking ({part})", min(done * processes.size, len(users)), len(users))
+                best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, batch.seen)
+                top_items[asked.place(users)] = best.cpu().numpy()
+            done += len(users)
+            progress(f"ranking ({part})", min(done * processes.size, len(asked.users)), len(asked.users))
     whole_ranks = {protocol: processes.merge(found) for protocol, found in ranks.items()}
     return Evaluation(_frame(dataset, part, whole_ranks), processes.merge(top_items))
 
@@ -118,7 +110,14 @@ def _sliced(work: Callable[..., Tensor], scores: Tensor, *columns: Tensor) -> Te
     return torch.cat([work(*block) for block in blocks])
 
 
-def _full_ranks(scores: Tensor, target: Tensor, seen: Tensor) -> Tensor:
+def _full_ranks(scores: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
+    """(B, 2, T) rank and number of candidates of each target among all unseen items."""
+    if targets.shape[1] > 1:
+        return _several_ranks(scores, targets, seen)
+    return _one_rank(scores, targets[:, 0], seen)[:, :, None]
+
+
+def _one_rank(scores: Tensor, target: Tensor, seen: Tensor) -> Tensor:
     """(B, 2) rank and number of candidates among all unseen items.
 
     One pass: with s = sign(score - target's score) summed over the candidates and n of them, the rank
@@ -133,19 +132,42 @@ def _full_ranks(scores: Tensor, target: Tensor, seen: Tensor) -> Tensor:
         sign = (scores > own).float() - (scores < own).float()
         sign[:, PAD] = 0
         total = sign.scatter_(1, seen, 0).sum(1).long()
-    ordered = seen.sort(dim=1).values
-    distinct = (ordered[:, 1:] != ordered[:, :-1]).sum(1) + (ordered[:, 0] != PAD)  # without the padding
-    others = scores.shape[1] - 2 - distinct  # candidates besides the target
+    others = scores.shape[1] - 2 - _distinct(seen)  # candidates besides the target
     return torch.stack([1 + (others + total + 1).div(2, rounding_mode="floor"), 1 + others], 1)
 
 
-def _sampled_ranks(scores: Tensor, target: Tensor, negatives: Tensor) -> Tensor:
-    """(B, 2) rank and number of candidates among the target and ``negatives`` (B, 100), padded with 0."""
-    own = scores.gather(1, target[:, None])
-    other = scores.gather(1, negatives)
-    real = negatives != PAD
-    higher, equal = (real & (other > own)).sum(1), (real & (other == own)).sum(1)
-    return torch.stack([1 + higher + (equal + 1).div(2, rounding_mode="floor"), 1 + real.sum(1)], 1)
+def _several_ranks(scores: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
+    """The same for several targets, which are candidates of one list: sorted once, then looked up."""
+    own = scores.gather(1, targets)  # (B, T)
+    masked = scores.clone()
+    masked[:, PAD] = torch.inf
+    masked.scatter_(1, seen, torch.inf)  # behind everything, so that they are a number to take away
+    ordered = masked.sort(dim=1).values
+    lower, upper = torch.searchsorted(ordered, own), torch.searchsorted(ordered, own, right=True)
+    candidates = (scores.shape[1] - 1 - _distinct(seen))[:, None].expand_as(own)
+    higher, equal = candidates - upper, upper - lower - 1  # without the target itself
+    return torch.stack([1 + higher + (equal + 1).div(2, rounding_mode="floor"), candidates], 1)
+
+
+def _distinct(seen: Tensor) -> Tensor:
+    """(B,) different items in each row, the padding left out."""
+    ordered = seen.sort(dim=1).values
+    return (ordered[:, 1:] != ordered[:, :-1]).sum(1) + (ordered[:, 0] != PAD)
+
+
+def _sampled_ranks(scores: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+    """(B, 2, T) rank and number of candidates among the targets and ``negatives`` (B, 100); both padded with 0."""
+    own = scores.gather(1, targets)[:, :, None]  # (B, T, 1)
+    items = torch.cat([targets, negatives], 1) if targets.shape[1] > 1 else negatives
+    other = scores.gather(1, items)[:, None]  # (B, 1, C)
+    real = (items != PAD)[:, None]
+    higher, equal = (real & (other > own)).sum(2), (real & (other == own)).sum(2)
+    candidates = real.sum(2).expand_as(higher)
+    if targets.shape[1] > 1:  # a target is among the items
+        equal = equal - 1
+    else:
+        candidates = candidates + 1
+    return torch.stack([1 + higher + (equal + 1).div(2, rounding_mode="floor"), candidates], 1)
 
 
 def top_unseen(scores: Tensor, seen: Tensor, *, k: int) -> Tensor:
@@ -181,7 +203,7 @@ def _check(scores: Tensor, dataset: Dataset, batch: np.ndarray) -> None:
 
 
 def _frame(dataset: Dataset, part: Part, ranks: dict[Protocol, np.ndarray]) -> pd.DataFrame:
-    users, targets = dataset.split.users, dataset.split.targets(part)
+    users, targets = dataset.split.pairs(part)
     one = pd.DataFrame(
         {
             "user": users,

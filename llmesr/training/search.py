@@ -275,7 +275,7 @@ class _Work:
 
 def _check_group(dataset: Dataset, config: SearchConfig) -> None:
     """UserError when nobody on validation is in the group that is judged."""
-    users, targets = dataset.split.users, dataset.split.targets("valid")
+    users, targets = dataset.split.users("valid"), dataset.split.targets("valid")
     members = dataset.thresholds.members(dataset.item_counts[targets], dataset.split.train_lengths[users])
     group = "Tail Item" if config.objective == "Balanced" else config.objective
     if not members[group].any():

@@ -45,7 +45,7 @@ def test_the_most_hurt_are_another_list(trained: Store) -> None:
 
 def test_any_user_can_be_searched_and_linked(trained: Store) -> None:
     dataset = load_dataset(trained, "shop")
-    user_id = str(dataset.user_ids[dataset.split.users[7]])
+    user_id = str(dataset.user_ids[dataset.split.users("test")[7]])
     app = opened("neighbours", need="search", user=user_id)
     assert healthy(app), words(app)
     assert f"User {user_id}" in [s.value for s in app.subheader]
@@ -63,7 +63,7 @@ def test_random_users_can_be_drawn_again(trained: Store) -> None:
 
 def test_every_run_is_ranked_and_the_content_term_tried(trained: Store) -> None:
     dataset = load_dataset(trained, "shop")
-    user = int(dataset.split.users[7])
+    user = int(dataset.split.users("test")[7])
     app = opened("neighbours", need="search", user=str(dataset.user_ids[user]))
     listed = tables(app, "Label", "Rank")[0].set_index("Label")["Rank"]
     for method in ("popularity", "id", "llm-esr"):
@@ -80,7 +80,7 @@ def test_similar_users_by_text_are_those_the_run_was_taught_by(trained: Store) -
     from llmesr.retrieval.similar import load_similar
 
     dataset = load_dataset(trained, "shop")
-    user = int(dataset.split.users[7])
+    user = int(dataset.split.users("test")[7])
     app = opened("neighbours", need="search", user=str(dataset.user_ids[user]))
     stored = load_similar(trained, run_of(trained, "llm-esr").manifest.parent("neighbours"))
     listed, behaviour = tables(app, "User", "Cosine")

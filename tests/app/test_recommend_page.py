@@ -35,7 +35,7 @@ def listed(app, method: str) -> list[str]:
 
 def user_of(store: Store) -> tuple[int, str]:
     dataset = load_dataset(store, "shop")
-    user = int(dataset.split.users[11])
+    user = int(dataset.split.users("test")[11])
     return user, str(dataset.user_ids[user])
 
 

@@ -43,7 +43,7 @@ def test_a_ranking_is_judged_as_a_model_with_its_scores(data, tmp_path, name):
 
 
 def test_what_a_list_does_not_name_is_tied_at_its_end(data, tmp_path):
-    user = data.split.users[0]
+    user = data.split.users("test")[0]
     seen, target = data.history(user)[:-1].tolist(), int(data.split.targets("test")[0])
     others = [i for i in range(1, 31) if i not in seen and i != target]
     path = tmp_path / "short.csv"

@@ -90,7 +90,7 @@ def test_full_ranks_and_top_items_equal_a_slow_reference(world, part):
 def test_sampled_ranks_equal_counting_over_the_negatives(world):
     data, scores = world
     result = evaluate(Table(scores), data, "test", top=0, protocols=("uni100",))
-    assert result.top_items.shape == (len(data.split.users), 0)
+    assert result.top_items.shape == (len(data.split.users("test")), 0)
     for row in result.frame.itertuples():
         history = data.history(row.user)
         drawn = uniform_negatives(

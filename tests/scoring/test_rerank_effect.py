@@ -27,7 +27,7 @@ def test_without_a_reranker_it_is_the_evaluation(recommender, tiny):
     rank = ranks.loc[ranks["protocol"] == "full", "rank"].to_numpy()
     assert frame["HR@10"][0] == pytest.approx((rank <= 10).mean())
     assert frame["NDCG@10"][0] == pytest.approx(np.where(rank <= 10, 1 / np.log2(rank + 1), 0).mean())
-    assert frame["users"][0] == len(tiny.split.users)
+    assert frame["users"][0] == len(tiny.split.users("test"))
     pd.testing.assert_series_equal(frame.iloc[0, 3:], frame.iloc[1, 3:], check_names=False)
 
 

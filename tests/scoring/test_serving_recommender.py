@@ -52,7 +52,7 @@ def test_the_parts_sum_to_the_score(recommender, policy, history):
 
 
 def test_a_user_is_recommended_after_everything_they_chose(recommender):
-    user = int(recommender.dataset.split.users[0])
+    user = int(recommender.dataset.split.users("test")[0])
     frame = recommender.recommend(user, k=4)
     assert frame.equals(recommender.recommend(recommender.dataset.history(user).tolist(), k=4))
     seen = recommender.recommend(user, k=recommender.dataset.n_items, exclude_seen=False)

@@ -36,7 +36,7 @@ def test_the_grid_ranks_like_the_evaluator(tiny, part, kind):
     # counts have many ties, and routing to 0 more of them
     scorer = FakeScorer(tiny.n_items) if kind == "neural" else Counts(np_to_tensor(tiny.item_counts))
     at = Ground.of(tiny, text_vectors(tiny.n_items).numpy())
-    users = tiny.split.users
+    users = tiny.split.users("valid")
     ranks = rank_grid(scorer, tiny, at, POLICIES, users, part=part, max_length=10)
     for i, policy in enumerate(POLICIES):
         frame = evaluate(PolicyScorer(scorer, policy, at), tiny, part, max_length=10).frame
@@ -53,7 +53,7 @@ def test_the_grid_ranks_repeated_targets_like_the_evaluator(tiny):
     repeats = dataclasses.replace(tiny, items=items)
     scorer, at = FakeScorer(tiny.n_items), Ground.of(repeats, text_vectors(tiny.n_items).numpy())
     for part in ("valid", "test"):
-        ranks = rank_grid(scorer, repeats, at, POLICIES[:2], repeats.split.users, part=part, max_length=10)
+        ranks = rank_grid(scorer, repeats, at, POLICIES[:2], repeats.split.users(part), part=part, max_length=10)
         for i, policy in enumerate(POLICIES[:2]):
             frame = evaluate(PolicyScorer(scorer, policy, at), repeats, part, max_length=10).frame
             expected = frame.loc[frame["protocol"] == "full", "rank"].to_numpy()
@@ -182,7 +182,7 @@ def test_a_sample_finds_finalists_that_all_users_judge(store, tiny, monkeypatch)
     run = text_run(store, tiny, monkeypatch)
     config = TuneConfig(sample=100, finalists=3)
     tuned = tune(run, store, config, scorer=FakeScorer(tiny.n_items))
-    everyone = len(tiny.split.users)
+    everyone = len(tiny.split.users("valid"))
     assert everyone > 100
     assert {p.users for p in tuned.sampled} == {100}
     assert {p.users for p in tuned.points} == {everyone}

@@ -78,7 +78,7 @@ def test_two_processes_train_what_one_trains(name: str, trained: tuple[Store, Da
     assert_same(one, two)
     assert two.manifest.device == "2 x cpu"
     assert two.events()["epoch"].tolist() == [1, 2, 3]  # written once
-    assert len(two.top_items()) == len(data.split.users)
+    assert len(two.top_items()) == len(data.split.users("test"))
     assert (two.top_items()[:, 0] > 0).all()
 
 

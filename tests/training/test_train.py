@@ -79,7 +79,7 @@ def test_a_run_is_sealed_with_its_checksums_parents_and_events(tiny: Dataset, ve
     assert {"loss", "loss/next_item", "loss/distillation", "full/Tail Item/NDCG@10"} <= set(events.columns)
     frame = run.per_user()
     assert set(frame["part"]) == {"valid", "test"}
-    assert len(frame) == 4 * len(tiny.split.users)
+    assert len(frame) == 4 * len(tiny.split.users("test"))
 
 
 def test_the_seed_decides_everything(tiny: Dataset, store: Store) -> None:

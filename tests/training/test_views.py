@@ -87,7 +87,7 @@ def test_what_was_trained_is_what_is_loaded_and_served(tiny: Dataset, run: Run, 
     assert not torch.allclose(semantic[:, 1], own[:, 1])
 
     top = run.top_items()[0]  # as evaluated right after training
-    user = int(tiny.split.users[0])
+    user = int(tiny.split.users("test")[0])
     history = tiny.history(user)[: tiny.split.input_lengths("test")[user]]
     served = Recommender(store, run).recommend([int(i) for i in history], k=10)
     assert served["item_id"].tolist() == tiny.catalogue["item_id"].to_numpy()[top[:10] - 1].tolist()

@@ -12,6 +12,7 @@ import torch
 from llmesr.data.batches import Sequences, in_order
 from llmesr.data.split import Part
 from llmesr.evaluation.beyond import exposure, list_values
+from llmesr.evaluation.questions import Questions
 from llmesr.evaluation.ranks import top_unseen
 from llmesr.ids import PAD
 from llmesr.progress import Progress, silent
@@ -32,7 +33,7 @@ class _Pools:
     """The candidates of V users, best first; 0 where there are fewer than C."""
 
     users: np.ndarray  # (V,)
-    targets: np.ndarray  # (V,)
+    targets: np.ndarray  # (V,) the first of each user
     items: np.ndarray  # (V, C)
     scores: np.ndarray  # (V, C)
 
@@ -55,7 +56,7 @@ def effects(
     history, as the evaluation ranks them.
     """
     dataset = recommender.dataset
-    everyone = dataset.split.users
+    everyone = dataset.split.users(part)
     some = everyone
     if len(everyone) > users:
         some = np.sort(np.random.default_rng(seed).choice(everyone, users, replace=False))
@@ -75,19 +76,14 @@ def effects(
 def _pools(recommender: Recommender, policy: ScoringPolicy, users: np.ndarray, part: Part, width: int) -> _Pools:
     dataset, device = recommender.dataset, recommender.device
     scorer = PolicyScorer(recommender.scorer, policy, recommender.ground)
-    sequences = Sequences(dataset, device)
-    given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(device)
+    asked = Questions(dataset, part, Sequences(dataset, device), recommender.max_length)
     order, targets, items, scores = [], [], [], []
-    for batch in in_order(users, dataset.lengths, 256):
-        who = torch.from_numpy(batch).to(device)
-        inputs, _ = sequences.padded(who, given[who], recommender.max_length)
-        seen, _ = sequences.padded(who, given[who], int(given[who].max()))
-        target = sequences.items[sequences.starts[who] + given[who]]
-        made = scorer.score(inputs, who).float()
-        seen = seen.masked_fill((seen == target[:, None]).any(1, keepdim=True), PAD)
-        best = top_unseen(made, seen, k=width)  # (B, C)
-        order.append(batch)
-        targets.append(target.cpu().numpy())
+    for some in in_order(users, dataset.lengths, 256):
+        batch = asked.batch(some)
+        made = scorer.score(batch.inputs, batch.users).float()
+        best = top_unseen(made, batch.seen, k=width)  # (B, C)
+        order.append(some)
+        targets.append(batch.targets[:, 0].cpu().numpy())
         items.append(best.cpu().numpy())
         scores.append(made.gather(1, best).cpu().numpy())
     return _Pools(*(np.concatenate(part) for part in (order, targets, items, scores)))

@@ -18,7 +18,7 @@ from llmesr.config import Protocol
 from llmesr.data.batches import Sequences, in_order
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
-from llmesr.evaluation.negatives import uniform_negatives
+from llmesr.evaluation.questions import Questions
 from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.ids import PAD
 from llmesr.progress import Progress, silent
@@ -39,9 +39,9 @@ class Block:
     semantic: Tensor  # (B, N + 1)
     content: dict[float, Tensor]  # whitening -> (B, N + 1)
     cooccurrence: Tensor | None  # (B, N + 1), if asked for
-    target: Tensor  # (B,)
+    target: Tensor  # (B,) the first of each user
     excluded: Tensor  # (B, H) items of the input history, padded with 0; none where the target repeats one
-    negatives: Tensor  # (B, 100) of uni100, padded with 0
+    negatives: Tensor  # (B, C) of uni100 and a user's further targets, padded with 0
 
 
 def blocks(
@@ -60,26 +60,20 @@ def blocks(
 
     Contents are made for each of ``whitenings``, the co-occurrence part if it is asked for.
     """
-    sequences = Sequences(dataset, device)
-    given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(device)
-    whole = torch.from_numpy(dataset.lengths.astype(np.int64)).to(device)
-    longest = int(dataset.lengths.max(initial=1))
-    for batch in in_order(users, dataset.lengths, max(1, min(1024, BLOCK // (dataset.n_items + 1)))):
-        who = torch.from_numpy(batch).to(device)
-        inputs, _ = sequences.padded(who, given[who], max_length)
-        history, _ = sequences.padded(who, whole[who], longest)
-        target = sequences.items[sequences.starts[who] + given[who]]
-        seen = history.masked_fill(torch.arange(history.shape[1], device=who.device) >= given[who][:, None], PAD)
-        collaborative, semantic = view_scores(scorer, inputs, who)
+    asked = Questions(dataset, part, Sequences(dataset, device), max_length)
+    for some in in_order(users, dataset.lengths, max(1, min(1024, BLOCK // (dataset.n_items + 1)))):
+        batch = asked.batch(some)
+        inputs = batch.inputs
+        collaborative, semantic = view_scores(scorer, inputs, batch.users)
         yield Block(
-            users=batch,
+            users=some,
             collaborative=collaborative.float(),
             semantic=semantic.float(),
             content={w: ground.content(w).score(inputs) for w in whitenings},
             cooccurrence=ground.cooccurrence().score(inputs) if cooccurrence else None,
-            target=target,
-            excluded=seen.masked_fill((seen == target[:, None]).any(1, keepdim=True), PAD),
-            negatives=uniform_negatives(who, history, dataset.n_items, seed=dataset.seed, part=part),
+            target=batch.targets[:, 0],
+            excluded=batch.seen,
+            negatives=torch.cat([asked.negatives(batch), batch.targets[:, 1:]], 1),
         )
 
 

@@ -58,7 +58,7 @@ def tune(
     if own_policy(run) is not None:
         raise UserError(f"Run {run.id!r} already stands for a policy; tune the run it was made from.")
     dataset = dataset or load_dataset(store, run.dataset_id)
-    if not len(dataset.split.users):
+    if not len(dataset.split.users("valid")):
         raise UserError(f"Dataset {dataset.name!r} has no user with three interactions, so nobody to validate on.")
     embedding = text_of(store, run, dataset)
     scorer = scorer or load_scorer(run, dataset=dataset, device=device)
@@ -66,7 +66,7 @@ def tune(
     judged = None if config.reference is None else _judged(find_run(store, config.reference), dataset)
     search = _Search(scorer, dataset, ground, config, judged, run.config.max_length, device, progress)
     points, sampled, units = search.points()
-    floor = search.floor(dataset.split.users)
+    floor = search.floor(dataset.split.users("valid"))
     tuned = Tuned(
         run=run.id,
         dataset=dataset.id,
@@ -75,7 +75,7 @@ def tune(
         thresholds=dataset.thresholds,
         units=units,
         reference=floor,
-        users=len(dataset.split.users),
+        users=len(dataset.split.users("valid")),
         seconds=round(time.perf_counter() - started, 2),
         created=now(),
         points=points,
@@ -125,7 +125,7 @@ class _Search:
         self.max_length = max_length
         self.device = device
         self.progress = progress
-        everyone = dataset.split.users
+        everyone = dataset.split.users("valid")
         targets = np.zeros(dataset.n_users, np.int64)
         targets[everyone] = dataset.split.targets("valid")
         self._members = dataset.thresholds.members(dataset.item_counts[targets], dataset.split.train_lengths)  # (U,)
@@ -138,7 +138,7 @@ class _Search:
 
     def points(self) -> tuple[list[Point], list[Point], dict[float, float]]:
         """Points on all users with the front marked, the grid on a sample (if one was used), the units of gamma."""
-        everyone = self.dataset.split.users
+        everyone = self.dataset.split.users("valid")
         few = everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
@@ -188,7 +188,7 @@ class _Search:
             return []
         order = ranking(points, self.config, floor)
         whitening = next((points[i].policy.whitening for i in order if points[i].policy.gamma), 0.0)
-        users = self.dataset.split.users
+        users = self.dataset.split.users("valid")
         if len(users) > self.config.fitted_users:
             chosen = np.random.default_rng(self.config.seed).choice(users, self.config.fitted_users, replace=False)
             users = np.sort(chosen)

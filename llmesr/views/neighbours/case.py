@@ -55,10 +55,9 @@ class Case:
 
     @classmethod
     def of(cls, dataset: Dataset, user: int) -> Case:
-        history = dataset.history(user)
-        tested = bool(dataset.split.input_lengths("test")[user] < len(history))
-        read, target = (history[:-1], int(history[-1])) if tested else (history, None)
-        return cls(user, str(dataset.user_ids[user]), read, target)
+        history, given = dataset.history(user), int(dataset.split.input_lengths("test")[user])
+        tested = user in dataset.split.users("test")
+        return cls(user, str(dataset.user_ids[user]), history[:given], int(history[given]) if tested else None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ def test_nearest_users_leave_out_oneself_and_those_without_a_vector() -> None:
 
 def test_a_case_reads_everything_but_the_held_out_item(store: Store) -> None:
     dataset = make_dataset(store, users=50, items=30)
-    user = int(dataset.split.users[3])
+    user = int(dataset.split.users("test")[3])
     case = Case.of(dataset, user)
     history = dataset.history(user)
     assert case.target == history[-1]
@@ -62,7 +62,7 @@ def test_a_case_reads_everything_but_the_held_out_item(store: Store) -> None:
 
 def test_neighbours_are_described_by_what_they_share_and_know(store: Store) -> None:
     dataset = make_dataset(store, users=80, items=30)
-    user = int(dataset.split.users[0])
+    user = int(dataset.split.users("test")[0])
     case = Case.of(dataset, user)
     others = np.array([u for u in range(dataset.n_users) if u != user])
     found = Retrieved(others, np.linspace(1, 0, len(others)), "all")
@@ -96,7 +96,7 @@ def test_ranks_of_all_runs_best_first_with_what_sets_them_apart(store: Store) ->
         make_run(store, dataset, "llm-esr"),
         make_run(store, dataset, "llm-esr", seed=43, distillation="off"),
     ]
-    user = int(dataset.split.users[5])
+    user = int(dataset.split.users("test")[5])
     table = rank_table([(r, r.per_user()) for r in runs], user, "full")
     assert table["rank"].is_monotonic_increasing
     for run in runs:
