@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -137,3 +138,12 @@ def test_the_app_shows_its_first_page(address: str) -> None:
     assert [str(e) for e in elements if e.HasField("exception") or "material/error" in str(e)] == []
     [session] = [m.new_session for m in shown if m.HasField("new_session")]
     assert "#0f6e66" in str(session.custom_theme)  # the theme travelled too
+
+
+def test_the_app_answers_to_no_other_name(address: str) -> None:
+    rebound = address.replace("127.0.0.1", "evil.localhost")  # a name that leads here, and is not the app's
+    with (
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=10) as line,
+        pytest.raises(InvalidStatus),
+    ):
+        connect(f"ws://{rebound}/_stcore/stream", subprotocols=["streamlit"], sock=line)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 import uuid
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-sys.path.insert(0, str(Path(__file__).parent / "jobs"))
 from factories import make_dataset, make_embedding, make_run, make_running_run
 from small_commands import SELF
+from typer.testing import CliRunner
 
 from llmesr.cli.main import app
 from llmesr.data.dataset import Dataset, load_dataset

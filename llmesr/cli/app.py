@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from llmesr.cli.doors import AllowHost, answered_names, guarded, has_sign_in
 from llmesr.cli.output import say, store
 from llmesr.errors import UserError
 
@@ -22,6 +23,10 @@ def app_(
     base_path: Annotated[
         str, typer.Option(help="Path under which a reverse proxy serves the app, such as /llmesr.")
     ] = "",
+    without_sign_in: Annotated[
+        bool, typer.Option("--without-sign-in", help="Let everybody in who can reach --host, without a sign-in.")
+    ] = False,
+    allow_host: AllowHost = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Prepare the demo in the background if it is not there.")
     ] = False,
@@ -31,6 +36,12 @@ def app_(
     from llmesr.jobs.queue import Jobs
 
     script = app_script()
+    guarded(
+        host,
+        guard=has_sign_in(Path.cwd(), Path.home(), script.parent),
+        waived=without_sign_in,
+        remedy="Set up a sign-in (docs/operations.md), or say --without-sign-in if that is meant.",
+    )
     if artifacts is not None:
         os.environ["LLMESR_ARTIFACTS"] = str(artifacts.resolve())
     root = store()
@@ -46,6 +57,7 @@ def app_(
     options = [f"--server.port={port}", f"--server.address={host}", "--server.headless=true"]
     if base_path.strip("/"):
         options.append(f"--server.baseUrlPath={base_path.strip('/')}")
+    options += [f"--server.allowedHosts={name}" for name in answered_names(host, allow_host)]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "llmesr.views.shared.launch", "run", str(script), *options])
 

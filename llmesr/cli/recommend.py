@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from llmesr.cli.doors import AllowHost, answered_names, guarded
 from llmesr.cli.output import Json, Set, emit, progress, say, store, table
 from llmesr.config import parse_overrides
 from llmesr.errors import UserError
@@ -170,6 +171,10 @@ def serve(
     api_key: Annotated[
         str | None, typer.Option("--api-key", envvar="LLMESR_API_KEY", help="Ask clients for this key (X-API-Key).")
     ] = None,
+    without_key: Annotated[
+        bool, typer.Option("--without-key", help="Let everybody in who can reach --host, without a key.")
+    ] = False,
+    allow_host: AllowHost = None,
     device: Device = "auto",
     set_: Set = None,
 ) -> None:
@@ -178,7 +183,9 @@ def serve(
     from llmesr.serving.server import run_server
 
     config = ServeConfig.read(None, api_key=api_key, device=device, **parse_overrides(set_ or []))
-    run_server(store(), runs, config, host=host, port=port, say=say)
+    remedy = "Ask for a key (--api-key or LLMESR_API_KEY), or say --without-key if that is meant."
+    guarded(host, guard=config.api_key is not None, waived=without_key, remedy=remedy)
+    run_server(store(), runs, config, host=host, port=port, hosts=answered_names(host, allow_host), say=say)
 
 
 def _tuned_policy(run: Run) -> ScoringPolicy:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llmesr.config.base import Config
 
@@ -47,6 +48,14 @@ class EmbedConfig(Config):
         description="file: allow that items have no vector, as for images or sound. Such an embedding is a further "
         "view (`train --views`), and never taken for the text unless it is named.",
     )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _no_password(cls, endpoint: str | None) -> str | None:
+        """What is set is stored beside the vectors, for everybody who reads them."""
+        if endpoint and urlsplit(endpoint).password:
+            raise ValueError("put the key into OPENAI_API_KEY, where it is not stored, not into the URL")
+        return endpoint
 
 
 class FinetuneConfig(Config):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request, Response, Security
+from fastapi import Body, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
@@ -40,12 +39,15 @@ class ServeConfig(Config):
         0, ge=0, description="Requests in flight per client address, beyond it 429; 0 is no limit."
     )
     max_body: int = Field(262_144, ge=1024, description="Largest request body in bytes.")
+    body_seconds: float = Field(10.0, gt=0, description="Seconds a client has to send a request's body.")
+    max_connections: int = Field(512, ge=1, description="Most open connections; requests beyond get 503.")
     reload_seconds: float = Field(5.0, ge=0, description="How often to look for newer runs; 0 never.")
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": schemas.Problem, "description": "The body cannot be read."},
+    400: {"model": schemas.Problem, "description": "The body cannot be read, or the server has another name."},
     401: {"model": schemas.Problem, "description": "The API key is missing or wrong."},
+    408: {"model": schemas.Problem, "description": "The body did not arrive in time."},
     404: {"model": schemas.Problem, "description": "No such run, user or item."},
     409: {"model": schemas.Problem, "description": "The run was made without what is asked for."},
     413: {"model": schemas.Problem, "description": "The body is too large."},
@@ -82,8 +84,8 @@ class _State:
             await self.batcher.close()
 
 
-def create_app(hub: Hub, config: ServeConfig) -> FastAPI:
-    """The app that serves the runs of ``hub``."""
+def create_app(hub: Hub, config: ServeConfig, hosts: Collection[str] = ()) -> FastAPI:
+    """The app that serves the runs of ``hub``, to clients that call it by one of ``hosts`` (any name if empty)."""
     state = _State(hub, config)
     app = FastAPI(
         title="llmesr",
@@ -91,15 +93,17 @@ def create_app(hub: Hub, config: ServeConfig) -> FastAPI:
         summary="Sequential recommendation for the long tail.",
         lifespan=state.running,
     )
-    app.add_middleware(Gate, max_body=config.max_body, client_limit=config.client_limit, metrics=lambda: state.metrics)
+    app.add_middleware(
+        Gate,
+        metrics=lambda: state.metrics,
+        max_body=config.max_body,
+        body_seconds=config.body_seconds,
+        client_limit=config.client_limit,
+        key=config.api_key,
+        hosts=hosts,
+    )
     _handlers(app, state)
-
-    def allowed(sent: Annotated[str | None, Security(KEY)]) -> None:
-        if not secrets.compare_digest((sent or "").encode(), str(config.api_key).encode()):
-            raise HTTPException(401, "The API key is missing or wrong.", {"WWW-Authenticate": "X-API-Key"})
-
-    guards = [Depends(allowed)] if config.api_key else []
-    _routes(app, state, guards)
+    _routes(app, state, [Security(KEY)] if config.api_key else [])  # described here, checked by the gate
     return app
 
 
@@ -128,12 +132,12 @@ def _handlers(app: FastAPI, state: _State) -> None:
 
 def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
     def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
-        return {code: ERRORS[code] for code in (*((401,) if guards else ()), 413, 429, *codes)}
+        return {code: ERRORS[code] for code in (*((401,) if guards else ()), 400, 408, 413, 429, *codes)}
 
     @app.post(
         "/recommend",
         response_model=schemas.Recommended,
-        responses=errors(400, 404, 409, 503),
+        responses=errors(404, 409, 503),
         dependencies=guards,
         summary="The best items for a user or a history",
     )
@@ -202,8 +206,16 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
     async def reload() -> dict[str, Any]:
         return {"reloaded": await state.hub.reload(force=True)}
 
-    @app.get("/health", response_model=schemas.Health, responses={429: ERRORS[429]}, summary="What is served")
-    async def health() -> dict[str, Any]:
+    @app.get(
+        "/health",
+        response_model=schemas.Health,
+        response_model_exclude_unset=True,
+        responses={code: ERRORS[code] for code in (400, 408, 413, 429)},
+        summary="That it lives; with the key, where there is one, also what is served",
+    )
+    async def health(request: Request) -> dict[str, Any]:
+        if not request.scope["known"]:
+            return {"status": "ok"}
         return {
             "status": "ok",
             "device": str(state.hub.device),

@@ -1,25 +1,47 @@
-"""The door of the server: body size, requests in flight per client, timing of every request."""
+"""The door of the server: who may come in, how much they may bring and how long that may take, and its timing."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import secrets
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmesr.serving.metrics import Metrics
 
+OPEN_PATH = "/health"
+"""Answered without a key, but then with nothing more than that the server lives."""
+
 
 class Gate:
-    """ASGI middleware that answers 413 to large bodies and 429 to clients with too much in flight."""
+    """ASGI middleware that turns away, before a body is read, what must not come in.
 
-    def __init__(self, app: ASGIApp, *, max_body: int, client_limit: int, metrics: Any) -> None:
-        """``client_limit`` 0 is no limit; ``metrics`` is called for the :class:`Metrics`, which start with the app."""
+    400 for a name that is not the server's, 401 without the key, 429 for clients with too much in flight, 413 for
+    large bodies and 408 for slow ones.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Callable[[], Metrics],
+        max_body: int,
+        body_seconds: float,
+        client_limit: int = 0,
+        key: str | None = None,
+        hosts: Collection[str] = (),
+    ) -> None:
+        """``client_limit`` 0 is no limit, ``hosts`` empty is every name; ``metrics`` start with the app."""
         self.app = app
         self.max_body = max_body
+        self.body_seconds = body_seconds
         self.client_limit = client_limit
+        self.key = key
+        self.hosts = frozenset(hosts)
         self._metrics = metrics
         self._in_flight: Counter[str] = Counter()
 
@@ -47,24 +69,48 @@ class Gate:
             self._note(scope, status, time.perf_counter() - started)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, client: str) -> None:
-        metrics: Metrics = self._metrics()
-        if 0 < self.client_limit < self._in_flight[client]:
-            metrics.rejected.labels("client").inc()
-            sentence = f"You have more than {self.client_limit} requests in flight; wait for answers."
-            await _refuse(send, 429, sentence, {"retry-after": "1"})
-            return
         headers = dict(scope["headers"])
+        scope["known"] = self._knows(headers)
+        if refusal := self._refusal(scope, headers, client):
+            reason, status, sentence, more = refusal
+            self._metrics().rejected.labels(reason).inc()
+            await _refuse(send, status, sentence, more)
+            return
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                body = await _read(receive, self.max_body)
+        except TimeoutError:
+            self._metrics().rejected.labels("slow").inc()
+            sentence = f"The body did not arrive within {self.body_seconds:g} seconds."
+            await _refuse(send, 408, sentence, {"connection": "close"})
+            return
+        if body is None:
+            self._metrics().rejected.labels("size").inc()
+            await _refuse(send, 413, self._too_large())
+            return
+        await self.app(scope, _replay(body, receive), send)
+
+    def _refusal(
+        self, scope: Scope, headers: dict[bytes, bytes], client: str
+    ) -> tuple[str, int, str, dict[str, str]] | None:
+        """Reason, status, sentence and headers of the answer to what is turned away unread."""
+        if self.hosts and _name(headers.get(b"host", b"").decode("latin-1")) not in self.hosts:
+            return "host", 400, "This server does not answer to that name; `llmesr serve --allow-host` adds one.", {}
+        if not scope["known"] and scope["path"] != OPEN_PATH:
+            return "key", 401, "The API key is missing or wrong.", {"www-authenticate": "X-API-Key"}
+        if 0 < self.client_limit < self._in_flight[client]:
+            sentence = f"You have more than {self.client_limit} requests in flight; wait for answers."
+            return "client", 429, sentence, {"retry-after": "1"}
         announced = headers.get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > self.max_body:
-            metrics.rejected.labels("size").inc()
-            await _refuse(send, 413, f"The body may have at most {self.max_body} bytes.")
-            return
-        body = await _read(receive, self.max_body) if b"transfer-encoding" in headers else None
-        if body is None and b"transfer-encoding" in headers:
-            metrics.rejected.labels("size").inc()
-            await _refuse(send, 413, f"The body may have at most {self.max_body} bytes.")
-            return
-        await self.app(scope, receive if body is None else _replay(body, receive), send)
+            return "size", 413, self._too_large(), {}
+        return None
+
+    def _knows(self, headers: dict[bytes, bytes]) -> bool:
+        return self.key is None or secrets.compare_digest(headers.get(b"x-api-key", b""), self.key.encode())
+
+    def _too_large(self) -> str:
+        return f"The body may have at most {self.max_body} bytes."
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -73,16 +119,23 @@ class Gate:
         metrics.seconds.labels(route).observe(seconds)
 
 
+def _name(host: str) -> str:
+    """The name in a Host header, without its port: ``[::1]:8000`` -> ``::1``."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower().rstrip(".")
+
+
 async def _read(receive: Receive, limit: int) -> bytes | None:
-    """The whole body of a request that did not announce its size; None when it is too large."""
-    body = b""
+    """The whole body of a request; None when it is too large."""
+    body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
         if len(body) > limit:
             return None
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

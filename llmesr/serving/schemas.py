@@ -96,9 +96,9 @@ class RunInfo(_Body):
 
 class Health(_Body):
     status: Literal["ok"]
-    device: str
-    waiting: int
-    runs: list[RunInfo]
+    device: str | None = None
+    waiting: int | None = None
+    runs: list[RunInfo] | None = None
 
 
 class Reloaded(_Body):

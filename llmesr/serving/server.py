@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Collection
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llmesr.serving.api import ServeConfig, create_app
 from llmesr.serving.hub import Hub
@@ -13,6 +15,41 @@ from llmesr.training.devices import pick_device
 
 GRACE = 30
 """Seconds that requests in flight have to finish once the server is asked to stop."""
+HEADER_SECONDS = 10.0
+"""Seconds a connection may stay open without a whole request line and headers."""
+
+
+class TimedProtocol(H11Protocol):
+    """HTTP/1.1 that closes connections on which no request arrives; uvicorn itself waits for its first for ever."""
+
+    _due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_clock()
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_clock()
+        elif self._due is None:
+            self._due = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _stop_clock(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
 
 
 def run_server(
@@ -22,6 +59,7 @@ def run_server(
     *,
     host: str,
     port: int,
+    hosts: Collection[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; then no new connections are taken and those in flight are answered.
@@ -32,11 +70,13 @@ def run_server(
     guard = "with an API key" if config.api_key else "without an API key"
     say(f"Serving {', '.join(s.run.id for s in hub.all())} at http://{host}:{port} {guard}; /docs describes it.")
     uvicorn.run(
-        create_app(hub, config),
+        create_app(hub, config, hosts),
         host=host,
         port=port,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
+        limit_concurrency=config.max_connections,
+        http=TimedProtocol,
     )

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "semantic"))
-
 from embedding_service import running
 from fake_embedder import fake_vector
+from typer.testing import CliRunner
 
 from llmesr.cli.main import app
 from llmesr.config import EmbedConfig

@@ -174,10 +174,16 @@ def test_an_api_key_guards_everything_but_health(store, tiny, with_text):
                 (await http.post("/recommend", json=body, headers={"X-API-Key": "correct-horse"})).status_code,
                 (await http.get("/metrics")).status_code,
                 (await http.post("/reload")).status_code,
-                (await http.get("/health")).status_code,
+                (await http.get("/docs")).status_code,
+                (await http.get("/openapi.json")).status_code,
+                (await http.get("/nothing")).status_code,
+                (await http.get("/health")).json(),
+                set((await http.get("/health", headers={"X-API-Key": "correct-horse"})).json()),
             ]
 
-    assert asyncio.run(go()) == [401, 401, 200, 401, 401, 200]
+    alive = {"status": "ok"}
+    asked = {"status", "device", "waiting", "runs"}
+    assert asyncio.run(go()) == [401, 401, 200, 401, 401, 401, 401, 401, alive, asked]
 
 
 class Slow(FakeScorer):
@@ -357,6 +363,7 @@ def test_openapi_names_every_route_and_its_errors(store, tiny):
         "400",
         "401",
         "404",
+        "408",
         "409",
         "413",
         "422",

@@ -1,0 +1,76 @@
+"""Listening beyond this machine is said on purpose, and only a server's own names are answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmesr.cli.doors import answered_names, beyond_this_machine, has_sign_in
+from llmesr.cli.main import app
+from llmesr.config import EmbedConfig
+from llmesr.errors import UserError
+from llmesr.store import Store
+
+
+@pytest.mark.parametrize(
+    ("host", "beyond"),
+    [
+        ("127.0.0.1", False),
+        ("127.9.9.9", False),
+        ("::1", False),
+        ("localhost", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("192.0.2.7", True),
+        ("shop.example.com", True),
+    ],
+)
+def test_which_addresses_others_can_reach(host: str, beyond: bool) -> None:
+    assert beyond_this_machine(host) is beyond
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [(["app", "--host", "0.0.0.0"], "--without-sign-in"), (["serve", "RUN", "--host", "::"], "--without-key")],
+)
+def test_an_open_door_is_said_on_purpose(
+    words: list[str], flag: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("LLMESR_API_KEY", raising=False)
+    with pytest.raises(UserError, match=f"lets everybody on the network in.*{flag}"):
+        app(words, standalone_mode=False)
+
+
+def test_with_a_key_or_the_flag_the_door_opens(store: Store) -> None:
+    for more in (["--without-key"], ["--api-key", "correct-horse"]):
+        with pytest.raises(UserError, match="no run called 'RUN'"):  # past the door
+            app(["serve", "RUN", "--host", "0.0.0.0", *more], standalone_mode=False)
+
+
+def test_a_sign_in_is_seen_where_streamlit_looks_for_it(tmp_path: Path) -> None:
+    secrets = tmp_path / ".streamlit" / "secrets.toml"
+    secrets.parent.mkdir()
+    secrets.write_text("[other]\nkey = 'x'\n")
+    assert not has_sign_in(tmp_path / "elsewhere", tmp_path)
+    secrets.write_text("[auth]\nclient_id = 'x'\n")
+    assert has_sign_in(tmp_path / "elsewhere", tmp_path)
+    secrets.write_text("[auth\n")
+    with pytest.raises(UserError, match="secrets.toml cannot be read"):
+        has_sign_in(tmp_path)
+
+
+def test_the_names_of_a_server() -> None:
+    assert answered_names("127.0.0.1") == ["127.0.0.1", "::1", "localhost"]
+    assert "shop.example.com" in answered_names("0.0.0.0", ["Shop.example.com."])
+    assert answered_names("0.0.0.0", ["*"]) == []
+
+
+def test_passwords_in_urls_are_neither_stored_nor_shown() -> None:
+    with pytest.raises(UserError, match="OPENAI_API_KEY") as refused:
+        EmbedConfig.read(None, embedder="openai:x", endpoint="https://me:hunter2@models.example.com/v1")
+    assert "hunter2" not in str(refused.value)
+    assert "me:***@models.example.com" in str(refused.value)
+    assert str(UserError("ftp://a:b@c/d cannot be opened")) == "ftp://a:***@c/d cannot be opened"
