@@ -17,7 +17,7 @@ from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
 from llmesr.models.recommender import Recommender
 from llmesr.models.tables import AdaptedTable, Directions, IdTable, ItemTable
-from llmesr.objectives.step import Objective
+from llmesr.objectives.base import Objective
 from llmesr.objectives.terms import Alignment, Distillation, NextItem
 
 

@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-PATIENCE = timedelta(hours=6)
+TIMEOUT = timedelta(hours=6)
 """How long processes wait for each other: one of them may build an index the others read."""
 Value = TypeVar("Value")
 
@@ -30,7 +30,7 @@ class Processes:
     """Where tensors must be to meet those of the other processes."""
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 
@@ -48,35 +48,36 @@ class Processes:
         """Whole rows of arrays in which each process filled its :meth:`share` and left zeros elsewhere."""
         if self.size == 1:
             return rows
-        return self.total(torch.from_numpy(rows).to(self.device)).cpu().numpy()
+        whole: np.ndarray = self.total(torch.from_numpy(rows).to(self.device)).cpu().numpy()
+        return whole
 
     def any(self, asked: bool) -> bool:
         """Whether any process says yes. On the CPU, so that no accelerator is waited for."""
         return bool(self.total(torch.tensor(int(asked)))) if self.size > 1 else asked
 
-    def told(self, value: Value) -> Value:
-        """The first process's ``value`` (JSON-like), for all."""
+    def broadcast(self, value: Value) -> Value:
+        """The main process's ``value`` (JSON-like), for all."""
         if self.size == 1:
             return value
-        box: list[Any] = [value]
+        box: list[Value] = [value]
         dist.broadcast_object_list(box, device=torch.device("cpu"))
         return box[0]
 
-    def wait(self) -> None:
-        """Until everybody is here."""
+    def barrier(self) -> None:
+        """Wait until every process is here."""
         self.any(False)
 
     @contextlib.contextmanager
-    def first_before_others(self) -> Iterator[None]:
-        """The first process passes the block alone; the others find what it made."""
-        if not self.first:
-            self.wait()
+    def main_first(self) -> Iterator[None]:
+        """The main process passes the block alone; the others find what it made."""
+        if not self.is_main:
+            self.barrier()
         yield
-        if self.first:
-            self.wait()
+        if self.is_main:
+            self.barrier()
 
-    def agree(self, model: nn.Module) -> None:
-        """Give every process the first one's parameters and buffers."""
+    def sync_parameters(self, model: nn.Module) -> None:
+        """Give every process the main one's parameters and buffers."""
         if self.size > 1:
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
@@ -104,7 +105,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    dist.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield Processes(dist.get_rank(), size, device)
     finally:

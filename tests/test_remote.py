@@ -16,7 +16,8 @@ from llmesr.cli.main import app
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.jobs.engine import LocalEngine
-from llmesr.jobs.queue import Jobs, step
+from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import typed_step
 from llmesr.remote import FILES, Remote
 from llmesr.runs.record import Run, find_run
 from llmesr.store import MANIFEST, Store
@@ -168,7 +169,7 @@ def test_a_job_takes_what_it_needs_and_leaves_what_it_made(
     embedding = make_embedding(store, load_dataset(store, run.dataset_id), id="made-here")
     other.path("embeddings", "made-here").parent.mkdir(parents=True)
     store.path("embeddings", "made-here").rename(other.path("embeddings", "made-here"))
-    steps = [step(["make", embedding.id], "make", saves="embedding")]
+    steps = [typed_step(["make", embedding.id], "make", saves="embedding")]
     done = ended(jobs, steps, f"datasets/{run.dataset_id}")
     assert done.state == "SUCCEEDED"
     assert other.exists("datasets", run.dataset_id)

@@ -31,7 +31,7 @@ def finetune(
     from llmesr.runs.tuning import find_tuning
     from llmesr.training.finetune import finetune as start
     from llmesr.training.finetune import resume_finetune
-    from llmesr.training.loop import Stopped
+    from llmesr.training.stopping import Stopped
 
     try:
         if resume is not None:

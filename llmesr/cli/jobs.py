@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmesr.cli.output import Json, emit, out, say, store, table
+
+if TYPE_CHECKING:
+    from llmesr.jobs.record import Job
 
 JobId = Annotated[str, typer.Argument(help="Job: id or the start of one.", metavar="JOB")]
 commands = typer.Typer(
@@ -23,11 +26,11 @@ def submit(
     json: Json = False,
 ) -> None:
     """Queue a command; it runs here or on the cluster LLMESR_ENGINE names, and outlives this terminal."""
-    from llmesr.jobs.plans import named_run
+    from llmesr.jobs.plans import typed
     from llmesr.jobs.queue import Jobs
 
-    words = named_run(command)
-    found = Jobs(store()).submit(words, kind=words[0], label=" ".join(command), parents=needs or [])
+    step = typed(command)
+    found = Jobs(store()).submit_steps([step], kind=step.verb, label=step.label, parents=needs or [])
     emit(json, {"job": found.id, "state": found.state}, f"{found.id} is {found.state}.")
 
 
@@ -41,7 +44,7 @@ def list_(json: Json = False) -> None:
     found = jobs.list()
     rows = [[j.id, j.label, j.state, f"{j.fraction:.0%}", j.record.created[:19].replace("T", " ")] for j in found]
     rows += [[id, "damaged", why, "", ""] for id, why in jobs.broken().items()]
-    documents = [{**j.record.model_dump(), "status": j.status.model_dump(), "done": j.fraction} for j in found]
+    documents = [_document(job) for job in found]
     emit(json, {"jobs": documents}, table("jobs", ["job", "what", "state", "done", "created"], rows))
 
 
@@ -59,8 +62,7 @@ def show(job: JobId, json: Json = False) -> None:
         state = "done" if number < found.status.step else found.state if number == found.status.step else "waiting"
         seconds = found.status.seconds[number] if number < len(found.status.seconds) else None
         rows.append([step.label, state, f"{seconds:.1f} s" if seconds is not None else "", command_line(step)])
-    document = {**found.record.model_dump(), "status": found.status.model_dump(), "done": found.fraction}
-    emit(json, document, table(f"{found.label}: {found.state}", ["step", "state", "took", "command"], rows))
+    emit(json, _document(found), table(f"{found.label}: {found.state}", ["step", "state", "took", "command"], rows))
     if found.status.message and not json:
         say(found.status.message)
 
@@ -104,6 +106,11 @@ def log(job: JobId) -> None:
     from llmesr.jobs.queue import Jobs
 
     out.print(Jobs(store()).get(job).log(), markup=False, highlight=False, soft_wrap=True)
+
+
+def _document(job: Job) -> dict[str, Any]:
+    steps = [{**step.model_dump(), "command": step.command} for step in job.record.steps]
+    return {**job.record.model_dump(), "steps": steps, "status": job.status.model_dump(), "done": job.fraction}
 
 
 def register(app: typer.Typer) -> None:

@@ -43,10 +43,10 @@ def search(
     from llmesr.data.dataset import load_dataset
     from llmesr.runs.search import find_search
     from llmesr.semantic.embed import load_embedding
-    from llmesr.training.loop import Stopped
     from llmesr.training.search import resume_search
     from llmesr.training.search import search as start
     from llmesr.training.space import read_space
+    from llmesr.training.stopping import Stopped
 
     own = {"trials": trials, "objective": objective, "preset": preset}
     fixed = {"method": method, "backbone": backbone}

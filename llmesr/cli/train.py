@@ -65,7 +65,7 @@ def train(
     with _together(device) as (processes, listen):
         work = partial(run_training, data, wanted, chosen, embedding=vectors, run_id=run_id)
         work = partial(work, device=device, processes=processes, progress=listen)
-        return _finish(work, json, processes.first)
+        return _finish(work, json, processes.is_main)
 
 
 def resume(
@@ -82,7 +82,7 @@ def resume(
     _start(count)
     with _together(device) as (processes, listen):
         work = partial(go_on, found, device=device, processes=processes, progress=listen)
-        return _finish(work, json, processes.first)
+        return _finish(work, json, processes.is_main)
 
 
 def _start(count: int) -> None:
@@ -101,7 +101,7 @@ def _together(device: str) -> Iterator[tuple[Processes, Progress]]:
     from llmesr.training.devices import pick_device
 
     with joined(pick_device(device)) as processes:
-        if not processes.first:
+        if not processes.is_main:
             yield processes, silent
             return
         with progress() as listen:
@@ -109,7 +109,7 @@ def _together(device: str) -> Iterator[tuple[Processes, Progress]]:
 
 
 def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
-    from llmesr.training.loop import Stopped
+    from llmesr.training.stopping import Stopped
 
     try:
         run = work()

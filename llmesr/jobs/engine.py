@@ -17,20 +17,9 @@ from typing import Protocol
 import psutil
 
 from llmesr.errors import UserError
-from llmesr.jobs.record import LOG, Job, Status
+from llmesr.jobs.environment import ENGINE, SLOTS
+from llmesr.jobs.record import LOG, ORPHANED, Job, JobStatus
 
-SLOTS = "LLMESR_SLOTS"
-"""Environment variable: the slots of the queue, such as ``cuda:0,cuda:1``, ``cuda:0+1`` (a job with both cards) or
-``cpu,cpu-2``."""
-ENGINE = "LLMESR_ENGINE"
-"""Environment variable: ``local`` (the default), or ``ray:`` and the address of a Ray dashboard."""
-GRACE = "LLMESR_STOP_GRACE"
-"""Environment variable: seconds between asking a command to stop and killing it."""
-REMOTE = "LLMESR_REMOTE"
-"""Environment variable: URL of a remote store from which a job takes what it needs and where it leaves what it made."""
-SPOKEN = (SLOTS, GRACE, REMOTE)
-"""What a worker elsewhere must be told as well."""
-ORPHANED = "Its process ended without a word (killed, out of memory, or a restart)."
 WORKER = (sys.executable, "-m", "llmesr.jobs.worker")
 START_TOLERANCE = 2.0
 """Seconds by which two readings of one process's start time may differ (the clock is adjusted)."""
@@ -47,19 +36,19 @@ class Engine(Protocol):
         """Start the worker of a job: what the engine knows it by, and its start time. OSError when it cannot."""
         ...
 
-    def alive(self, status: Status) -> bool:
+    def alive(self, status: JobStatus) -> bool:
         """Whether the worker still waits to start or runs; True also where this engine cannot know."""
         ...
 
-    def stop(self, status: Status) -> None:
+    def stop(self, status: JobStatus) -> None:
         """Ask the worker to stop; it lets its command save a checkpoint and ends it after a grace period."""
         ...
 
-    def kill(self, status: Status) -> None:
+    def kill(self, status: JobStatus) -> None:
         """End whatever is left of the job at once."""
         ...
 
-    def explain(self, status: Status) -> str:
+    def explain(self, status: JobStatus) -> str:
         """Why a worker that wrote no last word is gone, in a sentence."""
         ...
 
@@ -92,21 +81,21 @@ class LocalEngine:
             )
         return process.pid, started_at(process.pid) or 0.0
 
-    def alive(self, status: Status) -> bool:
+    def alive(self, status: JobStatus) -> bool:
         # A name instead of a process id is a cluster's: only its own engine can say.
         return isinstance(status.worker, str) or is_running(status.worker, status.worker_started)
 
-    def stop(self, status: Status) -> None:
+    def stop(self, status: JobStatus) -> None:
         if isinstance(status.worker, int) and self.alive(status):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(status.worker, signal.SIGTERM)
 
-    def kill(self, status: Status) -> None:
+    def kill(self, status: JobStatus) -> None:
         for pid, started in ((status.worker, status.worker_started), (status.child, status.child_started)):
             if isinstance(pid, int) and is_running(pid, started):
                 kill_tree(pid)
 
-    def explain(self, status: Status) -> str:
+    def explain(self, status: JobStatus) -> str:
         return ORPHANED
 
 

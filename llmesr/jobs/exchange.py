@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from llmesr.jobs.engine import REMOTE
+from llmesr.jobs.environment import REMOTE
 from llmesr.jobs.record import Job
 from llmesr.store import KINDS, Store
 

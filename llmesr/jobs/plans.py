@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from llmesr.config import UNTRAINED
-from llmesr.jobs.queue import Jobs, step
-from llmesr.jobs.record import Job, Step
+from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import Job, Step, typed_step
 from llmesr.store import slug
 
 GOOD_DEFAULTS: tuple[str, ...] = ("popularity", "id", "llm-init", "llm-esr")
@@ -40,16 +40,18 @@ def ingest_step(
     values: Mapping[str, Any] | None = None,
 ) -> Step:
     """Make a dataset of files; the id is saved as ``{dataset}``. Columns are field -> column."""
-    command = ["ingest", *map(str, sources), "--name", name]
-    command += [w for field, column in (columns or {}).items() for w in ("--column", f"{field}={column}")]
-    command += [w for field, column in (item_columns or {}).items() for w in ("--item-column", f"{field}={column}")]
-    command += [*settings(values or {}), "--json"]
-    return step(command, f"Read {name}", saves="dataset")
+    given = [*map(str, sources), "--name", name]
+    given += [w for field, column in (columns or {}).items() for w in ("--column", f"{field}={column}")]
+    given += [w for field, column in (item_columns or {}).items() for w in ("--item-column", f"{field}={column}")]
+    given += [*settings(values or {}), "--json"]
+    return Step(verb="ingest", arguments=given, label=f"Read {name}", saves="dataset")
 
 
 def embed_step(dataset: str, values: Mapping[str, Any] | None = None) -> Step:
     """Turn the item text of a dataset into vectors; the id is saved as ``{embedding}``."""
-    return step(["embed", dataset, *settings(values or {}), "--json"], "Read the item texts", saves="embedding")
+    given = [dataset, *settings(values or {}), "--json"]
+    reads = [f"datasets/{dataset}"]
+    return Step(verb="embed", arguments=given, label="Read the item texts", reads=reads, saves="embedding")
 
 
 def train_step(
@@ -65,10 +67,17 @@ def train_step(
     """Train one method. The run gets its id here, so that its curves can be watched while it trains."""
     trained = method not in UNTRAINED
     label = f"{method}/{backbone}" if trained else method
-    run_id = f"{slug(f'{name}-{label}')}-{secrets.token_hex(3)}"
-    command = ["train", dataset, "--method", method, *(["--backbone", backbone] if trained else [])]
-    command += _configured(method, preset, values, embedding)
-    return step([*command, "--run-id", run_id, "--json"], f"Train {label}")
+    given = [dataset, "--method", method, *(["--backbone", backbone] if trained else [])]
+    given += [*_configured(method, preset, values, embedding), "--json"]
+    return Step(
+        verb="train",
+        arguments=given,
+        label=f"Train {label}",
+        makes="runs",
+        run=_fresh(f"{name}-{label}"),
+        reads=[f"datasets/{dataset}"] + _text(method, embedding),
+        trainings=1,
+    )
 
 
 def _configured(method: str, preset: str, values: Mapping[str, Any] | None, embedding: str | None) -> list[str]:
@@ -78,13 +87,28 @@ def _configured(method: str, preset: str, values: Mapping[str, Any] | None, embe
     return words + (["--embedding", embedding] if embedding and method in NEEDS_TEXT else [])
 
 
+def _text(method: str, embedding: str | None) -> list[str]:
+    return [f"embeddings/{embedding}"] if embedding and method in NEEDS_TEXT else []
+
+
+def _fresh(name: str) -> str:
+    """A new id that begins with a name."""
+    return f"{slug(name)}-{secrets.token_hex(3)}"
+
+
 def finetune_steps(dataset: str, name: str, values: Mapping[str, Any]) -> list[Step]:
     """Tune a language model on the items of a dataset, then read the items with it in the same wording."""
-    adapter = f"{slug(f'{name}-tuned')}-{secrets.token_hex(3)}"
-    command = ["finetune", dataset, *settings(values), "--run-id", adapter, "--json"]
     kept = {new: values[old] for old, new in _WORDING.items() if old in values}
     return [
-        step(command, "Fine-tune the text model", saves="adapter"),
+        Step(
+            verb="finetune",
+            arguments=[dataset, *settings(values), "--json"],
+            label="Fine-tune the text model",
+            makes="adapters",
+            run=_fresh(f"{name}-tuned"),
+            reads=[f"datasets/{dataset}"],
+            saves="adapter",
+        ),
         embed_step(dataset, {"adapter": "{adapter}", **kept}),
     ]
 
@@ -101,14 +125,16 @@ _WORDING = {
 def tune_step(run: str, values: Mapping[str, Any] | None = None, *, point: int | None = None) -> Step:
     """Find a scoring policy for a run on validation, or take one ``point`` of the last search, and judge it on test."""
     chosen = [] if point is None else ["--point", str(point)]
-    return step(["tune", run, *settings(values or {}), *chosen, "--json"], "Tune the scoring")
+    given = [run, *settings(values or {}), *chosen, "--json"]
+    return Step(verb="tune", arguments=given, label="Tune the scoring", reads=[f"runs/{run}"])
 
 
-def named_run(command: Sequence[str]) -> list[str]:
-    """A typed command in which a training run has its id: a job that was stopped then goes on with that run."""
-    if command[0] != "train" or "--run-id" in command or len(command) < 2:
-        return [*command]
-    return [*command, "--run-id", f"{slug(command[1])}-{secrets.token_hex(3)}"]
+def typed(words: Sequence[str]) -> Step:
+    """The step of a typed command. A training gets an id: the job, when stopped, then goes on with that run."""
+    step = typed_step(words, " ".join(words))
+    if step.verb != "train" or step.run or not step.arguments:
+        return step
+    return step.model_copy(update={"run": _fresh(step.arguments[0]), "makes": "runs", "trainings": 1})
 
 
 def search_step(
@@ -125,15 +151,28 @@ def search_step(
 ) -> Step:
     """Search for the settings of a method that are best on validation; ``values`` are the same in every trial."""
     label = f"{method}/{backbone}"
-    id = f"{slug(f'{name}-search-{label}')}-{secrets.token_hex(3)}"
-    command = ["search", dataset, "--method", method, "--backbone", backbone]
-    command += ["--trials", str(trials), "--objective", objective, *_configured(method, preset, values, embedding)]
-    return step([*command, "--run-id", id, "--json"], f"Search settings of {label}")
+    given = [dataset, "--method", method, "--backbone", backbone, "--trials", str(trials), "--objective", objective]
+    given += [*_configured(method, preset, values, embedding), "--json"]
+    return Step(
+        verb="search",
+        arguments=given,
+        label=f"Search settings of {label}",
+        makes="searches",
+        run=_fresh(f"{name}-search-{label}"),
+        reads=[f"datasets/{dataset}"] + _text(method, embedding),
+        trainings=trials,
+    )
 
 
 def map_step(dataset: str, run: str | None) -> Step:
     """Draw the text space beside the views of a run (or of the newest run)."""
-    return step(["map", run or dataset, "--json"], "Draw the maps")
+    return Step(verb="map", arguments=[run or dataset, "--json"], label="Draw the maps")
+
+
+def spaces_step(specs: Sequence[str], label: str, *, users: bool, reads: Sequence[str]) -> Step:
+    """Draw named spaces side by side, of items or of users; ``reads`` are ``kind/id`` of where they come from."""
+    given = [*dict.fromkeys(specs), *(["--users"] if users else []), "--json"]
+    return Step(verb="map", arguments=given, label=label, reads=list(dict.fromkeys(reads)))
 
 
 def good_defaults(
@@ -167,9 +206,9 @@ def submit_demo(jobs: Jobs) -> Job | None:
             return None
     # The generated shop is ready in a minute and has a long tail; MovieLens is real, and follows.
     steps = [
-        step(["demo", "--synthetic", "--json"], "Make a generated shop", saves="generated"),
+        Step(verb="demo", arguments=["--synthetic", "--json"], label="Make a generated shop", saves="generated"),
         map_step("{generated}", None),
-        step(["demo", "--json"], "Make the MovieLens demo", saves="dataset"),
+        Step(verb="demo", arguments=["--json"], label="Make the MovieLens demo", saves="dataset"),
         map_step("{dataset}", None),
     ]
     return jobs.submit_steps(steps, kind="demo", label="Prepare the demo")

@@ -11,16 +11,24 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llmesr.errors import UserError
 from llmesr.jobs.engine import Engine, engine_of_environment
 from llmesr.jobs.lock import locked
-from llmesr.jobs.record import PROGRESS, Job, Record, State, Status, Step, read_job, write_record, write_status
+from llmesr.jobs.record import (
+    PROGRESS,
+    Job,
+    JobStatus,
+    Record,
+    State,
+    Step,
+    read_job,
+    typed_step,
+    write_record,
+    write_status,
+)
+from llmesr.jobs.settle import settle
 from llmesr.store import Store, now, slug
-
-if TYPE_CHECKING:
-    from llmesr.runs.live import Live
 
 
 class Jobs:
@@ -31,19 +39,24 @@ class Jobs:
         self.engine = engine or engine_of_environment()
         self.folder = store.root / "jobs"
 
-    def submit(self, command: list[str], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
-        """Queue one command (the arguments after ``llmesr``); ``parents`` are ``kind/id`` of what it reads."""
-        return self.submit_steps([step(command, label)], kind=kind, label=label, parents=parents)
+    def submit(self, command: Sequence[str], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
+        """Queue one typed command (the arguments after ``llmesr``); ``parents`` are ``kind/id`` of what it reads."""
+        return self.submit_steps([typed_step(command, label)], kind=kind, label=label, parents=parents)
 
     def submit_steps(self, steps: Sequence[Step], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
-        """Queue commands that run one after the other; the job can go on at the one that failed."""
+        """Queue commands that run one after the other; the job can go on at the one that failed.
+
+        ``parents`` are ``kind/id`` of what it needs beside what its steps read.
+        """
         created = now()
+        reads = [name for step in steps for name in step.reads if "{" not in name]  # what is there already
         id = f"{slug(kind)}-{secrets.token_hex(3)}"
-        record = Record(id=id, kind=kind, label=label, steps=list(steps), parents=list(parents), created=created)
+        needed = list(dict.fromkeys([*parents, *reads]))
+        record = Record(id=id, kind=kind, label=label, steps=list(steps), parents=needed, created=created)
         folder = self.folder / id
         with locked(self.folder):
             folder.mkdir()
-            write_status(folder, Status(queued=created))
+            write_status(folder, JobStatus(queued=created))
             write_record(folder, record)  # last: a folder without it is not a job yet
         self.dispatch()
         return self.get(id)
@@ -100,7 +113,7 @@ class Jobs:
                 raise UserError(f"Job {job.id!r} is {job.state}; only a stopped or failed one can go on.")
             kept = {"step": job.status.step, "seconds": job.status.seconds, "saved": job.status.saved}
             (job.folder / PROGRESS).unlink(missing_ok=True)
-            write_status(job.folder, Status(queued=now(), message="Waiting to go on.", **kept))
+            write_status(job.folder, JobStatus(queued=now(), message="Waiting to go on.", **kept))
         self.dispatch()
         return self.get(job.id)
 
@@ -157,8 +170,7 @@ class Jobs:
     def end(self, job: Job, state: State, message: str) -> None:
         """Write a job's final state (and that of a run its worker left behind); the caller holds the lock."""
         changes = {"state": state, "message": message, "finished": now(), "child": None, "worker": None}
-        if job.step.run:
-            settle_run(self.store, job.step, state, message)
+        settle(self.store, job.step, state, message)
         write_status(job.folder, read_job(job.folder).status.model_copy(update=changes))
 
     def _start(self, job: Job, slot: str) -> None:
@@ -182,59 +194,8 @@ class Jobs:
         return [p for p in entries if p.is_dir() and not p.name.startswith(".")]
 
 
-def step(command: list[str], label: str, *, saves: str | None = None) -> Step:
-    """A step; the run it makes is read from ``--run-id`` or from ``resume RUN``."""
-    run = None
-    if "--run-id" in command[:-1]:
-        run = command[command.index("--run-id") + 1]
-    elif command[0] == "resume" and len(command) > 1:
-        run = command[1]
-    return Step(command=command, label=label, saves=saves, run=run)
-
-
-def settle_run(store: Store, step: Step, state: State, message: str) -> None:
-    """Give what a step makes (of a search also the run it was at), when its process is gone, the state of its job,
-    unless it has a final one itself."""
-    if run_state(store, step) is None:
-        return
-    made = _made(store, step)
-    _settle(made, state, message)
-    if step.makes == "searches":
-        from llmesr.runs.record import Run
-        from llmesr.runs.search import Search
-
-        at = Search(store, made.id)
-        trial = at.run_id(len(at.trials()) + 1)
-        if store.path("runs", trial).is_dir():
-            _settle(Run(store, trial), state, message)
-
-
-def _settle(record: Live, state: State, message: str) -> None:
-    status = record.status()
-    if status.state in ("PENDING", "RUNNING"):
-        record.set_status(status.model_copy(update={"state": state, "message": message}))
-
-
-def run_state(store: Store, step: Step) -> State | None:
-    """The state that what a step makes records, or None while it has no folder."""
-    if step.run is None or not store.path(step.makes, step.run).is_dir():
-        return None
-    return _made(store, step).status().state
-
-
-def _made(store: Store, step: Step) -> Live:
-    from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
-    from llmesr.runs.search import Search
-    from llmesr.runs.tuning import Tuning
-
-    made: dict[str, type[Live]] = {"runs": Run, "adapters": Tuning, "searches": Search}
-    return made[step.makes](store, step.run or "")
-
-
 def _renewed(old: Step) -> Step:
     """A copy of a step that makes a run of its own."""
-    if "--run-id" not in old.command:
+    if old.run is None or old.resumes:
         return old
-    fresh = f"{(old.run or 'run')[:40].rstrip('-')}-{secrets.token_hex(3)}"
-    command = [fresh if argument == old.run else argument for argument in old.command]
-    return old.model_copy(update={"command": command, "run": fresh})
+    return old.model_copy(update={"run": f"{old.run[:40].rstrip('-')}-{secrets.token_hex(3)}"})

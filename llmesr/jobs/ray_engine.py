@@ -14,8 +14,8 @@ import time
 from typing import TYPE_CHECKING
 
 from llmesr.errors import UserError
-from llmesr.jobs.engine import ENGINE, ORPHANED, SLOTS, SPOKEN
-from llmesr.jobs.record import LOG, Job, Status
+from llmesr.jobs.environment import ENGINE, PASSED_ON, SLOTS
+from llmesr.jobs.record import LOG, ORPHANED, Job, JobStatus
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -39,7 +39,7 @@ class RayEngine:
         python = os.environ.get(PYTHON) or "python"
         log = shlex.quote(str(job.folder / LOG))
         worker = f"exec {shlex.quote(python)} -m llmesr.jobs.worker {shlex.quote(str(job.folder))} >> {log} 2>&1"
-        passed = {name: os.environ[name] for name in SPOKEN if name in os.environ}
+        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         # Ray gives its processes one thread where nobody says otherwise.
         environment = {**passed, ENGINE: f"ray:{self.address}", "OMP_NUM_THREADS": str(max(1, int(cpus)))}
         try:
@@ -55,7 +55,7 @@ class RayEngine:
             raise OSError(f"Ray at {self.address} refused it: {error}") from error
         return id, time.time()
 
-    def alive(self, status: Status) -> bool:
+    def alive(self, status: JobStatus) -> bool:
         if not isinstance(status.worker, str):
             return True  # a process of the local engine, which alone can say
         try:
@@ -65,13 +65,13 @@ class RayEngine:
         except RuntimeError as error:
             return "404" not in str(error)  # a new head knows nothing of the jobs of the old one
 
-    def stop(self, status: Status) -> None:
+    def stop(self, status: JobStatus) -> None:
         """The worker reads in its status that it is to stop; Ray is asked only when it has not started it yet."""
         with contextlib.suppress(ConnectionError, RuntimeError):  # the request stands in the status
             if isinstance(status.worker, str) and self._client().get_job_status(status.worker) == "PENDING":
                 self._client().stop_job(status.worker)
 
-    def kill(self, status: Status) -> None:
+    def kill(self, status: JobStatus) -> None:
         if not isinstance(status.worker, str) or not self.alive(status):
             return
         try:
@@ -79,7 +79,7 @@ class RayEngine:
         except (ConnectionError, RuntimeError) as error:
             raise UserError(f"Ray at {self.address} does not answer ({error}); ask again when it does.") from error
 
-    def explain(self, status: Status) -> str:
+    def explain(self, status: JobStatus) -> str:
         try:
             said = self._client().get_job_info(str(status.worker)).message
         except (ConnectionError, RuntimeError):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmesr.errors import UserError
 from llmesr.store import now, write_json
@@ -16,27 +18,90 @@ from llmesr.store import now, write_json
 State = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
 JOB, STATUS, PROGRESS, LOG = "job.json", "status.json", "progress.json", "log.txt"
 ACTIVE: tuple[str, ...] = ("PENDING", "RUNNING")
+ORPHANED = "Its process ended without a word (killed, out of memory, or a restart)."
 LOG_TAIL = 256 * 1024
 """Octets of a log that are read back."""
 
 
 class Step(BaseModel):
-    """One command line of a job: the arguments after ``llmesr``.
-
-    ``saves`` keeps the id that the command prints (``--json``) under that name; a later step says ``{name}``.
-    ``run`` is the training run (or adapter, or search) the command makes: once it exists, the step resumes it.
-    """
+    """One command of a job, as data. The command line is written from it, and nothing reads one back."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    command: list[str] = Field(min_length=1)
     label: str
-    saves: str | None = None
+    verb: str = Field(min_length=1)
+    """The command of ``llmesr``."""
+    arguments: list[str] = Field(default_factory=list)
+    """What follows it, but for what the fields below say; ``{name}`` stands for an id that an earlier step saved."""
+    makes: str | None = None
+    """The kind of artifact that ``run`` names."""
     run: str | None = None
+    """Id of the run, adapter or search, known before it is made so that it can be watched; where it exists already, the
+    step goes on with it."""
+    resumes: bool = False
+    """Whether the step does nothing but go on with ``run``."""
+    reads: list[str] = Field(default_factory=list)
+    """Artifacts it needs, as ``kind/id``."""
+    trainings: int = Field(0, ge=0)
+    """How many runs it trains: the trials of a search."""
+    processes: int = Field(1, ge=1)
+    """How many processes share the work."""
+    saves: str | None = None
+    """The name under which the id that the command prints (``--json``) is kept."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, data: Any) -> Any:
+        """Jobs were stored as bare command lines once; those are read as if somebody had typed them."""
+        if not isinstance(data, dict) or "command" not in data:
+            return data
+        kept = {name: value for name, value in data.items() if name != "command"}
+        return {**read_words([str(word) for word in data["command"]]), **{k: v for k, v in kept.items() if v}}
 
     @property
-    def makes(self) -> str:
-        """The kind of artifact that ``run`` names."""
-        return {"finetune": "adapters", "search": "searches"}.get(self.command[0], "runs")
+    def command(self) -> list[str]:
+        """The arguments after ``llmesr`` that do the step from its beginning."""
+        if self.resumes:
+            return self.resume_command
+        named = ["--run-id", self.run] if self.run else []
+        return [self.verb, *self.arguments, *self._processes, *named]
+
+    @property
+    def resume_command(self) -> list[str]:
+        """The arguments after ``llmesr`` that go on with ``run``."""
+        if self.run is None:
+            raise ValueError(f"step {self.label!r} has no run to go on with")
+        if self.makes == "runs":
+            return ["resume", self.run, *self._processes]
+        return [self.verb, "--resume", self.run, "--json"]
+
+    @property
+    def _processes(self) -> list[str]:
+        return ["--processes", str(self.processes)] if self.processes > 1 else []
+
+
+def typed_step(words: Sequence[str], label: str, *, saves: str | None = None) -> Step:
+    """The step of a command that a person typed, ``words`` after ``llmesr``. UserError when it is none."""
+    return Step.model_validate({**read_words(words), "label": label, "saves": saves})
+
+
+def read_words(words: Sequence[str]) -> dict[str, Any]:
+    """The fields of a :class:`Step` in a typed command: the only place where words are read."""
+    if not words:
+        raise UserError("There is no command to run; give one, such as `embed shop`.")
+    verb, *rest = words
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--run-id")
+    parser.add_argument("--processes", type=int, default=1)
+    try:
+        options, arguments = parser.parse_known_args(rest)
+    except argparse.ArgumentError as error:
+        raise UserError(f"`llmesr {' '.join(words)}` cannot be run: {error}.") from error
+    step: dict[str, Any] = {"verb": verb, "arguments": arguments, "processes": options.processes, "run": options.run_id}
+    if verb == "resume" and arguments:
+        step |= {"run": arguments[0], "arguments": arguments[1:], "resumes": True}
+    if step["run"]:
+        step["makes"] = {"finetune": "adapters", "search": "searches"}.get(verb, "runs")
+    return step
 
 
 class Record(BaseModel):
@@ -51,7 +116,7 @@ class Record(BaseModel):
     created: str
 
 
-class Status(BaseModel):
+class JobStatus(BaseModel):
     """The part that changes. A process is known by its pid AND its start time: pids are used again.
 
     ``worker`` is a pid of this machine, or a cluster's name for the worker (see ``engine``).
@@ -76,7 +141,7 @@ class Status(BaseModel):
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """What the running step last said; ``total`` 0 means not known."""
 
     stage: str = ""
@@ -94,8 +159,8 @@ class Job:
 
     folder: Path
     record: Record
-    status: Status
-    progress: Progress
+    status: JobStatus
+    progress: JobProgress
 
     @property
     def id(self) -> str:
@@ -140,7 +205,8 @@ class Job:
     def artifacts(self) -> set[str]:
         """``kind/id`` of everything the job reads or is making."""
         made = {f"{kind}s/{id}" for kind, id in self.status.saved.items()}
-        return {*self.record.parents, *(f"{s.makes}/{s.run}" for s in self.record.steps if s.run), *made}
+        own = {f"{s.makes}/{s.run}" for s in self.record.steps if s.run}
+        return {*self.record.parents, *own, *made}
 
     def log(self, octets: int = LOG_TAIL) -> str:
         """The end of the log."""
@@ -157,7 +223,9 @@ def read_job(folder: Path) -> Job:
     try:
         record = Record.model_validate_json((folder / JOB).read_bytes())
         path = folder / STATUS
-        status = Status.model_validate_json(path.read_bytes()) if path.is_file() else Status(queued=record.created)
+        status = (
+            JobStatus.model_validate_json(path.read_bytes()) if path.is_file() else JobStatus(queued=record.created)
+        )
     except FileNotFoundError:
         raise UserError(f"There is no job {folder.name!r}. `llmesr jobs list` shows what is there.") from None
     except (OSError, ValidationError) as error:
@@ -169,14 +237,14 @@ def write_record(folder: Path, record: Record) -> None:
     write_json(folder / JOB, record.model_dump())
 
 
-def write_status(folder: Path, status: Status) -> None:
+def write_status(folder: Path, status: JobStatus) -> None:
     write_json(folder / STATUS, status.model_copy(update={"updated": now()}).model_dump())
 
 
-def _read_progress(path: Path) -> Progress:
+def _read_progress(path: Path) -> JobProgress:
     """The last progress; a file that is absent or strange only means that nothing is known."""
     try:
         value: Any = json.loads(path.read_bytes())
-        return Progress(str(value["stage"]), int(value["done"]), int(value["total"]))
+        return JobProgress(str(value["stage"]), int(value["done"]), int(value["total"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return Progress()
+        return JobProgress()

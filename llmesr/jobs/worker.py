@@ -17,11 +17,13 @@ from pathlib import Path
 from types import FrameType
 
 from llmesr.errors import UserError
-from llmesr.jobs.engine import GRACE, Engine, kill_tree, started_at
+from llmesr.jobs.engine import Engine, kill_tree, started_at
+from llmesr.jobs.environment import GRACE
 from llmesr.jobs.exchange import leave, take
 from llmesr.jobs.lock import locked
-from llmesr.jobs.queue import Jobs, run_state
+from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import LOG, PROGRESS, Job, Step, read_job, write_status
+from llmesr.jobs.settle import artifact_state
 from llmesr.store import Store
 
 DEFAULT_GRACE = 30.0
@@ -77,9 +79,9 @@ class Worker:
 
     def _execute(self, job: Job, step: Step) -> tuple[int, str]:
         """Run one command; its exit code and, where an id is wanted from it, its standard output."""
-        if run_state(self.jobs.store, step) == "SUCCEEDED":
+        if artifact_state(self.jobs.store, step) == "SUCCEEDED":
             return 0, json.dumps({"run": step.run})  # it ended just before its worker did
-        command = _command(job, step)
+        command = _command(job, step, self.jobs.store)
         environment = {
             **os.environ,
             "LLMESR_JOB": str(self.folder),
@@ -144,27 +146,16 @@ class Worker:
             self.child.terminate()
 
 
-def _command(job: Job, step: Step) -> list[str]:
-    """The arguments with saved ids filled in; a run, a tuning or a search that exists already is resumed."""
-    store = Store(job.folder.parent.parent)
-    if step.run and step.command[0] == "train" and store.exists("runs", step.run):
-        return ["resume", step.run, *_processes(step)]
-    if step.run and step.command[0] == "finetune" and store.exists("adapters", step.run):
-        return ["finetune", "--resume", step.run, "--json"]
-    if step.run and step.command[0] == "search" and store.exists("searches", step.run):
-        return ["search", "--resume", step.run, "--json"]
+def _command(job: Job, step: Step, store: Store) -> list[str]:
+    """The arguments with saved ids filled in; a run, an adapter or a search that exists already is resumed."""
+    if step.run and step.makes and store.exists(step.makes, step.run):
+        return step.resume_command
     filled = []
     for argument in step.command:
         for name, value in job.status.saved.items():
             argument = argument.replace("{" + name + "}", value)
         filled.append(argument)
     return filled
-
-
-def _processes(step: Step) -> list[str]:
-    """``--processes N`` where the command has it."""
-    at = step.command.index("--processes") if "--processes" in step.command[:-1] else None
-    return step.command[at : at + 2] if at is not None else []
 
 
 def _printed_id(output: str, step: Step) -> dict[str, str] | None:

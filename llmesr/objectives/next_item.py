@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, table: Tensor, targets: Tensor, rows: int) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, rows: int) -> Tensor:
         hidden_gradient = torch.empty_like(hidden)
         table_gradient = torch.zeros_like(table)
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
@@ -47,7 +48,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total * scale
 
     @staticmethod
-    def backward(ctx, upstream: Tensor):
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, table_gradient = ctx.saved_tensors
         return hidden_gradient * upstream, table_gradient * upstream, None, None
 
@@ -55,7 +56,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def cross_entropy(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
     """Softmax over the whole catalogue (row 0 excluded), mean over positions."""
     rows = max(1, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_ON_DEVICE) // len(table))
-    return _LinearCrossEntropy.apply(hidden, table.to(hidden.dtype), targets, rows)
+    loss: Tensor = _LinearCrossEntropy.apply(hidden, table.to(hidden.dtype), targets, rows)
+    return loss
 
 
 def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:

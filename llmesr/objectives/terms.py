@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -11,36 +11,37 @@ from torch.nn import functional as F
 
 from llmesr.config import DEFAULT_NEGATIVES
 from llmesr.objectives import distillation, next_item
+from llmesr.objectives.base import EncodedBatch, Objective
 from llmesr.objectives.contrastive import soft_contrastive
-from llmesr.objectives.step import Step
 
 
-class NextItem:
+class NextItem(Objective):
     """Predict the item at each position: ce, bce, gbce or sampled softmax."""
 
     name = "next_item"
     weight = 1.0
 
     def __init__(self, *, loss: str, negatives: int | None, calibration: float) -> None:
+        super().__init__()
         self.loss = loss
         self.negatives = negatives or DEFAULT_NEGATIVES.get(loss, 0)
         self.calibration = calibration
 
-    def examples(self, step: Step) -> int:
-        return len(step.targets)
+    def examples(self, batch: EncodedBatch) -> int:
+        return len(batch.targets)
 
-    def __call__(self, step: Step) -> Tensor:
-        n_items = step.model.n_items
+    def forward(self, batch: EncodedBatch) -> Tensor:
+        n_items = batch.model.n_items
         if self.loss == "ce":
-            return next_item.cross_entropy(step.hidden, step.model.candidates(), step.targets)
-        positive = (step.hidden * step.model.embed_items(step.targets)).sum(-1)  # (P,)
+            return next_item.cross_entropy(batch.hidden, batch.model.candidates(), batch.targets)
+        positive = (batch.hidden * batch.model.embed_items(batch.targets)).sum(-1)  # (P,)
         if self.loss == "sampled":
-            drawn = torch.randint(1, n_items + 1, (min(self.negatives, n_items),), device=step.hidden.device)
-            clash = drawn == step.targets[:, None]
-            rows = step.model.embed_items(drawn)
-            return next_item.sampled_softmax(step.hidden, positive, rows, clash, n_items=n_items)
-        drawn = step.sample(step.owners, self.negatives)  # (P, K)
-        negative = torch.einsum("pd,pkd->pk", step.hidden, step.model.embed_items(drawn))
+            drawn = torch.randint(1, n_items + 1, (min(self.negatives, n_items),), device=batch.hidden.device)
+            clash = drawn == batch.targets[:, None]
+            rows = batch.model.embed_items(drawn)
+            return next_item.sampled_softmax(batch.hidden, positive, rows, clash, n_items=n_items)
+        drawn = batch.sample(batch.owners, self.negatives)  # (P, K)
+        negative = torch.einsum("pd,pkd->pk", batch.hidden, batch.model.embed_items(drawn))
         if self.loss == "bce":
             return next_item.binary_cross_entropy(positive, negative)
         return next_item.generalised_binary_cross_entropy(
@@ -48,7 +49,7 @@ class NextItem:
         )
 
 
-class Distillation:
+class Distillation(Objective):
     """alpha * distance to the mean representation of similar users (LLM-ESR eq. 8).
 
     Teachers are the model's own representations without gradient, encoded for all users at once
@@ -56,37 +57,51 @@ class Distillation:
     """
 
     name = "distillation"
+    known: Tensor
+    similar: Tensor
+    teachers: Tensor | None
 
     def __init__(self, *, similar: Tensor, kind: str, weight: float, every: int) -> None:
         """``similar`` (U, K) users, -1 where there are fewer than K; ``every`` steps, 0 = per epoch."""
+        super().__init__()
         self.weight = weight
         self.kind = kind
         self.every = every
-        self.known = (similar >= 0).any(1)
-        self.similar = torch.where(similar >= 0, similar, len(similar))  # row U is the empty user
-        self.table: Tensor | None = None
+        self.register_buffer("known", (similar >= 0).any(1), persistent=False)  # (U,)
+        # Row U of the teachers is the empty user.
+        self.register_buffer("similar", torch.where(similar >= 0, similar, len(similar)), persistent=False)  # (U, K)
+        self.register_buffer("teachers", None, persistent=False)  # (U + 1, V * D)
 
     def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
-        """Called before each step of an epoch; ``represent_all()`` gives (U, V * D)."""
+        """Encode the teachers anew at the start of an epoch, and every so many steps where that is asked for."""
         if step == 0 or (self.every and step % self.every == 0):
             states = represent_all()
-            self.table = torch.cat([states, torch.zeros_like(states[:1])])  # (U + 1, V * D)
+            self.teachers = torch.cat([states, torch.zeros_like(states[:1])])
 
-    def examples(self, step: Step) -> Tensor:
-        return self.known[step.users].sum()
+    def state(self) -> dict[str, Tensor]:
+        """The teachers: encoded again, they would be those of another step."""
+        return {} if self.teachers is None else {self.name: self.teachers}
 
-    def __call__(self, step: Step) -> Tensor:
-        if self.table is None:
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        if self.name in state:
+            self.teachers = state[self.name].to(self.similar.device)
+
+    def examples(self, batch: EncodedBatch) -> Tensor:
+        return self.known[batch.users].sum()
+
+    def forward(self, batch: EncodedBatch) -> Tensor:
+        if self.teachers is None:
             raise RuntimeError("refresh() must be called before the first step")
-        empty = len(self.table) - 1
-        teachers = F.embedding_bag(self.similar[step.users], self.table, mode="mean", padding_idx=empty)
-        known = self.known[step.users]
+        empty = len(self.teachers) - 1
+        similar = self.similar[batch.users]  # (B, K)
+        means = F.embedding_bag(similar, self.teachers, mode="mean", padding_idx=empty)  # (B, V * D)
+        known = self.known[batch.users]
         if self.kind == "contrastive":
-            return distillation.contrastive(step.user_states, teachers, known)
-        return distillation.mse(step.user_states, teachers.to(step.user_states.dtype), known)
+            return distillation.contrastive(batch.user_states, means, known)
+        return distillation.mse(batch.user_states, means.to(batch.user_states.dtype), known)
 
 
-class Alignment:
+class Alignment(Objective):
     """alpha * contrastive loss between adapted items and an id-only run's items (LLMEmb eq. 9).
 
     The published loss takes its soft targets from inner products. Our item vectors are shorter than one, so those
@@ -94,20 +109,22 @@ class Alignment:
     """
 
     name = "alignment"
+    reference: Tensor
 
     def __init__(self, *, reference: Tensor, weight: float, temperature: float, cosine: bool = False) -> None:
         """``reference`` (N + 1, D) item embeddings of the id-only run, row i = item i. ``cosine``: InfoNCE over cosines
         in place of the published loss."""
-        self.reference = reference
+        super().__init__()
+        self.register_buffer("reference", reference, persistent=False)
         self.weight = weight
         self.temperature = temperature
         self.cosine = cosine
 
-    def examples(self, step: Step) -> int:
-        return len(torch.unique(step.targets))
+    def examples(self, batch: EncodedBatch) -> int:
+        return len(torch.unique(batch.targets))
 
-    def __call__(self, step: Step) -> Tensor:
-        items = torch.unique(step.targets)  # one row per positive item, or it would be its own negative
-        ours, theirs = step.model.embed_items(items), self.reference[items]
+    def forward(self, batch: EncodedBatch) -> Tensor:
+        items = torch.unique(batch.targets)  # one row per positive item, or it would be its own negative
+        ours, theirs = batch.model.embed_items(items), self.reference[items]
         targets: Literal["soft", "hard"] = "hard" if self.cosine else "soft"
         return soft_contrastive(ours, theirs, self.temperature, normalise=self.cosine, targets=targets)

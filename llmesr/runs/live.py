@@ -97,6 +97,10 @@ class Live:
     def set_status(self, status: Status) -> None:
         write_json(self.folder / STATUS, status.model_copy(update={"updated": now()}).model_dump())
 
+    def set_state(self, state: State, message: str) -> None:
+        """Change the state and what is said of it; the rest of the status stays."""
+        self.set_status(self.status().model_copy(update={"state": state, "message": message}))
+
     def append_event(self, event: Mapping[str, Any]) -> None:
         """One JSON line, flushed to disk."""
         with open(self.folder / EVENTS, "a", encoding="utf-8") as handle:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import shutil
 import time
 from dataclasses import dataclass
@@ -33,8 +31,8 @@ from llmesr.semantic.lora import ADAPTER, attach, recompute_activations, save_ad
 from llmesr.store import Store
 from llmesr.text.prompts import attribute_lists, fill
 from llmesr.training.devices import pick_device
-from llmesr.training.loop import Stopped
-from llmesr.training.stopping import terminate
+from llmesr.training.runtime import Runtime
+from llmesr.training.stopping import recorded_end, terminate
 from llmesr.training.tuner import Tuner, peak_memory
 
 HELD_OUT_MOST = 500
@@ -63,7 +61,7 @@ def finetune(
     """Tune ``config.base`` on the item attributes of ``dataset``; the finished adapter is an artifact.
 
     Stopped by SIGTERM it keeps a checkpoint, leaves the tuning STOPPED and raises
-    :class:`~llmesr.training.loop.Stopped`; :func:`resume_finetune` goes on to the same result.
+    :class:`~llmesr.training.stopping.Stopped`; :func:`resume_finetune` goes on to the same result.
     UserError when the items have too little text, the model cannot be read, or the loss is no longer a number.
     """
     on = pick_device(device)
@@ -137,8 +135,8 @@ def open_encoder(source: Source, config: FinetuneConfig, device: torch.device) -
 
 
 def _carry_out(tuning: Tuning, material: Material, source: Source, device: torch.device, progress: Progress) -> Tuning:
-    tuning.set_status(tuning.status().model_copy(update={"state": "RUNNING", "message": "loading the model"}))
-    try:
+    tuning.set_state("RUNNING", "loading the model")
+    with recorded_end(tuning):
         started = time.perf_counter()
         config = tuning.config
         encoder = open_encoder(source, config, device)
@@ -151,9 +149,7 @@ def _carry_out(tuning: Tuning, material: Material, source: Source, device: torch
                 held_out=material.held_out,
                 encoder=encoder,
                 config=config,
-                device=device,
-                should_stop=should_stop,
-                progress=progress,
+                runtime=Runtime(device, should_stop=should_stop, progress=progress),
             )
             tuner.resume()
             tuner.fit()
@@ -161,24 +157,12 @@ def _carry_out(tuning: Tuning, material: Material, source: Source, device: torch
         save_adapter(encoder.model, tuning.folder / ADAPTER, config.base)
         timings = {"load": round(loaded - started, 3), "tune": round(tuner.seconds, 3)}
         done = tuning.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0, "message": ""})
-        tuning.finish(done, timings, _info(tuning, tuner, material, source, device))
+        tuning.finish(done, timings, _info(tuner, material, source, device))
         shutil.rmtree(tuning.folder / CHECKPOINTS)
-    except (Stopped, KeyboardInterrupt):
-        tuning.set_status(tuning.status().model_copy(update={"state": "STOPPED", "message": "stopped; resume goes on"}))
-        raise
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # the disk may be what failed
-            tuning.set_status(tuning.status().model_copy(update={"state": "FAILED", "message": str(error)}))
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            again = f"`{tuning.resume_command} {tuning.id}`"
-            raise UserError(
-                f"The disk that holds {tuning.folder} is full. Free space and go on with {again}."
-            ) from error
-        raise
     return tuning
 
 
-def _info(tuning: Tuning, tuner: Tuner, material: Material, source: Source, device: torch.device) -> dict[str, Any]:
+def _info(tuner: Tuner, material: Material, source: Source, device: torch.device) -> dict[str, Any]:
     before, after = tuner.before, tuner.best
     trained = sum(p.numel() for p in tuner.trained.parameters())
     return {

@@ -18,43 +18,23 @@ from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.methods import Method
 from llmesr.models.recommender import last_state
-from llmesr.objectives.step import Step
-from llmesr.processes import ALONE, Processes
-from llmesr.progress import Progress, silent
+from llmesr.objectives.base import EncodedBatch
 from llmesr.runs.record import CHECKPOINTS, Run, Status
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
 from llmesr.training.devices import autocast
 from llmesr.training.rows import Batch, Rows, Seen, cloze_batch, next_item_batch
-from llmesr.training.stopping import Stopper
+from llmesr.training.runtime import Runtime
+from llmesr.training.stopping import Pruned, Stopped, Stopper
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 GRADIENT_NORM = 5.0
 
 
-class Stopped(Exception):
-    """Training was asked to stop; its state is in the last checkpoint."""
-
-
-class Pruned(Exception):
-    """Training was given up, for the reason it carries; its state is in the last checkpoint."""
-
-
-GiveUp = Callable[[Run], str | None]
-"""Asked before every epoch about the run so far: the reason not to go on with it, or None."""
-
-
-def never(run: Run) -> str | None:
-    """No run is given up."""
-    return None
-
-
 class Loop:
     """Trains ``method`` on ``dataset``, recording into ``run``.
 
-    ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides.
-    ``should_stop()`` is asked before every step, ``give_up(run)`` before every epoch. Of several ``processes`` each
-    reads its share of every batch and holds the whole model; the gradients are added up, so that they are those of
-    the whole batch.
+    ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides. Of several
+    processes each reads its share of every batch; the gradients are added up, so that they are those of the whole one.
     """
 
     def __init__(
@@ -65,28 +45,26 @@ class Loop:
         sequences: Sequences,
         config: RunConfig,
         run: Run,
-        device: torch.device,
         validate: Callable[[], dict[str, float]],
-        should_stop: Callable[[], bool] = lambda: False,
-        processes: Processes = ALONE,
-        give_up: GiveUp = never,
-        progress: Progress = silent,
+        runtime: Runtime,
     ) -> None:
-        self.model = method.model.to(device)
-        self.objectives = method.objectives
-        self.dataset, self.sequences, self.config, self.run, self.device = dataset, sequences, config, run, device
-        self.validate, self.should_stop, self.give_up, self.progress = validate, should_stop, give_up, progress
-        self.processes = processes
+        self.dataset, self.sequences, self.config, self.run, self.validate = dataset, sequences, config, run, validate
+        self.runtime, self.device, self.processes = runtime, runtime.device, runtime.processes
+        self.model = method.model.to(self.device)
+        self.objectives = [objective.to(self.device) for objective in method.objectives]
         self.rows = Rows.of(dataset, max_length=config.max_length, all_windows=config.all_windows)
         if not len(self.rows.users):
             raise UserError(
                 f"Dataset {dataset.name!r} has no user with two training interactions, so there is nothing to learn. "
                 "Use longer histories or a method that needs no training (popularity, semantic-knn)."
             )
-        self.seen = Seen(dataset, device)
+        self.seen = Seen(dataset, self.device)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda")
+            trained,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),
         )
         self.stopper = Stopper(config.patience)
         self.random = np.random.default_rng(config.seed)
@@ -97,11 +75,11 @@ class Loop:
     def fit(self) -> Stopper:
         """Train until the last epoch or until validation stops improving. Raises :class:`Stopped` and
         :class:`Pruned`."""
-        self.processes.agree(self.model)
-        if not self.processes.first:  # its rows get a dropout of their own
+        self.processes.sync_parameters(self.model)
+        if not self.processes.is_main:  # its rows get a dropout of their own
             torch.manual_seed(hash((self.config.seed, self.epoch, self.step, self.processes.rank)))
         while self.epoch < self.config.epochs and not self.stopper.done:
-            if reason := self.processes.told(self.give_up(self.run)):
+            if reason := self.processes.broadcast(self.runtime.give_up(self.run)):
                 raise Pruned(reason)
             started = time.perf_counter() - self.seconds
             losses = self._epoch(started)
@@ -117,17 +95,16 @@ class Loop:
         order = np.arange(len(self.rows.users))
         batches = list(bucketed(order, self.rows.ends, self.config.batch_size, self.random))
         for chosen in batches[self.step :]:
-            if self.processes.any(self.should_stop()):
+            if self.processes.any(self.runtime.should_stop()):
                 self.seconds = time.perf_counter() - started
                 self._checkpoint()
                 raise Stopped
             for objective in self.objectives:
-                if hasattr(objective, "refresh"):
-                    objective.refresh(self.step, self.represent_all)
+                objective.refresh(self.step, self.represent_all)
             for name, value in self._step(chosen).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.step += 1
-            self.progress(f"epoch {self.epoch + 1} of {self.config.epochs}", self.step, len(batches))
+            self.runtime.progress(f"epoch {self.epoch + 1} of {self.config.epochs}", self.step, len(batches))
         return {name: float(value) / len(batches) for name, value in self._totals().items()}
 
     def _step(self, chosen: np.ndarray) -> dict[str, Tensor]:
@@ -136,7 +113,7 @@ class Loop:
         with autocast(self.device, self.config.precision):
             states = self.model.encode(batch.inputs)  # (B, L, V * D)
             predicted = batch.targets != PAD
-            step = Step(
+            encoded = EncodedBatch(
                 model=self.model,
                 users=batch.users,
                 hidden=states[predicted],
@@ -145,8 +122,8 @@ class Loop:
                 user_states=last_state(states, batch.lengths),
                 sample=self.seen.sample,
             )
-            shares = self._shares(step, bool(len(mine)))
-            terms = {o.name: o(step) * share for o, share in zip(self.objectives, shares, strict=True)}
+            shares = self._shares(encoded, bool(len(mine)))
+            terms = {o.name: o(encoded) * share for o, share in zip(self.objectives, shares, strict=True)}
             loss = torch.stack([o.weight * terms[o.name].float() for o in self.objectives]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -155,11 +132,11 @@ class Loop:
         self.optimizer.step()
         return {"loss": loss.detach(), **{f"loss/{name}": term.detach() for name, term in terms.items()}}
 
-    def _shares(self, step: Step, counts: bool) -> list[float] | Tensor:
+    def _shares(self, batch: EncodedBatch, counts: bool) -> list[float] | Tensor:
         """For each objective this process's share of the batch's examples: with it, means over shares add up."""
         if self.processes.size == 1:
             return [1.0] * len(self.objectives)
-        found = [torch.as_tensor(o.examples(step), device=self.device) for o in self.objectives]
+        found = [torch.as_tensor(o.examples(batch), device=self.device) for o in self.objectives]
         own = torch.stack(found).float() * counts
         return own / self.processes.total(own.clone()).clamp(min=1)
 
@@ -207,7 +184,7 @@ class Loop:
             )
         event: dict[str, Any] = {"epoch": self.epoch, **losses, "train_seconds": round(trained, 4)}
         if self.epoch % self.config.evaluate_every == 0 or self.epoch == self.config.epochs:
-            metrics = self.processes.told(self.validate())  # one judge of when to stop
+            metrics = self.processes.broadcast(self.validate())  # one judge of when to stop
             watched = f"{self.config.monitor_protocol}/{self.config.monitor_group}/{self.config.monitor}"
             if self.stopper.update(metrics[watched], self.epoch):
                 self._save(BEST, self.model.state_dict(), {"epoch": self.epoch})
@@ -228,8 +205,9 @@ class Loop:
         )
 
     def _checkpoint(self) -> None:
-        tables = {o.name: table for o in self.objectives if (table := getattr(o, "table", None)) is not None}
-        tensors, state = pack(self.model, self.optimizer, self.device, tables if self.step else {})
+        # Between epochs there is nothing to keep: objectives renew themselves at the first step.
+        kept = {key: value for o in self.objectives for key, value in o.state().items()} if self.step else {}
+        tensors, state = pack(self.model, self.optimizer, self.device, kept)
         state |= {
             "epoch": self.epoch,
             "step": self.step,
@@ -241,7 +219,7 @@ class Loop:
         self._save(LAST, tensors, state)
 
     def _save(self, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        if self.processes.first:
+        if self.processes.is_main:
             save_tensors(self.run.folder / CHECKPOINTS / name, tensors, state)
 
     def resume(self) -> None:
@@ -254,13 +232,12 @@ class Loop:
             self.run.truncate_events(0)
             return
         tensors, state = load_tensors(path)
-        tables = unpack(tensors, state, self.model, self.optimizer, self.device)
+        kept = unpack(tensors, state, self.model, self.optimizer, self.device)
         for objective in self.objectives:
-            if objective.name in tables:
-                objective.table = tables[objective.name].to(self.device)  # type: ignore[attr-defined]
+            objective.load(kept)
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
-        kept = state["sums"].items()  # of all processes: one goes on with them, the others from nothing
-        self.sums = {name: torch.tensor(value * self.processes.first, device=self.device) for name, value in kept}
+        whole = state["sums"].items()  # of all processes: one goes on with them, the others from nothing
+        self.sums = {name: torch.tensor(value * self.processes.is_main, device=self.device) for name, value in whole}
         self.stopper = Stopper(**state["stopper"])
         self.epoch_random = state["numpy"]
         self.run.truncate_events(self.epoch)

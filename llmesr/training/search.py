@@ -31,9 +31,9 @@ from llmesr.runs.search import COMPLETE, FAILED, PRUNED, Search
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.devices import pick_device
-from llmesr.training.loop import GiveUp, Pruned, Stopped
+from llmesr.training.runtime import GiveUp
 from llmesr.training.space import DECIDED, default_space, distributions
-from llmesr.training.stopping import terminate
+from llmesr.training.stopping import Pruned, Stopped, recorded_end, terminate
 from llmesr.training.train import resume, train
 
 _STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
@@ -53,7 +53,8 @@ def search(
 ) -> Search:
     """Try ``config.trials`` combinations of settings on ``dataset``; ``info["run"]`` of the result is the best run.
 
-    Stopped by SIGTERM or an interrupt it raises :class:`~llmesr.training.loop.Stopped`; :func:`resume_search` goes on.
+    Stopped by SIGTERM or an interrupt it raises :class:`~llmesr.training.stopping.Stopped`; :func:`resume_search`
+    goes on.
     UserError when the space or a fixed setting is not valid, when text is missing, or when no trial came to an end.
     """
     config = settled(config)
@@ -130,7 +131,7 @@ class _Work:
     def carry_out(self) -> Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.made.truncate_events(self.config.trials)  # a line cut off by a crash goes
-        try:
+        with recorded_end(self.made):
             with terminate() as should_stop:
                 for number in range(len(self.made.trials()) + 1, self.config.trials + 1):
                     self._tell(number)
@@ -138,12 +139,6 @@ class _Work:
                     if should_stop() and number < self.config.trials:
                         raise Stopped
             self._finish()
-        except (Stopped, KeyboardInterrupt):
-            self._settle("STOPPED", "stopped; `llmesr search --resume` goes on")
-            raise
-        except BaseException as error:
-            self._settle("FAILED", str(error))
-            raise
         return self.made
 
     def _trial(self, number: int) -> dict[str, Any]:
@@ -268,9 +263,6 @@ class _Work:
             evaluator = optuna.importance.PedAnovaImportanceEvaluator()
             found = optuna.importance.get_param_importances(study, evaluator=evaluator)
         return {name: round(float(share), 4) for name, share in found.items() if math.isfinite(share)}
-
-    def _settle(self, state: Any, message: str) -> None:
-        self.made.set_status(self.made.status().model_copy(update={"state": state, "message": message}))
 
 
 def _check_group(dataset: Dataset, config: SearchConfig) -> None:

@@ -1,13 +1,26 @@
-"""When to stop: because nothing improves any more, or because the process was asked to."""
+"""When to stop: because nothing improves any more, or because the process was asked to; and how the end is recorded."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Any
+
+from llmesr.errors import UserError
+from llmesr.runs.live import Live
+
+
+class Stopped(Exception):
+    """Training was asked to stop; its state is in the last checkpoint."""
+
+
+class Pruned(Exception):
+    """Training was given up, for the reason it carries; its state is in the last checkpoint."""
 
 
 @dataclass
@@ -48,9 +61,34 @@ class terminate:
             self.previous = signal.signal(signal.SIGTERM, self._ask)
         return lambda: self.asked
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
 
     def __exit__(self, *_: object) -> None:
         if self.main:
             signal.signal(signal.SIGTERM, self.previous)
+
+
+@contextlib.contextmanager
+def recorded_end(record: Live) -> Iterator[None]:
+    """Any end of the block but a good one is written into the record: STOPPED when it can go on, else FAILED.
+
+    UserError in place of the system's error when the disk is full.
+    """
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt):
+        record.set_state("STOPPED", "stopped; resume goes on")
+        raise
+    except Pruned as reason:
+        record.set_state("STOPPED", f"pruned: {reason}")
+        raise
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # the disk may be what failed
+            record.set_state("FAILED", str(error))
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            again = f"`{record.resume_command} {record.id}`"
+            raise UserError(
+                f"The disk that holds {record.folder} is full. Free space and go on with {again}."
+            ) from error
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 
@@ -25,11 +26,9 @@ from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
 from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.load import Scorer, untrained_scorer
-from llmesr.training.loop import BEST, GiveUp, Loop, Pruned, Stopped, never
-from llmesr.training.stopping import terminate
-
-TOP = 20
-"""Recommendations stored per user for the list metrics."""
+from llmesr.training.loop import BEST, Loop
+from llmesr.training.runtime import GiveUp, Runtime, never
+from llmesr.training.stopping import Stopped, recorded_end, terminate
 
 
 def train(
@@ -48,27 +47,25 @@ def train(
     """Train ``config`` on ``dataset``, evaluate validation and test, seal the run.
 
     Stopped by SIGTERM or an interrupt it keeps a checkpoint, leaves the run STOPPED and raises
-    :class:`~llmesr.training.loop.Stopped`; :func:`resume` goes on to the same result. A run that ``give_up`` gives
+    :class:`~llmesr.training.stopping.Stopped`; :func:`resume` goes on to the same result. A run that ``give_up`` gives
     a reason not to go on with is left in the same state with that reason, and Pruned is raised. Several ``processes``
     call this alike, on one artifact root, and return the same run; the first one writes it.
     UserError when something the method needs is missing, or when the loss is no longer a number.
     """
-    on = pick_device(device)
+    runtime = Runtime(pick_device(device), processes, give_up=give_up, progress=progress)
     if config.views:
         config = config.but(views=[store.find("embeddings", ref).id for ref in config.views])
     if needs_reference(config) and config.alignment_run is None:
-        reference = _reference(dataset, _reference_config(config), store, device, processes, progress)
-        config = config.but(alignment_run=reference)
+        config = config.but(alignment_run=_reference(dataset, _reference_config(config), store, runtime))
     started = time.perf_counter()
-    with processes.first_before_others():  # who finds similar users that are there does not look for them again
+    with processes.main_first():  # who finds similar users that are there does not look for them again
         prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, progress=progress)
     name = f"{dataset.name} {_label(config)} {config.seed}"
     run: Run | None = None
-    if processes.first:
-        run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=_named(on, processes))
-    run_id = processes.told(run.id if run else "")
-    run = run or Follower(store, run_id)
-    return _carry_out(run, dataset, prepared, on, processes, give_up, progress, time.perf_counter() - started)
+    if processes.is_main:
+        run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=runtime.described)
+    run_id = processes.broadcast(run.id if run else "")
+    return _carry_out(run or Follower(store, run_id), dataset, prepared, runtime, time.perf_counter() - started)
 
 
 def resume(
@@ -80,7 +77,7 @@ def resume(
     progress: Progress = silent,
 ) -> Run:
     """Go on with a run that was stopped or broke off. UserError when it is finished already."""
-    run = run if processes.first else Follower(run.store, run.id)
+    run = run if processes.is_main else Follower(run.store, run.id)
     if run.status().state == "SUCCEEDED":
         raise UserError(f"Run {run.id!r} is finished; clone it to train again.")
     dataset = load_dataset(run.store, run.dataset_id)
@@ -93,75 +90,53 @@ def resume(
         embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
         similar=load_similar(run.store, similar_id) if similar_id else None,
     )
-    return _carry_out(run, dataset, prepared, pick_device(device), processes, give_up, progress, 0.0)
+    runtime = Runtime(pick_device(device), processes, give_up=give_up, progress=progress)
+    return _carry_out(run, dataset, prepared, runtime, 0.0)
 
 
-def _carry_out(
-    run: Run,
-    dataset: Dataset,
-    prepared: Prepared,
-    device: torch.device,
-    processes: Processes,
-    give_up: GiveUp,
-    progress: Progress,
-    preparing: float,
-) -> Run:
-    config = run.config
-    run.set_status(run.status().model_copy(update={"state": "RUNNING", "message": "starting"}))
+def _carry_out(run: Run, dataset: Dataset, prepared: Prepared, runtime: Runtime, preparing: float) -> Run:
+    """Train, evaluate, seal; ``preparing`` are the seconds that went before."""
+    run.set_state("RUNNING", "starting")
     try:
-        started = time.perf_counter()
-        sequences = Sequences(dataset, device)
-        if config.method in UNTRAINED:
-            scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, device)
-            info: dict[str, object] = {}
-        else:
-            scorer, info = _fit(run, dataset, prepared, sequences, device, processes, give_up, progress)
-        trained = time.perf_counter()
-        results = evaluate_parts(
-            scorer,
-            dataset,
-            max_length=config.max_length,
-            device=device,
-            sequences=sequences,
-            processes=processes,
-            progress=progress,
-        )
-        run.write_results(*results)
-        timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
-        done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})
-        run.finish(done, {k: round(v, 3) for k, v in timings.items()}, info)
-    except (Stopped, KeyboardInterrupt) as stopped:
-        run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": "stopped; resume goes on"}))
-        if isinstance(stopped, Stopped):
-            processes.wait()  # torchrun ends all others as soon as one has ended
+        with recorded_end(run):
+            _train_and_evaluate(run, dataset, prepared, runtime, preparing)
+    except Stopped:
+        runtime.processes.barrier()  # torchrun ends all others as soon as one has ended
         raise
-    except Pruned as error:
-        run.set_status(run.status().model_copy(update={"state": "STOPPED", "message": f"pruned: {error}"}))
-        raise
-    except BaseException as error:
-        run.set_status(run.status().model_copy(update={"state": "FAILED", "message": str(error)}))
-        raise
-    processes.wait()
+    runtime.processes.barrier()
     return run
 
 
+def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime: Runtime, preparing: float) -> None:
+    started, config = time.perf_counter(), run.config
+    sequences = Sequences(dataset, runtime.device)
+    if config.method in UNTRAINED:
+        scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, runtime.device)
+        info: dict[str, object] = {}
+    else:
+        scorer, info = _fit(run, dataset, prepared, sequences, runtime)
+    trained = time.perf_counter()
+    results = evaluate_parts(
+        scorer,
+        dataset,
+        max_length=config.max_length,
+        device=runtime.device,
+        sequences=sequences,
+        processes=runtime.processes,
+        progress=runtime.progress,
+    )
+    run.write_results(*results)
+    timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
+    done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})
+    run.finish(done, {k: round(v, 3) for k, v in timings.items()}, info)
+
+
 def _fit(
-    run: Run,
-    dataset: Dataset,
-    prepared: Prepared,
-    sequences: Sequences,
-    device: torch.device,
-    processes: Processes,
-    give_up: GiveUp,
-    progress: Progress,
+    run: Run, dataset: Dataset, prepared: Prepared, sequences: Sequences, runtime: Runtime
 ) -> tuple[NeuralScorer, dict[str, object]]:
-    config = run.config
+    config, device, processes = run.config, runtime.device, runtime.processes
     torch.manual_seed(config.seed)
     method = build(prepared.inputs, config)
-    for objective in method.objectives:  # the tensors they gather from live where the model does
-        for key, value in vars(objective).items():
-            if isinstance(value, torch.Tensor):
-                setattr(objective, key, value.to(device))
 
     def validate() -> dict[str, float]:
         scorer = NeuralScorer(method.model, device)
@@ -185,20 +160,16 @@ def _fit(
             sequences=sequences,
             config=config,
             run=run,
-            device=device,
             validate=validate,
-            should_stop=should_stop,
-            processes=processes,
-            give_up=give_up,
-            progress=progress,
+            runtime=replace(runtime, should_stop=should_stop),
         )
         loop.resume()
         stopper = loop.fit()
-    if processes.first:
+    if processes.is_main:
         weights, _ = load_tensors(run.folder / CHECKPOINTS / BEST)
         save_tensors(run.folder / MODEL, weights, {})
         method.model.load_state_dict(weights)
-    processes.agree(method.model)
+    processes.sync_parameters(method.model)
     parameters = sum(p.numel() for p in method.model.parameters() if p.requires_grad)
     info: dict[str, object] = {
         "best_epoch": stopper.best_epoch,
@@ -214,9 +185,7 @@ def _reference_config(config: RunConfig) -> RunConfig:
     return config.but(method="id", backbone="sasrec", alignment_run=None)
 
 
-def _reference(
-    dataset: Dataset, config: RunConfig, store: Store, device: str, processes: Processes, progress: Progress
-) -> str:
+def _reference(dataset: Dataset, config: RunConfig, store: Store, runtime: Runtime) -> str:
     """The id of a finished run of those settings: one that is there, or a new one."""
     wanted = settings_read(config.model_dump(mode="json"))
     there = (
@@ -227,15 +196,11 @@ def _reference(
         and all(m.config.get(name) == value for name, value in wanted.items())
         and Run(store, m.id).status().state == "SUCCEEDED"
     )
-    found = processes.told(next(there, ""))
-    if found:
+    processes = runtime.processes
+    if found := processes.broadcast(next(there, "")):
         return found
-    return train(dataset, config, store, device=device, processes=processes, progress=progress).id
-
-
-def _named(device: torch.device, processes: Processes) -> str:
-    """``cuda:0``, or ``4 x cuda`` for the processes of a team."""
-    return str(device) if processes.size == 1 else f"{processes.size} x {device.type}"
+    run = train(dataset, config, store, device=str(runtime.device), processes=processes, progress=runtime.progress)
+    return run.id
 
 
 def _label(config: RunConfig) -> str:

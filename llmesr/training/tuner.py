@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,15 +12,15 @@ from torch import nn
 
 from llmesr.config import FinetuneConfig
 from llmesr.errors import UserError
-from llmesr.progress import Progress, silent
 from llmesr.runs.live import CHECKPOINTS, Status
 from llmesr.runs.tuning import Tuning
 from llmesr.semantic.contrastive import ContrastiveLoss, Copies, Encoder, backward, batch_items, retrieval_accuracy
 from llmesr.semantic.diagnostics import mean_cosine, uniformity
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
 from llmesr.training.devices import autocast
-from llmesr.training.loop import BEST, LAST, Stopped
-from llmesr.training.stopping import Stopper
+from llmesr.training.loop import BEST, LAST
+from llmesr.training.runtime import Runtime
+from llmesr.training.stopping import Stopped, Stopper
 
 EVALUATION_TEXTS = 64
 TELL_EVERY = 10.0
@@ -42,7 +41,7 @@ class Trained(nn.Module):
 class Tuner:
     """Tunes ``encoder`` so that the two copies of an item are nearest to each other.
 
-    Items are rows of ``copies``. ``should_stop()`` is asked before every batch. All randomness follows from the seed
+    Items are rows of ``copies``. All randomness follows from the seed
     and the step, so :meth:`resume` leads to the same result as never having stopped.
     """
 
@@ -55,14 +54,12 @@ class Tuner:
         held_out: np.ndarray,
         encoder: Encoder,
         config: FinetuneConfig,
-        device: torch.device,
-        should_stop: Callable[[], bool] = lambda: False,
-        progress: Progress = silent,
+        runtime: Runtime,
     ) -> None:
-        self.tuning, self.copies, self.encoder, self.config, self.device = tuning, copies, encoder, config, device
-        self.train_items, self.should_stop, self.progress = train_items, should_stop, progress
+        self.tuning, self.copies, self.encoder, self.config = tuning, copies, encoder, config
+        self.train_items, self.runtime, self.device = train_items, runtime, runtime.device
         self.judged = copies.pairs(held_out, 0)  # the same copies at every evaluation; training begins with step 1
-        self.loss = ContrastiveLoss(config).to(device)
+        self.loss = ContrastiveLoss(config).to(self.device)
         self.trained = Trained(encoder.model, self.loss)
         self.optimizer = torch.optim.AdamW(
             self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -85,7 +82,7 @@ class Tuner:
             self.losses += self._step()
             self.seconds += time.perf_counter() - started
             self.step += 1
-            self.progress("fine-tuning", self.step, self.config.steps)
+            self.runtime.progress("fine-tuning", self.step, self.config.steps)
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 self._judge(self.seconds - since)
                 since = self.seconds
@@ -99,7 +96,7 @@ class Tuner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         for part in range(config.accumulation):
-            if self.should_stop():  # nothing has changed since the last whole step
+            if self.runtime.should_stop():  # nothing has changed since the last whole step
                 self._checkpoint()
                 raise Stopped
             number = self.step * config.accumulation + part

@@ -12,8 +12,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from llmesr.jobs.engine import LocalEngine
-from llmesr.jobs.queue import Jobs, step
-from llmesr.jobs.record import Job
+from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import Job, typed_step
 from llmesr.store import Store, write_json
 from llmesr.views.cache import artifacts
 
@@ -84,7 +84,7 @@ def running_job(store: Store, started: list[Job]) -> Callable[..., Job]:
     def make(label: str = "Train id/sasrec", *, parents: list[str] | None = None, run: str | None = None) -> Job:
         command = ["train", "x", "--run-id", run] if run else ["train", "x"]
         jobs = Jobs(store)
-        job = jobs.submit_steps([step(command, label)], kind="train", label=label, parents=parents or [])
+        job = jobs.submit_steps([typed_step(command, label)], kind="train", label=label, parents=parents or [])
         write_json(job.folder / "progress.json", {"stage": "epoch 3 of 20", "done": 1, "total": 4})
         return jobs.get(job.id)
 

@@ -15,7 +15,7 @@ from llmesr.encoders import ENCODERS
 from llmesr.methods import METHODS, Inputs, build
 from llmesr.models.scorers import NeuralScorer
 from llmesr.models.tables import Directions
-from llmesr.objectives.step import Step
+from llmesr.objectives.base import EncodedBatch
 
 N, E, USERS = 11, 6, 5
 
@@ -55,7 +55,7 @@ def loss_of(method: str, backbone: str, **changes: Any) -> float:
     torch.manual_seed(8)
     tokens = torch.tensor([[1, 2, 3], [N, 5, 0], [7, 8, 9]])
     states = built.model.encode(tokens)
-    step = Step(
+    batch = EncodedBatch(
         model=built.model,
         users=torch.tensor([0, 1, 2]),
         hidden=states[tokens != 0],
@@ -66,9 +66,8 @@ def loss_of(method: str, backbone: str, **changes: Any) -> float:
     )
     total = torch.zeros(())
     for objective in built.objectives:
-        if hasattr(objective, "refresh"):
-            objective.refresh(0, lambda: torch.randn(USERS, states.shape[-1]))
-        total = total + objective.weight * objective(step)
+        objective.refresh(0, lambda: torch.randn(USERS, states.shape[-1]))
+        total = total + objective.weight * objective(batch)
     return float(total.detach())
 
 
@@ -97,7 +96,7 @@ def test_every_parameter_learns(method: str, backbone: str, loss: str) -> None:
     built = build(inputs(), config(method, backbone, loss=loss, fusion="residual"))
     tokens = torch.tensor([[1, 2, 3, 4, 5, N], [N + 1, 1, N + 1, 2, 0, 0]])
     states = built.model.encode(tokens)
-    step = Step(
+    batch = EncodedBatch(
         model=built.model,
         users=torch.tensor([0, 1]),
         hidden=states.flatten(0, 1)[:8],
@@ -107,9 +106,8 @@ def test_every_parameter_learns(method: str, backbone: str, loss: str) -> None:
         sample=lambda owners, k: torch.randint(1, N + 1, (len(owners), k)),
     )
     for objective in built.objectives:
-        if hasattr(objective, "refresh"):
-            objective.refresh(0, lambda: torch.zeros(USERS, states.shape[-1]))
-    torch.stack([o(step) for o in built.objectives]).sum().backward()
+        objective.refresh(0, lambda: torch.zeros(USERS, states.shape[-1]))
+    torch.stack([o(batch) for o in built.objectives]).sum().backward()
     dead = [n for n, p in built.model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert dead == []
 

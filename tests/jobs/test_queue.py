@@ -14,8 +14,8 @@ from small_commands import engine
 from llmesr.config import RunConfig, SearchConfig
 from llmesr.errors import UserError
 from llmesr.jobs.engine import LocalEngine, is_running, started_at
-from llmesr.jobs.queue import Jobs, step
-from llmesr.jobs.record import Job, Status, read_job, write_status
+from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import Job, JobStatus, read_job, typed_step, write_status
 from llmesr.runs.record import Run
 from llmesr.runs.search import Search
 from llmesr.store import Store
@@ -94,7 +94,7 @@ def test_a_worker_is_in_a_session_of_its_own(jobs, tmp_path):
 
 
 def test_steps_hand_ids_on(jobs):
-    steps = [step(["make", "beauty-1"], "make", saves="dataset"), step(["echo", "use", "{dataset}"], "use")]
+    steps = [typed_step(["make", "beauty-1"], "make", saves="dataset"), typed_step(["echo", "use", "{dataset}"], "use")]
     job = ended(jobs, jobs.submit_steps(steps, kind="chain", label="chain").id)
     assert job.state == "SUCCEEDED"
     assert job.status.saved == {"dataset": "beauty-1"}
@@ -103,12 +103,16 @@ def test_steps_hand_ids_on(jobs):
 
 
 def test_a_step_that_prints_no_id_fails(jobs):
-    job = ended(jobs, jobs.submit_steps([step(["echo", "no"], "make", saves="dataset")], kind="x", label="x").id)
+    job = ended(jobs, jobs.submit_steps([typed_step(["echo", "no"], "make", saves="dataset")], kind="x", label="x").id)
     assert (job.state, job.status.message) == ("FAILED", "make ended without printing the id of what it made.")
 
 
 def test_a_chain_goes_on_at_the_step_that_failed(jobs, tmp_path):
-    steps = [step(["echo", "once"], "one"), step(["flaky", str(tmp_path / "seen")], "two"), step(["echo", "end"], "3")]
+    steps = [
+        typed_step(["echo", "once"], "one"),
+        typed_step(["flaky", str(tmp_path / "seen")], "two"),
+        typed_step(["echo", "end"], "3"),
+    ]
     job = ended(jobs, jobs.submit_steps(steps, kind="chain", label="chain").id)
     assert (job.state, job.status.step, job.status.message) == ("FAILED", 1, "not yet")
     assert job.fraction == pytest.approx(1 / 3)
@@ -188,7 +192,7 @@ def test_a_reused_pid_is_not_the_worker(jobs, tmp_path):
     (tmp_path / "go").touch()
     job = ended(jobs, job.id)
     mine = psutil.Process()
-    stolen = Status(state="RUNNING", worker=mine.pid, worker_started=mine.create_time() - 1000, slot="cpu")
+    stolen = JobStatus(state="RUNNING", worker=mine.pid, worker_started=mine.create_time() - 1000, slot="cpu")
     write_status(job.folder, stolen)
     jobs.reconcile()
     assert jobs.get(job.id).state == "FAILED"

@@ -19,10 +19,10 @@ import pytest
 from small_commands import SELF
 
 from llmesr.errors import UserError
-from llmesr.jobs.engine import ORPHANED, LocalEngine, engine_of_environment
-from llmesr.jobs.queue import Jobs, step
+from llmesr.jobs.engine import LocalEngine, engine_of_environment
+from llmesr.jobs.queue import Jobs
 from llmesr.jobs.ray_engine import RayEngine
-from llmesr.jobs.record import Job, Status, read_job, write_status
+from llmesr.jobs.record import ORPHANED, Job, JobStatus, read_job, typed_step, write_status
 from llmesr.runs.record import Run
 from llmesr.store import Store
 
@@ -125,10 +125,12 @@ SMALL = ["--set", "embedding_size=8", "--set", "max_length=8", "--device", "cpu"
 @pytest.mark.timeout(600)
 def test_from_files_to_an_evaluated_run_on_ray(jobs: Jobs, tmp_path: Path) -> None:
     steps = [
-        step(["ingest", str(shop(tmp_path / "shop")), "--name", "shop", "--json"], "read", saves="dataset"),
-        step(["embed", "{dataset}", "--json"], "embed", saves="embedding"),
-        step(["train", "{dataset}", "--method", "llm-esr", "--run-id", "r1", "--set", "epochs=3", *SMALL], "train"),
-        step(["evaluate", "r1", "--device", "cpu"], "evaluate"),
+        typed_step(["ingest", str(shop(tmp_path / "shop")), "--name", "shop", "--json"], "read", saves="dataset"),
+        typed_step(["embed", "{dataset}", "--json"], "embed", saves="embedding"),
+        typed_step(
+            ["train", "{dataset}", "--method", "llm-esr", "--run-id", "r1", "--set", "epochs=3", *SMALL], "train"
+        ),
+        typed_step(["evaluate", "r1", "--device", "cpu"], "evaluate"),
     ]
     made = jobs.submit_steps(steps, kind="pipeline", label="all of it")
     assert made.state == "RUNNING"
@@ -176,7 +178,7 @@ def test_stop_leaves_a_checkpoint_and_resume_goes_on(jobs: Jobs, tiny) -> None:
 @needs_ray
 @pytest.mark.slow
 def test_a_job_ray_does_not_know_is_an_orphan_and_one_nobody_can_ask_about_is_not(jobs: Jobs, head: str) -> None:
-    lost = Status(state="RUNNING", worker="never-submitted", worker_started=1.0, slot="ray")
+    lost = JobStatus(state="RUNNING", worker="never-submitted", worker_started=1.0, slot="ray")
     assert not jobs.engine.alive(lost)
     jobs.engine.kill(lost)
     silent = RayEngine(f"http://127.0.0.1:{free_port()}")
@@ -208,8 +210,8 @@ def test_without_ray_it_says_what_to_install(store: Store, monkeypatch: pytest.M
 
 
 def test_jobs_of_another_engine_are_left_alone(store: Store) -> None:
-    ours = Status(state="RUNNING", worker=2**22 + 1, worker_started=1.0)
-    theirs = Status(state="RUNNING", worker="train-1-abc", worker_started=1.0)
+    ours = JobStatus(state="RUNNING", worker=2**22 + 1, worker_started=1.0)
+    theirs = JobStatus(state="RUNNING", worker="train-1-abc", worker_started=1.0)
     assert LocalEngine().alive(theirs)
     assert not LocalEngine().alive(ours)
     assert RayEngine("http://127.0.0.1:1").alive(ours)

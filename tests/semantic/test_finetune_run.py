@@ -22,7 +22,7 @@ from llmesr.cli import finetune as cli
 from llmesr.config import EmbedConfig, FinetuneConfig
 from llmesr.data.dataset import ITEMS, load_dataset
 from llmesr.errors import UserError
-from llmesr.jobs.queue import step
+from llmesr.jobs.record import typed_step
 from llmesr.jobs.worker import _command
 from llmesr.runs.tuning import Tuning, find_tuning, list_tunings
 from llmesr.semantic.embed import embed
@@ -30,7 +30,7 @@ from llmesr.semantic.embedders.backbone import load_model, locate
 from llmesr.training import checkpoint
 from llmesr.training import finetune as training
 from llmesr.training.finetune import finetune, gather, resume_finetune
-from llmesr.training.loop import Stopped
+from llmesr.training.stopping import Stopped
 from llmesr.training.tuner import learning_rate
 
 WEIGHTS = "adapter/adapter_model.safetensors"
@@ -303,7 +303,7 @@ def test_command_line(store, tiny, config, monkeypatch):
 
 def test_a_job_goes_on_with_the_tuning_it_began(store, tiny, config):
     job = SimpleNamespace(folder=store.root / "jobs" / "j", status=SimpleNamespace(saved={}))
-    begin = step(["finetune", "tiny", "--run-id", "mine", "--json"], "Tune")
+    begin = typed_step(["finetune", "tiny", "--run-id", "mine", "--json"], "Tune")
     assert _command(job, begin) == begin.command
     Tuning.create(store, config, [tiny.manifest], name="mine", id="mine", device="cpu")
     assert _command(job, begin) == ["finetune", "--resume", "mine", "--json"]

@@ -12,7 +12,7 @@ from llmesr.processes import joined
 from llmesr.semantic.embed import load_embedding
 from llmesr.store import Store
 from llmesr.training import train as training
-from llmesr.training.loop import Stopped
+from llmesr.training.stopping import Stopped
 
 SETTINGS = {"embedding_size": 8, "epochs": 3, "batch_size": 15, "dropout": 0.0, "max_length": 8}
 STOP_AFTER = 10

@@ -18,8 +18,8 @@ from llmesr.runs.record import Run
 from llmesr.runs.search import Search
 from llmesr.store import Store
 from llmesr.training import search as searching
-from llmesr.training.loop import Stopped
 from llmesr.training.search import resume_search, search, settled, trial_config, values
+from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume
 
 FIXED: dict[str, Any] = {"method": "id", "batch_size": 32, "max_length": 8, "embedding_size": 8, "layers": 1}

@@ -15,7 +15,8 @@ from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store
 from llmesr.training import train as training
 from llmesr.training.checkpoint import load_tensors
-from llmesr.training.loop import Loop, Stopped
+from llmesr.training.loop import Loop
+from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
 SMALL: dict[str, Any] = {"embedding_size": 8, "epochs": 3, "batch_size": 16, "dropout": 0.3, "max_length": 8}

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from llmesr.data.dataset import Dataset
-from llmesr.jobs.queue import step
+from llmesr.jobs import plans
 from llmesr.maps.spaces import Of, Space
 from llmesr.store import Store, slug
 from llmesr.views.cache import artifacts, spaces
@@ -102,8 +102,10 @@ def offer_umap(choice: Choice) -> None:
     if choice.stored:
         return
     jobs = artifacts.jobs(choice.root)
-    command = ["map", *dict.fromkeys(choice.specs), *(["--users"] if choice.points.of == "users" else []), "--json"]
-    running = next((j for j in jobs.list() if j.active and any(s.command == command for s in j.record.steps)), None)
+    label = f"Draw {choice.points.of} of {choice.dataset.name}"
+    reads = [f"{s.manifest.kind}/{s.manifest.id}" for s in _both(choice)]
+    step = plans.spaces_step(choice.specs, label, users=choice.points.of == "users", reads=reads)
+    running = next((j for j in jobs.list() if j.active and step in j.record.steps), None)
     if running is not None:
         job_panels.progress(choice.root, running.id)
         return
@@ -113,9 +115,7 @@ def offer_umap(choice: Choice) -> None:
             note += " The gap comes with it."
         st.caption(note)
         if st.button("Draw with UMAP", icon=":material/auto_awesome:", key="map.make"):
-            parents = [f"datasets/{choice.dataset.id}", *(f"{s.manifest.kind}/{s.manifest.id}" for s in _both(choice))]
-            label = f"Draw {choice.points.of} of {choice.dataset.name}"
-            jobs.submit_steps([step(command, label)], kind="map", label=label, parents=list(dict.fromkeys(parents)))
+            jobs.submit_steps([step], kind="map", label=label, parents=[f"datasets/{choice.dataset.id}"])
             st.rerun()
 
 

@@ -191,8 +191,7 @@ def _search(
 
 def trainings(steps: list[Step]) -> int:
     """How many runs the steps train."""
-    searches = [s.command for s in steps if s.command[0] == "search"]
-    return sum(s.command[0] == "train" for s in steps) + sum(int(c[c.index("--trials") + 1]) for c in searches)
+    return sum(step.trainings for step in steps)
 
 
 def show_estimate(root: Store, data: Dataset, config: RunConfig, repeats: int) -> None:
@@ -220,10 +219,9 @@ def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[s
 
 
 def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str]) -> None:
-    given = {*views} | {s.command[s.command.index("--embedding") + 1] for s in steps if "--embedding" in s.command}
-    parents = [f"datasets/{manifest.id}", *(f"embeddings/{e}" for e in given if not e.startswith("{"))]
+    parents = [f"datasets/{manifest.id}", *(f"embeddings/{view}" for view in views)]
     label = f"{steps[-1].label} on {manifest.name}"
-    kind = steps[-1].command[0]
+    kind = steps[-1].verb
     artifacts.jobs(root).submit_steps(steps, kind=kind, label=label, parents=parents)
     st.session_state.pop("clone", None)
     widgets.preselect("part", "queue" if kind == "search" else "watch")

@@ -1,0 +1,57 @@
+"""What an objective is, and what it may look at."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from llmesr.models.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """One batch after the encoder has read it.
+
+    P is the number of predicted positions, V * D the width of all views together.
+    """
+
+    model: Recommender
+    users: Tensor  # (B,)
+    hidden: Tensor  # (P, V * D) states at the predicted positions
+    targets: Tensor  # (P,) the items there
+    owners: Tensor  # (P,) user of each predicted position
+    user_states: Tensor  # (B, V * D) state at the newest item
+    sample: Callable[[Tensor, int], Tensor]  # owners (P,), K -> (P, K) items outside their histories
+
+
+class Objective(nn.Module, ABC):
+    """A weighted term of the training loss.
+
+    Tensors it reads are buffers (``register_buffer(..., persistent=False)``), so that ``to(device)`` moves them.
+    """
+
+    name: str
+    weight: float
+
+    @abstractmethod
+    def forward(self, batch: EncodedBatch) -> Tensor:
+        """The term of this batch, a scalar, not yet weighted."""
+
+    @abstractmethod
+    def examples(self, batch: EncodedBatch) -> int | Tensor:
+        """Of how many examples the term is the mean: what the parts of one batch, each read by a process of its own,
+        are weighed by."""
+
+    def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
+        """Called before each step of an epoch (from 0); ``represent_all()`` gives the (U, V * D) states of all users.
+        Most objectives have nothing to renew."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint within an epoch must hold, under keys that begin with ``name``."""
+        return {}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave; ``state`` may hold the tensors of other objectives too."""
