@@ -17,6 +17,7 @@ from llmesr.config import EmbedConfig, IngestConfig
 from llmesr.data.ingest import ingest
 from llmesr.runs.record import Run
 from llmesr.scoring.derived import derive
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.search import TuneConfig, tune
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
@@ -39,8 +40,9 @@ def scored(run: Run, settings: dict[str, Any] | None, store: Store, device: str)
     """The run under the policy that tuning with ``settings`` chooses."""
     if settings is None:
         return run
-    policy = tune(run, store, TuneConfig(**settings), device=device).policy
-    return run if policy.inert else derive(run, policy, store, device=device)
+    scored = ScoredRun(store, run, device)
+    policy = tune(scored, TuneConfig(**settings)).policy
+    return run if policy.inert else derive(scored, policy)
 
 
 def main() -> None:

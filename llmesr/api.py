@@ -49,6 +49,7 @@ def compare(runs: Sequence[Run], *, protocol: str = "full", metric: str = "NDCG@
 def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:
     """The best ``k`` items after a history of item ids, oldest first."""
     from llmesr.scoring.recommender import Recommender
+    from llmesr.scoring.scored_run import ScoredRun
 
-    served = Recommender(run.store, run)
+    served = Recommender(ScoredRun(run.store, run))
     return served.recommend([served.dataset.item(i) for i in history], k=k)

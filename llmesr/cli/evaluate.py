@@ -149,33 +149,24 @@ def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:
 
     from llmesr.evaluation.results import evaluate_parts
     from llmesr.runs.record import find_run
+    from llmesr.scoring.scored_run import ScoredRun
     from llmesr.training.devices import pick_device
 
     run = find_run(chosen, ref)
     if run.label == EXTERNAL:
         raise UserError(f"Run {run.id!r} is a ranking made elsewhere: evaluate its file again with --ranking.")
-    data, on, started = _dataset(chosen, run), pick_device(device), time.perf_counter()
-    scorer = _scorer(chosen, run, data, on)
+    scored, started = ScoredRun(chosen, run, pick_device(device)), time.perf_counter()
     with progress() as listen:
-        results = evaluate_parts(scorer, data, max_length=run.config.max_length, device=on, progress=listen)
+        results = evaluate_parts(
+            scored.scorer if scored.policy.inert else scored.under(),
+            scored.dataset,
+            max_length=scored.max_length,
+            device=scored.device,
+            progress=listen,
+        )
     run.write_results(*results)
     run.finish(run.status(), {"evaluate": round(time.perf_counter() - started, 3)}, {})
     return run
-
-
-def _scorer(chosen: Store, run: Run, data: Dataset, device: Any) -> Any:
-    """What the run recommends with: its model, under its policy where it stands for one."""
-    from llmesr.scoring.derived import model_run, own_policy
-    from llmesr.scoring.policy import Ground, PolicyScorer
-    from llmesr.scoring.recommender import text_of
-    from llmesr.training.load import load_scorer
-
-    policy, source = own_policy(run), model_run(run)
-    scorer = load_scorer(source, device=device)
-    if policy is None:
-        return scorer
-    embedding = text_of(chosen, source, data)
-    return PolicyScorer(scorer, policy, Ground.of(data, None if embedding is None else embedding.padded(), device))
 
 
 def _evaluate_ranking(chosen: Store, file: Path, ref: str, name: str | None) -> Run:
@@ -228,7 +219,7 @@ def _beyond(chosen: Store, data: Dataset, thresholds: Thresholds, runs: dict[str
     import pandas as pd
 
     from llmesr.evaluation.beyond import beyond_table
-    from llmesr.scoring.recommender import text_of
+    from llmesr.scoring.scored_run import text_of
 
     embedding = next((e for r in runs.values() if (e := text_of(chosen, r, data))), None)
     vectors = None if embedding is None else embedding.padded()

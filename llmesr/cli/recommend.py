@@ -48,6 +48,7 @@ def recommend(
     from llmesr.scoring.policy import ScoringPolicy
     from llmesr.scoring.recommender import Recommender
     from llmesr.scoring.rerankers import RerankConfig
+    from llmesr.scoring.scored_run import ScoredRun
     from llmesr.training.devices import pick_device
 
     if (user is None) == (history is None):
@@ -65,7 +66,7 @@ def recommend(
     base = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
     chosen = (base or ScoringPolicy()).but(**given) if base or given else None
     reranking = RerankConfig.read(None, name=reranker, strength=strength)
-    recommender = Recommender(store(), found, pick_device(device))
+    recommender = Recommender(ScoredRun(store(), found, pick_device(device)))
     dataset = recommender.dataset
     whom = dataset.user(user) if user is not None else [dataset.item(i.strip()) for i in _split(history)]
     frame = recommender.recommend(whom, k, chosen, reranking, exclude_seen=not include_seen)
@@ -89,30 +90,26 @@ def tune(
     json: Json = False,
 ) -> None:
     """Choose how a run is scored on validation, its parts and rare items; the result stands beside it as a run."""
-    from llmesr.data.dataset import load_dataset
     from llmesr.runs.record import find_run
     from llmesr.scoring.derived import derive
+    from llmesr.scoring.scored_run import ScoredRun
     from llmesr.scoring.tuning.search import TuneConfig, load_tuned
     from llmesr.scoring.tuning.search import tune as search
     from llmesr.training.devices import pick_device
 
-    found, on = find_run(store(), run), pick_device(device)
-    data = load_dataset(store(), found.dataset_id)
+    found = find_run(store(), run)
+    scored = ScoredRun(store(), found, pick_device(device))
     with progress() as listen:
         if point is None:
             config = TuneConfig.read(None, **parse_overrides(set_ or []))
-            tuned = search(found, store(), config, dataset=data, device=on, progress=listen)
+            tuned = search(scored, config, progress=listen)
         else:
             last = load_tuned(found)
             if last is None:
                 raise UserError(f"Run {found.id!r} was not tuned yet; run `llmesr tune {found.id}` first.")
             tuned = last.choose(point)
             tuned.save(found)
-        derived = (
-            derive(found, tuned.policy, store(), dataset=data, device=on, progress=listen)
-            if evaluate and not tuned.policy.inert
-            else None
-        )
+        derived = derive(scored, tuned.policy, listen) if evaluate and not tuned.policy.inert else None
     if tuned.policy.inert:
         say("No policy does better on validation than the run as it is.")
     document = {
@@ -149,13 +146,14 @@ def rerank(
     """What every re-ranker costs in accuracy and gains in exposure, at three strengths."""
     from llmesr.runs.record import find_run
     from llmesr.scoring.recommender import Recommender
+    from llmesr.scoring.scored_run import ScoredRun
     from llmesr.scoring.tuning.effect import effects
     from llmesr.training.devices import pick_device
 
     found = find_run(store(), run)
     chosen = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
     _word(part, "part", ("valid", "test"))
-    recommender = Recommender(store(), found, pick_device(device))
+    recommender = Recommender(ScoredRun(store(), found, pick_device(device)))
     with progress() as listen:
         frame = effects(recommender, policy=chosen, part=part, users=users, progress=listen)  # type: ignore[arg-type]
     rows = [[str(r["reranker"]), f"{r['strength']:g}", *(f"{v:.4g}" for v in r.iloc[3:])] for _, r in frame.iterrows()]

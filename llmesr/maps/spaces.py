@@ -184,4 +184,4 @@ def run_vectors(run: Run, dataset: Dataset, of: Of) -> dict[str, np.ndarray]:
             read = torch.from_numpy(lengths[users])
             history, _ = sequences.padded(torch.from_numpy(users), read, scorer.max_length)
             matrix[users] = scorer.represent(history).numpy()
-    return {name: np.ascontiguousarray(matrix[:, part]) for name, part in scorer.views.items()}
+    return {name: np.ascontiguousarray(matrix[:, part]) for name, part in scorer.view_slices.items()}

@@ -33,7 +33,7 @@ class Recommender(nn.Module):
     """Represents users and items in one space of V views x D; the score is the dot product.
 
     Sequences are item numbers (B, L) padded on the right. Views are concatenated in the order of
-    ``tables``; :attr:`views` says which columns belong to which.
+    ``tables``; :attr:`view_slices` says which columns belong to which.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Recommender(nn.Module):
         self.masked = masked
         self.dropout = Dropout(dropout)
         size = embedding_size
-        self.views = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(tables)}
+        self.view_slices = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(tables)}
         self.scale = float(getattr(encoders[0], "input_scale", 1.0))
         self.positions: nn.Module | None = None
         if getattr(encoders[0], "positional", True):

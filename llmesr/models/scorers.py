@@ -1,9 +1,8 @@
-"""Scorers: what evaluation and serving need of a model.
-
-A scorer gives ``score(sequences (B, L), users (B,) or None) -> (B, N + 1)``, column = item number.
-"""
+"""Scorers: what evaluation and serving need of a model."""
 
 from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +11,35 @@ from torch.nn import functional as F
 
 from llmesr.ids import PAD
 from llmesr.models.recommender import Recommender
+
+
+class Scorer(Protocol):
+    """What every model offers: scores of all items, column = item number.
+
+    ``score``: right-padded ``sequences`` (B, L) of item numbers, and the ``users`` (B,) they belong to where they are
+    known, -> (B, N + 1).
+    """
+
+    @property
+    def n_items(self) -> int: ...
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class DotScorer(Scorer, Protocol):
+    """A model whose score is the dot product of a user and an item vector, made of one or more views.
+
+    ``view_slices``: the columns of the vectors that belong to each view, in order.
+    ``represent``: (B, L) -> (B, D); ``item_matrix``: (N + 1, D), row 0 zero.
+    """
+
+    @property
+    def view_slices(self) -> dict[str, slice]: ...
+
+    def represent(self, sequences: Tensor) -> Tensor: ...
+
+    def item_matrix(self) -> Tensor: ...
 
 
 class PopularityScorer:
@@ -51,7 +79,7 @@ class NeuralScorer:
         self.model = model.to(device).eval()
         self.n_items = model.n_items
         self.max_length = model.max_length
-        self.views = model.views
+        self.view_slices = model.view_slices
         self._items: Tensor | None = None
 
     @torch.inference_mode()

@@ -38,8 +38,13 @@ class ContentTerm:
         self._clock = 0
         self._lock = threading.Lock()
 
+    @property
+    def nbytes(self) -> int:
+        """What the vectors and the rows take at the most."""
+        return self.text.nbytes + self._capacity * len(self.text) * 4
+
     @torch.inference_mode()
-    def score(self, sequences: Tensor) -> Tensor:
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         """(B, L) right-padded histories -> (B, N + 1); padding is ignored, an empty history gives 0."""
         longest = int((sequences != PAD).sum(1).max()) if len(sequences) else 0
         if longest == 0:
@@ -81,9 +86,9 @@ class ContentTerm:
             self._rows[torch.from_numpy(free).to(self.text.device)] = cosines
         return self._rows
 
-    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
-        """The same for few candidates: (B, L) and (B, C) -> (B, C)."""
-        cosines = self.text[candidates] @ self.text[sequences].transpose(1, 2)  # (B, C, L)
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        """The same for few items: (B, L) and (B, C) -> (B, C)."""
+        cosines = self.text[items] @ self.text[sequences].transpose(1, 2)  # (B, C, L)
         cosines = cosines.masked_fill((sequences == PAD)[:, None, :], -torch.inf)
         best = cosines.amax(2)
         return torch.where(torch.isinf(best), 0.0, best)

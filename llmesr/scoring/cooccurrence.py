@@ -36,14 +36,14 @@ class CooccurrenceTerm:
         return cls(dataset.item_cosines, device)
 
     @torch.inference_mode()
-    def score(self, sequences: Tensor) -> Tensor:
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         """(B, L) right-padded histories -> (B, N + 1); 0 where nothing of the history was ever chosen together."""
         return self._sums(sequences).mul_(SCALE).log1p_()
 
     @torch.inference_mode()
-    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
-        """The same for few candidates: (B, L) and (B, C) -> (B, C)."""
-        return self._sums(sequences).gather(1, candidates).mul_(SCALE).log1p_()
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        """The same for few items: (B, L) and (B, C) -> (B, C)."""
+        return self._sums(sequences).gather(1, items).mul_(SCALE).log1p_()
 
     def _sums(self, sequences: Tensor) -> Tensor:
         """(B, L) -> (B, N + 1) sums of cosines over the history."""

@@ -10,8 +10,9 @@ from torch.nn.functional import normalize
 
 from llmesr.data.dataset import Dataset
 from llmesr.ids import PAD
+from llmesr.models.scorers import DotScorer
 from llmesr.retrieval.similar import SimilarUsers
-from llmesr.scoring.policy import Unavailable, views
+from llmesr.scoring.ground import Unavailable
 from llmesr.scoring.recommender import Recommender
 
 Space = Literal["semantic", "collaborative"]
@@ -31,10 +32,10 @@ def similar_items(
     if space == "semantic":
         vectors = recommender.ground.content().text
     else:
-        part = views(recommender.scorer).get("collaborative")
-        if part is None:
+        scorer = recommender.scorer
+        if not isinstance(scorer, DotScorer) or "collaborative" not in scorer.view_slices:
             raise Unavailable(f"Run {recommender.run.id!r} has no collaborative item vectors; ask for space=semantic.")
-        vectors = normalize(recommender.scorer.item_matrix()[:, part].float(), dim=1)
+        vectors = normalize(scorer.item_matrix()[:, scorer.view_slices["collaborative"]].float(), dim=1)
     cosines = vectors @ vectors[item]  # (N + 1,)
     cosines[[PAD, item]] = -torch.inf
     value, found = cosines.topk(min(k, len(cosines) - 2))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,15 +12,14 @@ import torch
 from torch import Tensor
 
 from llmesr.data.batches import pad_histories
-from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
-from llmesr.runs.record import Run
-from llmesr.scoring.derived import model_run, own_policy
-from llmesr.scoring.policy import Ground, PolicyScorer, ScoringPolicy, Unavailable, in_two, is_semantic, times, views
+from llmesr.models.scorers import DotScorer
+from llmesr.scoring.ground import Unavailable
+from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.rerankers import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
-from llmesr.semantic.embed import Embedding, default_embedding, is_whole, load_embedding
-from llmesr.store import Store
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.terms import COLUMNS, TERMS
 
 POLICIES_KEPT = 8
 """Routed item matrices kept ready, one per policy in use."""
@@ -42,23 +40,19 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The list made, best first; ``collaborative + semantic + content`` is the score.
-    Further views of items (images, sound) count as semantic."""
+    """The list made, best first. ``parts``: what each term, by name, adds to the scores; their sum is the score."""
 
     items: np.ndarray  # (k,) item numbers
     scores: np.ndarray  # (k,)
-    collaborative: np.ndarray  # (k,) as weighted by the policy, its co-occurrence and popularity included
-    semantic: np.ndarray  # (k,)
-    content: np.ndarray  # (k,)
+    parts: Mapping[str, np.ndarray]  # each (k,), in the order of the table of terms
 
-
-def text_of(store: Store, run: Run, dataset: Dataset) -> Embedding | None:
-    """The embedding a run was made with, else the newest of its dataset, else None."""
-    if made_with := run.manifest.parent("embeddings"):
-        return load_embedding(store, made_with, dataset)
-    if any(m.parent("datasets") == dataset.id and is_whole(m) for m in store.list("embeddings")):
-        return default_embedding(store, dataset)
-    return None
+    def columns(self) -> dict[str, np.ndarray]:
+        """The parts added up to the columns that lists show, (k,) each. Further views of items (images, sound) count
+        as semantic, what was chosen together and popularity as collaborative."""
+        made: dict[str, np.ndarray] = {column: np.zeros(len(self.items), np.float32) for column in COLUMNS}
+        for name, part in self.parts.items():
+            made[TERMS[name].column] += part
+        return made
 
 
 class Recommender:
@@ -67,34 +61,17 @@ class Recommender:
     ``policy`` is what applies when none is asked for: nothing, or the policy of a run made by tuning.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        run: Run,
-        device: torch.device | str = "cpu",
-        *,
-        scorer: Any | None = None,
-        dataset: Dataset | None = None,
-    ) -> None:
-        """``scorer`` replaces the one of the run, ``dataset`` spares loading it.
-
-        UserError when the run has no model or a parent is gone.
-        """
-        self.run = run
-        self.device = torch.device(device)
-        self.policy = own_policy(run) or ScoringPolicy()
-        source = model_run(run)
-        self.dataset = dataset or load_dataset(store, run.dataset_id)
-        self.embedding = text_of(store, source, self.dataset)
-        self.scorer = scorer or _load(source, self.dataset, self.device)
-        if self.scorer.n_items != self.dataset.n_items:
-            raise UserError(
-                f"Run {run.id!r} knows {self.scorer.n_items} items, its dataset {self.dataset.name!r} has "
-                f"{self.dataset.n_items}. Train it again."
-            )
-        text = None if self.embedding is None else self.embedding.padded()
-        self.ground = Ground.of(self.dataset, text, device)
-        self.max_length = getattr(self.scorer, "max_length", None) or source.config.max_length
+    def __init__(self, scored: ScoredRun) -> None:
+        """Loads what it needs: UserError when the run has no model or a parent is gone."""
+        self.scored = scored
+        self.run = scored.run
+        self.device = scored.device
+        self.max_length = scored.max_length
+        self.policy = scored.policy
+        self.dataset = scored.dataset
+        self.embedding = scored.embedding
+        self.scorer = scored.scorer
+        self.ground = scored.ground
         counts = np.asarray(self.dataset.item_counts)
         self.tail = self.dataset.thresholds.tail_items(counts)  # (N + 1,)
         self._counts = counts
@@ -102,7 +79,7 @@ class Recommender:
         catalogue = self.dataset.catalogue
         self.item_ids = catalogue["item_id"].to_numpy(object)
         self.titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
-        self._policed = lru_cache(maxsize=POLICIES_KEPT)(lambda p: PolicyScorer(self.scorer, p, self.ground))
+        self._policed = lru_cache(maxsize=POLICIES_KEPT)(scored.under)
 
     def prepare(self, policy: ScoringPolicy) -> None:
         """Work out what a policy needs (text spaces, co-occurrence) before the first request asks for it."""
@@ -149,8 +126,9 @@ class Recommender:
         if k < 1:
             raise UserError(f"k must be at least 1, not {k}.")
         policy = self.policy if policy is None else policy
-        if policy.gamma and not self.ground.has_text:
-            raise Unavailable(f"The content term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
+        if not self.ground.has_text and (lacking := [t for t in TERMS.values() if t.reads_text and policy.weight(t)]):
+            title = lacking[0].title
+            raise Unavailable(f"The {title} term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
         return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen)
 
     @torch.inference_mode()
@@ -173,18 +151,23 @@ class Recommender:
             real = int(np.isfinite(value[row]).sum())
             orders.append(self._order(request, item[row, :real], value[row, :real]))
             chosen[row, : len(orders[-1])] = item[row, orders[-1]]
-        collaborative, semantic, content = self._parts(sequences, requests, policy, chosen, value, item)
+        users = self._users(requests)
+        split = self._policed(policy).split(sequences, users, torch.from_numpy(chosen).to(self.device))
+        parts = {name: part.float().cpu().numpy() for name, part in split.items()}  # (B, k)
         return [
-            Answer(chosen[row, :n], value[row, order], collaborative[row, :n], semantic[row, :n], content[row, :n])
+            Answer(chosen[row, :n], value[row, order], {name: part[row, :n] for name, part in parts.items()})
             for row, (order, n) in enumerate((o, len(o)) for o in orders)
         ]
+
+    def _users(self, requests: list[Request]) -> Tensor:
+        """(B,)"""
+        return torch.tensor([r.user for r in requests], device=self.device)
 
     def _scores(self, requests: list[Request], policy: ScoringPolicy) -> tuple[Tensor, Tensor]:
         """The sequences (B, L) and the scores (B, N + 1), -inf for padding and for what must not be shown."""
         sequences = pad_histories([list(r.history) for r in requests], self.max_length, self.device)
-        users = torch.tensor([r.user for r in requests], device=self.device)
-        scores = self._policed(policy).score(sequences, users)
-        if not views(self.scorer):
+        scores = self._policed(policy).score(sequences, self._users(requests))
+        if not isinstance(self.scorer, DotScorer):
             scores = scores.clone()  # a scorer that is no dot product may hand out what it keeps
         scores[:, PAD] = -torch.inf
         seen = [(row, i) for row, r in enumerate(requests) if r.exclude_seen for i in set(r.history)]
@@ -201,55 +184,13 @@ class Recommender:
 
     def candidates(self, items: np.ndarray, scores: np.ndarray, history: Sequence[int]) -> Candidates:
         """What a re-ranker sees of ``items`` (C,), best first."""
-        table = self.scorer.item_matrix() if views(self.scorer) else None
+        table = self.scorer.item_matrix() if isinstance(self.scorer, DotScorer) else None
         if self.ground.has_text:
             table = self.ground.content().text
         at = torch.from_numpy(items.astype(np.int64))
         vectors = np.zeros((len(items), 1)) if table is None else table[at.to(table.device)].float().cpu().numpy()
         past = np.bincount(self._classes[list(history)], minlength=CLASSES)
         return Candidates(scores, vectors, self._counts[items], self._classes[items], past)
-
-    def _parts(
-        self,
-        sequences: Tensor,
-        requests: list[Request],
-        policy: ScoringPolicy,
-        chosen: np.ndarray,
-        value: np.ndarray,
-        item: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Collaborative, semantic and content part of the ``chosen`` (B, k) items, each (B, k)."""
-        at = torch.from_numpy(chosen).to(self.device)
-        policed = self._policed(policy)
-        weights = policed.weights
-        applies = torch.ones(len(requests), 1, device=self.device)
-        if policy.tail_users_only:
-            users = torch.tensor([r.user for r in requests], device=self.device)
-            applies = self.ground.tail_users(sequences, users).float()[:, None]
-        content = nothing = torch.zeros(chosen.shape, device=self.device)
-        if policed.content is not None:
-            content = policy.gamma * applies * times(policed.content.of(sequences, at), picked(weights.content, at))
-        slices = views(self.scorer)
-        if not slices:
-            whole = self.scorer.score(sequences, None).gather(1, at)
-            parts = {"semantic" if is_semantic(self.scorer) else "collaborative": whole}
-        else:
-            user, items = self.scorer.represent(sequences), self.scorer.item_matrix()[at]  # (B, D), (B, k, D)
-            parts = {n: torch.einsum("bd,bkd->bk", user[:, s], items[..., s]) for n, s in slices.items()}
-        collaborative, semantic = in_two(parts, nothing)
-        if weights.collaborative is not None:
-            collaborative = collaborative * (1 + applies * (weights.collaborative[at] - 1))
-        if weights.semantic is not None:
-            semantic = semantic * (1 + applies * (weights.semantic[at] - 1))
-        # What was chosen together and how popular an item is are knowledge of who chose what, too.
-        if policed.cooccurrence is not None:
-            together = policed.cooccurrence.of(sequences, at)
-            collaborative = collaborative + policy.cooccurrence * applies * times(
-                together, picked(weights.cooccurrence, at)
-            )
-        if weights.bias is not None:
-            collaborative = collaborative + applies * weights.bias[at]
-        return tuple(t.float().cpu().numpy() for t in (collaborative, semantic, content))  # type: ignore[return-value]
 
     def rank_of(self, history: Sequence[int] | int, item: int, policy: ScoringPolicy | None = None) -> int:
         """Where ``item`` stands among the items not in the history (among all, if it is itself in the history);
@@ -272,7 +213,7 @@ class Recommender:
         frame = self.frame_of(answer.items)
         frame.insert(2, "score", answer.scores)
         frame.insert(3, "rank", np.arange(1, len(frame) + 1))
-        return frame.assign(collaborative=answer.collaborative, semantic=answer.semantic, content=answer.content)
+        return frame.assign(**answer.columns())
 
     def frame_of(self, items: np.ndarray) -> pd.DataFrame:
         """item_id, title and tail of item numbers."""
@@ -280,17 +221,6 @@ class Recommender:
         return pd.DataFrame(columns)
 
 
-def picked(weights: Tensor | None, at: Tensor) -> Tensor | None:
-    """The weights (N + 1,) of the items ``at`` (B, k), if there are any."""
-    return None if weights is None else weights[at]
-
-
 def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The ``k`` greatest of every row of (B, N + 1), best first: values and columns, (B, k) each."""
     return scores.topk(k, dim=1)
-
-
-def _load(run: Run, dataset: Dataset, device: torch.device) -> Any:
-    from llmesr.training.load import load_scorer
-
-    return load_scorer(run, dataset=dataset, device=str(device))

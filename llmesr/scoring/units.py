@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from llmesr.data.batches import pad_histories
-from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.terms import TERMS, open_terms
 
 PROBES = 64
 """Users whose scores are looked at."""
@@ -21,33 +20,29 @@ class Units:
     Each is worked out when it is first asked for, since a knob that stays at zero needs none.
     """
 
-    def __init__(self, recommender: Recommender) -> None:
-        self._ground = recommender.ground
-        dataset = recommender.dataset
+    def __init__(self, scored: ScoredRun) -> None:
+        self._scored = scored
+        self._found: dict[str, float] = {}
+        dataset = scored.dataset
         users = np.flatnonzero(dataset.split.train_lengths)
         users = users[:: max(1, len(users) // PROBES)][:PROBES]
         histories = [dataset.train_history(int(u)).tolist() for u in users]
-        self._sequences = pad_histories(histories, recommender.max_length, recommender.device)
+        self._sequences = pad_histories(histories, scored.max_length, scored.device)
         self._own = torch.zeros(0)  # (B,)
         if len(users):
             with torch.inference_mode():
-                self._own = spread(recommender.scorer.score(self._sequences, None))
+                self._own = spread(scored.scorer.score(self._sequences, None))
 
-    @cached_property
-    def content(self) -> float:
-        """0 without text vectors."""
-        if not self._ground.has_text:
-            return 0.0
-        return median([matching(self._own, self._ground.content().score(self._sequences))])
+    def of(self, name: str) -> float:
+        """The unit of a term by name; 0 where it says nothing to anyone, or needs text and there is none."""
+        if name not in self._found:
+            self._found[name] = 0.0 if TERMS[name].reads_text and not self._scored.ground.has_text else self._unit(name)
+        return self._found[name]
 
-    @cached_property
-    def cooccurrence(self) -> float:
-        """0 where nothing was ever chosen together."""
-        return median([matching(self._own, self._ground.cooccurrence().score(self._sequences))])
-
-    @cached_property
-    def popularity(self) -> float:
-        return median([self._own / self._ground.log_counts[1:].std().clamp(min=1e-6)])
+    def _unit(self, name: str) -> float:
+        opened = open_terms(self._scored.scorer, self._scored.ground, [(name, None)])
+        with torch.inference_mode():
+            return median([matching(self._own, term.score(self._sequences)) for term in opened.values()])
 
 
 def spread(scores: Tensor) -> Tensor:

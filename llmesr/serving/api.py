@@ -15,8 +15,9 @@ from pydantic import Field
 
 from llmesr.config import Config
 from llmesr.errors import UserError
+from llmesr.scoring.ground import Unavailable
 from llmesr.scoring.nearest import SHOWN, Space, shared_items, similar_items, similar_users
-from llmesr.scoring.policy import ScoringPolicy, Unavailable
+from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Answer
 from llmesr.serving import schemas
 from llmesr.serving.batching import Batcher, Overloaded
@@ -257,9 +258,7 @@ def _items(served: Served, answer: Answer) -> list[dict[str, Any]]:
         answer.scores.tolist(),
         range(1, len(answer.items) + 1),
         recommender.tail[answer.items].tolist(),
-        answer.collaborative.tolist(),
-        answer.semantic.tolist(),
-        answer.content.tolist(),
+        *(column.tolist() for column in answer.columns().values()),
         strict=True,
     )
     names = list(schemas.Item.model_fields)

@@ -18,6 +18,7 @@ from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import POLICY, Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import load_tuned
 from llmesr.store import MANIFEST, Store
 
@@ -44,7 +45,7 @@ class Hub:
         refs: list[str],
         device: torch.device | str = "cpu",
         *,
-        open_run: Callable[[Store, Run, torch.device | str], Recommender] = Recommender,
+        open_run: Callable[[Store, Run, torch.device | str], ScoredRun] = ScoredRun,
     ) -> None:
         """Loads every run. UserError when one cannot be served."""
         self.store = store
@@ -103,7 +104,7 @@ class Hub:
         signature = self._signature(run)
         similar_id = run.manifest.parent("neighbours")
         tuned = load_tuned(run)
-        recommender = self._open(self.store, run, self.device)
+        recommender = Recommender(self._open(self.store, run, self.device))
         recommender.prepare(recommender.policy)
         if tuned is not None:
             recommender.prepare(tuned.policy)

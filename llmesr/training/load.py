@@ -8,11 +8,9 @@ from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.methods import Inputs, build
 from llmesr.models.recommender import Recommender
-from llmesr.models.scorers import NeuralScorer, PopularityScorer, SemanticKnnScorer
+from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import MODEL, Run
 from llmesr.training.checkpoint import load_tensors
-
-Scorer = PopularityScorer | SemanticKnnScorer | NeuralScorer
 
 
 def load_scorer(run: Run, *, dataset: Dataset | None = None, device: torch.device | str = "cpu") -> Scorer:

@@ -165,7 +165,7 @@ class Loop:
         """(U, V * D) every user's training history through the model as it stands, without dropout."""
         lengths = self.dataset.split.train_lengths
         on_device = torch.from_numpy(lengths).to(self.device)
-        width = max(view.stop for view in self.model.views.values())
+        width = max(view.stop for view in self.model.view_slices.values())
         states = torch.zeros(self.dataset.n_users, width, device=self.device)
         self.model.eval()
         mine = self.processes.share(np.arange(self.dataset.n_users))

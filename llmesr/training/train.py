@@ -15,7 +15,7 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.table import event_metrics
 from llmesr.methods import build, needs_reference
-from llmesr.models.scorers import NeuralScorer
+from llmesr.models.scorers import NeuralScorer, Scorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
@@ -25,7 +25,7 @@ from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
 from llmesr.training.inputs import Prepared, prepare
-from llmesr.training.load import Scorer, untrained_scorer
+from llmesr.training.load import untrained_scorer
 from llmesr.training.loop import BEST, Loop
 from llmesr.training.runtime import GiveUp, Runtime, never
 from llmesr.training.stopping import Stopped, recorded_end, terminate

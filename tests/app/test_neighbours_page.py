@@ -8,6 +8,7 @@ from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import list_runs
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
 from llmesr.views.neighbours.case import Case, changes
@@ -71,7 +72,7 @@ def test_every_run_is_ranked_and_the_content_term_tried(trained: Store) -> None:
         row = run.per_user().query("user == @user and part == 'test' and protocol == 'full'")
         assert listed[run.label] == row["rank"].item()
     case = Case.of(dataset, user)
-    recommender = Recommender(trained, run_of(trained, "llm-esr"))
+    recommender = Recommender(ScoredRun(trained, run_of(trained, "llm-esr")))
     rank = recommender.rank_of(case.read.tolist(), case.target, ScoringPolicy())
     assert rank == listed["llm-esr/sasrec"]  # without a content term it is the evaluated rank
 

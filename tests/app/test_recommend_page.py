@@ -10,6 +10,7 @@ from llmesr.runs.record import list_runs
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RerankConfig
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
@@ -45,7 +46,7 @@ def test_lists_of_several_runs_are_what_each_recommends(trained: Store) -> None:
     assert healthy(app), words(app)
     for method in ("id", "llm-esr", "popularity"):
         run = run_of(trained, method)
-        expected = Recommender(trained, run).recommend(user)
+        expected = Recommender(ScoredRun(trained, run)).recommend(user)
         assert listed(app, run.config.method) == expected["item_id"].tolist()
     assert "of 10 in the tail" in words(app)
     assert "Scores as trained" in words(app)
@@ -104,8 +105,8 @@ def test_the_co_occurrence_weight_brings_what_was_chosen_together(trained: Store
     app = opened("recommend", user=user_id)
     app.slider(key="rec.cooccurrence").set_value(4.0).run()
     assert healthy(app), words(app)
-    recommender = Recommender(trained, run)
-    weight = float(f"{4 * Units(recommender).cooccurrence:.3g}")
+    recommender = Recommender(ScoredRun(trained, run))
+    weight = float(f"{4 * Units(recommender.scored).of('cooccurrence'):.3g}")
     expected = recommender.recommend(user, policy=ScoringPolicy(cooccurrence=weight))
     assert listed(app, run.config.method) == expected["item_id"].tolist()
     assert expected["item_id"].tolist() != recommender.recommend(user)["item_id"].tolist()
@@ -132,7 +133,7 @@ def test_every_re_ranker_is_the_serving_one(trained: Store, name: str) -> None:
     app.selectbox(key="rec.reranker").set_value(name).run()
     app.slider(key="rec.strength").set_value(0.8).run()
     assert healthy(app), words(app)
-    expected = Recommender(trained, run).recommend(user, reranker=RerankConfig(name=name, strength=0.8))
+    expected = Recommender(ScoredRun(trained, run)).recommend(user, reranker=RerankConfig(name=name, strength=0.8))
     assert listed(app, run.config.method) == expected["item_id"].tolist()
 
 
@@ -142,7 +143,7 @@ def test_a_history_is_built_by_searching_and_edited(trained: Store) -> None:
     run = run_of(trained, "id")
     app = opened("recommend", source="build", history=f"{ids[20]},{ids[30]},unknown")
     assert healthy(app), words(app)
-    recommender = Recommender(trained, run)
+    recommender = Recommender(ScoredRun(trained, run))
     assert listed(app, run.config.method) == recommender.recommend([21, 31])["item_id"].tolist()
     app.text_input(key="rec.find").set_value(ids[40]).run()
     app.button(key="rec.add.40").click().run()

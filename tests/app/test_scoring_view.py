@@ -8,6 +8,7 @@ from explorer import healthy, opened, tables, words
 from llmesr.data.dataset import load_dataset
 from llmesr.jobs.queue import Jobs
 from llmesr.runs.record import Run, list_runs
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import load_tuned
 from llmesr.scoring.tuning.search import TuneConfig, tune
 from llmesr.store import Store
@@ -42,7 +43,7 @@ def test_an_untuned_run_offers_to_be_tuned(trained: Store, started) -> None:
 
 def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> None:
     run = run_of(trained, "llm-esr")
-    tuned = tune(run, trained, SMALL)
+    tuned = tune(ScoredRun(trained, run), SMALL)
     app = scoring(run.id)
     assert healthy(app), words(app)
     (front,) = tables(app, "point", "policy", "front")
@@ -61,7 +62,7 @@ def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> Non
 
 def test_fitted_weights_are_shown_by_popularity(trained: Store) -> None:
     run = run_of(trained, "llm-esr")
-    tuned = tune(run, trained, SMALL)
+    tuned = tune(ScoredRun(trained, run), SMALL)
     fitted = next(i for i, p in enumerate(tuned.points) if p.policy.weights)
     tuned.choose(fitted).save(run)
     app = scoring(run.id)

@@ -17,6 +17,7 @@ from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import find_run, list_runs
 from llmesr.scoring.derived import derive
 from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import MANIFEST, write_json
 from llmesr.training.train import train
 
@@ -155,7 +156,7 @@ def test_evaluate_recomputes_what_training_stored(store, tiny):
 def test_a_run_that_stands_for_a_policy_is_evaluated_under_it(store, tiny):
     run = train(tiny, RunConfig(method="id", epochs=2, embedding_size=8, layers=1), store, device="cpu")
     policy = ScoringPolicy(route_threshold=10_000, route_weight=0.0)  # every item routed: every score 0
-    derived = derive(run, policy, store)
+    derived = derive(ScoredRun(store, run), policy)
     before = derived.per_user()
     assert not before["rank"].equals(run.per_user()["rank"])
     document("evaluate", derived.id, "--device", "cpu")

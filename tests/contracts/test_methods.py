@@ -84,7 +84,7 @@ def test_scores_rows_and_views_line_up(method: str, backbone: str) -> None:
     torch.testing.assert_close(matrix[1:], model.embed_items(torch.arange(1, N + 1)))
     assert not matrix[0].any()
     assert matrix[N].any()  # the last item has its own vector
-    parts = [scorer.represent(sequences)[:, v] @ matrix[:, v].T for v in scorer.views.values()]
+    parts = [scorer.represent(sequences)[:, v] @ matrix[:, v].T for v in scorer.view_slices.values()]
     torch.testing.assert_close(sum(parts), scores)
 
 
@@ -123,13 +123,13 @@ def test_further_views_are_views_like_the_others(method: str, backbone: str, fus
     changes = {"fusion": fusion} if method == "llm-esr" else {}
     model = build(given, config(method, backbone, **changes)).model
     base = ["collaborative", "semantic"] if method == "llm-esr" else ["semantic"]
-    assert list(model.views) == [*base, "view_pictures", "view_sound"]
+    assert list(model.view_slices) == [*base, "view_pictures", "view_sound"]
     scorer, sequences = NeuralScorer(model), torch.tensor([[1, 2, 3], [N, 0, 0]])
     matrix = scorer.item_matrix()
-    assert matrix.shape == (N + 1, 8 * len(model.views))
-    parts = {n: scorer.represent(sequences)[:, v] @ matrix[:, v].T for n, v in scorer.views.items()}
+    assert matrix.shape == (N + 1, 8 * len(model.view_slices))
+    parts = {n: scorer.represent(sequences)[:, v] @ matrix[:, v].T for n, v in scorer.view_slices.items()}
     torch.testing.assert_close(sum(parts.values()), scorer.score(sequences))
-    assert not matrix[3, scorer.views["view_pictures"]].any()
+    assert not matrix[3, scorer.view_slices["view_pictures"]].any()
     assert not parts["view_pictures"][:, 3].any()
     assert parts["view_pictures"][:, N].all()
     model.train()

@@ -56,8 +56,10 @@ def test_views_are_the_columns_they_say() -> None:
     model = recommender(views=2, shared=False)
     scorer = NeuralScorer(model)
     sequences = torch.tensor([[1, 2, 3]])
-    parts = [scorer.represent(sequences)[:, view] @ scorer.item_matrix()[:, view].T for view in scorer.views.values()]
-    assert list(scorer.views) == ["collaborative", "semantic"]
+    parts = [
+        scorer.represent(sequences)[:, view] @ scorer.item_matrix()[:, view].T for view in scorer.view_slices.values()
+    ]
+    assert list(scorer.view_slices) == ["collaborative", "semantic"]
     torch.testing.assert_close(sum(parts), scorer.score(sequences))
     torch.testing.assert_close(scorer.item_matrix()[N, :D], model.tables["collaborative"].weight()[N].detach())
 

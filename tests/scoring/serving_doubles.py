@@ -29,7 +29,7 @@ class FakeScorer:
     ):
         self.n_items = n_items
         self.max_length = 10
-        self.views = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(views)}
+        self.view_slices = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(views)}
         self.items = torch.randn(n_items + 1, size * len(views), generator=torch.Generator().manual_seed(seed))
         self.items[PAD] = 0
 

@@ -8,7 +8,8 @@ from factories import cosines_by_hand
 from llmesr.data.groups import Thresholds
 from llmesr.scoring import cooccurrence
 from llmesr.scoring.cooccurrence import CooccurrenceTerm
-from llmesr.scoring.policy import Ground, ScoringPolicy, Unavailable
+from llmesr.scoring.ground import Ground, Unavailable
+from llmesr.scoring.policy import ScoringPolicy
 
 
 def test_few_pairs_at_a_time_give_the_same(tiny, monkeypatch):

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from llmesr.data.groups import Thresholds
-from llmesr.scoring.policy import Ground
+from llmesr.scoring.ground import Ground
 from llmesr.scoring.tuning import fit
 from llmesr.scoring.tuning.fit import Choices, fit_weights, knots
 from llmesr.scoring.tuning.grid import Block
@@ -38,10 +38,12 @@ def simulated(seed: int = 0) -> Block:
     nothing = torch.zeros(())
     return Block(
         users=np.arange(U),
-        collaborative=collaborative,
-        semantic=nothing.expand(U, N + 1),
-        content={0.0: content},
-        cooccurrence=None,
+        terms={
+            ("collaborative", None): collaborative,
+            ("semantic", None): nothing.expand(U, N + 1),
+            ("content", 0.0): content,
+            ("bias", None): (nothing + 1).expand(U, N + 1),
+        },
         target=target,
         excluded=torch.zeros(U, 1, dtype=torch.long),
         negatives=torch.zeros(U, 1, dtype=torch.long),
@@ -51,7 +53,7 @@ def simulated(seed: int = 0) -> Block:
 def test_known_weights_are_found_again(monkeypatch):
     monkeypatch.setattr(fit, "KNOTS", 2)
     monkeypatch.setattr(fit, "RARE", 0.0)
-    choices = Choices.of([simulated()], 0.0)
+    choices = Choices.of([simulated()])
     tail = torch.zeros(U, dtype=torch.bool)
     found = fit_weights(choices, ground(), tail, spread=2.0, units={"content": 3.0}, emphases=(0.0,))[0]
     assert found.counts == (0, 200)
@@ -60,12 +62,12 @@ def test_known_weights_are_found_again(monkeypatch):
     np.testing.assert_allclose(np.array(found.content) * 3 / 2, TRUE["content"], atol=0.1)
     middle = np.mean(found.bias)  # a bias of all items alike changes no choice
     np.testing.assert_allclose((np.array(found.bias) - middle) / 2, TRUE["bias"], atol=0.12)
-    assert found.cooccurrence == (0.0, 0.0)
+    assert found.cooccurrence == ()  # no such term, no curve
 
 
 def test_emphasis_moves_the_bias_towards_the_tail():
     block = simulated(1)
-    choices = Choices.of([block], 0.0)
+    choices = Choices.of([block])
     tail = COUNTS[choices.items[:, 0]] < 20
     plain, strong = fit_weights(choices, ground(), tail, spread=1.0, units={"content": 1.0}, emphases=(0.0, 4.0))
     assert (plain.tail_emphasis, strong.tail_emphasis) == (0.0, 4.0)
@@ -74,8 +76,8 @@ def test_emphasis_moves_the_bias_towards_the_tail():
 
 
 def test_no_users_worth_mentioning_leave_the_scores_as_they_are():
-    choices = Choices.of([simulated(2)], 0.0)
-    few = Choices(choices.items[:2], {k: v[:2] for k, v in choices.parts.items()}, choices.barred[:2])
+    choices = Choices.of([simulated(2)])
+    few = Choices(choices.items[:2], {k: v[:2] for k, v in choices.terms.items()}, choices.barred[:2])
     found = fit_weights(few, ground(), torch.zeros(2), spread=1.0, units={"content": 1.0}, emphases=(0,), ridge=1e6)[0]
     np.testing.assert_allclose(found.collaborative, 1.0, atol=1e-3)
     np.testing.assert_allclose([*found.content, *found.bias], 0.0, atol=1e-3)
@@ -84,13 +86,13 @@ def test_no_users_worth_mentioning_leave_the_scores_as_they_are():
 def test_what_a_user_has_seen_is_no_candidate():
     block = simulated(3)
     block.excluded[:, 0] = 7
-    choices = Choices.of([block], 0.0)
+    choices = Choices.of([block])
     drawn, barred = choices.items[:, 1:], choices.barred[:, 1:]
     assert barred[drawn == 7].all()
     assert barred[drawn == choices.items[:, :1]].all()
     assert not choices.barred[:, 0].any()
     assert 0 < barred.float().mean() < 0.02
-    torch.testing.assert_close(choices.parts["content"], block.content[0.0].gather(1, choices.items))
+    torch.testing.assert_close(choices.terms["content"], block.terms["content", 0.0].gather(1, choices.items))
 
 
 def test_knots_span_the_catalogue():

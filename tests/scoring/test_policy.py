@@ -16,7 +16,10 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.models.scorers import SemanticKnnScorer
 from llmesr.scoring.content import ContentTerm, whitened
 from llmesr.scoring.cooccurrence import CooccurrenceTerm
-from llmesr.scoring.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
+from llmesr.scoring.ground import Ground
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy_scorer import PolicyScorer
+from llmesr.scoring.terms import open_terms
 from llmesr.scoring.weights import PopularityWeights
 
 N = 30
@@ -162,8 +165,8 @@ def test_models_with_one_view_or_none():
 )
 def test_views_sum_to_the_score(make):
     scorer = make()
-    collaborative, semantic = view_scores(scorer, SEQUENCES, None)
-    torch.testing.assert_close(collaborative + semantic, scorer.score(SEQUENCES))
+    own = open_terms(scorer, ground(), [("collaborative", None), ("semantic", None)])
+    torch.testing.assert_close(sum(term.score(SEQUENCES) for term in own.values()), scorer.score(SEQUENCES))
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,19 +6,18 @@ import pytest
 from serving_doubles import FakeScorer, bare_run, text_vectors
 
 from llmesr.evaluation.ranks import evaluate
-from llmesr.scoring import recommender as recommend
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RerankConfig
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.effect import effects, frontier
 from llmesr.semantic.embed import Embedding
 
 
 @pytest.fixture
-def recommender(store, tiny, monkeypatch):
+def recommender(store, tiny):
     vectors = text_vectors(tiny.n_items, size=24).numpy()[1:]
     made = Embedding(tiny.manifest, vectors, np.zeros((tiny.n_users, 24), np.float32), tiny.catalogue["item_id"])
-    monkeypatch.setattr(recommend, "text_of", lambda *_: made)
-    return Recommender(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
+    return Recommender(ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items), embedding=made))
 
 
 def test_without_a_reranker_it_is_the_evaluation(recommender, tiny):

@@ -6,10 +6,10 @@ import torch
 from serving_doubles import WEIGHTS, Counts, FakeScorer, bare_run, text_vectors
 
 from llmesr.errors import UserError
-from llmesr.scoring import recommender as recommend
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RerankConfig
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.semantic.embed import Embedding
 
 POLICY = ScoringPolicy(gamma=1.5, route_threshold=5, route_weight=0.25)
@@ -17,12 +17,11 @@ FITTED = ScoringPolicy(gamma=1.5, cooccurrence=2.0, weights=WEIGHTS, popularity=
 
 
 @pytest.fixture
-def recommender(store, tiny, monkeypatch) -> Recommender:
+def recommender(store, tiny) -> Recommender:
     vectors = text_vectors(tiny.n_items).numpy()[1:]
     users = np.zeros((tiny.n_users, 6), np.float32)
     made = Embedding(tiny.manifest, vectors, users, tiny.catalogue["item_id"].to_numpy())
-    monkeypatch.setattr(recommend, "text_of", lambda *_: made)
-    return Recommender(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
+    return Recommender(ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items), embedding=made))
 
 
 def test_the_best_unseen_items_come_first(recommender):
@@ -95,7 +94,7 @@ def test_rank_of_agrees_with_the_list(recommender):
 
 def test_models_without_views_still_explain(store, tiny):
     counts = torch.from_numpy(np.asarray(tiny.item_counts))
-    popular = Recommender(store, bare_run(store, tiny, "popularity"), scorer=Counts(counts))
+    popular = Recommender(ScoredRun(store, bare_run(store, tiny, "popularity"), scorer=Counts(counts)))
     frame = popular.recommend([1], k=3)
     assert (frame["collaborative"] == frame["score"]).all()
     assert popular.recommend([1], k=3, reranker=RerankConfig(name="mmr")).shape == (3, 8)
@@ -112,10 +111,10 @@ def test_bad_requests_are_said_in_a_sentence(store, tiny, recommender):
         with pytest.raises(UserError, match=words):
             call()
     with pytest.raises(UserError, match="items"):
-        Recommender(store, bare_run(store, tiny, "id"), scorer=FakeScorer(7))
+        Recommender(ScoredRun(store, bare_run(store, tiny, "id"), scorer=FakeScorer(7)))
 
 
 def test_without_text_the_content_term_says_what_to_run(store, tiny):
-    bare = Recommender(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
+    bare = Recommender(ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items)))
     with pytest.raises(UserError, match="llmesr embed"):
         bare.recommend([1], policy=ScoringPolicy(gamma=1))

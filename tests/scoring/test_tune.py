@@ -12,9 +12,13 @@ from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.table import event_metrics
-from llmesr.scoring.policy import Ground, PolicyScorer, ScoringPolicy
+from llmesr.scoring.ground import Ground
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy_scorer import PolicyScorer
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.grid import rank_grid
 from llmesr.scoring.tuning.search import Point, TuneConfig, Tuned, best_point, front, grid, load_tuned, tune
+from llmesr.semantic.embed import Embedding
 
 POLICIES = [
     ScoringPolicy(),
@@ -32,12 +36,12 @@ POLICIES = [
 
 @pytest.mark.parametrize("part", ["valid", "test"])
 @pytest.mark.parametrize("kind", ["neural", "counts"])
-def test_the_grid_ranks_like_the_evaluator(tiny, part, kind):
+def test_the_grid_ranks_like_the_evaluator(store, tiny, part, kind):
     # counts have many ties, and routing to 0 more of them
     scorer = FakeScorer(tiny.n_items) if kind == "neural" else Counts(np_to_tensor(tiny.item_counts))
     at = Ground.of(tiny, text_vectors(tiny.n_items).numpy())
     users = tiny.split.users("valid")
-    ranks = rank_grid(scorer, tiny, at, POLICIES, users, part=part, max_length=10)
+    ranks = rank_grid(scored(store, tiny, scorer), POLICIES, users, part=part)
     for i, policy in enumerate(POLICIES):
         frame = evaluate(PolicyScorer(scorer, policy, at), tiny, part, max_length=10).frame
         for protocol, found in ranks.items():
@@ -46,18 +50,28 @@ def test_the_grid_ranks_like_the_evaluator(tiny, part, kind):
             assert abs(found[i] - expected).max() <= 1
 
 
-def test_the_grid_ranks_repeated_targets_like_the_evaluator(tiny):
+def test_the_grid_ranks_repeated_targets_like_the_evaluator(store, tiny):
     items = tiny.items.copy()
     ends = tiny.offsets[1:]
     items[ends[::3] - 2] = items[ends[::3] - 3]  # every third user's validation target repeats their last training item
     repeats = dataclasses.replace(tiny, items=items)
     scorer, at = FakeScorer(tiny.n_items), Ground.of(repeats, text_vectors(tiny.n_items).numpy())
     for part in ("valid", "test"):
-        ranks = rank_grid(scorer, repeats, at, POLICIES[:2], repeats.split.users(part), part=part, max_length=10)
+        ranks = rank_grid(scored(store, repeats, scorer), POLICIES[:2], repeats.split.users(part), part=part)
         for i, policy in enumerate(POLICIES[:2]):
             frame = evaluate(PolicyScorer(scorer, policy, at), repeats, part, max_length=10).frame
             expected = frame.loc[frame["protocol"] == "full", "rank"].to_numpy()
             assert (ranks["full"][i] == expected).mean() > 0.99
+
+
+def scored(store, dataset, scorer=None) -> ScoredRun:
+    """A run of ``dataset``, which has random text vectors."""
+    vectors = text_vectors(dataset.n_items).numpy()[1:]
+    text = Embedding(
+        dataset.manifest, vectors, np.zeros((dataset.n_users, 6), np.float32), dataset.catalogue["item_id"]
+    )
+    scorer = scorer or FakeScorer(dataset.n_items)
+    return ScoredRun(store, bare_run(store, dataset), scorer=scorer, dataset=dataset, embedding=text)
 
 
 def np_to_tensor(counts):
@@ -108,18 +122,18 @@ def test_a_reference_is_a_floor_for_every_group():
     assert best_point(points[:2] + points[3:], TuneConfig(), floor) == 2  # nobody reaches it: the nearest
 
 
-def test_a_reference_must_be_of_the_same_dataset(store, tiny, monkeypatch):
-    run = text_run(store, tiny, monkeypatch)
+def test_a_reference_must_be_of_the_same_dataset(store, tiny):
+    opened = scored(store, tiny)
     other = bare_run(store, make_dataset(store, name="other"))
     with pytest.raises(UserError, match="another dataset"):
-        tune(run, store, TuneConfig(reference=other.id), scorer=FakeScorer(tiny.n_items))
+        tune(opened, TuneConfig(reference=other.id))
 
 
-def test_what_the_reference_reaches_is_kept(store, tiny, monkeypatch):
-    run, reference = text_run(store, tiny, monkeypatch), bare_run(store, tiny, method="id")
+def test_what_the_reference_reaches_is_kept(store, tiny):
+    opened, reference = scored(store, tiny), bare_run(store, tiny, method="id")
     counts = Counts(np_to_tensor(tiny.item_counts))
     reference.write_results(*evaluate_parts(counts, tiny, max_length=10))
-    tuned = tune(run, store, TuneConfig(gammas=(0, 1), reference=reference.id), scorer=FakeScorer(tiny.n_items))
+    tuned = tune(opened, TuneConfig(gammas=(0, 1), reference=reference.id))
     frame = evaluate(counts, tiny, "valid", max_length=10).frame
     assert tuned.reference == event_metrics(frame, tiny.thresholds)
     short = [sum(max(0, v - p.metrics[k]) / v for k, v in tuned.reference.items() if v) for p in tuned.points]
@@ -137,31 +151,21 @@ def test_the_grid_has_every_policy_once_and_no_policy_first():
     assert {p.gamma for p in grid(TuneConfig(), units={}, tail_threshold=4)} == {0.0}
 
 
-def text_run(store, tiny, monkeypatch):
-    """A run of ``tiny`` whose dataset has random text vectors."""
-    from llmesr.semantic.embed import Embedding
-
-    vectors = text_vectors(tiny.n_items).numpy()
-    made = Embedding(tiny.manifest, vectors[1:], np.zeros((tiny.n_users, 6), np.float32), tiny.catalogue["item_id"])
-    monkeypatch.setattr("llmesr.scoring.tuning.search.text_of", lambda *_: made)
-    return bare_run(store, tiny)
-
-
-def test_tuning_keeps_every_point_and_reads_back(store, tiny, monkeypatch):
-    run = text_run(store, tiny, monkeypatch)
+def test_tuning_keeps_every_point_and_reads_back(store, tiny):
+    opened = scored(store, tiny)
     config = TuneConfig(gammas=(0, 0.5, 1), popularities=(-0.1, 0.1), refined=3, emphases=(0, 1, 3))
-    tuned = tune(run, store, config, scorer=FakeScorer(tiny.n_items))
-    assert load_tuned(run) == tuned
+    tuned = tune(opened, config)
+    assert load_tuned(opened.run) == tuned
     # each policy for all users and for tail users; the best three also with two popularity weights
     assert len(tuned.points) == 1 + 2 * (5 * 5 - 1) + 2 * 3 + 2 * 3 * 2
     fitted = {p.policy.weights.tail_emphasis for p in tuned.points if p.policy.weights}
     assert fitted == {0, 1, 3}
-    without = tune(run, store, config.but(emphases=()), scorer=FakeScorer(tiny.n_items))
+    without = tune(opened, config.but(emphases=()))
     assert all(p.policy.weights is None and p.policy.cooccurrence == 0 for p in without.points)
-    apart = tune(run, store, config.but(cooccurrence=False, whitenings=()), scorer=FakeScorer(tiny.n_items))
+    apart = tune(opened, config.but(cooccurrence=False, whitenings=()))
     assert any(p.policy.weights for p in apart.points)
     assert all(p.policy.cooccurrence == p.policy.gamma == 0 for p in apart.points)
-    tuned.save(run)
+    tuned.save(opened.run)
     assert {np.sign(p.policy.popularity) for p in tuned.points} == {-1, 0, 1}
     assert tuned.points[0].policy.inert
     assert tuned.sampled == []
@@ -172,16 +176,16 @@ def test_tuning_keeps_every_point_and_reads_back(store, tiny, monkeypatch):
     for name in ("full/Head User/NDCG@10", "uni100/Head User/HR@10"):  # head users exactly as they were
         assert {p.metrics[name] for p in tail_only} == {tuned.points[0].metrics[name]}
     again = tuned.choose(3)
-    again.save(run)
-    assert load_tuned(run).policy == tuned.points[3].policy
+    again.save(opened.run)
+    assert load_tuned(opened.run).policy == tuned.points[3].policy
     with pytest.raises(UserError, match="no point 999"):
         tuned.choose(999)
 
 
-def test_a_sample_finds_finalists_that_all_users_judge(store, tiny, monkeypatch):
-    run = text_run(store, tiny, monkeypatch)
+def test_a_sample_finds_finalists_that_all_users_judge(store, tiny):
+    opened = scored(store, tiny)
     config = TuneConfig(sample=100, finalists=3)
-    tuned = tune(run, store, config, scorer=FakeScorer(tiny.n_items))
+    tuned = tune(opened, config)
     everyone = len(tiny.split.users("valid"))
     assert everyone > 100
     assert {p.users for p in tuned.sampled} == {100}
@@ -198,10 +202,10 @@ def test_a_sample_finds_finalists_that_all_users_judge(store, tiny, monkeypatch)
     assert tuned.points[tuned.chosen].metrics["full/Overall/NDCG@10"] == pytest.approx(value, abs=2e-3)
 
 
-def test_damage_and_misuse_are_said_in_a_sentence(store, tiny, monkeypatch):
-    run = text_run(store, tiny, monkeypatch)
-    assert load_tuned(run) is None
-    (run.folder / "policy.json").write_text(json.dumps({"run": 1}))
+def test_damage_and_misuse_are_said_in_a_sentence(store, tiny):
+    opened = scored(store, tiny)
+    assert load_tuned(opened.run) is None
+    (opened.run.folder / "policy.json").write_text(json.dumps({"run": 1}))
     with pytest.raises(UserError, match="llmesr tune"):
-        load_tuned(run)
-    assert isinstance(tune(run, store, TuneConfig(gammas=(0,)), scorer=FakeScorer(tiny.n_items)), Tuned)
+        load_tuned(opened.run)
+    assert isinstance(tune(opened, TuneConfig(gammas=(0,))), Tuned)

@@ -6,7 +6,7 @@ import torch
 from serving_doubles import FakeScorer, bare_run
 
 from llmesr.data.batches import pad_histories
-from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units, matching, median, short, spread
 
 
@@ -35,7 +35,7 @@ def test_three_digits():
 
 
 def test_units_are_worked_out_only_for_knobs_that_are_turned(store, tiny, monkeypatch):
-    made = Recommender(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
+    made = ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
     counted = []
     together = made.ground.cooccurrence
     monkeypatch.setattr(made.ground, "cooccurrence", lambda: counted.append(1) or together())
@@ -44,8 +44,10 @@ def test_units_are_worked_out_only_for_knobs_that_are_turned(store, tiny, monkey
     step = len(histories) // 64 or 1
     own = made.scorer.score(pad_histories(histories[::step][:64], made.max_length))[:, 1:].std(1)
     expected = float(own.median()) / float(np.std(np.log1p(tiny.item_counts[1:]), ddof=1))
-    assert units.popularity == pytest.approx(expected, rel=1e-4)
-    assert units.content == 0  # there is no text
+    assert units.of("popularity") == pytest.approx(expected, rel=1e-4)
+    assert units.of("content") == 0  # there is no text
     assert not counted
-    assert units.cooccurrence > 0
-    assert len(counted) == 1
+    assert units.of("cooccurrence") > 0
+    asked = len(counted)
+    assert units.of("cooccurrence") > 0
+    assert len(counted) == asked  # worked out once

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from serving_doubles import FakeScorer, bare_run, text_vectors
 
+from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import Status
-from llmesr.scoring import recommender as recommend
+from llmesr.scoring import scored_run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.search import TuneConfig, Tuned
 from llmesr.semantic.embed import Embedding
 from llmesr.serving.api import ServeConfig, create_app
@@ -24,12 +26,12 @@ def with_text(tiny, monkeypatch):
     users = rng.normal(size=(tiny.n_users, 6)).astype(np.float32)
     ids = tiny.catalogue["item_id"].to_numpy()
     made = Embedding(tiny.manifest, text_vectors(tiny.n_items).numpy()[1:], users, ids)
-    monkeypatch.setattr(recommend, "text_of", lambda *_: made)
+    monkeypatch.setattr(scored_run, "text_of", lambda *_: made)
 
 
 def open_fake(store, run, device, seed=0):
-    dataset_items = recommend.load_dataset(store, run.dataset_id).n_items
-    return Recommender(store, run, device, scorer=FakeScorer(dataset_items, seed=seed))
+    dataset_items = load_dataset(store, run.dataset_id).n_items
+    return ScoredRun(store, run, device, scorer=FakeScorer(dataset_items, seed=seed))
 
 
 class Client:
@@ -197,7 +199,7 @@ class Slow(FakeScorer):
 
 
 def open_slow(store, run, device):
-    return Recommender(store, run, device, scorer=Slow(recommend.load_dataset(store, run.dataset_id).n_items))
+    return ScoredRun(store, run, device, scorer=Slow(load_dataset(store, run.dataset_id).n_items))
 
 
 def test_overload_is_said_with_retry_after_and_nobody_else_suffers(store, tiny, with_text):
@@ -331,7 +333,7 @@ def test_one_bad_request_in_a_batch_fails_alone(store, tiny, with_text):
             return super().represent(sequences)
 
     def opener(store, run, device):
-        return Recommender(store, run, device, scorer=Fussy(tiny.n_items))
+        return ScoredRun(store, run, device, scorer=Fussy(tiny.n_items))
 
     _, _, app = served(store, tiny, opener=opener)
     ids = tiny.catalogue["item_id"]

@@ -18,8 +18,12 @@ from llmesr.data.synthetic import make
 from llmesr.errors import UserError
 from llmesr.evaluation.table import quick_metrics
 from llmesr.runs.record import MODEL, Run
-from llmesr.scoring.policy import Ground, PolicyScorer, ScoringPolicy, view_scores
+from llmesr.scoring.ground import Ground
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.terms import open_terms
 from llmesr.semantic.embed import Embedding, default_embedding, embed
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors
@@ -73,23 +77,29 @@ def test_views_are_parents_and_the_text_stays_the_first(run: Run, text: Embeddin
         run.store.delete("embeddings", pictures.id)
 
 
+def own_scores(scorer: Any, tiny: Dataset, sequences: torch.Tensor) -> list[torch.Tensor]:
+    """The collaborative and the semantic term of a model, (B, N + 1) each."""
+    terms = open_terms(scorer, Ground.of(tiny, None), [("collaborative", None), ("semantic", None)])
+    return [term.score(sequences) for term in terms.values()]
+
+
 def test_what_was_trained_is_what_is_loaded_and_served(tiny: Dataset, run: Run, store: Store) -> None:
     scorer: Any = load_scorer(run)
-    assert list(scorer.views) == ["collaborative", "semantic", "view_my-pictures"]
-    part = scorer.views["view_my-pictures"]
+    assert list(scorer.view_slices) == ["collaborative", "semantic", "view_my-pictures"]
+    part = scorer.view_slices["view_my-pictures"]
     matrix = scorer.item_matrix()
     assert np.flatnonzero(~matrix[:, part].any(dim=1).numpy()).tolist() == [0, *LACKING]
     sequences = torch.tensor([[1, 2, 3], [60, 0, 0]])
-    collaborative, semantic = view_scores(scorer, sequences, None)
+    collaborative, semantic = own_scores(scorer, tiny, sequences)
     torch.testing.assert_close(collaborative + semantic, scorer.score(sequences))
-    own = scorer.represent(sequences)[:, scorer.views["semantic"]] @ matrix[:, scorer.views["semantic"]].T
+    own = scorer.represent(sequences)[:, scorer.view_slices["semantic"]] @ matrix[:, scorer.view_slices["semantic"]].T
     torch.testing.assert_close(semantic[:, LACKING], own[:, LACKING])
     assert not torch.allclose(semantic[:, 1], own[:, 1])
 
     top = run.top_items()[0]  # as evaluated right after training
     user = int(tiny.split.users("test")[0])
     history = tiny.history(user)[: tiny.split.input_lengths("test")[user]]
-    served = Recommender(store, run).recommend([int(i) for i in history], k=10)
+    served = Recommender(ScoredRun(store, run)).recommend([int(i) for i in history], k=10)
     assert served["item_id"].tolist() == tiny.catalogue["item_id"].to_numpy()[top[:10] - 1].tolist()
     assert served[["collaborative", "semantic", "content"]].sum(axis=1).to_numpy() == pytest.approx(
         served["score"].to_numpy(), abs=1e-4
@@ -101,7 +111,7 @@ def test_routing_weakens_the_collaborative_view_alone(tiny: Dataset, run: Run) -
     sequences = torch.tensor([[1, 2, 3]])
     everywhere = ScoringPolicy(route_threshold=10**6, route_weight=0.0)
     routed = PolicyScorer(scorer, everywhere, Ground.of(tiny, None)).score(sequences)
-    torch.testing.assert_close(routed, view_scores(scorer, sequences, None)[1])
+    torch.testing.assert_close(routed, own_scores(scorer, tiny, sequences)[1])
 
 
 def test_resuming_equals_never_having_stopped(

@@ -16,7 +16,7 @@ from llmesr.evaluation.questions import Questions
 from llmesr.evaluation.ranks import top_unseen
 from llmesr.ids import PAD
 from llmesr.progress import Progress, silent
-from llmesr.scoring.policy import PolicyScorer, ScoringPolicy
+from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RERANKERS, RerankConfig, rerank
 
@@ -75,7 +75,7 @@ def effects(
 @torch.inference_mode()
 def _pools(recommender: Recommender, policy: ScoringPolicy, users: np.ndarray, part: Part, width: int) -> _Pools:
     dataset, device = recommender.dataset, recommender.device
-    scorer = PolicyScorer(recommender.scorer, policy, recommender.ground)
+    scorer = recommender.scored.under(policy)
     asked = Questions(dataset, part, Sequences(dataset, device), recommender.max_length)
     order, targets, items, scores = [], [], [], []
     for some in in_order(users, dataset.lengths, 256):

@@ -1,9 +1,9 @@
 """Popularity weights of a scoring policy, fitted on validation.
 
 The held-out item of every user is a choice among the catalogue, and the probability of a choice is the softmax
-of a sum of parts (conditional logit; McFadden 1974), each weighed by a curve over the item's popularity. The
-likelihood is concave in the few values that define the curves, so that there is one best answer. No part may count
-against an item: weights are not negative.
+of a sum of terms (conditional logit; McFadden 1974), each weighed by a curve over the item's popularity. The
+likelihood is concave in the few values that define the curves, so that there is one best answer. No term but the bias
+may count against an item: weights are not negative.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llmesr.ids import PAD
-from llmesr.scoring.policy import Ground
+from llmesr.scoring.ground import Ground
+from llmesr.scoring.terms import TERMS, Term
 from llmesr.scoring.tuning.grid import Block
-from llmesr.scoring.weights import PARTS, PopularityWeights, hats
+from llmesr.scoring.weights import PopularityWeights, hats
 
 KNOTS = 4
 """Counts at which a curve is given, evenly spaced over log(1 + n)."""
@@ -37,34 +38,30 @@ class Choices:
     """Who chose what among which candidates: the first candidate of each user is the held-out item."""
 
     items: Tensor  # (U, 1 + DRAWN)
-    parts: dict[str, Tensor]  # each (U, 1 + DRAWN)
+    terms: dict[str, Tensor]  # each (U, 1 + DRAWN)
     barred: Tensor  # (U, 1 + DRAWN) bool: not a candidate after all (in the history, or the target itself)
 
     @classmethod
-    def of(cls, blocks: Iterable[Block], whitening: float, *, seed: int = 0) -> Self:
-        """Draw candidates for the users of ``blocks``."""
+    def of(cls, blocks: Iterable[Block], *, seed: int = 0) -> Self:
+        """Draw candidates for the users of ``blocks``, which hold one variant of each term."""
         generator = torch.Generator().manual_seed(seed)
-        items, barred, parts = zip(*(_candidates(block, whitening, generator) for block in blocks), strict=True)
-        together = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        items, barred, terms = zip(*(_candidates(block, generator) for block in blocks), strict=True)
+        together = {name: torch.cat([scores[name] for scores in terms]) for name in terms[0]}
         return cls(torch.cat(items), together, torch.cat(barred))
 
 
-def _candidates(block: Block, whitening: float, generator: torch.Generator) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Items, which of them are barred, and their parts, (B, 1 + DRAWN) each."""
+def _candidates(block: Block, generator: torch.Generator) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Items, which of them are barred, and their terms, (B, 1 + DRAWN) each."""
     target = block.target[:, None]
-    drawn = torch.randint(1, block.semantic.shape[1], (len(target), DRAWN), generator=generator).to(target.device)
+    catalogue = next(iter(block.terms.values())).shape[1]
+    drawn = torch.randint(1, catalogue, (len(target), DRAWN), generator=generator).to(target.device)
     barred = drawn == target
     for step in range(block.excluded.shape[1]):
         seen = block.excluded[:, step, None]
         barred |= (drawn == seen) & (seen != PAD)
     items = torch.cat([target, drawn], 1)
-    whole = {"collaborative": block.collaborative, "semantic": block.semantic}
-    if whitening in block.content:
-        whole["content"] = block.content[whitening]
-    if block.cooccurrence is not None:
-        whole["cooccurrence"] = block.cooccurrence
-    parts = {name: part.gather(1, items) for name, part in whole.items()}
-    return items, torch.cat([torch.zeros_like(target, dtype=torch.bool), barred], 1), parts
+    terms = {name: scores.gather(1, items) for (name, _), scores in block.terms.items()}
+    return items, torch.cat([torch.zeros_like(target, dtype=torch.bool), barred], 1), terms
 
 
 def knots(counts: np.ndarray) -> tuple[int, ...]:
@@ -86,35 +83,45 @@ def fit_weights(
     """The best weights for each emphasis on tail items.
 
     ``tail`` (U,) marks users whose target is a tail item; each counts ``1 + emphasis`` times. ``spread`` is that of
-    the model's scores and ``units`` the weight at which a term (content, cooccurrence) spreads as far: the curves
-    multiply these. ``ridge`` pulls towards the scores as they are and towards level curves, as strongly as so many
-    users would.
+    the model's scores and ``units`` the weight at which a term with a setting (content, cooccurrence) spreads as far:
+    the curves multiply these. ``ridge`` pulls towards the scores as they are and towards level curves, as strongly as
+    so many users would.
     """
     counts = knots(ground.item_counts[1:].cpu().numpy())
-    table = hats(counts, ground.log_counts)  # (N + 1, K)
-    shares = table[choices.items]  # (U, C, K)
-    scale = {"collaborative": 1.0, "semantic": 1.0, **units}
-    named = [name for name in PARTS if name in choices.parts and name in scale]
-    parts = [torch.ones_like(shares[..., 0])] + [choices.parts[n] * (scale[n] / spread) for n in named]
-    features = torch.cat([part[..., None] * shares for part in parts], dim=-1)  # (U, C, (1 + parts) * K)
-    prior = torch.zeros(len(parts), len(counts), device=shares.device)
-    for row, name in enumerate(named, 1):
-        prior[row] = float(name in ("collaborative", "semantic"))
+    shares = hats(counts, ground.log_counts)[choices.items]  # (U, C, K)
+    fitted = [term for term in TERMS.values() if term.curved and term.name in choices.terms]
+    fitted = [term for term in fitted if term.setting is None or term.name in units]
+    fitted.sort(key=lambda term: not term.signed)  # the bias first, as an intercept
+    parts = [choices.terms[term.name] * (_scale(term, units, spread) / spread) for term in fitted]
+    features = torch.cat([part[..., None] * shares for part in parts], dim=-1)  # (U, C, terms * K)
+    prior = torch.tensor([[float(term.own)] * len(counts) for term in fitted], device=shares.device)
+    least = torch.tensor([[-torch.inf if term.signed else 0.0] * len(counts) for term in fitted], device=shares.device)
     made, found = [], prior
     for emphasis in emphases:
-        found = _most_likely(features, choices.barred, 1 + emphasis * tail.float(), found, prior, ridge)
-        rows = dict(zip(["bias", *named], found.tolist(), strict=True))
-        rows["bias"] = [value * spread for value in rows["bias"]]
-        flat = [0.0] * len(counts)
-        curves = {n: tuple(float(f"{v:.4g}") for v in rows.get(n, flat)) for n in (*PARTS, "bias")}
-        made.append(PopularityWeights(counts=counts, tail_emphasis=emphasis, **curves))
+        found = _most_likely(
+            features, choices.barred, 1 + emphasis * tail.float(), begin=found, prior=prior, least=least, ridge=ridge
+        )
+        curves = {
+            # Where the policy has no weight for it, the curve holds the scale as well.
+            term.name: [v * (1.0 if term.own or term.setting else _scale(term, units, spread)) for v in values]
+            for term, values in zip(fitted, found.tolist(), strict=True)
+        }
+        rounded = {name: tuple(float(f"{v:.4g}") for v in values) for name, values in curves.items()}
+        made.append(PopularityWeights(counts=counts, tail_emphasis=emphasis, **rounded))
     return made
 
 
+def _scale(term: Term, units: Mapping[str, float], spread: float) -> float:
+    """The weight of a term of which curves are multiples."""
+    if term.setting is not None:
+        return units[term.name]
+    return 1.0 if term.own else spread
+
+
 def _most_likely(
-    features: Tensor, barred: Tensor, counted: Tensor, begin: Tensor, prior: Tensor, ridge: float
+    features: Tensor, barred: Tensor, counted: Tensor, *, begin: Tensor, prior: Tensor, least: Tensor, ridge: float
 ) -> Tensor:
-    """The values of the curves, (1 + parts, K), with the highest penalised likelihood; only a bias may be negative."""
+    """The values of the curves, (terms, K), not below ``least``, with the highest penalised likelihood."""
     first = torch.zeros(len(features), dtype=torch.long, device=features.device)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -126,8 +133,6 @@ def _most_likely(
         (slope,) = torch.autograd.grad(total, values)
         return float(total.detach()), slope.flatten().double().cpu().numpy()
 
-    least = torch.zeros_like(prior)
-    least[0] = -torch.inf
     found = minimize(
         loss,
         begin.flatten().double().cpu().numpy(),

@@ -1,14 +1,13 @@
-"""The ranks of held-out items under many scoring policies at once, from parts of the scores made once.
+"""The ranks of held-out items under many scoring policies at once, from terms of the scores made once.
 
-The collaborative, semantic and content parts of a block of users are computed a single time; a policy
-is then a weighted sum of them and a count of the candidates above the target.
+The terms of the scores of a block of users are computed a single time; a policy is then a weighted sum of them and a
+count of the candidates above the target.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +15,15 @@ from torch import Tensor
 
 from llmesr.config import Protocol
 from llmesr.data.batches import Sequences, in_order
-from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
 from llmesr.evaluation.questions import Questions
 from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.ids import PAD
 from llmesr.progress import Progress, silent
-from llmesr.scoring.policy import Ground, ItemWeights, ScoringPolicy, view_scores
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy_scorer import Share, shares
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.terms import TERMS, Key, open_terms
 
 BLOCK = 2**24
 """Most scores of one part held at once (64 MB of float32)."""
@@ -30,47 +31,36 @@ SLICE = 2**18
 """Scores worked on at once on the CPU, so that the passes of all policies stay in its cache."""
 
 
+VARIED = "content"
+"""The term whose weights are tried most: policies that differ in it alone share the sum of the others."""
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The parts of the scores of B users, and what ranks are counted against."""
+    """The terms of the scores of B users, and what ranks are counted against."""
 
     users: np.ndarray  # (B,)
-    collaborative: Tensor  # (B, N + 1)
-    semantic: Tensor  # (B, N + 1)
-    content: dict[float, Tensor]  # whitening -> (B, N + 1)
-    cooccurrence: Tensor | None  # (B, N + 1), if asked for
+    terms: dict[Key, Tensor]  # each (B, N + 1)
     target: Tensor  # (B,) the first of each user
     excluded: Tensor  # (B, H) items of the input history, padded with 0; none where the target repeats one
     negatives: Tensor  # (B, C) of uni100 and a user's further targets, padded with 0
 
+    def own(self) -> Tensor:
+        """(B, N + 1) the scores of the model itself."""
+        first, *others = (part for (name, _), part in self.terms.items() if TERMS[name].own)
+        return sum(others, start=first)
 
-def blocks(
-    scorer: Any,
-    dataset: Dataset,
-    ground: Ground,
-    users: np.ndarray,
-    part: Part,
-    *,
-    whitenings: Collection[float],
-    cooccurrence: bool = False,
-    max_length: int,
-    device: torch.device | str = "cpu",
-) -> Iterator[Block]:
-    """The parts for ``users``, sorted by history length, in blocks that bound the memory.
 
-    Contents are made for each of ``whitenings``, the co-occurrence part if it is asked for.
-    """
-    asked = Questions(dataset, part, Sequences(dataset, device), max_length)
+def blocks(scored: ScoredRun, users: np.ndarray, part: Part, keys: Collection[Key]) -> Iterator[Block]:
+    """The terms ``keys`` of the scores of ``users``, sorted by history length, in blocks that bound the memory."""
+    dataset, device = scored.dataset, scored.device
+    opened = open_terms(scored.scorer, scored.ground, sorted(keys, key=lambda key: list(TERMS).index(key[0])))
+    asked = Questions(dataset, part, Sequences(dataset, device), scored.max_length)
     for some in in_order(users, dataset.lengths, max(1, min(1024, BLOCK // (dataset.n_items + 1)))):
         batch = asked.batch(some)
-        inputs = batch.inputs
-        collaborative, semantic = view_scores(scorer, inputs, batch.users)
         yield Block(
             users=some,
-            collaborative=collaborative.float(),
-            semantic=semantic.float(),
-            content={w: ground.content(w).score(inputs) for w in whitenings},
-            cooccurrence=ground.cooccurrence().score(inputs) if cooccurrence else None,
+            terms={key: term.score(batch.inputs, batch.users).float() for key, term in opened.items()},
             target=batch.targets[:, 0],
             excluded=batch.seen,
             negatives=torch.cat([asked.negatives(batch), batch.targets[:, 1:]], 1),
@@ -78,15 +68,11 @@ def blocks(
 
 
 def rank_grid(
-    scorer: Any,
-    dataset: Dataset,
-    ground: Ground,
+    scored: ScoredRun,
     policies: Sequence[ScoringPolicy],
     users: np.ndarray,
     *,
     part: Part = "valid",
-    max_length: int = 50,
-    device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> dict[Protocol, np.ndarray]:
     """Ranks (policies, users) under each protocol, with the tie rule of ``evaluation.ranks.evaluate``.
@@ -94,25 +80,15 @@ def rank_grid(
     ``tail_users_only`` is not looked at: a head user's rank under it is the rank without a policy.
     """
     ranks = {p: np.zeros((len(policies), len(users)), np.int32) for p in PROTOCOLS}
-    place = np.zeros(dataset.n_users, np.int64)
+    place = np.zeros(scored.dataset.n_users, np.int64)
     place[users] = np.arange(len(users))
     done = 0
-    parts = blocks(
-        scorer,
-        dataset,
-        ground,
-        users,
-        part,
-        whitenings={p.whitening for p in policies if p.gamma},
-        cooccurrence=any(p.cooccurrence for p in policies),
-        max_length=max_length,
-        device=device,
-    )
-    alike = _alike(policies, ground)
+    groups = _alike(policies, scored)
+    keys = {share.key for group in groups for share in [*group.base, *group.varied.values()]}
     with torch.inference_mode():
-        for block in parts:
+        for block in blocks(scored, users, part, keys):
             at = place[block.users]
-            full, sampled = _block_ranks(block, policies, alike)
+            full, sampled = _block_ranks(block, len(policies), groups)
             ranks["full"][:, at] = full.cpu().numpy()
             ranks["uni100"][:, at] = sampled.cpu().numpy()
             done += len(block.users)
@@ -120,35 +96,45 @@ def rank_grid(
     return ranks
 
 
-def _alike(policies: Sequence[ScoringPolicy], ground: Ground) -> list[tuple[list[int], ItemWeights]]:
-    """Policies that differ in nothing but gamma and whitening, together, with their weights."""
+@dataclass(frozen=True, eq=False)
+class _Alike:
+    """Policies (by their places) that differ in nothing but the varied term, which some of them have."""
+
+    members: list[int]
+    base: list[Share]
+    varied: dict[int, Share]
+
+
+def _alike(policies: Sequence[ScoringPolicy], scored: ScoredRun) -> list[_Alike]:
+    varied = TERMS[VARIED]
+    off = {s: ScoringPolicy.model_fields[s].default for s in (varied.setting, varied.variant) if s}
     groups: dict[ScoringPolicy, list[int]] = {}
     for i, policy in enumerate(policies):
-        groups.setdefault(policy.but(gamma=0.0, whitening=0.0, tail_users_only=False), []).append(i)
-    return [(members, ItemWeights.of(base, ground)) for base, members in groups.items()]
+        groups.setdefault(policy.but(**off, tail_users_only=False), []).append(i)
+    made = []
+    for base, members in groups.items():
+        own = {i: share for i in members for share in shares(policies[i], scored.ground) if share.term is varied}
+        made.append(_Alike(members, shares(base, scored.ground), own))
+    return made
 
 
-def _block_ranks(
-    block: Block, policies: Sequence[ScoringPolicy], alike: list[tuple[list[int], ItemWeights]]
-) -> tuple[Tensor, Tensor]:
+def _block_ranks(block: Block, policies: int, groups: list[_Alike]) -> tuple[Tensor, Tensor]:
     """(policies, B) ranks under full and under uni100."""
-    size, width = block.semantic.shape
-    full = torch.zeros(len(policies), size, dtype=torch.int32, device=block.semantic.device)
+    size, width = next(iter(block.terms.values())).shape
+    full = torch.zeros(policies, size, dtype=torch.int32, device=block.target.device)
     sampled = torch.zeros_like(full)
-    rows = size if block.semantic.is_cuda else max(1, SLICE // width)
+    rows = size if full.is_cuda else max(1, SLICE // width)
     for start in range(0, size, rows):
         cut = slice(start, start + rows)
         target, negatives = block.target[cut, None], block.negatives[cut]
-        for members, weights in alike:
-            margin = _base(block, cut, policies[members[0]], weights)
+        for group in groups:
+            margin = _summed(block, cut, group.base)
             margin -= margin.gather(1, target)
             margin[:, PAD] = -torch.inf
             work = torch.empty_like(margin)
-            for i in members:
-                content = block.content.get(policies[i].whitening) if policies[i].gamma else None
-                if content is not None:
-                    one = torch.ones((), device=margin.device) if weights.content is None else weights.content
-                    torch.addcmul(margin, content[cut], one, value=policies[i].gamma, out=work)
+            for i in group.members:
+                if (share := group.varied.get(i)) is not None:
+                    share.add_to(margin, block.terms[share.key][cut], out=work)
                     work -= work.gather(1, target)
                 else:
                     work.copy_(margin)
@@ -158,15 +144,13 @@ def _block_ranks(
     return full, sampled
 
 
-def _base(block: Block, cut: slice, policy: ScoringPolicy, weights: ItemWeights) -> Tensor:
-    """The scores of some users without the content term, (b, N + 1)."""
-    one = torch.ones((), device=block.semantic.device)
-    made = block.semantic[cut] * (one if weights.semantic is None else weights.semantic)
-    made.addcmul_(block.collaborative[cut], one if weights.collaborative is None else weights.collaborative)
-    if policy.cooccurrence and block.cooccurrence is not None:
-        weight = one if weights.cooccurrence is None else weights.cooccurrence
-        made.addcmul_(block.cooccurrence[cut], weight, value=policy.cooccurrence)
-    return made if weights.bias is None else made.add_(weights.bias)
+def _summed(block: Block, cut: slice, of: list[Share]) -> Tensor:
+    """The scores of some users that these shares add up to, (b, N + 1); a tensor of its own."""
+    first, *others = [share for share in of if share.key in block.terms]  # a model may have no part of that kind
+    made = first.alone(block.terms[first.key][cut])
+    for share in others:
+        share.add_to(made, block.terms[share.key][cut], out=made)
+    return made
 
 
 def _rank(signs: Tensor, others: int) -> Tensor:

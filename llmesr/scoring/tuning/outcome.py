@@ -13,7 +13,7 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.runs.record import POLICY, Run
-from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy import ScoringPolicy, Whitening
 from llmesr.store import write_json
 
 Objective = Literal["balanced", "overall", "tail"]
@@ -39,7 +39,7 @@ class TuneConfig(Config):
         (0.0, 0.15, 0.3, 0.5, 0.8, 1.3),
         description="Content weights, in units of (spread of the model's scores / spread of the content term).",
     )
-    whitenings: tuple[float, ...] = Field((0.0, 0.5), description="How far text space is evened out.")
+    whitenings: tuple[Whitening, ...] = Field((0.0, 0.5), description="How far text space is evened out.")
     thresholds: tuple[float, ...] = Field((1.0, 4.0), description="Routing thresholds, times the tail threshold.")
     weights: tuple[float, ...] = Field((0.0, 0.5), description="Weights of the collaborative part of routed items.")
     popularities: tuple[float, ...] = Field(

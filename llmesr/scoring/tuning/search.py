@@ -9,7 +9,7 @@ of them is chosen by an objective, or by the analyst.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -19,58 +19,43 @@ import torch
 from torch import Tensor
 
 from llmesr.config import Protocol
-from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.table import event_metrics
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, find_run
-from llmesr.scoring.derived import own_policy
-from llmesr.scoring.policy import Ground, ScoringPolicy
-from llmesr.scoring.recommender import text_of
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.scored_run import ScoredRun, own_policy
+from llmesr.scoring.terms import TERMS, Key
 from llmesr.scoring.tuning.fit import Choices, fit_weights
 from llmesr.scoring.tuning.grid import Block, blocks, rank_grid
 from llmesr.scoring.tuning.outcome import CUT, Point, TuneConfig, Tuned, best_point, front, load_tuned, ranking
 from llmesr.scoring.units import matching, median, short, spread
-from llmesr.store import Store, now
+from llmesr.store import now
 
 __all__ = ["Point", "TuneConfig", "Tuned", "best_point", "front", "grid", "load_tuned", "tune"]
 
 
-def tune(
-    run: Run,
-    store: Store,
-    config: TuneConfig | None = None,
-    *,
-    scorer: Any | None = None,
-    dataset: Dataset | None = None,
-    device: torch.device | str = "cpu",
-    progress: Progress = silent,
-) -> Tuned:
-    """Choose a policy for ``run`` on validation and store it as its ``policy.json``.
+def tune(scored: ScoredRun, config: TuneConfig | None = None, *, progress: Progress = silent) -> Tuned:
+    """Choose a policy for a run on validation and store it as the run's ``policy.json``.
 
-    ``scorer`` replaces the run's own, ``dataset`` spares loading it. UserError when the run has no model, is itself a
-    run under a policy, or when its dataset has nobody to validate on.
+    UserError when the run has no model, is itself a run under a policy, or when its dataset has nobody to validate on.
     """
-    from llmesr.training.load import load_scorer
-
     config = config or TuneConfig()
     started = time.perf_counter()
+    run, dataset = scored.run, scored.dataset
     if own_policy(run) is not None:
         raise UserError(f"Run {run.id!r} already stands for a policy; tune the run it was made from.")
-    dataset = dataset or load_dataset(store, run.dataset_id)
     if not len(dataset.split.users("valid")):
         raise UserError(f"Dataset {dataset.name!r} has no user with three interactions, so nobody to validate on.")
-    embedding = text_of(store, run, dataset)
-    scorer = scorer or load_scorer(run, dataset=dataset, device=device)
-    ground = Ground.of(dataset, None if embedding is None else embedding.padded(), device)
-    judged = None if config.reference is None else _judged(find_run(store, config.reference), dataset)
-    search = _Search(scorer, dataset, ground, config, judged, run.config.max_length, device, progress)
+    judged = None if config.reference is None else _judged(find_run(scored.store, config.reference), dataset)
+    search = _Search(scored, config, judged, progress)
     points, sampled, units = search.points()
     floor = search.floor(dataset.split.users("valid"))
     tuned = Tuned(
         run=run.id,
         dataset=dataset.id,
-        embedding=None if embedding is None else embedding.id,
+        embedding=None if scored.embedding is None else scored.embedding.id,
         config=config,
         thresholds=dataset.thresholds,
         units=units,
@@ -95,35 +80,29 @@ def _judged(reference: Run, dataset: Dataset) -> pd.DataFrame:
 
 
 class _Units(NamedTuple):
-    """The spread of a run's scores over the catalogue, and the weights at which a term spreads as far: medians."""
+    """The spread of a run's scores over the catalogue, and the weight at which a term spreads as far: medians.
+
+    A term that says nothing to anyone has unit 0.
+    """
 
     spread: float
-    content: dict[float, float]  # by whitening
-    cooccurrence: float  # 0 where nothing was ever chosen together
+    of: dict[Key, float]
+
+    def content(self) -> dict[float, float]:
+        """The units of the content term, by whitening."""
+        return {float(variant or 0.0): unit for (name, variant), unit in self.of.items() if name == "content"}
 
 
 class _Search:
     """The grid and fitted weights on a sample of users, the best of both with popularity weights, then the finalists on
     all users."""
 
-    def __init__(
-        self,
-        scorer: Any,
-        dataset: Dataset,
-        ground: Ground,
-        config: TuneConfig,
-        judged: pd.DataFrame | None,
-        max_length: int,
-        device: torch.device | str,
-        progress: Progress,
-    ) -> None:
-        self.scorer = scorer
-        self.dataset = dataset
-        self.ground = ground
+    def __init__(self, scored: ScoredRun, config: TuneConfig, judged: pd.DataFrame | None, progress: Progress) -> None:
+        self.scored = scored
+        self.dataset = dataset = scored.dataset
+        self.ground = scored.ground
         self.config = config
         self.judged = judged
-        self.max_length = max_length
-        self.device = device
         self.progress = progress
         everyone = dataset.split.users("valid")
         targets = np.zeros(dataset.n_users, np.int64)
@@ -143,7 +122,7 @@ class _Search:
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
         units, floor = self._units(few), self.floor(few)
-        points, sampled = self._measure(grid(self.config, units.content, self.dataset.thresholds.item), few), []
+        points, sampled = self._measure(grid(self.config, units.content(), self.dataset.thresholds.item), few), []
         plain = ScoringPolicy()
         points += self._measure([plain, *self._fitted(points, units, floor)], few)[1:]
         points += self._measure([plain, *self._with_popularity(points, units, floor)], few)[1:]
@@ -151,36 +130,31 @@ class _Search:
             points, sampled = self._measure(self._finalists(points, floor), everyone), points
         for i in front(points, self.config.protocol):
             points[i].front = True
-        return points, sampled, units.content
+        return points, sampled, units.content()
 
-    def _blocks(self, users: np.ndarray, whitenings: Collection[float]) -> Iterator[Block]:
-        return blocks(
-            self.scorer,
-            self.dataset,
-            self.ground,
-            users,
-            "valid",
-            whitenings=whitenings,
-            cooccurrence=bool(self.config.emphases) and self.config.cooccurrence,
-            max_length=self.max_length,
-            device=self.device,
-        )
+    def _keys(self, whitenings: Sequence[float]) -> list[Key]:
+        """Every term that there is what it needs for; content in each of ``whitenings``."""
+        out = () if self.config.emphases and self.config.cooccurrence else ("cooccurrence",)
+        terms = [t for t in TERMS.values() if t.name not in out and (self.ground.has_text or not t.reads_text)]
+        plain = ScoringPolicy()
+        variants = {"content": [("content", w) for w in whitenings]}
+        return [key for term in terms for key in variants.get(term.name, [plain.key(term)])]
+
+    def _blocks(self, users: np.ndarray, keys: Sequence[Key]) -> Iterator[Block]:
+        return blocks(self.scored, users, "valid", keys)
 
     def _units(self, users: np.ndarray) -> _Units:
         """From some of the users."""
-        whitenings = self.config.whitenings if self.ground.has_text else ()
+        keys = self._keys(self.config.whitenings)
         spreads: list[Tensor] = []
-        content: dict[float, list[Tensor]] = {w: [] for w in whitenings}
-        together: list[Tensor] = []
+        found: dict[Key, list[Tensor]] = {key: [] for key in keys if TERMS[key[0]].setting}
         with torch.inference_mode():
-            for block in self._blocks(users[:: max(1, len(users) // 256)], whitenings):
-                own = spread(block.collaborative + block.semantic)
+            for block in self._blocks(users[:: max(1, len(users) // 256)], keys):
+                own = spread(block.own())
                 spreads.append(own)
-                for whitening, part in block.content.items():
-                    content[whitening].append(matching(own, part))
-                if block.cooccurrence is not None:
-                    together.append(matching(own, block.cooccurrence))
-        return _Units(median(spreads), {w: median(c) for w, c in content.items()}, median(together))
+                for key, weights in found.items():
+                    weights.append(matching(own, block.terms[key]))
+        return _Units(median(spreads), {key: median(weights) for key, weights in found.items()})
 
     def _fitted(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
         """Weights that follow popularity, for every emphasis on tail items, in the text space that was best so far."""
@@ -192,21 +166,25 @@ class _Search:
         if len(users) > self.config.fitted_users:
             chosen = np.random.default_rng(self.config.seed).choice(users, self.config.fitted_users, replace=False)
             users = np.sort(chosen)
-        gamma = units.content.get(whitening, 0.0)
+        keys = [
+            k
+            for k in self._keys((whitening,))
+            if TERMS[k[0]].curved and (TERMS[k[0]].setting is None or units.of.get(k))
+        ]
         with torch.no_grad():
-            choices = Choices.of(self._blocks(users, (whitening,) if gamma else ()), whitening, seed=self.config.seed)
+            choices = Choices.of(self._blocks(users, keys), seed=self.config.seed)
         tail = self.dataset.thresholds.tail_items(self.ground.item_counts[choices.items[:, 0]])
-        scale = {name: v for name, v in (("content", gamma), ("cooccurrence", units.cooccurrence)) if v}
+        scale = {key[0]: units.of[key] for key in keys if key in units.of}
         found = fit_weights(choices, self.ground, tail, spread=units.spread, units=scale, emphases=self.config.emphases)
-        fixed = ScoringPolicy(gamma=short(gamma), whitening=whitening, cooccurrence=short(units.cooccurrence))
+        fixed = ScoringPolicy(**_settings({key: units.of[key] for key in keys if key in units.of}))
         return [fixed.but(weights=weights) for weights in found]
 
     def _with_popularity(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
         """The best policies so far, each with every popularity weight."""
-        unit = units.spread / float(self.ground.log_counts[1:].std().clamp(min=1e-6))
+        unit = units.of["popularity", None]
         order = ranking(points, self.config, floor)
         plain = list(dict.fromkeys(points[i].policy.but(tail_users_only=False) for i in order))
-        weights = [short(p * unit) for p in self.config.popularities if p]
+        weights = [short(p * unit) for p in self.config.popularities if p and unit]
         return [policy.but(popularity=w) for policy in plain[: self.config.refined] for w in weights]
 
     def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[Point]:
@@ -214,16 +192,7 @@ class _Search:
 
         The first of ``policies`` changes nothing: it is what head users keep.
         """
-        ranks = rank_grid(
-            self.scorer,
-            self.dataset,
-            self.ground,
-            policies,
-            users,
-            max_length=self.max_length,
-            device=self.device,
-            progress=self.progress,
-        )
+        ranks = rank_grid(self.scored, policies, users, progress=self.progress)
         points = []
         tail = self._members["Tail User"][users]
         for i, policy in enumerate(policies):
@@ -250,6 +219,15 @@ class _Search:
         order = [0, *(i for turn in turns for i in turn if i is not None)]
         plain = [points[i].policy.but(tail_users_only=False) for i in order]
         return list(dict.fromkeys(plain))[: self.config.finalists + 1]
+
+
+def _settings(units: Mapping[Key, float]) -> dict[str, Any]:
+    """What a policy says of terms that count by these units."""
+    found: dict[str, Any] = {}
+    for (name, variant), unit in units.items():
+        term = TERMS[name]
+        found |= {str(term.setting): short(unit)} | ({} if term.variant is None else {term.variant: variant})
+    return found
 
 
 def grid(config: TuneConfig, units: dict[float, float], tail_threshold: int) -> list[ScoringPolicy]:

@@ -15,6 +15,7 @@ from llmesr.maps.spaces import Of, Space
 from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import Run
 from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units
 from llmesr.semantic.diagnostics import compare
 from llmesr.semantic.embed import load_embedding
@@ -159,7 +160,7 @@ def recommender(root: Store, run_id: str) -> Recommender:
 def _recommender(root: str, run_id: str, version: str) -> Recommender:
     store = Store(root)
     run = Run(store, run_id)
-    return Recommender(store, run, dataset=artifacts.dataset(store, run.dataset_id))
+    return Recommender(ScoredRun(store, run, dataset=artifacts.dataset(store, run.dataset_id)))
 
 
 def has_vectors(run: Run) -> bool:
@@ -174,4 +175,4 @@ def units(root: Store, run_id: str) -> Units:
 
 @st.cache_resource(max_entries=8, **_QUIET)
 def _units(root: str, run_id: str, version: str) -> Units:
-    return Units(recommender(Store(root), run_id))
+    return Units(recommender(Store(root), run_id).scored)

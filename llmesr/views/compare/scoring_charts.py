@@ -9,14 +9,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
+from llmesr.scoring.terms import TERMS
 from llmesr.scoring.tuning.outcome import CUT, Point, front
-from llmesr.scoring.weights import PARTS, PopularityWeights
+from llmesr.scoring.weights import PopularityWeights
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import NARROW, plain, titled
 from llmesr.views.shared.theme import Mode
 
 METRIC = f"NDCG@{CUT}"
-NAMES = {n: n.replace("cooc", "co-oc") for n in PARTS}
 DASHES = {"collaborative": "solid", "semantic": "dash", "content": "dot", "cooccurrence": "dashdot"}
 SYMBOLS = {"collaborative": "circle", "semantic": "square", "content": "diamond", "cooccurrence": "triangle-up"}
 
@@ -86,25 +86,24 @@ def policy_chart(frame: pd.DataFrame, shown: int, caption: str, mode: Mode = "li
 
 def weights_frame(weights: PopularityWeights) -> pd.DataFrame:
     """Training interactions, and the value of every curve there."""
-    curves = {name: getattr(weights, name) for name in (*PARTS, "bias")}
-    return pd.DataFrame({"Training interactions": weights.counts, **curves})
+    return pd.DataFrame({"Training interactions": weights.counts, **weights.curves})
 
 
 def weights_chart(weights: PopularityWeights, tail: int, mode: Mode = "light") -> go.Figure:
-    """How much each part counts, by popularity of the item; those with fewer than ``tail`` interactions are shaded."""
+    """How much each term counts, by popularity of the item; those with fewer than ``tail`` interactions are shaded."""
     figure = go.Figure()
-    for name in PARTS:
-        values = getattr(weights, name)
-        if any(values):
+    for name, values in weights.curves.items():
+        if any(values) and not TERMS[name].signed:  # the bias is added: no weight of anything
+            title = TERMS[name].title
             figure.add_scatter(
                 x=np.asarray(weights.counts) + 1,
                 y=values,
-                name=NAMES[name],
+                name=title,
                 mode="lines+markers",
-                line={"color": theme.PARTS[mode][name], "width": 2.5, "dash": DASHES[name]},
-                marker={"size": 8, "symbol": SYMBOLS[name]},
+                line={"color": theme.part(name, mode), "width": 2.5, "dash": DASHES.get(name, "longdash")},
+                marker={"size": 8, "symbol": SYMBOLS.get(name, "cross")},
                 customdata=weights.counts,
-                hovertemplate=f"{NAMES[name]} %{{y:.2f}} at %{{customdata}} interactions<extra></extra>",
+                hovertemplate=f"{title} %{{y:.2f}} at %{{customdata}} interactions<extra></extra>",
             )
     least, most = weights.counts[0] + 1, weights.counts[-1] + 1
     if least < tail + 1 < most:

@@ -12,8 +12,8 @@ import streamlit as st
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
-from llmesr.scoring.derived import model_run
 from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.scored_run import model_run
 from llmesr.scoring.units import short
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence, spaces
@@ -268,7 +268,7 @@ def _content(choice: Choice) -> None:
     assert case.target is not None
     try:
         recommender = spaces.recommender(choice.root, run.id)
-        unit = spaces.units(choice.root, run.id).content
+        unit = spaces.units(choice.root, run.id).of("content")
     except UserError as error:
         st.info(as_text(error, 600))
         return

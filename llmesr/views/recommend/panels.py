@@ -69,9 +69,9 @@ class Settings:
     def policy(self, units: Units) -> ScoringPolicy:
         """In the scores of a run; the unit of a knob that is not turned is not asked for."""
         return ScoringPolicy(
-            gamma=short(self.weight and self.weight * units.content),
-            cooccurrence=short(self.cooccurrence and self.cooccurrence * units.cooccurrence),
-            popularity=short(self.popularity and self.popularity * units.popularity),
+            gamma=short(self.weight and self.weight * units.of("content")),
+            cooccurrence=short(self.cooccurrence and self.cooccurrence * units.of("cooccurrence")),
+            popularity=short(self.popularity and self.popularity * units.of("popularity")),
             route_threshold=self.threshold,
             route_weight=self.route_weight,
             tail_users_only=self.tail_users_only,

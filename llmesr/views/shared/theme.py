@@ -94,6 +94,12 @@ PARTS: dict[Mode, dict[str, str]] = {
 }
 """The parts of a score."""
 
+
+def part(name: str, mode: Mode) -> str:
+    """The colour of a part of a score; one without a colour of its own is muted."""
+    return PARTS[mode].get(name, SURFACE[mode]["muted"])
+
+
 SEQUENTIAL = "Cividis"
 """The colour scale of quantities: even in lightness, readable under every common colour-vision deficiency."""
 POINT_SCALE: dict[Mode, list[list[object]]] = {

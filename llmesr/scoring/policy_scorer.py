@@ -1,0 +1,113 @@
+"""A model under a scoring policy: its scores, and what each term adds to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from llmesr.models.scorers import DotScorer, Scorer
+from llmesr.scoring.ground import Ground
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.terms import TERMS, Key, Term, open_terms, own_term, remembered, term_of_view
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """What a policy makes of a term: it adds ``weight * curve * term`` to the score."""
+
+    term: Term
+    key: Key
+    weight: float
+    curve: Tensor | None  # (N + 1,); None stands for 1 throughout
+
+    def alone(self, part: Tensor) -> Tensor:
+        """The share of the term's own scores ``part`` (B, N + 1); a new tensor."""
+        return part * self.weight if self.curve is None else part * (self.curve * self.weight)
+
+    def add_to(self, scores: Tensor, part: Tensor, out: Tensor | None = None) -> Tensor:
+        """``scores`` with the share of the term's own scores ``part``, (B, N + 1) each; ``out`` may be ``scores``."""
+        if self.curve is None:
+            return torch.add(scores, part, alpha=self.weight, out=out)
+        return torch.addcmul(scores, part, self.curve, value=self.weight, out=out)
+
+    def of(self, part: Tensor, items: Tensor, applies: Tensor) -> Tensor:
+        """The share of the term's own scores ``part`` (B, C) of ``items`` (B, C).
+
+        ``applies`` (B, 1) is 1 for users whom the policy is for, 0 for those who keep the model's own scores.
+        """
+        weight = self.weight * (torch.ones_like(part) if self.curve is None else self.curve[items])
+        return part * (1 + applies * (weight - 1)) if self.term.own else part * (applies * weight)
+
+
+def shares(policy: ScoringPolicy, ground: Ground) -> list[Share]:
+    """What a policy makes of every term that has a weight, in the order of the table."""
+    weighed = [(term, policy.weight(term)) for term in TERMS.values()]
+    return [Share(term, policy.key(term), w, curve(policy, term, ground)) for term, w in weighed if w]
+
+
+def curve(policy: ScoringPolicy, term: Term, ground: Ground) -> Tensor | None:
+    """The weight (N + 1,) of a term that follows popularity: as fitted, and lowered for routed items."""
+    fitted = None if policy.weights is None else policy.weights.at(term.name, ground.log_counts)
+    if not (term.routed and policy.routes):
+        return fitted
+    routed = torch.where(ground.item_counts < policy.route_threshold, policy.route_weight, 1.0)
+    return routed if fitted is None else routed * fitted
+
+
+class PolicyScorer:
+    """A scorer whose scores follow a policy; it keeps the contract of the scorer inside.
+
+    Raises Unavailable when the policy has a content term and the ground has no text.
+    """
+
+    def __init__(self, inner: Scorer, policy: ScoringPolicy, ground: Ground) -> None:
+        self.policy = policy
+        self.ground = ground
+        self.n_items = inner.n_items
+        self._inner = remembered(inner)
+        asked = shares(policy, ground)
+        self._terms = open_terms(self._inner, ground, [share.key for share in asked])
+        self.shares = [share for share in asked if share.key in self._terms]
+        self._curves = {share.term.name: share.curve for share in self.shares if share.term.own}
+        self._items: Tensor | None = None
+
+    @torch.inference_mode()
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        """(B, L) -> (B, N + 1). Head users' rows are bit for bit those of ``inner`` under ``tail_users_only``."""
+        if self.policy.inert:
+            return self._inner.score(sequences, users)
+        scores = self._own(sequences, users)
+        for share in self.shares:
+            if not share.term.own:
+                scores = share.add_to(scores, self._terms[share.key].score(sequences, users))
+        if self.policy.tail_users_only:
+            tail = self.ground.tail_users(sequences, users)
+            # The whole batch again: matrix products of other shapes round otherwise.
+            scores = torch.where(tail[:, None], scores, self._inner.score(sequences, users))
+        return scores
+
+    def _own(self, sequences: Tensor, users: Tensor | None) -> Tensor:
+        """The model's own terms, each by its curve, in one product: the curves are worked into the item vectors."""
+        if not isinstance(self._inner, DotScorer):
+            scores, weights = self._inner.score(sequences, users), self._curves[own_term(self._inner)]
+            return scores if weights is None else scores * weights
+        weighed = [(s, self._curves[term_of_view(view)]) for view, s in self._inner.view_slices.items()]
+        if all(weights is None for _, weights in weighed):
+            return self._inner.score(sequences, users)
+        if self._items is None:
+            items = self._inner.item_matrix().clone()
+            for columns, weights in weighed:
+                if weights is not None:
+                    items[:, columns] *= weights[:, None]
+            self._items = items
+        return self._inner.represent(sequences) @ self._items.T
+
+    @torch.inference_mode()
+    def split(self, sequences: Tensor, users: Tensor | None, items: Tensor) -> dict[str, Tensor]:
+        """What each term adds to the scores of ``items`` (B, C): (B, C) by name, which sum to the score."""
+        applies = torch.ones(len(sequences), 1, device=sequences.device)
+        if self.policy.tail_users_only:
+            applies = self.ground.tail_users(sequences, users).float()[:, None]
+        return {s.term.name: s.of(self._terms[s.key].of(sequences, items), items, applies) for s in self.shares}

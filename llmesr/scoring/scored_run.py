@@ -1,0 +1,101 @@
+"""A run opened for scoring: its model, its dataset and text, and the policy it stands for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.errors import UserError
+from llmesr.models.scorers import Scorer
+from llmesr.runs.record import Run
+from llmesr.scoring.ground import Ground
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy_scorer import PolicyScorer
+from llmesr.semantic.embed import Embedding, default_embedding, is_whole, load_embedding
+from llmesr.store import Store
+from llmesr.training.load import load_scorer
+
+
+def own_policy(run: Run) -> ScoringPolicy | None:
+    """The policy a derived run stands for; None for a run with a model of its own."""
+    info = run.manifest.info.get("policy")
+    return None if info is None else ScoringPolicy.read(None, **info["values"])
+
+
+def model_run(run: Run) -> Run:
+    """The run whose model is used: the run itself, or the parent of a derived run."""
+    info = run.manifest.info.get("policy")
+    if info is None:
+        return run
+    if not run.store.exists("runs", info["run"]):
+        raise UserError(f"Run {run.id!r} uses the model of run {info['run']!r}, which is gone.")
+    return Run(run.store, info["run"])
+
+
+def text_of(store: Store, run: Run, dataset: Dataset) -> Embedding | None:
+    """The embedding a run was made with, else the newest of its dataset, else None."""
+    if made_with := run.manifest.parent("embeddings"):
+        return load_embedding(store, made_with, dataset)
+    if any(m.parent("datasets") == dataset.id and is_whole(m) for m in store.list("embeddings")):
+        return default_embedding(store, dataset)
+    return None
+
+
+class ScoredRun:
+    """A run opened for scoring. What it needs is loaded when it is first asked for, and kept.
+
+    ``policy``: what its scores follow when nothing else is asked for; nothing for a run with a model of its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        device: torch.device | str = "cpu",
+        *,
+        scorer: Scorer | None = None,
+        dataset: Dataset | None = None,
+        embedding: Embedding | None = None,
+    ) -> None:
+        """``scorer`` replaces that of the run; ``dataset`` and ``embedding`` spare loading them.
+
+        UserError here when the model's run is gone; from the attributes when an artifact they need is.
+        """
+        self.store = store
+        self.run = run
+        self.device = torch.device(device)
+        self.model_run = model_run(run)
+        self.policy = own_policy(run) or ScoringPolicy()
+        self.max_length = self.model_run.config.max_length
+        self._given = scorer, dataset, embedding
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return self._given[1] or load_dataset(self.store, self.run.dataset_id)
+
+    @cached_property
+    def embedding(self) -> Embedding | None:
+        """The text the model was trained with, else the newest of its dataset, if there is any."""
+        return self._given[2] or text_of(self.store, self.model_run, self.dataset)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The model, without a policy. UserError when there is none, or it does not fit the dataset."""
+        scorer = self._given[0] or load_scorer(self.model_run, dataset=self.dataset, device=self.device)
+        if scorer.n_items != self.dataset.n_items:
+            raise UserError(
+                f"Run {self.run.id!r} knows {scorer.n_items} items, its dataset {self.dataset.name!r} has "
+                f"{self.dataset.n_items}. Train it again."
+            )
+        return scorer
+
+    @cached_property
+    def ground(self) -> Ground:
+        text = None if self.embedding is None else self.embedding.padded()
+        return Ground.of(self.dataset, text, self.device)
+
+    def under(self, policy: ScoringPolicy | None = None) -> PolicyScorer:
+        """The model under a policy; under its own when None."""
+        return PolicyScorer(self.scorer, self.policy if policy is None else policy, self.ground)

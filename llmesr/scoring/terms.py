@@ -1,0 +1,219 @@
+"""What a score is made of: one ordered table of terms.
+
+    score(u, i) = sum over the terms t of  weight_t * curve_t(n_i) * t(u, i)
+
+Weights and curves (over the ``n_i`` training interactions of an item) are the policy's. Scorer, parts shown, grid,
+fit and units iterate over :data:`TERMS`: a new term is one entry.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from llmesr.models.scorers import DotScorer, Scorer, SemanticKnnScorer
+from llmesr.scoring.ground import Ground
+
+Variant = float | str | None
+"""What a term's scores depend on besides the run, such as the whitening of the text."""
+Key = tuple[str, Variant]
+"""A term by name, in one of its variants."""
+Column = Literal["collaborative", "semantic", "content"]
+COLUMNS: tuple[Column, ...] = ("collaborative", "semantic", "content")
+"""The columns that lists of items show, which together are the score."""
+
+
+class TermScorer(Protocol):
+    """A term of one run, ready to score."""
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        """(B, L) right-padded histories -> (B, N + 1)."""
+        ...
+
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        """The same for few items: (B, L) and (B, C) -> (B, C)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Term:
+    """An entry of the table. ``make`` gives the term of a run, None where its model has no such part."""
+
+    name: str
+    """Of the term, and of its curve."""
+    title: str
+    """In sentences: "<title> weight 0.3"."""
+    make: Callable[[Scorer, Ground, Variant], TermScorer | None]
+    setting: str | None = None
+    """The setting of the policy that holds its weight; 0 leaves the term out. None: there is none (see ``own``)."""
+    variant: str | None = None
+    """The setting of the policy that names the variant."""
+    variant_title: str = ""
+    """In sentences: "(<variant_title> 0.5)"."""
+    own: bool = False
+    """Part of the model's own scores: its weight is 1. A term with neither setting nor ``own`` is all in its curve."""
+    signed: bool = False
+    """Whether it may count against an item."""
+    curved: bool = True
+    """Whether its weight may follow popularity."""
+    routed: bool = False
+    """Whether routing lowers its weight for rare items."""
+    reads_text: bool = False
+    """Whether it needs text vectors of the items."""
+    column: Column = "collaborative"
+    """Where it is counted in lists of items."""
+
+
+class Remembered:
+    """A dot-product model that keeps the users it represented last: its parts are asked about the same ones in a row,
+    and a pass through the encoder costs more than all else."""
+
+    def __init__(self, model: DotScorer) -> None:
+        self.model = model
+        self.n_items = model.n_items
+        self.view_slices = model.view_slices
+        self._last = threading.local()  # a server and an app score from several threads
+
+    def represent(self, sequences: Tensor) -> Tensor:
+        """(B, L) -> (B, D)."""
+        if getattr(self._last, "sequences", None) is not sequences:
+            self._last.users, self._last.sequences = self.model.represent(sequences), sequences
+        users: Tensor = self._last.users
+        return users
+
+    def item_matrix(self) -> Tensor:
+        """(N + 1, D)."""
+        return self.model.item_matrix()
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        """(B, L) -> (B, N + 1)."""
+        return self.represent(sequences) @ self.item_matrix().T
+
+
+def remembered(scorer: Scorer) -> Scorer:
+    """``scorer``, as one that remembers where that saves anything."""
+    return Remembered(scorer) if isinstance(scorer, DotScorer) and not isinstance(scorer, Remembered) else scorer
+
+
+class Views:
+    """Some views of a dot-product model: what they add to its scores."""
+
+    def __init__(self, model: DotScorer, slices: Sequence[slice]) -> None:
+        self.model = model
+        self.slices = slices
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        read, items = self.model.represent(sequences), self.model.item_matrix()
+        first, *others = (read[:, s] @ items[:, s].T for s in self.slices)
+        return sum(others, start=first)
+
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        read, rows = self.model.represent(sequences), self.model.item_matrix()[items]  # (B, D), (B, C, D)
+        first, *others = (torch.einsum("bd,bcd->bc", read[:, s], rows[..., s]) for s in self.slices)
+        return sum(others, start=first)
+
+
+class Whole:
+    """A model that is no dot product, as one part."""
+
+    def __init__(self, model: Scorer) -> None:
+        self.model = model
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        return self.model.score(sequences, users)
+
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        return self.model.score(sequences, None).gather(1, items)
+
+
+class PerItem:
+    """The same for every user: ``values`` (N + 1,)."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        return self.values.expand(len(sequences), -1)
+
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        return self.values[items]
+
+
+class Kept:
+    """A term that its ground keeps: asked for again each time, so that what is kept stays within its budget."""
+
+    def __init__(self, get: Callable[[], TermScorer]) -> None:
+        """``get`` raises Unavailable when the ground cannot have the term."""
+        get()
+        self.get = get
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        return self.get().score(sequences, users)
+
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        return self.get().of(sequences, items)
+
+
+def term_of_view(view: str) -> str:
+    """Which of the model's own terms a view belongs to: every view of frozen item vectors is semantic."""
+    return "collaborative" if view == "collaborative" else "semantic"
+
+
+def own_term(scorer: Scorer) -> str:
+    """The one term that a model without views is."""
+    return "semantic" if isinstance(scorer, SemanticKnnScorer) else "collaborative"
+
+
+def _own(name: str) -> Callable[[Scorer, Ground, Variant], TermScorer | None]:
+    """The part of a model's own scores that term ``name`` stands for."""
+
+    def make(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer | None:
+        if isinstance(scorer, DotScorer):
+            slices = [s for view, s in scorer.view_slices.items() if term_of_view(view) == name]
+            return Views(scorer, slices) if slices else None
+        return Whole(scorer) if own_term(scorer) == name else None
+
+    return make
+
+
+def _content(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
+    return Kept(lambda: ground.content(float(variant or 0.0)))
+
+
+def _cooccurrence(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
+    return Kept(ground.cooccurrence)
+
+
+def _popularity(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
+    return PerItem(ground.log_counts)
+
+
+def _bias(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
+    return PerItem(torch.ones_like(ground.log_counts))
+
+
+# What was chosen together and how popular an item is are knowledge of who chose what, too: hence their column.
+TERMS: dict[str, Term] = {
+    term.name: term
+    for term in (
+        Term("collaborative", "collaborative", _own("collaborative"), own=True, routed=True),
+        Term("semantic", "semantic", _own("semantic"), own=True, column="semantic"),
+        Term("content", "content", _content, "gamma", "whitening", "whitened", reads_text=True, column="content"),
+        Term("cooccurrence", "co-occurrence", _cooccurrence, "cooccurrence"),
+        Term("popularity", "popularity", _popularity, "popularity", signed=True, curved=False),
+        Term("bias", "popularity", _bias, signed=True),
+    )
+}
+"""Every term by name, in the order in which scores are summed and parts are shown."""
+
+
+def open_terms(scorer: Scorer, ground: Ground, keys: Sequence[Key]) -> dict[Key, TermScorer]:
+    """The terms of a run that ``keys`` name, without those its model does not have. Unavailable: see ``Ground``."""
+    model = remembered(scorer)
+    made = {key: TERMS[key[0]].make(model, ground, key[1]) for key in dict.fromkeys(keys)}
+    return {key: term for key, term in made.items() if term is not None}
