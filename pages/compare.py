@@ -6,7 +6,7 @@ import streamlit as st
 
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import panels, scoring, search
-from llmesr.views.shared import widgets
+from llmesr.views.shared import exhibits, links, pickers, widgets
 
 VIEWS = {
     "groups": panels.groups,
@@ -21,12 +21,12 @@ VIEWS = {
 widgets.page("Compare", "Which configuration serves whom better, by how much, how surely, and at whose cost.")
 with widgets.boundary("The comparison"):
     root = artifacts.store()
-    dataset = widgets.pick_dataset(root)
+    dataset = pickers.pick_dataset(root)
     choice = panels.choose(root, dataset.id) if dataset else None
     widgets.damaged(root, "runs")
     if choice:
         panels.verdict(choice)
-        view = widgets.choose(
+        view = links.choose(
             "View",
             list(VIEWS),
             "view",
@@ -36,7 +36,7 @@ with widgets.boundary("The comparison"):
         )
         VIEWS[str(view)](choice)
         if view not in ("scoring", "search"):  # these speak of validation, one in a protocol of its own
-            widgets.caption(choice.protocol, choice.thresholds)
+            exhibits.caption(choice.protocol, choice.thresholds)
         with st.container(horizontal=True):
-            widgets.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
+            exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
             panels.report_button(choice)

@@ -2,7 +2,7 @@
 
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets import panels, upload
-from llmesr.views.shared import widgets
+from llmesr.views.shared import links, pickers, widgets
 
 LOOKS = {"profile": "Look at a dataset", "add": "Add a dataset"}
 
@@ -14,16 +14,15 @@ root = artifacts.store()
 upload.arrived(root)
 there = bool(artifacts.manifests(root, "datasets"))
 looks = list(LOOKS) if there else ["add"]
-look = widgets.choose("Show", looks, "look", kind="segmented", show=LOOKS.get, label_visibility="collapsed")
+look = links.choose("Show", looks, "look", kind="segmented", show=LOOKS.__getitem__, label_visibility="collapsed")
 
 if upload.importing(root):
     pass
 elif look == "add":
     with widgets.boundary("The upload"):
         upload.add(root)
-else:
-    manifest = widgets.pick_dataset(root)
-    widgets.image_format()
+elif manifest := pickers.pick_dataset(root):
+    pickers.pick_image_format()
     data = artifacts.dataset(root, manifest.id)
     panels.next_step(root, manifest)
     panels.report(manifest)

@@ -2,7 +2,7 @@
 
 from llmesr.views.cache import artifacts
 from llmesr.views.embeddings import panels
-from llmesr.views.shared import widgets
+from llmesr.views.shared import pickers, widgets
 
 widgets.page(
     "Embeddings",
@@ -10,7 +10,7 @@ widgets.page(
 )
 with widgets.boundary("The maps"):
     root = artifacts.store()
-    dataset = widgets.pick_dataset(root)
+    dataset = pickers.pick_dataset(root)
     choice = panels.choose(root, dataset.id) if dataset else None
     widgets.damaged(root, "maps")
     widgets.damaged(root, "embeddings")

@@ -2,7 +2,7 @@
 
 from llmesr.views.cache import artifacts
 from llmesr.views.neighbours import panels
-from llmesr.views.shared import widgets
+from llmesr.views.shared import exhibits, pickers, widgets
 
 widgets.page(
     "Neighbours",
@@ -10,11 +10,11 @@ widgets.page(
 )
 with widgets.boundary("This user"):
     root = artifacts.store()
-    dataset = widgets.pick_dataset(root)
+    dataset = pickers.pick_dataset(root)
     choice = panels.choose(root, dataset.id) if dataset else None
     widgets.damaged(root, "runs")
     if choice:
         panels.heading(choice)
         panels.ranks(choice)
         panels.similar_users(choice)
-        widgets.caption(choice.protocol, choice.dataset.thresholds)
+        exhibits.caption(choice.protocol, choice.dataset.thresholds)

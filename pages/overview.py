@@ -4,7 +4,7 @@ import streamlit as st
 
 from llmesr.views.cache import artifacts
 from llmesr.views.overview import panels
-from llmesr.views.shared import widgets
+from llmesr.views.shared import pickers, widgets
 
 widgets.page(
     "Whom does the recommender fail?",
@@ -12,14 +12,14 @@ widgets.page(
     "what the items are? Here you see whom, by how much and at whose cost.",
 )
 root = artifacts.store()
-if not artifacts.manifests(root, "datasets"):
+manifest = pickers.pick_dataset(root) if artifacts.manifests(root, "datasets") else None
+if manifest is None:
     panels.first_steps(root)
     widgets.damaged(root, "datasets")
     st.stop()
 
-manifest = widgets.pick_dataset(root)
-protocol = widgets.pick_protocol()
-widgets.image_format()
+protocol = pickers.pick_protocol()
+pickers.pick_image_format()
 data = artifacts.dataset(root, manifest.id)
 panels.tiles(data)
 

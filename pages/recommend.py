@@ -2,7 +2,7 @@
 
 from llmesr.views.cache import artifacts
 from llmesr.views.recommend import panels
-from llmesr.views.shared import widgets
+from llmesr.views.shared import links, pickers, widgets
 
 widgets.page(
     "Recommend",
@@ -10,11 +10,11 @@ widgets.page(
 )
 with widgets.boundary("The recommendations"):
     root = artifacts.store()
-    manifest = widgets.pick_dataset(root)
+    manifest = pickers.pick_dataset(root)
     runs = artifacts.runs(root, manifest.id, finished=True) if manifest else []
     widgets.damaged(root, "runs")
     if manifest and not runs:
-        widgets.empty("No run of this dataset is finished yet.", "pages/training.py", "Train a run")
+        widgets.empty("No run of this dataset is finished yet.", links.TRAINING, "Train a run")
     elif manifest and (chosen := panels.pick(runs)):
         data = artifacts.dataset(root, manifest.id)
         panels.lists(root, data, chosen)

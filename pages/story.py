@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import widgets
+from llmesr.views.shared import pickers, widgets
 from llmesr.views.story import panels
 
 with widgets.boundary("The story"):
     root = artifacts.store()
-    dataset = widgets.pick_dataset(root)
+    dataset = pickers.pick_dataset(root)
     if dataset:
         panels.tell(root, dataset)

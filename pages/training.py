@@ -1,7 +1,7 @@
 """Configure, launch, watch, stop and resume training."""
 
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import job_panels, widgets
+from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets
 from llmesr.views.training import finetune, panels
 
 PARTS = {"new": "New run", "tune": "Fine-tune the text model", "watch": "Runs and curves", "queue": "Queue"}
@@ -12,12 +12,14 @@ widgets.page(
     "Work goes on when you leave the page or close the browser.",
 )
 root = artifacts.store()
-manifest = widgets.pick_dataset(root)
+manifest = pickers.pick_dataset(root)
 if manifest is not None:
-    protocol = widgets.pick_protocol()
-    widgets.image_format()
+    protocol = pickers.pick_protocol()
+    pickers.pick_image_format()
     data = artifacts.dataset(root, manifest.id)
-    part = widgets.choose("Show", list(PARTS), "part", kind="segmented", show=PARTS.get, label_visibility="collapsed")
+    part = links.choose(
+        "Show", list(PARTS), "part", kind="segmented", show=PARTS.__getitem__, label_visibility="collapsed"
+    )
 
     if part == "new":
         config, steps = panels.form(root, manifest)
@@ -33,8 +35,8 @@ if manifest is not None:
             widgets.empty("No run of this dataset yet: launch one under New run.")
         else:
             panels.watch(root, run_id, protocol)
-            widgets.caption(protocol, data.thresholds, "valid")
-            widgets.explain(["NDCG@10"])
+            exhibits.caption(protocol, data.thresholds, "valid")
+            exhibits.explain(["NDCG@10"])
             panels.clone_button(root, run_id)
     else:
         job_panels.job_list(root)

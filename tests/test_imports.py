@@ -88,3 +88,98 @@ def test_importing_the_package_is_light() -> None:
     code = "import sys, llmesr.cli.main; print([m for m in ('torch', 'transformers', 'streamlit') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+VIEWS = ROOT / "views"
+ROOMS = {path.name for path in VIEWS.iterdir() if path.is_dir()} - {"shared", "cache", "__pycache__"}
+READS: dict[str, set[str]] = {"compare": {"story"}}
+"""Rooms of views never import each other, but the report of a comparison tells the story too."""
+
+
+def views_of(path: Path) -> set[str]:
+    """The parts of ``views`` a file imports: rooms, ``shared``, ``cache``."""
+    return {name.split(".")[2] for name in imports(path) if name.startswith("llmesr.views.")}
+
+
+def test_rooms_of_the_app_have_walls() -> None:
+    may = {room: {"shared", "cache", room} | READS.get(room, set()) for room in ROOMS}
+    may |= {"shared": {"shared", "cache"}, "cache": {"cache"}}
+    wrong = [
+        f"{path.relative_to(VIEWS)} imports {other}"
+        for path in VIEWS.rglob("*.py")
+        if (part := path.relative_to(VIEWS).parts[0]) in may
+        for other in views_of(path) - may[part]
+    ]
+    assert wrong == []
+
+
+def test_charts_and_marks_draw_without_streamlit() -> None:
+    """Nor do they read a cache: a chart is made of frames alone, for pages and reports alike."""
+    drawing = [
+        *VIEWS.rglob("*charts.py"),
+        *(VIEWS / "shared" / f"{n}.py" for n in ("marks", "theme", "words", "report")),
+    ]
+    wrong = [
+        str(path.relative_to(VIEWS))
+        for path in drawing
+        if "streamlit" in {name.split(".")[0] for name in imports(path)} or "cache" in views_of(path)
+    ]
+    assert wrong == []
+
+
+def test_only_the_decorator_of_the_cache_asks_streamlit_to_keep_anything() -> None:
+    asking = [str(p.relative_to(VIEWS)) for p in VIEWS.rglob("*.py") if "st.cache_" in p.read_text(encoding="utf-8")]
+    assert asking == ["cache/kept.py"]
+
+
+def modules_used(path: Path) -> set[str]:
+    """The modules of the package a file imports, as dotted names; ``from a import b`` may mean the module ``a.b``."""
+    used = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            used |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            used |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return used & set(MODULES)
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in ROOT.rglob("*.py")
+}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Each way around: modules that import each other, directly or through others (Tarjan's components)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    path: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        number[node] = low[node] = len(number)
+        path.append(node)
+        for other in graph[node]:
+            if other not in number:
+                visit(other)
+            if other in path:
+                low[node] = min(low[node], low[other])
+        if low[node] == number[node]:
+            component = path[path.index(node) :]
+            del path[path.index(node) :]
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for node in graph:
+        if node not in number:
+            visit(node)
+    return found
+
+
+def test_no_two_files_import_each_other() -> None:
+    graph = {name: modules_used(path) - {name} for name, path in MODULES.items()}
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]

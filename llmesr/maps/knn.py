@@ -118,3 +118,14 @@ def neighbours_of(vectors: np.ndarray, row: int, k: int) -> tuple[np.ndarray, np
     scores[row] = -np.inf
     order = np.argsort(-scores, kind="stable")[: min(k, int(known.sum()) - 1)]
     return order, scores[order]
+
+
+def closeness(vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """The mean cosine of each of ``rows`` to the ``k`` others nearest to it among ``vectors`` (n, E): (len(rows),)."""
+    units = unit_rows(vectors)
+    found = []
+    for block in np.array_split(rows, max(-(-len(rows) // _BLOCK), 1)):
+        cosine = units[block] @ units.T
+        cosine[np.arange(len(block)), block] = -np.inf
+        found.append(np.partition(cosine, -k, axis=1)[:, -k:].mean(axis=1))
+    return np.concatenate(found)

@@ -15,7 +15,7 @@ from llmesr.jobs.engine import LocalEngine
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, typed_step
 from llmesr.store import Store, write_json
-from llmesr.views.cache import artifacts
+from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
 Visit = Callable[..., AppTest]
@@ -24,9 +24,9 @@ Visit = Callable[..., AppTest]
 @pytest.fixture(autouse=True)
 def empty_caches() -> Iterator[None]:
     """Caches outlive an AppTest: start and end without any."""
-    artifacts.clear()
+    clear()
     yield
-    artifacts.clear()
+    clear()
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from llmesr.maps.projection import MapConfig
 from llmesr.maps.spaces import choose
 from llmesr.store import Store
 from llmesr.training.train import train
-from llmesr.views.cache import artifacts
+from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
 SMALL = {"epochs": 2, "embedding_size": 8, "layers": 1, "max_length": 10}
@@ -52,7 +52,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     root = tmp_path / "artifacts"
     shutil.copytree(_made(), root)
     monkeypatch.setenv("LLMESR_ARTIFACTS", str(root))
-    artifacts.clear()
+    clear()
     return Store(root)
 
 

@@ -25,16 +25,16 @@ from llmesr.evaluation.contrast import movers
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run
 from llmesr.store import Store
-from llmesr.views.cache import artifacts
+from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.fixture(autouse=True)
 def no_caches():
-    artifacts.clear()
+    clear()
     yield
-    artifacts.clear()
+    clear()
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ from llmesr.data.dataset import load_dataset
 from llmesr.jobs.queue import Jobs
 from llmesr.maps.make import load_map
 from llmesr.store import Store
-from llmesr.views.cache import artifacts
+from llmesr.views.cache.kept import clear
 
 pytest_plugins = ("explorer",)
 
 
 @pytest.fixture
 def empty(store: Store) -> Store:
-    artifacts.clear()
+    clear()
     return store
 
 

@@ -10,7 +10,7 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
-from llmesr.views.cache import artifacts
+from llmesr.views.cache.kept import clear
 from llmesr.views.neighbours.case import Case, changes
 
 pytest_plugins = ("explorer",)
@@ -103,7 +103,7 @@ def test_uni100_shows_its_own_ranks(trained: Store) -> None:
 
 
 def test_an_empty_root_and_a_dataset_without_runs_say_what_to_do(store: Store) -> None:
-    artifacts.clear()
+    clear()
     assert "There is no dataset yet" in words(opened("neighbours"))
     dataset = make_dataset(store, users=40, items=25)
     make_running_run(store, dataset)
@@ -113,7 +113,7 @@ def test_an_empty_root_and_a_dataset_without_runs_say_what_to_do(store: Store) -
 
 
 def test_runs_without_a_model_still_show_ranks(store: Store) -> None:
-    artifacts.clear()
+    clear()
     dataset = make_dataset(store, users=80, items=40)
     for method in ("popularity", "id"):
         make_run(store, dataset, method)
@@ -131,7 +131,7 @@ def test_a_damaged_run_is_named(trained: Store) -> None:
     assert any("damaged runs" in e.label for e in app.expander)
     assert "Rank by id/sasrec" in [m.label for m in app.metric]
     corrupt(trained, "runs", run_of(trained, "id").id, "per_user")
-    artifacts.clear()
+    clear()
     app = opened("neighbours")
     assert not app.exception
     assert "is damaged" in words(app)

@@ -13,7 +13,7 @@ from llmesr.scoring.rerankers import RerankConfig
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units
 from llmesr.store import Store
-from llmesr.views.cache import artifacts
+from llmesr.views.cache.kept import clear
 
 pytest_plugins = ("explorer",)
 
@@ -176,7 +176,7 @@ def test_titles_stay_text(trained: Store) -> None:
 
 
 def test_empty_and_unfinished_roots_say_what_to_do(store: Store) -> None:
-    artifacts.clear()
+    clear()
     assert "There is no dataset yet" in words(opened("recommend"))
     make_running_run(store, make_dataset(store, users=40, items=25))
     app = opened("recommend")

@@ -11,15 +11,16 @@ from streamlit.testing.v1 import AppTest
 
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
+from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.fixture(autouse=True)
 def no_caches():
-    artifacts.clear()
+    clear()
     yield
-    artifacts.clear()
+    clear()
 
 
 @pytest.fixture(scope="module")

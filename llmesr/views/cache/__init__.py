@@ -1,1 +1,1 @@
-"""The only caches of the app. Imports no widgets."""
+"""The only caches of the app. They know artifacts and the package, no page and no widget."""

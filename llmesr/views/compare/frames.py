@@ -7,48 +7,6 @@ import pandas as pd
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 
-_SUMMARY = {
-    "run": "configuration",
-    "group": "group",
-    "metric": "metric",
-    "value": "mean",
-    "low": "95% low",
-    "high": "95% high",
-    "users": "users",
-    "seeds": "seeds",
-    "spread": "seed spread",
-    "warning": "note",
-}
-_COMPARISON = {
-    "run": "configuration",
-    "baseline": "against",
-    "group": "group",
-    "metric": "metric",
-    "difference": "difference",
-    "low": "95% low",
-    "high": "95% high",
-    "relative": "relative",
-    "p_adjusted": "p (permutation, corrected)",
-    "p_wilcoxon_adjusted": "p (Wilcoxon, corrected)",
-    "significant": "significant",
-    "effect": "effect (d)",
-    "rank_biserial": "rank-biserial",
-    "better": "users better",
-    "worse": "users worse",
-    "users": "users",
-    "warning": "note",
-}
-
-
-def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
-    """A table of :func:`evaluation.statistics.summary` for people."""
-    return summary[list(_SUMMARY)].rename(columns=_SUMMARY)
-
-
-def readable_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
-    """A table of :func:`evaluation.statistics.compare` for people."""
-    return comparison[list(_COMPARISON)].rename(columns=_COMPARISON)
-
 
 def beyond_frame(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of all users, metrics in a fixed order, without those that could not be measured."""

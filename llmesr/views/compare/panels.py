@@ -17,10 +17,12 @@ from llmesr.evaluation.verdict import verdicts
 from llmesr.store import Store, slug
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare import charts
-from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes, readable_comparison, readable_summary
+from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes
 from llmesr.views.compare.report import Findings, comparison_report
-from llmesr.views.shared import widgets, words
+from llmesr.views.shared import exhibits, links, pickers, widgets, words
+from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
+from llmesr.views.story.material import material
 from llmesr.views.story.steps import STEPS, Step, sections
 
 VIEWS = {
@@ -82,25 +84,27 @@ class Choice:
         return self.labelled(found)
 
     def beyond(self) -> pd.DataFrame:
-        embedding = evidence.newest_embedding(self.root, self.dataset.id)
-        at = (self.dataset.id, embedding, self.thresholds, self.k)
-        return self.labelled(evidence.beyond(self.root, self.lineup, *at))
+        text = evidence.newest_embedding(self.root, self.dataset.id)
+        return self.labelled(evidence.beyond(self.root, self.lineup, self.dataset.id, text, self.thresholds, self.k))
 
     def movers(self, after: str) -> pd.DataFrame:
-        at = (self.reference, after, self.metric, self.protocol)
-        return evidence.movers(self.root, self.lineup, *at)
+        pair = {name: self.lineup[name] for name in (self.reference, after)}
+        return evidence.movers(self.root, pair, self.metric, self.protocol)
+
+    def every_metric(self) -> pd.DataFrame:
+        return evidence.full_table(self.root, self.lineup, self.thresholds, self.k, self.protocol)
 
 
 def choose(root: Store, dataset_id: str) -> Choice | None:
     """The pickers. None, with a sentence saying what to do, while there is nothing to compare."""
     runs = artifacts.runs(root, dataset_id, finished=True)
     if not runs:
-        widgets.empty("No run of this dataset has been evaluated yet.", "pages/training.py", "Train one")
+        widgets.empty("No run of this dataset has been evaluated yet.", links.TRAINING, "Train one")
         return None
     dataset = artifacts.dataset(root, dataset_id)
     every = {c.name: c for c in contenders(runs)}
     first = _at_first(list(every.values()))
-    names = widgets.choose_many(
+    names = links.choose_many(
         "Configurations", list(every), "compare", show=lambda n: _with_seeds(every[n]), default=first
     )
     chosen = _of_seeds([every[n] for n in every if n in names])
@@ -112,14 +116,12 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     with left:
         options = [c.name for c in chosen]
         plain = next((c.name for c in chosen if c.method == "id"), options[0])
-        reference = widgets.choose("Against", options, "against", default=plain, help="Gains are measured from here.")
+        reference = links.choose("Against", options, "against", default=plain, help="Gains are measured from here.")
     with middle:
-        name = widgets.choose("Metric", list(METRICS), "metric", kind="segmented", default="NDCG")
+        name = links.choose("Metric", list(METRICS), "metric", kind="segmented", default="NDCG")
     with right:
-        k = widgets.choose(
-            "K", list(KS), "k", kind="segmented", default="10", help="Length of the list that is judged."
-        )
-    protocol = widgets.pick_protocol()
+        k = links.choose("K", list(KS), "k", kind="segmented", default="10", help="Length of the list that is judged.")
+    protocol = pickers.pick_protocol()
     thresholds = _thresholds(dataset)
     return Choice(root, dataset, chosen, str(reference), thresholds, protocol, f"{name}@{k}", int(str(k)))
 
@@ -145,9 +147,7 @@ def _of_seeds(chosen: list[Contender]) -> list[Contender]:
         return chosen
     with st.sidebar:
         help = "Values are averaged over the seeds of a configuration before they are compared."
-        kept = widgets.choose_many(
-            "Seeds", [str(s) for s in seeds], "seeds", default=[str(s) for s in seeds], help=help
-        )
+        kept = links.choose_many("Seeds", [str(s) for s in seeds], "seeds", default=[str(s) for s in seeds], help=help)
     # A configuration trained with one seed alone has nothing to be averaged with: it stays.
     left = [c.of_seeds(map(int, kept)) or (c if len(c.seeds) == 1 else None) for c in chosen]
     return [c for c in left if c is not None]
@@ -202,7 +202,7 @@ def brief(said: pd.DataFrame) -> pd.DataFrame:
 def groups(choice: Choice) -> None:
     """Values with intervals and, against the reference, differences with tests."""
     summary, mode = choice.summary(), widgets.mode()
-    widgets.chart(
+    exhibits.chart(
         charts.group_chart(summary, choice.metric, choice.line, mode),
         key="groups",
         alt=f"{choice.metric} of {len(choice.chosen)} configurations in the five groups, with 95% intervals.",
@@ -211,7 +211,7 @@ def groups(choice: Choice) -> None:
     )
     if choice.others:
         comparison = choice.comparison()
-        widgets.chart(
+        exhibits.chart(
             charts.difference_chart(comparison, choice.metric, choice.reference, choice.line, mode),
             key="differences",
             alt=f"Gain in {choice.metric} over {choice.reference} by group, with 95% intervals.",
@@ -223,10 +223,8 @@ def groups(choice: Choice) -> None:
         "Every metric, every group and the four cells of users and items", key="every.box", on_change="rerun"
     )
     if box.open:
-        at = (choice.thresholds, choice.k, choice.protocol)
-        every = evidence.full_table(choice.root, choice.lineup, *at)
         with box:
-            widgets.table(every, key="every", name="all-metrics")
+            exhibits.table(choice.every_metric(), key="every", name="all-metrics")
 
 
 def curves(choice: Choice) -> None:
@@ -234,7 +232,7 @@ def curves(choice: Choice) -> None:
     for column, dimension in zip(st.columns(2), ("popularity", "length"), strict=True):
         with column:
             frame = choice.curves(dimension)
-            widgets.chart(
+            exhibits.chart(
                 charts.bucket_chart(frame, choice.metric, dimension, choice.line, widgets.mode()),
                 key=f"curve.{dimension}",
                 alt=f"{choice.metric} over five buckets by {dimension}, one line per configuration.",
@@ -249,7 +247,7 @@ def who_pays(choice: Choice) -> None:
     with left:
         if choice.others:
             frame = choice.labelled(seesaw(choice.comparison(), choice.metric))
-            widgets.chart(
+            exhibits.chart(
                 charts.seesaw_chart(frame, choice.metric, choice.reference, choice.line, widgets.mode()),
                 key="seesaw",
                 alt="Gain on tail items against gain on head items, a point per configuration.",
@@ -260,7 +258,7 @@ def who_pays(choice: Choice) -> None:
             st.info("Add a second configuration to see who gains and who pays.")
     with right:
         frame = trade_off(choice)
-        widgets.chart(
+        exhibits.chart(
             charts.trade_off_chart(frame, choice.metric, f"APLT@{choice.k}", choice.line, widgets.mode()),
             key="tradeoff",
             alt="Accuracy against the share of tail items in the lists, a point per configuration.",
@@ -281,7 +279,7 @@ def trade_off(choice: Choice) -> pd.DataFrame:
 def lists(choice: Choice) -> None:
     """What the recommended lists are like."""
     table = choice.beyond()
-    widgets.chart(
+    exhibits.chart(
         charts.beyond_chart(beyond_frame(table), choice.line, widgets.mode()),
         key="beyond",
         alt="Coverage, Gini, popularity, tail share, novelty and diversity of the lists of each configuration.",
@@ -300,7 +298,7 @@ def _alike(choice: Choice) -> None:
     tops = {c.name: artifacts.top_items(choice.root, c.ids[0]) for c in choice.chosen}
     square = overlap(tops, k=choice.k).pivot(index="run", columns="other", values="jaccard")
     square = square.loc[list(tops), list(tops)].round(3)
-    widgets.table(square.reset_index(), key="overlap", name="overlap")
+    exhibits.table(square.reset_index(), key="overlap", name="overlap")
 
 
 def users(choice: Choice) -> None:
@@ -310,13 +308,13 @@ def users(choice: Choice) -> None:
         return
     left, right = st.columns(2)
     with left:
-        after = str(widgets.choose("With", choice.others, "with", default=choice.others[-1]))
+        after = str(links.choose("With", choice.others, "with", default=choice.others[-1]))
     with right:
-        group = widgets.pick_group("Among", "among")
+        group = pickers.pick_group("Among", "among")
     comparison = choice.comparison()
     shares = outcomes(comparison[comparison["run"] == after])
     line = f"{choice.line} Gained: {choice.metric} rose."
-    widgets.chart(
+    exhibits.chart(
         charts.outcome_chart(shares, after, choice.reference, line, widgets.mode()),
         key="outcomes",
         alt=f"Share of users who gained, saw no change or lost with {after} over {choice.reference}.",
@@ -332,13 +330,13 @@ def users(choice: Choice) -> None:
     ):
         with column:
             _user_table(title, rows, after)
-    widgets.download_csv(moved, "users-gained-and-lost", key="movers", label="Download all users as CSV")
+    exhibits.download_csv(moved, "users-gained-and-lost", key="movers", label="Download all users as CSV")
 
 
 def _user_table(title: str, rows: pd.DataFrame, after: str) -> None:
     st.markdown(f"**{title}**: {len(rows)} users shown")
     key = title.split()[0].lower()
-    picked = widgets.table(
+    picked = exhibits.table(
         rows,
         key=f"movers.{key}",
         name=key,
@@ -355,7 +353,7 @@ def _user_table(title: str, rows: pd.DataFrame, after: str) -> None:
     at = picked.selection.rows if picked else []
     if at and at[0] < len(rows):
         user = str(rows.iloc[at[0]]["user"])
-        widgets.link("pages/neighbours.py", f"Open {as_text(user, 60)} on Neighbours", user=user)
+        links.link(links.NEIGHBOURS, f"Open {as_text(user, 60)} on Neighbours", user=user)
     else:
         st.caption("Select a row to open that user's neighbours.")
 
@@ -376,16 +374,18 @@ def report_button(choice: Choice) -> None:
 
 def _story(choice: Choice) -> list[Step]:
     """Told by every run of the dataset: what is compared may lack the plain recommender."""
-    runs = artifacts.runs(choice.root, choice.dataset.id, finished=True)
-    lineup = {c.name: c.ids for c in contenders(runs)}
-    at = (lineup, choice.dataset.id, choice.thresholds)
-    how = (f"HR@{choice.k}", choice.protocol)
-    return [evidence.story_step(choice.root, *at, n, *how) for n in range(1, len(STEPS) + 1)]
+    told = material(
+        choice.root,
+        choice.dataset,
+        thresholds=choice.thresholds,
+        metric=f"HR@{choice.k}",
+        protocol=choice.protocol,
+    )
+    return [step(told) for step in STEPS]
 
 
 def _report(choice: Choice) -> str:
     comparison = choice.comparison() if choice.others else None
-    at = (choice.thresholds, choice.k, choice.protocol)
     used = {p.id for c in choice.chosen for m in c.manifests for p in m.parents if p.kind == "embeddings"}
     found = Findings(
         metric=choice.metric,
@@ -398,7 +398,7 @@ def _report(choice: Choice) -> str:
         length=choice.curves("length"),
         trade_off=trade_off(choice),
         beyond=choice.beyond(),
-        every=evidence.full_table(choice.root, choice.lineup, *at),
+        every=choice.every_metric(),
         comparison=comparison,
         seesaw=None if comparison is None else choice.labelled(seesaw(comparison, choice.metric)),
         story=sections(_story(choice)),

@@ -16,9 +16,10 @@ from llmesr.evaluation.resampling import FLIPS, RESAMPLES
 from llmesr.evaluation.verdict import verdicts
 from llmesr.store import Manifest, provenance
 from llmesr.views.compare import charts
-from llmesr.views.compare.frames import beyond_frame, outcomes, readable_comparison, readable_summary
+from llmesr.views.compare.frames import beyond_frame, outcomes
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section, html_report
+from llmesr.views.shared.tables import readable_comparison, readable_summary
 
 EVIDENCE = (
     f"Intervals are 95% bootstrap intervals over users (BCa, {RESAMPLES:,} resamples). Tests are paired by user: a "

@@ -15,7 +15,7 @@ from llmesr.scoring.weights import PopularityWeights
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import scoring_charts
-from llmesr.views.shared import job_panels, widgets, words
+from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets, words
 
 NOBODY = "none"
 ABOUT = (
@@ -37,7 +37,7 @@ def scoring(root: Store, dataset_id: str, protocol: str) -> None:
     runs = sorted(runs, key=lambda r: r.config.method in UNTRAINED)
     st.markdown(ABOUT)
     by_id = {r.id: r for r in runs}
-    chosen = widgets.choose("Run", list(by_id), "tuned", show=lambda i: widgets.run_name(by_id[i]))
+    chosen = links.choose("Run", list(by_id), "tuned", show=lambda i: pickers.run_name(by_id[i]))
     run = by_id[str(chosen)]
     _form(root, dataset_id, run, [r for r in runs if r.id != run.id])
     job = next(
@@ -54,7 +54,7 @@ def scoring(root: Store, dataset_id: str, protocol: str) -> None:
 
 
 def _form(root: Store, dataset_id: str, run: Run, others: list[Run]) -> None:
-    names = {r.id: widgets.run_name(r) for r in others}
+    names = {r.id: pickers.run_name(r) for r in others}
     left, right = st.columns(2)
     with left:
         objective = st.selectbox(
@@ -96,7 +96,7 @@ def _outcome(root: Store, run: Run, tuned: Tuned, protocol: str) -> None:
     line = words.protocol_line(protocol, tuned.thresholds, "valid")
     left, right = st.columns([3, 2])
     with left:
-        found = widgets.chart(
+        found = exhibits.chart(
             scoring_charts.policy_chart(frame, shown, line, widgets.mode()),
             key=f"policy.front.{run.id}",
             alt=f"{len(frame)} policies, overall against tail-item accuracy; {int(frame['front'].sum())} of them are "
@@ -152,7 +152,7 @@ def _outcome(root: Store, run: Run, tuned: Tuned, protocol: str) -> None:
 
 def _curves(run: Run, weights: PopularityWeights, tail: int) -> None:
     """What counts for rare and for popular items under the policy shown."""
-    widgets.chart(
+    exhibits.chart(
         scoring_charts.weights_chart(weights, tail, widgets.mode()),
         key=f"policy.weights.{run.id}",
         alt="How much each part of the score counts for rare and for popular items.",

@@ -9,7 +9,7 @@ from llmesr.runs.search import Search
 from llmesr.views.cache import artifacts
 from llmesr.views.compare.panels import Choice
 from llmesr.views.compare.search_charts import trials_chart
-from llmesr.views.shared import theme, widgets
+from llmesr.views.shared import exhibits, links, theme, widgets
 from llmesr.views.shared.job_panels import WORDS
 
 
@@ -18,9 +18,9 @@ def searches(choice: Choice) -> None:
     found = {s.id: s for s in artifacts.searches(choice.root, choice.dataset.id)}
     widgets.damaged(choice.root, "searches")
     if not found:
-        widgets.empty("No search for settings on this dataset yet.", "pages/training.py", "Search settings")
+        widgets.empty("No search for settings on this dataset yet.", links.TRAINING, "Search settings")
         return
-    chosen = found[str(widgets.choose("Search", list(found), "search", show=lambda id: _named(found[id])))]
+    chosen = found[str(links.choose("Search", list(found), "search", show=lambda id: _named(found[id])))]
     trials, config, status = chosen.table(), chosen.config, chosen.status()
     metric = f"{config.objective} {config.metric}"
     if status.state != "SUCCEEDED":
@@ -28,7 +28,7 @@ def searches(choice: Choice) -> None:
         st.info(f"{len(trials)} of {config.trials} trials have ended; {WORDS[status.state]}{left}.")
     if trials.empty:
         return
-    widgets.chart(
+    exhibits.chart(
         trials_chart(trials, list(config.space), metric, widgets.mode()),
         key="trials",
         alt=f"{metric} on validation of {len(trials)} trials; the best reached {theme.metric(status.best)}.",
@@ -36,7 +36,7 @@ def searches(choice: Choice) -> None:
         name=f"trials-{chosen.id}",
         column_config={n: st.column_config.NumberColumn(format="%.4f") for n in ("value", "best")},
     )
-    widgets.caption(config.protocol, choice.thresholds, "valid")
+    exhibits.caption(config.protocol, choice.thresholds, "valid")
     info = chosen.manifest.info
     if info.get("importance"):
         shares = [f"{name.replace('_', ' ')} {share:.0%}" for name, share in info["importance"].items()]
@@ -62,12 +62,12 @@ def _offer(choice: Choice, run_id: str) -> None:
             on_click=_compare,
             args=([*picked, name] if name not in picked else picked,),
         )
-        widgets.link("pages/training.py", "Train its settings again", clone=run_id)
+        links.link(links.TRAINING, "Train its settings again", clone=run_id)
 
 
 def _compare(names: list[str]) -> None:
-    widgets.preselect("compare", names)
-    widgets.preselect("view", "groups")
+    links.preselect("compare", names)
+    links.preselect("view", "groups")
 
 
 def _named(search: Search) -> str:

@@ -16,9 +16,8 @@ from llmesr.errors import UserError
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
-from llmesr.views.shared import job_panels, theme, widgets
+from llmesr.views.shared import exhibits, job_panels, theme, widgets
 from llmesr.views.shared.words import as_text
-from llmesr.views.training import panels
 
 
 def report(manifest: Manifest) -> None:
@@ -130,7 +129,7 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
         st.markdown(
             f"**The head, {theme.percent(1 - shares['tail_item_share'])} of items, gets {most} of interactions**"
         )
-        widgets.chart(
+        exhibits.chart(
             popularity_chart(profile.popularity, thresholds, mode),
             key="popularity",
             alt=f"Interactions per item by rank, both axes logarithmic. {tail} of items have fewer than "
@@ -139,7 +138,7 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
         )
     with right:
         st.markdown(f"**How unequal: Gini {gini:.2f}**")
-        widgets.chart(
+        exhibits.chart(
             lorenz_chart(profile.lorenz, gini, 1 - shares["tail_item_share"], mode),
             key="lorenz",
             alt=f"Lorenz curve, Gini {gini:.2f}. The tail, {tail} of items, gets "
@@ -149,7 +148,7 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     lengths = training_lengths(data)
     middle = np.median(data.split.train_lengths) if data.n_users else 0
     st.markdown(f"**Half of all users leave {middle:.0f} interactions or fewer to learn from**")
-    widgets.chart(
+    exhibits.chart(
         lengths_chart(lengths, thresholds, mode),
         key="lengths",
         alt=f"Users by number of training interactions. {theme.percent(shares['tail_user_share'])} have fewer than "
@@ -159,7 +158,7 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     st.caption(f"{thresholds.describe()} All counts are of the training part.")
     with st.expander("All numbers", icon=":material/table_rows:"):
         frame = pd.DataFrame(profile.rows(), columns=["", "Value"])
-        widgets.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
+        exhibits.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
 
 
 def training_lengths(data: Dataset) -> pd.DataFrame:
@@ -174,7 +173,7 @@ def next_step(root: Store, manifest: Manifest) -> None:
     for job in busy:
         job_panels.progress(root, job.id)
     if not busy and not artifacts.runs(root, manifest.id):
-        panels.defaults_button(root, manifest)
+        job_panels.defaults_button(root, manifest)
 
 
 def delete(root: Store, manifest: Manifest) -> None:

@@ -20,7 +20,7 @@ from llmesr.jobs.uploads import Uploads, server_path
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.roles import item_column, likely_roles, title_column
-from llmesr.views.shared import forms, job_panels, widgets
+from llmesr.views.shared import forms, job_panels, links
 from llmesr.views.shared.words import as_text
 
 PLACES = "LLMESR_DATA"
@@ -207,7 +207,7 @@ def _settings(files: Sequence[Path]) -> dict[str, Any]:
         columns = st.columns(3)
         for number, name in enumerate(n for n in schema if n not in ("name", "columns", "item_columns")):
             with columns[number % 3]:
-                value = widgets.setting_widget(schema[name], schema[name].default, f"ingest.{name}")
+                value = forms.setting_widget(schema[name], schema[name].default, f"ingest.{name}")
             if value != schema[name].default:
                 values[name] = value
     return values
@@ -237,8 +237,8 @@ def arrived(root: Store) -> None:
         st.session_state.pop("importing")
         st.session_state.pop("upload", None)
         st.query_params.pop("upload", None)
-        widgets.preselect("dataset", made)
-        widgets.preselect("look", "profile")
+        links.preselect("dataset", made)
+        links.preselect("look", "profile")
 
 
 def importing(root: Store) -> bool:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from llmesr.maps.points import Pair, Points, Side
+from llmesr.views.embeddings.colouring import Colouring, hover_texts
 from llmesr.views.shared import theme
-from llmesr.views.shared.points import Colouring, Pair, Points, Side
 from llmesr.views.shared.theme import Mode
 
 DRAW_ALL_UP_TO = 100_000
@@ -118,7 +119,7 @@ def _trace(
         showlegend=False,
         marker=marker,
         customdata=rows.astype(np.int32),
-        text=points.hover(rows, longest),
+        text=hover_texts(points, rows, longest),
         hovertemplate=f"%{{text}}<extra>{name}</extra>",
         unselected={"marker": {"opacity": 0.15}},
     )

@@ -10,13 +10,14 @@ import streamlit as st
 
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
+from llmesr.maps.points import LIVE_UP_TO, Pair, Points
 from llmesr.maps.spaces import Of, Space
 from llmesr.store import Store, slug
 from llmesr.views.cache import artifacts, spaces
 from llmesr.views.embeddings import charts
+from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
 from llmesr.views.embeddings.selection import Linked
-from llmesr.views.shared import job_panels, theme, widgets
-from llmesr.views.shared.points import LIVE_UP_TO, ColourBy, Colouring, Pair, Points, colouring
+from llmesr.views.shared import exhibits, job_panels, links, theme, widgets
 from llmesr.views.shared.words import as_text
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
@@ -65,22 +66,22 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     if not found:
         widgets.empty(
             "This dataset has no text vectors and no trained run yet, so there is nothing to draw.",
-            "pages/training.py",
+            links.TRAINING,
             "Embed and train",
         )
         return None
     columns = st.columns([1.1, 2, 2, 1.1])
     with columns[0]:
-        of = cast(Of, widgets.choose("Points", ["items", "users"], "of", kind="segmented", show=str.capitalize))
+        of = cast(Of, links.choose("Points", ["items", "users"], "of", kind="segmented", show=str.capitalize))
     first, second = _at_first(root, found, of)
     with columns[1]:
-        left = widgets.choose("Left map", list(found), "left", show=lambda s: found[s].label, default=first)
+        left = links.choose("Left map", list(found), "left", show=lambda s: found[s].label, default=first)
     with columns[2]:
-        right = widgets.choose("Right map", list(found), "right", show=lambda s: found[s].label, default=second)
+        right = links.choose("Right map", list(found), "right", show=lambda s: found[s].label, default=second)
     made = spaces.stored_map(root, [str(left), str(right)], of)
     methods = made.methods if made else ["pca"]
     with columns[3]:
-        method = widgets.choose("Layout", methods, "layout", kind="segmented", show=METHODS.__getitem__)
+        method = links.choose("Layout", methods, "layout", kind="segmented", show=METHODS.__getitem__)
     dataset = artifacts.dataset(root, dataset_id)
     points = spaces.points(root, dataset_id, of)
     return Choice(root, dataset, points, found[str(left)], found[str(right)], str(method), made is not None)
@@ -103,7 +104,7 @@ def offer_umap(choice: Choice) -> None:
         return
     jobs = artifacts.jobs(choice.root)
     label = f"Draw {choice.points.of} of {choice.dataset.name}"
-    reads = [f"{s.manifest.kind}/{s.manifest.id}" for s in _both(choice)]
+    reads = [f"{s.manifest.kind}/{s.manifest.id}" for s in (choice.left, choice.right)]
     step = plans.spaces_step(choice.specs, label, users=choice.points.of == "users", reads=reads)
     running = next((j for j in jobs.list() if j.active and step in j.record.steps), None)
     if running is not None:
@@ -117,10 +118,6 @@ def offer_umap(choice: Choice) -> None:
         if st.button("Draw with UMAP", icon=":material/auto_awesome:", key="map.make"):
             jobs.submit_steps([step], kind="map", label=label, parents=[f"datasets/{choice.dataset.id}"])
             st.rerun()
-
-
-def _both(choice: Choice) -> tuple[Space, Space]:
-    return choice.left, choice.right
 
 
 def maps(choice: Choice) -> None:
@@ -151,17 +148,16 @@ def _colour_controls(choice: Choice, pair: Pair) -> tuple[ColourBy, str | None]:
     offered = dict(COLOURS[choice.points.of])
     columns = []
     if choice.points.of == "items":
-        version = artifacts.digest(choice.root, "datasets", choice.dataset.id)
-        columns = spaces.attributes(str(choice.root.root), choice.dataset.id, version)
+        columns = spaces.attributes(choice.root, choice.dataset.id)
     if not columns:
         offered.pop("category", None)
     if pair.gap is None:
         offered.pop("gap")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        by = widgets.choose("Colour by", list(offered), "colour", kind="segmented", show=offered.__getitem__)  # type: ignore[arg-type]
+        by = links.choose("Colour by", list(offered), "colour", kind="segmented", show=offered.__getitem__)  # type: ignore[arg-type]
         attribute = None
         if by == "category":
-            attribute = widgets.choose("Category", columns, "category", default="category", width=220)
+            attribute = links.choose("Category", columns, "category", default="category", width=220)
         st.text_input(
             f"Find {choice.points.of}",
             key="map.find",
@@ -224,7 +220,7 @@ def _one_map(
     # Always two lines, so that both maps begin at the same height.
     st.markdown(f"**{as_text(side.space.label)}**  \n:gray[trustworthiness {theme.metric(side.trust)}]")
     figure = charts.map_figure(points, side, coloured, selected=highlighted, ranges=ranges, mode=mode)
-    widgets.chart(
+    exhibits.chart(
         figure,
         key=f"map.{name}",
         alt=charts.describe(points, side, coloured, len(highlighted)),
@@ -265,7 +261,7 @@ def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | Non
     with st.container(horizontal=True):
         if len(frame) > len(shown):
             st.caption(f"The first {LISTED:,} are listed; the file holds all {len(frame):,}.")
-        widgets.download_csv(frame, f"{slug(choice.dataset.name)}-selected-{points.of}", key="map.csv")
+        exhibits.download_csv(frame, f"{slug(choice.dataset.name)}-selected-{points.of}", key="map.csv")
     order = rows[np.argsort(-points.counts[rows], kind="stable")]
     picked = [r for r in (event["selection"]["rows"] if event else []) if r < len(shown)]
     if picked or len(order) == 1:
@@ -294,7 +290,7 @@ def nearest(choice: Choice, pair: Pair, row: int) -> None:
             if frame.empty:
                 st.caption("It has no vector here, so it has no neighbours.")
             else:
-                widgets.table(frame, key=f"map.nearest.{name}", name=f"nearest-{name}", column_config=config)
+                exhibits.table(frame, key=f"map.nearest.{name}", name=f"nearest-{name}", column_config=config)
 
 
 def diagnosis(choice: Choice) -> None:
@@ -304,9 +300,9 @@ def diagnosis(choice: Choice) -> None:
     with st.expander("How good are these spaces? Spread, rank, attributes", icon=":material/monitoring:"):
         if not st.toggle("Measure now", key="map.measure", help="Takes a few seconds on large catalogues."):
             return
-        frame = spaces.diagnosis(choice.root, choice.dataset.id, _both(choice))
+        frame = spaces.diagnosis(choice.root, choice.dataset.id, choice.left, choice.right)
         numbers = {c: st.column_config.NumberColumn(c, format="%.3f") for c in frame.columns[2:]}
-        widgets.table(frame, key="map.diagnosis", name="spaces", column_config=numbers)
+        exhibits.table(frame, key="map.diagnosis", name="spaces", column_config=numbers)
         st.caption(
             "Mean cosine near 1: all items look alike. Uniformity: lower is more evenly spread. Precision@10: share of "
             "the 10 nearest items with the same attribute value, beside that of random neighbours (chance)."

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.views.shared import theme
-from llmesr.views.shared.points import hover_text
+from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
 
 LIST = 10
@@ -57,7 +57,7 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
                 text=[f"  {middle:,.0f}  "],
                 # Far at the right there is no room beside the marker.
                 textposition="top center" if row.size > 1 else f"middle {'left' if middle > worst / 6 else 'right'}",
-                hovertemplate=f"{hover_text(row.label, 40)}<br>rank {middle:,.0f} of {worst:,}{seeds}<extra></extra>",
+                hovertemplate=f"{plain(row.label, 40)}<br>rank {middle:,.0f} of {worst:,}{seeds}<extra></extra>",
                 showlegend=False,
             )
         )
@@ -84,8 +84,8 @@ def _told(table: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def _run_name(label: str, setting: str, mode: Mode) -> str:
-    under = f'<br><span style="font-size:11px;color:{theme.SURFACE[mode]["muted"]}">{hover_text(setting, 44)}</span>'
-    return f"{hover_text(label, 40)}{under if setting else ''}"
+    under = f'<br><span style="font-size:11px;color:{theme.SURFACE[mode]["muted"]}">{plain(setting, 44)}</span>'
+    return f"{plain(label, 40)}{under if setting else ''}"
 
 
 def histories_figure(
@@ -125,16 +125,14 @@ def histories_figure(
                     "color": colors[kind],
                     "opacity": 0.55 if kind == "other" else 1,
                 },
-                text=[hover_text(t, 80) for t in part["title"]],
+                text=[plain(t, 80) for t in part["title"]],
                 hovertemplate="%{text}<extra></extra>",
             )
         )
     names = frame.drop_duplicates("row").set_index("row")["user_id"]
     rows = range(len(similarity) + 1)
     labels = ["this user"] + [
-        f"{'★ ' if r in knowing else ''}{hover_text(names.get(r, '–'), 14)} · {similarity[r - 1]:.3f}"
-        for r in rows
-        if r > 0
+        f"{'★ ' if r in knowing else ''}{plain(names.get(r, '–'), 14)} · {similarity[r - 1]:.3f}" for r in rows if r > 0
     ]
     figure.update_yaxes(tickvals=list(rows), ticktext=labels, autorange="reversed", showgrid=False, zeroline=False)
     figure.update_xaxes(

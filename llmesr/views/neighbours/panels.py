@@ -11,12 +11,13 @@ import streamlit as st
 
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
+from llmesr.maps.spaces import parts_of
 from llmesr.runs.record import Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import model_run
 from llmesr.scoring.units import short
 from llmesr.store import Store
-from llmesr.views.cache import artifacts, evidence, spaces
+from llmesr.views.cache import artifacts, evidence, models, spaces
 from llmesr.views.neighbours import charts
 from llmesr.views.neighbours.case import (
     SOURCES,
@@ -30,7 +31,7 @@ from llmesr.views.neighbours.case import (
     pick_users,
     rank_table,
 )
-from llmesr.views.shared import theme, widgets
+from llmesr.views.shared import exhibits, links, pickers, theme, widgets
 from llmesr.views.shared.words import as_text
 
 NEEDS = {"helped": "Most helped", "hurt": "Most hurt", "random": "Random tail", "search": "Search"}
@@ -59,28 +60,26 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     if not runs:
         widgets.empty(
             "No run of this dataset is finished yet, so nobody has been recommended anything.",
-            "pages/training.py",
+            links.TRAINING,
             "Train a run",
         )
         return None
-    protocol = widgets.pick_protocol()
+    protocol = pickers.pick_protocol()
     dataset = artifacts.dataset(root, dataset_id)
     by_id = {r.id: r for r in runs}
     columns = st.columns(2)
     with columns[0]:
-        baseline = widgets.choose(
-            "Held against", list(by_id), "before", show=_namer(by_id), default=_default(runs, "id")
-        )
+        baseline = links.choose("Held against", list(by_id), "before", show=_namer(by_id), default=_default(runs, "id"))
     with columns[1]:
         others = [r for r in runs if r.id != baseline] or runs
-        chosen = widgets.choose("Run", list(by_id), "after", show=_namer(by_id), default=_default(others, "llm-esr"))
+        chosen = links.choose("Run", list(by_id), "after", show=_namer(by_id), default=_default(others, "llm-esr"))
     before, after = by_id[str(baseline)], by_id[str(chosen)]
     user = _user(root, dataset, before, after, protocol)
     return None if user is None else Choice(root, dataset, runs, before, after, protocol, Case.of(dataset, user))
 
 
 def _namer(by_id: dict[str, Run]) -> Callable[[str], str]:
-    return lambda id: widgets.run_name(by_id[id])
+    return lambda id: pickers.run_name(by_id[id])
 
 
 def _default(runs: list[Run], method: str) -> str:
@@ -92,7 +91,7 @@ def _user(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str)
     """The user: from the link, a search, or the list of those most helped, hurt or drawn at random."""
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
-        need = widgets.choose("Tail users", list(NEEDS), "need", kind="segmented", show=NEEDS.__getitem__)
+        need = links.choose("Tail users", list(NEEDS), "need", kind="segmented", show=NEEDS.__getitem__)
     if need == "search":
         with right:
             return _search(dataset)
@@ -105,7 +104,7 @@ def _user(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str)
         return None
     rows = {str(dataset.user_ids[r.user]): r for r in offered.itertuples()}
     with right, st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = widgets.choose("User", list(rows), "user", show=lambda id: _offer(id, rows[id]))
+        chosen = links.choose("User", list(rows), "user", show=lambda id: _offer(id, rows[id]))
         if need == "random" and st.button("Draw again", icon=":material/casino:", key="near.draw"):
             st.session_state["near.seed"] = st.session_state.get("near.seed", 0) + 1
             st.rerun()
@@ -196,7 +195,7 @@ def _neighbours(choice: Choice, source: str, found: Retrieved, table: pd.DataFra
             "knows": "Chose the held-out item",
         }
     ).drop(columns="user")
-    widgets.chart(
+    exhibits.chart(
         charts.histories_figure(frame, found.similarity, widgets.mode(), np.flatnonzero(table["knows"]) + 1),
         key=f"near.{source}",
         alt=f"Histories of the user and of the {len(table)} users most similar {SOURCES[source]}, newest at the right; "
@@ -208,7 +207,7 @@ def _neighbours(choice: Choice, source: str, found: Retrieved, table: pd.DataFra
     with st.expander("Items, side by side"):
         listed = frame[["user_id", "step", "title", "kind"]].copy()
         listed["user_id"] = np.where(frame["row"] == 0, "this user", listed["user_id"])
-        widgets.table(
+        exhibits.table(
             listed.rename(columns={"user_id": "User", "step": "Place", "title": "Title", "kind": "Kind"}),
             key=f"near.{source}.items",
             name=f"histories-{source}",
@@ -222,8 +221,8 @@ def _retrieved(choice: Choice, source: str) -> Retrieved | str:
     run = model_run(choice.after)
     try:
         if source == "behaviour":
-            if spaces.has_vectors(run):
-                units = spaces.user_vectors(root, dataset.id, "behaviour", run.id)
+            if parts_of(run):
+                units = spaces.users_by_behaviour(root, dataset.id, run.id)
                 return nearest_users(units, user, SHOWN, f"Cosine of what {run.label} makes of each training history.")
             return f"{run.label} does not represent users. Choose a trained run."
         if (taught := run.manifest.parent("neighbours")) and root.exists("neighbours", taught):
@@ -234,7 +233,7 @@ def _retrieved(choice: Choice, source: str) -> Retrieved | str:
         id = run.manifest.parent("embeddings") or evidence.newest_embedding(root, dataset.id)
         if id is None:
             return "This dataset has no text vectors yet; embed it on the Training page."
-        units = spaces.user_vectors(root, dataset.id, "text", id)
+        units = spaces.users_by_text(root, dataset.id, id)
         return nearest_users(
             units, user, SHOWN, "Cosine of user text vectors. This run was not taught by similar users."
         )
@@ -250,7 +249,7 @@ def ranks(choice: Choice) -> None:
     table = rank_table(_frames(choice, choice.runs), choice.case.user, choice.protocol)
     left, right = st.columns([3, 2])
     with left:
-        widgets.chart(
+        exhibits.chart(
             charts.rank_figure(table, widgets.mode()),
             key="near.ranks",
             alt="Rank of the held-out item by run: "
@@ -267,8 +266,8 @@ def _content(choice: Choice) -> None:
     run, case = choice.after, choice.case
     assert case.target is not None
     try:
-        recommender = spaces.recommender(choice.root, run.id)
-        unit = spaces.units(choice.root, run.id).of("content")
+        recommender = models.recommender(choice.root, run.id)
+        unit = models.units(choice.root, run.id).of("content")
     except UserError as error:
         st.info(as_text(error, 600))
         return
@@ -279,7 +278,7 @@ def _content(choice: Choice) -> None:
         (s, recommender.rank_of(case.read.tolist(), case.target, ScoringPolicy(gamma=short(s * unit)))) for s in STEPS
     ]
     frame = pd.DataFrame(rows, columns=["weight", "rank"])
-    widgets.chart(
+    exhibits.chart(
         charts.content_figure(frame, run.label, widgets.mode()),
         key="near.content",
         alt="Rank of the held-out item by content weight: " + ", ".join(f"{w:g}: {r:,}" for w, r in rows),

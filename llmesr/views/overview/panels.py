@@ -16,9 +16,8 @@ from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.overview import headline
 from llmesr.views.overview.charts import headline_chart
-from llmesr.views.shared import job_panels, theme, widgets, words
+from llmesr.views.shared import exhibits, job_panels, links, theme, widgets, words
 from llmesr.views.shared.words import as_text
-from llmesr.views.training import panels
 
 METRIC = "HR@10"
 SIDES = {"Item": "Items: popular or not", "User": "Users: long history or short"}
@@ -46,7 +45,7 @@ def first_steps(root: Store) -> None:
     with right, st.container(border=True):
         st.subheader("Use your own data", anchor=False)
         st.markdown("A file of who chose what and when, and one with the items' titles. CSV, JSONL or Parquet.")
-        st.page_link("pages/datasets.py", label="Upload a dataset", icon=":material/upload:")
+        links.link(links.DATASETS, "Upload a dataset", ":material/upload:")
 
 
 def no_runs(root: Store, manifest: Manifest) -> None:
@@ -58,7 +57,7 @@ def no_runs(root: Store, manifest: Manifest) -> None:
             job_panels.progress(root, job.id)
         return
     st.info("Nothing has been trained on this dataset yet.", icon=":material/lightbulb:")
-    panels.defaults_button(root, manifest)
+    job_panels.defaults_button(root, manifest)
 
 
 def tiles(data: Dataset) -> None:
@@ -107,18 +106,18 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
             f"head item {theme.metric(r.get('Head Item'))}"
             for r in wide.to_dict("records")
         )
-        by = widgets.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
+        by = links.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
         figure = headline_chart(frame, METRIC, widgets.mode(), by)
         config = {group: st.column_config.NumberColumn(format="%.3f") for group in GROUPS}
         numbers = wide.rename(columns={"run": "Best run"})
-        widgets.chart(figure, key="headline", alt=alt, data=numbers, name="headline", column_config=config)
-        widgets.caption(protocol, data.thresholds)
+        exhibits.chart(figure, key="headline", alt=alt, data=numbers, name="headline", column_config=config)
+        exhibits.caption(protocol, data.thresholds)
         st.caption(
             "The longer the bar, the wider the gap between tail and head. Of each method the run that is best on "
             "validation (NDCG@10, full ranking) is shown as trained; Compare has those with tuned scoring."
         )
         with st.container(horizontal=True):
-            widgets.explain([METRIC])
+            exhibits.explain([METRIC])
             methods_help()
     for reason in left_out:
         st.warning(as_text(reason, 500), icon=":material/warning:")
@@ -188,17 +187,18 @@ def _run_rows(root: Store) -> pd.DataFrame:
 
 def next_steps() -> None:
     """Where to go from here: one question per page."""
-    questions = [
-        ("pages/story.py", "Walk through the story", ":material/auto_stories:"),
-        ("pages/compare.py", "Is the difference real?", ":material/balance:"),
-        ("pages/embeddings.py", "What does text know that clicks do not?", ":material/scatter_plot:"),
-        ("pages/neighbours.py", "Who helped a tail user?", ":material/group:"),
-        ("pages/recommend.py", "What would it recommend?", ":material/recommend:"),
-        ("pages/training.py", "Train another model", ":material/model_training:"),
-    ]
+    questions = (
+        (links.STORY, "Walk through the story"),
+        (links.COMPARE, "Is the difference real?"),
+        (links.EMBEDDINGS, "What does text know that clicks do not?"),
+        (links.NEIGHBOURS, "Who helped a tail user?"),
+        (links.RECOMMEND, "What would it recommend?"),
+        (links.TRAINING, "Train another model"),
+    )
     columns = st.columns(2)
-    for number, (target, label, icon) in enumerate(questions):
-        columns[number % 2].page_link(target, label=label, icon=icon)
+    for number, (page, question) in enumerate(questions):
+        with columns[number % 2]:
+            links.link(page, question, page.icon)
 
 
 def methods_help() -> None:

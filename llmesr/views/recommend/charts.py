@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from llmesr.views.recommend.what_if import PARTS
 from llmesr.views.shared import theme
-from llmesr.views.shared.points import hover_text
+from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
 
 BADGE: dict[Mode, str] = {"light": "#a04c00", "dark": "#e58a55"}
@@ -25,7 +25,7 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
     """
     figure = go.Figure()
     rows = list(range(len(frame)))
-    whole = [f"{hover_text(t, 90)}<br>score {s:.3f}" for t, s in zip(frame["title"], frame["score"], strict=True)]
+    whole = [f"{plain(t, 90)}<br>score {s:.3f}" for t, s in zip(frame["title"], frame["score"], strict=True)]
     for part in PARTS:
         values = frame[part].to_numpy(float)
         if not values.any():
@@ -83,7 +83,7 @@ def _heading(rank: int, title: str, tail: bool, move: str, mode: Mode, longest: 
     colour = signs["good"] if move.startswith("▲") or move == "new" else signs["bad"] if move.startswith("▼") else ""
     moved = f' <span style="color:{colour or surface["muted"]}">{move}</span>' if move else ""
     badge = f' <span style="color:{BADGE[mode]}"><b>tail</b></span>' if tail else ""
-    return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {hover_text(title, longest)}'
+    return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {plain(title, longest)}'
 
 
 def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
 def describe(label: str, frame: pd.DataFrame, moves: Sequence[str]) -> str:
     """The list in words."""
     words = [
-        f"{r.rank} {hover_text(r.title, 60)}{' (tail)' if r.tail else ''}{f' {m}' if m and m != '=' else ''}"
+        f"{r.rank} {plain(r.title, 60)}{' (tail)' if r.tail else ''}{f' {m}' if m and m != '=' else ''}"
         for r, m in zip(frame.itertuples(), moves, strict=True)
     ]
     return f"Recommendations of {label}, best first: " + "; ".join(words)

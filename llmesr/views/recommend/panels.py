@@ -17,10 +17,10 @@ from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RerankConfig, RerankerName
 from llmesr.scoring.units import Units, short
 from llmesr.store import Store
-from llmesr.views.cache import artifacts, spaces
+from llmesr.views.cache import artifacts, models, spaces
 from llmesr.views.recommend import charts
 from llmesr.views.recommend.what_if import changed_line, dropped, moved
-from llmesr.views.shared import widgets
+from llmesr.views.shared import exhibits, links, pickers, widgets
 from llmesr.views.shared.words import as_text
 
 SOURCES = {"user": "A user", "build": "Build a history"}
@@ -90,11 +90,11 @@ def pick(runs: list[Run]) -> list[Run]:
         newest.setdefault(run.label.split("/")[0], run)
     first = [newest[m].id for m in AT_FIRST if m in newest][:3]
     by_id = {r.id: r for r in runs}
-    chosen = widgets.choose_many(
+    chosen = links.choose_many(
         "Runs, side by side",
         list(by_id),
         "recommenders",
-        show=lambda id: widgets.run_name(by_id[id]),
+        show=lambda id: pickers.run_name(by_id[id]),
         default=first,
         max_selections=MOST_RUNS,
     )
@@ -103,7 +103,7 @@ def pick(runs: list[Run]) -> list[Run]:
 
 def whose(dataset: Dataset) -> tuple[list[int], int | None] | None:
     """The history (item numbers, oldest first) and the user it belongs to, if any."""
-    source = widgets.choose("Recommend to", list(SOURCES), "source", kind="segmented", show=SOURCES.__getitem__)
+    source = links.choose("Recommend to", list(SOURCES), "source", kind="segmented", show=SOURCES.__getitem__)
     user = None
     if source == "user":
         user = _user(dataset)
@@ -345,7 +345,7 @@ def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
 def _ready(root: Store, run: Run) -> Recommender | UserError:
     """A run that cannot recommend must not take the others with it."""
     try:
-        return spaces.recommender(root, run.id)
+        return models.recommender(root, run.id)
     except UserError as error:
         return error
 
@@ -354,7 +354,7 @@ def _view_controls() -> str:
     """How long the lists are, what the arrows compare with, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.segmented_control("Length", [5, 10, 20], default=10, key="rec.k", label_visibility="collapsed")
-        against = widgets.choose(
+        against = links.choose(
             "Arrows compare with",
             list(COMPARED),
             "against",
@@ -391,7 +391,7 @@ def _one_list(
     longest: int,
 ) -> None:
     whom = history if user is None else user
-    policy = None if chosen.as_made else chosen.policy(spaces.units(root, run.id))
+    policy = None if chosen.as_made else chosen.policy(models.units(root, run.id))
     frame = made.recommend(whom, chosen.k, policy, chosen.reranker)
     ids = frame["item_id"].tolist()
     before = made.recommend(whom, chosen.k)["item_id"].tolist() if against == "plain" else _previous(run.id, user, ids)
@@ -402,7 +402,7 @@ def _one_list(
     applied = policy or made.policy
     about = applied.describe() if chosen.as_made and not applied.inert else None
     st.caption(f"{changed_line(ids, before, frame['tail'])}.  \n{_applied(applied, chosen)}.", help=about)
-    widgets.chart(
+    exhibits.chart(
         charts.list_figure(frame, moves, widgets.mode(), longest=longest),
         key=f"rec.list.{run.id}",
         alt=charts.describe(run.label, frame, moves),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -130,3 +131,31 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
         rest = [a for a in get_args(annotation) if a is not type(None)]
         return rest[0], len(rest) < len(get_args(annotation))
     return annotation, False
+
+
+def setting_widget(setting: Setting, value: Any, key: str) -> Any:
+    """The widget of one config field; empty stands for None where a field may be None."""
+    common: dict[str, Any] = {"help": setting.help or None, "key": key}
+    if setting.kind == "choice":
+        return st.selectbox(setting.label, setting.choices, setting.choices.index(value), **common)
+    if setting.kind == "switch":
+        return st.toggle(setting.label, value, **common)
+    if setting.kind == "many":
+        chosen = [v for v in value or [] if v in setting.choices]
+        return st.multiselect(setting.label, setting.choices, chosen, **common) or None
+    hint = "automatic" if setting.optional else None
+    if setting.kind == "text":
+        return st.text_input(setting.label, value or "", placeholder=hint, **common) or (
+            None if setting.optional else ""
+        )
+    kind: Any = int if setting.kind == "whole" else float
+    limits = {n: kind(v) for n, v in (("min_value", setting.low), ("max_value", setting.high)) if v is not None}
+    return st.number_input(
+        setting.label,
+        value=None if value is None else kind(value),
+        step=kind(setting.step),
+        format=None if kind is int else "%g",
+        placeholder=hint,
+        **limits,
+        **common,
+    )

@@ -8,9 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.errors import UserError
-from llmesr.jobs.plans import command_line
+from llmesr.jobs import plans
 from llmesr.jobs.record import Job
-from llmesr.store import Store
+from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import theme, widgets
 from llmesr.views.shared.words import as_text
@@ -139,7 +139,7 @@ def _buttons(root: Store, job: Job, place: str) -> None:
         with st.popover("Log", icon=":material/notes:", key=f"{place}.log.{job.id}"):
             st.code(job.log(16_384)[-8000:] or "Nothing yet.", language=None, wrap_lines=True)
         with st.popover("Command", icon=":material/terminal:", key=f"{place}.command.{job.id}"):
-            st.code("\n".join(command_line(s) for s in job.record.steps), language="bash", wrap_lines=True)
+            st.code("\n".join(plans.command_line(s) for s in job.record.steps), language="bash", wrap_lines=True)
 
 
 def _act(action: object, id: str) -> None:
@@ -203,3 +203,12 @@ def _sidebar(root: Store) -> None:
         st.progress(job.fraction, text=f"{as_text(job.label, 40)} · {state_word(job)}")
     if len(active) > 3:
         st.caption(f"and {len(active) - 3} more waiting")
+
+
+def defaults_button(root: Store, manifest: Manifest) -> None:
+    """One click from a dataset to a comparison: embed, train four methods, draw the maps."""
+    methods = ", ".join(plans.GOOD_DEFAULTS)
+    if st.button("Embed and train with good defaults", type="primary", icon=":material/rocket_launch:", key="defaults"):
+        plans.submit_good_defaults(artifacts.jobs(root), manifest.id, manifest.name)
+        st.rerun()
+    st.caption(f"Reads the item texts with the bundled encoder, trains {methods}, and draws the maps.")

@@ -2,7 +2,7 @@
 
 Streamlit takes a folder called ``pages`` for its older kind of multipage app until ``st.navigation`` has been called
 once. A link straight to a page of a fresh server would then run that page without ``app.py``. The pages stay
-where a reader looks for them; this says from the start that ``app.py`` lists them.
+where a reader looks for them; the call made here says from the start that ``app.py`` lists them.
 
 What takes long to import is imported before the server answers: the first visitor of a page would wait for it.
 """
@@ -10,8 +10,9 @@ What takes long to import is imported before the server answers: the first visit
 from __future__ import annotations
 
 import importlib
+import logging
 
-from streamlit.runtime.pages_manager import PagesManager
+import streamlit as st
 from streamlit.web.cli import main
 
 # Parts of the method that pages stand on, with what those import; panels themselves make caches, which need a server.
@@ -24,8 +25,21 @@ BEFOREHAND = (
     "scoring.recommender",
 )
 
+
+def nowhere() -> None:
+    """A page that is never shown."""
+
+
+def declare_navigation() -> None:
+    """Call ``st.navigation`` once, outside of any session; its warning that there is none says nothing new."""
+    log = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+    log.disabled = True
+    st.navigation([st.Page(nowhere)])
+    log.disabled = False
+
+
 if __name__ == "__main__":
     for part in BEFOREHAND:
         importlib.import_module(f"llmesr.{part}")
-    PagesManager.uses_pages_directory = False
+    declare_navigation()
     main(prog_name="streamlit")

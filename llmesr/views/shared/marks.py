@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from llmesr.views.shared import theme
 from llmesr.views.shared.theme import Mode
+from llmesr.views.shared.words import one_line
 
 LONGEST = 60
 WIDE, NARROW = 150, 64
@@ -23,8 +24,7 @@ _VARIANTS = ("", "-open", "-dot", "-open-dot")
 
 def plain(text: object, longest: int = LONGEST) -> str:
     """``text`` so that plotly shows it as it is: no markup, one line, cut to ``longest`` characters."""
-    line = " ".join(str(text).replace("\x00", "\ufffd").split())
-    return escape(line if len(line) <= longest else line[: longest - 1] + "…", quote=False)
+    return escape(one_line(text, longest), quote=False)
 
 
 def whiskers(value: Any, low: Any, high: Any, thickness: float, color: str | None = None) -> dict[str, Any]:

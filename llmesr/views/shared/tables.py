@@ -1,4 +1,4 @@
-"""Tables as files: CSV that no spreadsheet takes for a program."""
+"""Tables for people: what their columns are called, and files of them that no spreadsheet takes for a program."""
 
 from __future__ import annotations
 
@@ -6,6 +6,37 @@ import re
 
 import pandas as pd
 
+_SUMMARY = {
+    "run": "configuration",
+    "group": "group",
+    "metric": "metric",
+    "value": "mean",
+    "low": "95% low",
+    "high": "95% high",
+    "users": "users",
+    "seeds": "seeds",
+    "spread": "seed spread",
+    "warning": "note",
+}
+_COMPARISON = {
+    "run": "configuration",
+    "baseline": "against",
+    "group": "group",
+    "metric": "metric",
+    "difference": "difference",
+    "low": "95% low",
+    "high": "95% high",
+    "relative": "relative",
+    "p_adjusted": "p (permutation, corrected)",
+    "p_wilcoxon_adjusted": "p (Wilcoxon, corrected)",
+    "significant": "significant",
+    "effect": "effect (d)",
+    "rank_biserial": "rank-biserial",
+    "better": "users better",
+    "worse": "users worse",
+    "users": "users",
+    "warning": "note",
+}
 _STARTS_FORMULA = re.compile(r"^[\s\u0000]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -21,3 +52,13 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     safe = pd.DataFrame({i: c.to_numpy() for i, c in enumerate(texts)})
     safe.columns = pd.Index([neutral(str(c)) for c in frame.columns])
     return safe.to_csv(index=False).encode("utf-8-sig")
+
+
+def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """A table of :func:`evaluation.statistics.summary` for people."""
+    return summary[list(_SUMMARY)].rename(columns=_SUMMARY)
+
+
+def readable_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
+    """A table of :func:`evaluation.statistics.compare` for people."""
+    return comparison[list(_COMPARISON)].rename(columns=_COMPARISON)

@@ -278,6 +278,11 @@ def size(octets: float) -> str:
     return f"{octets:.1f} TB"
 
 
+def short_date(iso: str) -> str:
+    """An ISO time stamp (UTC) as ``01-31 14:05``."""
+    return iso[5:16].replace("T", " ")
+
+
 def date(iso: str) -> str:
     """An ISO time stamp (UTC) as ``2025-01-31 14:05 UTC``."""
     return f"{iso[:16].replace('T', ' ')} UTC" if iso else MISSING

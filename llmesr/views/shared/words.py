@@ -33,6 +33,8 @@ PROTOCOLS: dict[str, str] = {
     "Numbers are much higher than under full ranking and must never be compared with them.",
 }
 
+PROTOCOL_NAMES: dict[str, str] = {"full": "Full ranking", "uni100": "uni100"}
+
 METHODS: dict[str, str] = {
     "popularity": "The same most chosen items for everybody. The floor to beat.",
     "semantic-knn": "Items whose text is closest to the user's history. No training.",
@@ -65,17 +67,35 @@ SPLIT = (
     "Popularity and history length are counted on the training part only."
 )
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:@])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:@&])")
 _INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_REWRITTEN = re.compile(
+    r"""
+    :(?=[\w/+-]+:)                                  # :smile:, :streamlit:, :material/home:
+    | (?<=http)s?:(?=//) | www(?=\.)                # addresses become links
+    | @(?=[-\w]+\.)                                 # e-mail addresses too
+    | (?<!\S)(?:<(?=->|-|=)|-(?=>|-)|>(?==)|~(?==))  # <-> -> <- -- >= <= ~= standing alone become one sign
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What Streamlit rewrites in text that Markdown has left alone: a backslash does not stop it."""
+_JOINER = "\u2060"
+"""Takes no room, and breaks a pattern in two."""
 
 
-def as_text(text: object, longest: int = 300) -> str:
-    """``text`` so that Markdown shows it as it is: one line, escaped, cut to ``longest`` characters.
+def one_line(text: object, longest: int = 300) -> str:
+    """``text`` on one line, cut to ``longest`` characters.
 
     Control characters and direction overrides become a visible mark, so that they cannot disguise anything.
     """
     line = " ".join(_INVISIBLE.sub("\ufffd", str(text)).split())
-    return _MARKDOWN.sub(r"\\\1", line if len(line) <= longest else line[: longest - 1] + "…")
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def as_text(text: object, longest: int = 300) -> str:
+    """``text`` so that Streamlit's Markdown shows it as it is: one line, escaped, no icon, link or arrow made of it."""
+    broken = _REWRITTEN.sub(lambda found: found[0] + _JOINER, one_line(text, longest))
+    return _MARKDOWN.sub(r"\\\1", broken)
 
 
 def metric_meaning(metric: str) -> str:

@@ -6,14 +6,14 @@ from typing import Literal
 
 import streamlit as st
 
-from llmesr.evaluation.contenders import contenders
 from llmesr.store import Manifest, Store
-from llmesr.views.cache import artifacts, evidence
-from llmesr.views.shared import widgets
+from llmesr.views.cache import artifacts
+from llmesr.views.shared import exhibits, links, pickers, widgets
 from llmesr.views.shared.words import as_text
-from llmesr.views.story.steps import METRIC, NAMES, Step
+from llmesr.views.story.material import METRIC, material
+from llmesr.views.story.steps import NAMES, STEPS, Step
 
-STEPS = [str(i) for i in range(1, len(NAMES) + 1)]
+_NUMBERS = [str(i) for i in range(1, len(NAMES) + 1)]
 _LARGE = """<style>
 [data-testid="stMain"] h1 {font-size: clamp(1.8rem, 3.2vw, 3.2rem); line-height: 1.15}
 [data-testid="stMain"] .st-key-told p {font-size: 1.2rem; line-height: 1.5}
@@ -31,13 +31,12 @@ def tell(root: Store, dataset: Manifest) -> None:
     number = _number()
     alone = st.query_params.get("present") == "1"
     st.html(_LARGE + (_ALONE if alone else ""))
-    protocol = widgets.pick_protocol()
+    protocol = pickers.pick_protocol()
     data = artifacts.dataset(root, dataset.id)
-    runs = artifacts.runs(root, dataset.id, finished=True)
-    lineup = {c.name: c.ids for c in contenders(runs)}
-    example = st.session_state.get("story.example", 0) if number == 3 else 0
-    at = (lineup, dataset.id, data.thresholds, number, METRIC, protocol, example)
-    step = evidence.story_step(root, *at)
+    example = st.session_state.get("story.example", 0)
+    step = STEPS[number - 1](
+        material(root, data, thresholds=data.thresholds, metric=METRIC, protocol=protocol, example=example)
+    )
     _way(number, alone)
     st.title(f"{number}. {as_text(step.headline, 400)}", anchor=False)
     _show(step, number)
@@ -46,7 +45,7 @@ def tell(root: Store, dataset: Manifest) -> None:
 def _number() -> int:
     """The step in the URL, 1 when it names none."""
     wanted = st.query_params.get("step", "1")
-    return int(wanted) if wanted in STEPS else 1
+    return int(wanted) if wanted in _NUMBERS else 1
 
 
 def _go(number: int) -> None:
@@ -85,13 +84,13 @@ def _show(step: Step, number: int) -> None:
         for sentence in step.sentences:
             st.markdown(as_text(sentence, 1000))
         if step.missing:
-            widgets.empty(as_text(step.missing, 600), "pages/training.py", "Go to Training")
+            widgets.empty(as_text(step.missing, 600), links.TRAINING, "Go to Training")
         if number == 3 and step.chart:
             st.button("Another tail item", on_click=_another, key="another", icon=":material/shuffle:")
     if step.chart:
         with picture:
             figure = step.chart(widgets.mode())
-            widgets.chart(figure, key=f"story.{number}", alt=step.alt, data=step.table, name=f"story-{number}")
+            exhibits.chart(figure, key=f"story.{number}", alt=step.alt, data=step.table, name=f"story-{number}")
 
 
 def _another() -> None:

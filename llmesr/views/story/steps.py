@@ -5,32 +5,26 @@ A step that lacks what it needs says what to make; the others still tell theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
-from llmesr.data.dataset import Dataset
-from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.statistics import compare, summary
-from llmesr.evaluation.table import metric_values, select
 from llmesr.evaluation.verdict import verdict
-from llmesr.views.compare.frames import readable_comparison, readable_summary
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section
+from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.theme import Mode
+from llmesr.views.shared.words import one_line
 from llmesr.views.story import charts
+from llmesr.views.story.material import Material
 
-METRIC, PROTOCOL = "HR@10", "full"
-NEAREST, EXAMPLES = 5, 2000
 NAMES = ("The long tail", "Whom it fails", "What text knows", "What changed", "What next")
-TEXT_METHODS = ("llm-esr", "llmemb", "llm-init", "adapter")
-Frames = Mapping[str, Sequence[pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -45,59 +39,6 @@ class Step:
     table: pd.DataFrame | None = None
     missing: str = ""
     """What to do when the step cannot be told yet."""
-
-
-@dataclass(frozen=True, eq=False)
-class Material:
-    """What the story is told from. ``vectors`` (N, E) are the items' texts; ``example`` turns to another item."""
-
-    dataset: Dataset
-    chosen: Sequence[Contender]
-    frames: Frames
-    thresholds: Thresholds
-    vectors: np.ndarray | None = None
-    protocol: str = PROTOCOL
-    metric: str = METRIC
-    example: int = 0
-
-    @property
-    def line(self) -> str:
-        return words.protocol_line(self.protocol, self.thresholds)
-
-    @cached_property
-    def plain(self) -> Contender | None:
-        """The plain recommender: ids only, or popularity where there is none."""
-        return self._best(("id",)) or self._best(("popularity",))
-
-    @cached_property
-    def text(self) -> Contender | None:
-        """The recommender with text, LLM-ESR if there is one; of several the best on VALIDATION."""
-        return next((found for m in TEXT_METHODS if (found := self._best((m,)))), None)
-
-    @cached_property
-    def by_text_alone(self) -> Contender | None:
-        return self._best(("semantic-knn",))
-
-    def _best(self, methods: Sequence[str]) -> Contender | None:
-        found = [c for c in self.chosen if c.method in methods]
-        return max(found, key=lambda c: self._validation(c.name), default=None)
-
-    def _validation(self, name: str) -> float:
-        ranks = [select(f, self.protocol, "valid")["rank"].to_numpy() for f in self.frames[name]]
-        return float(np.mean([metric_values(r, "NDCG@10").mean() for r in ranks]))
-
-    def summary(self, *contenders: Contender) -> pd.DataFrame:
-        """Means and intervals by group, on the test part."""
-        frames = {c.name: self.frames[c.name] for c in contenders}
-        return summary(frames, self.thresholds, metrics=[self.metric], protocol=self.protocol)
-
-    @cached_property
-    def comparison(self) -> pd.DataFrame:
-        """The recommender with text against the plain one."""
-        assert self.plain
-        assert self.text
-        frames = {c.name: self.frames[c.name] for c in (self.plain, self.text)}
-        return compare(frames, self.thresholds, metrics=[self.metric], protocol=self.protocol)
 
 
 def the_tail(m: Material) -> Step:
@@ -155,18 +96,17 @@ def whom_it_fails(m: Material) -> Step:
 
 def what_text_knows(m: Material) -> Step:
     """The nearest items by text to a tail item, and what recommending by text alone achieves."""
-    if m.vectors is None:
+    if m.embedding is None:
         command = f"llmesr embed {m.dataset.name}"
         missing = f"The items' texts have not been embedded yet. Start it on the Training page, or run: {command}"
         return Step(NAMES[2], "What does text know about the tail?", missing=missing)
-    item = example_item(m)
-    if item is None:
+    if m.item is None:
         missing = "No tail item of this dataset has a text, so there is nothing to show here."
         return Step(NAMES[2], "Text knows nothing of these tail items.", missing=missing)
-    nearest = nearest_items(m, item)
-    count = int(m.dataset.item_counts[item])
+    nearest = m.nearest(m.item)
+    count = int(m.dataset.item_counts[m.item])
     often = {0: "never chosen", 1: "chosen once"}.get(count, f"chosen {count} times")
-    title = _short(m.dataset.catalogue["title"].iloc[item - 1])
+    title = one_line(m.dataset.catalogue["title"].iloc[m.item - 1], 60)
     sentences = [
         "It is a tail item of typical similarity to its neighbours. A model of behaviour alone has little to place "
         "it by; its text places it beside these."
@@ -182,7 +122,7 @@ def what_text_knows(m: Material) -> Step:
     first = nearest.iloc[0]
     return Step(
         NAMES[2],
-        f"“{title}” was {often}, yet by its text it is near “{_short(first['title'])}”.",
+        f"“{title}” was {often}, yet by its text it is near “{one_line(first['title'], 60)}”.",
         sentences,
         chart=partial(charts.neighbours_chart, nearest, f"Nearest to: {title}. {m.thresholds.describe()}"),
         alt=f"The {len(nearest)} items nearest by text to the tail item {title}.",
@@ -263,8 +203,8 @@ def advice(m: Material) -> list[str]:
         told.append(f"Tune a scoring policy on validation; it needs no training. Run: llmesr tune {m.text.ids[0]}")
     if len(m.text.seeds) < 3:
         told.append("Train with three seeds or more: fewer cannot show how much is luck.")
-    rival = m._best(("llm-init",))
-    if rival and rival is not m.text and m._validation(rival.name) > m._validation(m.text.name):
+    rival = m.best("llm-init")
+    if rival and rival is not m.text and m.validation(rival) > m.validation(m.text):
         told.append(
             f"{rival.name}, the simple baseline, is ahead on validation: prefer it until tuning says otherwise."
         )
@@ -274,43 +214,6 @@ def advice(m: Material) -> list[str]:
         told.append(f"{' and '.join(small)}: too few users for a sure answer. Collect more before deciding.")
     told.append("Try a stronger text encoder and compare: for a tail item, text is nearly all there is to go by.")
     return told[:4]
-
-
-def example_item(m: Material) -> int | None:
-    """One of the rarer half of tail items with text, of typical (median) similarity to its neighbours."""
-    assert m.vectors is not None
-    counts = m.dataset.item_counts
-    tail = np.flatnonzero(m.thresholds.tail_items(counts[1:]) & m.vectors.any(1)) + 1
-    if len(tail) == 0 or m.dataset.n_items <= NEAREST:
-        return None
-    tail = tail[counts[tail] <= np.median(counts[tail])]
-    if len(tail) > EXAMPLES:
-        tail = np.sort(np.random.default_rng(0).choice(tail, EXAMPLES, replace=False))
-    unit = _unit(m.vectors)
-    similarity = np.concatenate([unit[block - 1] @ unit.T for block in np.array_split(tail, -(-len(tail) // 256))])
-    similarity[np.arange(len(tail)), tail - 1] = -np.inf
-    closeness = np.partition(similarity, -NEAREST, axis=1)[:, -NEAREST:].mean(1)
-    order = np.argsort(closeness, kind="stable")
-    return int(tail[order[(len(order) // 2 + m.example) % len(order)]])
-
-
-def nearest_items(m: Material, item: int) -> pd.DataFrame:
-    """item, title, similarity (cosine), interactions and tail of the items nearest by text."""
-    assert m.vectors is not None
-    unit = _unit(m.vectors)
-    similarity = unit @ unit[item - 1]
-    similarity[item - 1] = -np.inf
-    best = np.argsort(-similarity, kind="stable")[:NEAREST] + 1
-    counts = m.dataset.item_counts[best]
-    return pd.DataFrame(
-        {
-            "item": best,
-            "title": m.dataset.catalogue["title"].to_numpy(object)[best - 1],
-            "similarity": similarity[best - 1],
-            "interactions": counts,
-            "tail": m.thresholds.tail_items(counts),
-        }
-    )
 
 
 def _headline_of_change(tail: pd.Series, text: Contender, plain: Contender) -> str:
@@ -344,16 +247,6 @@ def _share(rate: float) -> str:
 def _train(m: Material, method: str) -> str:
     command = f"llmesr train {m.dataset.name} --method {method}"
     return f"This needs an evaluated {method} run. Train one on the Training page, or run: {command}"
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors, dtype=np.float32), where=norms > 0)
-
-
-def _short(title: object) -> str:
-    line = " ".join(str(title).split())
-    return line if len(line) <= 60 else line[:59] + "…"
 
 
 def _mean(counts: np.ndarray) -> float:

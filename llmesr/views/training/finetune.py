@@ -11,13 +11,13 @@ from llmesr.config import FinetuneConfig
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
+from llmesr.runs.estimate import tuning_seconds
 from llmesr.runs.tuning import Tuning, list_tunings
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import forms, job_panels, theme, widgets
+from llmesr.views.shared import exhibits, forms, job_panels, links, theme, widgets
 from llmesr.views.shared.words import as_text
 from llmesr.views.training.charts import tuning_chart
-from llmesr.views.training.estimate import tuning_seconds
 
 BASIC = ("base", "steps", "batch_size", "drop_ratio", "learning_rate", "seed")
 ABOUT = (
@@ -44,13 +44,13 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
     columns = st.columns(3)
     for number, name in enumerate(BASIC):
         with columns[number % 3]:
-            values[name] = widgets.setting_widget(schema[name], start[name], f"tune.{name}")
+            values[name] = forms.setting_widget(schema[name], start[name], f"tune.{name}")
     with st.expander("Advanced settings", icon=":material/tune:"):
         columns = st.columns(3)
         rest = [n for n in schema if n not in BASIC and n != "attributes"]
         for number, name in enumerate(rest):
             with columns[number % 3]:
-                values[name] = widgets.setting_widget(schema[name], start[name], f"tune.{name}")
+                values[name] = forms.setting_widget(schema[name], start[name], f"tune.{name}")
     config = FinetuneConfig.read(None, **values)
     st.caption(_estimate(root, config))
     steps = plans.finetune_steps(manifest.id, manifest.name, forms.changes(values, start))
@@ -68,7 +68,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
 def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
     label = f"Fine-tune on {manifest.name}"
     artifacts.jobs(root).submit_steps(steps, kind="finetune", label=label, parents=[f"datasets/{manifest.id}"])
-    widgets.preselect("tuning", str(steps[0].run))
+    links.preselect("tuning", str(steps[0].run))
 
 
 def _estimate(root: Store, config: FinetuneConfig) -> str:
@@ -87,7 +87,7 @@ def history(root: Store, manifest: Manifest) -> None:
     if not ids:
         return
     st.subheader("Tunings")
-    chosen = str(widgets.choose("Tuning", ids, "tuning"))
+    chosen = str(links.choose("Tuning", ids, "tuning"))
     job = next((j for j in artifacts.jobs(root).list() if any(s.run == chosen for s in j.record.steps)), None)
     active = job is not None and job.active
     widgets.live(job_panels.EVERY if active else None)(_draw)(root, chosen, job.id if job else None, active)
@@ -109,7 +109,7 @@ def _outcome(tuning: Tuning) -> None:
         st.caption("The model is being loaded and judged as it is; that is the first point of the curve.")
         return
     last = events.iloc[-1]
-    widgets.chart(
+    exhibits.chart(
         tuning_chart(events, widgets.mode()),
         key=f"tuning.{tuning.id}",
         alt=f"Own copy found among held-out items: {events['accuracy'].iloc[0]:.3f} before tuning, "
@@ -121,7 +121,7 @@ def _outcome(tuning: Tuning) -> None:
         return
     info = tuning.manifest.info
     rows = [(text, info["before"][key], info["after"][key]) for key, text in MEASURES.items()]
-    widgets.table(
+    exhibits.table(
         pd.DataFrame(rows, columns=["Held-out items", "Before", "After"]), key=f"tuned.{tuning.id}", name="tuned"
     )
     st.caption(

@@ -13,25 +13,16 @@ from llmesr.config import PRESETS, UNTRAINED, RunConfig, SearchConfig
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job, Step
+from llmesr.runs.estimate import estimate
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import is_whole
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import forms, job_panels, theme, widgets, words
+from llmesr.views.shared import exhibits, forms, job_panels, links, pickers, theme, widgets, words
 from llmesr.views.training.charts import loss_chart, validation_chart, validation_frame
-from llmesr.views.training.estimate import estimate
 
 NEW_TEXT = "new"
 GOALS = {"train": "Train these settings", "search": "Search settings"}
-
-
-def defaults_button(root: Store, manifest: Manifest, *, key: str = "defaults") -> None:
-    """One click from a dataset to a comparison: embed, train four methods, draw the maps."""
-    methods = ", ".join(plans.GOOD_DEFAULTS)
-    if st.button("Embed and train with good defaults", type="primary", icon=":material/rocket_launch:", key=key):
-        plans.submit_good_defaults(artifacts.jobs(root), manifest.id, manifest.name)
-        st.rerun()
-    st.caption(f"Reads the item texts with the bundled encoder, trains {methods}, and draws the maps.")
 
 
 def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
@@ -39,19 +30,19 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     clone_from_link(root)
     left, middle, right = st.columns(3)
     with left:
-        method = str(widgets.choose("Method", list(words.METHODS), "method", default="llm-esr"))
+        method = str(links.choose("Method", list(words.METHODS), "method", default="llm-esr"))
         st.caption(words.METHODS[method])
     trained = method not in UNTRAINED
     backbone, preset = "sasrec", "default"
     with middle:
         if trained:
-            backbone = str(widgets.choose("Backbone", list(words.BACKBONES), "backbone"))
+            backbone = str(links.choose("Backbone", list(words.BACKBONES), "backbone"))
             st.caption(words.BACKBONES[backbone])
         else:
             st.caption("This method needs no training, only an evaluation.")
     with right:
         if trained:
-            preset = str(widgets.choose("Starting point", list(PRESETS), "preset"))
+            preset = str(links.choose("Starting point", list(PRESETS), "preset"))
             st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
     embedding = _pick_text(root, manifest) if method in plans.NEEDS_TEXT else None
     start = forms.starting_values(method, backbone, preset)
@@ -61,7 +52,7 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     changed = forms.changes(values, start)
     goal = "train"
     if trained:
-        goal = str(widgets.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
+        goal = str(links.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
     if goal == "search":
         return config, _search(manifest, config, preset, changed, embedding)
     repeats = _repeats() if trained else 1
@@ -73,7 +64,7 @@ def _pick_text(root: Store, manifest: Manifest) -> str | None:
     there = [m for m in _embeddings(root, manifest) if is_whole(m)]
     shown = {m.id: f"{m.config.get('embedder')}, read {theme.date(m.created)} ({m.id})" for m in there}
     shown[NEW_TEXT] = "Read them now with the bundled encoder (MiniLM)"
-    return widgets.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)
+    return links.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)
 
 
 def _embeddings(root: Store, manifest: Manifest) -> list[Manifest]:
@@ -103,7 +94,7 @@ def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], e
 def _widget(setting: forms.Setting, value: Any, scope: str) -> Any:
     """One setting. A clone's values are waiting in the session under the setting's name."""
     value = st.session_state.get("clone", {}).get(setting.name, value)
-    return widgets.setting_widget(setting, value, f"set.{scope}.{setting.name}.{value}")
+    return forms.setting_widget(setting, value, f"set.{scope}.{setting.name}.{value}")
 
 
 def _repeats() -> int:
@@ -159,7 +150,7 @@ def _search(
     own, columns = {}, st.columns(3, vertical_alignment="bottom")
     for name, column in zip(("trials", "objective", "pruning"), columns, strict=True):
         with column:
-            own[name] = widgets.setting_widget(schema[name], schema[name].default, f"search.{name}")
+            own[name] = forms.setting_widget(schema[name], schema[name].default, f"search.{name}")
     fixed = {k: v for k, v in changed.items() if not k.startswith("monitor")}
     varied = default_space(config.method, config.backbone, fixed)
     if not varied:
@@ -224,9 +215,9 @@ def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[
     kind = steps[-1].verb
     artifacts.jobs(root).submit_steps(steps, kind=kind, label=label, parents=parents)
     st.session_state.pop("clone", None)
-    widgets.preselect("part", "queue" if kind == "search" else "watch")
+    links.preselect("part", "queue" if kind == "search" else "watch")
     if kind != "search":
-        widgets.preselect("run", str(steps[-1].run))
+        links.preselect("run", str(steps[-1].run))
 
 
 # -- a run that trains or has trained --------------------------------------------------------------------------------
@@ -234,12 +225,12 @@ def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[
 
 def pick_run(root: Store, manifest: Manifest) -> str | None:
     """A run of the dataset, or one that a job has yet to begin."""
-    there = {r.id: widgets.run_name(r) for r in artifacts.runs(root, manifest.id)}
+    there = {r.id: pickers.run_name(r) for r in artifacts.runs(root, manifest.id)}
     busy = artifacts.jobs(root).using("datasets", manifest.id)  # also the import that made the dataset
     for job in busy:
         there = {id: f"{id} (waiting)" for id in job.runs if id not in there} | there
     now = next((j.step.run for j in busy if j.state == "RUNNING" and j.step.run), None)
-    return widgets.choose("Run", list(there), "run", show=there.__getitem__, default=now)
+    return links.choose("Run", list(there), "run", show=there.__getitem__, default=now)
 
 
 def watch(root: Store, run_id: str, protocol: str) -> None:
@@ -294,7 +285,7 @@ def curves(run: Run, protocol: str) -> None:
     left, right = st.columns(2)
     with left:
         last = events["loss"].iloc[-1]
-        widgets.chart(
+        exhibits.chart(
             loss_chart(events, widgets.mode()),
             key=f"loss.{run.id}",
             alt=f"Training loss over {len(events)} epochs; the last is {last:.3f}.",
@@ -303,7 +294,7 @@ def curves(run: Run, protocol: str) -> None:
         )
     with right:
         frame = validation_frame(events, metric, protocol)
-        widgets.chart(
+        exhibits.chart(
             validation_chart(events, metric, protocol, widgets.mode(), best_epoch=best),
             key=f"validation.{run.id}",
             alt=_validation_words(frame, metric),
@@ -339,8 +330,8 @@ def clone_button(root: Store, run_id: str) -> None:
 def _clone(config: dict[str, Any]) -> None:
     st.session_state["clone"] = dict(config)
     for key, value in (("method", config["method"]), ("backbone", config["backbone"]), ("preset", "default")):
-        widgets.preselect(key, value)
-    widgets.preselect("part", "new")
+        links.preselect(key, value)
+    links.preselect("part", "new")
 
 
 def clone_from_link(root: Store) -> None:

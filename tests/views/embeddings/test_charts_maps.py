@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from factories import HOSTILE, make_dataset, make_embedding
 
+from llmesr.maps.points import Pair, Points, Side, live_pair
 from llmesr.maps.spaces import Space
 from llmesr.store import Manifest, Store
 from llmesr.views.embeddings import charts
+from llmesr.views.embeddings.colouring import colouring, hover_texts
 from llmesr.views.shared import theme
-from llmesr.views.shared.points import Pair, Points, Side, colouring, hover_text, live_pair
+from llmesr.views.shared.marks import plain
 
 
 def points_of(n: int, tail: int) -> Points:
@@ -98,7 +100,7 @@ def test_large_maps_keep_the_selected_sample_the_rest_and_say_so() -> None:
 
 @pytest.mark.parametrize("title", HOSTILE)
 def test_hover_text_is_escaped_cut_and_free_of_direction_overrides(title: str) -> None:
-    shown = hover_text(title, 60)
+    shown = plain(title, 60)
     assert "<" not in shown
     assert ">" not in shown
     assert "\u202e" not in shown
@@ -108,7 +110,7 @@ def test_hover_text_is_escaped_cut_and_free_of_direction_overrides(title: str) -
 def test_hover_of_a_hostile_catalogue_holds_no_markup(store: Store) -> None:
     dataset = make_dataset(store, users=60, items=30, hostile=True)
     points = Points.of_items(dataset)
-    text = "".join(points.hover(np.arange(len(points)), 80)).replace("<br>", "")
+    text = "".join(hover_texts(points, np.arange(len(points)), 80)).replace("<br>", "")
     assert "<" not in text
 
 

@@ -9,12 +9,11 @@ import pytest
 from factories import make_dataset, make_embedding, make_run, make_standard_runs
 
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import contenders
 from llmesr.evaluation.table import metric_table
-from llmesr.runs.record import list_runs
 from llmesr.store import Store
 from llmesr.views.story import steps as story
-from llmesr.views.story.steps import Material
+from llmesr.views.story.material import Material
+from llmesr.views.story.material import material as material_of
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +28,8 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture
 def material(shelf) -> Material:
-    store, dataset, vectors = shelf
-    chosen = contenders(list_runs(store, dataset.id))
-    frames = {c.name: [r.per_user() for r in c.runs] for c in chosen}
-    return Material(dataset, chosen, frames, dataset.thresholds, vectors)
+    store, dataset, _ = shelf
+    return material_of(store, dataset, thresholds=dataset.thresholds, metric="HR@10", protocol="full")
 
 
 def test_the_tail_in_numbers(material):
@@ -47,7 +44,8 @@ def test_the_tail_in_numbers(material):
 
 def test_whom_the_plain_recommender_fails(material):
     step = story.whom_it_fails(material)
-    tables = [metric_table(f, material.thresholds) for f in material.frames["id/sasrec"]]
+    (plain,) = (c for c in material.chosen if c.name == "id/sasrec")
+    tables = [metric_table(run.per_user(), material.thresholds) for run in plain.runs]
     tail = np.mean([t.loc[(t["group"] == "Tail Item") & (t["metric"] == "HR@10"), "value"].iloc[0] for t in tables])
     mean = step.table.set_index("group")["mean"]
     assert mean["Tail Item"] == pytest.approx(tail)
@@ -56,12 +54,12 @@ def test_whom_the_plain_recommender_fails(material):
     assert step.headline.startswith("A plain recommender finds")
 
 
-def test_what_text_knows_names_the_nearest_by_cosine(material):
-    item = story.example_item(material)
+def test_what_text_knows_names_the_nearest_by_cosine(material, shelf):
+    item, vectors = material.item, shelf[2]
     counts = material.dataset.item_counts
     assert material.thresholds.tail_items(counts[item])
-    nearest = story.nearest_items(material, item)
-    v = material.vectors / np.linalg.norm(material.vectors, axis=1, keepdims=True)
+    nearest = material.nearest(item)
+    v = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosine = v @ v[item - 1]
     cosine[item - 1] = -1
     assert list(nearest["item"]) == list(np.argsort(-cosine, kind="stable")[:5] + 1)
@@ -72,7 +70,7 @@ def test_what_text_knows_names_the_nearest_by_cosine(material):
 
 
 def test_another_example_is_another_item(material):
-    assert story.example_item(material) != story.example_item(replace(material, example=1))
+    assert material.item != replace(material, example=1).item
 
 
 def test_what_changed_says_how_much_and_how_sure(material):
@@ -87,8 +85,8 @@ def test_what_changed_says_how_much_and_how_sure(material):
 
 
 def test_no_change_is_said_plainly(material):
-    frames = {**material.frames, "llm-esr/sasrec": material.frames["id/sasrec"]}
-    step = story.what_changed(replace(material, frames=frames))
+    same = replace(material.text, runs=material.plain.runs, manifests=material.plain.manifests)
+    step = story.what_changed(replace(material, chosen=[material.plain, same]))
     assert step.headline == "llm-esr shows no sure change on tail items against id."
 
 
@@ -102,7 +100,7 @@ def test_what_next_measures_the_gap_and_advises(material):
 
 
 def test_missing_artifacts_say_what_to_make(material):
-    bare = replace(material, chosen=[], frames={}, vectors=None)
+    bare = replace(material, chosen=[], embedding=None)
     steps = [told(bare) for told in story.STEPS]
     assert not steps[0].missing
     assert "llmesr train shop --method id" in steps[1].missing
@@ -130,9 +128,8 @@ def test_of_several_runs_with_text_validation_decides(shelf, tmp_path):
     make_run(store, made, "id")
     make_run(store, made, "llm-esr", head_skill=0.5, tail_skill=0)
     make_run(store, made, "llm-esr", loss="bce", head_skill=2.5, tail_skill=1)
-    chosen = contenders(list_runs(store, made.id))
-    frames = {c.name: [r.per_user() for r in c.runs] for c in chosen}
-    assert Material(made, chosen, frames, dataset.thresholds).text.name == "llm-esr/sasrec (loss=bce)"
+    told = material_of(store, made, thresholds=dataset.thresholds, metric="HR@10", protocol="full")
+    assert told.text.name == "llm-esr/sasrec (loss=bce)"
 
 
 def test_every_chart_draws_in_both_modes_and_becomes_a_section(material):

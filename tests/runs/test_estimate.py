@@ -3,7 +3,7 @@
 import pytest
 
 from llmesr.config import RunConfig
-from llmesr.views.training.estimate import Timing, estimate, work
+from llmesr.runs.estimate import Timing, estimate, work
 
 
 def timing(epochs: int, config: RunConfig) -> Timing:

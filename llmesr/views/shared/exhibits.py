@@ -1,0 +1,84 @@
+"""Charts and tables on a page, with what stands beside them: the definition, meanings, downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from llmesr.data.groups import Thresholds
+from llmesr.views.shared import links, theme, words
+from llmesr.views.shared.tables import csv_bytes
+
+
+def caption(protocol: str, thresholds: Thresholds, part: str = "test") -> None:
+    """Protocol and head/tail definition, to stand beside every number."""
+    st.caption(words.protocol_line(protocol, thresholds, part), help=words.SPLIT)
+
+
+def explain(metrics: Sequence[str], label: str = "What do these mean?") -> None:
+    """The meaning of metrics, groups and protocols on demand."""
+    with st.popover(label, icon=":material/help:", type="tertiary"):
+        for metric in metrics:
+            st.markdown(f"**{metric}**: {words.metric_meaning(metric)}")
+        for name, sentence in words.PROTOCOLS.items():
+            st.markdown(f"**{words.PROTOCOL_NAMES[name]}**: {sentence}")
+        st.markdown(words.SPLIT)
+
+
+def chart(
+    figure: go.Figure,
+    *,
+    key: str,
+    alt: str,
+    data: pd.DataFrame | None = None,
+    name: str | None = None,
+    column_config: dict[str, Any] | None = None,
+    **events: Any,
+) -> Any:
+    """A chart and, as its equal, the table it draws, both to be downloaded.
+
+    ``alt`` says in words what the chart shows. ``events`` are ``on_select`` and ``selection_mode``; the selection
+    is returned.
+    """
+    config = theme.plotly_config(name or key, links.current("image", "png"))
+    if data is None:
+        return st.plotly_chart(figure, theme=None, config=config, alt=alt, key=key, **events)
+    picture, numbers = st.tabs(["Chart", "Table"])
+    with picture:
+        selected = st.plotly_chart(figure, theme=None, config=config, alt=alt, key=key, **events)
+    with numbers:
+        table(data, key=f"{key}.table", name=name or key, column_config=column_config, alt=alt)
+    return selected
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    key: str,
+    name: str,
+    column_config: dict[str, Any] | None = None,
+    download: bool = True,
+    **more: Any,
+) -> Any:
+    """A table and a button that saves it as CSV. ``more`` goes to ``st.dataframe`` (selection, height)."""
+    selected = st.dataframe(frame, hide_index=True, column_config=column_config, key=key, **more)
+    if download and len(frame):
+        download_csv(frame, name, key=f"{key}.csv")
+    return selected
+
+
+def download_csv(frame: pd.DataFrame, name: str, *, key: str, label: str = "Download CSV") -> None:
+    """The frame as CSV, made only when asked for; text that a spreadsheet would run is neutralised."""
+    st.download_button(
+        label,
+        data=lambda: csv_bytes(frame),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        key=key,
+        icon=":material/download:",
+        on_click="ignore",
+    )

@@ -1,0 +1,129 @@
+"""Where the pages are, and the choices that travel in their addresses.
+
+A choice made with :func:`choose` stands in the URL as ``?key=...``: it holds over page changes, and for whoever opens
+the link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import streamlit as st
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the app: the file ``pages/<name>.py``, shown at ``/<name>``."""
+
+    name: str
+    title: str
+    icon: str
+
+    @property
+    def file(self) -> str:
+        return f"pages/{self.name}.py"
+
+
+OVERVIEW = Page("overview", "Overview", ":material/home:")
+STORY = Page("story", "Story", ":material/auto_stories:")
+DATASETS = Page("datasets", "Datasets", ":material/database:")
+TRAINING = Page("training", "Training", ":material/model_training:")
+COMPARE = Page("compare", "Compare", ":material/balance:")
+EMBEDDINGS = Page("embeddings", "Embeddings", ":material/scatter_plot:")
+NEIGHBOURS = Page("neighbours", "Neighbours", ":material/group:")
+RECOMMEND = Page("recommend", "Recommend", ":material/recommend:")
+SECTIONS: dict[str, tuple[Page, ...]] = {
+    "Look": (OVERVIEW, STORY),
+    "Prepare": (DATASETS, TRAINING),
+    "Judge": (COMPARE, EMBEDDINGS, NEIGHBOURS, RECOMMEND),
+}
+"""Every page, in the order of the sidebar. The first page is where the app opens."""
+
+
+def link(page: Page, label: str, icon: str | None = None, **selection: str) -> None:
+    """A link to another page that carries a selection, such as ``run=...``."""
+    st.page_link(page.file, label=label, icon=icon, query_params=selection or None)
+
+
+def choose(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    *,
+    show: Callable[[str], str] = str,
+    default: str | None = None,
+    kind: Literal["select", "radio", "segmented"] = "select",
+    **more: Any,
+) -> str | None:
+    """One of ``options`` (ids), kept in the URL as ``?key=``. None when there are no options."""
+    if not options:
+        return None
+    chosen = wanted(key)
+    if chosen not in options:
+        chosen = default if default in options else options[0]
+    _preset(key, chosen)
+    widgets: dict[str, Callable[..., Any]]
+    widgets = {"select": st.selectbox, "radio": st.radio, "segmented": st.segmented_control}
+    if kind == "radio":
+        more = {"horizontal": True, **more}
+    value = widgets[kind](label, list(options), format_func=show, key=f"pick.{key}", **more) or chosen
+    if kind == "segmented" and st.session_state[f"pick.{key}"] is None:
+        st.session_state[f"kept.{key}"] = value  # a second click on the chosen segment would leave none
+    _keep(key, value)
+    return str(value)
+
+
+def choose_many(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    *,
+    show: Callable[[str], str] = str,
+    default: Sequence[str] = (),
+    **more: Any,
+) -> list[str]:
+    """Several of ``options`` (ids), kept in the URL as repeated ``?key=``."""
+    linked = _wanted(key, st.query_params.get_all(key) or None)
+    _preset(key, [o for o in (default if linked is None else linked) if o in options])
+    value = st.multiselect(label, list(options), format_func=show, key=f"pick.{key}", **more)
+    _keep(key, value)
+    return value
+
+
+def preselect(key: str, value: Any) -> None:
+    """Make a choice for the visitor; only from a callback, before the widget is drawn."""
+    st.session_state[f"pick.{key}"] = st.session_state[f"kept.{key}"] = value
+
+
+def current(key: str, default: str) -> str:
+    """A choice made earlier, on this page or another."""
+    return str(st.session_state.get(f"kept.{key}", default))
+
+
+def wanted(key: str) -> Any:
+    """What a single choice will be: the URL's, the widget's, or what was kept from another page; else None."""
+    return _wanted(key, st.query_params.get(key))
+
+
+def _wanted(key: str, linked: Any) -> Any:
+    """The URL when someone else changed it, else the widget, else what was kept from another page."""
+    if linked is not None and linked != st.session_state.get(f"linked.{key}"):
+        return linked
+    if f"pick.{key}" in st.session_state and st.session_state[f"pick.{key}"] is not None:
+        return st.session_state[f"pick.{key}"]
+    return st.session_state.get(f"kept.{key}")
+
+
+def _preset(key: str, value: Any) -> None:
+    # Also where it is the same: on another page the widget is a new one, which knows nothing of the old one's value.
+    st.session_state[f"pick.{key}"] = value
+
+
+def _keep(key: str, value: Any) -> None:
+    st.session_state[f"kept.{key}"] = value
+    st.session_state[f"linked.{key}"] = value
+    there = st.query_params.get_all(key) if isinstance(value, list) else st.query_params.get(key)
+    if there != value:
+        st.query_params[key] = value

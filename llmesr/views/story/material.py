@@ -1,0 +1,112 @@
+"""What the story is told from: the runs of a dataset, who of them plays which part, and an item to tell it of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
+from llmesr.evaluation.contenders import Contender, contenders
+from llmesr.store import Store
+from llmesr.views.cache import artifacts, evidence, spaces
+from llmesr.views.shared import words
+
+METRIC, PROTOCOL = "HR@10", "full"
+NEAREST = 5
+TEXT_METHODS = ("llm-esr", "llmemb", "llm-init", "adapter")
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What the story is told from. ``embedding`` is the items' text; ``example`` turns to another item."""
+
+    root: Store
+    dataset: Dataset
+    chosen: Sequence[Contender]
+    thresholds: Thresholds
+    embedding: str | None = None
+    protocol: str = PROTOCOL
+    metric: str = METRIC
+    example: int = 0
+
+    @property
+    def line(self) -> str:
+        return words.protocol_line(self.protocol, self.thresholds)
+
+    @cached_property
+    def plain(self) -> Contender | None:
+        """The plain recommender: ids only, or popularity where there is none."""
+        return self.best("id") or self.best("popularity")
+
+    @cached_property
+    def text(self) -> Contender | None:
+        """The recommender with text, LLM-ESR if there is one; of several the best on VALIDATION."""
+        return next((found for method in TEXT_METHODS if (found := self.best(method))), None)
+
+    @cached_property
+    def by_text_alone(self) -> Contender | None:
+        return self.best("semantic-knn")
+
+    def best(self, method: str) -> Contender | None:
+        """Of the configurations of a method the best on validation."""
+        return max((c for c in self.chosen if c.method == method), key=self.validation, default=None)
+
+    def validation(self, contender: Contender) -> float:
+        return evidence.validation(self.root, contender.ids, self.thresholds, self.protocol)
+
+    def summary(self, *contenders: Contender) -> pd.DataFrame:
+        """Means and intervals by group, on the test part."""
+        lineup = {c.name: c.ids for c in contenders}
+        return evidence.summary(self.root, lineup, self.thresholds, self.metric, self.protocol)
+
+    @cached_property
+    def comparison(self) -> pd.DataFrame:
+        """The recommender with text against the plain one."""
+        assert self.plain
+        assert self.text
+        lineup = {c.name: c.ids for c in (self.plain, self.text)}
+        return evidence.comparison(self.root, lineup, self.plain.name, self.thresholds, self.metric, self.protocol)
+
+    @cached_property
+    def item(self) -> int | None:
+        """A tail item of the rarer half with text, of typical (median) closeness to its neighbours, if any."""
+        if self.embedding is None or self.dataset.n_items <= NEAREST:
+            return None
+        order = spaces.tail_by_closeness(self.root, self.dataset.id, self.embedding, self.thresholds, NEAREST)
+        return int(order[(len(order) // 2 + self.example) % len(order)]) if len(order) else None
+
+    def nearest(self, item: int) -> pd.DataFrame:
+        """item, title, similarity (cosine), interactions and tail of the items nearest by text."""
+        assert self.embedding is not None
+        best, cosines = spaces.nearest_by_text(self.root, self.dataset.id, self.embedding, item, NEAREST)
+        counts = np.asarray(self.dataset.item_counts)[best]
+        return pd.DataFrame(
+            {
+                "item": best,
+                "title": self.dataset.catalogue["title"].to_numpy(object)[best - 1],
+                "similarity": cosines,
+                "interactions": counts,
+                "tail": self.thresholds.tail_items(counts),
+            }
+        )
+
+
+def material(
+    root: Store, dataset: Dataset, *, thresholds: Thresholds, metric: str, protocol: str, example: int = 0
+) -> Material:
+    """Told by every finished run of a dataset."""
+    return Material(
+        root,
+        dataset,
+        contenders(artifacts.runs(root, dataset.id, finished=True)),
+        thresholds,
+        evidence.newest_embedding(root, dataset.id),
+        protocol,
+        metric,
+        example,
+    )
