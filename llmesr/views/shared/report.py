@@ -69,7 +69,7 @@ def html_report(
 
 def embedded_json(value: Any) -> str:
     """JSON that cannot end the script element it stands in, nor be read as markup."""
-    text = pio.json.to_json_plotly(value)
+    text: str = pio.json.to_json_plotly(value)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

@@ -51,7 +51,8 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     texts = [c if pd.api.types.is_numeric_dtype(c.dtype) else pd.Series([neutral(v) for v in c]) for c in columns]
     safe = pd.DataFrame({i: c.to_numpy() for i, c in enumerate(texts)})
     safe.columns = pd.Index([neutral(str(c)) for c in frame.columns])
-    return safe.to_csv(index=False).encode("utf-8-sig")
+    text: str = safe.to_csv(index=False)
+    return text.encode("utf-8-sig")
 
 
 def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:

@@ -74,7 +74,7 @@ _REWRITTEN = re.compile(
     :(?=[\w/+-]+:)                                  # :smile:, :streamlit:, :material/home:
     | (?<=http)s?:(?=//) | www(?=\.)                # addresses become links
     | @(?=[-\w]+\.)                                 # e-mail addresses too
-    | (?<!\S)(?:<(?=->|-|=)|-(?=>|-)|>(?==)|~(?==))  # <-> -> <- -- >= <= ~= standing alone become one sign
+    | (?<!\S)[<>~-](?=(?:->|-|=|>)(?!\S))          # <-> -> <- -- >= <= ~= standing alone become one sign
     """,
     re.VERBOSE | re.IGNORECASE,
 )

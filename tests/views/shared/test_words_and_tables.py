@@ -1,6 +1,8 @@
 """Untrusted text in Markdown and in spreadsheets."""
 
+import html
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -51,7 +53,7 @@ def test_csv_takes_categories_and_doubled_headings():
     [
         ("**bold** [x](javascript:y)", r"\*\*bold\*\* \[x\]\(javascript\:y\)"),
         ("<script>", r"\<script\>"),
-        ("$x^2$ :rocket:", r"\$x^2\$ \:rocket\:"),
+        ("$x^2$ & 5:30", r"\$x^2\$ \& 5\:30"),
         ("two\nlines\x00", "two lines\ufffd"),
         ("\u202eabc", "\ufffdabc"),
         ("long " * 100, "long " * 59 + "long…"),
@@ -67,6 +69,35 @@ def test_no_markdown_character_is_left_unescaped(text):
     plain = shown.replace("\\\\", "")
     for mark in "*_`[]<>$:#!|":
         assert plain.count(mark) == plain.count("\\" + mark)
+
+
+REWRITES = (
+    r":material_(\w+):",
+    r":streamlit:",
+    r":\+1:|:-1:|:[\w-]+:",
+    r"(https?:\/\/|www(?=\.))([-.\w]+)",
+    r"([-.\w+]+)@([-\w]+(?:\.[-\w]+)+)",
+    r"(^|\s)(<->|->|<-|--|>=|<=|~=)(\s|$)",
+)
+"""What Streamlit's frontend looks for in text once Markdown has been read (StreamlitMarkdown, remark-emoji, gfm)."""
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        ":material/home: :streamlit: :smile: :+1: :-1: :a:b:",
+        "see https://example.com/x, HTTP://EXAMPLE.COM or www.example.com",
+        "write to jo.doe@example.com",
+        "a -> b <- c <-> d -- e >= f <= g ~= h -> -> i",
+        "AT&amp;T &lt;b&gt; &#58;smile&#58;",
+    ],
+)
+def test_no_icon_link_or_arrow_is_made_of_text(title):
+    shown = words.as_text(title)
+    read = html.unescape(re.sub(r"\\([\\`*_{}\[\]()<>#+\-.!|~$:@&])", "\x00\\1", shown).replace("\x00&", "\x00＆"))
+    text = read.replace("\x00＆", "&").replace("\x00", "").replace(":material/", ":material_")
+    assert not [pattern for pattern in REWRITES if re.search(pattern, text, re.IGNORECASE)]
+    assert text.replace("\u2060", "") == title
 
 
 def test_metrics_are_explained_with_their_k():
