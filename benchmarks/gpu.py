@@ -30,7 +30,7 @@ from llmesr.config import IngestConfig, RunConfig  # noqa: E402
 from llmesr.data import synthetic  # noqa: E402
 from llmesr.data.dataset import Dataset  # noqa: E402
 from llmesr.data.ingest import ingest  # noqa: E402
-from llmesr.models.recommender import Recommender  # noqa: E402
+from llmesr.models.sequence_model import SequenceModel  # noqa: E402
 from llmesr.semantic.embed import Embedding  # noqa: E402
 from llmesr.store import Store  # noqa: E402
 from llmesr.training.devices import pick_device  # noqa: E402
@@ -39,7 +39,7 @@ from llmesr.training.train import train  # noqa: E402
 
 PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40": 181e12, "4090": 165e12, "T4": 65e12}
 """Dense bfloat16 (T4: float16) operations per second by a part of the device's name."""
-PLAIN = Recommender.encode
+PLAIN = SequenceModel.encode
 
 
 def operations(data: Dataset, config: RunConfig) -> tuple[int, int, float]:
@@ -54,7 +54,7 @@ def operations(data: Dataset, config: RunConfig) -> tuple[int, int, float]:
 
 def measure(data: Dataset, vectors: Embedding, config: RunConfig, store: Store, device: str, compiled: bool) -> None:
     """One run; prints its line."""
-    Recommender.encode = torch.compile(PLAIN, dynamic=True) if compiled else PLAIN  # type: ignore[method-assign]
+    SequenceModel.encode = torch.compile(PLAIN, dynamic=True) if compiled else PLAIN  # type: ignore[method-assign]
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()

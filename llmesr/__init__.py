@@ -7,7 +7,7 @@ The folders are the stages of the method, in the order data flows through them:
     semantic     prompts to vectors: embedders, their cache, fine-tuning (SCFT), PCA
     retrieval    nearest vectors and similar users
     encoders     SASRec, BERT4Rec, GRU4Rec: sequences in, states out
-    models       item tables, the fusion of views, the recommender they compose
+    models       item tables, the fusion of views, the sequence model they compose, scorers
     objectives   what is minimised
     methods.py   each method = tables x encoder x objectives
     training     the loop, checkpoints, devices

@@ -15,7 +15,7 @@ from llmesr.config import RunConfig, reads
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
-from llmesr.models.recommender import Recommender
+from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import AdaptedTable, Directions, IdTable, ItemTable
 from llmesr.objectives.base import Objective
 from llmesr.objectives.terms import Alignment, Distillation, NextItem
@@ -38,7 +38,7 @@ class Inputs:
 class Method:
     """A model and the terms it is trained with."""
 
-    model: Recommender
+    model: SequenceModel
     objectives: list[Objective]
 
 
@@ -79,16 +79,16 @@ def build(inputs: Inputs, config: RunConfig) -> Method:
 
 def _id(inputs: Inputs, config: RunConfig) -> Method:
     table = IdTable(inputs.n_items, config.embedding_size)
-    return Method(_recommender({"collaborative": table}, inputs, config), [_next_item(config)])
+    return Method(_sequence_model({"collaborative": table}, inputs, config), [_next_item(config)])
 
 
 def _llm_init(inputs: Inputs, config: RunConfig) -> Method:
-    return Method(_recommender({"collaborative": _started(inputs, config)}, inputs, config), [_next_item(config)])
+    return Method(_sequence_model({"collaborative": _started(inputs, config)}, inputs, config), [_next_item(config)])
 
 
 def _adapter(inputs: Inputs, config: RunConfig) -> Method:
     tables: dict[str, ItemTable] = {"semantic": _adapted(inputs, config), **_further(inputs, config)}
-    return Method(_recommender(tables, inputs, config), [_next_item(config)])
+    return Method(_sequence_model(tables, inputs, config), [_next_item(config)])
 
 
 def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
@@ -108,7 +108,7 @@ def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
                 every=config.teacher_refresh,
             )
         )
-    return Method(_recommender(tables, inputs, config), objectives)
+    return Method(_sequence_model(tables, inputs, config), objectives)
 
 
 def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
@@ -134,7 +134,7 @@ def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
                 cosine=config.alignment_loss == "cosine",
             )
         )
-    return Method(_recommender({"semantic": table}, inputs, config), objectives)
+    return Method(_sequence_model({"semantic": table}, inputs, config), objectives)
 
 
 METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
@@ -146,7 +146,7 @@ METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
 }
 
 
-def _recommender(tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig) -> Recommender:
+def _sequence_model(tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig) -> SequenceModel:
     count = 1 if config.shared_encoder else len(tables)
     encoders = [
         ENCODERS[config.backbone](
@@ -166,7 +166,7 @@ def _recommender(tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig
             causal=bool(encoders[0].causal),
             residual=config.fusion == "residual",
         )
-    return Recommender(
+    return SequenceModel(
         tables=tables,
         encoders=encoders,
         fusion=fusion,

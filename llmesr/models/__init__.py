@@ -1,1 +1,1 @@
-"""Item tables, the fusion of views, and the recommender that composes them with an encoder."""
+"""Item tables, the fusion of views, and the sequence model that composes them with an encoder."""

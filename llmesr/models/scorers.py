@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llmesr.ids import PAD
-from llmesr.models.recommender import Recommender
+from llmesr.models.sequence_model import SequenceModel
 
 
 class Scorer(Protocol):
@@ -73,9 +73,9 @@ class SemanticKnnScorer:
 
 
 class NeuralScorer:
-    """A trained :class:`Recommender`, frozen, with its item matrix computed once."""
+    """A trained :class:`SequenceModel`, frozen, with its item matrix computed once."""
 
-    def __init__(self, model: Recommender, device: torch.device | str = "cpu") -> None:
+    def __init__(self, model: SequenceModel, device: torch.device | str = "cpu") -> None:
         self.model = model.to(device).eval()
         self.n_items = model.n_items
         self.max_length = model.max_length

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from llmesr.models.recommender import Recommender
+from llmesr.models.sequence_model import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class EncodedBatch:
     P is the number of predicted positions, V * D the width of all views together.
     """
 
-    model: Recommender
+    model: SequenceModel
     users: Tensor  # (B,)
     hidden: Tensor  # (P, V * D) states at the predicted positions
     targets: Tensor  # (P,) the items there

@@ -7,8 +7,8 @@ import torch
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.methods import Inputs, build
-from llmesr.models.recommender import Recommender
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer
+from llmesr.models.sequence_model import SequenceModel
 from llmesr.runs.record import MODEL, Run
 from llmesr.training.checkpoint import load_tensors
 
@@ -33,7 +33,7 @@ def untrained_scorer(method: str, dataset: Dataset, inputs: Inputs, device: torc
     return SemanticKnnScorer(inputs.text, device)
 
 
-def load_model(run: Run, dataset: Dataset, inputs: Inputs) -> Recommender:
+def load_model(run: Run, dataset: Dataset, inputs: Inputs) -> SequenceModel:
     """The trained model of a run, on the CPU, in evaluation mode."""
     path = run.folder / MODEL
     if not path.is_file():

@@ -17,7 +17,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.methods import Method
-from llmesr.models.recommender import last_state
+from llmesr.models.sequence_model import last_state
 from llmesr.objectives.base import EncodedBatch
 from llmesr.runs.record import CHECKPOINTS, Run, Status
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack

@@ -5,8 +5,8 @@ import torch
 
 from llmesr.encoders import ENCODERS
 from llmesr.models.fusion import CrossView
-from llmesr.models.recommender import Recommender
 from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
+from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import IdTable
 
 N, D = 7, 8
@@ -14,7 +14,7 @@ N, D = 7, 8
 
 def recommender(
     *, masked: bool = False, views: int = 1, fusion: CrossView | None = None, shared: bool = True, max_length: int = 4
-) -> Recommender:
+) -> SequenceModel:
     torch.manual_seed(0)
     tables = {name: IdTable(N, D, scale=1.0) for name in ("collaborative", "semantic")[:views]}
     name = "bert4rec" if masked else "sasrec"
@@ -22,7 +22,7 @@ def recommender(
         ENCODERS[name](embedding_size=D, layers=1, heads=1, dropout=0.0, causal=True)
         for _ in range(1 if shared else views)
     ]
-    return Recommender(
+    return SequenceModel(
         tables=tables,
         encoders=encoders,
         fusion=fusion,

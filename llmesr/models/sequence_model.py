@@ -1,4 +1,4 @@
-"""A recommender = item tables (one per view) + sequence encoders."""
+"""A sequence model = item tables (one per view) + sequence encoders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Positions(nn.Module):
         return x + self.vectors[index]
 
 
-class Recommender(nn.Module):
+class SequenceModel(nn.Module):
     """Represents users and items in one space of V views x D; the score is the dot product.
 
     Sequences are item numbers (B, L) padded on the right. Views are concatenated in the order of
