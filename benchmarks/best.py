@@ -29,7 +29,8 @@ from llmesr.evaluation.verdict import verdicts
 from llmesr.runs.record import Run
 from llmesr.scoring.derived import derive
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.tuning.search import TuneConfig, tune
+from llmesr.scoring.tuning.outcome import PolicyTuningConfig
+from llmesr.scoring.tuning.search import tune_policy
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store
 
@@ -64,7 +65,7 @@ def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Name
 def tuned(run: Run, store: Store, args: argparse.Namespace, reference: str | None = None) -> Run:
     """The run under the policy chosen for it on validation."""
     scored = ScoredRun(store, run, args.device)
-    chosen = tune(scored, TuneConfig(objective=args.objective, reference=reference))
+    chosen = tune_policy(scored, PolicyTuningConfig(objective=args.objective, reference=reference))
     policy = chosen.points[chosen.chosen].policy
     print(f"{run.id}: tuned in {chosen.seconds:.0f} s: {policy.model_dump(exclude_defaults=True)}", file=sys.stderr)
     return run if policy.inert else derive(scored, policy)

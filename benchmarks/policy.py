@@ -18,7 +18,8 @@ from llmesr.data.ingest import ingest
 from llmesr.runs.record import Run
 from llmesr.scoring.derived import derive
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.tuning.search import TuneConfig, tune
+from llmesr.scoring.tuning.outcome import PolicyTuningConfig
+from llmesr.scoring.tuning.search import tune_policy
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
 
@@ -41,7 +42,7 @@ def scored(run: Run, settings: dict[str, Any] | None, store: Store, device: str)
     if settings is None:
         return run
     scored = ScoredRun(store, run, device)
-    policy = tune(scored, TuneConfig(**settings)).policy
+    policy = tune_policy(scored, PolicyTuningConfig(**settings)).policy
     return run if policy.inert else derive(scored, policy)
 
 

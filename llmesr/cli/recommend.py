@@ -15,7 +15,7 @@ from llmesr.errors import UserError
 if TYPE_CHECKING:
     from llmesr.runs.record import Run
     from llmesr.scoring.policy import ScoringPolicy
-    from llmesr.scoring.tuning.search import Tuned
+    from llmesr.scoring.tuning.outcome import TunedPolicy
 
 RunRef = Annotated[str, typer.Argument(help="Run: id, unique prefix or name.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -93,18 +93,18 @@ def tune(
     from llmesr.runs.record import find_run
     from llmesr.scoring.derived import derive
     from llmesr.scoring.scored_run import ScoredRun
-    from llmesr.scoring.tuning.search import TuneConfig, load_tuned
-    from llmesr.scoring.tuning.search import tune as search
+    from llmesr.scoring.tuning.outcome import PolicyTuningConfig, load_tuned_policy
+    from llmesr.scoring.tuning.search import tune_policy
     from llmesr.training.devices import pick_device
 
     found = find_run(store(), run)
     scored = ScoredRun(store(), found, pick_device(device))
     with progress() as listen:
         if point is None:
-            config = TuneConfig.read(None, **parse_overrides(set_ or []))
-            tuned = search(scored, config, progress=listen)
+            config = PolicyTuningConfig.read(None, **parse_overrides(set_ or []))
+            tuned = tune_policy(scored, config, progress=listen)
         else:
-            last = load_tuned(found)
+            last = load_tuned_policy(found)
             if last is None:
                 raise UserError(f"Run {found.id!r} was not tuned yet; run `llmesr tune {found.id}` first.")
             tuned = last.choose(point)
@@ -122,7 +122,7 @@ def tune(
     emit(json, document, _front_table(tuned))
 
 
-def _front_table(tuned: Tuned) -> Table:
+def _front_table(tuned: TunedPolicy) -> Table:
     protocol = tuned.config.protocol
     groups = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
     rows = [
@@ -187,9 +187,9 @@ def serve(
 
 
 def _tuned_policy(run: Run) -> ScoringPolicy:
-    from llmesr.scoring.tuning.search import load_tuned
+    from llmesr.scoring.tuning.outcome import load_tuned_policy
 
-    tuned = load_tuned(run)
+    tuned = load_tuned_policy(run)
     if tuned is None:
         raise UserError(f"Run {run.id!r} was not tuned yet; run `llmesr tune {run.id}` first.")
     return tuned.policy

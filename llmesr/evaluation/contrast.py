@@ -10,6 +10,7 @@ import pandas as pd
 
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
+from llmesr.evaluation.pareto import efficient
 from llmesr.evaluation.statistics import RESAMPLES, Contenders, per_user, summary
 
 Dimension = Literal["popularity", "length"]
@@ -74,7 +75,7 @@ def _kind(tail: float, head: float) -> str:
 
 
 def frontier(table: pd.DataFrame, *, accuracy: str = "NDCG@10", exposure: str = "APLT@10") -> pd.DataFrame:
-    """Accuracy against tail exposure: run, accuracy, exposure, efficient (no run is better in both).
+    """Accuracy against tail exposure: run, accuracy, exposure, efficient (on the Pareto front).
 
     ``table``: columns run, group, metric, value of any number of runs, accuracy and exposure metrics together.
     """
@@ -83,14 +84,12 @@ def frontier(table: pd.DataFrame, *, accuracy: str = "NDCG@10", exposure: str = 
     if missing := {accuracy, exposure} - set(wide.columns):
         raise UserError(f"The runs have no {' and no '.join(sorted(missing))}: evaluate them again.")
     points = wide[[accuracy, exposure]].dropna().to_numpy()
-    at_least = (points[None] >= points[:, None]).all(2)
-    above = (points[None] > points[:, None]).any(2)
     return pd.DataFrame(
         {
             "run": wide[[accuracy, exposure]].dropna().index,
             "accuracy": points[:, 0],
             "exposure": points[:, 1],
-            "efficient": ~(at_least & above).any(1),
+            "efficient": efficient(points),
         }
     )
 

@@ -19,7 +19,7 @@ from llmesr.runs.record import POLICY, Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.tuning.outcome import load_tuned
+from llmesr.scoring.tuning.outcome import load_tuned_policy
 from llmesr.store import MANIFEST, Store
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Hub:
         run = self._find(ref)
         signature = self._signature(run)
         similar_id = run.manifest.parent("neighbours")
-        tuned = load_tuned(run)
+        tuned = load_tuned_policy(run)
         recommender = Recommender(self._open(self.store, run, self.device))
         recommender.prepare(recommender.policy)
         if tuned is not None:

@@ -9,12 +9,14 @@ from llmesr.data.dataset import load_dataset
 from llmesr.jobs.queue import Jobs
 from llmesr.runs.record import Run, list_runs
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.tuning.outcome import load_tuned
-from llmesr.scoring.tuning.search import TuneConfig, tune
+from llmesr.scoring.tuning.outcome import PolicyTuningConfig, load_tuned_policy
+from llmesr.scoring.tuning.search import tune_policy
 from llmesr.store import Store
 
 pytest_plugins = ("explorer",)
-SMALL = TuneConfig(gammas=(0.0, 0.3, 0.9), thresholds=(2.0,), weights=(0.5,), popularities=(-0.1, 0.2), refined=2)
+SMALL = PolicyTuningConfig(
+    gammas=(0.0, 0.3, 0.9), thresholds=(2.0,), weights=(0.5,), popularities=(-0.1, 0.2), refined=2
+)
 
 
 def run_of(store: Store, method: str) -> Run:
@@ -43,7 +45,7 @@ def test_an_untuned_run_offers_to_be_tuned(trained: Store, started) -> None:
 
 def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> None:
     run = run_of(trained, "llm-esr")
-    tuned = tune(ScoredRun(trained, run), SMALL)
+    tuned = tune_policy(ScoredRun(trained, run), SMALL)
     app = scoring(run.id)
     assert healthy(app), words(app)
     (front,) = tables(app, "point", "policy", "front")
@@ -57,12 +59,12 @@ def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> Non
     assert values["With it"] == pytest.approx(tuned.points[other].metrics["full/Overall/NDCG@10"])
     next(b for b in app.button if b.label == "Use this policy").click().run()
     assert started[0].record.steps[0].command == ["tune", run.id, "--point", str(other), "--json"]
-    assert load_tuned(run) == tuned  # the job changes it, not the page
+    assert load_tuned_policy(run) == tuned  # the job changes it, not the page
 
 
 def test_fitted_weights_are_shown_by_popularity(trained: Store) -> None:
     run = run_of(trained, "llm-esr")
-    tuned = tune(ScoredRun(trained, run), SMALL)
+    tuned = tune_policy(ScoredRun(trained, run), SMALL)
     fitted = next(i for i, p in enumerate(tuned.points) if p.policy.weights)
     tuned.choose(fitted).save(run)
     app = scoring(run.id)

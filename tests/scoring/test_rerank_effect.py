@@ -9,7 +9,7 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RerankConfig
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.tuning.effect import effects, frontier
+from llmesr.scoring.tuning.effect import effects
 from llmesr.semantic.embed import Embedding
 
 
@@ -39,8 +39,3 @@ def test_each_reranker_moves_what_it_promises(recommender):
     assert frame["ARP@10"]["ucb"] < frame["ARP@10"]["none"]
     assert frame["Novelty@10"]["ucb"] > frame["Novelty@10"]["none"]
     assert frame["Gini@10"]["epsilon"] < frame["Gini@10"]["none"]
-
-
-def test_the_frontier_keeps_what_nothing_beats():
-    frame = pd.DataFrame({"NDCG@10": [0.3, 0.2, 0.25, 0.1], "Coverage@10": [0.1, 0.2, 0.1, 0.3]})
-    assert frontier(frame).index.tolist() == [0, 1, 3]

@@ -18,7 +18,8 @@ from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.terms import TERMS, Term
 from llmesr.scoring.tuning.grid import rank_grid
-from llmesr.scoring.tuning.search import TuneConfig, load_tuned, tune
+from llmesr.scoring.tuning.outcome import PolicyTuningConfig, load_tuned_policy
+from llmesr.scoring.tuning.search import tune_policy
 from llmesr.scoring.units import Units
 from llmesr.semantic.embed import Embedding
 from llmesr.store import Store
@@ -70,13 +71,13 @@ def test_a_new_term_is_part_of_the_grid_and_the_fit(scored: ScoredRun) -> None:
     ranks = rank_grid(scored, [ScoringPolicy(), strong], scored.dataset.split.users("valid"))
     assert (ranks["full"][0] != ranks["full"][1]).any()
 
-    tuned = tune(scored, TuneConfig(gammas=(0.0,), popularities=(), emphases=(0.0, 1.0)))
+    tuned = tune_policy(scored, PolicyTuningConfig(gammas=(0.0,), popularities=(), emphases=(0.0, 1.0)))
     fitted = [p.policy for p in tuned.points if p.policy.weights is not None]
     assert {len(p.weights.curves["toy"]) == len(p.weights.counts) for p in fitted if p.weights} == {True}
     plain, toy = ScoringPolicy(), TERMS["toy"]
     assert plain.weight(toy) == 0
     assert all(p.weight(toy) == pytest.approx(Units(scored).of("toy"), rel=0.2) for p in fitted)  # of other users
-    assert load_tuned(scored.run) == tuned
+    assert load_tuned_policy(scored.run) == tuned
 
 
 def test_a_new_term_is_shown(scored: ScoredRun) -> None:
@@ -84,7 +85,7 @@ def test_a_new_term_is_shown(scored: ScoredRun) -> None:
     assert policy.describe() == "toy weight 2.5"
     assert ScoringPolicy.model_validate_json(policy.model_dump_json()) == policy
     assert policy != ScoringPolicy()
-    tuned = tune(scored, TuneConfig(gammas=(0.0,), popularities=(), emphases=(0.0,)))
+    tuned = tune_policy(scored, PolicyTuningConfig(gammas=(0.0,), popularities=(), emphases=(0.0,)))
     weights = next(p.policy.weights for p in tuned.points if p.policy.weights is not None)
     assert "toy" in weights_frame(weights)
     assert "toy" in [trace.name for trace in weights_chart(weights, 5).data] or not any(weights.curves["toy"])

@@ -17,7 +17,15 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.grid import rank_grid
-from llmesr.scoring.tuning.search import Point, TuneConfig, Tuned, best_point, front, grid, load_tuned, tune
+from llmesr.scoring.tuning.outcome import (
+    PolicyPoint,
+    PolicyTuningConfig,
+    TunedPolicy,
+    best_point,
+    load_tuned_policy,
+    policy_front,
+)
+from llmesr.scoring.tuning.search import policy_grid, tune_policy
 from llmesr.semantic.embed import Embedding
 
 POLICIES = [
@@ -80,15 +88,15 @@ def np_to_tensor(counts):
     return torch.from_numpy(np.asarray(counts))
 
 
-def point(overall, tail, **others) -> Point:
+def point(overall, tail, **others) -> PolicyPoint:
     values = {"Overall": overall, "Tail Item": tail, "Head Item": 0.5, "Tail User": 0.5, "Head User": 0.5} | others
-    return Point(policy=ScoringPolicy(), metrics={f"full/{g}/NDCG@10": v for g, v in values.items()}, users=9)
+    return PolicyPoint(policy=ScoringPolicy(), metrics={f"full/{g}/NDCG@10": v for g, v in values.items()}, users=9)
 
 
 def test_the_front_is_what_no_other_point_beats_on_both():
     points = [point(0.3, 0.1), point(0.4, 0.05), point(0.2, 0.2), point(0.25, 0.15), point(0.3, 0.08), point(0.2, 0.19)]
-    assert front(points) == [1, 0, 3, 2]
-    assert front([point(0.3, 0.1), point(0.3, 0.1)]) == [0]
+    assert policy_front(points) == [1, 0, 3, 2]
+    assert policy_front([point(0.3, 0.1), point(0.3, 0.1)]) == [0]
 
 
 def test_each_objective_chooses_its_point():
@@ -100,40 +108,40 @@ def test_each_objective_chooses_its_point():
     lost = point(0.29, 0.90)
     points = [plain, costly, fair, mixed, tail, lost]
     strict = {"slack": 0.0}
-    assert best_point(points, TuneConfig(objective="balanced", **strict)) == 3
-    assert best_point(points[:5], TuneConfig(objective="balanced")) == 1  # a group may lose a twentieth
-    assert best_point(points, TuneConfig(objective="overall", **strict)) == 1
-    assert best_point(points, TuneConfig(objective="tail", **strict)) == 1
-    assert best_point([plain, lost], TuneConfig(objective="tail", **strict)) == 0
+    assert best_point(points, PolicyTuningConfig(objective="balanced", **strict)) == 3
+    assert best_point(points[:5], PolicyTuningConfig(objective="balanced")) == 1  # a group may lose a twentieth
+    assert best_point(points, PolicyTuningConfig(objective="overall", **strict)) == 1
+    assert best_point(points, PolicyTuningConfig(objective="tail", **strict)) == 1
+    assert best_point([plain, lost], PolicyTuningConfig(objective="tail", **strict)) == 0
     for each in points:
         each.metrics["uni100/Head User/NDCG@10"] = (
             0.4 if each is mixed else 0.5
         )  # worse than without a policy under the other protocol
-    assert best_point(points, TuneConfig(objective="balanced", **strict)) == 4
+    assert best_point(points, PolicyTuningConfig(objective="balanced", **strict)) == 4
 
 
 def test_a_reference_is_a_floor_for_every_group():
     plain, tail = point(0.30, 0.10), point(0.32, 0.20, **{"Head Item": 0.5})
     head, nearly = point(0.33, 0.14, **{"Head Item": 0.6}), point(0.40, 0.15, **{"Head Item": 0.599})
     points = [plain, tail, head, nearly]
-    assert best_point(points, TuneConfig()) == 1
+    assert best_point(points, PolicyTuningConfig()) == 1
     floor = {"full/Head Item/NDCG@10": 0.6}
-    assert best_point(points, TuneConfig(), floor) == 2
-    assert best_point(points[:2] + points[3:], TuneConfig(), floor) == 2  # nobody reaches it: the nearest
+    assert best_point(points, PolicyTuningConfig(), floor) == 2
+    assert best_point(points[:2] + points[3:], PolicyTuningConfig(), floor) == 2  # nobody reaches it: the nearest
 
 
 def test_a_reference_must_be_of_the_same_dataset(store, tiny):
     opened = scored(store, tiny)
     other = bare_run(store, make_dataset(store, name="other"))
     with pytest.raises(UserError, match="another dataset"):
-        tune(opened, TuneConfig(reference=other.id))
+        tune_policy(opened, PolicyTuningConfig(reference=other.id))
 
 
 def test_what_the_reference_reaches_is_kept(store, tiny):
     opened, reference = scored(store, tiny), bare_run(store, tiny, method="id")
     counts = Counts(np_to_tensor(tiny.item_counts))
     reference.write_results(*evaluate_parts(counts, tiny, max_length=10))
-    tuned = tune(opened, TuneConfig(gammas=(0, 1), reference=reference.id))
+    tuned = tune_policy(opened, PolicyTuningConfig(gammas=(0, 1), reference=reference.id))
     frame = evaluate(counts, tiny, "valid", max_length=10).frame
     assert tuned.reference == event_metrics(frame, tiny.thresholds)
     short = [sum(max(0, v - p.metrics[k]) / v for k, v in tuned.reference.items() if v) for p in tuned.points]
@@ -141,28 +149,30 @@ def test_what_the_reference_reaches_is_kept(store, tiny):
 
 
 def test_the_grid_has_every_policy_once_and_no_policy_first():
-    made = grid(
-        TuneConfig(gammas=(0, 1, 2), thresholds=(1, 2), weights=(0, 0.5)), units={0.0: 3.0, 0.5: 4.0}, tail_threshold=4
+    made = policy_grid(
+        PolicyTuningConfig(gammas=(0, 1, 2), thresholds=(1, 2), weights=(0, 0.5)),
+        units={0.0: 3.0, 0.5: 4.0},
+        tail_threshold=4,
     )
     assert made[0].inert
     assert len(made) == len(set(made)) == 5 * 5
     assert {(p.gamma, p.whitening) for p in made} == {(0.0, 0.0), (3.0, 0.0), (6.0, 0.0), (4.0, 0.5), (8.0, 0.5)}
     assert {p.route_threshold for p in made} == {0, 4, 8}
-    assert {p.gamma for p in grid(TuneConfig(), units={}, tail_threshold=4)} == {0.0}
+    assert {p.gamma for p in policy_grid(PolicyTuningConfig(), units={}, tail_threshold=4)} == {0.0}
 
 
 def test_tuning_keeps_every_point_and_reads_back(store, tiny):
     opened = scored(store, tiny)
-    config = TuneConfig(gammas=(0, 0.5, 1), popularities=(-0.1, 0.1), refined=3, emphases=(0, 1, 3))
-    tuned = tune(opened, config)
-    assert load_tuned(opened.run) == tuned
+    config = PolicyTuningConfig(gammas=(0, 0.5, 1), popularities=(-0.1, 0.1), refined=3, emphases=(0, 1, 3))
+    tuned = tune_policy(opened, config)
+    assert load_tuned_policy(opened.run) == tuned
     # each policy for all users and for tail users; the best three also with two popularity weights
     assert len(tuned.points) == 1 + 2 * (5 * 5 - 1) + 2 * 3 + 2 * 3 * 2
     fitted = {p.policy.weights.tail_emphasis for p in tuned.points if p.policy.weights}
     assert fitted == {0, 1, 3}
-    without = tune(opened, config.but(emphases=()))
+    without = tune_policy(opened, config.but(emphases=()))
     assert all(p.policy.weights is None and p.policy.cooccurrence == 0 for p in without.points)
-    apart = tune(opened, config.but(cooccurrence=False, whitenings=()))
+    apart = tune_policy(opened, config.but(cooccurrence=False, whitenings=()))
     assert any(p.policy.weights for p in apart.points)
     assert all(p.policy.cooccurrence == p.policy.gamma == 0 for p in apart.points)
     tuned.save(opened.run)
@@ -177,15 +187,15 @@ def test_tuning_keeps_every_point_and_reads_back(store, tiny):
         assert {p.metrics[name] for p in tail_only} == {tuned.points[0].metrics[name]}
     again = tuned.choose(3)
     again.save(opened.run)
-    assert load_tuned(opened.run).policy == tuned.points[3].policy
+    assert load_tuned_policy(opened.run).policy == tuned.points[3].policy
     with pytest.raises(UserError, match="no point 999"):
         tuned.choose(999)
 
 
 def test_a_sample_finds_finalists_that_all_users_judge(store, tiny):
     opened = scored(store, tiny)
-    config = TuneConfig(sample=100, finalists=3)
-    tuned = tune(opened, config)
+    config = PolicyTuningConfig(sample=100, finalists=3)
+    tuned = tune_policy(opened, config)
     everyone = len(tiny.split.users("valid"))
     assert everyone > 100
     assert {p.users for p in tuned.sampled} == {100}
@@ -204,8 +214,8 @@ def test_a_sample_finds_finalists_that_all_users_judge(store, tiny):
 
 def test_damage_and_misuse_are_said_in_a_sentence(store, tiny):
     opened = scored(store, tiny)
-    assert load_tuned(opened.run) is None
+    assert load_tuned_policy(opened.run) is None
     (opened.run.folder / "policy.json").write_text(json.dumps({"run": 1}))
     with pytest.raises(UserError, match="llmesr tune"):
-        load_tuned(opened.run)
-    assert isinstance(tune(opened, TuneConfig(gammas=(0,))), Tuned)
+        load_tuned_policy(opened.run)
+    assert isinstance(tune_policy(opened, PolicyTuningConfig(gammas=(0,))), TunedPolicy)

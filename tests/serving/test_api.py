@@ -14,7 +14,7 @@ from llmesr.scoring import scored_run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.tuning.search import TuneConfig, Tuned
+from llmesr.scoring.tuning.outcome import PolicyPoint, PolicyTuningConfig, TunedPolicy
 from llmesr.semantic.embed import Embedding
 from llmesr.serving.api import ServeConfig, create_app
 from llmesr.serving.hub import Hub
@@ -279,14 +279,12 @@ def test_a_reload_swaps_the_run_and_drops_nothing(store, tiny, with_text):
 
 
 def save_policy(run, tiny, policy):
-    from llmesr.scoring.tuning.search import Point
-
-    points = [Point(policy=p, metrics={}, users=1) for p in (ScoringPolicy(), policy)]
-    Tuned(
+    points = [PolicyPoint(policy=p, metrics={}, users=1) for p in (ScoringPolicy(), policy)]
+    TunedPolicy(
         run=run.id,
         dataset=tiny.id,
         embedding=None,
-        config=TuneConfig(),
+        config=PolicyTuningConfig(),
         thresholds=tiny.thresholds,
         units={0.0: 1.0},
         users=1,

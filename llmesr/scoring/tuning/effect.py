@@ -122,9 +122,3 @@ def _measures(
         **{f"{name}@{k}": value for name, value in exposure(top, dataset.n_items, k=k).items()},
         **{f"{name}@{k}": float(value) for name, value in values.items()},
     }
-
-
-def frontier(measured: pd.DataFrame, accuracy: str = "NDCG@10", exposed: str = "Coverage@10") -> pd.DataFrame:
-    """The rows no other row beats on both columns, best accuracy first."""
-    ordered = measured.sort_values([accuracy, exposed], ascending=False, kind="stable")
-    return ordered[ordered[exposed] > ordered[exposed].cummax().shift(fill_value=-np.inf)]

@@ -11,19 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmesr.config import GROUPS, Config, Protocol
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
+from llmesr.evaluation.pareto import pareto_front
 from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.runs.record import POLICY, Run
 from llmesr.scoring.policy import ScoringPolicy, Whitening
 from llmesr.store import write_json
 
-Objective = Literal["balanced", "overall", "tail"]
+PolicyObjective = Literal["balanced", "overall", "tail"]
 CUT = 10
 
 
-class TuneConfig(Config):
+class PolicyTuningConfig(Config):
     """What is tried, and what counts as best."""
 
-    objective: Objective = Field(
+    objective: PolicyObjective = Field(
         "balanced",
         description="balanced: best product of tail- and head-item NDCG@10 over both protocols, with no group further "
         "below the run without policy than the slack; overall: best overall; tail: best on tail items, with overall "
@@ -58,7 +59,7 @@ class TuneConfig(Config):
     seed: int = Field(0, description="Seed of the sample of users.")
 
 
-class Point(BaseModel):
+class PolicyPoint(BaseModel):
     """One policy and what it does on validation: ``<protocol>/<group>/<metric>`` -> value."""
 
     model_config = ConfigDict(extra="forbid")
@@ -68,7 +69,7 @@ class Point(BaseModel):
     front: bool = False
 
 
-class Tuned(BaseModel):
+class TunedPolicy(BaseModel):
     """The outcome, kept as ``policy.json`` in the run.
 
     ``points`` are measured on all users and ``points[0]`` is the run without a policy; ``sampled`` is the
@@ -81,15 +82,15 @@ class Tuned(BaseModel):
     dataset: str
     embedding: str | None
     part: Literal["valid"] = "valid"
-    config: TuneConfig
+    config: PolicyTuningConfig
     thresholds: Thresholds
     units: dict[float, float]
     reference: dict[str, float] = {}
     users: int
     seconds: float
     created: str
-    points: list[Point]
-    sampled: list[Point]
+    points: list[PolicyPoint]
+    sampled: list[PolicyPoint]
     chosen: int
 
     @property
@@ -97,7 +98,7 @@ class Tuned(BaseModel):
         """The chosen policy."""
         return self.points[self.chosen].policy
 
-    def choose(self, point: int) -> Tuned:
+    def choose(self, point: int) -> TunedPolicy:
         """A copy with another point chosen. UserError when there is no such point."""
         if not 0 <= point < len(self.points):
             raise UserError(f"There is no point {point}; the policy was tuned over points 0..{len(self.points) - 1}.")
@@ -108,29 +109,26 @@ class Tuned(BaseModel):
         write_json(run.folder / POLICY, self.model_dump(mode="json"))
 
 
-def load_tuned(run: Run) -> Tuned | None:
+def load_tuned_policy(run: Run) -> TunedPolicy | None:
     """What tuning left in ``run``; None when it was never tuned. UserError when the file is damaged."""
     path = run.folder / POLICY
     if not path.is_file():
         return None
     try:
-        return Tuned.model_validate_json(path.read_text(encoding="utf-8"))
+        return TunedPolicy.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"The policy of run {run.id!r} cannot be read; run `llmesr tune {run.id}` again.") from error
 
 
-def front(points: Sequence[Point], protocol: Protocol = "full") -> list[int]:
+def policy_front(points: Sequence[PolicyPoint], protocol: Protocol = "full") -> list[int]:
     """Points no other point beats on both overall and tail-item NDCG@10, best overall first."""
     pairs = [(_value(p, protocol, "Overall"), _value(p, protocol, "Tail Item")) for p in points]
-    best, kept = -np.inf, []
-    for i in sorted(range(len(points)), key=lambda i: (-pairs[i][0], -pairs[i][1], i)):
-        if pairs[i][1] > best:
-            kept.append(i)
-            best = pairs[i][1]
-    return kept
+    return pareto_front(np.array(pairs))
 
 
-def ranking(points: Sequence[Point], config: TuneConfig, reference: Mapping[str, float] | None = None) -> list[int]:
+def ranking(
+    points: Sequence[PolicyPoint], config: PolicyTuningConfig, reference: Mapping[str, float] | None = None
+) -> list[int]:
     """The points in the order of the objective; those that break its condition last, by how far they do."""
     held = {
         "balanced": [f"{p}/{g}/NDCG@{CUT}" for p in PROTOCOLS for g in GROUPS],
@@ -150,17 +148,19 @@ def ranking(points: Sequence[Point], config: TuneConfig, reference: Mapping[str,
     return sorted(range(len(points)), key=key)
 
 
-def _goal(point: Point, config: TuneConfig) -> float:
+def _goal(point: PolicyPoint, config: PolicyTuningConfig) -> float:
     if config.objective == "balanced":
         names = [f"{p}/{g}/NDCG@{CUT}" for p in PROTOCOLS for g in ("Tail Item", "Head Item")]
         return float(np.prod([point.metrics[name] for name in names if name in point.metrics]))
     return _value(point, config.protocol, "Overall" if config.objective == "overall" else "Tail Item")
 
 
-def best_point(points: Sequence[Point], config: TuneConfig, reference: Mapping[str, float] | None = None) -> int:
+def best_point(
+    points: Sequence[PolicyPoint], config: PolicyTuningConfig, reference: Mapping[str, float] | None = None
+) -> int:
     """The point the objective asks for; without ``reference`` the first (no policy) when none does better."""
     return ranking(points, config, reference)[0]
 
 
-def _value(point: Point, protocol: Protocol, group: str) -> float:
+def _value(point: PolicyPoint, protocol: Protocol, group: str) -> float:
     return point.metrics.get(f"{protocol}/{group}/NDCG@{CUT}", 0.0)

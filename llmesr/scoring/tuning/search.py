@@ -29,19 +29,27 @@ from llmesr.scoring.scored_run import ScoredRun, own_policy
 from llmesr.scoring.terms import TERMS, Key
 from llmesr.scoring.tuning.fit import Choices, fit_weights
 from llmesr.scoring.tuning.grid import Block, blocks, rank_grid
-from llmesr.scoring.tuning.outcome import CUT, Point, TuneConfig, Tuned, best_point, front, load_tuned, ranking
+from llmesr.scoring.tuning.outcome import (
+    CUT,
+    PolicyPoint,
+    PolicyTuningConfig,
+    TunedPolicy,
+    best_point,
+    policy_front,
+    ranking,
+)
 from llmesr.scoring.units import matching, median, short, spread
 from llmesr.store import now
 
-__all__ = ["Point", "TuneConfig", "Tuned", "best_point", "front", "grid", "load_tuned", "tune"]
 
-
-def tune(scored: ScoredRun, config: TuneConfig | None = None, *, progress: Progress = silent) -> Tuned:
+def tune_policy(
+    scored: ScoredRun, config: PolicyTuningConfig | None = None, *, progress: Progress = silent
+) -> TunedPolicy:
     """Choose a policy for a run on validation and store it as the run's ``policy.json``.
 
     UserError when the run has no model, is itself a run under a policy, or when its dataset has nobody to validate on.
     """
-    config = config or TuneConfig()
+    config = config or PolicyTuningConfig()
     started = time.perf_counter()
     run, dataset = scored.run, scored.dataset
     if own_policy(run) is not None:
@@ -52,7 +60,7 @@ def tune(scored: ScoredRun, config: TuneConfig | None = None, *, progress: Progr
     search = _Search(scored, config, judged, progress)
     points, sampled, units = search.points()
     floor = search.floor(dataset.split.users("valid"))
-    tuned = Tuned(
+    tuned = TunedPolicy(
         run=run.id,
         dataset=dataset.id,
         embedding=None if scored.embedding is None else scored.embedding.id,
@@ -97,7 +105,9 @@ class _Search:
     """The grid and fitted weights on a sample of users, the best of both with popularity weights, then the finalists on
     all users."""
 
-    def __init__(self, scored: ScoredRun, config: TuneConfig, judged: pd.DataFrame | None, progress: Progress) -> None:
+    def __init__(
+        self, scored: ScoredRun, config: PolicyTuningConfig, judged: pd.DataFrame | None, progress: Progress
+    ) -> None:
         self.scored = scored
         self.dataset = dataset = scored.dataset
         self.ground = scored.ground
@@ -115,20 +125,23 @@ class _Search:
             return {}
         return event_metrics(self.judged[self.judged["user"].isin(users)], self.dataset.thresholds)
 
-    def points(self) -> tuple[list[Point], list[Point], dict[float, float]]:
+    def points(self) -> tuple[list[PolicyPoint], list[PolicyPoint], dict[float, float]]:
         """Points on all users with the front marked, the grid on a sample (if one was used), the units of gamma."""
         everyone = self.dataset.split.users("valid")
         few = everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
         units, floor = self._units(few), self.floor(few)
-        points, sampled = self._measure(grid(self.config, units.content(), self.dataset.thresholds.item), few), []
+        points, sampled = (
+            self._measure(policy_grid(self.config, units.content(), self.dataset.thresholds.item), few),
+            [],
+        )
         plain = ScoringPolicy()
         points += self._measure([plain, *self._fitted(points, units, floor)], few)[1:]
         points += self._measure([plain, *self._with_popularity(points, units, floor)], few)[1:]
         if len(few) < len(everyone):
             points, sampled = self._measure(self._finalists(points, floor), everyone), points
-        for i in front(points, self.config.protocol):
+        for i in policy_front(points, self.config.protocol):
             points[i].front = True
         return points, sampled, units.content()
 
@@ -156,7 +169,7 @@ class _Search:
                     weights.append(matching(own, block.terms[key]))
         return _Units(median(spreads), {key: median(weights) for key, weights in found.items()})
 
-    def _fitted(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
+    def _fitted(self, points: list[PolicyPoint], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
         """Weights that follow popularity, for every emphasis on tail items, in the text space that was best so far."""
         if not self.config.emphases or units.spread <= 0:
             return []
@@ -179,7 +192,9 @@ class _Search:
         fixed = ScoringPolicy(**_settings({key: units.of[key] for key in keys if key in units.of}))
         return [fixed.but(weights=weights) for weights in found]
 
-    def _with_popularity(self, points: list[Point], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
+    def _with_popularity(
+        self, points: list[PolicyPoint], units: _Units, floor: dict[str, float]
+    ) -> list[ScoringPolicy]:
         """The best policies so far, each with every popularity weight."""
         unit = units.of["popularity", None]
         order = ranking(points, self.config, floor)
@@ -187,7 +202,7 @@ class _Search:
         weights = [short(p * unit) for p in self.config.popularities if p and unit]
         return [policy.but(popularity=w) for policy in plain[: self.config.refined] for w in weights]
 
-    def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[Point]:
+    def _measure(self, policies: Sequence[ScoringPolicy], users: np.ndarray) -> list[PolicyPoint]:
         """Each policy once as it is and once for tail users only (the same ranks, put together otherwise).
 
         The first of ``policies`` changes nothing: it is what head users keep.
@@ -202,7 +217,7 @@ class _Search:
                 points.append(self._point(policy.but(tail_users_only=True), only, users))
         return points
 
-    def _point(self, policy: ScoringPolicy, ranks: dict[Protocol, np.ndarray], users: np.ndarray) -> Point:
+    def _point(self, policy: ScoringPolicy, ranks: dict[Protocol, np.ndarray], users: np.ndarray) -> PolicyPoint:
         metrics: dict[str, float] = {}
         for protocol, rank in ranks.items():
             values = {f"HR@{CUT}": rank <= CUT, f"NDCG@{CUT}": np.where(rank <= CUT, 1 / np.log2(rank + 1.0), 0.0)}
@@ -210,11 +225,11 @@ class _Search:
                 rows = mask[users]
                 if rows.any():
                     metrics |= {f"{protocol}/{group}/{m}": float(v[rows].mean()) for m, v in values.items()}
-        return Point(policy=policy, metrics=metrics, users=len(users))
+        return PolicyPoint(policy=policy, metrics=metrics, users=len(users))
 
-    def _finalists(self, points: list[Point], floor: dict[str, float]) -> list[ScoringPolicy]:
+    def _finalists(self, points: list[PolicyPoint], floor: dict[str, float]) -> list[ScoringPolicy]:
         """No policy, then the front and the points nearest to being chosen, in turn."""
-        best = front(points, self.config.protocol)
+        best = policy_front(points, self.config.protocol)
         turns = zip_longest(ranking(points, self.config, floor), best)
         order = [0, *(i for turn in turns for i in turn if i is not None)]
         plain = [points[i].policy.but(tail_users_only=False) for i in order]
@@ -230,7 +245,7 @@ def _settings(units: Mapping[Key, float]) -> dict[str, Any]:
     return found
 
 
-def grid(config: TuneConfig, units: dict[float, float], tail_threshold: int) -> list[ScoringPolicy]:
+def policy_grid(config: PolicyTuningConfig, units: dict[float, float], tail_threshold: int) -> list[ScoringPolicy]:
     """Every combination, without duplicates; the first changes nothing. No ``units``: no content term."""
     routes = [(0, 0.0)] + [(round(t * tail_threshold), w) for t in config.thresholds for w in config.weights]
     contents = [(0.0, 0.0)] + [(short(g * unit), w) for w, unit in units.items() for g in config.gammas if g]

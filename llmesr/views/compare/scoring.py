@@ -10,7 +10,7 @@ from llmesr.config import UNTRAINED
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
 from llmesr.runs.record import Run
-from llmesr.scoring.tuning.outcome import Objective, TuneConfig, Tuned, load_tuned
+from llmesr.scoring.tuning.outcome import PolicyObjective, PolicyTuningConfig, TunedPolicy, load_tuned_policy
 from llmesr.scoring.weights import PopularityWeights
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
@@ -46,7 +46,7 @@ def scoring(root: Store, dataset_id: str, protocol: str) -> None:
     if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
         job_panels.progress(root, job.id, place="tune")
     with widgets.boundary("The policy"):
-        tuned = load_tuned(run)
+        tuned = load_tuned_policy(run)
         if tuned is None:
             st.info("This run's scoring has not been tuned yet.", icon=":material/tune:")
         else:
@@ -58,7 +58,7 @@ def _form(root: Store, dataset_id: str, run: Run, others: list[Run]) -> None:
     left, right = st.columns(2)
     with left:
         objective = st.selectbox(
-            "What counts", list(get_args(Objective)), format_func=OBJECTIVES.__getitem__, key="policy.objective"
+            "What counts", list(get_args(PolicyObjective)), format_func=OBJECTIVES.__getitem__, key="policy.objective"
         )
     with right:
         reference = st.selectbox(
@@ -68,7 +68,7 @@ def _form(root: Store, dataset_id: str, run: Run, others: list[Run]) -> None:
             key="policy.reference",
             help="For instance the model in use today. Held on validation, in HR@10 and NDCG@10 of both protocols.",
         )
-    values = {"objective": objective} if objective != TuneConfig().objective else {}
+    values = {"objective": objective} if objective != PolicyTuningConfig().objective else {}
     values |= {"reference": reference} if reference != NOBODY else {}
     step = plans.tune_step(run.id, values)
     parents = [f"datasets/{dataset_id}", f"runs/{run.id}"]
@@ -87,7 +87,7 @@ def _submit(root: Store, step: Step, label: str, parents: list[str]) -> None:
     artifacts.jobs(root).submit_steps([step], kind="tune", label=label, parents=parents)
 
 
-def _outcome(root: Store, run: Run, tuned: Tuned, protocol: str) -> None:
+def _outcome(root: Store, run: Run, tuned: TunedPolicy, protocol: str) -> None:
     """The front, one point of it in full, and the button that makes it the run's policy."""
     frame = scoring_charts.policy_frame(tuned.points, protocol)
     key = f"policy.shown.{run.id}"

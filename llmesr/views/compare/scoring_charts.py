@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
 from llmesr.scoring.terms import TERMS
-from llmesr.scoring.tuning.outcome import CUT, Point, front
+from llmesr.scoring.tuning.outcome import CUT, PolicyPoint, policy_front
 from llmesr.scoring.weights import PopularityWeights
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import NARROW, plain, titled
@@ -21,9 +21,9 @@ DASHES = {"collaborative": "solid", "semantic": "dash", "content": "dot", "coocc
 SYMBOLS = {"collaborative": "circle", "semantic": "square", "content": "diamond", "cooccurrence": "triangle-up"}
 
 
-def policy_frame(points: Sequence[Point], protocol: str) -> pd.DataFrame:
+def policy_frame(points: Sequence[PolicyPoint], protocol: str) -> pd.DataFrame:
     """point, policy (in words), one column per group, and front: no other point is better overall and in the tail."""
-    best = set(front(points, protocol))  # type: ignore[arg-type]
+    best = set(policy_front(points, protocol))  # type: ignore[arg-type]
     rows = [
         {
             "point": i,
