@@ -10,10 +10,9 @@ def efficient(points: np.ndarray) -> np.ndarray:
 
     Equal points stand or fall together.
     """
-    at_least: np.ndarray = (points[None] >= points[:, None]).all(2)  # (n, n): of a point (row), who matches it
-    above: np.ndarray = (points[None] > points[:, None]).any(2)
-    beaten: np.ndarray = (at_least & above).any(1)
-    return ~beaten
+    at_least = np.all(points[None] >= points[:, None], axis=2)  # (n, n): of a point (row), who matches it
+    above = np.any(points[None] > points[:, None], axis=2)
+    return np.asarray(~np.any(at_least & above, axis=1))
 
 
 def pareto_front(points: np.ndarray) -> list[int]:
