@@ -55,9 +55,17 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
         key, sign, text = pair.partition("=")
         if not sign or not key.strip():
             raise UserError(f"--set takes key=value, not {pair!r}.")
-        value = yaml.safe_load(text)
-        # YAML calls a bare off/no False; our switches are words.
-        values[key.strip()] = (
-            text.strip() if isinstance(value, bool) and text.strip() in ("off", "on", "no", "yes") else value
-        )
+        values[key.strip()] = _value(text)
     return values
+
+
+def _value(text: str) -> Any:
+    bare = text.strip()
+    if bare and bare not in ("~", "[]", "{}") and not any(c.isalnum() for c in bare):
+        return bare  # punctuation, such as a delimiter, means itself
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return bare  # such as %d.%m.%Y
+    # YAML calls a bare off/no False; our switches are words.
+    return bare if isinstance(value, bool) and bare in ("off", "on", "no", "yes") else value

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from llmesr.config import IngestConfig
 from llmesr.data.columns import plain, resolve
 from llmesr.data.histories import Numbering
-from llmesr.data.reading import MISSING, Reader, count, literal, stage_items
-from llmesr.data.rejects import check_item_rejects
+from llmesr.data.reader import Reader
+from llmesr.data.reading import MISSING, count, literal, stage_items
+from llmesr.data.rejects import check_item_rejects, tell_departures
 from llmesr.data.report import Report, counted
 from llmesr.data.sources import Source
 from llmesr.errors import UserError
@@ -96,6 +97,7 @@ def load(
             flags = ", ".join(f"CASE WHEN {reader.column(f)} = '1' THEN {literal(f)} END" for f in reader.source.flags)
             columns["genres"] = f"concat_ws('; ', {flags})"
         stage_items(connection, reader, item_column, columns, grouped=inside)
+    tell_departures([] if inside else readers, report)
     check_item_rejects(connection, [] if inside else [r.source.name for r in readers], config, report)
     used = ", ".join(f"{n} from {c!r}" if n != c else repr(c) for n, c in chosen.items()) or "no text"
     report.info("item_columns", f"Items are identified by {item_column!r} and described by {used}.")

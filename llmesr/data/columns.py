@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from llmesr.data.times import looks_like_time
+from llmesr.data.times import DAY, guess, looks_like_time, read
 from llmesr.errors import UserError
 
 ACCEPTED = 0.5
@@ -19,13 +19,14 @@ INTERACTION_FIELDS = ("user_id", "item_id", "timestamp", "weight", "review")
 # names without case and punctuation, best first
 NAMES: dict[str, tuple[str, ...]] = {
     "user_id": (
-        "userid", "user", "uid", "reviewerid", "customerid", "customer", "visitorid", "memberid", "accountid",
-        "clientid", "profileid", "buyerid", "useridx", "uididx", "sessionid", "session",
+        "userid", "user", "uid", "username", "userno", "userkey", "reviewerid", "customerid", "customer", "visitorid",
+        "memberid", "accountid", "clientid", "profileid", "playerid", "buyerid", "useridx", "uididx", "profilename",
+        "reviewername", "nickname", "householdkey", "sessionid", "session",
     ),
     "item_id": (
         "itemid", "item", "parentasin", "asin", "iid", "productid", "product", "movieid", "businessid", "bookid",
         "trackid", "artistid", "songid", "articleid", "newsid", "videoid", "gameid", "recipeid", "goodsid", "sku",
-        "isbn", "stockcode", "itemidx", "gmapid",
+        "isbn", "stockcode", "itemidx", "gmapid", "animeid", "appid", "showid", "itemno", "itemcode", "productcode",
     ),
     "timestamp": (
         "timestamp", "unixreviewtime", "unixtime", "time", "ts", "sorttimestamp", "eventtime", "datetime", "date",
@@ -34,6 +35,23 @@ NAMES: dict[str, tuple[str, ...]] = {
     "weight": ("rating", "overall", "stars", "weight", "score", "plays", "playcount", "quantity"),
     "review": ("reviewtext", "reviewbody", "review", "reviewcontent", "text", "comment"),
 }  # fmt: skip
+# names whose one meaning is when a choice was made, whatever other times stand beside
+SURE_TIMES = {"timestamp", "unixreviewtime", "unixtime", "ts", "eventtime", "sorttimestamp"}
+# words of a time that may be any but that of the choice
+OTHER_TIMES = {
+    "release", "released", "publish", "published", "publication", "birth", "born", "birthday", "join", "joined",
+    "register", "registered", "registration", "signup", "since", "updated", "update", "modified", "edited", "delivery",
+    "delivered", "shipped", "shipping", "estimated", "due", "expires", "expiry", "end", "ended", "last", "launch",
+}  # fmt: skip
+# words of a column that tells something about a user or an item, and is not the id
+ABOUT = {
+    "rating", "ratings", "score", "scores", "count", "counts", "num", "total", "sum", "avg", "average", "mean", "min",
+    "max", "age", "gender", "sex", "vote", "votes", "review", "reviews", "price", "level", "type", "status", "country",
+    "city", "language", "lang", "agent", "segment", "group", "weight", "rank", "days", "time", "date", "timestamp",
+    "at", "ts", "title", "name", "category", "class", "brand", "text", "tags", "url", "image", "desc", "description",
+}  # fmt: skip
+AVERAGES = {"avg", "average", "mean", "count", "counts", "num", "total", "n", "number"}
+MAX_TIMES = 200
 TITLE_NAMES = (
     "title", "itemtitle", "producttitle", "movietitle", "booktitle", "name", "itemname", "productname",
     "productdisplayname", "trackname", "songname", "artistname", "headline",
@@ -42,11 +60,15 @@ TITLE_NAMES = (
 
 @dataclass(frozen=True)
 class Guess:
-    """A column proposed for a field, how sure we are (0..1), and why."""
+    """A column proposed for a field, how sure we are (0..1), and why.
+
+    ``rivals``: the columns among which only a person can tell. Then nothing is taken unasked.
+    """
 
     column: str
     confidence: float
     reason: str
+    rivals: tuple[str, ...] = ()
 
 
 def plain(name: str) -> str:
@@ -54,18 +76,24 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _by_name(columns: list[str], names: tuple[str, ...], taken: set[str]) -> Guess | None:
-    free = [c for c in columns if c not in taken]
+def words(name: str) -> list[str]:
+    """The words of a column name: ``"user_no"``, ``"Event Time"``, ``"userId"``."""
+    return [plain(w) for w in re.split(r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])", name) if w]
+
+
+def _exact(columns: Iterable[str], names: tuple[str, ...]) -> Guess | None:
+    found = {plain(c): c for c in reversed(list(columns))}
+    return next((Guess(found[n], 0.95, f"the name {found[n]!r} says so") for n in names if n in found), None)
+
+
+def _like(columns: list[str], names: tuple[str, ...]) -> Guess | None:
+    """A column with one of ``names`` in its own: short ones ("ts", "user") only as a whole word."""
     for name in names:
-        for column in free:
-            if plain(column) == name:
-                return Guess(column, 0.95, f"the name {column!r} says so")
-    for name in names:
-        # short names ("ts", "user") only as a whole word of a longer one: "user_no", "Event Time"
-        for column in free:
-            words = [plain(w) for w in re.split(r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])", column) if w]
-            if name in words or (len(name) > 5 and name in plain(column)):
-                return Guess(column, 0.7, f"the name {column!r} contains {name!r}")
+        found = [c for c in columns if name in words(c) or (len(name) > 5 and name in plain(c))]
+        if len(found) == 1:
+            return Guess(found[0], 0.7, f"the name {found[0]!r} contains {name!r}")
+        if found:
+            return Guess(found[0], 0.45, f"several names contain {name!r}", tuple(found))
     return None
 
 
@@ -73,17 +101,16 @@ def guess_interactions(columns: list[str], sample: pd.DataFrame) -> dict[str, Gu
     """Guess the interaction fields of a table of strings. Fields nothing fits are left out."""
     found: dict[str, Guess] = {}
     for field in INTERACTION_FIELDS:
-        guess = _by_name(columns, NAMES[field], {g.column for g in found.values()})
-        if guess is not None:
-            found[field] = guess
+        free = [c for c in columns if c not in {g.column for g in found.values()}]
+        if field == "timestamp":
+            guessed = _guess_time(free, sample)
+        else:
+            guessed = _exact(free, NAMES[field]) or _like(_eligible(free, field, sample), NAMES[field])
+        if guessed is not None:
+            found[field] = guessed
     if "review" in found and not _is_prose(sample[found["review"].column]):
         del found["review"]
     taken = {g.column for g in found.values()}
-    if "timestamp" not in found:
-        times = [c for c in columns if c not in taken and looks_like_time(sample[c].tolist())]
-        if len(times) == 1:
-            found["timestamp"] = Guess(times[0], 0.6, "its values look like times")
-            taken.add(times[0])
     missing = [f for f in ("user_id", "item_id") if f not in found]
     ids = [c for c in columns if c not in taken and _is_id(sample[c])]
     if missing and len(ids) >= len(missing):
@@ -93,17 +120,61 @@ def guess_interactions(columns: list[str], sample: pd.DataFrame) -> dict[str, Gu
     return found
 
 
+def _eligible(columns: list[str], field: str, sample: pd.DataFrame) -> list[str]:
+    """Columns that may be ``field`` if a part of their name says so: no count of something for an id."""
+    if field in ("user_id", "item_id"):
+        return [c for c in columns if not set(words(c)) & ABOUT and _is_id(sample[c])]
+    return [c for c in columns if field != "weight" or not set(words(c)) & AVERAGES]
+
+
+def _guess_time(columns: list[str], sample: pd.DataFrame) -> Guess | None:
+    """When it happened. Of several columns of times that do not name the same days only a person can tell."""
+    exact = _exact(columns, NAMES["timestamp"])
+    times = [c for c in columns[:MAX_TIMES] if looks_like_time(sample[c].tolist())]
+    own = [c for c in times if not set(words(c)) & OTHER_TIMES]
+    if exact is None and not own:
+        reason = "it may not be when it happened"
+        return Guess(times[0], 0.3, reason, tuple(times)) if times else _like(columns, ("timestamp",))
+    first = exact.column if exact else own[0]
+    others = [c for c in own if c != first]
+    apart = [c for c in others if not _same_days(sample[first], sample[c])]
+    if apart and plain(first) not in SURE_TIMES:
+        rivals = (first, *apart, *(c for c in times if c not in (first, *own)))
+        return Guess(first, 0.45, "several columns hold times", rivals)
+    near = [c for c in others if c not in apart]
+    finest = max([first, *near], key=lambda c: sample[c].nunique())
+    if exact is not None and finest == first:
+        return exact
+    return Guess(finest, 0.7, "its values are times" if len(times) == 1 else "the finest of its times")
+
+
+def _same_days(one: pd.Series, other: pd.Series) -> bool:
+    """Whether two columns of times name the same days, give or take a time zone."""
+    moments = []
+    for column in (one, other):
+        values = column.head(200).tolist()
+        form = guess([v for v in values if v.strip()])
+        if form is None or form.kind == "order":
+            return False
+        moments.append(read(form, values))
+    pairs = [(a, b) for a, b in zip(*moments, strict=True) if a is not None and b is not None]
+    return bool(pairs) and sum(abs(a - b) <= DAY for a, b in pairs) >= 0.95 * len(pairs)
+
+
 def guess_items(columns: list[str]) -> dict[str, Guess]:
     """Guess item_id and title of an item table."""
     found: dict[str, Guess] = {}
-    item = _by_name(columns, NAMES["item_id"], set())
+    item = _exact(columns, NAMES["item_id"]) or _like(
+        [c for c in columns if not set(words(c)) & ABOUT], NAMES["item_id"]
+    )
     if item is None and any(plain(c) == "id" for c in columns):
         item = Guess(next(c for c in columns if plain(c) == "id"), 0.6, "the only id")
     if item is not None:
         found["item_id"] = item
-    title = _by_name(columns, TITLE_NAMES, {g.column for g in found.values()})
+    free = [c for c in columns if item is None or c != item.column]
+    title = _exact(free, TITLE_NAMES) or _like(free, TITLE_NAMES)
     if title is not None:
-        found["title"] = title
+        found["title"] = Guess(title.column, max(title.confidence, 0.6), title.reason)
     return found
 
 
@@ -115,6 +186,7 @@ def resolve(
     UserError when a given column does not exist or a required field has none.
     """
     mapping = {f: g.column for f, g in guesses.items() if g.confidence >= ACCEPTED and g.column not in given.values()}
+    option = "--item-column" if required == ("item_id",) else "--column"
     listing = ", ".join(repr(c) for c in columns[:12]) + (", ..." if len(columns) > 12 else "")
     for field, column in given.items():
         if column == "":
@@ -123,14 +195,27 @@ def resolve(
         if column not in columns:
             raise UserError(f"{file} has no column {column!r} for {field}; it has {listing}.")
         mapping[field] = column
+    for field, unsure in guesses.items():
+        if unsure.rivals and field not in given:
+            _ask(file, field, unsure.rivals, option)
     for field in required:
         if field not in mapping:
-            option = "--item-column" if required == ("item_id",) else "--column"
             raise UserError(
                 f"Cannot tell which column of {file} is the {field}; it has {listing}. "
                 f"Say so with {option} {field}=NAME."
             )
     return mapping
+
+
+def _ask(file: str, field: str, rivals: tuple[str, ...], option: str) -> None:
+    names = ", ".join(map(repr, rivals))
+    none = f", or {option} timestamp= to take the order of the file" if field == "timestamp" else ""
+    what = (
+        f"{file} has several columns that could be the {field}: {names}."
+        if len(rivals) > 1
+        else f"The only times of {file} are in {names}, which may not be when it happened."
+    )
+    raise UserError(f"{what} Say which with {option} {field}=NAME{none}.")
 
 
 def _is_prose(values: pd.Series) -> bool:

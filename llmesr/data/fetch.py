@@ -96,7 +96,7 @@ def _once(address: str, target: Path, progress: Progress) -> bool:
             headers["If-Range"] = known["etag"]
     with httpx.stream("GET", address, headers=headers, follow_redirects=True, timeout=TIMEOUT) as response:
         if response.status_code == 416:  # the part is as long as the file, or longer than a changed one
-            complete = response.headers.get("content-range", "").endswith(f"/{start}")
+            complete = str(response.headers.get("content-range", "")).endswith(f"/{start}")
             if not complete:
                 part.unlink(missing_ok=True)
             return complete

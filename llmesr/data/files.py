@@ -27,6 +27,8 @@ CHUNK = 1 << 22
 MAX_EXPANSION = 250
 """Gzip that unpacks to more than this many times its size (past 64 MB) is refused; text gives 3 to 20."""
 SPARE_DISK = 1 << 30
+ZEROS = 1000
+"""One zero byte in this many at the beginning makes a file binary; a stray one costs only its line."""
 MAX_LITERAL = 1 << 20
 
 REFUSED: tuple[tuple[int, bytes, str], ...] = (
@@ -68,20 +70,23 @@ class Prepared:
     first_repaired: int = 0
 
 
-def head(path: Path) -> bytes:
-    """The first megabyte of the unpacked content. UserError when it is missing or of a refused kind."""
+def head(path: Path, encoding: str | None = None) -> bytes:
+    """The first megabyte of the unpacked content. UserError when it is missing or of a refused kind.
+
+    ``encoding`` is what the text is said to be in: then zero bytes may be part of it.
+    """
     try:
         with _opened(path) as stream:
             start = stream.read(HEAD)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _bad_gzip(path, error) from error
+        raise _bad_gzip(path) from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
-    check_kind(path, start)
+    check_kind(path, start, zeros=encoding is not None)
     return start
 
 
-def check_kind(path: Path, start: bytes) -> None:
+def check_kind(path: Path, start: bytes, *, zeros: bool = False) -> None:
     """Refuse archives, images, programs, pickles and other binary files by their first bytes."""
     if start[:4] == b"%PDF" or not _is_text(start[:4096]):  # a header "ORCID,..." is no ORC file
         for offset, magic, what in REFUSED:
@@ -96,27 +101,52 @@ def check_kind(path: Path, start: bytes) -> None:
         raise UserError(f"{path.name} is compressed twice; unpack it once.")
     if start[:4] == b"PAR1" or start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return
-    if b"\0" in start:
-        raise UserError(f"{path.name} is not text (it holds zero bytes); give a CSV, JSONL or Parquet file.")
+    if not zeros and start.count(b"\0") * ZEROS > len(start):
+        line = start.count(b"\n", 0, start.index(b"\0")) + 1
+        raise UserError(
+            f"{path.name} is not text (it holds zero bytes, the first in line {line}); give a CSV, JSONL or Parquet "
+            "file, or say its encoding, such as --set encoding=utf-16-le."
+        )
 
 
-def decode(start: bytes) -> str:
+def known_encoding(name: str) -> str:
+    """The codec of an encoding's name. UserError when there is none for text."""
+    try:
+        codec = codecs.lookup(name)
+        "".encode(codec.name)
+    except (LookupError, ValueError) as error:
+        raise UserError(f"Encoding {name!r} is not known; such as utf-8, cp1252, cp1251, gbk, shift_jis.") from error
+    return codec.name
+
+
+def decode(start: bytes, encoding: str | None = None) -> str:
     """The beginning of a text file for sniffing; a cut last line is dropped when there are others."""
-    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+    if encoding is not None:
+        text = start.decode(known_encoding(encoding), errors="replace").removeprefix("\ufeff")
+    elif start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         text = start[: len(start) // 2 * 2].decode("utf-16", errors="replace")
     else:
-        text = start.decode("utf-8-sig", errors="replace")
+        text = "\n".join(map(_line, start.removeprefix(codecs.BOM_UTF8).split(b"\n")))
     if len(start) == HEAD and "\n" in text:
         text = text[: text.rindex("\n") + 1]
     return text
 
 
-def prepare(path: Path, scratch: Path, progress: Progress = silent) -> Prepared:
-    """Unpack, check and, where needed, convert a file to UTF-8 in ``scratch``.
+def _line(line: bytes) -> str:
+    """A line in UTF-8, or in Windows-1252 where it is not."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("cp1252", errors="replace")
 
-    UserError on a truncated or hostile gzip, on binary content, and when the disk would run full.
+
+def prepare(path: Path, scratch: Path, progress: Progress = silent, encoding: str | None = None) -> Prepared:
+    """Unpack, check and, where needed, convert a file from ``encoding`` to UTF-8 in ``scratch``.
+
+    UserError on a truncated or hostile gzip, on binary content, on text that is not in the stated encoding, and when
+    the disk would run full.
     """
-    start = head(path)
+    start = head(path, encoding)
     if start[:4] == b"PAR1":
         with open(path, "rb") as handle:
             return Prepared(path, hashlib.file_digest(handle, "sha256").hexdigest())
@@ -124,11 +154,14 @@ def prepare(path: Path, scratch: Path, progress: Progress = silent) -> Prepared:
     copy = scratch / f"{path.name}.{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}.txt"
     digest, valid = _scan(path, copy if packed else None, progress)
     plain = copy if packed else path
+    converted = copy.with_suffix(".utf8")
+    if encoding is not None:
+        return Prepared(_converted(plain, converted, path, known_encoding(encoding)), digest)
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return Prepared(_from_utf16(plain, copy.with_suffix(".utf8"), path), digest)
+        return Prepared(_converted(plain, converted, path, "utf-16"), digest)
     if valid:
         return Prepared(plain, digest)
-    return _repair(plain, copy.with_suffix(".utf8"), digest)
+    return _repair(plain, converted, digest)
 
 
 def literals_to_json(path: Path, target: Path) -> Path:
@@ -180,8 +213,8 @@ def _is_text(start: bytes) -> bool:
     return True
 
 
-def _bad_gzip(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path.name} is a damaged or truncated gzip file ({error}); download or compress it again.")
+def _bad_gzip(path: Path) -> UserError:
+    return UserError(f"{path.name} is a damaged or truncated gzip file; download or compress it again.")
 
 
 def _chunks(path: Path, packed: bool, progress: Progress) -> Iterator[bytes]:
@@ -214,7 +247,7 @@ def _scan(path: Path, copy: Path | None, progress: Progress) -> tuple[str, bool]
                     out.write(chunk)
                 valid = valid and _decodes(decoder, chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _bad_gzip(path, error) from error
+        raise _bad_gzip(path) from error
     return digest.hexdigest(), valid and _decodes(decoder, b"", final=True)
 
 
@@ -226,12 +259,21 @@ def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, final: bool = Fal
     return True
 
 
-def _from_utf16(path: Path, target: Path, original: Path) -> Path:
+def _converted(path: Path, target: Path, original: Path, encoding: str) -> Path:
+    """A copy in UTF-8. UserError names the first line that is not in ``encoding``."""
+    line = 0
     try:
-        with open(path, encoding="utf-16", newline="") as text, open(target, "w", encoding="utf-8", newline="") as out:
-            shutil.copyfileobj(text, out, 1 << 20)
+        with (
+            open(path, encoding=encoding, newline="\n") as text,
+            open(target, "w", encoding="utf-8", newline="") as out,
+        ):
+            for line, content in enumerate(text, 1):
+                out.write(content.removeprefix("\ufeff") if line == 1 else content)
     except UnicodeError as error:
-        raise UserError(f"{original.name} starts like UTF-16 but is not ({error}); save it as UTF-8.") from error
+        raise UserError(
+            f"{original.name}, line {line + 1} or soon after, is not {encoding}; say the right one with "
+            "--set encoding=NAME, or save the file as UTF-8."
+        ) from error
     return target
 
 

@@ -78,7 +78,7 @@ def _sorted(connection: duckdb.DuckDBPyConnection, timed: bool) -> Iterator[dict
     order = "u.code, time, line" if timed else "u.code, line"
     query = connection.sql(
         "SELECT u.code AS user, i.code AS item, coalesce(time, 0) AS time, line, "
-        "coalesce(weight, 'nan'::FLOAT) AS weight "
+        "CASE WHEN isfinite(weight) THEN weight ELSE 'nan'::FLOAT END AS weight "
         f"FROM good JOIN users u ON good.user_id = u.id JOIN items i ON good.item_id = i.id ORDER BY {order}"
     )
     for batch in query.to_arrow_reader(BATCH):
@@ -184,7 +184,7 @@ def write(
 ) -> None:
     """Write interactions.parquet: user, item and, where known, timestamp and weight; bounded memory.
 
-    ``time_divisor`` turns stored time into the timestamp (1,000,000 for microseconds to seconds).
+    ``time_divisor`` turns stored time into the timestamp (1,000,000,000 for nanoseconds to seconds).
     """
     fields = [pa.field("user", pa.int32()), pa.field("item", pa.int32())]
     fields += [pa.field("timestamp", pa.int64())] if time_divisor else []

@@ -14,25 +14,24 @@ import pandas as pd
 
 from llmesr.config import IngestConfig
 from llmesr.data import catalogue, histories
-from llmesr.data.columns import INTERACTION_FIELDS, resolve
 from llmesr.data.dataset import INTERACTIONS, ITEMS, USERS, Dataset, load_dataset
 from llmesr.data.files import prepare
 from llmesr.data.histories import Numbering
 from llmesr.data.layouts import Inputs, assign, collect
-from llmesr.data.reading import Reader, connect, count, stage_interactions
-from llmesr.data.rejects import check_rejects, write_rejects
+from llmesr.data.plan import plan, settle, tell
+from llmesr.data.reader import Reader
+from llmesr.data.reading import connect, count, stage_interactions
+from llmesr.data.rejects import check_rejects, tell_departures, tell_weights, write_rejects
 from llmesr.data.report import Report, counted
 from llmesr.data.reviews import REVIEWS, write_reviews
-from llmesr.data.sources import first_line
-from llmesr.data.times import TimeFormat, detect
+from llmesr.data.times import SECOND, TimeFormat
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 from llmesr.store import Store, config_digest, slug
 
-VERSION = 1
+VERSION = 2
 """Raised when the same files would give another dataset than before."""
 STAGES = 7
-MICROSECONDS = 1_000_000
 
 
 def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress: Progress = silent) -> Dataset:
@@ -50,7 +49,9 @@ def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".ingest-", dir=folder, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
-        files = [(s, prepare(s.path, scratch, progress)) for s in (*inputs.interactions, *inputs.items)]
+        files = [
+            (s, prepare(s.path, scratch, progress, config.encoding)) for s in (*inputs.interactions, *inputs.items)
+        ]
         id = f"{slug(config.name)}-{config_digest(VERSION, config.model_dump(), [p.digest for _, p in files])}"
         if not store.exists("datasets", id):
             readers = {id_of: Reader(s, p, scratch) for id_of, (s, p) in enumerate(files)}
@@ -61,7 +62,8 @@ def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress
                     work.report.warn(
                         "encoding",
                         f"{source.name}: {counted(prepared.repaired, 'line')} not in UTF-8, read as Windows-1252; "
-                        f"the first is line {prepared.first_repaired}.",
+                        f"the first is line {prepared.first_repaired}. If letters are wrong, say the "
+                        "encoding, such as --set encoding=cp1251.",
                         prepared.repaired,
                     )
             work.files = [{"file": s.name, "bytes": s.path.stat().st_size, "sha256": p.digest} for s, p in files]
@@ -140,7 +142,7 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
             with store.draft("datasets", id, name=config.name, config=config.model_dump(), seed=config.seed) as draft:
                 progress("writing", 5, STAGES)
                 weighted = "weight" in work.columns
-                divisor = None if work.time is None else (MICROSECONDS if work.time.kind == "seconds" else 1)
+                divisor = _divisor(connection, work.time)
                 histories.write(draft.path / INTERACTIONS, columns, numbering, time_divisor=divisor, weighted=weighted)
                 histories.write_users(connection, draft.path / USERS, numbering)
                 counts = catalogue.write(connection, draft.path / ITEMS, names, report)
@@ -161,53 +163,33 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
                 )
                 draft.manifest.timings["ingest"] = round(time.monotonic() - started, 3)
     except duckdb.OutOfMemoryException as error:
-        raise UserError(f"Not enough memory or disk for this data: {first_line(error)}.") from error
+        raise UserError("Not enough memory or disk for this data.") from error
     progress("writing", STAGES, STAGES)
 
 
 def _read(connection: duckdb.DuckDBPyConnection, work: _Work, config: IngestConfig) -> int:
     """Stage all interaction files and judge the lines; returns how many were rejected."""
     report = work.report
-    unknown = set(config.columns) - set(INTERACTION_FIELDS)
-    if unknown:
-        raise UserError(
-            f"{sorted(unknown)[0]!r} is not a field of interactions; one of {', '.join(INTERACTION_FIELDS)}."
-        )
-    for number, reader in enumerate(work.interactions):
-        source = reader.source
-        mapping = resolve(source.name, source.columns, source.interaction_guess, config.columns, ("user_id", "item_id"))
-        if config.min_weight is not None and "weight" not in mapping:
-            raise UserError(
-                f"min_weight needs a column of ratings, and {source.name} has none; name it with --column weight=NAME."
-            )
-        times = None
-        if "timestamp" in mapping:
-            times = detect(source.sample[mapping["timestamp"]].tolist(), mapping["timestamp"], source.name)
-        if number and (times is None) != (work.time is None):
-            raise UserError(f"{source.name} and the other interaction files do not agree on a time column.")
-        work.columns, work.time = mapping, times
-        stage_interactions(connection, reader, number, mapping, times, need_weight=config.min_weight is not None)
-    _tell_columns(work)
+    plans = settle(connection, work.interactions, plan(work.inputs, config))
+    work.columns, work.time = plans[0].columns, plans[0].times
+    for number, (reader, one) in enumerate(zip(work.interactions, plans, strict=True)):
+        need = config.min_weight is not None
+        stage_interactions(connection, reader, number, one.columns, one.times, need_weight=need)
+    tell(plans, report)
     for name, why in work.inputs.ignored.items():
-        report.info("ignored_file", f"{name} is not used: {why}.", 1)
-    return check_rejects(connection, [r.source for r in work.interactions], config, report)
+        report.warn("ignored_file", f"{name} is not used: {why}.", 1)
+    tell_departures(work.interactions, report)
+    rejected = check_rejects(connection, work.interactions, config, report)
+    if "weight" in work.columns:
+        tell_weights(connection, work.interactions, work.columns["weight"], report)
+    return rejected
 
 
-def _tell_columns(work: _Work) -> None:
-    report, source = work.report, work.interactions[0].source
-    used = ", ".join(f"{field} from {column!r}" for field, column in work.columns.items())
-    guess = source.interaction_guess
-    weak = [f for f, c in work.columns.items() if f in guess and guess[f].column == c and guess[f].confidence < 0.9]
-    unsure = f" Less sure of {', '.join(weak)}: check." if weak else ""
-    report.info("columns", f"Interactions are read as {used}.{unsure}")
-    if work.time is None:
-        report.warn("no_time", "There is no time column; the order of the lines is taken as the order of events.")
-    elif work.time.kind == "order":
-        report.info("order_only", f"Column {work.columns['timestamp']!r} holds {work.time.label}, not times.")
-    else:
-        report.info("time", f"Times are read as {work.time.label}.")
-        if work.time.ambiguous:
-            report.warn("ambiguous_dates", "Day and month cannot be told apart; dates are read month first.")
+def _divisor(connection: duckdb.DuckDBPyConnection, times: TimeFormat | None) -> int | None:
+    """What staged time is divided by: seconds are stored, and orders as they are, or in billionths if in fractions."""
+    if times is None or times.kind == "seconds":
+        return None if times is None else SECOND
+    return 1 if count(connection, f"SELECT count(*) FROM staged WHERE time % {SECOND} <> 0") else SECOND
 
 
 def _order(

@@ -77,7 +77,7 @@ def _folder(folder: Path) -> list[Path]:
 
 def assign(paths: Sequence[Path], config: IngestConfig) -> Inputs:
     """Look into the files and give each its role. UserError when there are no interactions or too many kinds."""
-    sources = [describe(path) for path in paths]
+    sources = [describe(path, config) for path in paths]
     interactions = [s for s in sources if _has_interactions(s, config)]
     items = [s for s in sources if s not in interactions and _has_items(s, config)]
     others = [s for s in sources if s not in interactions and s not in items]

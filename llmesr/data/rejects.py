@@ -8,29 +8,28 @@ from pathlib import Path
 import duckdb
 
 from llmesr.config import IngestConfig
+from llmesr.data.reader import Reader
 from llmesr.data.reading import BLANK, REASONS, count
 from llmesr.data.report import Report, counted
-from llmesr.data.sources import Source
 from llmesr.errors import UserError
 
 REJECTS = "rejects.parquet"
 
 
 def check_rejects(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], config: IngestConfig, report: Report
+    connection: duckdb.DuckDBPyConnection, readers: Sequence[Reader], config: IngestConfig, report: Report
 ) -> int:
     """Add rows of ``staged`` that are no good to table ``rejects`` and report them; returns their number.
 
     UserError when there are no rows, or more than ``config.max_rejected`` of them are rejected.
-    Line numbers of delimited files count the header and assume that no cell holds a line break.
     """
-    for number, source in enumerate(sources):
-        _collect(connection, number, source)
+    for number, reader in enumerate(readers):
+        _collect(connection, number, reader)
     good = count(connection, "SELECT count(*) FROM staged WHERE reason = 0")
     bad = count(connection, "SELECT count(*) FROM rejects")
     report.step("read", good + bad)
     if good + bad == 0:
-        raise UserError(f"{sources[0].name} has no rows; give a file with interactions.")
+        raise UserError(f"{readers[0].source.name} has no rows; give a file with interactions.")
     report.step("readable", good)
     if not bad:
         return 0
@@ -93,27 +92,66 @@ def _examples(connection: duckdb.DuckDBPyConnection, reason: str) -> list[tuple[
     return connection.execute(query, [reason]).fetchall()
 
 
-def _collect(connection: duckdb.DuckDBPyConnection, number: int, source: Source) -> None:
+def _collect(connection: duckdb.DuckDBPyConnection, number: int, reader: Reader) -> None:
     """Move the wrong rows of one file to ``rejects``, with their line numbers.
 
-    Rows the parser refused are not in ``staged``: every other row stands as many lines further
-    down as there are refused lines before it.
+    Where a file was taken apart line by line the number stands before the text; else every row is a line.
     """
-    offset = 1 + (source.layout == "csv" and source.header)
     reasons = " ".join(f"WHEN {code} THEN '{why}'" for code, why in REASONS.items())
     connection.execute(
         f"""
         INSERT INTO rejects
-        WITH refused AS (
-            SELECT line - row_number() OVER (ORDER BY line) + 1 - {offset} AS place,
-                   row_number() OVER (ORDER BY line) AS n
-            FROM rejects WHERE file = $name AND {source.layout == "csv"}
-        ), wrong AS (
-            SELECT rowid - (SELECT min(rowid) FROM staged WHERE file = {number}) AS place, reason, original
-            FROM staged WHERE file = {number} AND reason > {BLANK}
-        )
-        SELECT $name, wrong.place + {offset} + coalesce(refused.n, 0), CASE reason {reasons} END, original
-        FROM wrong ASOF LEFT JOIN (SELECT place, max(n) AS n FROM refused GROUP BY place) refused
-        ON wrong.place >= refused.place ORDER BY wrong.place""",
-        {"name": source.name},
+        SELECT $name, {_line(reader, number)}, CASE reason {reasons} END, {TEXT}
+        FROM staged WHERE file = {number} AND reason > {BLANK} ORDER BY rowid""",
+        {"name": reader.source.name},
     )
+
+
+TEXT = "substr(original, strpos(original, chr(9)) + 1)"
+
+
+def _line(reader: Reader, number: int) -> str:
+    """SQL for the line of a staged row of file ``number``."""
+    counted_up = f"rowid - (SELECT min(rowid) FROM staged WHERE file = {number}) + {reader.first_line}"
+    return f"coalesce(try_cast(split_part(original, chr(9), 1) AS BIGINT), {counted_up})"
+
+
+def tell_weights(connection: duckdb.DuckDBPyConnection, readers: Sequence[Reader], column: str, report: Report) -> None:
+    """Report the weights that are there but are no numbers; their interactions are kept without a weight."""
+    unread = "reason = 0 AND (weight IS NULL OR isinf(weight))"
+    times = count(connection, f"SELECT count(*) FROM staged WHERE {unread}")
+    if not times:
+        return
+    examples: list[str] = []
+    for number, reader in enumerate(readers):
+        query = f"SELECT {_line(reader, number)}, {TEXT} FROM staged WHERE file = {number} AND {unread} LIMIT 5"
+        for line, text in connection.execute(query).fetchall():
+            examples.append(f"{reader.source.name} {reader.place} {line}: {(text or '').strip()}")
+    report.warn(
+        "weights",
+        f"{counted(times, 'weight')} in {column!r} cannot be read as a number; these interactions have none.",
+        times,
+        examples,
+    )
+
+
+def tell_departures(readers: Sequence[Reader], report: Report) -> None:
+    """Report what was mended while a file was taken apart line by line."""
+    for reader in readers:
+        found, name = reader.departures, reader.source.name
+        if found is None:
+            continue
+        if found.strays:
+            report.warn(
+                "stray_quotes",
+                f"{counted(found.strays, 'line')} of {name} with a quotation mark in the wrong place, read as if it "
+                "were text. If quotes are only text in this file, say --set quote=none.",
+                found.strays,
+                (f"{name} {example}" for example in found.stray_examples),
+            )
+        if found.longer:
+            report.info(
+                "trailing_delimiters",
+                f"{counted(found.longer, 'line')} of {name} end in a delimiter with nothing behind it; it is ignored.",
+                found.longer,
+            )

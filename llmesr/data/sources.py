@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import duckdb
 import pandas as pd
 
-from llmesr.data.columns import ACCEPTED, Guess, guess_interactions, guess_items
-from llmesr.data.files import decode, head, is_gzip, literal_to_json
+from llmesr.config import IngestConfig
+from llmesr.data.columns import ACCEPTED, Guess, guess_interactions, guess_items, plain
+from llmesr.data.dialect import Dialect, sniff
+from llmesr.data.files import decode, head
+from llmesr.data.heads import CELL, SAMPLE_ROWS, Head, json_head, parquet_head, rows_for
+from llmesr.data.lines import Records, blocks, numeric_columns
+from llmesr.data.times import looks_like_time
 from llmesr.errors import UserError
 
-SAMPLE_ROWS = 1000
-DELIMITERS = (",", "\t", ";", "|", " ")
-csv.field_size_limit(1 << 24)
-
-Layout = Literal["csv", "json", "json array", "literals", "parquet"]
+Layout = Literal["csv", "json", "json array", "literals", "parquet", "blocks"]
+MAX_COLUMNS = 10_000
 GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
@@ -32,23 +31,35 @@ GENRES_100K = (
 
 @dataclass(frozen=True)
 class Source:
-    """One input file. ``sample`` holds the first rows as strings, ``""`` where there is nothing."""
+    """One input file. ``sample`` holds the first rows as strings, ``""`` where there is nothing, long cells cut."""
 
     path: Path
     layout: Layout
     columns: list[str]
     sample: pd.DataFrame
-    delimiter: str = ","
-    quote: str = '"'
+    dialect: Dialect = field(default_factory=Dialect)
     header: bool = True
     flags: tuple[str, ...] = ()
     """Columns of 0 and 1 that together are the item's genres (MovieLens 100K)."""
     types: tuple[str, ...] = ()
-    """Parquet column types."""
+    """Parquet column types, or those a RecBole header gives."""
+    repeated: tuple[str, ...] = ()
+    """Names that several columns have."""
+    nested: tuple[str, ...] = ()
+    """Columns with objects or lists in them."""
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def delimited(self) -> bool:
+        return self.layout in ("csv", "blocks")
+
+    @cached_property
+    def numeric(self) -> list[int]:
+        """Columns that hold only numbers, as far as the sample goes."""
+        return numeric_columns(self.sample.to_numpy().tolist(), len(self.columns))
 
     @cached_property
     def interaction_guess(self) -> dict[str, Guess]:
@@ -93,162 +104,152 @@ def preview(path: Path, rows: int = 50) -> Preview:
     return Preview(source.columns, source.sample.head(rows), items if role == "items" else interactions, role)
 
 
-def describe(path: Path) -> Source:
-    """Find out how to read a file. UserError when it is empty, binary, or has no columns."""
-    start = head(path)
+def describe(path: Path, config: IngestConfig | None = None) -> Source:
+    """Find out how to read a file, with what ``config`` says of it. UserError when it is empty, binary, or without
+    columns."""
+    encoding = config.encoding if config else None
+    start = head(path, encoding)
     if start[:4] == b"PAR1":
-        return _parquet(path)
-    text = decode(start)
+        return _of_head(path, "parquet", parquet_head(path))
+    text = decode(start, encoding)
     if not text.strip():
         raise UserError(f"{path.name} is empty; give a file with interactions.")
+    given = config or IngestConfig(name="x")
+    stated = given.delimiter is not None or given.quote is not None
+    if text.lstrip()[:1] in "{[" and not stated:
+        layout, found = json_head(path, text)
+        return _of_head(path, layout, found)
     name = path.name.removesuffix(".gz")
-    first = text.lstrip()[:1]
-    if first in "{[":
-        return _json(path, text)
-    if name in NAMED:
+    if name in NAMED and not stated and given.header is None:
         delimiter, columns = NAMED[name]
-        source = _table(path, text, delimiter, quote="", columns=list(columns))
+        source = _table(path, text, Dialect(delimiter, "", ""), list(columns))
         return replace(source, flags=GENRES_100K if name == "u.item" else ())
     if name.endswith((".inter", ".item")) and ":" in text.splitlines()[0]:
         return _atomic(path, text)
-    if re.match(r"ratings_.*\.csv$", name) and _is_data(text.splitlines()[0].split(",")):
-        return _table(path, text, ",", columns=list(AMAZON_2014_RATINGS))
-    delimiter, quote = _sniff(path, text)
-    return _table(path, text, delimiter, quote)
+    if re.match(r"\d+:\s*\n\d+,", text):
+        return _netflix(path, text)
+    dialect = sniff(text, given.delimiter, given.quote)
+    if dialect is None:
+        line = text.splitlines()[0][:60]
+        raise UserError(
+            f"{path.name} has only one column in its first line ({line!r}); separate the columns by comma, tab, "
+            "semicolon, '|', '::' or space, the same in every line, or say --set delimiter=..."
+        )
+    if re.match(r"ratings_.*\.csv$", name) and given.header is None:
+        first = _rows(text, dialect, 4)
+        if len(first[0]) == 4 and not _names_columns(first):
+            return _table(path, text, dialect, list(AMAZON_2014_RATINGS))
+    return _table(path, text, dialect, header=given.header)
 
 
-def _rows(text: str, delimiter: str, quote: str) -> list[list[str]]:
-    lines = io.StringIO(text)
-    if len(delimiter) > 1:
-        return [line.rstrip("\r\n").split(delimiter) for line in lines if line.strip()]
-    if quote:
-        found: Iterable[list[str]] = csv.reader(lines, delimiter=delimiter, quotechar=quote)
-    else:
-        found = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+def _of_head(path: Path, layout: Layout, found: Head) -> Source:
+    _check_columns(path, found.columns)
+    return Source(path, layout, found.columns, found.sample, types=found.types, nested=found.nested)
+
+
+def _rows(text: str, dialect: Dialect, width: int, numeric: Sequence[int] = ()) -> list[list[str]]:
+    """The first good rows of ``width`` cells, as the whole file is read too."""
+    lines = io.StringIO(text, newline="" if "\n" not in text else "\n")
+    for _ in range(dialect.skip):
+        next(lines, "")
+    limit = rows_for(width) + 1
     rows = []
-    for row in found:
-        if row:
-            rows.append(row)
-        if len(rows) > SAMPLE_ROWS:
+    for record in Records(iter(lines), dialect, width, numeric):
+        if not record.reason:
+            rows.append([cell[:CELL] for cell in record.cells])
+        if len(rows) == limit:
             break
     return rows
 
 
-def _sniff(path: Path, text: str) -> tuple[str, str]:
-    """Delimiter and quote: the pair under which most rows have the same number (2 or more) of cells."""
-    best: tuple[float, int, str, str] | None = None
-    for delimiter in DELIMITERS:
-        for quote in ('"', ""):
-            try:
-                widths = [len(r) for r in _rows(text, delimiter, quote)[:200]]
-            except csv.Error:
-                continue
-            width = widths[0] if widths else 0
-            if width < 2:
-                continue
-            agreement = sum(w == width for w in widths) / len(widths)
-            # a space is only believed when nothing else works
-            rank = (round(agreement - (0.5 if delimiter == " " else 0), 3), bool(quote), delimiter, quote)
-            if best is None or rank[:2] > best[:2]:
-                best = rank
-    if best is None or best[0] <= 0.3:
-        line = text.splitlines()[0][:60]
-        raise UserError(
-            f"{path.name} has only one column in its first line ({line!r}); "
-            "separate the columns by comma, tab, semicolon, '|' or space, the same in every line."
-        )
-    return best[2], best[3]
+def _table(
+    path: Path, text: str, dialect: Dialect, columns: list[str] | None = None, header: bool | None = None
+) -> Source:
+    """A delimited table; ``columns`` are known for files without a header."""
+    first = _first_row(text, dialect)
+    raw = columns or first
+    _check_columns(path, raw)
+    rows = _rows(text, dialect, len(raw))
+    rows = _rows(text, dialect, len(raw), numeric_columns(rows[1:], len(raw)))
+    if columns is not None:
+        header = False
+    elif header is None:
+        header = not rows or _names_columns(rows)
+    names = columns or (first if header else [f"column{i}" for i in range(1, len(first) + 1)])
+    body = rows[1:] if header and rows and rows[0] == [c[:CELL] for c in first] else rows
+    if not body:
+        raise UserError(_no_rows(path, text, dialect, raw, header))
+    unique = _unique(names)
+    sample = pd.DataFrame(body[: rows_for(len(raw))], columns=unique, dtype="str").fillna("")
+    repeated = tuple(n for n in dict.fromkeys(names) if n.strip() and names.count(n) > 1)
+    return Source(path, "csv", unique, sample, dialect, header, repeated=repeated)
 
 
-def _table(path: Path, text: str, delimiter: str, quote: str = '"', columns: list[str] | None = None) -> Source:
-    rows = _rows(text, delimiter, quote)
-    header = columns is None and not _is_data(rows[0])
-    if columns is None:
-        columns = _unique(rows[0]) if header else [f"column{i}" for i in range(1, len(rows[0]) + 1)]
-    body = rows[1:] if header else rows
-    fitting = [r for r in body if len(r) == len(columns)]
-    if not fitting and header:
-        what = "a header but no rows" if not body else f"no row with {len(columns)} cells like its header"
-        raise UserError(f"{path.name} has {what}; give a file with interactions or items.")
-    if not fitting:
-        raise UserError(
-            f"{path.name} should have {len(columns)} columns ({', '.join(columns)}) and has {len(body[0])}."
+def _first_row(text: str, dialect: Dialect) -> list[str]:
+    """The cells of the first line that has any; an empty one at its end is a trailing delimiter."""
+    lines = re.split(r"\r\n|\n|\r", text)[dialect.skip :]
+    line = next(line for line in lines if line.strip())
+    cells = dialect.split(line)
+    return dialect.literally(line) if not isinstance(cells, list) else cells
+
+
+def _no_rows(path: Path, text: str, dialect: Dialect, columns: Sequence[str], header: bool) -> str:
+    lines = [line for line in re.split(r"\r\n|\n|\r", text)[dialect.skip :] if line.strip()]
+    if header and len(lines) == 1:
+        return f"{path.name} has a header but no rows; give a file with interactions or items."
+    cells = dialect.literally(lines[-1])
+    if header:
+        return (
+            f"{path.name}: rows have {len(cells)} cells, the header {len(columns)} ({', '.join(columns)[:80]}); "
+            "give every column a name."
         )
-    sample = pd.DataFrame(fitting, columns=columns, dtype="str").fillna("")
-    return Source(path, "csv", columns, sample, delimiter, quote, header)
+    return f"{path.name} should have {len(columns)} columns ({', '.join(columns)}) and has {len(cells)}."
 
 
 def _atomic(path: Path, text: str) -> Source:
     """RecBole atomic file: tab-separated, header ``name:type``, no quoting."""
-    source = _table(path, text, "\t", quote="")
+    source = _table(path, text, Dialect("\t", "", ""), header=True)
     names = _unique([c.partition(":")[0] for c in source.columns])
-    return replace(source, columns=names, sample=source.sample.set_axis(names, axis=1))
+    types = tuple(c.partition(":")[2] for c in source.columns)
+    return replace(source, columns=names, sample=source.sample.set_axis(names, axis=1), types=types)
 
 
-def _json(path: Path, text: str) -> Source:
-    records, layout = _records(path, text)
-    columns = list(dict.fromkeys(key for record in records for key in record))
-    if not columns:
-        raise UserError(f"{path.name} holds no JSON objects with fields; give one object per line.")
-    cells = [[_cell(record.get(c)) for c in columns] for record in records]
-    return Source(path, layout, columns, pd.DataFrame(cells, columns=columns, dtype="str"))
+def _netflix(path: Path, text: str) -> Source:
+    """Netflix Prize: a line ``1:`` names the movie of the lines below it."""
+    columns = ["user_id", "item_id", "rating", "timestamp"]
+    found = blocks(iter(text.splitlines()), ",")
+    rows = [r.cells for r, _ in zip((r for r in found if not r.reason), range(SAMPLE_ROWS), strict=False)]
+    sample = pd.DataFrame(rows, columns=columns, dtype="str")
+    return Source(path, "blocks", columns, sample, Dialect(",", "", ""), header=False)
 
 
-def _records(path: Path, text: str) -> tuple[list[dict], Layout]:
-    if text.lstrip()[0] == "[":
-        with duckdb.connect() as connection:
-            try:
-                found = connection.execute(
-                    "SELECT json FROM read_json_objects(?, format='array', compression=?) LIMIT ?",
-                    [str(path), "gzip" if is_gzip(path) else "uncompressed", SAMPLE_ROWS],
-                ).fetchall()
-            except duckdb.Error as error:
-                raise UserError(f"{path.name} is not a JSON array of objects: {first_line(error)}.") from error
-        return [r for (line,) in found if isinstance(r := json.loads(line), dict)], "json array"
-    layout: Layout = "json"
-    records: list[dict] = []
-    bad = 0
-    for line in text.splitlines()[:SAMPLE_ROWS]:
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            fixed = literal_to_json(line)
-            if fixed == line:
-                bad += 1
-                continue
-            layout, record = "literals", json.loads(fixed)
-        if isinstance(record, dict):
-            records.append(record)
-    if bad > len(records):
-        raise UserError(f"{path.name} looks like JSON, but most lines are no JSON object; give one object per line.")
-    return records, layout
+def _names_columns(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row is a header: not data by its values, nor by what the rows below it hold."""
+    first, body = rows[0], [r for r in rows[1:] if r != rows[0]]
+    known = {"userid", "itemid", "timestamp", "rating", "title", "movieid", "asin"}
+    if len({plain(c) for c in first} & known) >= 2:
+        return True
+    if any(re.fullmatch(r"-?\d+([.,]\d+)?([eE]\d+)?", c.strip()) for c in first) or looks_like_time_cell(first):
+        return False
+    columns = list(zip(*body, strict=True))
+    for name, values in zip(first, columns, strict=False):
+        filled = [v for v in values if v]
+        if name and name in filled:  # nobody writes a column's name into the column
+            return False
+        shapes = {re.sub(r"\d+", "9", v) for v in filled[:50]}
+        if any(c.isdigit() for c in name) and len(filled) > 2 and shapes == {re.sub(r"\d+", "9", name)}:
+            return False
+    return True
 
 
-def _parquet(path: Path) -> Source:
-    with duckdb.connect() as connection:
-        try:
-            kinds = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
-            columns, types = [k[0] for k in kinds], tuple(str(k[1]) for k in kinds)
-            cells = ", ".join(parquet_text(quoted(c), t) for c, t in zip(columns, types, strict=True))
-            rows = connection.execute(
-                f"SELECT {cells} FROM read_parquet(?) LIMIT {SAMPLE_ROWS}", [str(path)]
-            ).fetchall()
-        except duckdb.Error as error:
-            reason = first_line(error).replace(str(path), path.name)
-            raise UserError(f"{path.name} is a damaged Parquet file: {reason}.") from error
-    if not rows:
-        raise UserError(f"{path.name} has columns but no rows; give a file with interactions or items.")
-    sample = pd.DataFrame(rows, columns=columns, dtype="str").fillna("")
-    return Source(path, "parquet", columns, sample, types=types)
+def looks_like_time_cell(cells: Sequence[str]) -> bool:
+    """Whether one of the cells is a date."""
+    return any(len(c) > 7 and looks_like_time([c]) for c in cells if sum(map(str.isdigit, c)) > 3)
 
 
-def parquet_text(column: str, kind: str) -> str:
-    """SQL for a Parquet column as text: nested values as JSON, times in ISO form."""
-    if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
-        return f"to_json({column})::VARCHAR"
-    return f"{column}::VARCHAR"
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    if len(columns) > MAX_COLUMNS:
+        raise UserError(f"{path.name} has {len(columns):,} columns; at most {MAX_COLUMNS:,} can be read.")
 
 
 def quoted(name: str) -> str:
@@ -256,23 +257,7 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a library's message, for the end of a sentence."""
-    return str(error).strip().splitlines()[0][:200].rstrip(".")
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
-
-
-def _is_data(row: list[str]) -> bool:
-    """Whether a first row is data and not a header: it has a number in it."""
-    return any(re.fullmatch(r"-?\d+([.,]\d+)?([eE]\d+)?", c.strip()) for c in row)
-
-
-def _unique(names: list[str]) -> list[str]:
+def _unique(names: Sequence[str]) -> list[str]:
     """Usable column names: blank ones numbered, repeated ones given a suffix."""
     seen: dict[str, int] = {}
     result = []

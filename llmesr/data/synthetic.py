@@ -171,7 +171,8 @@ def _interests(users: int, clusters: int, rng: np.random.Generator) -> np.ndarra
     # some communities are far larger than others
     start = (rng.random(users) ** 2 * (len(communities) // size)).astype(np.int64) * size
     picks = rng.random((users, size)).argsort(axis=1)[:, np.arange(INTERESTS) % size]
-    return communities[start[:, None] + picks]
+    chosen: np.ndarray = communities[start[:, None] + picks]
+    return chosen
 
 
 def _first_of_each(user: np.ndarray, item: np.ndarray, items: int) -> np.ndarray:
@@ -192,7 +193,8 @@ def _times(user: np.ndarray, users: int, rng: np.random.Generator) -> np.ndarray
     counts = np.bincount(user, minlength=users)
     first = np.cumsum(counts) - counts
     base = np.append(0, total)[first]
-    return START + rng.integers(0, SPAN, users)[user] + total - base[user]
+    times: np.ndarray = START + rng.integers(0, SPAN, users)[user] + total - base[user]
+    return times
 
 
 def _catalogue(clusters: _Clusters, signal: float, rng: np.random.Generator) -> pd.DataFrame:

@@ -1,99 +1,219 @@
-"""What a column of times means: unix seconds to nanoseconds, dates as text, or only an order."""
+"""What a column of times means: unix seconds to nanoseconds, dates as text, compact digits, or only an order."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import duckdb
 import numpy as np
 
+from llmesr.data.dates import candidates, shape_of
 from llmesr.errors import UserError
 
-DAY_US = 86_400_000_000
+SECOND = 1_000_000_000
+"""Times are staged in nanoseconds, an order in billionths of its own unit, so that fractions keep their order."""
+DAY = 86_400 * SECOND
+EXCEL_EPOCH = 25_569
+"""1970-01-01 as an Excel serial date (days since 1899-12-30)."""
 # the size of a number tells its unit: 1e8 s is 1973, and so on by factors of a thousand
-UNITS = (("ns", 1e17, 0.001), ("us", 1e14, 1), ("ms", 1e11, 1_000), ("s", 1e8, 1_000_000))
-FORMATS = (
-    "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y",
-    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%m %d, %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y",
-    "%d-%b-%Y", "%Y.%m.%d", "%a %b %d %H:%M:%S %z %Y",
-)  # fmt: skip
+UNITS = (("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 1e8))
+FACTORS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND, "order": SECOND}
+COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
+ABSENT = ("", "nan", "null", "none", "nat", "na", "n/a", "<na>", r"\n")
+OFFSET_TOO_FAR = r":[0-9.,]+ ?[+-](1[5-9]|[2-9][0-9]|14:?([1-5][0-9]|0[1-9]))"
+_PLAIN = re.compile(r"\d+(\.0*)?")
 
 
 @dataclass(frozen=True)
 class TimeFormat:
     """How to read a time column.
 
-    ``kind`` "seconds": real time, handled in microseconds and stored in seconds; "order": numbers
-    too small to be dates, kept as they are. ``label`` says it in words.
+    ``kind`` "seconds": real time, stored in seconds; "order": numbers that only give an order. ``label`` says it in
+    words. ``unit`` is that of numbers (ns, us, ms, s, days), ``formats`` those of text (strptime; ISO dates when there
+    are none). ``digits``: the text is digits, perhaps with ".0" behind them. ``others``: what else the sample could
+    mean (the same dates, day and month exchanged).
     """
 
     kind: Literal["seconds", "order"]
     label: str
     unit: str = ""
     formats: tuple[str, ...] = ()
-    ambiguous: bool = False
+    digits: bool = False
+    others: tuple[TimeFormat, ...] = ()
 
     def sql(self, value: str) -> str:
-        """SQL for microseconds (or the order) of the string expression ``value``; NULL when unreadable."""
-        if self.formats or (not self.unit and self.kind == "seconds"):
-            tries = [f"try_cast({value} AS TIMESTAMPTZ)"]
-            tries += [f"try_strptime({value}, '{f}')::TIMESTAMPTZ" for f in self.formats]
-            return f"epoch_us(coalesce({', '.join(tries)}))"
-        number = f"coalesce(try_cast({value} AS BIGINT), try_cast(try_cast({value} AS DOUBLE) AS BIGINT))"
-        if self.kind == "order" or self.unit == "us":
-            return number
-        if self.unit == "ns":
-            return f"({number} // 1000)"
-        factor, limit = (1_000_000, 10**12) if self.unit == "s" else (1_000, 10**15)
-        return f"(CASE WHEN abs({number}) < {limit} THEN {number} * {factor} END)"
+        """SQL for nanoseconds since 1970 (billionths for an order) of the string ``value``; NULL when unreadable."""
+        if self.kind == "order" or self.unit:
+            return self._number(value)
+        if self.digits:
+            value = f"split_part({value}, '.', 1)"
+        if self.formats:
+            tries = [f"try_strptime({value}, {_literal(f)})::TIMESTAMPTZ" for f in self.formats]
+            parsed = f"epoch_us(coalesce({', '.join(tries)}))"
+        else:  # a cast also takes "infinity", "epoch", "... (BC)"
+            plain = f"{value} < '3' AND {value} >= '0' AND NOT contains({value}, '(')"
+            parsed = f"CASE WHEN {plain} THEN epoch_us(try_cast({value} AS TIMESTAMPTZ)) END"
+        sound = f"{value} <> 'epoch' AND NOT regexp_matches({value}, '{OFFSET_TOO_FAR}')"
+        return f"(CASE WHEN abs({parsed}) < 9000000000000000 AND {sound} THEN {parsed} * 1000 END)"
+
+    def _number(self, value: str) -> str:
+        fraction = f"try_cast({value} AS DECIMAL(28, 9))"
+        if self.unit == "days":
+            return f"try_cast(({fraction} - {EXCEL_EPOCH}) * 86400 * {SECOND} AS BIGINT)"
+        factor = FACTORS[self.unit or "order"]
+        limit = 9 * 10**18 // factor
+        # a cast to a whole number would round 1.6 to 2
+        whole = f"try_cast({value} AS BIGINT)"
+        exact = f"CASE WHEN NOT contains({value}, '.') AND abs({whole}) < {limit} THEN {whole} * {factor} END"
+        return f"coalesce({exact}, try_cast({fraction} * {factor} AS BIGINT))"
 
 
-def looks_like_time(values: list[str]) -> bool:
-    """Whether nearly all of ``values`` are dates, or numbers that only make sense as unix times."""
-    filled = [v for v in values if v.strip()]
-    if not filled or any(len(v) > 40 or not any(c.isdigit() for c in v) for v in filled[:50]):
-        return False
-    numbers = _numbers(filled)
-    if np.isfinite(numbers).mean() > 0.95:
-        low = min(limit for _, limit, _ in UNITS)
-        return bool((numbers >= 7 * low).mean() > 0.95 and len({len(v.partition(".")[0]) for v in filled}) <= 2)
-    return max(_shares([(), *((f,) for f in FORMATS)], filled)) > 0.95
+UNIX = {u: TimeFormat("seconds", f"unix time in {u}", unit=u) for u in ("s", "ms", "us", "ns")}
+ORDER = TimeFormat("order", "numbers that give only an order")
+ISO = TimeFormat("seconds", "ISO dates")
+GIVEN = {**UNIX, "excel": TimeFormat("seconds", "Excel serial dates", unit="days"), "order": ORDER, "iso": ISO}
+"""What the setting ``time_format`` may name beside a strptime format."""
 
 
-def detect(values: list[str], column: str, file: str) -> TimeFormat:
-    """The format of a column from a sample of its values. UserError when most are not times."""
-    filled = [v for v in values if v.strip() and v.strip().lower() not in ("nan", "null", "none", "nat")]
+def detect(values: Sequence[str], column: str, file: str, given: str | None = None) -> TimeFormat:
+    """The format of a column from a sample of its values, or the one ``given``. UserError when most are not times."""
+    filled = _filled(values)
     if not filled:
         raise UserError(
             f"Column {column!r} of {file} holds no times; "
             "name another with --column timestamp=NAME, or use none with --column timestamp="
         )
+    if given is not None:
+        form = _given(given)
+        if share(form, filled) < 0.5:
+            raise UserError(
+                f"time_format {given!r} does not fit column {column!r} of {file} (for example {filled[0][:40]!r})."
+            )
+        return form
+    found = guess(filled)
+    if found is None:
+        raise UserError(
+            f"Column {column!r} of {file} does not hold times that can be read (for example {filled[0][:40]!r}); give "
+            "another with --column timestamp=NAME, or say how they are written: --set time_format='%d.%m.%Y %H:%M'."
+        )
+    return found
+
+
+def guess(filled: Sequence[str]) -> TimeFormat | None:
+    """What most of these values are, None when they are no times and no numbers."""
     numbers = _numbers(filled)
     if np.isfinite(numbers).mean() >= 0.5:
-        size = float(np.median(np.abs(numbers[np.isfinite(numbers)])))
-        for unit, low, _ in UNITS:
-            if size >= low:
-                return TimeFormat("seconds", f"unix time in {unit}", unit=unit)
-        return TimeFormat("order", "numbers that give only an order")
-    share, *others = _shares([(), *((f,) for f in FORMATS)], filled)
-    best = TimeFormat("seconds", "ISO dates")
-    shares = dict(zip(FORMATS, others, strict=True))
-    for form, value in shares.items():
-        if value > share:
-            swapped = form.replace("%m/%d", "%d/%m") if "%m/%d" in form else form.replace("%d/%m", "%m/%d")
-            unclear = swapped != form and shares.get(swapped) == value
-            best, share = TimeFormat("seconds", f"dates like {form}", formats=(form,), ambiguous=unclear), value
-    if share < 0.5:
+        return _compact(filled) or _by_size(numbers)
+    found = [(share(f, filled), _past(f, filled), f) for f in _readings(filled)]
+    best = max((s, p) for s, p, _ in found)
+    first, *tied = [f for s, p, f in found if (s, p) == best]
+    mine = read(first, filled)
+    others = tuple(f for f in tied if read(f, filled) != mine)
+    return None if best[0] < 0.5 else replace(first, others=others)
+
+
+def looks_like_time(values: Sequence[str]) -> bool:
+    """Whether nearly all of ``values`` are dates, or numbers that only make sense as unix times."""
+    filled = _filled(values)[:300]
+    if not filled or any(len(v) > 40 or not any(c.isdigit() for c in v) for v in filled[:50]):
+        return False
+    numbers = _numbers(filled)
+    if np.isfinite(numbers).mean() > 0.95:
+        if _compact(filled) is not None:
+            return True
+        low = min(limit for _, limit in UNITS)
+        return bool((numbers >= 7 * low).mean() > 0.95 and len({len(v.partition(".")[0]) for v in filled}) <= 2)
+    found = guess(filled)
+    return found is not None and found.kind == "seconds" and share(found, filled) > 0.95
+
+
+def share(form: TimeFormat, values: Sequence[str]) -> float:
+    """The share of ``values`` that ``form`` reads as a time after 1900."""
+    return float(np.mean([t is not None and t > -70 * 366 * DAY for t in read(form, values)]))
+
+
+def _past(form: TimeFormat, values: Sequence[str]) -> float:
+    """The share of ``values`` that ``form`` reads as a time that has been."""
+    now = time.time_ns() + DAY
+    return float(np.mean([t is not None and t < now for t in read(form, values)]))
+
+
+def read(form: TimeFormat, values: Sequence[str]) -> list[int | None]:
+    """Nanoseconds (or billionths of an order) of each value, None where it cannot be read."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        query = f"SELECT {form.sql('trim(v)')} FROM (SELECT unnest(?::VARCHAR[]) AS v)"
+        return [t for (t,) in connection.execute(query, [list(values)]).fetchall()]
+
+
+def _given(given: str) -> TimeFormat:
+    if given in GIVEN:
+        return GIVEN[given]
+    if "%" not in given:
         raise UserError(
-            f"Column {column!r} of {file} does not hold times (for example {filled[0][:40]!r}); "
-            "give another with --column timestamp=NAME, or convert it to ISO dates or unix seconds."
+            f"time_format {given!r} is neither one of {', '.join(GIVEN)} nor a pattern such as '%d.%m.%Y %H:%M'."
         )
-    return best
+    form = TimeFormat("seconds", f"dates like {given}", formats=(given,))
+    try:
+        read(form, ["x"])
+    except duckdb.Error as error:
+        raise UserError(
+            f"time_format {given!r} is no pattern for times: %Y, %m, %d, %H, %M, %S and the like are known."
+        ) from error
+    return form
 
 
-def _numbers(values: list[str]) -> np.ndarray:
+def _by_size(numbers: np.ndarray) -> TimeFormat:
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    size = float(np.median(finite))
+    for unit, low in UNITS:
+        if size >= low:
+            return UNIX[unit]
+    if float(finite.min()) > 20_000 and float(finite.max()) < 80_000 and bool((finite % 1).any()):
+        return replace(ORDER, label=f"{ORDER.label} (Excel dates? Then --set time_format=excel)")
+    return ORDER
+
+
+def _compact(filled: Sequence[str]) -> TimeFormat | None:
+    """Dates written as digits alone (20210820, 202108201230, ...), also where a float made them 20210820.0."""
+    digits = [v.partition(".")[0] for v in filled if _PLAIN.fullmatch(v)]
+    lengths = Counter(map(len, digits))
+    length = lengths.most_common(1)[0][0] if lengths else 0
+    if length not in COMPACT or lengths[length] < 0.95 * len(filled):
+        return None
+    if length == 10 and not all("1900" <= v[:4] < "2100" for v in digits if len(v) == 10):
+        return None
+    form = TimeFormat("seconds", f"dates like {COMPACT[length]}", formats=(COMPACT[length],), digits=True)
+    years = [int(v[:4]) for v in digits if len(v) == length]
+    return form if min(years) >= 1900 and max(years) < 2100 and share(form, filled) >= 0.95 else None
+
+
+def _readings(filled: Sequence[str]) -> list[TimeFormat]:
+    """What these texts could be, likeliest first."""
+    shapes = Counter(map(shape_of, filled))
+    commonest = [next(v for v in filled if shape_of(v) == s) for s, _ in shapes.most_common(12)]
+    orders: dict[str, list[str]] = {}
+    for value in commonest:
+        for order, form in candidates(value):
+            orders.setdefault(order, []).append(form)
+    found = [ISO]
+    for forms in orders.values():
+        unique = tuple(dict.fromkeys(forms))
+        found.append(TimeFormat("seconds", f"dates like {unique[0]}", formats=unique))
+    return found
+
+
+def _filled(values: Sequence[str]) -> list[str]:
+    return [v.strip() for v in values if v.strip().lower() not in ABSENT]
+
+
+def _numbers(values: Sequence[str]) -> np.ndarray:
     out = np.full(len(values), math.nan)
     for i, value in enumerate(values):
         try:
@@ -103,10 +223,5 @@ def _numbers(values: list[str]) -> np.ndarray:
     return out
 
 
-def _shares(formats: list[tuple[str, ...]], values: list[str]) -> list[float]:
-    """The share of ``values`` each of ``formats`` can read (the empty one stands for ISO)."""
-    tests = ", ".join(f"avg(({TimeFormat('seconds', '', formats=f).sql('v')} IS NOT NULL)::INT)" for f in formats)
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        rows = connection.execute(f"SELECT {tests} FROM (SELECT unnest(?::VARCHAR[]) AS v)", [values[:200]]).fetchall()
-    return [float(share) for share in rows[0]]
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -46,7 +46,7 @@ def run(store: Store, folder: Path, files: dict[str, str | bytes], **settings: A
 
 def finding(dataset: Dataset, code: str) -> dict[str, Any]:
     """The finding with ``code`` in the validation report."""
-    found = [f for f in dataset.manifest.info["report"] if f["code"] == code]
+    found: list[dict[str, Any]] = [f for f in dataset.manifest.info["report"] if f["code"] == code]
     assert found, f"{code} is not among {[f['code'] for f in dataset.manifest.info['report']]}"
     return found[0]
 

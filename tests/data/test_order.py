@@ -1,0 +1,188 @@
+"""The order of events: kept to the fraction of a second, judged on all values, asked about where it cannot be told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from marketplace import START, csv, finding, nothing_left, rows, run
+
+from llmesr.config import IngestConfig
+from llmesr.data.dataset import Dataset
+from llmesr.data.ingest import ingest
+from llmesr.data.layouts import assign
+from llmesr.data.plan import NO_TIME, ahead
+from llmesr.errors import UserError
+from llmesr.store import Store
+
+HEADER = "user_id,item_id,timestamp"
+
+
+def history(dataset: Dataset, user: str) -> list[str]:
+    return [dataset.catalogue["item_id"][i - 1] for i in dataset.history(dataset.user(user))]
+
+
+def backwards(times: list[Any]) -> str:
+    """Three users who chose i0, i1, ... at ``times``, written last first."""
+    lines = [(f"u{u}", f"i{n}", t) for u in range(3) for n, t in enumerate(times)]
+    return csv(lines[::-1])
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["1593898444.1", "1593898444.3", "1593898444.438", "1593898444.7"],
+        ["1593898444000.25", "1593898444000.5", "1593898444000.75"],
+        ["2020-07-04T21:34:04.100Z", "2020-07-04T21:34:04.200Z", "2020-07-04T21:34:04.300Z"],
+        ["0.125", "0.25", "0.5", "0.75"],
+        ["44075.25", "44075.5", "44075.75"],
+        ["202108201230", "202108201231", "202108211200"],
+        ["9/1/20 9:30 AM", "9/1/20 12:30 PM", "9/13/20 1:30 AM"],
+    ],
+)
+def test_events_are_ordered_to_the_fraction(times: list[str], store: Store, tmp_path: Path) -> None:
+    dataset = run(store, tmp_path / "in", {"shop.csv": backwards(times)})
+    for user in ("u0", "u1", "u2"):
+        assert history(dataset, user) == [f"i{n}" for n in range(len(times))]
+    assert not [f for f in dataset.manifest.info["report"] if f["code"] == "ties"]
+
+
+@pytest.mark.parametrize("stamp", ["ns", "us", "ms"])
+def test_parquet_times_keep_their_unit(stamp: str, store: Store, tmp_path: Path) -> None:
+    step = {"ns": 1, "us": 1_000, "ms": 1_000_000}[stamp]
+    table = [(f"u{u}", f"i{n}", START * 10**9 + n * step) for u in range(3) for n in range(4)][::-1]
+    frame = pd.DataFrame(table, columns=HEADER.split(","))
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"]).astype(f"datetime64[{stamp}]")
+    (tmp_path / "in").mkdir()
+    frame.to_parquet(tmp_path / "in" / "shop.parquet", index=False)
+    dataset = run(store, tmp_path / "in2", {"shop.parquet": (tmp_path / "in" / "shop.parquet").read_bytes()})
+    assert history(dataset, "u1") == ["i0", "i1", "i2", "i3"]
+    assert dataset.timestamps is not None
+    assert set(dataset.timestamps) == {START}
+
+
+def _dates(form: str, days: int, before: int = 0) -> list[tuple[str, str, str]]:
+    """Events on ``before`` days that could be months as well, then on all days of the month."""
+    first = datetime(2020, 1, 1, tzinfo=UTC)
+    early = [first + timedelta(days=30 * (n % 12) + n % 9) for n in range(before)]
+    late = [first + timedelta(days=n) for n in range(400, 400 + days)]
+    moments = [m for m in early if m.day <= 12] + late
+    return [(f"u{n % 9}", f"i{n % 7}-{n // 63}", m.strftime(form)) for n, m in enumerate(moments)]
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y %H:%M", "%d-%m-%Y"])
+def test_day_and_month_are_judged_on_all_values(form: str, store: Store, tmp_path: Path) -> None:
+    table = _dates(form, days=20, before=1500)
+    dataset = run(store, tmp_path / "in", {"shop.csv": csv(table, "user_id,item_id,date")})
+    assert form in finding(dataset, "time")["message"]
+    assert not [f for f in dataset.manifest.info["report"] if f["code"] == "ambiguous_dates"]
+    assert dataset.manifest.info["rejected"] == 0
+
+
+def test_another_file_of_the_import_tells_day_from_month(store: Store, tmp_path: Path) -> None:
+    one = csv([(u, i, f"0{1 + n % 3}/04/2021") for n, (u, i, _) in enumerate(rows())])
+    two = csv([(u, f"j{i}", f"{13 + n % 9}/05/2021") for n, (u, i, _) in enumerate(rows())])
+    dataset = run(store, tmp_path / "in", {"a.csv": one, "b.csv": two})
+    assert not [f for f in dataset.manifest.info["report"] if f["code"] == "ambiguous_dates"]
+    assert dataset.timestamps is not None
+    assert pd.Timestamp(dataset.timestamps.min(), unit="s") == pd.Timestamp("2021-04-01")
+
+
+def test_a_stated_format_decides(store: Store, tmp_path: Path) -> None:
+    table = csv([(u, i, f"0{1 + n % 4}/05/2021") for n, (u, i, _) in enumerate(rows())])
+    guessed = run(store, tmp_path / "a", {"shop.csv": table})
+    stated = run(store, tmp_path / "b", {"shop.csv": table}, time_format="%d/%m/%Y")
+    assert "--set time_format='%d/%m/%Y'" in finding(guessed, "ambiguous_dates")["message"]
+    assert guessed.timestamps is not None
+    assert stated.timestamps is not None
+    assert pd.Timestamp(guessed.timestamps.max(), unit="s") == pd.Timestamp("2021-04-05")
+    assert pd.Timestamp(stated.timestamps.max(), unit="s") == pd.Timestamp("2021-05-04")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("1598918400", "20201001"), ("1598918400", "2020-10-01"), ("2020-09-01T10:00:00Z", "1601510400000"),
+        ("09/14/2020", "20201001.0"),
+    ],
+)  # fmt: skip
+def test_kinds_of_time_are_compared_across_files(earlier: str, later: str, store: Store, tmp_path: Path) -> None:
+    """The file that is named first happened later."""
+    second = csv([(f"u{u}", f"i{n}", earlier) for u in range(3) for n in range(2)])
+    first = csv([(f"u{u}", f"i{n}", later) for u in range(3) for n in range(2, 4)])
+    dataset = run(store, tmp_path / "in", {"a.csv": first, "b.csv": second})
+    assert history(dataset, "u1") == ["i0", "i1", "i2", "i3"]
+
+
+@pytest.mark.parametrize("order", ["17", "0.25", "44075.5"])
+def test_an_order_beside_times_is_refused(order: str, store: Store, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"a.csv": csv(rows()), "b.csv": csv([(u, i, order) for u, i, _ in rows()])}
+    with pytest.raises(UserError, match=r"b\.csv holds numbers that give only an order.*a\.csv unix time in s"):
+        run(store, tmp_path / "in", files)
+    assert nothing_left(store)
+
+
+TWO_TIMES: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
+    "release and rating": (
+        "user_id,item_id,release_date,rating_date",
+        [(u, i, f"{1990 + int(i[1:])}-05-01", f"2020-01-0{1 + n % 9}") for n, (u, i, _) in enumerate(rows())],
+    ),
+    "two dates of unclear meaning": (
+        "user_id,item_id,date,date_added",
+        [(u, i, f"2001-01-0{1 + n % 9}", f"2020-01-0{1 + n % 9}") for n, (u, i, _) in enumerate(rows())],
+    ),
+    "two unnamed columns": (
+        "user_id,item_id,wann,wann2",
+        [(u, i, t, t - 10**8) for u, i, t in rows()],
+    ),
+}
+
+
+def test_release_dates_give_way_and_are_never_alone(store: Store, tmp_path: Path) -> None:
+    header, table = TWO_TIMES["release and rating"]
+    dataset = run(store, tmp_path / "a", {"shop.csv": csv(table, header)})
+    assert dataset.manifest.info["columns"]["timestamp"] == "rating_date"
+    alone = csv([r[:3] for r in table], "user_id,item_id,release_date")
+    with pytest.raises(UserError, match=r"only times .* 'release_date'.*--column timestamp="):
+        run(store, tmp_path / "b", {"shop.csv": alone})
+    kept = run(store, tmp_path / "c", {"shop.csv": alone}, columns={"timestamp": ""})
+    assert kept.timestamps is None
+
+
+@pytest.mark.parametrize("case", ["two dates of unclear meaning", "two unnamed columns"])
+def test_several_times_are_asked_about(case: str, store: Store, tmp_path: Path) -> None:
+    header, table = TWO_TIMES[case]
+    first, second = header.split(",")[2:]
+    with pytest.raises(UserError, match=f"several columns that could be the timestamp: '{first}', '{second}'"):
+        run(store, tmp_path / "a", {"shop.csv": csv(table, header)})
+    dataset = run(store, tmp_path / "b", {"shop.csv": csv(table, header)}, columns={"timestamp": second})
+    assert dataset.manifest.info["columns"]["timestamp"] == second
+
+
+def test_times_that_name_the_same_days_are_no_question(store: Store, tmp_path: Path) -> None:
+    table = [(u, i, pd.Timestamp(t, unit="s").strftime("%m %d, %Y"), t) for u, i, t in rows()]
+    dataset = run(
+        store,
+        tmp_path / "in",
+        {"shop.csv": csv([(u, i, f'"{d}"', t) for u, i, d, t in table], "user_id,item_id,time,unix")},
+    )
+    assert dataset.manifest.info["columns"]["timestamp"] == "unix"
+
+
+def test_file_order_is_said_before_the_import(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(csv([r[:2] for r in rows()], "user_id,item_id"))
+    config = IngestConfig(name="shop")
+    assert ahead(assign([path], config), config) == [NO_TIME]
+    path.write_text(csv(rows()))
+    assert ahead(assign([path], config), config) == []
+
+
+def test_many_files_are_one_import(store: Store, tmp_path: Path) -> None:
+    for n in range(130):
+        (tmp_path / f"part{n:03}.csv").write_text(csv([(f"u{n % 8}", f"i{n}", START + n)]))
+    dataset = ingest([tmp_path], IngestConfig(name="shop", k_core=1), store)
+    assert len(dataset.items) == 130
