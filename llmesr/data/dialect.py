@@ -150,8 +150,8 @@ def _quoting(text: str, delimiter: str, quote: str | None) -> Dialect:
         options = [*(replace(d, spaces=True) for d in options), *options]
     flaws = [sum(d.flaw(line) is not None for line in lines) for d in options]
     chosen = options[flaws.index(min(flaws))]
-    # quotes that are mostly in the wrong place are text, if the table is sound without them
-    stray = sum(chosen.flaw(line) == "stray" for line in lines)
+    # quotes that mostly stand inside or before other text are text, if the table is sound without them
+    stray = sum(chosen.flaw(line) == "stray" and chosen.literally(line) == line.split(delimiter) for line in lines)
     if quote is None and stray > len(lines) / 2 and _agreement(text, plain)[0] >= _agreement(text, chosen)[0]:
         return plain
     return chosen

@@ -261,20 +261,30 @@ def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, final: bool = Fal
 
 def _converted(path: Path, target: Path, original: Path, encoding: str) -> Path:
     """A copy in UTF-8. UserError names the first line that is not in ``encoding``."""
-    line = 0
     try:
         with (
             open(path, encoding=encoding, newline="\n") as text,
             open(target, "w", encoding="utf-8", newline="") as out,
         ):
-            for line, content in enumerate(text, 1):
-                out.write(content.removeprefix("\ufeff") if line == 1 else content)
+            for number, content in enumerate(text):
+                out.write(content if number else content.removeprefix("\ufeff"))
     except UnicodeError as error:
         raise UserError(
-            f"{original.name}, line {line + 1} or soon after, is not {encoding}; say the right one with "
+            f"{original.name}{_first_bad_line(path, encoding)} is not {encoding}; say the right one with "
             "--set encoding=NAME, or save the file as UTF-8."
         ) from error
     return target
+
+
+def _first_bad_line(path: Path, encoding: str) -> str:
+    if "\n".encode(encoding) == b"\n":
+        with open(path, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    line.decode(encoding)
+                except UnicodeError:
+                    return f", line {number},"
+    return ""
 
 
 def _repair(path: Path, target: Path, digest: str) -> Prepared:

@@ -44,7 +44,8 @@ def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress
     UserError names the file, line or column and the remedy; nothing is left behind then.
     """
     check_name(config.name)
-    inputs = assign(collect([Path(s) for s in sources]), config)
+    given = [Path(s) for s in sources]
+    inputs = assign(collect(given), config, named=[p for p in given if p.is_file()])
     folder = store.root / "datasets"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".ingest-", dir=folder, ignore_cleanup_errors=True) as name:

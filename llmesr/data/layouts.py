@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,13 +75,18 @@ def _folder(folder: Path) -> list[Path]:
     return data
 
 
-def assign(paths: Sequence[Path], config: IngestConfig) -> Inputs:
-    """Look into the files and give each its role. UserError when there are no interactions or too many kinds."""
+def assign(paths: Sequence[Path], config: IngestConfig, named: Collection[Path] = ()) -> Inputs:
+    """Look into the files and give each its role.
+
+    UserError when there are no interactions or too many kinds, and when a file that was ``named`` (and not found in a
+    folder), or that seems to describe the items, would not be used.
+    """
     sources = [describe(path, config) for path in paths]
     interactions = [s for s in sources if _has_interactions(s, config)]
     items = [s for s in sources if s not in interactions and _has_items(s, config)]
     others = [s for s in sources if s not in interactions and s not in items]
-    candidates = others or (sources if config.columns else [])
+    likely_ones = [s for s in sources if config.columns or len(s.interaction_guess) > 1]
+    candidates = others or likely_ones
     if not interactions and candidates:
         # nothing is sure: take the likeliest, and let the missing column be named there
         likely = max(candidates, key=lambda s: (len(s.interaction_guess), s.path.stat().st_size))
@@ -102,8 +107,30 @@ def assign(paths: Sequence[Path], config: IngestConfig) -> Inputs:
                 )
     if not items and _tells_titles(interactions[0], config):
         items = interactions
+    for source in others:
+        _check_unused(source, interactions[0], config, named)
     ignored = {s.name: "it has neither a user with an item, nor an item id" for s in others}
     return Inputs(interactions, items, ignored)
+
+
+def _check_unused(source: Source, interactions: Source, config: IngestConfig, named: Collection[Path]) -> None:
+    """UserError when a file without a role seems to describe the items, or was given on purpose."""
+    guess = interactions.interaction_guess.get("item_id")
+    chosen = config.columns.get("item_id", guess.column if guess else "")
+    known = set(interactions.sample[chosen]) - {""} if chosen in interactions.columns else set()
+    for column in source.columns:
+        values = set(source.sample[column]) - {""}
+        if len(values) > 1 and len(values & known) >= 0.5 * min(len(values), len(known)):
+            raise UserError(
+                f"{source.name} seems to describe the items: its column {column!r} holds their ids. "
+                f"Say --item-column item_id={column}, or leave the file out."
+            )
+    if source.path in named:
+        columns = ", ".join(map(repr, source.columns[:8]))
+        raise UserError(
+            f"{source.name} holds neither a user with an item nor an item id, as far as its columns tell ({columns}). "
+            "Say which they are with --column or --item-column, or leave it out."
+        )
 
 
 def _tells_titles(source: Source, config: IngestConfig) -> bool:

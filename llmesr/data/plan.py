@@ -14,7 +14,7 @@ from llmesr.data.layouts import Inputs
 from llmesr.data.reader import Reader
 from llmesr.data.report import Report
 from llmesr.data.sources import Source
-from llmesr.data.times import DAY, UNIX, TimeFormat, detect
+from llmesr.data.times import DAY, UNIX, TimeFormat, detect, likely_years
 from llmesr.errors import UserError
 
 NO_TIME = "No time column: file order will be used."
@@ -107,7 +107,10 @@ def _judge(connection: duckdb.DuckDBPyConnection, reader: Reader, one: FilePlan)
         return one
     readings = [replace(one.times, others=()), *one.times.others]
     now = time.time_ns() + DAY
-    sums = [f"{{'all': count({t.sql('v')}), 'past': count(*) FILTER ({t.sql('v')} < {now})}}" for t in readings]
+    sums = [
+        f"{{'all': count({t}), 'past': count(*) FILTER ({t} < {now}), 'span': max({t}) - min({t})}}"
+        for t in (form.sql("v") for form in readings)
+    ]
     column = reader.time_column(one.columns["timestamp"])
     query = f"SELECT {', '.join(sums)} FROM (SELECT trim({column}) AS v FROM {reader.relation})"
     try:
@@ -115,8 +118,9 @@ def _judge(connection: duckdb.DuckDBPyConnection, reader: Reader, one: FilePlan)
     except duckdb.Error:  # the same trouble is met, and told, when the rows are staged
         return one
     ranks = [(n["all"], n["past"]) for n in found]
-    best = [t for t, n in zip(readings, ranks, strict=True) if n == max(ranks)]
-    return replace(one, times=replace(best[0], others=tuple(best[1:])))
+    best = {t: n["span"] or 0 for t, n, rank in zip(readings, found, ranks, strict=True) if rank == max(ranks)}
+    first, *others = likely_years(best)
+    return replace(one, times=replace(first, others=tuple(others)))
 
 
 def _date(times: TimeFormat) -> str:

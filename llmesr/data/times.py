@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -114,8 +114,30 @@ def guess(filled: Sequence[str]) -> TimeFormat | None:
     best = max((s, p) for s, p, _ in found)
     first, *tied = [f for s, p, f in found if (s, p) == best]
     mine = read(first, filled)
-    others = tuple(f for f in tied if read(f, filled) != mine)
-    return None if best[0] < 0.5 else replace(first, others=others)
+    different = [(f, times) for f in tied if (times := read(f, filled)) != mine]
+    spans = {f: _span(times) for f, times in ((first, mine), *different)}
+    first, *others = likely_years(spans)
+    return None if best[0] < 0.5 else replace(first, others=tuple(others))
+
+
+def likely_years(spans: Mapping[TimeFormat, int]) -> list[TimeFormat]:
+    """Of readings with the time each makes the data span, those whose year stands where it changes least: a two-digit
+    year in the place of the day would be another one every day."""
+    first, last = ({f: s for f, s in spans.items() if _year_first(f) == side} for side in (True, False))
+    if first and last:
+        shorter, longer = sorted((first, last), key=lambda group: min(group.values()))
+        if min(longer.values()) >= 3 * max(min(shorter.values()), DAY):
+            return [f for f in spans if f in shorter]
+    return list(spans)
+
+
+def _year_first(form: TimeFormat) -> bool:
+    return bool(form.formats) and form.formats[0][:2] in ("%y", "%Y")
+
+
+def _span(times: Sequence[int | None]) -> int:
+    known = [t for t in times if t is not None]
+    return max(known) - min(known) if known else 0
 
 
 def looks_like_time(values: Sequence[str]) -> bool:

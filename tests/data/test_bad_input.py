@@ -218,7 +218,6 @@ HANDLED: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str, int]] = {
     "giant cell": (
         {"shop.csv": GOOD, "items.csv": items_csv(4) + f"i4,Big,{'x' * 3_000_000}\n"}, {}, "long_text", 1,
     ),
-    "unusable file beside": ({"shop.csv": GOOD, "notes.csv": "a,b\nx,y\n"}, {}, "ignored_file", 1),
     "days or months first": (
         {"shop.csv": csv([(u, i, f"0{1 + n % 9}/0{1 + n % 7}/2020") for n, (u, i, _) in enumerate(rows())])},
         {},

@@ -113,7 +113,7 @@ def test_unix_times_are_not_taken_for_compact_dates() -> None:
         (["01.02.20", "30.04.20"], "%d.%m.%y"),
         (["01-02-2020 10:00", "28-02-2020 11:00"], "%d-%m-%Y %H:%M"),
         (["20-03-15", "20-03-28"], "%y-%m-%d"),
-        (["15-03-20", "18-03-20", "20-03-21"], None),
+        (["15-03-20", "18-03-20", "20-03-21"], "%d-%m-%y"),
     ],
 )
 def test_day_and_month(values: list[str], read_as: str | None) -> None:
