@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from llmesr.config import EmbedConfig, IngestConfig, RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding
 from llmesr.store import Store
+
+if TYPE_CHECKING:
+    from llmesr.evaluation.comparison import Comparison
 
 
 def ingest(*sources: str | Path, name: str, store: Store | None = None, **settings: Any) -> Dataset:
@@ -37,13 +41,28 @@ def train(dataset: Dataset, *, embedding: Embedding | None = None, store: Store 
     return run(dataset, RunConfig.read(None, **settings), store or Store(), embedding=embedding)
 
 
-def compare(runs: Sequence[Run], *, protocol: str = "full", metric: str = "NDCG@10") -> pd.DataFrame:
-    """One row per run, one column per group, on the test part."""
-    rows = [r | {"run": run.label} for run in runs for r in run.metrics()]
-    frame = pd.DataFrame(rows)
-    kept = frame[(frame["protocol"] == protocol) & (frame["metric"] == metric)]
-    kept = kept[kept["dimension"].isin(["overall", "item", "user"])]
-    return kept.pivot_table(index="run", columns="group", values="value", sort=False)
+def compare(
+    runs: Sequence[Run],
+    *,
+    baseline: Run | None = None,
+    protocol: str = "full",
+    metric: str | Sequence[str] = "NDCG@10",
+    part: str = "test",
+    store: Store | None = None,
+) -> Comparison:
+    """Runs of one dataset against ``baseline`` (the first): what ``llmesr compare`` shows, from the same function.
+
+    ``summary`` and ``tests`` of the result are frames, ``verdicts`` sentences, ``findings`` what stands against them;
+    printed it is the groups in columns and the verdicts below. UserError for runs of several datasets and for an
+    unknown metric.
+    """
+    from llmesr.evaluation.comparison import compare_runs
+
+    if not runs:
+        raise UserError("Give at least one run to compare.")
+    metrics = (metric,) if isinstance(metric, str) else tuple(metric)
+    where = store or runs[0].store
+    return compare_runs(where, runs, baseline=baseline, metrics=metrics, protocol=protocol, part=part)
 
 
 def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:

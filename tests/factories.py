@@ -157,7 +157,11 @@ def make_run(
         _events(run, epochs, float(np.mean(1 - quantiles[0])))
     run.write_results(per_user, top, _metric_rows(dataset, per_user))
     status = Status(state="SUCCEEDED", epoch=epochs, epochs=epochs, best=0.1, message="Trained and evaluated.")
-    run.finish(status, {"train": 12.5, "evaluate": 0.8}, {"parameters": 123_456, "best_epoch": epochs - 2})
+    run.finish(
+        status,
+        {"train": 12.5, "evaluate": 0.8},
+        {"parameters": 123_456, "best_epoch": max(epochs - 6, 1), "epochs": epochs},
+    )
     return run
 
 

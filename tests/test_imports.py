@@ -27,7 +27,7 @@ MAY: dict[str, set[str]] = {
     "maps": {"data", "retrieval", "runs", "semantic", "training", "models"},
     "jobs": {"remote", "runs"},
     "views": {"data", "evaluation", "jobs", "maps", "retrieval", "runs", "scoring", "semantic", "text", "training"},
-    "api": {"data", "runs", "scoring", "semantic", "training"},
+    "api": {"data", "evaluation", "runs", "scoring", "semantic", "training"},
 }
 ONLY: dict[str, set[str]] = {
     "streamlit": {"views", "pages", "app"},

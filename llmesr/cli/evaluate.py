@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ import typer
 
 from llmesr.cli import metric_tables as tables
 from llmesr.cli.output import Json, emit, out, progress, say, store
-from llmesr.config import EXTERNAL, GROUPS
+from llmesr.config import EXTERNAL
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from llmesr.data.dataset import Dataset
     from llmesr.data.groups import Thresholds
-    from llmesr.evaluation.contenders import Contender
     from llmesr.runs.record import Run
     from llmesr.store import Store
 
@@ -94,54 +92,36 @@ def compare(
     json: Json = False,
 ) -> None:
     """Runs side by side by group: 95% intervals, paired tests, verdicts. Seeds of one configuration are averaged."""
-    from llmesr.evaluation import statistics
-    from llmesr.evaluation.comparable import check_comparable
-    from llmesr.evaluation.contenders import contenders
-    from llmesr.evaluation.verdict import verdicts
+    from llmesr.evaluation.comparison import compare_runs
     from llmesr.runs.record import find_run
 
     chosen, metrics = store(), metric or DEFAULT_METRICS
-    first = find_run(chosen, baseline or runs[0])
-    found = {r.id: r for r in (find_run(chosen, ref) for ref in [*runs, first.id])}
-    check_comparable(chosen, [r.manifest for r in found.values()])
-    groups = contenders(list(found.values()))
-    base = _holding(groups, first.id)
-    data = _dataset(chosen, first)
-    thresholds = _thresholds(data, tail_item, tail_user)
-    frames = {id: r.per_user() for id, r in found.items()}
-    named = {c.name: [frames[i] for i in c.ids] for c in groups}
-    options: dict[str, Any] = {"protocol": protocol, "part": part, "metrics": metrics}
-    options["groups"] = "all" if all_groups else "named"
-    made = statistics.summary(named, thresholds, **options)
-    which = {c.name: c.runs[0] for c in groups}
-    if len(groups) == len(found):
-        alone = made.assign(run=made["run"].map({name: run.id for name, run in which.items()}))
-    else:
-        alone = statistics.summary({i: [f] for i, f in frames.items()}, thresholds, **options)
-    document: dict[str, Any] = {
-        "rows": tables.rows(alone, found, protocol, part),
-        "configurations": tables.rows(made, which, protocol, part, "configuration"),
-    }
-    tests: pd.DataFrame | None = None
-    if len(groups) > 1:
-        tests = statistics.compare(named, thresholds, baseline=base.name, **options)
-        document |= {"tests": tables.plain(tests), "verdicts": tables.plain(verdicts(tests))}
-    title = f"{data.name}, {protocol} ranking, {part} part"
-    human: list[Any] = [tables.by_group(made[made["metric"] == m], f"{m}: {title}", GROUPS, tests) for m in metrics]
-    human += tables.buckets(made, title) if all_groups else []
-    human += tables.verdicts(document["verdicts"], base.name) if tests is not None else []
+    first = find_run(chosen, baseline) if baseline else None
+    found = compare_runs(
+        chosen,
+        [find_run(chosen, ref) for ref in runs],
+        baseline=first,
+        metrics=metrics,
+        protocol=protocol,
+        part=part,
+        groups="all" if all_groups else "named",
+        thresholds=_thresholds(_dataset(chosen, first or find_run(chosen, runs[0])), tail_item, tail_user),
+    )
+    document = tables.document(found)
+    human = tables.comparison(found)
     if beyond:
-        extra = _beyond(chosen, data, thresholds, found)
-        document["rows"] += tables.rows(extra, found, "full", "test")
-        belongs = {id: c.name for c in groups for id in c.ids}
+        data, by_id = _dataset(chosen, found.baseline.runs[0]), {r.id: r for c in found.chosen for r in c.runs}
+        extra = _beyond(chosen, data, found.thresholds, by_id)
+        document["rows"] += tables.rows(extra, by_id, "full", "test")
+        belongs = {id: c.name for c in found.chosen for id in c.ids}
         seeds = extra.assign(run=extra["run"].map(belongs)).groupby(["run", "group", "metric"], sort=False)
         human.append(tables.beyond(seeds["value"].mean().reset_index()))
-        if len(groups) > 1:
+        if len(found.chosen) > 1:
             from llmesr.evaluation.beyond import overlap
 
-            document["overlap"] = tables.plain(overlap({name: run.top_items() for name, run in which.items()}))
+            document["overlap"] = tables.plain(overlap({c.name: c.runs[0].top_items() for c in found.chosen}))
             human.append(tables.overlap(document["overlap"]))
-    _show(json, document, [*human, *tables.warnings(made), thresholds.describe()])
+    _show(json, document, [*human, *tables.warnings(found.summary), found.thresholds.describe()])
 
 
 def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:
@@ -204,14 +184,6 @@ def _dataset(chosen: Store, run: Run) -> Dataset:
 def _thresholds(data: Dataset, item: int | None, user: int | None) -> Thresholds:
     given = {"item": item, "user": user}
     return data.thresholds.model_copy(update={k: v for k, v in given.items() if v is not None})
-
-
-def _holding(groups: Sequence[Contender], run: str) -> Contender:
-    """The contender a run belongs to; its newest twin stands for it where one replaced it."""
-    for group in groups:
-        if run in group.ids:
-            return group
-    raise UserError(f"Run {run!r} is an older repetition of another one given: leave one of them out.")
 
 
 def _beyond(chosen: Store, data: Dataset, thresholds: Thresholds, runs: dict[str, Run]) -> pd.DataFrame:

@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmesr.cli.output import table
-from llmesr.config import UNTRAINED
+from llmesr.config import GROUPS, UNTRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from llmesr.evaluation.comparison import Comparison
     from llmesr.runs.record import Run
 
 _BEYOND_GROUPS = ("Overall", "Tail User", "Head User")
@@ -79,14 +80,47 @@ def buckets(frame: pd.DataFrame, title: str) -> list[Table]:
     return found
 
 
-def verdicts(found: Sequence[Mapping[str, Any]], baseline: str) -> list[str]:
-    """The sentences, and what they stand on."""
-    said = [f"{v['run']} ({v['metric']}): {v['verdict']}" for v in found]
-    how = (
-        f"Against {baseline}. ± half a 95% bootstrap interval; ▲▼ differ in a paired permutation test, p < .05 after "
-        "Benjamini-Hochberg."
-    )
-    return [*said, how]
+def document(found: Comparison) -> dict[str, Any]:
+    """A comparison as JSON: a row per run, one per configuration, tests, verdicts, and what stands against it."""
+    runs = {run.id: run for c in found.chosen for run in c.runs}
+    first = {c.name: c.runs[0] for c in found.chosen}
+    made: dict[str, Any] = {
+        "rows": rows(found.by_run, runs, found.protocol, found.part),
+        "configurations": rows(found.summary, first, found.protocol, found.part, "configuration"),
+        "findings": [f.document() for f in found.findings],
+    }
+    if len(found.chosen) > 1:
+        said = [
+            {"run": v.run, "baseline": v.baseline, "metric": v.metric, "verdict": v.sentence()} for v in found.verdicts
+        ]
+        made |= {"tests": plain(found.tests), "verdicts": said}
+    return made
+
+
+def comparison(found: Comparison) -> list[Any]:
+    """The same for people: tables by group, verdicts, findings."""
+    title = f"{found.protocol} ranking, {found.part} part"
+    tests = found.tests if len(found.chosen) > 1 else None
+    made = found.summary
+    human: list[Any] = [by_group(made[made["metric"] == m], f"{m}: {title}", GROUPS, tests) for m in found.metrics]
+    human += buckets(made, title) if found.groups == "all" else []
+    if found.findings:
+        human.append("Before you believe it:")
+        human += [f"  {f.severity}: {f.sentence}" for f in found.findings]
+    if tests is not None:
+        human += [f"{v.run} ({v.metric}): {v.sentence()}" for v in found.verdicts]
+        human.append(
+            f"Against {found.baseline.name}. ± half a 95% interval over users and seeds; ▲▼ differ in a paired test, "
+            f"p < .05 after Benjamini-Hochberg over {len(tests)} tests. {power(tests)}"
+        )
+    return human
+
+
+def power(tests: pd.DataFrame) -> str:
+    """Which differences overall these users and seeds would have shown."""
+    overall = tests[tests["group"] == GROUPS[0]].groupby("metric", sort=False)["detectable"].max().dropna()
+    shown = [f"{value:.3f} {metric}" for metric, value in overall.items()]
+    return f"A true difference of {' or '.join(shown)} overall would show four times in five." if shown else ""
 
 
 def beyond(frame: pd.DataFrame) -> Table:

@@ -9,6 +9,8 @@ BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 EXTERNAL = "external"
 """The method of a run that is only the evaluation of a ranking made elsewhere: nothing trains or loads it."""
 UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL)
+NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "llm-init", "adapter", "llm-esr", "llmemb")
+"""Methods that read item text."""
 
 _TEXT_METHODS = ("adapter", "llm-esr", "llmemb")
 READ_ONLY_BY: dict[str, tuple[str, ...]] = {

@@ -169,7 +169,7 @@ def _mean(values: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Mean over the real entries of each row; NaN for a row without any."""
     count = real.sum(axis=1)
     total = np.where(real, values, 0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
 
 
 def _nanmean(values: pd.Series) -> float:
@@ -203,7 +203,7 @@ def _classes(counts: np.ndarray, train_items: np.ndarray) -> np.ndarray:
 def _shares(row: np.ndarray, level: np.ndarray, rows: int, levels: int) -> np.ndarray:
     """(rows, levels) distribution of ``level`` within each row."""
     table = np.bincount(row * levels + level, minlength=rows * levels).reshape(rows, levels).astype(float)
-    return table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    return np.asarray(table / np.maximum(table.sum(axis=1, keepdims=True), 1))
 
 
 def _sum(row: np.ndarray, value: np.ndarray, rows: int) -> np.ndarray:
@@ -215,6 +215,6 @@ def _jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
     def relative(a: np.ndarray) -> np.ndarray:
         ratio = np.divide(a, middle, out=np.ones_like(a), where=a > 0)
-        return (a * np.log2(ratio)).sum(axis=1)
+        return np.asarray((a * np.log2(ratio)).sum(axis=1))
 
-    return (relative(p) + relative(q)) / 2
+    return np.asarray((relative(p) + relative(q)) / 2)

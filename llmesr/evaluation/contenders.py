@@ -1,19 +1,29 @@
-"""Which runs belong together: a *contender* is one configuration, its runs differ in nothing but the seed."""
+"""Which runs belong together, and which are shown first.
+
+A *contender* is one configuration: its runs differ in nothing but the seed. One rule chooses among them everywhere:
+of each method the contender that is best on validation, with all its seeds (:func:`best_of_each`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from llmesr.config import PRESETS, BackboneName, MethodName, RunConfig, settings_read
+import pandas as pd
+
+from llmesr.config import EXTERNAL, NEEDS_TEXT, PRESETS, UNTRAINED, BackboneName, MethodName, RunConfig, settings_read
 from llmesr.errors import UserError
+from llmesr.evaluation.table import metric_values
 from llmesr.runs.record import FORMERLY, Run
 from llmesr.store import Manifest
 
 _QUIET = ("epochs", "patience", "evaluate_every", "batch_size", "precision")
 """How long and how fast it was trained is said only where nothing else tells two configurations apart."""
 TUNED = "tuned scoring"
+CHOSEN_BY = "NDCG@10"
+"""What the best of several is best in: on validation, under full ranking, overall."""
 _METHODS, _BACKBONES = get_args(MethodName), get_args(BackboneName)
 
 
@@ -26,9 +36,29 @@ class Contender:
     runs: tuple[Run, ...]
     manifests: tuple[Manifest, ...]  # of the runs, in the same order
 
+    @classmethod
+    def named(cls, name: str, runs: Sequence[Run]) -> Contender:
+        """The runs of one configuration under a name of one's own."""
+        return cls(name, runs[0].label, tuple(runs), tuple(run.manifest for run in runs))
+
     @property
     def method(self) -> str:
         return self.label.split("/", 1)[0]
+
+    @property
+    def trained(self) -> bool:
+        """Whether luck in training is part of its numbers."""
+        return self.method not in UNTRAINED
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it is a model under a scoring policy."""
+        return "policy" in self.manifests[0].info
+
+    @property
+    def with_text(self) -> bool:
+        """Whether it reads item text."""
+        return self.method in NEEDS_TEXT or self.manifests[0].parent("embeddings") is not None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -67,6 +97,42 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
         ordered = sorted(newest.values(), key=lambda pair: pair[1].seed or 0)
         made.append(Contender(name, ordered[0][0].label, tuple(r for r, _ in ordered), tuple(m for _, m in ordered)))
     return sorted(made, key=lambda c: (_rank(c.label), c.name))
+
+
+Validation = Callable[[Contender], float]
+"""How good a contender is on validation (:func:`validation_score` of its frames); NaN where that is not known."""
+
+
+def validation_score(frames: Iterable[pd.DataFrame]) -> float:
+    """Mean over seeds of NDCG@10 on validation under full ranking; NaN for a ranking made elsewhere, which has none."""
+    ranks = [f.loc[f["part"].eq("valid") & f["protocol"].eq("full"), "rank"].to_numpy() for f in frames]
+    if not ranks or any(len(r) == 0 for r in ranks):
+        return math.nan
+    return float(sum(metric_values(r, CHOSEN_BY).mean() for r in ranks) / len(ranks))
+
+
+def best_of_each(every: Sequence[Contender], validation: Validation) -> list[Contender]:
+    """Of each method the contender that is best on validation, in the methods' order: what is shown first everywhere.
+
+    The test part chooses nothing, so what is shown is not the luckiest of several. Contenders under a scoring policy
+    and rankings made elsewhere are left out: they are rivals to choose by hand.
+    """
+    best: dict[str, tuple[float, Contender]] = {}
+    for c in every:
+        score = -math.inf if c.tuned or c.method == EXTERNAL else validation(c)
+        if score > best.get(c.method, (-math.inf, c))[0]:
+            best[c.method] = (score, c)
+    return [c for _, c in sorted(best.values(), key=lambda pair: _rank(pair[1].label))]
+
+
+def best_without_and_with_text(
+    every: Sequence[Contender], validation: Validation
+) -> tuple[Contender | None, Contender | None]:
+    """The two that headlines are about: the best on validation that reads no text, and the best that does."""
+    shown = best_of_each(every, validation)
+    kinds = [[c for c in shown if c.with_text is text] for text in (False, True)]
+    blind, reading = (max(kind, key=validation, default=None) for kind in kinds)
+    return blind, reading
 
 
 def check_comparable(chosen: Sequence[Contender]) -> None:

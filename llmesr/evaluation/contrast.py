@@ -11,7 +11,8 @@ import pandas as pd
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.pareto import efficient
-from llmesr.evaluation.statistics import RESAMPLES, Contenders, per_user, summary
+from llmesr.evaluation.resampling import RESAMPLES
+from llmesr.evaluation.statistics import Contenders, per_user, summary
 
 Dimension = Literal["popularity", "length"]
 
@@ -121,4 +122,4 @@ def movers(
 def _log_ranks(frames: Sequence[pd.DataFrame], protocol: str, part: str) -> np.ndarray:
     """(U,) mean log2 rank over seeds, in the order of users."""
     rows = [f[f["protocol"].eq(protocol) & f["part"].eq(part)].sort_values("user") for f in frames]
-    return np.mean([np.log2(r["rank"].to_numpy(dtype=float)) for r in rows], axis=0)
+    return np.asarray(np.mean([np.log2(r["rank"].to_numpy(dtype=float)) for r in rows], axis=0))

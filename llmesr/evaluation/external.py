@@ -135,7 +135,7 @@ def _ids(table: pd.DataFrame, column: str, what: str, path: Path, first_line: in
     absent = (values.isna() | values.eq("")).to_numpy()
     if absent.any():
         raise UserError(f"{path}, line {int(absent.argmax()) + first_line}: the {what} ({column!r}) is missing.")
-    return values.astype(str).to_numpy(object)
+    return np.asarray(values.astype(str).to_numpy(object))
 
 
 def _scores(table: pd.DataFrame, columns: dict[str, str], path: Path, first_line: int) -> np.ndarray:
@@ -147,7 +147,7 @@ def _scores(table: pd.DataFrame, columns: dict[str, str], path: Path, first_line
         raise UserError(
             f"{path}, line {at + first_line}: the {column} {str(table[column].iloc[at])!r} is not a finite number."
         )
-    return numbers if "score" in columns else -numbers
+    return np.asarray(numbers if "score" in columns else -numbers)
 
 
 def _unknown(what: str, ids: np.ndarray, unknown: np.ndarray, path: Path, dataset: Dataset) -> list[str]:

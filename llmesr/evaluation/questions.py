@@ -53,7 +53,7 @@ class Questions:
 
     def place(self, users: np.ndarray) -> np.ndarray:
         """(B,) the row of each user among :attr:`users`."""
-        return self._place[users]
+        return np.asarray(self._place[users])
 
     def rows(self, users: np.ndarray) -> np.ndarray:
         """(B, T) the row of each target among ``dataset.split.pairs(part)``, -1 where a user has fewer."""

@@ -106,7 +106,7 @@ def _rows(batch_size: int, n_items: int) -> int:
 def _sliced(work: Callable[..., Tensor], scores: Tensor, *columns: Tensor) -> Tensor:
     """``work`` on blocks of rows that fit the cache; all rows at once on an accelerator."""
     rows = len(scores) if scores.is_cuda else max(1, SLICE // scores.shape[1])
-    blocks: Iterator[tuple[Tensor, ...]] = zip(*(t.split(rows) for t in (scores, *columns)), strict=True)
+    blocks: Iterator[tuple[Tensor, ...]] = zip(*(torch.split(t, rows) for t in (scores, *columns)), strict=True)
     return torch.cat([work(*block) for block in blocks])
 
 
@@ -181,7 +181,7 @@ def top_unseen(scores: Tensor, seen: Tensor, *, k: int) -> Tensor:
         return torch.where(value == -torch.inf, PAD, item)
     # The k best items lie in the k chunks with the highest maxima (or in the rest behind the last chunk);
     # finding maxima is several times cheaper than a top-k over the whole row.
-    maxima = masked[:, :whole].unflatten(1, (-1, _CHUNK)).amax(2)
+    maxima = masked[:, :whole].reshape(len(masked), -1, _CHUNK).amax(2)
     chunks = maxima.topk(k, dim=1).indices  # (B, k)
     inside = (chunks[:, :, None] * _CHUNK + torch.arange(_CHUNK, device=scores.device)).flatten(1)
     rest = torch.arange(whole, masked.shape[1], device=scores.device).expand(len(masked), -1)

@@ -63,4 +63,4 @@ def evaluate_parts(
 def metric_rows(frame: pd.DataFrame, thresholds: Thresholds) -> list[dict[str, Any]]:
     """The test part's table under both protocols, one dictionary per row, with its protocol."""
     tables = [metric_table(frame, thresholds, protocol=p).assign(protocol=p) for p in PROTOCOLS]
-    return pd.concat(tables).to_dict("records")
+    return [{str(k): v for k, v in row.items()} for row in pd.concat(tables).to_dict("records")]

@@ -1,12 +1,13 @@
 """Evidence about runs: intervals per group, paired tests between runs, seeds taken together.
 
-A *contender* is one configuration: a label and the rank frames of its seeds. Per-user values are averaged
-over seeds first, so a test has one observation per user whatever the number of seeds.
+A *contender* is one configuration: a label and the rank frames of its seeds. Users and seeds are both samples
+(:mod:`evaluation.uncertainty`): intervals and p speak about other users and other luck in training, as far as several
+seeds show it. Contenders named in ``alone`` have no luck: nothing of theirs is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES, adjust, intervals, sign_flip_test, wilcoxon_test
 from llmesr.evaluation.table import Group, all_groups, metric_values, named_groups, select
+from llmesr.evaluation.uncertainty import Error, bound, detectable, error_of, t_test, widen
 
 Contenders = Mapping[str, Sequence[pd.DataFrame]]
 Which = Literal["named", "all"]
@@ -36,7 +38,7 @@ class Values(NamedTuple):
 
     def mean(self, label: str) -> np.ndarray:
         """(U, metrics) averaged over seeds."""
-        return self.values[label].mean(axis=0)
+        return np.asarray(self.values[label].mean(axis=0))
 
 
 def per_user(contenders: Contenders | Values, metrics: Sequence[str], protocol: str, part: str) -> Values:
@@ -90,9 +92,11 @@ def summary(
     part: str = "test",
     groups: Which = "named",
     only: Sequence[str] = (),
+    alone: Collection[str] = (),
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """Mean per contender, group and metric with its 95% interval over users; of the dimensions in ``only`` if given.
+    """Mean per contender, group and metric with its 95% interval over users and seeds; of the dimensions in ``only``
+    if given.
 
     Columns run, dimension, group, metric, value, low, high, users, seeds, spread (standard deviation of the
     seeds' means; NaN for one seed), warning (empty when the group is large enough).
@@ -103,14 +107,17 @@ def summary(
         if only and group.dimension not in only:
             continue
         members = {label: v[:, group.members] for label, v in values.items()}  # (seeds, users of the group, metrics)
-        low, high = intervals(np.concatenate([m.mean(0) for m in members.values()], axis=1), resamples=resamples)
-        bounds = iter(zip(low, high, strict=True))
-        for label, member in members.items():
+        lows, highs = intervals(np.concatenate([m.mean(0) for m in members.values()], axis=1), resamples=resamples)
+        for c, (label, member) in enumerate(members.items()):
             seeds, users = member.shape[:2]
             means = member.mean(axis=1) if users else np.full((seeds, len(metrics)), np.nan)  # (seeds, metrics)
+            own = slice(c * len(metrics), (c + 1) * len(metrics))
+            low, high = lows[own], highs[own]
+            if seeds > 1 and users > 1:
+                error = error_of(member.mean(axis=0), [member], [label in alone])
+                low, high = np.clip(widen(means.mean(axis=0), low, high, error), 0.0, 1.0)
             for m, metric in enumerate(metrics):
                 hits = int((member[:, :, m].mean(0) > 0).sum())
-                lower, upper = next(bounds)
                 table.append(
                     {
                         "run": label,
@@ -118,8 +125,8 @@ def summary(
                         "group": group.name,
                         "metric": metric,
                         "value": means[:, m].mean(),
-                        "low": lower,
-                        "high": upper,
+                        "low": low[m],
+                        "high": high[m],
                         "users": users,
                         "seeds": seeds,
                         "spread": means[:, m].std(ddof=1) if seeds > 1 else np.nan,
@@ -138,16 +145,20 @@ def compare(
     protocol: str = "full",
     part: str = "test",
     groups: Which = "named",
+    alone: Collection[str] = (),
     resamples: int = RESAMPLES,
     flips: int = FLIPS,
 ) -> pd.DataFrame:
     """Every other contender against ``baseline`` (the first by default), paired by user.
 
-    Columns run, baseline, dimension, group, metric, difference (run - baseline), low, high (95% bootstrap), relative
-    (difference / baseline), users, better, worse (users whose value rose or fell), p_permutation, p_wilcoxon, the two
-    adjusted by Benjamini-Hochberg over this whole table (p_adjusted, p_wilcoxon_adjusted), effect (mean / standard
-    deviation of the differences, Cohen's d of pairs), rank_biserial (share of rank sum gained minus lost, -1..1),
-    significant (p_adjusted < .05), warning.
+    Columns run, baseline, dimension, group, metric, difference (run - baseline), low, high (95%, over users and
+    seeds), relative (difference / baseline), users, better, worse (users whose value rose or fell), p_permutation,
+    p_wilcoxon (over users alone), p (the larger of p_permutation and a t-test over users and seeds), p and p_wilcoxon
+    adjusted by Benjamini-Hochberg over this whole table (p_adjusted, p_wilcoxon_adjusted), floor (no permutation was
+    as extreme: p is at most what is given), error, error_seeds (standard errors: in all, and of the seeds), bound (two
+    one-sided tests leave no larger difference), detectable (what four such tests in five would show), effect (mean /
+    standard deviation of the differences, Cohen's d of pairs), rank_biserial (share of rank sum gained minus lost,
+    -1..1), significant (p_adjusted < .05), warning.
     """
     data = per_user(contenders, metrics, protocol, part)
     labels = list(data.values)
@@ -163,21 +174,53 @@ def compare(
     chosen = _groups(data.rows, thresholds, groups)
     moved = difference.astype(np.float32)
     tested = np.concatenate([moved * g.members[:, None] for g in chosen], axis=1)  # (U, groups * others * metrics)
-    p = iter(sign_flip_test(tested, resamples=flips))
+    p = np.split(sign_flip_test(tested, resamples=flips), len(chosen))
     table = []
-    for group in chosen:
+    for group, flipped in zip(chosen, p, strict=True):
         inside = difference[group.members]
         low, high = intervals(inside, resamples=resamples)
         wilcoxon = wilcoxon_test(inside)
-        for c, (label, m) in enumerate((label, m) for label in others for m in range(len(metrics))):
-            row = _contrast(inside[:, c], start[group.members, m])
-            row |= {"run": label, "baseline": base, "dimension": group.dimension, "group": group.name}
-            row |= {"metric": metrics[m], "low": low[c], "high": high[c]}
-            permutation = next(p)
-            row["p_permutation"] = permutation if row["users"] else np.nan
-            row["p_wilcoxon"] = wilcoxon[c] if row["users"] else np.nan
-            table.append(row)
+        for o, label in enumerate(others):
+            own = slice(o * len(metrics), (o + 1) * len(metrics))
+            arms = [data.values[name][:, group.members] for name in (label, base)]
+            error = error_of(inside[:, own], arms, [label in alone, base in alone])
+            table += _contrasts(
+                {"run": label, "baseline": base, "dimension": group.dimension, "group": group.name},
+                metrics,
+                inside[:, own],
+                start[group.members],
+                (low[own], high[own]),
+                (flipped[own], wilcoxon[own], 1 / (flips + 1)),
+                error,
+            )
     return _judged(pd.DataFrame(table))
+
+
+def _contrasts(
+    names: dict[str, str],
+    metrics: Sequence[str],
+    d: np.ndarray,
+    start: np.ndarray,
+    interval: tuple[np.ndarray, np.ndarray],
+    tests: tuple[np.ndarray, np.ndarray, float],
+    error: Error,
+) -> list[dict[str, Any]]:
+    """One row per metric of one contender in one group. ``d`` (users, metrics) are differences from ``start``."""
+    mean = d.mean(axis=0) if len(d) else np.full(len(metrics), np.nan)
+    low, high = widen(mean, *interval, error) if len(d) > 1 else interval
+    flipped, wilcoxon, floor = tests
+    seeds = t_test(mean, error) if len(d) > 1 else flipped
+    p = np.where(error.seeds > 0, np.maximum(flipped, seeds), flipped)
+    rows = []
+    for m, metric in enumerate(metrics):
+        row: dict[str, Any] = {**names, "metric": metric, **_contrast(d[:, m], start[:, m])}
+        row |= {"low": low[m], "high": high[m], "error": error.standard[m], "error_seeds": np.sqrt(error.seeds[m])}
+        row |= {"bound": bound(mean, error)[m], "detectable": detectable(error)[m]}
+        row |= {"p_permutation": flipped[m], "p_wilcoxon": wilcoxon[m], "p": p[m], "floor": p[m] <= floor}
+        if not len(d):
+            row |= {"p_permutation": np.nan, "p_wilcoxon": np.nan, "p": np.nan, "floor": False}
+        rows.append(row)
+    return rows
 
 
 def _contrast(d: np.ndarray, start: np.ndarray) -> dict[str, Any]:
@@ -200,12 +243,12 @@ def _contrast(d: np.ndarray, start: np.ndarray) -> dict[str, Any]:
 
 
 _ORDER = ["run", "baseline", "dimension", "group", "metric", "difference", "low", "high", "relative", "users", "better"]
-_ORDER += ["worse", "p_permutation", "p_wilcoxon", "p_adjusted", "p_wilcoxon_adjusted", "effect", "rank_biserial"]
-_ORDER += ["significant", "warning"]
+_ORDER += ["worse", "p_permutation", "p_wilcoxon", "p", "p_adjusted", "floor", "p_wilcoxon_adjusted", "error"]
+_ORDER += ["error_seeds", "bound", "detectable", "effect", "rank_biserial", "significant", "warning"]
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
-    table["p_adjusted"] = adjust(table["p_permutation"].to_numpy())
+    table["p_adjusted"] = adjust(table["p"].to_numpy())
     table["p_wilcoxon_adjusted"] = adjust(table["p_wilcoxon"].to_numpy())
     table["significant"] = table["p_adjusted"] < SIGNIFICANT
     return table[_ORDER]

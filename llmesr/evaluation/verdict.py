@@ -1,70 +1,152 @@
-"""What a comparison says, in words an analyst can repeat."""
+"""What a comparison says, in words an analyst can repeat. A sentence says no more than the guard lets stand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
-_WHERE = {
+from llmesr.config import GROUPS
+from llmesr.evaluation.guard import Finding, about, serious
+
+WHERE = {
     "Overall": "overall",
     "Tail Item": "on tail items",
     "Head Item": "on head items",
     "Tail User": "for tail users",
     "Head User": "for head users",
 }
-_WORDS = {
+Outcome = Literal["better", "worse", "same", "equal", "few"]
+_WORDS: dict[Outcome, str] = {
     "better": "better",
     "worse": "worse",
     "same": "no clear difference",
     "equal": "exactly the same",
     "few": "too little data to judge",
 }
+_GUARDED: dict[Outcome, str] = {**_WORDS, "better": "ahead", "worse": "behind"}
+"""Said while something serious stands against the comparison: where a run is, and not what it proves."""
 
 
-def p_text(p: float) -> str:
-    """``p = .003``, or ``p < .001``."""
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
+@dataclass(frozen=True)
+class Answer:
+    """What was found in one group. ``bound``: no larger difference is left by two one-sided tests at 5%."""
+
+    group: str
+    outcome: Outcome
+    difference: float
+    low: float
+    high: float
+    p: float
+    floor: bool
+    bound: float
+    users: int
+
+    @property
+    def p_text(self) -> str:
+        return p_text(self.p, self.floor)
+
+    def numbers(self, metric: str) -> str:
+        """In brackets behind the group; ``metric`` may be empty where it stands elsewhere."""
+        if self.outcome == "few":
+            return f" ({self.users:,} users)" if self.users else " (no users)"
+        if self.outcome == "same":
+            return f" (at most {_number(self.bound)} either way)"
+        if self.outcome == "equal":
+            return ""
+        return f" ({_number(self.difference, sign=True)}{metric and f' {metric}'}, {self.p_text})"
 
 
-def verdict(comparison: pd.DataFrame, groups: Sequence[str] = ("Overall", "Tail Item", "Head Item")) -> str:
-    """One sentence about one run against one baseline in one metric.
+@dataclass(frozen=True)
+class Verdict:
+    """One run against one baseline in one metric, with the serious findings that qualify it."""
 
-    ``comparison``: rows of :func:`evaluation.statistics.compare` for them. p is the adjusted permutation p.
+    run: str
+    baseline: str
+    metric: str
+    answers: tuple[Answer, ...]
+    doubts: tuple[Finding, ...] = ()
+
+    @property
+    def significant(self) -> bool:
+        """Whether any group differs."""
+        return any(a.outcome in ("better", "worse") for a in self.answers)
+
+    def answer(self, group: str) -> Answer | None:
+        return next((a for a in self.answers if a.group == group), None)
+
+    def sentence(self, *, metric: bool = True) -> str:
+        """The whole in one sentence; ``metric`` False leaves its name to the place around it."""
+        words = _GUARDED if self.doubts else _WORDS
+        parts: dict[str, list[str]] = {word: [] for word in words.values()}
+        for a in self.answers:
+            where = WHERE.get(a.group, f"for {a.group}")
+            parts[words[a.outcome]].append(where + a.numbers(self.metric if metric else ""))
+        said = [f"{word} {_list(places)}" for word, places in parts.items() if places]
+        text = "; ".join(said)
+        if self.doubts:
+            text += f", but that is not settled: {'; '.join(f.short for f in self.doubts)}"
+        return text[:1].upper() + text[1:] + "."
+
+
+def p_text(p: float, floor: bool = False) -> str:
+    """``p = .003``; ``p <= .0001`` where no permutation was as extreme, so that the test can say no more."""
+    digits = 3 if p >= 0.001 and not floor else 4
+    written = f"{p:.{digits}f}"
+    if float(written) == 0:
+        return f"p < .{'1'.zfill(digits)}"
+    return f"p {'<=' if floor else '='} {written.replace('0.', '.', 1)}"
+
+
+def verdict(
+    comparison: pd.DataFrame, findings: Sequence[Finding], groups: Sequence[str] = ("Overall", "Tail Item", "Head Item")
+) -> Verdict:
+    """What one run against one baseline in one metric comes to.
+
+    ``comparison``: rows of :func:`evaluation.statistics.compare` for them; ``findings``: of :mod:`evaluation.guard`.
     """
     if len(comparison[["run", "baseline", "metric"]].drop_duplicates()) != 1:
         raise ValueError("a verdict is about one run, one baseline and one metric")
+    run, baseline, metric = (str(comparison[c].iloc[0]) for c in ("run", "baseline", "metric"))
     by_group = {row["group"]: row for row in comparison.to_dict("records")}
-    parts: dict[str, list[str]] = {kind: [] for kind in _WORDS}
-    for name in groups:
-        row = by_group.get(name)
-        if row is None:
-            continue
-        where = _WHERE.get(name, f"for {name}")
-        numbers = f"({row['difference']:+.3f} {row['metric']}, {p_text(row['p_adjusted'])})"
-        if row["users"] == 0:
-            parts["few"].append(f"{where} (no users)")
-        elif row["better"] == row["worse"] == 0:
-            parts["equal"].append(where)
-        elif row["significant"]:
-            parts["better" if row["difference"] > 0 else "worse"].append(f"{where} {numbers}")
-        elif row["warning"]:
-            parts["few"].append(f"{where} ({row['users']} users)")
-        else:
-            parts["same"].append(where)
-    said = [f"{word} {_list(parts[kind])}" for kind, word in _WORDS.items() if parts[kind]]
-    text = "; ".join(said) + "."
-    return text[:1].upper() + text[1:]
+    answers = tuple(_answer(by_group[name]) for name in groups if name in by_group)
+    return Verdict(run, baseline, metric, answers, tuple(serious(about(findings, run, baseline))))
 
 
-def verdicts(comparison: pd.DataFrame, groups: Sequence[str] = tuple(_WHERE)) -> pd.DataFrame:
-    """run, baseline, metric, verdict: one sentence per run and metric of a whole comparison."""
-    found = [
-        {"run": run, "baseline": base, "metric": metric, "verdict": verdict(rows, groups)}
-        for (run, base, metric), rows in comparison.groupby(["run", "baseline", "metric"], sort=False)
+def verdicts(comparison: pd.DataFrame, findings: Sequence[Finding], groups: Sequence[str] = GROUPS) -> list[Verdict]:
+    """One per run and metric of a whole comparison, in its order."""
+    return [
+        verdict(rows, findings, groups) for _, rows in comparison.groupby(["run", "baseline", "metric"], sort=False)
     ]
-    return pd.DataFrame(found, columns=["run", "baseline", "metric", "verdict"])
 
 
-def _list(items: list[str]) -> str:
+def _answer(row: dict[str, object]) -> Answer:
+    number = {k: float(str(row[k])) for k in ("difference", "low", "high", "bound")}
+    return Answer(
+        group=str(row["group"]),
+        outcome=_outcome(row),
+        p=float(str(row["p_adjusted"])),
+        floor=bool(row["floor"]),
+        users=int(str(row["users"])),
+        **number,
+    )
+
+
+def _outcome(row: dict[str, object]) -> Outcome:
+    if row["users"] == 0:
+        return "few"
+    if row["better"] == row["worse"] == 0:
+        return "equal"
+    if row["significant"]:
+        return "better" if float(str(row["difference"])) > 0 else "worse"
+    return "few" if row["warning"] else "same"
+
+
+def _number(value: float, *, sign: bool = False) -> str:
+    return f"{value:+.3f}" if sign else f"{value:.3f}"
+
+
+def _list(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmesr.config import UNTRAINED
+from llmesr.config import NEEDS_TEXT, UNTRAINED
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, Step, typed_step
 from llmesr.store import slug
 
 GOOD_DEFAULTS: tuple[str, ...] = ("popularity", "id", "llm-init", "llm-esr")
 """Enough to see whom a plain recommender fails and what text changes: floor, blind model, baseline, method."""
-NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "llm-init", "adapter", "llm-esr", "llmemb")
 
 
 def command_line(step: Step) -> str:

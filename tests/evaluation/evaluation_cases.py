@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -11,7 +13,9 @@ from llmesr.data.groups import Thresholds
 from llmesr.store import Manifest
 
 
-def dataset_of(histories: list[list[int]], n_items: int, *, seed: int = 42, thresholds: Thresholds | None = None):
+def dataset_of(
+    histories: list[list[int]], n_items: int, *, seed: int = 42, thresholds: Thresholds | None = None
+) -> Any:
     """A dataset of the given histories (item numbers, oldest first)."""
     info = {"thresholds": thresholds.model_dump()} if thresholds else {}
     return Dataset(

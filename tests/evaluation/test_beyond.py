@@ -1,6 +1,9 @@
 """Exposure, novelty, diversity, overlap and calibration against small cases worked out by hand."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,23 +32,23 @@ THRESHOLDS = Thresholds(item=4, user=2)
     ("counts", "expected"),
     [([1, 1, 1, 1], 0), ([0, 0, 0, 8], 0.75), ([1, 3], 0.25), ([5], 0), ([1, 2, 3, 4], 0.25)],
 )
-def test_gini_by_hand(counts, expected):
+def test_gini_by_hand(counts: Any, expected: Any) -> None:
     assert gini(np.array(counts)) == pytest.approx(expected)
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=30).filter(any))
-def test_gini_is_the_mean_difference(counts):
+def test_gini_is_the_mean_difference(counts: Any) -> None:
     x = np.array(counts, float)
     by_pairs = np.abs(x[:, None] - x).sum() / (2 * len(x) ** 2 * x.mean())
     assert gini(x) == pytest.approx(by_pairs, abs=1e-9)
     assert gini(x[::-1]) == pytest.approx(gini(x))
 
 
-def test_gini_of_nothing_is_not_a_number():
+def test_gini_of_nothing_is_not_a_number() -> None:
     assert math.isnan(gini(np.zeros(3)))
 
 
-def test_values_of_a_list_by_hand():
+def test_values_of_a_list_by_hand() -> None:
     top = np.array([[1, 4, 2], [3, 0, 0], [0, 0, 0]])
     values = list_values(top, COUNTS, THRESHOLDS, k=2)
     assert values["ARP"].tolist()[:2] == [4, 2]
@@ -55,14 +58,14 @@ def test_values_of_a_list_by_hand():
     assert values.iloc[2].isna().all()
 
 
-def test_diversity_is_the_mean_pairwise_cosine_distance():
+def test_diversity_is_the_mean_pairwise_cosine_distance() -> None:
     vectors = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
     vectors[0] = 5  # the padding row must not matter
     vectors[4] = 0  # an item without text
     top = np.array([[1, 2, 3], [1, 2, 0], [1, 4, 2], [3, 0, 0], [1, 1, 1]])
     found = list_values(top, COUNTS, THRESHOLDS, k=3, vectors=vectors)["ILD"]
 
-    def distance(a, b):
+    def distance(a: Any, b: Any) -> Any:
         return 1 - vectors[a] @ vectors[b] / np.linalg.norm(vectors[a]) / np.linalg.norm(vectors[b])
 
     assert found[0] == pytest.approx((distance(1, 2) + distance(1, 3) + distance(2, 3)) / 3, abs=1e-5)
@@ -71,13 +74,13 @@ def test_diversity_is_the_mean_pairwise_cosine_distance():
     assert found[4] == pytest.approx(0, abs=1e-5)
 
 
-def test_exposure_by_hand():
+def test_exposure_by_hand() -> None:
     top = np.array([[1, 2], [1, 3], [1, 0]])
     assert exposure(top, 4, k=2) == {"Coverage": 0.75, "Gini": pytest.approx(gini(np.array([0, 1, 1, 3])))}
     assert exposure(top, 4, k=1) == {"Coverage": 0.25, "Gini": 0.75}
 
 
-def test_table_by_user_group():
+def test_table_by_user_group() -> None:
     # training lengths 1 and 3: the first user is tail
     data = dataset_of([[1, 2, 3], [1, 1, 2, 3, 1]], n_items=4, thresholds=Thresholds(item=2, user=2))
     table = beyond_table(np.array([[4, 0], [4, 1]]), data, data.thresholds, ks=(1, 2)).set_index(["group", "metric"])
@@ -91,7 +94,7 @@ def test_table_by_user_group():
     assert with_text.set_index(["group", "metric"]).loc[("Overall", "ILD@2"), "value"] == pytest.approx(1)
 
 
-def test_a_group_without_users_is_nan():
+def test_a_group_without_users_is_nan() -> None:
     data = dataset_of([[1, 2, 3]], n_items=4, thresholds=Thresholds(item=2, user=1))
     table = beyond_table(np.array([[4, 1]]), data, data.thresholds, ks=(2,))
     tail = table[table["group"] == "Tail User"]
@@ -99,7 +102,7 @@ def test_a_group_without_users_is_nan():
     assert (tail["users"] == 0).all()
 
 
-def test_overlap_by_hand():
+def test_overlap_by_hand() -> None:
     a, b = np.array([[1, 2, 3], [4, 5, 6]]), np.array([[3, 2, 9], [4, 5, 6]])
     table = overlap({"a": a, "b": b}, k=3).set_index(["run", "other"])["jaccard"]
     assert table["a", "b"] == table["b", "a"] == pytest.approx((2 / 4 + 1) / 2)
@@ -112,7 +115,7 @@ def test_overlap_by_hand():
         overlap({"a": a})
 
 
-def test_calibration_follows_the_taste_of_each_user():
+def test_calibration_follows_the_taste_of_each_user() -> None:
     # item 1 is popular (8 in training), 2..9 once each; user 0 likes the popular, user 1 the rare
     popular = [[1, 1, 1, 1, 1, 1, 1, 1, 2, 3]]
     rare = [[2, 3, 4, 5, 6, 7, 8, 9, 1, 1]]

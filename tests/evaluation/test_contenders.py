@@ -15,7 +15,8 @@ from llmesr.store import MANIFEST, Store, write_json
 
 def make_run(store: Store, dataset: Dataset, method: str = "llm-esr", **settings: object) -> Run:
     """What groups runs is their manifest alone: no evaluation is needed here."""
-    return make_running_run(store, dataset, method, epoch=0, **settings)
+    run: Run = make_running_run(store, dataset, method, epoch=0, **settings)
+    return run
 
 
 def make_standard_runs(store: Store, dataset: Dataset, *, seeds: tuple[int, ...]) -> None:
@@ -35,7 +36,7 @@ def with_policy(run: Run, describe: str) -> Run:
     return run
 
 
-def test_seeds_are_one_contender_and_methods_keep_their_order(store, tiny):
+def test_seeds_are_one_contender_and_methods_keep_their_order(store: Store, tiny: Dataset) -> None:
     make_standard_runs(store, tiny, seeds=(43, 42))
     found = contenders(list_runs(store))
     assert [c.name for c in found] == ["popularity", "semantic-knn", "id/sasrec", "llm-esr/sasrec"]
@@ -43,7 +44,7 @@ def test_seeds_are_one_contender_and_methods_keep_their_order(store, tiny):
     assert found[2].method == "id"
 
 
-def test_a_name_says_what_sets_configurations_apart_and_nothing_else(store, tiny):
+def test_a_name_says_what_sets_configurations_apart_and_nothing_else(store: Store, tiny: Dataset) -> None:
     make_run(store, tiny, "llm-esr")
     make_run(store, tiny, "llm-esr", loss="bce", epochs=50)
     make_run(store, tiny, "llm-esr", loss="bce", dropout=0.5)
@@ -58,7 +59,7 @@ def test_a_name_says_what_sets_configurations_apart_and_nothing_else(store, tiny
     ]
 
 
-def test_a_setting_the_method_never_reads_sets_nothing_apart(store, tiny):
+def test_a_setting_the_method_never_reads_sets_nothing_apart(store: Store, tiny: Dataset) -> None:
     make_run(store, tiny, "id", seed=42)
     make_run(store, tiny, "id", seed=43, alignment_weight=0.01, adapter_layers=1)
     make_run(store, tiny, "llmemb", seed=42)
@@ -66,7 +67,7 @@ def test_a_setting_the_method_never_reads_sets_nothing_apart(store, tiny):
     assert sorted(names(store)) == ["id/sasrec", "llmemb/sasrec", "llmemb/sasrec (alignment_weight=0.01)"]
 
 
-def test_rankings_made_elsewhere_are_told_apart_by_their_source(store, tiny):
+def test_rankings_made_elsewhere_are_told_apart_by_their_source(store: Store, tiny: Dataset) -> None:
     for number, source in enumerate(("first.csv", "second.csv")):
         run = make_run(store, tiny, "id", seed=42 + number)
         manifest = run.manifest
@@ -75,20 +76,20 @@ def test_rankings_made_elsewhere_are_told_apart_by_their_source(store, tiny):
     assert len(names(store)) == 2
 
 
-def test_the_length_of_training_is_said_where_nothing_else_differs(store, tiny):
+def test_the_length_of_training_is_said_where_nothing_else_differs(store: Store, tiny: Dataset) -> None:
     make_run(store, tiny, "id", epochs=5)
     make_run(store, tiny, "id", epochs=7)
     assert names(store) == ["id/sasrec (epochs=5)", "id/sasrec (epochs=7)"]
 
 
-def test_of_two_runs_with_one_seed_the_newer_counts(store, tiny):
+def test_of_two_runs_with_one_seed_the_newer_counts(store: Store, tiny: Dataset) -> None:
     make_run(store, tiny, "id", name="old")
     newer = make_run(store, tiny, "id", name="new")
     (found,) = contenders(list_runs(store))
     assert found.ids == (newer.id,)
 
 
-def test_a_policy_stands_beside_its_model_and_is_tuned_per_seed(store, tiny):
+def test_a_policy_stands_beside_its_model_and_is_tuned_per_seed(store: Store, tiny: Dataset) -> None:
     for seed, weight in ((42, "content weight 4"), (43, "content weight 8")):
         make_run(store, tiny, "llm-esr", seed=seed)
         with_policy(make_run(store, tiny, "llm-esr", seed=seed, name=f"policy {seed}"), weight)
@@ -96,20 +97,22 @@ def test_a_policy_stands_beside_its_model_and_is_tuned_per_seed(store, tiny):
     assert found == {"llm-esr/sasrec": (42, 43), "llm-esr/sasrec (tuned scoring)": (42, 43)}
 
 
-def test_two_policies_for_one_seed_are_rivals(store, tiny):
+def test_two_policies_for_one_seed_are_rivals(store: Store, tiny: Dataset) -> None:
     for weight in ("content weight 4", "content weight 8"):
         with_policy(make_run(store, tiny, "llm-esr", name=weight), weight)
     assert names(store) == ["llm-esr/sasrec (content weight 4)", "llm-esr/sasrec (content weight 8)"]
 
 
-def test_a_subset_of_seeds(store, tiny):
+def test_a_subset_of_seeds(store: Store, tiny: Dataset) -> None:
     make_standard_runs(store, tiny, seeds=(42, 43))
     found = {c.name: c for c in contenders(list_runs(store))}
-    assert found["id/sasrec"].of_seeds([43]).seeds == (43,)
+    kept = found["id/sasrec"].of_seeds([43])
+    assert kept is not None
+    assert kept.seeds == (43,)
     assert found["popularity"].of_seeds([43]) is None
 
 
-def test_runs_of_two_datasets_are_refused_in_a_sentence(store, tiny):
+def test_runs_of_two_datasets_are_refused_in_a_sentence(store: Store, tiny: Dataset) -> None:
     other = make_dataset(store, name="other", seed=5)
     make_run(store, tiny, "id")
     make_run(store, other, "id")

@@ -1,5 +1,9 @@
 """The frames behind the pictures."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +17,7 @@ from llmesr.evaluation.statistics import compare
 THRESHOLDS = Thresholds(item=5, user=5)
 
 
-def test_curves_rise_from_the_least_popular_bucket():
+def test_curves_rise_from_the_least_popular_bucket() -> None:
     popularity = np.repeat([1, 3, 9, 27, 81], 20)
     frame = frame_of(np.where(popularity > 5, 1, 50), popularity=popularity, length=np.tile([2, 9], 50))
     table = curves({"id": [frame], "x": [frame]}, THRESHOLDS, "popularity", metric="HR@10")
@@ -28,7 +32,7 @@ def test_curves_rise_from_the_least_popular_bucket():
     ("tail", "head", "kind"),
     [(1, 1, "lifts both"), (1, 50, "trades head for tail"), (50, 1, "trades tail for head"), (50, 50, "lowers both")],
 )
-def test_seesaw(tail, head, kind):
+def test_seesaw(tail: Any, head: Any, kind: Any) -> None:
     popularity = np.tile([1, 10], 100)
     start = frame_of(np.tile([1, 1, 50, 50], 50), popularity=popularity)
     moved = frame_of(np.where(popularity < 5, tail, head), popularity=popularity)
@@ -42,7 +46,7 @@ def test_seesaw(tail, head, kind):
         seesaw(compare({"id": [start], "x": [moved]}, THRESHOLDS), "MRR@5")
 
 
-def test_frontier_marks_runs_that_nothing_beats_in_both():
+def test_frontier_marks_runs_that_nothing_beats_in_both() -> None:
     points = {"a": (0.1, 0.5), "b": (0.2, 0.4), "c": (0.1, 0.4), "d": (0.2, 0.4), "e": (0.05, 0.6)}
     rows = [
         {"run": run, "group": group, "metric": metric, "value": value}
@@ -56,7 +60,7 @@ def test_frontier_marks_runs_that_nothing_beats_in_both():
         frontier(pd.DataFrame(rows), exposure="ILD@10")
 
 
-def test_movers_order_users_by_what_changed_for_them():
+def test_movers_order_users_by_what_changed_for_them() -> None:
     before = frame_of([1, 50, 20, 400, 7])
     after = frame_of([50, 1, 40, 100, 7])
     table = movers([before], [after])

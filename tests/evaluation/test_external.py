@@ -1,6 +1,10 @@
 """Rankings made elsewhere: the same numbers as a model of our own with the same scores, and clear refusals."""
 
+from __future__ import annotations
+
 import gzip
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +19,12 @@ from llmesr.evaluation.ranks import evaluate
 
 
 @pytest.fixture
-def data():
+def data() -> Any:
     rng = np.random.default_rng(0)
     return dataset_of([rng.permutation(30)[: 3 + u % 4].__add__(1).tolist() for u in range(12)], n_items=30)
 
 
-def full_table(data, scores):
+def full_table(data: Any, scores: Any) -> Any:
     user, item = np.nonzero(np.isfinite(scores[:, 1:]))
     return pd.DataFrame(
         {"user_id": data.user_ids[user], "item_id": [f"i{i + 1}" for i in item], "score": scores[:, 1:][user, item]}
@@ -28,7 +32,7 @@ def full_table(data, scores):
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.csv.gz", "r.parquet"])
-def test_a_ranking_is_judged_as_a_model_with_its_scores(data, tmp_path, name):
+def test_a_ranking_is_judged_as_a_model_with_its_scores(data: Any, tmp_path: Path, name: Any) -> None:
     scores = np.random.default_rng(1).integers(0, 9, (12, 31)).astype(float)
     table = full_table(data, scores).sample(frac=1, random_state=0)
     path = tmp_path / name
@@ -42,7 +46,7 @@ def test_a_ranking_is_judged_as_a_model_with_its_scores(data, tmp_path, name):
     assert theirs.frame.equals(ours.frame)
 
 
-def test_what_a_list_does_not_name_is_tied_at_its_end(data, tmp_path):
+def test_what_a_list_does_not_name_is_tied_at_its_end(data: Any, tmp_path: Path) -> None:
     user = data.split.users("test")[0]
     seen, target = data.history(user)[:-1].tolist(), int(data.split.targets("test")[0])
     others = [i for i in range(1, 31) if i not in seen and i != target]
@@ -73,14 +77,14 @@ def test_what_a_list_does_not_name_is_tied_at_its_end(data, tmp_path):
         ("user_id,item_id,score\n0,i1,1\n", "No user of .* is in dataset 'case'"),
     ],
 )
-def test_what_cannot_be_used_is_named(data, tmp_path, content, message):
+def test_what_cannot_be_used_is_named(data: Any, tmp_path: Path, content: Any, message: Any) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(content)
     with pytest.raises(UserError, match=message.replace("(", r"\(").replace(")", r"\)")):
         read_ranking(path, data)
 
 
-def test_files_that_are_not_tables(data, tmp_path):
+def test_files_that_are_not_tables(data: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no file"):
         read_ranking(tmp_path / "none.csv", data)
     for name, content in {"x.parquet": b"PAR1 no", "x.csv.gz": gzip.compress(b"user,item,score\n" * 9)[:12]}.items():
@@ -89,7 +93,7 @@ def test_files_that_are_not_tables(data, tmp_path):
             read_ranking(tmp_path / name, data)
 
 
-def test_unknown_users_and_items_are_counted_not_dropped_silently(data, tmp_path):
+def test_unknown_users_and_items_are_counted_not_dropped_silently(data: Any, tmp_path: Path) -> None:
     path = tmp_path / "some.csv"
     path.write_text("user_id,item_id,score\nu0,i1,1\nnew,i1,1\nu1,old,1\nu1,i2,1\n")
     first, second, third = read_ranking(path, data).notes
@@ -99,7 +103,7 @@ def test_unknown_users_and_items_are_counted_not_dropped_silently(data, tmp_path
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-1e9, 1e9)), min_size=1, max_size=40))
-def test_levels_keep_order_and_ties_within_each_user(entries):
+def test_levels_keep_order_and_ties_within_each_user(entries: Any) -> None:
     user = np.sort(np.array([u for u, _ in entries]))
     score = np.array([s for _, s in entries])
     level = _levels(user, score)

@@ -1,6 +1,9 @@
 """Ranks against counting by hand, and against a slow reference."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from llmesr.evaluation.negatives import NEGATIVES, uniform_negatives
 from llmesr.evaluation.ranks import evaluate, top_unseen
 
 
-def rank_by_hand(scores, target, candidates):
+def rank_by_hand(scores: Any, target: Any, candidates: Any) -> Any:
     """Higher ones come first, of equal ones half do, rounded up."""
     others = [scores[i] for i in candidates if i != target]
     higher = sum(s > scores[target] for s in others)
@@ -23,7 +26,7 @@ def rank_by_hand(scores, target, candidates):
     return 1 + higher + math.ceil(equal / 2)
 
 
-def test_a_case_counted_by_hand():
+def test_a_case_counted_by_hand() -> None:
     # user 0: train [1], valid 2, test 3; user 1: too short; user 2: train [5, 4], valid 5 (a repeat), test 1
     data = dataset_of([[1, 2, 3], [4, 5], [5, 4, 5, 1]], n_items=6)
     scores = np.zeros((3, 7))
@@ -52,7 +55,7 @@ def test_a_case_counted_by_hand():
 
 
 @st.composite
-def worlds(draw):
+def worlds(draw: Any) -> Any:
     n_items = draw(st.integers(2, 150))
     histories = draw(
         st.lists(st.lists(st.integers(1, n_items), min_size=1, max_size=12), min_size=1, max_size=6).filter(
@@ -69,7 +72,7 @@ def worlds(draw):
 
 @given(worlds(), st.sampled_from(["valid", "test"]))
 @settings(max_examples=60, deadline=None)
-def test_full_ranks_and_top_items_equal_a_slow_reference(world, part):
+def test_full_ranks_and_top_items_equal_a_slow_reference(world: Any, part: Any) -> None:
     data, scores = world
     result = evaluate(Table(scores), data, part, top=5, protocols=("full",))
     for row, top in zip(result.frame.itertuples(), result.top_items, strict=True):
@@ -87,7 +90,7 @@ def test_full_ranks_and_top_items_equal_a_slow_reference(world, part):
 
 @given(worlds())
 @settings(max_examples=40, deadline=None)
-def test_sampled_ranks_equal_counting_over_the_negatives(world):
+def test_sampled_ranks_equal_counting_over_the_negatives(world: Any) -> None:
     data, scores = world
     result = evaluate(Table(scores), data, "test", top=0, protocols=("uni100",))
     assert result.top_items.shape == (len(data.split.users("test")), 0)
@@ -107,7 +110,7 @@ def test_sampled_ranks_equal_counting_over_the_negatives(world):
 
 @given(worlds(), st.integers(1, 40))
 @settings(max_examples=30, deadline=None)
-def test_blocks_change_nothing(world, batch_size):
+def test_blocks_change_nothing(world: Any, batch_size: Any) -> None:
     data, scores = world
     expected = evaluate(Table(scores), data, "test")
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +121,7 @@ def test_blocks_change_nothing(world, batch_size):
     assert (got.top_items == expected.top_items).all()
 
 
-def test_renumbering_the_items_leaves_full_ranks_alone():
+def test_renumbering_the_items_leaves_full_ranks_alone() -> None:
     rng = np.random.default_rng(3)
     histories = [rng.integers(1, 41, rng.integers(3, 9)).tolist() for _ in range(30)]
     scores = rng.integers(0, 6, (30, 41)).astype(float)
@@ -130,21 +133,21 @@ def test_renumbering_the_items_leaves_full_ranks_alone():
     assert before.frame["rank"].tolist() == after.frame["rank"].tolist()
 
 
-def test_a_constant_score_is_at_chance_and_never_at_the_top():
+def test_a_constant_score_is_at_chance_and_never_at_the_top() -> None:
     data = dataset_of([[1, 2, 3]] * 5, n_items=201)
     frame = evaluate(Table(np.zeros((5, 202))), data, "test").frame
     assert set(frame.loc[frame["protocol"] == "full", "rank"]) == {100}  # 1 + 198 / 2
     assert set(frame.loc[frame["protocol"] == "uni100", "rank"]) == {51}
 
 
-def test_the_scorer_reads_the_newest_items_of_the_input_padded_on_the_right():
+def test_the_scorer_reads_the_newest_items_of_the_input_padded_on_the_right() -> None:
     data = dataset_of([[1, 2, 3, 4, 5], [6, 7, 8]], n_items=9)
     scorer = Table(np.zeros((2, 10)))
     evaluate(scorer, data, "valid", max_length=2)
     assert sorted(row for batch in scorer.seen for row in batch.tolist()) == [[2, 3], [6, 0]]
 
 
-def test_seen_items_are_excluded_even_beyond_what_the_model_reads():
+def test_seen_items_are_excluded_even_beyond_what_the_model_reads() -> None:
     data = dataset_of([[1, 2, 3, 4, 5]], n_items=6)
     scores = np.array([[0, 9, 9, 9, 9, 1, 0]])
     result = evaluate(Table(scores), data, "test", max_length=1, top=6)
@@ -153,7 +156,7 @@ def test_seen_items_are_excluded_even_beyond_what_the_model_reads():
 
 
 @pytest.mark.parametrize("top", [0, 5])
-def test_scores_that_are_not_numbers_name_the_user(top):
+def test_scores_that_are_not_numbers_name_the_user(top: Any) -> None:
     data = dataset_of([[1, 2, 3], [4, 5, 6]], n_items=8)
     scores = np.zeros((2, 9))
     scores[1, 8] = np.nan
@@ -163,13 +166,13 @@ def test_scores_that_are_not_numbers_name_the_user(top):
     assert len(evaluate(Table(scores), data, "test", top=top).frame) == 4
 
 
-def test_a_matrix_of_another_catalogue_is_refused():
+def test_a_matrix_of_another_catalogue_is_refused() -> None:
     data = dataset_of([[1, 2, 3]], n_items=5)
     with pytest.raises(ValueError, match=r"\(1, 5\).*\(1, 6\)"):
         evaluate(Table(np.zeros((1, 5))), data, "test")
 
 
-def test_top_by_chunks_equals_a_full_sort():
+def test_top_by_chunks_equals_a_full_sort() -> None:
     rng = np.random.default_rng(0)
     scores = torch.from_numpy(rng.permutation(4 * 3001).reshape(4, 3001).astype(np.float32))
     seen = torch.from_numpy(rng.integers(1, 3001, (4, 30)))
@@ -179,11 +182,11 @@ def test_top_by_chunks_equals_a_full_sort():
     assert torch.equal(top_unseen(scores, seen, k=20), masked.argsort(dim=1, descending=True)[:, :20])
 
 
-def test_negatives_depend_on_seed_part_and_user_alone():
+def test_negatives_depend_on_seed_part_and_user_alone() -> None:
     users = torch.arange(50)
     histories = torch.zeros(50, 1, dtype=torch.int64)
 
-    def draw(users, width=1, **key):
+    def draw(users: Any, width: Any = 1, **key: Any) -> Any:
         return uniform_negatives(users, histories[users].repeat(1, width), 5000, **{"seed": 1, "part": "test", **key})
 
     whole = draw(users)
@@ -193,7 +196,7 @@ def test_negatives_depend_on_seed_part_and_user_alone():
         assert not (other == whole).all(1).any()
 
 
-def test_negatives_are_uniform():
+def test_negatives_are_uniform() -> None:
     n = 250
     users = torch.arange(4000)
     histories = torch.tensor([[1, 2]]).repeat(4000, 1)

@@ -3,6 +3,10 @@
 Columns are independent experiments, so hundreds of them cost one matrix product.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -11,7 +15,7 @@ from llmesr.evaluation import resampling
 from llmesr.evaluation.resampling import adjust, bootstrap_means, intervals, sign_flip_test, wilcoxon_test
 
 
-def ndcg(rng, shape, hit):
+def ndcg(rng: Any, shape: Any, hit: Any) -> Any:
     """Per-user NDCG@10 of a model that hits with probability ``hit`` at a uniform rank."""
     gain = 1 / np.log2(rng.integers(1, 11, shape) + 1)
     return np.where(rng.random(shape) < hit, gain, 0.0)
@@ -19,7 +23,7 @@ def ndcg(rng, shape, hit):
 
 @pytest.mark.parametrize(("users", "hit"), [(60, 0.3), (400, 0.05), (1200, 0.6)])
 @pytest.mark.parametrize("kind", ["HR", "NDCG"])
-def test_intervals_cover_at_their_nominal_rate(users, hit, kind):
+def test_intervals_cover_at_their_nominal_rate(users: Any, hit: Any, kind: Any) -> None:
     rng = np.random.default_rng(1)
     values = (rng.random((users, 600)) < hit).astype(float) if kind == "HR" else ndcg(rng, (users, 600), hit)
     truth = hit if kind == "HR" else hit * np.mean(1 / np.log2(np.arange(1, 11) + 1))
@@ -28,7 +32,7 @@ def test_intervals_cover_at_their_nominal_rate(users, hit, kind):
     assert 0.92 <= covered <= 0.975  # 600 experiments: standard error .009; discreteness moves it a little
 
 
-def test_a_wider_level_is_wider():
+def test_a_wider_level_is_wider() -> None:
     values = ndcg(np.random.default_rng(2), (200, 5), 0.3)
     low95, high95 = intervals(values)
     low80, high80 = intervals(values, level=0.8)
@@ -36,7 +40,7 @@ def test_a_wider_level_is_wider():
     assert (high80 < high95).all()
 
 
-def test_intervals_agree_with_scipy():
+def test_intervals_agree_with_scipy() -> None:
     values = ndcg(np.random.default_rng(3), 150, 0.2)
     low, high = intervals(values[:, None], resamples=20_000)
     theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, rng=np.random.default_rng(0), batch=2000)
@@ -45,7 +49,7 @@ def test_intervals_agree_with_scipy():
 
 
 @pytest.mark.parametrize("users", [300, 3000])  # drawn by number below 1,000 users, by Poisson weights above
-def test_the_bootstrap_distribution_is_the_textbook_one(users):
+def test_the_bootstrap_distribution_is_the_textbook_one(users: Any) -> None:
     rng = np.random.default_rng(4)
     values = np.zeros((users, 1))
     values[:20, 0] = rng.random(20)
@@ -54,7 +58,7 @@ def test_the_bootstrap_distribution_is_the_textbook_one(users):
     assert draws.std() == pytest.approx(values.std() / np.sqrt(users), rel=0.03)
 
 
-def test_no_hit_at_all_is_not_certainty():
+def test_no_hit_at_all_is_not_certainty() -> None:
     low, high = intervals(np.zeros((40, 1)))
     assert (low[0], high[0]) == (0, pytest.approx(1 - 0.025 ** (1 / 40)))
     low, high = intervals(np.ones((40, 1)))
@@ -63,7 +67,7 @@ def test_no_hit_at_all_is_not_certainty():
     assert np.isnan([low, high]).all()
 
 
-def correlated_pair(rng, users, experiments, lift):
+def correlated_pair(rng: Any, users: Any, experiments: Any, lift: Any) -> Any:
     """Values of two models on the same users: difficulty is shared, ``lift`` raises the second's chances."""
     easy = rng.random((users, experiments)) < 0.5
     first = ndcg(rng, (users, experiments), 0.3) * easy
@@ -72,7 +76,7 @@ def correlated_pair(rng, users, experiments, lift):
 
 @pytest.mark.parametrize("users", [30, 300])
 @pytest.mark.parametrize("test", [lambda d: sign_flip_test(d, resamples=999), wilcoxon_test], ids=["flip", "wilcoxon"])
-def test_false_positive_rate_is_what_it_says(users, test):
+def test_false_positive_rate_is_what_it_says(users: Any, test: Any) -> None:
     first, second = correlated_pair(np.random.default_rng(5), users, 1000, 0.0)
     p = test(second - first)
     assert np.mean(p <= 0.05) <= 0.07  # standard error .007
@@ -81,13 +85,13 @@ def test_false_positive_rate_is_what_it_says(users, test):
         assert np.mean(p <= 0.05) >= 0.03
 
 
-def test_a_true_difference_is_found():
+def test_a_true_difference_is_found() -> None:
     first, second = correlated_pair(np.random.default_rng(6), 2000, 50, 0.15)
     p = sign_flip_test(second - first, resamples=999)
     assert np.mean(p <= 0.05) > 0.9
 
 
-def test_false_discoveries_are_controlled():
+def test_false_discoveries_are_controlled() -> None:
     rng = np.random.default_rng(7)
     shares = []
     for _ in range(60):
@@ -99,25 +103,25 @@ def test_false_discoveries_are_controlled():
     assert np.mean(shares) <= 0.1  # at most 0.1 * 30 / 40 is expected
 
 
-def test_sign_flip_equals_counting_every_assignment():
+def test_sign_flip_equals_counting_every_assignment() -> None:
     d = np.array([0.5, 0.5, 0.63, -0.3, 1.0, 0.0, -0.5])
     signs = 1 - 2 * ((np.arange(2**7)[:, None] >> np.arange(7)) & 1)
     exact = np.mean(np.abs(signs @ d) >= abs(d.sum()) - 1e-9)
     assert sign_flip_test(d[:, None], resamples=20_000)[0] == pytest.approx(exact, abs=0.01)
 
 
-def test_hits_reduce_to_the_binomial_test():
+def test_hits_reduce_to_the_binomial_test() -> None:
     d = np.concatenate([np.ones(30), -np.ones(14), np.zeros(500)])[:, None]
     assert sign_flip_test(d)[0] == pytest.approx(stats.binomtest(30, 44).pvalue, abs=0.006)
 
 
-def test_no_difference_gives_p_one_and_p_is_never_zero():
+def test_no_difference_gives_p_one_and_p_is_never_zero() -> None:
     assert sign_flip_test(np.zeros((10, 2))).tolist() == [1, 1]
     assert wilcoxon_test(np.zeros((10, 2))).tolist() == [1, 1]
     assert sign_flip_test(np.ones((100, 1)), resamples=999)[0] == pytest.approx(0.001)
 
 
-def test_blocks_of_resamples_hold_the_memory_and_not_the_result(monkeypatch):
+def test_blocks_of_resamples_hold_the_memory_and_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = correlated_pair(np.random.default_rng(8), 200, 2, 0.1)
     before = sign_flip_test(second - first, resamples=4000)
     monkeypatch.setattr(resampling, "_BLOCK", 1000)
@@ -127,7 +131,7 @@ def test_blocks_of_resamples_hold_the_memory_and_not_the_result(monkeypatch):
     assert (second.mean(0) < high).all()
 
 
-def test_adjustment_by_hand():
+def test_adjustment_by_hand() -> None:
     # Benjamini-Hochberg of .01, .02, .03, .5: p * 4 / rank, made monotone from the largest down.
     adjusted = adjust(np.array([0.03, np.nan, 0.01, 0.5, 0.02]))
     assert adjusted[[0, 2, 3, 4]] == pytest.approx([0.04, 0.04, 0.5, 0.04])

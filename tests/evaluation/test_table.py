@@ -1,6 +1,9 @@
 """Metrics and groups against tables worked out by hand."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,12 +30,12 @@ THRESHOLDS = Thresholds(item=4, user=3)
         ("MRR@20", [1, 1 / 2, 1 / 3, 1 / 10, 1 / 11]),
     ],
 )
-def test_metric_of_a_rank(metric, expected):
+def test_metric_of_a_rank(metric: Any, expected: Any) -> None:
     assert metric_values(np.array([1, 2, 3, 10, 11]), metric) == pytest.approx(expected, abs=1e-5)
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1), st.integers(1, 50))
-def test_metrics_are_ordered(ranks, k):
+def test_metrics_are_ordered(ranks: Any, k: Any) -> None:
     hit, ndcg, mrr = (metric_values(np.array(ranks), f"{m}@{k}") for m in ("HR", "NDCG", "MRR"))
     assert (hit >= ndcg).all()
     assert (ndcg >= mrr).all()
@@ -41,13 +44,13 @@ def test_metrics_are_ordered(ranks, k):
 
 
 @pytest.mark.parametrize("name", ["hr@10", "HR@0", "HR@", "Recall@10", "HR@10 ", "NDCG10"])
-def test_an_unknown_metric_is_named(name):
+def test_an_unknown_metric_is_named(name: Any) -> None:
     with pytest.raises(UserError, match="is not a metric"):
         metric_values(np.array([1]), name)
 
 
 @pytest.fixture
-def frame():
+def frame() -> Any:
     # user            0  1  2   3  4   5
     # popularity      3  4  0  10  3  10   tail item below 4: 0, 2, 4
     # length          1  2  3   4  5   1   tail user below 3: 0, 1, 5
@@ -55,7 +58,7 @@ def frame():
     return pd.concat([test, test.assign(part="valid", rank=1), test.assign(protocol="uni100", rank=2)])
 
 
-def test_groups_by_hand(frame):
+def test_groups_by_hand(frame: Any) -> None:
     table = metric_table(frame, THRESHOLDS, ks=(5,))
     hit = table[table["metric"] == "HR@5"].set_index("group")
     expected = {
@@ -78,7 +81,7 @@ def test_groups_by_hand(frame):
     assert ndcg["Overall"] == pytest.approx((1 + 1 / math.log2(3) + 0.5) / 6)
 
 
-def test_buckets_hold_everyone_once_and_ties_together(frame):
+def test_buckets_hold_everyone_once_and_ties_together(frame: Any) -> None:
     table = metric_table(frame, THRESHOLDS, ks=(5,))
     for dimension in ("popularity", "length"):
         rows = table[(table["dimension"] == dimension) & (table["metric"] == "HR@5")]
@@ -88,8 +91,8 @@ def test_buckets_hold_everyone_once_and_ties_together(frame):
     assert popularity["group"].tolist() == ["0-3", "4", "10"]
 
 
-def test_parts_and_protocols_are_never_mixed(frame):
-    def overall(**which):
+def test_parts_and_protocols_are_never_mixed(frame: Any) -> None:
+    def overall(**which: Any) -> Any:
         return metric_table(frame, THRESHOLDS, ks=(1,), **which)["value"].iloc[0]
 
     assert overall(part="valid") == 1
@@ -99,13 +102,13 @@ def test_parts_and_protocols_are_never_mixed(frame):
         overall(part="valid", protocol="uni100")
 
 
-def test_an_empty_group_is_nan_with_no_users():
+def test_an_empty_group_is_nan_with_no_users() -> None:
     table = metric_table(frame_of([1, 2], popularity=9, length=9), THRESHOLDS, ks=(5,)).set_index("group")
     assert table.loc["Tail Item", "users"].eq(0).all()
     assert table.loc["Tail Item", "value"].isna().all()
 
 
-def test_what_a_training_loop_reads(frame):
+def test_what_a_training_loop_reads(frame: Any) -> None:
     valid = frame[frame["part"] == "valid"]
     assert quick_metrics(valid, THRESHOLDS) == 1
     assert quick_metrics(frame[frame["part"] == "test"], THRESHOLDS, "HR@5", "Tail User") == pytest.approx(2 / 3)
@@ -125,7 +128,7 @@ def test_what_a_training_loop_reads(frame):
         quick_metrics(only_head, THRESHOLDS, group="tail")
 
 
-def test_the_thresholds_alone_move_the_groups(frame):
+def test_the_thresholds_alone_move_the_groups(frame: Any) -> None:
     everything_tail = metric_table(frame, Thresholds(item=100, user=100), ks=(5,)).set_index("group")
     assert everything_tail.loc["Tail Item", "users"].eq(6).all()
     assert everything_tail.loc["Head Item", "users"].eq(0).all()

@@ -14,7 +14,11 @@ import pandas as pd
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation import contrast, statistics
 from llmesr.evaluation.beyond import beyond_table
+from llmesr.evaluation.contenders import Contender, contenders, validation_score
+from llmesr.evaluation.guard import Case, Finding, examine
 from llmesr.evaluation.table import metric_table
+from llmesr.evaluation.verdict import Verdict, verdicts
+from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, is_whole, load_embedding
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
@@ -29,7 +33,8 @@ _of_runs = kept(digests(lineup="runs"), copies=True, entries=128, spinner=SAID)
 def summary(root: Store, lineup: Lineup, thresholds: Thresholds, metric: str, protocol: str) -> pd.DataFrame:
     """See :func:`evaluation.statistics.summary`: one metric, the five named groups, the test part."""
     values = _values(root, lineup, metric, protocol)
-    return statistics.summary(values, thresholds, metrics=[metric], protocol=protocol)
+    alone = _alone(root, lineup)
+    return statistics.summary(values, thresholds, metrics=[metric], protocol=protocol, alone=alone)
 
 
 @_of_runs
@@ -38,7 +43,30 @@ def comparison(
 ) -> pd.DataFrame:
     """See :func:`evaluation.statistics.compare`: everybody against ``reference``."""
     values = _values(root, lineup, metric, protocol)
-    return statistics.compare(values, thresholds, baseline=reference, metrics=[metric], protocol=protocol)
+    alone = _alone(root, lineup)
+    return statistics.compare(values, thresholds, baseline=reference, metrics=[metric], protocol=protocol, alone=alone)
+
+
+def findings(
+    root: Store, lineup: Lineup, reference: str, thresholds: Thresholds, metric: str, protocol: str
+) -> tuple[Finding, ...]:
+    """What stands against comparing everybody with ``reference`` (see :mod:`evaluation.guard`)."""
+    dataset = Run(root, next(iter(lineup.values()))[0]).dataset_id
+    there = {c.name: c.ids for c in everyone(root, dataset)}
+    return _findings(root, lineup, there, reference, thresholds, metric, protocol)
+
+
+def judged(
+    root: Store, lineup: Lineup, reference: str, thresholds: Thresholds, metric: str, protocol: str
+) -> list[Verdict]:
+    """One verdict per other contender, qualified by what the guard found."""
+    at = (root, lineup, reference, thresholds, metric, protocol)
+    return verdicts(comparison(*at), findings(*at))
+
+
+def everyone(root: Store, dataset_id: str) -> list[Contender]:
+    """All evaluated contenders of a dataset."""
+    return contenders(artifacts.runs(root, dataset_id, finished=True))
 
 
 @_of_runs
@@ -68,10 +96,9 @@ def full_table(root: Store, lineup: Lineup, thresholds: Thresholds, k: int, prot
     return _mean_of_seeds(tables, ["run", "dimension", "group", "metric"])
 
 
-def validation(root: Store, run_ids: Sequence[str], thresholds: Thresholds, protocol: str) -> float:
-    """Overall NDCG@10 on validation, mean of the seeds: what chooses among several runs."""
-    tables = [artifacts.metrics(root, id, thresholds, protocol=protocol, part="valid") for id in run_ids]
-    return float(np.mean([t.loc[t["group"].eq("Overall") & t["metric"].eq("NDCG@10"), "value"] for t in tables]))
+def validation(root: Store, contender: Contender) -> float:
+    """How good a contender is on validation (see :func:`evaluation.contenders.validation_score`)."""
+    return _validation(root, {contender.name: contender.ids})
 
 
 @kept(
@@ -112,6 +139,44 @@ def embedding(root: Store, id: str) -> Embedding:
 def _values(root: Store, lineup: Lineup, metric: str, protocol: str) -> statistics.Values:
     """What a moved threshold leaves as it is."""
     return statistics.per_user(_frames(root, lineup), [metric], protocol, "test")
+
+
+@kept(digests(lineup="runs", there="runs"), entries=128, spinner=SAID)
+def _findings(
+    root: Store,
+    lineup: Lineup,
+    there: Lineup,
+    reference: str,
+    thresholds: Thresholds,
+    metric: str,
+    protocol: str,
+) -> tuple[Finding, ...]:
+    return examine(
+        Case(
+            chosen=_contenders(root, lineup),
+            baseline=reference,
+            frames=_frames(root, lineup),
+            everyone=_contenders(root, there),
+            validation=lambda contender: validation(root, contender),
+            thresholds=thresholds,
+            metrics=(metric,),
+            protocol=protocol,
+        )
+    )
+
+
+@kept(digests(lineup="runs"), entries=1024)
+def _validation(root: Store, lineup: Lineup) -> float:
+    return validation_score(frame for frames in _frames(root, lineup).values() for frame in frames)
+
+
+def _contenders(root: Store, lineup: Lineup) -> list[Contender]:
+    return [Contender.named(name, [Run(root, id) for id in ids]) for name, ids in lineup.items()]
+
+
+def _alone(root: Store, lineup: Lineup) -> set[str]:
+    """Those without luck in training."""
+    return {c.name for c in _contenders(root, lineup) if not c.trained}
 
 
 def _frames(root: Store, lineup: Lineup) -> dict[str, list[pd.DataFrame]]:

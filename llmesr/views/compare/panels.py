@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.evaluation.beyond import overlap
 from llmesr.evaluation.contenders import Contender, check_comparable, contenders
 from llmesr.evaluation.contrast import frontier, seesaw
-from llmesr.evaluation.verdict import verdicts
+from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store, slug
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare import charts
@@ -78,6 +78,12 @@ class Choice:
         return self.labelled(
             evidence.comparison(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
         )
+
+    def judged(self) -> list[Verdict]:
+        return evidence.judged(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
+
+    def findings(self) -> tuple[Finding, ...]:
+        return evidence.findings(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
 
     def curves(self, dimension: str) -> pd.DataFrame:
         found = evidence.curves(self.root, self.lineup, dimension, self.metric, self.protocol)  # type: ignore[arg-type]
@@ -180,23 +186,14 @@ def verdict(choice: Choice) -> None:
     if not choice.others:
         st.info("Add a second configuration to have it compared.", icon=":material/balance:")
         return
-    said = brief(
-        verdicts(choice.comparison(), GROUPS if len(choice.others) < 3 else ("Overall", "Tail Item", "Head Item"))
-    )
     with st.container(border=True):
         st.markdown(f"**Against {as_text(choice.reference)}**, in {choice.metric}:")
-        for row in said.itertuples():
-            st.markdown(f"- **{as_text(row.run)}**: {as_text(row.verdict, 1000)}")
+        for said in choice.judged():
+            st.markdown(f"- **{as_text(said.run)}**: {as_text(said.sentence(metric=False), 1000)}")
         if choice.summary()["warning"].ne("").any():
             small = choice.summary().loc[lambda t: t["warning"].ne("")]
             where = "; ".join(f"{r.run}, {r.group} ({r.warning.split(':')[0]})" for r in small.itertuples())
             st.caption(f"Values that rest on too little: {as_text(where, 1000)}.")
-
-
-def brief(said: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts without the metric's name at every number: it stands above them."""
-    pairs = zip(said["metric"], said["verdict"], strict=True)
-    return said.assign(verdict=[v.replace(f" {m}, p", ", p").replace("(-", "(−") for m, v in pairs])
 
 
 def groups(choice: Choice) -> None:
@@ -400,6 +397,8 @@ def _report(choice: Choice) -> str:
         beyond=choice.beyond(),
         every=choice.every_metric(),
         comparison=comparison,
+        verdicts=choice.judged() if choice.others else (),
+        findings=choice.findings(),
         seesaw=None if comparison is None else choice.labelled(seesaw(comparison, choice.metric)),
         story=sections(_story(choice)),
     )

@@ -12,8 +12,9 @@ import pandas as pd
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES
-from llmesr.evaluation.verdict import verdicts
+from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Manifest, provenance
 from llmesr.views.compare import charts
 from llmesr.views.compare.frames import beyond_frame, outcomes
@@ -22,10 +23,11 @@ from llmesr.views.shared.report import Section, html_report
 from llmesr.views.shared.tables import readable_comparison, readable_summary
 
 EVIDENCE = (
-    f"Intervals are 95% bootstrap intervals over users (BCa, {RESAMPLES:,} resamples). Tests are paired by user: a "
-    f"permutation test that flips the sign of each user's difference ({FLIPS:,} flips) and Wilcoxon's signed-rank "
-    "test, both corrected for the number of tests by Benjamini-Hochberg. Several seeds of a configuration are averaged "
-    "per user first."
+    f"Intervals are 95% bootstrap intervals over users (BCa, {RESAMPLES:,} resamples), made wider by what the seeds of "
+    "a configuration differ. Tests are paired by user: a permutation test that flips the sign of each user's "
+    f"difference ({FLIPS:,} flips) and, where there are several seeds, a t-test over users and seeds; the larger p "
+    "counts. Wilcoxon's signed-rank test stands beside it. p is corrected for the number of tests by "
+    "Benjamini-Hochberg. What no clear difference leaves is bounded by two one-sided tests at 5%."
 )
 
 
@@ -47,6 +49,8 @@ class Findings:
     comparison: pd.DataFrame | None = None
     seesaw: pd.DataFrame | None = None
     story: Sequence[Section] = field(default=())
+    verdicts: Sequence[Verdict] = ()
+    findings: Sequence[Finding] = ()
 
 
 def comparison_report(
@@ -56,8 +60,8 @@ def comparison_report(
     line = words.protocol_line(found.protocol, found.thresholds)
     lead = [f"{len(chosen)} configurations on {dataset.name}, judged by {found.metric}. {line}"]
     if found.comparison is not None:
-        said = verdicts(found.comparison)
-        lead += [f"{r.run} against {found.reference}: {r.verdict}" for r in said.itertuples()]
+        lead += [f"{v.run} against {found.reference}: {v.sentence()}" for v in found.verdicts]
+    lead += [f"{f.severity.capitalize()}: {f.sentence}" for f in found.findings]
     metrics = [found.metric, *dict.fromkeys(found.beyond["metric"])]
     definitions = {
         "Head and tail": found.thresholds.describe(),

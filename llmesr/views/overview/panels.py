@@ -9,7 +9,6 @@ import streamlit as st
 
 from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset
-from llmesr.evaluation.verdict import verdict
 from llmesr.jobs.plans import submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
@@ -129,8 +128,8 @@ def _how_sure(root: Store, best: Sequence[Run], data: Dataset, protocol: str) ->
     blind, reading = headline.protagonists(list(runs))
     if blind and reading:
         lineup = {blind: runs[blind], reading: runs[reading]}
-        table = evidence.comparison(root, lineup, blind, data.thresholds, METRIC, protocol)
-        st.caption(f"How sure? {as_text(reading)} against {as_text(blind)}: {as_text(verdict(table, GROUPS), 600)}")
+        (found,) = evidence.judged(root, lineup, blind, data.thresholds, METRIC, protocol)
+        st.caption(f"How sure? {as_text(reading)} against {as_text(blind)}: {as_text(found.sentence(), 900)}")
 
 
 def inventory(root: Store) -> None:

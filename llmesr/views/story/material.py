@@ -11,14 +11,14 @@ import pandas as pd
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import Contender, contenders
+from llmesr.evaluation.contenders import Contender, best_without_and_with_text
+from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
-from llmesr.views.cache import artifacts, evidence, spaces
+from llmesr.views.cache import evidence, spaces
 from llmesr.views.shared import words
 
 METRIC, PROTOCOL = "HR@10", "full"
 NEAREST = 5
-TEXT_METHODS = ("llm-esr", "llmemb", "llm-init", "adapter")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +39,19 @@ class Material:
         return words.protocol_line(self.protocol, self.thresholds)
 
     @cached_property
-    def plain(self) -> Contender | None:
-        """The plain recommender: ids only, or popularity where there is none."""
-        return self.best("id") or self.best("popularity")
+    def protagonists(self) -> tuple[Contender | None, Contender | None]:
+        """Whom the overview's headline is about: see :func:`evaluation.contenders.best_without_and_with_text`."""
+        return best_without_and_with_text(self.chosen, self.validation)
 
-    @cached_property
+    @property
+    def plain(self) -> Contender | None:
+        """The best recommender that reads no text."""
+        return self.protagonists[0]
+
+    @property
     def text(self) -> Contender | None:
-        """The recommender with text, LLM-ESR if there is one; of several the best on VALIDATION."""
-        return next((found for method in TEXT_METHODS if (found := self.best(method))), None)
+        """The best recommender that does."""
+        return self.protagonists[1]
 
     @cached_property
     def by_text_alone(self) -> Contender | None:
@@ -57,7 +62,7 @@ class Material:
         return max((c for c in self.chosen if c.method == method), key=self.validation, default=None)
 
     def validation(self, contender: Contender) -> float:
-        return evidence.validation(self.root, contender.ids, self.thresholds, self.protocol)
+        return evidence.validation(self.root, contender)
 
     def summary(self, *contenders: Contender) -> pd.DataFrame:
         """Means and intervals by group, on the test part."""
@@ -71,6 +76,15 @@ class Material:
         assert self.text
         lineup = {c.name: c.ids for c in (self.plain, self.text)}
         return evidence.comparison(self.root, lineup, self.plain.name, self.thresholds, self.metric, self.protocol)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The same in words, qualified by the guard."""
+        assert self.plain
+        assert self.text
+        lineup = {c.name: c.ids for c in (self.plain, self.text)}
+        at = (self.root, lineup, self.plain.name, self.thresholds, self.metric, self.protocol)
+        return evidence.judged(*at)[0]
 
     @cached_property
     def item(self) -> int | None:
@@ -103,7 +117,7 @@ def material(
     return Material(
         root,
         dataset,
-        contenders(artifacts.runs(root, dataset.id, finished=True)),
+        evidence.everyone(root, dataset.id),
         thresholds,
         evidence.newest_embedding(root, dataset.id),
         protocol,

@@ -15,7 +15,6 @@ import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.verdict import verdict
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section
 from llmesr.views.shared.tables import readable_comparison, readable_summary
@@ -141,7 +140,7 @@ def what_changed(m: Material) -> Step:
         NAMES[3],
         _headline_of_change(tail, m.text, m.plain),
         [
-            f"{m.text.name} against {m.plain.name}, all groups: {verdict(table, GROUPS)}",
+            f"{m.text.name} against {m.plain.name}, all groups: {m.verdict.sentence()}",
             f"Seeds: {len(m.text.seeds)} and {len(m.plain.seeds)}. Paired permutation test over "
             f"{theme.count(table['users'].max())} users, p corrected for {len(table)} tests.",
         ],

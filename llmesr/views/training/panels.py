@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import PRESETS, UNTRAINED, RunConfig, SearchConfig
+from llmesr.config import NEEDS_TEXT, PRESETS, UNTRAINED, RunConfig, SearchConfig
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job, Step
@@ -44,7 +44,7 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
         if trained:
             preset = str(links.choose("Starting point", list(PRESETS), "preset"))
             st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
-    embedding = _pick_text(root, manifest) if method in plans.NEEDS_TEXT else None
+    embedding = _pick_text(root, manifest) if method in NEEDS_TEXT else None
     start = forms.starting_values(method, backbone, preset)
     others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
     values = _fields(method, backbone, preset, start, others) if trained else {}

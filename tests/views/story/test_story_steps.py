@@ -85,8 +85,9 @@ def test_what_changed_says_how_much_and_how_sure(material):
 
 
 def test_no_change_is_said_plainly(material):
-    same = replace(material.text, runs=material.plain.runs, manifests=material.plain.manifests)
-    step = story.what_changed(replace(material, chosen=[material.plain, same]))
+    plain, esr = ({c.method: c for c in material.chosen}[m] for m in ("id", "llm-esr"))
+    same = replace(esr, runs=plain.runs, manifests=plain.manifests)
+    step = story.what_changed(replace(material, chosen=[plain, same]))
     assert step.headline == "llm-esr shows no sure change on tail items against id."
 
 

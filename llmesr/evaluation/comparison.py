@@ -1,0 +1,161 @@
+"""One comparison of runs: means, tests, the guard's findings and verdicts, for whoever states it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from llmesr.config import GROUPS
+from llmesr.data.dataset import load_dataset
+from llmesr.data.groups import Thresholds
+from llmesr.errors import UserError
+from llmesr.evaluation import statistics
+from llmesr.evaluation.comparable import check_comparable
+from llmesr.evaluation.contenders import Contender, contenders, validation_score
+from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.guard import Case, examine
+from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
+from llmesr.evaluation.verdict import Verdict, verdicts
+from llmesr.runs.record import Run, list_runs
+from llmesr.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Contenders of one dataset against ``baseline``, one of them. ``everyone``: all evaluated ones of the dataset."""
+
+    store: Store
+    chosen: Sequence[Contender]
+    baseline: Contender
+    everyone: Sequence[Contender]
+    thresholds: Thresholds
+    metrics: Sequence[str] = DEFAULT_METRICS
+    protocol: str = "full"
+    part: str = "test"
+    groups: Which = "named"
+
+    @cached_property
+    def frames(self) -> dict[str, list[pd.DataFrame]]:
+        """Name -> rank frames of its seeds."""
+        return {c.name: [self._ranks(run) for run in c.runs] for c in self.chosen}
+
+    @property
+    def alone(self) -> set[str]:
+        """Those without luck in training."""
+        return {c.name for c in self.chosen if not c.trained}
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """See :func:`evaluation.statistics.summary`; a row per contender, group and metric."""
+        return statistics.summary(self._values, self.thresholds, alone=self.alone, **self._asked)
+
+    @cached_property
+    def by_run(self) -> pd.DataFrame:
+        """The same with every seed on its own; ``run`` is the id of the run."""
+        if all(len(c.runs) == 1 for c in self.chosen):
+            return self.summary.assign(run=self.summary["run"].map({c.name: c.ids[0] for c in self.chosen}))
+        alone = {run.id: [f] for c in self.chosen for run, f in zip(c.runs, self.frames[c.name], strict=True)}
+        return statistics.summary(alone, self.thresholds, **self._asked)
+
+    @cached_property
+    def tests(self) -> pd.DataFrame:
+        """See :func:`evaluation.statistics.compare`; UserError where nothing stands beside the baseline."""
+        return statistics.compare(
+            self._values, self.thresholds, baseline=self.baseline.name, alone=self.alone, **self._asked
+        )
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What stands against the comparison."""
+        case = Case(
+            chosen=self.chosen,
+            baseline=self.baseline.name,
+            frames=self.frames,
+            everyone=self.everyone,
+            validation=self._validation,
+            thresholds=self.thresholds,
+            metrics=self.metrics,
+            protocol=self.protocol,
+            part=self.part,
+        )
+        return examine(case)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """One per contender and metric, none where the baseline is alone."""
+        return verdicts(self.tests, self.findings, GROUPS) if len(self.chosen) > 1 else []
+
+    def table(self, metric: str | None = None) -> pd.DataFrame:
+        """A row per contender, a column per group: the means of one metric (the first)."""
+        rows = self.summary[self.summary["metric"] == (metric or self.metrics[0])]
+        return rows.pivot_table(index="run", columns="group", values="value", sort=False)
+
+    def __str__(self) -> str:
+        where = f"{self.protocol} ranking, {self.part} part. {self.thresholds.describe()}"
+        tables = [f"{metric}, {where}\n{self.table(metric)}" for metric in self.metrics]
+        said = [f"{v.run} against {v.baseline} ({v.metric}): {v.sentence()}" for v in self.verdicts]
+        return "\n".join([*tables, *said, *(f"{f.severity}: {f.sentence}" for f in self.findings)])
+
+    @cached_property
+    def _values(self) -> statistics.Values:
+        return statistics.per_user(self.frames, self.metrics, self.protocol, self.part)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {"metrics": self.metrics, "protocol": self.protocol, "part": self.part, "groups": self.groups}
+
+    def _validation(self, contender: Contender) -> float:
+        return validation_score(self._ranks(run) for run in contender.runs)
+
+    def _ranks(self, run: Run) -> pd.DataFrame:
+        if run.id not in self._read:
+            self._read[run.id] = run.per_user()
+        return self._read[run.id]
+
+    @cached_property
+    def _read(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+
+def compare_runs(
+    store: Store,
+    runs: Sequence[Run],
+    *,
+    baseline: Run | None = None,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    protocol: str = "full",
+    part: str = "test",
+    groups: Which = "named",
+    thresholds: Thresholds | None = None,
+) -> Comparison:
+    """Runs of one dataset against ``baseline`` (the first), seeds of one configuration taken together.
+
+    ``thresholds``: the dataset's own when absent. UserError for runs of different datasets, for a run without an
+    evaluation, and for a baseline that a newer run of the same seed replaces.
+    """
+    if not runs:
+        raise UserError("Give at least one run to compare.")
+    first = baseline or runs[0]
+    found = {run.id: run for run in [*runs, first]}
+    check_comparable(store, [run.manifest for run in found.values()])
+    evaluated = {r.id: r for r in list_runs(store, first.dataset_id) if r.status().state == "SUCCEEDED"}
+    everyone = contenders(list({**evaluated, **found}.values()))
+    chosen = contenders(list(found.values()))
+    base = next((c for c in chosen if first.id in c.ids), None)
+    if base is None:
+        raise UserError(f"Run {first.id!r} is an older repetition of another one given: leave one of them out.")
+    return Comparison(
+        store=store,
+        chosen=chosen,
+        baseline=base,
+        everyone=everyone,
+        thresholds=thresholds or load_dataset(store, first.dataset_id).thresholds,
+        metrics=tuple(metrics),
+        protocol=protocol,
+        part=part,
+        groups=groups,
+    )

@@ -1,0 +1,194 @@
+"""What the guard can find, as values: kind, severity, who it is about, numbers, remedy. Sentences are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["serious", "caution", "note"]
+SEVERITIES: tuple[Severity, ...] = ("serious", "caution", "note")
+Kind = Literal[
+    "undertrained",
+    "untraceable",
+    "one-seed",
+    "few-seeds",
+    "seeds-left-out",
+    "budget",
+    "search",
+    "policy",
+    "text",
+    "weak-baseline",
+    "missing-baseline",
+    "few-hits",
+    "few-candidates",
+    "tied",
+    "protocols",
+    "elsewhere",
+]
+Action = Literal[
+    "train-longer", "add-seeds", "include-runs", "search-baseline", "compare-with", "train-baseline", "look-at"
+]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What would settle a finding. ``runs`` are those whose settings are taken (or that are to be looked at),
+    ``values`` the settings that change; ``seeds``, ``methods`` and ``trials`` as the action needs them."""
+
+    action: Action
+    runs: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    methods: tuple[str, ...] = ()
+    trials: int = 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether runs have to be made for it."""
+        return self.action in ("train-longer", "add-seeds", "search-baseline", "train-baseline")
+
+    @property
+    def sentence(self) -> str:
+        return _REMEDIES[self.action](self)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One doubt about a comparison. ``names``: the contenders it is about, none where it is about all of them."""
+
+    kind: Kind
+    severity: Severity
+    names: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    remedy: Remedy | None = None
+
+    @property
+    def short(self) -> str:
+        """A clause, to stand within another sentence."""
+        return _CLAUSES[self.kind](self)
+
+    @property
+    def sentence(self) -> str:
+        text = self.short
+        if not text.startswith(self.names or " "):  # names are written as they are
+            text = text[:1].upper() + text[1:]
+        return f"{text}." + (f" {self.remedy.sentence}" if self.remedy else "")
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        remedy = None
+        if self.remedy:
+            parts = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.remedy).items() if v}
+            remedy = {**parts, "sentence": self.remedy.sentence}
+        head = {"kind": self.kind, "severity": self.severity, "names": list(self.names), "runs": list(self.runs)}
+        return {**head, "numbers": dict(self.numbers), "sentence": self.sentence, "remedy": remedy}
+
+
+def serious(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that withhold "better" and every ratio."""
+    return [f for f in findings if f.severity == "serious"]
+
+
+def about(findings: Iterable[Finding], *names: str) -> list[Finding]:
+    """Those that concern nobody but ``names``."""
+    return [f for f in findings if set(f.names) <= set(names)]
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The most serious first, each once."""
+    kept: list[Finding] = []
+    for finding in findings:
+        if finding not in kept:
+            kept.append(finding)
+    return tuple(sorted(kept, key=lambda f: SEVERITIES.index(f.severity)))
+
+
+def joined(items: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def _undertrained(f: Finding) -> str:
+    waited, best, epochs = (f.numbers[k] for k in ("waited", "best_epoch", "epochs"))
+    if waited == 0:
+        return f"{f.names[0]} was still improving when its {epochs} epochs ran out"
+    return (
+        f"{f.names[0]} was at its best only {waited} evaluation{'s' * (waited != 1)} before its training ended "
+        f"(epoch {best} of {epochs})"
+    )
+
+
+def _one_seed(f: Finding) -> str:
+    who = joined(f.names)
+    return f"{who} {'was' if len(f.names) == 1 else 'were'} trained with one seed, so luck in training is not counted"
+
+
+def _few_hits(f: Finding) -> str:
+    return (
+        f"{f.names[0]} hits for fewer than {f.numbers['enough']} users in {joined(f.numbers['groups'])} "
+        f"({joined([str(h) for h in f.numbers['hits']])})"
+    )
+
+
+def _few_candidates(f: Finding) -> str:
+    least, needed = f.numbers["candidates"], f.numbers["needed"]
+    return f"some users choose among {least} candidates only, fewer than {needed}"
+
+
+def _protocols(f: Finding) -> str:
+    here, there = f.numbers["difference"], f.numbers["other_difference"]
+    return (
+        f"under {f.numbers['other']} {f.names[0]} is {'ahead' if there > 0 else 'behind'} overall ({there:+.3f} "
+        f"{f.numbers['metric']}), and {'ahead' if here > 0 else 'behind'} here ({here:+.3f})"
+    )
+
+
+def _weak(f: Finding) -> str:
+    return (
+        f"{f.numbers['stronger']} is stronger than the baseline {f.names[1]} on validation "
+        f"({f.numbers['metric']} {f.numbers['best']:.3f} against {f.numbers['baseline']:.3f})"
+        + ("" if f.numbers["ahead"] else f", and {f.names[0]} is not ahead of it ({f.numbers['run']:.3f})")
+    )
+
+
+def _search(f: Finding) -> str:
+    mine, theirs = f.numbers["run"], f.numbers["baseline"]
+    return f"{mine} configurations of {f.names[0]} were tried, and {theirs} of {f.names[1]}"
+
+
+_CLAUSES: dict[Kind, Callable[[Finding], str]] = {
+    "undertrained": _undertrained,
+    "untraceable": lambda f: f"{f.names[0]} does not record when it was at its best",
+    "one-seed": _one_seed,
+    "few-seeds": lambda f: f"{f.names[0]} has {f.numbers['seeds']} seeds; three are the least that show its luck",
+    "seeds-left-out": lambda f: (
+        f"{f.numbers['left_out']} seed{'s' * (f.numbers['left_out'] != 1)} of {f.names[0]} "
+        f"{'are' if f.numbers['left_out'] != 1 else 'is'} left out"
+    ),
+    "budget": lambda f: f"{f.names[0]} and {f.names[1]} were not trained alike ({', '.join(f.numbers['settings'])})",
+    "search": _search,
+    "policy": lambda f: f"the scoring of {f.names[0]} was tuned on validation, that of {f.names[1]} was not",
+    "text": lambda f: f"{f.names[0]} and {f.names[1]} read different text vectors",
+    "weak-baseline": _weak,
+    "missing-baseline": lambda f: (
+        f"{joined(f.numbers['methods'])} {'is' if f.numbers['count'] == 1 else 'are'} missing"
+    ),
+    "few-hits": _few_hits,
+    "few-candidates": _few_candidates,
+    "tied": lambda f: f"{f.numbers['metric']} is 1 for every user of {f.names[0]}: it can tell nothing apart",
+    "protocols": _protocols,
+    "elsewhere": lambda f: f"{f.names[0]} was made elsewhere: how it was trained and chosen is not known here",
+}
+_REMEDIES: dict[Action, Callable[[Remedy], str]] = {
+    "train-longer": lambda r: (
+        f"Train to convergence: up to {r.values['epochs']} epochs, patience {r.values['patience']}."
+    ),
+    "add-seeds": lambda r: f"Train seed{'s' * (len(r.seeds) != 1)} {joined([str(s) for s in r.seeds])} as well.",
+    "include-runs": lambda r: f"Take {'it' if len(r.runs) == 1 else 'them'} in.",
+    "search-baseline": lambda r: f"Search the baseline's settings with {r.trials} trials.",
+    "compare-with": lambda r: "Compare with that one.",
+    "train-baseline": lambda r: f"Train {joined(r.methods)}.",
+    "look-at": lambda r: f"Look at {r.values['protocol']} before saying which is better.",
+}

@@ -1,0 +1,52 @@
+"""One comparison for the command line and for Python: same rows, same verdicts, same refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from factories import make_dataset, make_run
+from typer.testing import CliRunner
+
+import llmesr
+from llmesr.cli.main import app
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+from llmesr.runs.record import Run
+from llmesr.store import Store
+
+
+@pytest.fixture
+def shop(store: Store) -> Dataset:
+    made: Dataset = make_dataset(store)
+    return made
+
+
+def test_python_says_what_the_command_line_says(store: Store, shop: Dataset) -> None:
+    runs = [make_run(store, shop, "id", seed=s) for s in (42, 43)]
+    runs += [make_run(store, shop, "id", dropout=0.5), make_run(store, shop, "llm-esr", tail_skill=2.5)]
+    found = llmesr.compare(runs, protocol="uni100", metric="HR@10")
+    words = ["compare", *(r.id for r in runs), "--protocol", "uni100", "--metric", "HR@10", "--json"]
+    printed = json.loads(CliRunner().invoke(app, words, standalone_mode=False).stdout)
+    assert [v.sentence() for v in found.verdicts] == [v["verdict"] for v in printed["verdicts"]]
+    assert [f.document() for f in found.findings] == printed["findings"]
+    assert found.summary["value"].tolist() == pytest.approx([r["value"] for r in printed["configurations"]])
+    names = ["id/sasrec", "id/sasrec (dropout=0.5)", "llm-esr/sasrec"]
+    assert list(found.table().index) == names  # two configurations are two rows
+    assert found.verdicts[0].sentence() in str(found)
+
+
+def test_runs_of_two_datasets_and_unknown_metrics_are_refused(store: Store, shop: Dataset) -> None:
+    runs = [make_run(store, shop, "id"), make_run(store, make_dataset(store, name="other", seed=9), "id")]
+    with pytest.raises(UserError, match="different datasets"):
+        llmesr.compare(runs)
+    with pytest.raises(UserError, match="'Recall@10' is not a metric"):
+        str(llmesr.compare(runs[:1], metric="Recall@10"))
+    with pytest.raises(UserError, match="at least one run"):
+        llmesr.compare([])
+
+
+def test_the_first_run_is_the_baseline_unless_another_is_named(store: Store, shop: Dataset) -> None:
+    runs: list[Run] = [make_run(store, shop, "llm-esr"), make_run(store, shop, "popularity")]
+    assert llmesr.compare(runs).baseline.name == "llm-esr/sasrec"
+    assert llmesr.compare(runs, baseline=runs[1]).verdicts[0].baseline == "popularity"

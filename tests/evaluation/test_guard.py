@@ -1,0 +1,262 @@
+"""What makes a comparison unfair is found, as a value, with its remedy; and a fair one is left in peace."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from evaluation_cases import frame_of
+
+from llmesr.data.groups import Thresholds
+from llmesr.evaluation.contenders import Contender, contenders, validation_score
+from llmesr.evaluation.findings import Finding, in_order
+from llmesr.evaluation.guard import Case, examine
+from llmesr.evaluation.statistics import compare
+from llmesr.evaluation.verdict import verdict
+from llmesr.runs.record import Run
+from llmesr.store import Manifest, Parent, Store
+
+THRESHOLDS = Thresholds(item=5, user=5)
+USERS = 300
+Make = Callable[..., Run]
+
+
+class Known(Run):
+    """A run that is only its manifest and its ranks."""
+
+    def __init__(self, store: Store, manifest: Manifest, frame: pd.DataFrame) -> None:
+        super().__init__(store, manifest.id)
+        self.known, self.frame = manifest, frame
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.known
+
+    def per_user(self) -> pd.DataFrame:
+        return self.frame
+
+
+def ranks(skill: float, seed: int) -> pd.DataFrame:
+    """Validation and test, both protocols: a share ``skill`` of the users is hit at rank 3."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for part in ("valid", "test"):
+        for protocol in ("full", "uni100"):
+            hit = rng.random(USERS) < skill
+            frame = frame_of(
+                np.where(hit, 3, 50),
+                popularity=np.tile([1, 10], USERS // 2),
+                length=np.repeat([2, 9], USERS // 2),
+                protocol=protocol,
+                part=part,
+            )
+            parts.append(frame.assign(candidates=101 if protocol == "uni100" else 400))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def make(store: Store) -> Make:
+    """``make(method, seed=, skill=, best=, epochs=, **settings)``: a run that trained 30 epochs, the best at 18."""
+    count = itertools.count()
+
+    def made(
+        method: str = "id", *, seed: int = 42, skill: float = 0.3, best: int = 18, epochs: int = 30, **more: Any
+    ) -> Any:
+        parents = [Parent(kind="datasets", id="shop", digest="")]
+        if text := more.pop("text", None):
+            parents.append(Parent(kind="embeddings", id=text, digest=""))
+        info = {"best_epoch": best, "epochs": epochs, **more.pop("info", {})}
+        values = {"method": method, "backbone": "sasrec", "seed": seed, "epochs": 100, "patience": 10}
+        values |= {"evaluate_every": 1, "monitor": "NDCG@10", **more}
+        manifest = Manifest(kind="runs", id=f"{method}-{next(count)}", name="x", config=values, seed=seed, info=info)
+        manifest.parents, manifest.created = parents, f"2026-01-01T00:00:{seed:02d}"
+        frame = ranks(skill, [*map(ord, method), seed])  # type: ignore[arg-type]
+        return Known(store, manifest, more.pop("frame", frame))
+
+    return made
+
+
+def classics(make: Make) -> list[Run]:
+    return [make("popularity", skill=0.1), make("llm-init", skill=0.2, text="t")]
+
+
+def seeds(make: Make, method: str, **settings: Any) -> list[Run]:
+    return [make(method, seed=s, **settings) for s in (42, 43, 44)]
+
+
+def found(
+    runs: list[Run], rest: list[Run], *, metrics: tuple[str, ...] = ("HR@10",), base: str = "id"
+) -> tuple[Finding, ...]:
+    chosen = contenders(runs)
+    return examine(case(chosen, contenders([*runs, *rest]), metrics, base))
+
+
+def case(chosen: list[Contender], everyone: list[Contender], metrics: tuple[str, ...], base: str) -> Case:
+    return Case(
+        chosen=chosen,
+        baseline=next(c.name for c in chosen if c.method == base),
+        frames={c.name: [r.per_user() for r in c.runs] for c in chosen},
+        everyone=everyone,
+        validation=lambda c: validation_score(r.per_user() for r in c.runs),
+        thresholds=THRESHOLDS,
+        metrics=metrics,
+    )
+
+
+def of(kind: str, findings: tuple[Finding, ...]) -> Finding:
+    (one,) = [f for f in findings if f.kind == kind]
+    return one
+
+
+def test_a_fair_comparison_is_left_in_peace(make: Make) -> None:
+    runs = [*seeds(make, "id"), *seeds(make, "llm-esr", text="t", skill=0.4)]
+    assert [f.kind for f in found(runs, classics(make)) if f.kind != "missing-baseline"] == []
+
+
+@pytest.mark.parametrize(
+    ("best", "epochs", "says"),
+    [
+        (15, 15, "id/sasrec was still improving when its 15 epochs ran out"),
+        (13, 15, "id/sasrec was at its best only 2 evaluations before its training ended (epoch 13 of 15)"),
+    ],
+)
+def test_training_cut_short_is_serious_and_says_how_long_to_train(
+    make: Make, best: int, epochs: int, says: str
+) -> None:
+    cut = make("id", seed=43, best=best, epochs=epochs)
+    runs = [make("id", seed=42), cut, make("id", seed=44), *seeds(make, "llm-esr", text="t")]
+    finding = of("undertrained", found(runs, classics(make)))
+    assert (finding.severity, finding.names, finding.runs) == ("serious", ("id/sasrec",), (cut.id,))
+    assert finding.short == says
+    assert finding.remedy is not None
+    assert (finding.remedy.action, dict(finding.remedy.values)) == ("train-longer", {"epochs": 200, "patience": 10})
+    assert finding.document()["remedy"]["sentence"] == "Train to convergence: up to 200 epochs, patience 10."
+
+
+def test_evaluations_are_counted_and_not_epochs(make: Make) -> None:
+    runs = [*seeds(make, "id", best=10, epochs=30, evaluate_every=5), *seeds(make, "llm-esr", text="t")]
+    assert of("undertrained", found(runs, classics(make))).numbers["waited"] == 4
+
+
+def test_untrained_methods_have_neither_epochs_nor_luck(make: Make) -> None:
+    runs = [make("popularity", best=1, epochs=1), make("semantic-knn", best=1, epochs=1, text="t")]
+    kinds = {f.kind for f in found(runs, [*classics(make), *seeds(make, "id")], base="popularity")}
+    assert not kinds & {"undertrained", "one-seed", "few-seeds"}
+
+
+def test_one_seed_each_is_serious_and_one_against_three_is_not(make: Make) -> None:
+    alone = found([make("id"), make("llm-esr", text="t")], classics(make))
+    finding = of("one-seed", alone)
+    assert finding.severity == "serious"
+    assert finding.remedy is not None
+    assert finding.remedy.seeds == (43, 44)
+    assert len(finding.remedy.runs) == 2
+    assert of("one-seed", found([*seeds(make, "id"), make("llm-esr", text="t")], classics(make))).severity == "caution"
+
+
+def test_seeds_that_are_there_and_were_left_out_are_named(make: Make) -> None:
+    every = seeds(make, "id")
+    finding = of("seeds-left-out", found([every[0], *seeds(make, "llm-esr", text="t")], [*every[1:], *classics(make)]))
+    assert set(finding.runs) == {every[1].id, every[2].id}
+    assert finding.sentence == "2 seeds of id/sasrec are left out. Take them in."
+
+
+def test_a_stronger_baseline_of_the_same_kind_is_serious_where_the_run_does_not_beat_it(make: Make) -> None:
+    runs = [*seeds(make, "popularity", skill=0.1)[:1], *seeds(make, "llm-esr", text="t", skill=0.3)]
+    strong = of("weak-baseline", found(runs, seeds(make, "id", skill=0.5), base="popularity"))
+    assert (strong.severity, strong.numbers["stronger"]) == ("serious", "id/sasrec")
+    assert "is not ahead of it" in strong.short
+    mild = of("weak-baseline", found(runs, seeds(make, "id", skill=0.2), base="popularity"))
+    assert mild.severity == "caution"
+
+
+def test_classic_baselines_that_are_missing_are_named(make: Make) -> None:
+    finding = of("missing-baseline", found([*seeds(make, "id"), *seeds(make, "llm-esr", text="t")], []))
+    assert finding.remedy is not None
+    assert {"popularity", "llm-init"} <= set(finding.remedy.methods)
+    assert "id" not in finding.remedy.methods
+
+
+def test_unequal_search_is_serious(make: Make) -> None:
+    tried = [make("llm-esr", text="t", dropout=d / 10) for d in range(6)]
+    finding = of("search", found([*seeds(make, "id"), tried[0]], [*tried[1:], *classics(make)]))
+    assert (finding.severity, finding.numbers["run"], finding.numbers["baseline"]) == ("serious", 6, 1)
+    assert finding.remedy is not None
+    assert finding.remedy.trials == 6
+
+
+def test_other_text_other_budgets_and_tuned_scoring_are_cautions(make: Make) -> None:
+    base = seeds(make, "llm-init", text="mini", monitor="HR@10")
+    runs = [*base, *seeds(make, "llm-esr", text="large", info={"policy": {"describe": "content weight 4"}})]
+    findings = found(runs, [make("popularity")], base="llm-init")
+    assert of("text", findings).numbers == {"run": "large", "baseline": "mini"}
+    assert of("budget", findings).numbers["settings"] == ["monitor NDCG@10 and HR@10"]
+    assert of("policy", findings).severity == "caution"
+
+
+def test_few_hits_few_candidates_and_certain_hits(make: Make) -> None:
+    runs = [*seeds(make, "id", skill=0.01), *seeds(make, "llm-esr", text="t")]
+    few = of("few-hits", found(runs, classics(make)))
+    assert "Tail Item" in few.numbers["groups"]
+    for run in runs:
+        frame = run.per_user()
+        frame["candidates"], frame["rank"] = 8, np.minimum(frame["rank"], 8)
+    findings = found(runs, classics(make))
+    assert of("few-candidates", findings).short == "some users choose among 8 candidates only, fewer than 11"
+    assert {f.names for f in findings if f.kind == "tied"} == {("id/sasrec",), ("llm-esr/sasrec",)}
+    assert findings[0].severity == "serious"
+
+
+def test_protocols_that_disagree_are_said(make: Make) -> None:
+    runs = [*seeds(make, "id", skill=0.3), *seeds(make, "llm-esr", text="t", skill=0.6)]
+    for run in runs[3:]:
+        frame = run.per_user()
+        frame.loc[frame["protocol"] == "uni100", "rank"] = 80
+    finding = of("protocols", found(runs, classics(make)))
+    assert finding.numbers["difference"] > 0 > finding.numbers["other_difference"]
+    assert "under uni100 llm-esr/sasrec is behind overall" in finding.short
+
+
+def test_the_most_serious_comes_first_and_each_once() -> None:
+    note, serious = Finding("text", "note", ("a", "b")), Finding("tied", "serious", ("a",), (), {"metric": "HR@10"})
+    assert in_order([note, serious, note]) == (serious, note)
+
+
+@pytest.mark.slow
+def test_stopped_early_against_trained_out_is_never_called_better(make: Make) -> None:
+    """500 pairs of one and the same method: noisy curves that level off, one side's budget ending too early."""
+    rng = np.random.default_rng(21)
+    apart, unguarded = 0, 0
+    for pair in range(500):
+        pace = rng.uniform(4, 15)
+        sides: dict[str, list[Run]] = {"id": [], "llm-esr": []}
+        for method, budget in (("id", int(rng.integers(1, max(2, int(2 * pace))))), ("llm-esr", 200)):
+            for seed in (42, 43, 44):
+                best, epochs = trained(rng, pace, budget)
+                skill = 0.4 * (1 - np.exp(-best / pace)) + 0.01 * rng.normal()
+                run = make(method, seed=seed, best=best, epochs=epochs, text="t")
+                run.frame = ranks(float(np.clip(skill, 0, 1)), 100 * pair + seed + len(method))  # type: ignore[attr-defined]
+                sides[method].append(run)
+        chosen = contenders([*sides["id"], *sides["llm-esr"]])
+        at = case(chosen, chosen, ("HR@10",), "id")
+        table = compare(at.frames, THRESHOLDS, baseline=at.baseline, metrics=["HR@10"], flips=999, resamples=200)
+        said = verdict(table, examine(at))
+        apart += said.significant
+        unguarded += said.significant and not said.doubts and said.answers[0].outcome == "better"
+    assert apart > 200  # the difference is there to be misread
+    assert unguarded == 0
+
+
+def trained(rng: np.random.Generator, pace: float, budget: int) -> tuple[int, int]:
+    """Best and last epoch of early stopping with patience 10 on a noisy curve that levels off."""
+    best, value, epoch = 0, -np.inf, 0
+    while epoch < budget and epoch - best < 10:
+        epoch += 1
+        now = 0.4 * (1 - np.exp(-epoch / pace)) + 0.004 * rng.normal()
+        if now > value:
+            best, value = epoch, now
+    return best, epoch
