@@ -76,7 +76,7 @@ class Comparison:
             baseline=self.baseline.name,
             frames=self.frames,
             everyone=self.everyone,
-            validation=self._validation,
+            validation=self.validation,
             thresholds=self.thresholds,
             metrics=self.metrics,
             protocol=self.protocol,
@@ -108,7 +108,8 @@ class Comparison:
     def _asked(self) -> dict[str, Any]:
         return {"metrics": self.metrics, "protocol": self.protocol, "part": self.part, "groups": self.groups}
 
-    def _validation(self, contender: Contender) -> float:
+    def validation(self, contender: Contender) -> float:
+        """NDCG@10 on validation (see :func:`evaluation.contenders.validation_score`)."""
         return validation_score(self._ranks(run) for run in contender.runs)
 
     def _ranks(self, run: Run) -> pd.DataFrame:
