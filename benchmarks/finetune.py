@@ -21,7 +21,7 @@ import torch
 from llmesr.cli.output import progress
 from llmesr.config import EmbedConfig, FinetuneConfig, parse_overrides
 from llmesr.data.dataset import load_dataset
-from llmesr.runs.tuning import find_tuning
+from llmesr.runs.finetune import find_finetune
 from llmesr.semantic.contrastive import ContrastiveLoss, backward
 from llmesr.semantic.diagnostics import compare
 from llmesr.semantic.embed import embed
@@ -39,7 +39,7 @@ def quality(dataset_ref: str, config: FinetuneConfig | None, adapter: str | None
     store = Store()
     dataset = load_dataset(store, dataset_ref)
     with progress() as listen:
-        tuning = find_tuning(store, adapter) if config is None else finetune(dataset, config, store, progress=listen)
+        tuning = find_finetune(store, adapter) if config is None else finetune(dataset, config, store, progress=listen)
         used = tuning.config
         same = {"template": used.template, "attributes": used.attributes, "max_chars": used.max_characters}
         settings = EmbedConfig(embedder=used.base, pooling=used.pooling, max_tokens=used.max_tokens, **same)

@@ -16,7 +16,7 @@ from quality import arguments, show, train_all
 
 from llmesr.config import EmbedConfig, IngestConfig, parse_overrides, preset
 from llmesr.data.ingest import ingest
-from llmesr.runs.tuning import find_tuning
+from llmesr.runs.finetune import find_finetune
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
 
@@ -53,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     store = Store()
     data = ingest([args.path], IngestConfig(name=args.name, k_core=args.k_core), store)
-    used = find_tuning(store, args.adapter).config
+    used = find_finetune(store, args.adapter).config
     wording = {"template": used.template, "attributes": used.attributes, "max_chars": used.max_characters}
     plain = EmbedConfig(embedder=used.base, pooling=used.pooling, max_tokens=used.max_tokens, **wording)
     vectors = {"raw": embed(data, plain, store), "SCFT": embed(data, plain.but(adapter=args.adapter), store)}

@@ -11,8 +11,6 @@ import builtins
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,8 +23,6 @@ from llmesr.progress import Progress, silent
 from llmesr.store import KINDS, MANIFEST, Manifest, Store, file_digest
 
 FILES = "files.json"
-LEFT_OUT = ("checkpoints",)
-"""Folders of an artifact that only going on with it would need."""
 
 
 class Remote:
@@ -80,9 +76,9 @@ class Remote:
         for parent in manifest.parents:
             sent += self._push(store, parent.kind, parent.id, progress)
         folder = store.path(kind, id)
-        if not finished(folder):
+        if not store.finished(kind, id):
             raise UserError(f"{kind}/{id} has not finished (`llmesr list {kind}`); only what has can be pushed.")
-        files = {str(p.relative_to(folder).as_posix()): file_digest(p) for p in _kept(folder)}
+        files = {str(p.relative_to(folder).as_posix()): file_digest(p) for p in store.files(kind, id)}
         if changed := [n for n, digest in manifest.files.items() if files.get(n) != digest]:
             raise UserError(f"{kind}/{id} is damaged here: {changed[0]} does not match its checksum. Make it again.")
         if self._read(kind, id, FILES) == files and self._manifest(kind, id) is not None:
@@ -109,21 +105,15 @@ class Remote:
         brought: builtins.list[str] = []
         for parent in manifest.parents:
             brought += self._pull(store, parent.kind, parent.id, progress)
-        final = store.path(kind, id)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{id}-", dir=final.parent))
-        try:
+        with store.scratch(kind) as scratch:
             files = self._read(kind, id, FILES) or {}
             for done, name in enumerate([*files]):
                 self._fetch(f"{self._path(kind, id)}/{name}", _inside(scratch, name), files[name])
                 progress(f"fetching {kind}/{id}", done + 1, len(files))
             if not set(manifest.files) <= set(files) or MANIFEST not in files:
                 raise UserError(f"{kind}/{id} at {self.url} is damaged: {FILES} does not name all of its files.")
-            scratch.chmod(0o755)
-            if not final.exists():  # another process may have brought it meanwhile
-                scratch.rename(final)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with contextlib.suppress(FileExistsError):  # another process has brought it meanwhile
+                store.place(scratch, kind, id, replace=False)
         return [*brought, f"{kind}/{id}"]
 
     @contextlib.contextmanager
@@ -167,24 +157,14 @@ class Remote:
 
     def _read(self, kind: str, id: str, name: str) -> dict[str, Any] | None:
         try:
-            return json.loads(self.fs.cat_file(f"{self._path(kind, id)}/{name}"))
+            found = json.loads(self.fs.cat_file(f"{self._path(kind, id)}/{name}"))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
+        return found if isinstance(found, dict) else None
 
     def _write(self, path: str, content: bytes) -> None:
         self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         self.fs.pipe_file(path, content)
-
-
-def _kept(folder: Path) -> list[Path]:
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-    return [p for p in files if p.relative_to(folder).parts[0] not in LEFT_OUT]
-
-
-def finished(folder: Path) -> bool:
-    """Whether an artifact is whole: a run that is still made, was stopped or has failed is not."""
-    status = folder / "status.json"
-    return not status.is_file() or json.loads(status.read_text()).get("state") == "SUCCEEDED"
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -119,6 +119,15 @@ def test_only_what_is_whole_is_sent(url: str, store: Store, run: Run) -> None:
     assert remote.list("runs") == []
 
 
+def test_a_damaged_status_keeps_no_other_run_at_home(url: str, store: Store, run: Run) -> None:
+    bad = make_run(store, load_dataset(store, run.dataset_id), "id")
+    (bad.folder / "status.json").write_text("{")
+    sent = CliRunner().invoke(app, ["push", "--all", "--to", url, "--json"], env={"LLMESR_ARTIFACTS": str(store.root)})
+    assert sent.exit_code == 0, sent.output
+    assert f"runs/{run.id}" in json.loads(sent.stdout)["sent"]
+    assert f"runs/{bad.id}" not in json.loads(sent.stdout)["sent"]
+
+
 def test_what_changed_since_is_sent_again(url: str, store: Store, other: Store, run: Run) -> None:
     remote = Remote(url)
     remote.push(store, "runs", run.id)

@@ -1,13 +1,18 @@
 """Artifacts: whole or not there, refused when wrong, portable."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from llmesr.errors import UserError
-from llmesr.store import MANIFEST, Manifest, Store
+from llmesr.store import MANIFEST, Manifest, Store, export_archive, import_archive
 
 
 def make(
@@ -82,11 +87,11 @@ def test_ids_cannot_leave_the_root(store: Store, id: str) -> None:
 
 def test_export_and_import_round_trip(store: Store, tmp_path: Path) -> None:
     original = make(store)
-    archive = store.export("datasets", "shop-1", tmp_path / "shop.tar.gz")
+    archive = export_archive(store, "datasets", "shop-1", tmp_path / "shop.tar.gz")
     with pytest.raises(UserError, match="already here"):
-        store.import_archive(archive)
+        import_archive(store, archive)
     other = Store(tmp_path / "other")
-    assert other.import_archive(archive) == original
+    assert import_archive(other, archive) == original
     assert (other.path("datasets", "shop-1") / "data.txt").read_text() == "hello"
 
 
@@ -94,16 +99,123 @@ def test_imports_are_checked(store: Store, tmp_path: Path) -> None:
     make(store)
     path = store.path("datasets", "shop-1") / "data.txt"
     path.write_text("tampered")
-    archive = store.export("datasets", "shop-1", tmp_path / "shop.tar.gz")
+    archive = export_archive(store, "datasets", "shop-1", tmp_path / "shop.tar.gz")
     other = Store(tmp_path / "other")
     with pytest.raises(UserError, match=r"data\.txt does not match its checksum"):
-        other.import_archive(archive)
+        import_archive(other, archive)
     evil = tmp_path / "evil.tar.gz"
     with tarfile.open(evil, "w:gz") as tar:
         tar.add(path, arcname="../../outside.txt")
     with pytest.raises(UserError, match="not an archive llmesr exported"):
-        other.import_archive(evil)
+        import_archive(other, evil)
     (tmp_path / "text.tar.gz").write_text("no archive")
     with pytest.raises(UserError, match="not an archive"):
-        other.import_archive(tmp_path / "text.tar.gz")
+        import_archive(other, tmp_path / "text.tar.gz")
     assert not (tmp_path / "outside.txt").exists()
+
+
+WRITER = """
+import sys, time
+from llmesr.store import Store
+with Store(sys.argv[1]).draft("datasets", "half-1", name="half") as draft:
+    (draft.path / "half.txt").write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+HOLDER = """
+import sys, time
+from llmesr.store import Store
+with Store(sys.argv[1]).hold("datasets", "shop-1"):
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+
+
+def started(program: str, store: Store) -> subprocess.Popen[str]:
+    """Another process, when it has said that it is at work."""
+    process = subprocess.Popen([sys.executable, "-c", program, str(store.root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    return process
+
+
+def hidden(store: Store) -> list[str]:
+    return [p.name for p in store.root.rglob(".*") if p.is_dir()]
+
+
+def grow_old(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything hidden was made long ago."""
+    now = time.time
+    monkeypatch.setattr("llmesr.store.root.time.time", lambda: now() + 3600)
+
+
+def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = started(WRITER, store)
+    grow_old(store, monkeypatch)
+    store.heal()
+    assert len(hidden(store)) == 1  # it still writes, however long that takes
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    assert store.list("datasets") == []  # listing heals too
+    assert hidden(store) == []
+
+
+def test_an_artifact_whose_replacement_was_killed_between_two_renames_is_put_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = make(store)
+    folder = store.path("datasets", "shop-1")
+    folder.rename(folder.with_name(".replaced.shop-1.123"))
+    grow_old(store, monkeypatch)
+    assert store.list("datasets") == [original]
+    assert hidden(store) == []
+
+
+def test_a_deletion_that_was_killed_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(store)
+    folder = store.path("datasets", "shop-1")
+    folder.rename(folder.with_name(".deleted.shop-1.123"))
+    grow_old(store, monkeypatch)
+    store.heal()
+    assert hidden(store) == []
+    assert store.list("datasets") == []
+
+
+def test_whatever_lies_under_the_root_can_be_deleted(store: Store) -> None:
+    make(store)
+    (store.root / "datasets" / "no-manifest").mkdir()
+    (store.root / "datasets" / "no-manifest" / "data.txt").write_text("x")
+    (store.root / "datasets" / "odd name").mkdir()
+    (store.path("datasets", "shop-1") / MANIFEST).write_text("{")
+    assert set(store.broken("datasets")) == {"no-manifest", "odd name", "shop-1"}
+    for id in store.ids("datasets"):
+        store.delete("datasets", id)
+    assert store.ids("datasets") == []
+    with pytest.raises(UserError, match="no dataset"):
+        store.delete("datasets", "../datasets")
+
+
+def test_what_has_no_manifest_gives_way_to_an_artifact(store: Store) -> None:
+    store.path("datasets", "shop-1").mkdir(parents=True)
+    with pytest.raises(UserError, match="incomplete: .* is missing. `llmesr delete datasets shop-1` removes it"):
+        store.manifest("datasets", "shop-1")
+    assert make(store).id == "shop-1"
+
+
+def test_one_at_a_time_works_on_an_artifact(store: Store) -> None:
+    make(store)
+    holder = started(HOLDER, store)
+    try:
+        busy = pytest.raises(UserError, match=rf"'shop-1' is being worked on \(process {holder.pid}\)")
+        with busy, store.hold("datasets", "shop-1"):
+            raise AssertionError("both have it")
+        with pytest.raises(UserError, match="stop that first, then delete it"):
+            store.delete("datasets", "shop-1")
+    finally:
+        holder.kill()
+        holder.wait()
+    with store.hold("datasets", "shop-1"):  # a lock dies with its holder
+        pass
+    store.delete("datasets", "shop-1")

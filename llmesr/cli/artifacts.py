@@ -10,7 +10,7 @@ import typer
 
 from llmesr.cli.output import Json, emit, progress, store, table
 from llmesr.errors import UserError
-from llmesr.store import KINDS, Store, noun
+from llmesr.store import KINDS, export_archive, import_archive, noun
 
 if TYPE_CHECKING:
     from llmesr.remote import Remote
@@ -51,23 +51,23 @@ def list_(
 
 def delete(kind: str, ref: str, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete an artifact that nothing else was made from."""
-    kind = _kind(kind)
-    manifest = store().find(kind, ref)
+    kind, here = _kind(kind), store()
+    id = ref if ref in here.ids(kind) else here.find(kind, ref).id  # what cannot be read can be deleted
     if not yes:
-        typer.confirm(f"Delete {kind}/{manifest.id}?", abort=True)
-    store().delete(kind, manifest.id)
+        typer.confirm(f"Delete {kind}/{id}?", abort=True)
+    here.delete(kind, id)
 
 
 def export(kind: str, ref: str, archive: Path, json: Json = False) -> None:
     """Write an artifact as one .tar.gz."""
     kind = _kind(kind)
-    path = store().export(kind, store().find(kind, ref).id, archive)
+    path = export_archive(store(), kind, store().find(kind, ref).id, archive)
     emit(json, {"archive": str(path)}, f"Wrote {path}")
 
 
 def import_(archive: Path, json: Json = False) -> None:
     """Bring in an archive written by `export`."""
-    manifest = store().import_archive(archive)
+    manifest = import_archive(store(), archive)
     emit(json, {"id": manifest.id, "kind": manifest.kind}, f"Imported {manifest.kind}/{manifest.id}")
 
 
@@ -79,7 +79,7 @@ def push(
 ) -> None:
     """Copy artifacts, and what they were made from, to a shared folder or object store; what is there is skipped."""
     remote, here = _remote(to), store()
-    wanted = [(k, m.id) for k in KINDS for m in here.list(k) if _finished(here, k, m.id)] if every else []
+    wanted = [(k, m.id) for k in KINDS for m in here.list(k) if here.finished(k, m.id)] if every else []
     for kind, ref in _named(which, every):
         wanted.append((kind, here.find(kind, ref).id))
     with progress() as listen:
@@ -120,12 +120,6 @@ def _named(which: list[str] | None, every: bool) -> list[tuple[str, str]]:
     if odd := next((kind for kind, _, ref in parts if not ref), None):
         raise UserError(f"{odd!r} does not say of which kind it is: KIND/REF, such as runs/{odd}.")
     return [(_kind(kind), ref) for kind, _, ref in parts]
-
-
-def _finished(here: Store, kind: str, id: str) -> bool:
-    from llmesr.remote import finished
-
-    return finished(here.path(kind, id))
 
 
 def register(app: typer.Typer) -> None:

@@ -40,7 +40,7 @@ def fetch(
         return
     known = find(name)
     say(f"{known.title}. {known.terms}")
-    target = folder or store().root / "downloads" / name
+    target = folder or store().work_folder("downloads") / name
     with progress() as listen:
         files = get(name, target, listen)
     say(f"Next: llmesr ingest {target} --name {name}")

@@ -62,7 +62,7 @@ def _dataset(where: Store, synthetic: bool, users: int, listen: Progress) -> Dat
         return load_dataset(where, NAME)
     if not synthetic:
         try:
-            files = get("ml-100k", where.root / "downloads" / "ml-100k", progress=listen)
+            files = get("ml-100k", where.work_folder("downloads") / "ml-100k", progress=listen)
             return ingest(files, IngestConfig(name=NAME, k_core=5), where, progress=listen)
         except UserError as error:
             say(f"{error}\nUsing a generated marketplace instead.")

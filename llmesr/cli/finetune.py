@@ -11,7 +11,7 @@ from llmesr.config import FinetuneConfig, parse_overrides
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
-    from llmesr.runs.tuning import Tuning
+    from llmesr.runs.finetune import Finetune
 
 
 def finetune(
@@ -21,14 +21,14 @@ def finetune(
     base: Annotated[str | None, typer.Option(help="minilm, hf:<id or folder> or gguf:<file>.")] = None,
     config: ConfigFile = None,
     set: Set = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with this stopped or broken-off tuning.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with this stopped or broken-off fine-tuning.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the new adapter.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     json: Json = False,
 ) -> None:
     """Fine-tune a language model on item attributes by contrast (LLMEmb's SCFT); keeps the adapter apart."""
     from llmesr.data.dataset import load_dataset
-    from llmesr.runs.tuning import find_tuning
+    from llmesr.runs.finetune import find_finetune
     from llmesr.training.finetune import finetune as start
     from llmesr.training.finetune import resume_finetune
     from llmesr.training.stopping import Stopped
@@ -36,9 +36,9 @@ def finetune(
     try:
         if resume is not None:
             if dataset or base or set or config:
-                raise UserError("--resume goes on with the settings the tuning has; give nothing else.")
+                raise UserError("--resume goes on with the settings it began with; give nothing else.")
             with progress() as listen:
-                made = resume_finetune(find_tuning(store(), resume), device=device, progress=listen)
+                made = resume_finetune(find_finetune(store(), resume), device=device, progress=listen)
         elif dataset is None:
             raise UserError("Name the dataset to tune on: `llmesr finetune DATASET`.")
         else:
@@ -53,8 +53,8 @@ def finetune(
     _report(made, json)
 
 
-def _report(tuning: Tuning, json: bool) -> None:
-    info = tuning.manifest.info
+def _report(run: Finetune, json: bool) -> None:
+    info = run.manifest.info
     before, after = info["before"], info["after"]
     named = {
         "accuracy": "own copy found among held-out items",
@@ -65,9 +65,7 @@ def _report(tuning: Tuning, json: bool) -> None:
     rows = [[text, f"{before[key]:.4f}", f"{after[key]:.4f}"] for key, text in named.items()]
     if after["accuracy"] < before["accuracy"]:
         say("The tuned model finds copies less well than the untuned one: prefer the base, or other settings.")
-    emit(
-        json, {"run": tuning.id, **info}, table(f"{tuning.id}, step {info['best_step']}", ["", "before", "after"], rows)
-    )
+    emit(json, {"run": run.id, **info}, table(f"{run.id}, step {info['best_step']}", ["", "before", "after"], rows))
 
 
 def diagnose(

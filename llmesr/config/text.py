@@ -61,7 +61,7 @@ class EmbedConfig(Config):
 class FinetuneConfig(Config):
     """Contrastive fine-tuning of a language model on a dataset's item attributes (SCFT of LLMEmb)."""
 
-    base: str = Field("minilm", description="The model to tune: minilm, hf:<id or folder> or gguf:<file>.")
+    base: str = Field("minilm", description="The model to fine-tune: minilm, hf:<id or folder> or gguf:<file>.")
     template: str = Field("default", description="Item prompt template: a known domain or your own with {attributes}.")
     attributes: list[str] | None = Field(None, description="Item columns to use; all when empty.")
     max_characters: int = Field(
@@ -96,7 +96,7 @@ class FinetuneConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on cuda, float32 elsewhere."
     )
-    seed: int = Field(42, description="Seed of everything random in the tuning.")
+    seed: int = Field(42, description="Seed of everything random in the fine-tuning.")
 
 
 class NeighbourConfig(Config):

@@ -13,7 +13,7 @@ from llmesr.data.cosines import item_cosines
 from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.data.split import Split, leave_one_out
 from llmesr.errors import UserError
-from llmesr.store import MANIFEST, Draft, Manifest, Store, write_json
+from llmesr.store import Draft, Manifest, Store
 
 INTERACTIONS, USERS, ITEMS = "interactions.parquet", "users.parquet", "items.parquet"
 
@@ -165,4 +165,4 @@ def save_thresholds(store: Store, id: str, thresholds: Thresholds | None) -> Non
     manifest.info.pop("thresholds", None)
     if thresholds is not None:
         manifest.info["thresholds"] = thresholds.model_dump()
-    write_json(store.path("datasets", id) / MANIFEST, manifest.model_dump())
+    store.rewrite(manifest)

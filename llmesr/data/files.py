@@ -186,13 +186,6 @@ def literal_to_json(line: str) -> str:
         return line
 
 
-def safe_name(name: str) -> str:
-    """The last part of an uploaded file's name. UserError when it tries to leave its folder."""
-    if name in ("", ".", "..") or any(c in name for c in "/\\\0") or any(ord(c) < 32 for c in name) or len(name) > 200:
-        raise UserError(f"The file name {name[:60]!r} is not allowed: a plain name without folders, please.")
-    return name
-
-
 def _opened(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path)) if is_gzip(path) else path.open("rb")
 

@@ -46,10 +46,7 @@ def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress
     check_name(config.name)
     given = [Path(s) for s in sources]
     inputs = assign(collect(given), config, named=[p for p in given if p.is_file()])
-    folder = store.root / "datasets"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ingest-", dir=folder, ignore_cleanup_errors=True) as name:
-        scratch = Path(name)
+    with store.scratch("datasets") as scratch:
         files = [
             (s, prepare(s.path, scratch, progress, config.encoding)) for s in (*inputs.interactions, *inputs.items)
         ]

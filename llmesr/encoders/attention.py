@@ -43,7 +43,8 @@ class Attention(nn.Module):
         # Padding stands on the right, so the causal mask alone hides it from every real position.
         seen = None if causal else visible(real)
         mixed = self._attend(split(self.query(query)), split(key), split(value), seen, causal)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, size))
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, size))
+        return out
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool) -> Tensor:
         """(B, H, L, D / H) each -> the same; ``seen`` says which keys may be attended."""
@@ -65,7 +66,8 @@ class Attention(nn.Module):
     def _weighted(self, query: Tensor, key: Tensor, value: Tensor, hidden: Tensor) -> Tensor:
         """``hidden``: 0 where a key may be attended, else minus infinity."""
         weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + hidden
-        return self.dropout(weights.softmax(-1)) @ value
+        kept: Tensor = self.dropout(weights.softmax(-1))
+        return kept @ value
 
 
 class Block(nn.Module):
@@ -89,7 +91,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, real: Tensor, *, causal: bool) -> Tensor:
         normed = self.attention_norm(x)
         x = x + self.dropout(self.attention(normed, normed, real, causal=causal))
-        return x + self.dropout(self.feed_forward(self.forward_norm(x)))
+        forward: Tensor = self.dropout(self.feed_forward(self.forward_norm(x)))
+        return x + forward
 
 
 class AttentionEncoder(nn.Module):
@@ -128,7 +131,8 @@ class AttentionEncoder(nn.Module):
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x, real, causal=self.causal)
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed
 
 
 def sasrec(*, embedding_size: int, layers: int, heads: int, dropout: float, causal: bool) -> AttentionEncoder:

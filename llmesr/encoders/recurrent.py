@@ -20,7 +20,8 @@ class RecurrentEncoder(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         states, _ = self.gru(x)
-        return self.norm(states)
+        normed: Tensor = self.norm(states)
+        return normed
 
 
 def gru4rec(*, embedding_size: int, layers: int, heads: int, dropout: float, causal: bool) -> RecurrentEncoder:

@@ -14,7 +14,6 @@ from typing import Any, get_args
 import pandas as pd
 
 from llmesr.config import EXTERNAL, NEEDS_TEXT, PRESETS, UNTRAINED, BackboneName, MethodName, RunConfig, settings_read
-from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_values
 from llmesr.runs.record import FORMERLY, Run
 from llmesr.store import Manifest
@@ -133,17 +132,6 @@ def best_without_and_with_text(
     kinds = [[c for c in shown if c.with_text is text] for text in (False, True)]
     blind, reading = (max(kind, key=validation, default=None) for kind in kinds)
     return blind, reading
-
-
-def check_comparable(chosen: Sequence[Contender]) -> None:
-    """UserError in a sentence when the runs were not judged on the same thing."""
-    datasets = {m.parent("datasets"): c.name for c in chosen for m in c.manifests}
-    if len(datasets) > 1:
-        (first, a), (second, b), *_ = datasets.items()
-        raise UserError(
-            f"{a!r} was evaluated on dataset {first!r} and {b!r} on {second!r}: their users, held-out items and "
-            "negatives differ, so their numbers cannot be compared. Choose runs of one dataset."
-        )
 
 
 def _rank(label: str) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Long work as detached processes whose whole state is on disk.
 
     record.py        what a job is (its steps, as data) and where it stands
-    lock.py          one writer of job states at a time
     engine.py        who carries a job out: the contract, and processes of this machine
     ray_engine.py    the same on a Ray cluster
     environment.py   the environment variables all of them read

@@ -15,7 +15,7 @@ from llmesr.jobs.record import Job, Step, typed_step
 from llmesr.store import slug
 
 GOOD_DEFAULTS: tuple[str, ...] = ("popularity", "id", "llm-init", "llm-esr")
-"""Enough to see whom a plain recommender fails and what text changes: floor, blind model, baseline, method."""
+"""Enough to see whom a plain recommender fails and what text changes about it."""
 
 
 def command_line(step: Step) -> str:
@@ -96,7 +96,7 @@ def _fresh(name: str) -> str:
 
 
 def finetune_steps(dataset: str, name: str, values: Mapping[str, Any]) -> list[Step]:
-    """Tune a language model on the items of a dataset, then read the items with it in the same wording."""
+    """Fine-tune a language model on the items of a dataset, then read the items with it in the same wording."""
     kept = {new: values[old] for old, new in _WORDING.items() if old in values}
     return [
         Step(
@@ -104,7 +104,7 @@ def finetune_steps(dataset: str, name: str, values: Mapping[str, Any]) -> list[S
             arguments=[dataset, *settings(values), "--json"],
             label="Fine-tune the text model",
             makes="adapters",
-            run=_fresh(f"{name}-tuned"),
+            run=_fresh(f"{name}-finetuned"),
             reads=[f"datasets/{dataset}"],
             saves="adapter",
         ),
@@ -118,7 +118,7 @@ _WORDING = {
     "max_characters": "max_chars",
     "max_tokens": "max_tokens",
 }
-"""Settings of a tuning that the reading afterwards shares -> their names there."""
+"""Settings of a fine-tuning that the reading afterwards shares -> their names there."""
 
 
 def tune_step(run: str, values: Mapping[str, Any] | None = None, *, point: int | None = None) -> Step:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from llmesr.errors import UserError
 from llmesr.jobs.engine import Engine, engine_of_environment
-from llmesr.jobs.lock import locked
 from llmesr.jobs.record import (
     PROGRESS,
     Job,
@@ -28,16 +27,16 @@ from llmesr.jobs.record import (
     write_status,
 )
 from llmesr.jobs.settle import settle
-from llmesr.store import Store, now, slug
+from llmesr.store import Store, locked, now, slug
 
 
 class Jobs:
-    """The jobs under ``store.root / "jobs"``."""
+    """The jobs of an artifact root."""
 
     def __init__(self, store: Store, engine: Engine | None = None) -> None:
         self.store = store
         self.engine = engine or engine_of_environment()
-        self.folder = store.root / "jobs"
+        self.folder = store.work_folder("jobs")
 
     def submit(self, command: Sequence[str], *, kind: str, label: str, parents: Sequence[str] = ()) -> Job:
         """Queue one typed command (the arguments after ``llmesr``); ``parents`` are ``kind/id`` of what it reads."""

@@ -41,9 +41,9 @@ def _settle(made: Live, state: State, message: str) -> None:
 def _artifact(store: Store, step: Step) -> Live | None:
     if step.run is None or step.makes is None or not store.exists(step.makes, step.run):
         return None
+    from llmesr.runs.finetune import Finetune
     from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
     from llmesr.runs.search import Search
-    from llmesr.runs.tuning import Tuning
 
-    made: dict[str, type[Live]] = {"runs": Run, "adapters": Tuning, "searches": Search}
+    made: dict[str, type[Live]] = {"runs": Run, "adapters": Finetune, "searches": Search}
     return made[step.makes](store, step.run)

@@ -22,7 +22,7 @@ class Uploads:
     """The uploads of one artifact root."""
 
     def __init__(self, store: Store) -> None:
-        self.folder = store.root / "uploads"
+        self.folder = store.work_folder("uploads")
 
     def receive(self, files: Iterable[tuple[str, IO[bytes]]], *, limit: int) -> str:
         """Write files to disk in chunks; the token under which :meth:`files` finds them.

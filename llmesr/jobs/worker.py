@@ -20,11 +20,10 @@ from llmesr.errors import UserError
 from llmesr.jobs.engine import Engine, kill_tree, started_at
 from llmesr.jobs.environment import GRACE
 from llmesr.jobs.exchange import leave, take
-from llmesr.jobs.lock import locked
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import LOG, PROGRESS, Job, Step, read_job, write_status
 from llmesr.jobs.settle import artifact_state
-from llmesr.store import Store
+from llmesr.store import Store, locked
 
 DEFAULT_GRACE = 30.0
 LOOK_EVERY = 1.0
@@ -38,7 +37,7 @@ class Worker:
     def __init__(self, folder: Path, *, program: Sequence[str] = PROGRAM, engine: Engine | None = None) -> None:
         self.folder = folder
         self.program = program
-        self.jobs = Jobs(Store(folder.parent.parent), engine)
+        self.jobs = Jobs(Store.around(folder), engine)
         self.child: subprocess.Popen[bytes] | None = None
         self.stop_at: float | None = None
 

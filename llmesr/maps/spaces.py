@@ -15,7 +15,7 @@ from llmesr.config import UNTRAINED
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import MODEL, Run, find_run, list_runs
-from llmesr.semantic.embed import is_whole, load_embedding
+from llmesr.semantic.embed import load_embedding, whole_embeddings
 from llmesr.store import Manifest, Store
 
 Of = Literal["items", "users"]
@@ -144,8 +144,7 @@ def _find(store: Store, kind: str, ref: str) -> Manifest | None:
 
 
 def _text(store: Store, dataset: str) -> list[str]:
-    made = [m for m in store.list("embeddings") if m.parent("datasets") == dataset and is_whole(m)]
-    return [f"embedding:{made[0].id}"] if made else []
+    return [f"embedding:{m.id}" for m in whole_embeddings(store.list("embeddings"), dataset)[:1]]
 
 
 def _views(run: Run) -> list[str]:

@@ -83,7 +83,8 @@ class SequenceModel(nn.Module):
         x = table(items)  # (B, L, D)
         if self.positions is not None:
             x = self.positions(x * self.scale, real)
-        return self.dropout(x)
+        dropped: Tensor = self.dropout(x)
+        return dropped
 
     def represent(self, sequences: Tensor) -> Tensor:
         """(B, L) histories -> (B, V * D) users, read off at the newest item (or the mask after it)."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,8 +57,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def cross_entropy(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
     """Softmax over the whole catalogue (row 0 excluded), mean over positions."""
     rows = max(1, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_ON_DEVICE) // len(table))
-    loss: Tensor = _LinearCrossEntropy.apply(hidden, table.to(hidden.dtype), targets, rows)
-    return loss
+    apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
+    return apply(hidden, table.to(hidden.dtype), targets, rows)
 
 
 def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:

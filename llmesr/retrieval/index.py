@@ -146,7 +146,8 @@ def _list_by_list(index: Any, asked: np.ndarray, depth: int) -> tuple[np.ndarray
     from faiss.contrib.big_batch_search import big_batch_search
 
     with contextlib.redirect_stdout(io.StringIO()):  # it prints every list
-        return big_batch_search(index, asked, depth, method="pairwise_distances")
+        found: tuple[np.ndarray, np.ndarray] = big_batch_search(index, asked, depth, method="pairwise_distances")
+    return found
 
 
 def _approximate(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmesr.config import DEFAULT_NEGATIVES, UNTRAINED, FinetuneConfig, RunConfig
-from llmesr.runs.tuning import Tuning
+from llmesr.runs.finetune import Finetune
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ PROMPTS_PER_SECOND = 11.0
 """Of whole tuning steps of the bundled encoder on two plain cores, 96 tokens a prompt."""
 
 
-def tuning_seconds(config: FinetuneConfig, past: Sequence[Tuning]) -> tuple[float | None, str]:
+def finetune_seconds(config: FinetuneConfig, past: Sequence[Finetune]) -> tuple[float | None, str]:
     """Seconds per step of a fine-tuning and what that rests on; None where nothing is known of the model."""
     prompts = 2 * config.batch_size * config.accumulation
     same = [t.manifest.info for t in past if t.manifest.config.get("base") == config.base]

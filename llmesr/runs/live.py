@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmesr.config import Config
 from llmesr.errors import UserError
 from llmesr.store import (
+    CHECKPOINTS,
     MANIFEST,
+    STATUS,
     Manifest,
     Store,
     config_digest,
@@ -28,7 +32,7 @@ from llmesr.store import (
 )
 
 State = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
-STATUS, EVENTS, CONFIG, CHECKPOINTS = "status.json", "events.jsonl", "config.yaml", "checkpoints"
+EVENTS, CONFIG = "events.jsonl", "config.yaml"
 
 
 class Status(BaseModel):
@@ -62,25 +66,34 @@ class Live:
 
     @classmethod
     def create(
-        cls, store: Store, config: Config, parents: list[Manifest], *, name: str, id: str | None = None, device: str
+        cls,
+        store: Store,
+        config: Config,
+        parents: list[Manifest],
+        *,
+        name: str,
+        id: str | None = None,
+        device: str,
+        info: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make the folder: manifest, config.yaml and a PENDING status."""
+        """A new artifact, there in one step: manifest (with ``info``), config.yaml and a PENDING status."""
         created, values = provenance(), config.model_dump()
         new_id = id or f"{slug(name)}-{config_digest(values, [p.id for p in parents], created['created'])}"
-        made = cls(store, new_id)
-        if made.folder.exists():
-            raise UserError(
-                f"{cls.noun} {new_id!r} exists already; resume it with `{cls.resume_command} {new_id}` or delete it."
-            )
-        (made.folder / CHECKPOINTS).mkdir(parents=True)
         manifest = Manifest(
             kind=cls.kind, id=new_id, name=name, config=values, seed=values["seed"], device=device, **created
         )
         manifest.parents = [store.parent_of(p) for p in parents]
-        write_bytes(made.folder / CONFIG, yaml.safe_dump(values, sort_keys=False).encode())
-        made.set_status(Status(epochs=values[f"{cls.unit}s"]))
-        write_json(made.folder / MANIFEST, manifest.model_dump())
-        return made
+        manifest.info = dict(info or {})
+        try:
+            with store.new(manifest, replace=False) as folder:
+                (folder / CHECKPOINTS).mkdir()
+                write_bytes(folder / CONFIG, yaml.safe_dump(values, sort_keys=False).encode())
+                _write_status(folder, Status(epochs=values[f"{cls.unit}s"]))
+        except FileExistsError:
+            raise UserError(
+                f"{cls.noun} {new_id!r} exists already; resume it with `{cls.resume_command} {new_id}` or delete it."
+            ) from None
+        return cls(store, new_id)
 
     @property
     def manifest(self) -> Manifest:
@@ -91,11 +104,34 @@ class Live:
         return str(self.manifest.parent("datasets"))
 
     def status(self) -> Status:
+        """Where the work stands. A status that cannot be read is a failure that says so: it hurts nobody else."""
         path = self.folder / STATUS
-        return Status.model_validate_json(path.read_text()) if path.is_file() else Status()
+        if not path.is_file():
+            return Status()
+        try:
+            return Status.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            return Status(
+                state="FAILED", message=f"{STATUS} is damaged ({reason}). `{self.resume_command} {self.id}` mends it."
+            )
 
     def set_status(self, status: Status) -> None:
-        write_json(self.folder / STATUS, status.model_copy(update={"updated": now()}).model_dump())
+        _write_status(self.folder, status)
+
+    def checkpoint(self, name: str) -> Path:
+        """Where the checkpoint of that name is or would be."""
+        return self.folder / CHECKPOINTS / name
+
+    def discard_checkpoints(self) -> None:
+        """Remove what only going on with the work would need."""
+        shutil.rmtree(self.folder / CHECKPOINTS)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the only one who works on it. UserError when another process does."""
+        with self.store.hold(self.kind, self.id):
+            yield
 
     def set_state(self, state: State, message: str) -> None:
         """Change the state and what is said of it; the rest of the status stays."""
@@ -110,12 +146,11 @@ class Live:
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.folder / EVENTS
-        rows = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+        rows: list[dict[str, Any]] = []
+        for line in path.read_bytes().splitlines() if path.is_file() else []:
+            with contextlib.suppress(ValueError):  # cut off by a crash, or damaged: the others still count
+                row = json.loads(line)
+                rows += [row] if isinstance(row, dict) else []
         return rows
 
     def events(self) -> pd.DataFrame:
@@ -126,7 +161,7 @@ class Live:
         """Drop events after epoch (or step) ``last``, when going on from an earlier checkpoint."""
         path = self.folder / EVENTS
         if path.is_file():
-            kept = [e for e in self._lines() if e[self.unit] <= last]
+            kept = [e for e in self._lines() if e.get(self.unit, 0) <= last]
             write_bytes(path, "".join(json.dumps(e) + "\n" for e in kept).encode())
 
     def finish(self, status: Status, timings: dict[str, float], info: dict[str, Any]) -> None:
@@ -134,10 +169,11 @@ class Live:
         manifest = self.manifest
         manifest.timings.update(timings)
         manifest.info.update(info)
-        manifest.files = {str(p.relative_to(self.folder)): file_digest(p) for p in self._sealed()}
-        write_json(self.folder / MANIFEST, manifest.model_dump())
+        sealed = [p for p in self.store.files(self.kind, self.id) if p.name not in self.unsealed]
+        manifest.files = {p.relative_to(self.folder).as_posix(): file_digest(p) for p in sealed}
+        self.store.rewrite(manifest)
         self.set_status(status)
 
-    def _sealed(self) -> list[Path]:
-        files = [p for p in sorted(self.folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-        return [p for p in files if p.name not in self.unsealed and p.relative_to(self.folder).parts[0] != CHECKPOINTS]
+
+def _write_status(folder: Path, status: Status) -> None:
+    write_json(folder / STATUS, status.model_copy(update={"updated": now()}).model_dump())

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from llmesr.config import EXTERNAL, UNTRAINED, RunConfig
 from llmesr.errors import UserError
-from llmesr.runs.live import CHECKPOINTS, CONFIG, EVENTS, STATUS, Live, State, Status
-from llmesr.store import Store, write_json
+from llmesr.runs.live import Live, State, Status
+from llmesr.store import Store, read_json, write_json
 
-__all__ = ["CHECKPOINTS", "CONFIG", "EVENTS", "STATUS", "Run", "State", "Status", "find_run", "list_runs", "run_folder"]
+__all__ = ["Run", "State", "Status", "find_run", "list_runs", "run_folder"]
 
 MODEL, PER_USER, TOP_ITEMS, METRICS = "model.safetensors", "per_user.parquet", "top_items.safetensors", "metrics.json"
 POLICY = "policy.json"
@@ -69,12 +70,19 @@ class Run(Live):
         path = self.folder / TOP_ITEMS
         if not path.is_file():
             raise UserError(f"Run {self.id!r} has no stored recommendations; evaluate it again.")
-        return load_file(path)["items"]
+        try:
+            items: np.ndarray = load_file(path)["items"]
+        except (OSError, KeyError, SafetensorError) as error:
+            raise UserError(f"Run {self.id!r} is damaged: {TOP_ITEMS} cannot be read. Evaluate it again.") from error
+        return items
 
     def metrics(self) -> list[dict[str, Any]]:
         """The stored metric rows (see ``evaluation.table``)."""
         path = self.folder / METRICS
-        return json.loads(path.read_text()) if path.is_file() else []
+        if not path.is_file():
+            return []
+        rows: list[dict[str, Any]] = read_json(path, f"Run {self.id!r}", "Evaluate it again.")
+        return rows
 
 
 class Follower(Run):
@@ -82,6 +90,10 @@ class Follower(Run):
 
     def set_status(self, status: Status) -> None:
         """Left to the first process, as all that follows."""
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        yield
 
     def append_event(self, event: Mapping[str, Any]) -> None: ...
 
@@ -105,5 +117,4 @@ def find_run(store: Store, ref: str) -> Run:
 
 def run_folder(path: Path) -> Run:
     """The run that lives in ``path``."""
-    path = Path(path).resolve()
-    return Run(Store(path.parent.parent), path.name)
+    return Run(Store.around(path), Path(path).resolve().name)

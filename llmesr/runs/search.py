@@ -47,12 +47,6 @@ class Search(Live):
         return pd.concat([frame.iloc[:, :4], settings, frame.iloc[:, 4:]], axis=1)
 
 
-def list_searches(store: Store, dataset: str | None = None) -> list[Search]:
-    """Readable searches, newest first; of one dataset id when given."""
-    manifests = store.list(Search.kind)
-    return [Search(store, m.id) for m in manifests if dataset is None or m.parent("datasets") == dataset]
-
-
 def find_search(store: Store, ref: str) -> Search:
     """A search by id, unique prefix or name. UserError when unknown."""
     return Search(store, store.find(Search.kind, ref).id)

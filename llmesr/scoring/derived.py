@@ -6,7 +6,6 @@ and the id of the run whose model it uses.
 
 from __future__ import annotations
 
-import shutil
 import time
 
 from llmesr.errors import UserError
@@ -15,7 +14,7 @@ from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, Status
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import ScoredRun, own_policy
-from llmesr.store import MANIFEST, config_digest, write_json
+from llmesr.store import config_digest
 
 SUFFIX = "policy"
 
@@ -40,13 +39,11 @@ def derive(scored: ScoredRun, policy: ScoringPolicy, progress: Progress = silent
         scored.under(policy), scored.dataset, max_length=scored.max_length, device=scored.device, progress=progress
     )
     if derived.folder.exists():  # what an interrupted attempt left
-        shutil.rmtree(derived.folder)
+        store.delete("runs", id)
     # Made only now: whoever is interrupted while evaluating leaves no run behind.
-    name = f"{run.manifest.name} + policy"
-    derived = Run.create(store, run.config, parents, name=name, id=id, device=str(scored.device))
-    manifest = derived.manifest
-    manifest.info["policy"] = {"run": run.id, "values": policy.model_dump(), "describe": policy.describe()}
-    write_json(derived.folder / MANIFEST, manifest.model_dump())
+    name, device = f"{run.manifest.name} + policy", str(scored.device)
+    info = {"policy": {"run": run.id, "values": policy.model_dump(), "describe": policy.describe()}}
+    derived = Run.create(store, run.config, parents, name=name, id=id, device=device, info=info)
     derived.write_results(*results)
     seconds = round(time.perf_counter() - started, 3)
     derived.finish(Status(state="SUCCEEDED", message=policy.describe()), {"evaluate": seconds}, {})

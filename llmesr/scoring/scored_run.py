@@ -13,7 +13,7 @@ from llmesr.runs.record import Run
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
-from llmesr.semantic.embed import Embedding, default_embedding, is_whole, load_embedding
+from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
 from llmesr.store import Store
 from llmesr.training.load import load_scorer
 
@@ -38,9 +38,8 @@ def text_of(store: Store, run: Run, dataset: Dataset) -> Embedding | None:
     """The embedding a run was made with, else the newest of its dataset, else None."""
     if made_with := run.manifest.parent("embeddings"):
         return load_embedding(store, made_with, dataset)
-    if any(m.parent("datasets") == dataset.id and is_whole(m) for m in store.list("embeddings")):
-        return default_embedding(store, dataset)
-    return None
+    whole = whole_embeddings(store.list("embeddings"), dataset.id)
+    return load_embedding(store, whole[0].id, dataset) if whole else None
 
 
 class ScoredRun:

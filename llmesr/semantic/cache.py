@@ -33,7 +33,7 @@ class VectorCache:
     """
 
     def __init__(self, store: Store, fingerprint: str, part: str | None = None) -> None:
-        folder = store.root / "cache" / "vectors"
+        folder = store.work_folder("cache") / "vectors"
         folder.mkdir(parents=True, exist_ok=True)
         self.path: Path = folder / (f"{fingerprint}.{part}.sqlite" if part else f"{fingerprint}.sqlite")
         self._db = _open(self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,14 +200,15 @@ def load_embedding(store: Store, ref: str, dataset: Dataset | None = None) -> Em
     return embedding.check(dataset) if dataset is not None else embedding
 
 
-def is_whole(manifest: Manifest) -> bool:
-    """Whether an embedding is of every item, so that a dataset may be read by it unless another is named."""
-    return manifest.config.get("missing") != "allow"
+def whole_embeddings(embeddings: Iterable[Manifest], dataset_id: str) -> list[Manifest]:
+    """Of ``embeddings`` (newest first, as a store lists them) those of every item of a dataset. The first is what the
+    dataset's text is read by unless another is named."""
+    return [m for m in embeddings if m.parent("datasets") == dataset_id and m.config.get("missing") != "allow"]
 
 
 def default_embedding(store: Store, dataset: Dataset) -> Embedding:
     """The newest embedding of ``dataset`` that is of every item. UserError when there is none."""
-    made = [m for m in store.list("embeddings") if m.parent("datasets") == dataset.id and is_whole(m)]
-    if not made:
+    whole = whole_embeddings(store.list("embeddings"), dataset.id)
+    if not whole:
         raise UserError(f"Dataset {dataset.name!r} has no embedding yet; run `llmesr embed {dataset.name}` first.")
-    return load_embedding(store, made[0].id, dataset)
+    return load_embedding(store, whole[0].id, dataset)

@@ -65,7 +65,7 @@ def item_texts(dataset: Dataset, config: EmbedConfig, embedder: Embedder, store:
     UserError when no item has any text.
     """
     if embedder.reads == "item_id":
-        return dataset.catalogue["item_id"].tolist()
+        return [str(id) for id in dataset.catalogue["item_id"]]
     reviews = _reviews(dataset, config.reviews, store) if config.reviews else None
     texts = item_prompts(
         dataset.catalogue, config.template, config.attributes, max_chars=config.max_chars, extra=reviews

@@ -20,7 +20,7 @@ class Pca:
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
         """(n, E) -> (n, size) float32. A zero row means "no text" and stays zero."""
-        projected = (vectors - self.mean) @ self.components.T
+        projected: np.ndarray = (vectors - self.mean) @ self.components.T
         projected[~vectors.any(axis=1)] = 0
         return projected.astype(np.float32)
 

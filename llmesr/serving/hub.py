@@ -20,7 +20,7 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import load_tuned_policy
-from llmesr.store import MANIFEST, Store
+from llmesr.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,10 @@ class Hub:
     @staticmethod
     def _signature(run: Run) -> tuple[object, ...]:
         """Changes when the run, its dataset's thresholds or its policy change."""
-        dataset = run.store.path("datasets", run.dataset_id) / MANIFEST
-        files = [run.folder / MANIFEST, run.folder / POLICY, dataset]
-        return (run.id, *((f.stat().st_mtime_ns, f.stat().st_size) if f.is_file() else None for f in files))
+        stamp = run.store.stamp
+        return (
+            run.id,
+            stamp("runs", run.id),
+            stamp("runs", run.id, POLICY),
+            stamp("datasets", run.dataset_id),
+        )

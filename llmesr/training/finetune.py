@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,7 @@ from llmesr.config import EmbedConfig, FinetuneConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
-from llmesr.runs.live import CHECKPOINTS
-from llmesr.runs.tuning import Tuning
+from llmesr.runs.finetune import Finetune
 from llmesr.semantic.contrastive import Copies, Encoder
 from llmesr.semantic.embedders.backbone import (
     Source,
@@ -31,9 +29,9 @@ from llmesr.semantic.lora import ADAPTER, attach, recompute_activations, save_ad
 from llmesr.store import Store
 from llmesr.text.prompts import attribute_lists, fill
 from llmesr.training.devices import pick_device
+from llmesr.training.finetune_loop import FinetuneLoop, peak_memory
 from llmesr.training.runtime import Runtime
 from llmesr.training.stopping import recorded_end, terminate
-from llmesr.training.tuner import Tuner, peak_memory
 
 HELD_OUT_MOST = 500
 """Held-out items are embedded at every evaluation; more than this tells nothing new."""
@@ -57,10 +55,10 @@ def finetune(
     run_id: str | None = None,
     device: str = "auto",
     progress: Progress = silent,
-) -> Tuning:
-    """Tune ``config.base`` on the item attributes of ``dataset``; the finished adapter is an artifact.
+) -> Finetune:
+    """Fine-tune ``config.base`` on the item attributes of ``dataset``; the finished adapter is an artifact.
 
-    Stopped by SIGTERM it keeps a checkpoint, leaves the tuning STOPPED and raises
+    Stopped by SIGTERM it keeps a checkpoint, leaves the run STOPPED and raises
     :class:`~llmesr.training.stopping.Stopped`; :func:`resume_finetune` goes on to the same result.
     UserError when the items have too little text, the model cannot be read, or the loss is no longer a number.
     """
@@ -68,18 +66,19 @@ def finetune(
     material = gather(dataset, config)
     source = locate(config.base)
     config = config.but(pooling=resolve_pooling(source, config))
-    name = f"{dataset.name} tuned {config.base.rpartition('/')[2]}"
-    tuning = Tuning.create(store, config, [dataset.manifest], name=name, id=run_id, device=str(on))
-    return _carry_out(tuning, material, source, on, progress)
+    name = f"{dataset.name} fine-tuned {config.base.rpartition('/')[2]}"
+    run = Finetune.create(store, config, [dataset.manifest], name=name, id=run_id, device=str(on))
+    with run.hold():
+        return _carry_out(run, material, source, on, progress)
 
 
-def resume_finetune(tuning: Tuning, *, device: str = "auto", progress: Progress = silent) -> Tuning:
-    """Go on with a tuning that was stopped or broke off. UserError when it is finished already."""
-    if tuning.status().state == "SUCCEEDED":
-        raise UserError(f"Adapter {tuning.id!r} is finished; tune again to get another.")
-    dataset = load_dataset(tuning.store, tuning.dataset_id)
-    material = gather(dataset, tuning.config)
-    return _carry_out(tuning, material, locate(tuning.config.base), pick_device(device), progress)
+def resume_finetune(run: Finetune, *, device: str = "auto", progress: Progress = silent) -> Finetune:
+    """Go on with a fine-tuning that was stopped or broke off. UserError when it is finished already."""
+    with run.hold():
+        if run.status().state == "SUCCEEDED":
+            raise UserError(f"Adapter {run.id!r} is finished; fine-tune again to get another.")
+        material = gather(load_dataset(run.store, run.dataset_id), run.config)
+        return _carry_out(run, material, locate(run.config.base), pick_device(device), progress)
 
 
 def gather(dataset: Dataset, config: FinetuneConfig) -> Material:
@@ -113,7 +112,7 @@ def gather(dataset: Dataset, config: FinetuneConfig) -> Material:
 
 
 def resolve_pooling(source: Source, config: FinetuneConfig) -> str:
-    """What ``auto`` means for tuning: what the model's folder states, else the mean (LLMEmb), in decoders too."""
+    """What ``auto`` means for fine-tuning: what the model's folder states, else the mean (LLMEmb), in decoders too."""
     if config.pooling != "auto":
         return config.pooling
     found = load_config(source)
@@ -134,16 +133,16 @@ def open_encoder(source: Source, config: FinetuneConfig, device: torch.device) -
     return Encoder(model, TransformerEmbedder(source, settings, device=str(device)))
 
 
-def _carry_out(tuning: Tuning, material: Material, source: Source, device: torch.device, progress: Progress) -> Tuning:
-    tuning.set_state("RUNNING", "loading the model")
-    with recorded_end(tuning):
+def _carry_out(run: Finetune, material: Material, source: Source, device: torch.device, progress: Progress) -> Finetune:
+    run.set_state("RUNNING", "loading the model")
+    with recorded_end(run):
         started = time.perf_counter()
-        config = tuning.config
+        config = run.config
         encoder = open_encoder(source, config, device)
         loaded = time.perf_counter()
         with terminate() as should_stop:
-            tuner = Tuner(
-                tuning=tuning,
+            loop = FinetuneLoop(
+                run=run,
                 copies=Copies(material.attributes, config.drop_ratio, config.seed, config.template),
                 train_items=material.train,
                 held_out=material.held_out,
@@ -151,34 +150,34 @@ def _carry_out(tuning: Tuning, material: Material, source: Source, device: torch
                 config=config,
                 runtime=Runtime(device, should_stop=should_stop, progress=progress),
             )
-            tuner.resume()
-            tuner.fit()
-        tuner.restore_best()
-        save_adapter(encoder.model, tuning.folder / ADAPTER, config.base)
-        timings = {"load": round(loaded - started, 3), "tune": round(tuner.seconds, 3)}
-        done = tuning.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0, "message": ""})
-        tuning.finish(done, timings, _info(tuner, material, source, device))
-        shutil.rmtree(tuning.folder / CHECKPOINTS)
-    return tuning
+            loop.resume()
+            loop.fit()
+        loop.restore_best()
+        save_adapter(encoder.model, run.folder / ADAPTER, config.base)
+        timings = {"load": round(loaded - started, 3), "tune": round(loop.seconds, 3)}
+        done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0, "message": ""})
+        run.finish(done, timings, _info(loop, material, source, device))
+        run.discard_checkpoints()
+    return run
 
 
-def _info(tuner: Tuner, material: Material, source: Source, device: torch.device) -> dict[str, Any]:
-    before, after = tuner.before, tuner.best
-    trained = sum(p.numel() for p in tuner.trained.parameters())
+def _info(loop: FinetuneLoop, material: Material, source: Source, device: torch.device) -> dict[str, Any]:
+    before, after = loop.before, loop.best
+    trained = sum(p.numel() for p in loop.trained.parameters())
     return {
         "before": before,
         "after": after,
         "chance": 1 / len(material.held_out),
-        "steps": tuner.step,
-        "best_step": tuner.stopper.best_epoch,
+        "steps": loop.step,
+        "best_step": loop.stopper.best_epoch,
         "items_trained": len(material.train),
         "items_held_out": len(material.held_out),
         "items_skipped": material.skipped,
-        "seconds_per_step": round(tuner.seconds / max(tuner.step, 1), 4),
-        "prompts_per_second": round(tuner.step * tuner.prompts_per_step / max(tuner.seconds, 1e-9), 2),
+        "seconds_per_step": round(loop.seconds / max(loop.step, 1), 4),
+        "prompts_per_second": round(loop.step * loop.prompts_per_step / max(loop.seconds, 1e-9), 2),
         "peak_memory_bytes": peak_memory(device),
         "parameters_tuned": trained,
-        "parameters_base": sum(p.numel() for p in tuner.encoder.model.parameters()) - trained,
+        "parameters_base": sum(p.numel() for p in loop.encoder.model.parameters()) - trained,
         "base_digest": weights_digest(source),
-        "example": tuner.copies.pair(int(material.train[0]), 1),
+        "example": loop.copies.pair(int(material.train[0]), 1),
     }

@@ -20,7 +20,7 @@ from llmesr.runs.record import Run, find_run
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.semantic.matrix import fit_pca, pad, pca
 from llmesr.store import Manifest, Store, slug
-from llmesr.training.load import load_model
+from llmesr.training.model import load_model
 
 
 @dataclass(frozen=True)
@@ -151,4 +151,4 @@ def _reference(run: Run, dataset: Dataset, device: torch.device | str) -> Tensor
             f"alignment_run {run.id!r} is a {run.config.method} run of {run.dataset_id}; "
             f"an id run of {dataset.id} is needed."
         )
-    return load_model(run, dataset, Inputs(n_items=dataset.n_items)).candidates().detach().to(device)
+    return load_model(run, Inputs(n_items=dataset.n_items)).candidates().detach().to(device)

@@ -19,7 +19,7 @@ from llmesr.ids import PAD
 from llmesr.methods import Method
 from llmesr.models.sequence_model import last_state
 from llmesr.objectives.base import EncodedBatch
-from llmesr.runs.record import CHECKPOINTS, Run, Status
+from llmesr.runs.record import Run, Status
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
 from llmesr.training.devices import autocast
 from llmesr.training.rows import Batch, Rows, Seen, cloze_batch, next_item_batch
@@ -220,14 +220,14 @@ class Loop:
 
     def _save(self, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         if self.processes.is_main:
-            save_tensors(self.run.folder / CHECKPOINTS / name, tensors, state)
+            save_tensors(self.run.checkpoint(name), tensors, state)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one, as if training had never stopped.
 
         The number of processes may be another one.
         """
-        path = self.run.folder / CHECKPOINTS / LAST
+        path = self.run.checkpoint(LAST)
         if not path.is_file():
             self.run.truncate_events(0)
             return

@@ -65,18 +65,20 @@ def search(
         embedding = embedding or default_embedding(store, dataset)
         parents.append(embedding.manifest)
     name = f"{dataset.name} search {base.method} {base.backbone} {config.seed}"
-    made = Search.create(store, config, parents, name=name, id=search_id, device=str(on))
-    return _Work(made, config, dataset, embedding, device, progress).carry_out()
+    found = Search.create(store, config, parents, name=name, id=search_id, device=str(on))
+    with found.hold():
+        return _Work(found, config, dataset, embedding, device, progress).carry_out()
 
 
-def resume_search(made: Search, *, device: str = "auto", progress: Progress = silent) -> Search:
+def resume_search(found: Search, *, device: str = "auto", progress: Progress = silent) -> Search:
     """Go on with a search that was stopped or broke off. UserError when it is finished already."""
-    if made.status().state == "SUCCEEDED":
-        raise UserError(f"Search {made.id!r} is finished; start another with other settings or seed.")
-    dataset = load_dataset(made.store, made.dataset_id)
-    text = made.manifest.parent("embeddings")
-    embedding = load_embedding(made.store, text) if text else None
-    return _Work(made, made.config, dataset, embedding, device, progress).carry_out()
+    with found.hold():
+        if found.status().state == "SUCCEEDED":
+            raise UserError(f"Search {found.id!r} is finished; start another with other settings or seed.")
+        dataset = load_dataset(found.store, found.dataset_id)
+        text = found.manifest.parent("embeddings")
+        embedding = load_embedding(found.store, text) if text else None
+        return _Work(found, found.config, dataset, embedding, device, progress).carry_out()
 
 
 def settled(config: SearchConfig) -> SearchConfig:
@@ -121,7 +123,7 @@ def values(events: pd.DataFrame, config: SearchConfig) -> dict[int, float]:
 class _Work:
     """One search being carried out."""
 
-    made: Search
+    search: Search
     config: SearchConfig
     dataset: Dataset
     embedding: Embedding | None
@@ -130,27 +132,27 @@ class _Work:
 
     def carry_out(self) -> Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.made.truncate_events(self.config.trials)  # a line cut off by a crash goes
-        with recorded_end(self.made):
+        self.search.truncate_events(self.config.trials)  # a line cut off by a crash goes
+        with recorded_end(self.search):
             with terminate() as should_stop:
-                for number in range(len(self.made.trials()) + 1, self.config.trials + 1):
+                for number in range(len(self.search.trials()) + 1, self.config.trials + 1):
                     self._tell(number)
-                    self.made.append_event(self._trial(number))
+                    self.search.append_event(self._trial(number))
                     if should_stop() and number < self.config.trials:
                         raise Stopped
             self._finish()
-        return self.made
+        return self.search
 
     def _trial(self, number: int) -> dict[str, Any]:
         """Carry out one trial; its event."""
         started = time.perf_counter()
         trial = self._study(number).ask(self._space)
-        if same := next((t for t in self.made.trials() if t["settings"] == trial.params), None):
+        if same := next((t for t in self.search.trials() if t["settings"] == trial.params), None):
             # Runs are deterministic: another one would end as that one did.
             same.pop("time")
             return {**same, "trial": number, "reason": f"the settings of trial {same['trial']}", "seconds": 0.0}
         reported: dict[int, float] = {}
-        run_id = self.made.run_id(number)
+        run_id = self.search.run_id(number)
         state, value, reason = COMPLETE, None, ""
         try:
             wanted = trial_config(self.config, trial.params)
@@ -161,7 +163,7 @@ class _Work:
             state, value, reason = PRUNED, max(reported.values()), str(why)
         except (UserError, MemoryError, torch.OutOfMemoryError) as error:
             state, reason = FAILED, str(error) or "The machine ran out of memory."
-        there = self.made.store.exists("runs", run_id)
+        there = self.search.store.exists("runs", run_id)
         return {
             "trial": number,
             "state": state,
@@ -174,7 +176,7 @@ class _Work:
         }
 
     def _train(self, run_id: str, wanted: RunConfig, give_up: GiveUp) -> Run:
-        store = self.made.store
+        store = self.search.store
         if not store.exists("runs", run_id):
             parts: dict[str, Any] = {"embedding": self.embedding, "run_id": run_id, "device": self.device}
             return train(self.dataset, wanted, store, give_up=give_up, **parts)
@@ -211,7 +213,7 @@ class _Work:
             sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=config.random_trials),
             pruner=median if config.pruning else optuna.pruners.NopPruner(),
         )
-        study.add_trials([self._frozen(trial) for trial in self.made.trials()[: number - 1]])
+        study.add_trials([self._frozen(trial) for trial in self.search.trials()[: number - 1]])
         return study
 
     def _frozen(self, trial: dict[str, Any]) -> FrozenTrial:
@@ -224,12 +226,12 @@ class _Work:
         )
 
     def _tell(self, number: int) -> None:
-        trials = self.made.trials()
+        trials = self.search.trials()
         best = max((t["value"] for t in trials if t["state"] == COMPLETE), default=None)
         spent = sum(t["seconds"] for t in trials)
         left = spent / len(trials) * (self.config.trials - len(trials)) if trials else None
         self.progress("searching", len(trials) * self.config.epochs, self.config.trials * self.config.epochs)
-        self.made.set_status(
+        self.search.set_status(
             Status(
                 state="RUNNING",
                 epoch=len(trials),
@@ -241,16 +243,16 @@ class _Work:
         )
 
     def _finish(self) -> None:
-        trials = self.made.trials()
+        trials = self.search.trials()
         complete = [t for t in trials if t["state"] == COMPLETE]
         if not complete:
-            raise UserError(f"No trial of search {self.made.id!r} came to an end. The last: {trials[-1]['reason']}")
+            raise UserError(f"No trial of search {self.search.id!r} came to an end. The last: {trials[-1]['reason']}")
         best = max(complete, key=lambda t: t["value"])
         info = {"run": best["run"], "trial": best["trial"], "value": best["value"], "importance": self._importance()}
         total = self.config.trials * self.config.epochs
         self.progress("searching", total, total)
         status = Status(state="SUCCEEDED", epoch=len(trials), epochs=len(trials), best=best["value"], seconds_left=0.0)
-        self.made.finish(status, {"trials": round(sum(t["seconds"] for t in trials), 3)}, info)
+        self.search.finish(status, {"trials": round(sum(t["seconds"] for t in trials), 3)}, info)
 
     def _importance(self) -> dict[str, float]:
         """Share of each setting in telling the best tenth of the complete trials from the rest (PED-ANOVA, Watanabe

@@ -19,7 +19,7 @@ from llmesr.models.scorers import NeuralScorer, Scorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import CHECKPOINTS, MODEL, Follower, Run
+from llmesr.runs.record import MODEL, Follower, Run
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
@@ -65,7 +65,9 @@ def train(
     if processes.is_main:
         run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=runtime.described)
     run_id = processes.broadcast(run.id if run else "")
-    return _carry_out(run or Follower(store, run_id), dataset, prepared, runtime, time.perf_counter() - started)
+    run = run or Follower(store, run_id)
+    with run.hold():
+        return _carry_out(run, dataset, prepared, runtime, time.perf_counter() - started)
 
 
 def resume(
@@ -76,22 +78,22 @@ def resume(
     give_up: GiveUp = never,
     progress: Progress = silent,
 ) -> Run:
-    """Go on with a run that was stopped or broke off. UserError when it is finished already."""
+    """Go on with a run that was stopped or broke off. UserError when it is finished, or another process trains it."""
     run = run if processes.is_main else Follower(run.store, run.id)
-    if run.status().state == "SUCCEEDED":
-        raise UserError(f"Run {run.id!r} is finished; clone it to train again.")
-    dataset = load_dataset(run.store, run.dataset_id)
-    manifest = run.manifest
-    embedding_id, similar_id = manifest.parent("embeddings"), manifest.parent("neighbours")
-    prepared = prepare(
-        dataset,
-        run.config,
-        run.store,
-        embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
-        similar=load_similar(run.store, similar_id) if similar_id else None,
-    )
     runtime = Runtime(pick_device(device), processes, give_up=give_up, progress=progress)
-    return _carry_out(run, dataset, prepared, runtime, 0.0)
+    with run.hold():
+        if run.status().state == "SUCCEEDED":
+            raise UserError(f"Run {run.id!r} is finished; clone it to train again.")
+        dataset, manifest = load_dataset(run.store, run.dataset_id), run.manifest
+        embedding_id, similar_id = manifest.parent("embeddings"), manifest.parent("neighbours")
+        prepared = prepare(
+            dataset,
+            run.config,
+            run.store,
+            embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
+            similar=load_similar(run.store, similar_id) if similar_id else None,
+        )
+        return _carry_out(run, dataset, prepared, runtime, 0.0)
 
 
 def _carry_out(run: Run, dataset: Dataset, prepared: Prepared, runtime: Runtime, preparing: float) -> Run:
@@ -166,7 +168,7 @@ def _fit(
         loop.resume()
         stopper = loop.fit()
     if processes.is_main:
-        weights, _ = load_tensors(run.folder / CHECKPOINTS / BEST)
+        weights, _ = load_tensors(run.checkpoint(BEST))
         save_tensors(run.folder / MODEL, weights, {})
         method.model.load_state_dict(weights)
     processes.sync_parameters(method.model)

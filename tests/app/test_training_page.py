@@ -8,7 +8,7 @@ from llmesr.config import FinetuneConfig, RunConfig, reads
 from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import write_status
-from llmesr.runs.tuning import Tuning
+from llmesr.runs.finetune import Finetune
 from llmesr.views.shared import forms
 
 
@@ -298,7 +298,7 @@ def test_fine_tuning_is_launched_with_the_reading_that_follows(visit, shop, star
 
 def test_a_finished_tuning_shows_what_it_did(visit, store, shop):
     config = FinetuneConfig(steps=8, batch_size=4)
-    tuning = Tuning.create(store, config, [shop.manifest], name="shop tuned", device="cpu")
+    tuning = Finetune.create(store, config, [shop.manifest], name="shop tuned", device="cpu")
     for step, accuracy in ((0, 0.25), (8, 0.75)):
         tuning.append_event({"step": step, "accuracy": accuracy, "mean_cosine": 0.9 - accuracy, "seconds": 2.0})
     measures = {"mean_cosine": 0.5, "uniformity": -1.0, "alignment": 0.1}

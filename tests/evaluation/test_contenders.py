@@ -8,7 +8,8 @@ from factories import make_dataset, make_running_run
 from llmesr.config import PRESETS, UNTRAINED
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
-from llmesr.evaluation.contenders import check_comparable, contenders
+from llmesr.evaluation.comparable import check_comparable
+from llmesr.evaluation.contenders import contenders
 from llmesr.runs.record import Run, list_runs
 from llmesr.store import MANIFEST, Store, write_json
 
@@ -117,4 +118,4 @@ def test_runs_of_two_datasets_are_refused_in_a_sentence(store: Store, tiny: Data
     make_run(store, tiny, "id")
     make_run(store, other, "id")
     with pytest.raises(UserError, match="cannot be compared"):
-        check_comparable(contenders(list_runs(store)))
+        check_comparable(store, [run.manifest for run in list_runs(store)])

@@ -292,3 +292,11 @@ def test_a_resumed_training_keeps_its_number_of_processes(jobs, tiny):
     Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-4", device="cpu")
     job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-4", "--processes", "2").id)
     assert "$ llmesr resume t-4 --processes 2\n" in job.log()
+
+
+def test_a_run_with_a_damaged_status_stops_no_other_job(jobs, tiny):
+    run_ = Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-5", device="cpu")
+    (run_.folder / "status.json").write_text("{")
+    bad, good = run(jobs, "train", "tiny", "--run-id", "t-5"), run(jobs, "echo", "fine")
+    assert "$ llmesr resume t-5" in ended(jobs, bad.id).log()
+    assert ended(jobs, good.id).state == "SUCCEEDED"

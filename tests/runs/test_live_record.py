@@ -6,7 +6,7 @@ import pytest
 
 from llmesr.config import RunConfig
 from llmesr.errors import UserError
-from llmesr.runs.live import CHECKPOINTS, EVENTS
+from llmesr.runs.live import EVENTS
 from llmesr.runs.record import Run
 from llmesr.store import Store
 
@@ -35,7 +35,7 @@ def test_events_survive_a_cut_line_and_can_be_taken_back(run):
 
 
 def test_sealing_leaves_out_checkpoints_and_what_may_still_change(run):
-    (run.folder / CHECKPOINTS / "last.safetensors").write_bytes(b"x")
+    run.checkpoint("last.safetensors").write_bytes(b"x")
     (run.folder / "policy.json").write_text("{}")
     (run.folder / "adapter").mkdir()
     (run.folder / "adapter" / "weights").write_bytes(b"y")
@@ -48,3 +48,55 @@ def test_sealing_leaves_out_checkpoints_and_what_may_still_change(run):
 def test_an_id_is_used_once(run):
     with pytest.raises(UserError, match="llmesr resume"):
         Run.create(run.store, RunConfig(), [], name="again", id=run.id, device="cpu")
+
+
+def test_a_run_is_there_in_one_step(tmp_path, monkeypatch):
+    """Killed while its settings are written, a run leaves nothing that stands in the way of the next attempt."""
+    store = Store(tmp_path)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("llmesr.runs.live._write_status", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Run.create(store, RunConfig(), [], name="r", id="r-1", device="cpu")
+    assert store.ids("runs") == []
+    assert Run.create(store, RunConfig(), [], name="r", id="r-1", device="cpu").status().state == "PENDING"
+
+
+def test_the_remains_of_earlier_versions_give_way(tmp_path):
+    """They made the folder first and the manifest last."""
+    store = Store(tmp_path)
+    store.path("runs", "r-1").joinpath("checkpoints").mkdir(parents=True)
+    assert "incomplete" in store.broken("runs")["r-1"]
+    assert Run.create(store, RunConfig(), [], name="r", id="r-1", device="cpu").config == RunConfig()
+    assert store.broken("runs") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"state": "DANCING"}', b"\xff\xfe"])
+def test_a_damaged_status_is_a_failure_that_says_so(run, content):
+    run.finish(run.status().model_copy(update={"state": "SUCCEEDED"}), {}, {})
+    assert run.store.finished("runs", run.id)
+    (run.folder / "status.json").write_bytes(content)
+    assert run.status().state == "FAILED"
+    assert "status.json is damaged" in run.status().message
+    assert f"`llmesr resume {run.id}`" in run.status().message
+    assert not run.store.finished("runs", run.id)
+    run.set_state("STOPPED", "mended")
+    assert run.status().state == "STOPPED"
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "top_items.safetensors", "per_user.parquet"])
+def test_a_damaged_evaluation_names_the_run_and_the_remedy(run, name):
+    (run.folder / name).write_bytes(b"\x00{")
+    read = {"metrics.json": run.metrics, "top_items.safetensors": run.top_items, "per_user.parquet": run.per_user}
+    with pytest.raises(UserError, match=f"Run '{run.id}' is damaged: {name} cannot be read.*Evaluate it again"):
+        read[name]()
+
+
+def test_damaged_events_hide_no_others(run):
+    run.append_event({"epoch": 1, "loss": 1.0})
+    with open(run.folder / EVENTS, "ab") as handle:
+        handle.write(b'\xff\xfe\n5\n{"epoch": 2, "loss": 0.5}\n')
+    assert run.events()["epoch"].tolist() == [1, 2]

@@ -24,14 +24,14 @@ from llmesr.data.dataset import ITEMS, load_dataset
 from llmesr.errors import UserError
 from llmesr.jobs.record import typed_step
 from llmesr.jobs.worker import _command
-from llmesr.runs.tuning import Tuning, find_tuning, list_tunings
+from llmesr.runs.finetune import Finetune, find_finetune, list_finetunes
 from llmesr.semantic.embed import embed
 from llmesr.semantic.embedders.backbone import load_model, locate
 from llmesr.training import checkpoint
 from llmesr.training import finetune as training
 from llmesr.training.finetune import finetune, gather, resume_finetune
+from llmesr.training.finetune_loop import learning_rate
 from llmesr.training.stopping import Stopped
-from llmesr.training.tuner import learning_rate
 
 WEIGHTS = "adapter/adapter_model.safetensors"
 
@@ -100,7 +100,7 @@ def test_tuning_learns_and_keeps_only_the_adapter(store, tiny, config):
     assert not (tuning.folder / "checkpoints").exists()
     for name, value in load_model(locate(config.base)).state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-    assert [t.id for t in list_tunings(store, tiny.id)] == [tuning.id]
+    assert [t.id for t in list_finetunes(store, tiny.id)] == [tuning.id]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_resume_equals_uninterrupted(store, tiny, config, monkeypatch, questions
         patched.setattr(training, "terminate", StopAfter(questions))
         with pytest.raises(Stopped):
             finetune(tiny, config, store, run_id="broken")
-    broken = find_tuning(store, "broken")
+    broken = find_finetune(store, "broken")
     assert broken.status().state == "STOPPED"
     assert not (broken.folder / "adapter").exists()
     resume_finetune(broken)
@@ -130,7 +130,7 @@ def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tiny, config):
 
     with pytest.raises(RuntimeError):
         finetune(tiny, config, store, run_id="killed", progress=die)
-    killed = find_tuning(store, "killed")
+    killed = find_finetune(store, "killed")
     killed.append_event({"step": 4, "loss": 0.0})  # written, but its checkpoint was not
     assert (killed.status().state, killed.status().message) == ("FAILED", "killed")
     resume_finetune(killed)
@@ -234,7 +234,7 @@ def test_a_loss_that_is_no_number_stops_with_the_reason(store, tiny, config):
         finetune(
             tiny, config.but(learning_rate=1e30, targets="soft", clip_norm=1e30, normalise=False), store, run_id="nan"
         )
-    assert find_tuning(store, "nan").status().state == "FAILED"
+    assert find_finetune(store, "nan").status().state == "FAILED"
     assert (store.path("adapters", "nan") / "checkpoints" / "last.safetensors").is_file()
 
 
@@ -253,7 +253,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(store, tiny, config, monkeypatc
         patched.setattr(checkpoint, "save_file", save_file)
         with pytest.raises(UserError, match=r"No space left.*Free space"):
             finetune(tiny, config, store, run_id="full")
-    full = find_tuning(store, "full")
+    full = find_finetune(store, "full")
     assert full.status().state == "FAILED"
     resume_finetune(full)
     pd.testing.assert_frame_equal(numbers(whole), numbers(full))
@@ -263,7 +263,7 @@ def test_a_full_disk_outside_checkpoints_is_told_too(store, tiny, config, monkey
     def append_event(self, event):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Tuning, "append_event", append_event)
+    monkeypatch.setattr(Finetune, "append_event", append_event)
     with pytest.raises(UserError, match="is full"):
         finetune(tiny, config, store)
 
@@ -304,9 +304,9 @@ def test_command_line(store, tiny, config, monkeypatch):
 def test_a_job_goes_on_with_the_tuning_it_began(store, tiny, config):
     job = SimpleNamespace(folder=store.root / "jobs" / "j", status=SimpleNamespace(saved={}))
     begin = typed_step(["finetune", "tiny", "--run-id", "mine", "--json"], "Tune")
-    assert _command(job, begin) == begin.command
-    Tuning.create(store, config, [tiny.manifest], name="mine", id="mine", device="cpu")
-    assert _command(job, begin) == ["finetune", "--resume", "mine", "--json"]
+    assert _command(job, begin, store) == begin.command
+    Finetune.create(store, config, [tiny.manifest], name="mine", id="mine", device="cpu")
+    assert _command(job, begin, store) == ["finetune", "--resume", "mine", "--json"]
 
 
 CHANGES = {
@@ -342,7 +342,7 @@ def test_a_real_request_to_stop_is_obeyed_and_gone_on_from(store, tiny, config):
     command = [sys.executable, "-m", "llmesr", "finetune"]
     begin = [*command, "tiny", "--base", config.base, *words, "--run-id", "stopped", "--json"]
     process = subprocess.Popen(begin, stdout=subprocess.PIPE)
-    tuning = Tuning(store, "stopped")
+    tuning = Finetune(store, "stopped")
     deadline = time.monotonic() + 120
     while tuning.status().epoch < 20 and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -130,3 +130,34 @@ def test_stopping_early_keeps_the_best_epoch(tiny: Dataset, store: Store) -> Non
     assert len(watched) < 40
     assert run.manifest.info["best_epoch"] == int(watched.idxmax()) + 1
     assert len(watched) == run.manifest.info["best_epoch"] + 2
+
+
+def test_nobody_else_trains_or_deletes_a_run_in_training(tiny: Dataset, store: Store) -> None:
+    refused = []
+
+    def meddle(run: Run) -> None:
+        """Called before every epoch."""
+        for attempt in (lambda: resume(run), lambda: store.delete("runs", run.id)):
+            with pytest.raises(UserError, match="is being worked on") as error:
+                attempt()
+            refused.append(str(error.value))
+
+    run = train(tiny, RunConfig(method="id", **SMALL), store, run_id="busy", give_up=meddle)
+    assert len(refused) == 2 * SMALL["epochs"]
+    assert run.events()["epoch"].tolist() == [1, 2, 3], "no epoch was trained twice"
+    assert run.status().state == "SUCCEEDED"
+    store.delete("runs", "busy")
+
+
+def test_a_run_with_a_damaged_status_is_mended_by_resuming(tiny: Dataset, store: Store) -> None:
+    config = RunConfig(method="id", **SMALL)
+    run = train(tiny, config, store, run_id="r")
+    before = load_tensors(run.folder / MODEL)[0]
+    (run.folder / "status.json").write_text("{")
+    assert run.status().state == "FAILED"
+    again = train(tiny, config.but(seed=1), store, run_id="another")  # it hurts no other
+    assert again.status().state == "SUCCEEDED"
+    resume(run)
+    assert run.status().state == "SUCCEEDED"
+    after = load_tensors(run.folder / MODEL)[0]
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -33,10 +33,12 @@ def open_embedder(config: EmbedConfig, store: Store) -> Embedder:
         raise UserError(f"missing=allow is for file: embedders; {config.embedder!r} reads the text of every item.")
     module = importlib.import_module(f"llmesr.semantic.embedders.{BUILDERS[scheme]}")
     if scheme in LOCAL:
-        return module.build(config, _adapter(config, store))
+        local: Embedder = module.build(config, _adapter(config, store))
+        return local
     if config.adapter:
         raise UserError(f"An adapter needs a model on this machine; {config.embedder!r} is not one.")
-    return module.build(config)
+    embedder: Embedder = module.build(config)
+    return embedder
 
 
 def _adapter(config: EmbedConfig, store: Store) -> Adapter | None:

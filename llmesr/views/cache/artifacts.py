@@ -20,7 +20,7 @@ from llmesr.jobs.queue import Jobs
 from llmesr.runs.estimate import Timing
 from llmesr.runs.record import Run
 from llmesr.runs.search import Search
-from llmesr.store import MANIFEST, Manifest, Store
+from llmesr.store import Manifest, Store
 from llmesr.views.cache.kept import digests, file_state, kept
 
 
@@ -36,18 +36,12 @@ def jobs(root: Store) -> Jobs:
 
 def manifests(root: Store, kind: str) -> list[Manifest]:
     """Readable artifacts of a kind, newest first; each manifest is parsed once."""
-    folder = root.root / kind
-    there = [e.name for e in sorted(folder.iterdir()) if _is_artifact(e)] if folder.is_dir() else []
-    found = (_manifest(root, kind, id) for id in there)
+    found = (_manifest(root, kind, id) for id in root.ids(kind))
     return sorted((m for m in found if m is not None), key=lambda m: m.created, reverse=True)
 
 
-def _is_artifact(folder: Path) -> bool:
-    return not folder.name.startswith(".") and (folder / MANIFEST).is_file()
-
-
 def _as_written(root: Store, kind: str, id: str) -> Hashable:
-    return file_state(root.path(kind, id) / MANIFEST)
+    return root.stamp(kind, id)
 
 
 @kept(_as_written, entries=4096)

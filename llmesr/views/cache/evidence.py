@@ -19,7 +19,7 @@ from llmesr.evaluation.guard import Case, Finding, examine
 from llmesr.evaluation.table import metric_table
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.runs.record import Run
-from llmesr.semantic.embed import Embedding, is_whole, load_embedding
+from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
 from llmesr.views.cache.kept import digests, kept
@@ -125,8 +125,7 @@ def beyond(
 
 def newest_embedding(root: Store, dataset_id: str) -> str | None:
     """The id of the newest embedding of a dataset that is of every item; None when there is none."""
-    made = (m for m in artifacts.manifests(root, "embeddings") if m.parent("datasets") == dataset_id)
-    return next((m.id for m in made if is_whole(m)), None)
+    return next((m.id for m in whole_embeddings(artifacts.manifests(root, "embeddings"), dataset_id)), None)
 
 
 @kept(digests(id="embeddings"), entries=4)

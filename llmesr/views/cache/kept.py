@@ -16,9 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 import streamlit as st
 
 from llmesr.data.groups import Thresholds
-from llmesr.errors import UserError
 from llmesr.maps.spaces import Space
-from llmesr.store import MANIFEST, Store, file_digest, noun
+from llmesr.store import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,10 +71,7 @@ def kept(
 
 def digest(root: Store, kind: str, id: str) -> str:
     """What changes whenever an artifact does. UserError when it is not there."""
-    path = root.path(kind, id) / MANIFEST
-    if not path.is_file():
-        raise UserError(f"There is no {noun(kind)} {id!r} any more. Choose another.")
-    return file_digest(path)
+    return root.digest(kind, id)
 
 
 def digests(**kinds: str) -> Version:

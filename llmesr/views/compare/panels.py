@@ -10,7 +10,7 @@ import streamlit as st
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.evaluation.beyond import overlap
-from llmesr.evaluation.contenders import Contender, check_comparable, contenders
+from llmesr.evaluation.contenders import Contender, contenders
 from llmesr.evaluation.contrast import frontier, seesaw
 from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.verdict import Verdict
@@ -117,7 +117,6 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     if not chosen:
         widgets.empty("Choose at least one configuration above.")
         return None
-    check_comparable(chosen)
     left, middle, right = st.columns([3, 2, 2])
     with left:
         options = [c.name for c in chosen]
@@ -326,11 +325,11 @@ def users(choice: Choice) -> None:
         strict=True,
     ):
         with column:
-            _user_table(title, rows, after)
+            _user_table(title, rows)
     exhibits.download_csv(moved, "users-gained-and-lost", key="movers", label="Download all users as CSV")
 
 
-def _user_table(title: str, rows: pd.DataFrame, after: str) -> None:
+def _user_table(title: str, rows: pd.DataFrame) -> None:
     st.markdown(f"**{title}**: {len(rows)} users shown")
     key = title.split()[0].lower()
     picked = exhibits.table(

@@ -11,8 +11,8 @@ from llmesr.config import FinetuneConfig
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
-from llmesr.runs.estimate import tuning_seconds
-from llmesr.runs.tuning import Tuning, list_tunings
+from llmesr.runs.estimate import finetune_seconds
+from llmesr.runs.finetune import Finetune, list_finetunes
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, forms, job_panels, links, theme, widgets
@@ -72,7 +72,7 @@ def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
 
 
 def _estimate(root: Store, config: FinetuneConfig) -> str:
-    seconds, basis = tuning_seconds(config, [Tuning(root, m.id) for m in artifacts.manifests(root, "adapters")])
+    seconds, basis = finetune_seconds(config, [Finetune(root, m.id) for m in artifacts.manifests(root, "adapters")])
     if seconds is None:
         return basis
     return f"About {theme.duration(seconds)} per step, at most {theme.duration(seconds * config.steps)}. {basis}"
@@ -81,7 +81,7 @@ def _estimate(root: Store, config: FinetuneConfig) -> str:
 def history(root: Store, manifest: Manifest) -> None:
     """The tunings of the dataset: one that runs live, with its curve, and what it did to held-out items."""
     jobs = [j for j in artifacts.jobs(root).using("datasets", manifest.id) if j.record.steps[0].makes == "adapters"]
-    done = [t.id for t in list_tunings(root, manifest.id)]
+    done = [t.id for t in list_finetunes(root, manifest.id)]
     waiting = [str(j.record.steps[0].run) for j in jobs]
     ids = [*(i for i in waiting if i not in done), *done]
     if not ids:
@@ -98,33 +98,33 @@ def _draw(root: Store, tuning_id: str, job_id: str | None, was_active: bool) -> 
     if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
         job_panels.body(root, job)
     if root.exists("adapters", tuning_id):
-        _outcome(Tuning(root, tuning_id))
+        _outcome(Finetune(root, tuning_id))
     if job is not None and job.active != was_active:
         st.rerun()
 
 
-def _outcome(tuning: Tuning) -> None:
-    events = tuning.events()
+def _outcome(run: Finetune) -> None:
+    events = run.events()
     if events.empty:
         st.caption("The model is being loaded and judged as it is; that is the first point of the curve.")
         return
     last = events.iloc[-1]
     exhibits.chart(
         tuning_chart(events, widgets.mode()),
-        key=f"tuning.{tuning.id}",
-        alt=f"Own copy found among held-out items: {events['accuracy'].iloc[0]:.3f} before tuning, "
+        key=f"finetune.{run.id}",
+        alt=f"Own copy found among held-out items: {events['accuracy'].iloc[0]:.3f} before, "
         f"{last['accuracy']:.3f} at step {int(last['step'])}.",
         data=events[[c for c in ("step", "loss", *MEASURES, "seconds") if c in events]],
-        name=f"tuning-{tuning.id}",
+        name=f"finetune-{run.id}",
     )
-    if "after" not in tuning.manifest.info:
+    if "after" not in run.manifest.info:
         return
-    info = tuning.manifest.info
+    info = run.manifest.info
     rows = [(text, info["before"][key], info["after"][key]) for key, text in MEASURES.items()]
     exhibits.table(
-        pd.DataFrame(rows, columns=["Held-out items", "Before", "After"]), key=f"tuned.{tuning.id}", name="tuned"
+        pd.DataFrame(rows, columns=["Held-out items", "Before", "After"]), key=f"finetuned.{run.id}", name="fine-tuned"
     )
     st.caption(
         f"{info['steps']} steps (best {info['best_step']}), {info['seconds_per_step']:.2g} s each; "
-        f"base {as_text(tuning.config.base)}. The Embeddings page compares all items before and after."
+        f"base {as_text(run.config.base)}. The Embeddings page compares all items before and after."
     )

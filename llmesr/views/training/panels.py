@@ -15,7 +15,7 @@ from llmesr.jobs import plans
 from llmesr.jobs.record import Job, Step
 from llmesr.runs.estimate import estimate
 from llmesr.runs.record import Run
-from llmesr.semantic.embed import is_whole
+from llmesr.semantic.embed import whole_embeddings
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, forms, job_panels, links, pickers, theme, widgets, words
@@ -61,7 +61,7 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
 
 def _pick_text(root: Store, manifest: Manifest) -> str | None:
     """The text vectors to train on, or the wish for new ones."""
-    there = [m for m in _embeddings(root, manifest) if is_whole(m)]
+    there = whole_embeddings(artifacts.manifests(root, "embeddings"), manifest.id)
     shown = {m.id: f"{m.config.get('embedder')}, read {theme.date(m.created)} ({m.id})" for m in there}
     shown[NEW_TEXT] = "Read them now with the bundled encoder (MiniLM)"
     return links.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)

@@ -12,8 +12,8 @@ from torch import nn
 
 from llmesr.config import FinetuneConfig
 from llmesr.errors import UserError
-from llmesr.runs.live import CHECKPOINTS, Status
-from llmesr.runs.tuning import Tuning
+from llmesr.runs.finetune import Finetune
+from llmesr.runs.live import Status
 from llmesr.semantic.contrastive import ContrastiveLoss, Copies, Encoder, backward, batch_items, retrieval_accuracy
 from llmesr.semantic.diagnostics import mean_cosine, uniformity
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
@@ -23,8 +23,8 @@ from llmesr.training.runtime import Runtime
 from llmesr.training.stopping import Stopped, Stopper
 
 EVALUATION_TEXTS = 64
-TELL_EVERY = 10.0
-"""Seconds between words on progress."""
+REPORT_EVERY = 10.0
+"""Seconds between updates of the status."""
 
 
 class Trained(nn.Module):
@@ -38,8 +38,8 @@ class Trained(nn.Module):
                     self.register_parameter(name.replace(".", "/"), parameter)
 
 
-class Tuner:
-    """Tunes ``encoder`` so that the two copies of an item are nearest to each other.
+class FinetuneLoop:
+    """Fine-tunes ``encoder`` so that the two copies of an item are nearest to each other.
 
     Items are rows of ``copies``. All randomness follows from the seed
     and the step, so :meth:`resume` leads to the same result as never having stopped.
@@ -48,7 +48,7 @@ class Tuner:
     def __init__(
         self,
         *,
-        tuning: Tuning,
+        run: Finetune,
         copies: Copies,
         train_items: np.ndarray,
         held_out: np.ndarray,
@@ -56,7 +56,7 @@ class Tuner:
         config: FinetuneConfig,
         runtime: Runtime,
     ) -> None:
-        self.tuning, self.copies, self.encoder, self.config = tuning, copies, encoder, config
+        self.run, self.copies, self.encoder, self.config = run, copies, encoder, config
         self.train_items, self.runtime, self.device = train_items, runtime, runtime.device
         self.judged = copies.pairs(held_out, 0)  # the same copies at every evaluation; training begins with step 1
         self.loss = ContrastiveLoss(config).to(self.device)
@@ -69,11 +69,11 @@ class Tuner:
         self.before: dict[str, float] = {}
         self.best: dict[str, float] = {}
         self.latest: dict[str, float] = {}
-        self.told = 0.0
+        self.reported = 0.0
         self.prompts_per_step = 2 * config.accumulation * min(config.batch_size, len(train_items))
 
     def fit(self) -> None:
-        """Tune until the last step or until held-out accuracy stops improving. Raises :class:`Stopped`."""
+        """Fine-tune until the last step or until held-out accuracy stops improving. Raises :class:`Stopped`."""
         if not self.before:
             self._judge()
         since = self.seconds
@@ -86,8 +86,8 @@ class Tuner:
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 self._judge(self.seconds - since)
                 since = self.seconds
-            elif time.monotonic() - self.told > TELL_EVERY:
-                self._tell()
+            elif time.monotonic() - self.reported > REPORT_EVERY:
+                self._report()
 
     def _step(self) -> float:
         config, total = self.config, 0.0
@@ -139,24 +139,24 @@ class Tuner:
             self.before = found
         elif self.stopper.update(found["accuracy"], self.step):
             self.best = found
-            save_tensors(self.tuning.folder / CHECKPOINTS / BEST, self.trained.state_dict(), {"step": self.step})
+            save_tensors(self.run.checkpoint(BEST), self.trained.state_dict(), {"step": self.step})
         self.latest = found
-        self.tuning.append_event(event)
+        self.run.append_event(event)
         self._checkpoint()
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
-        """Leave word of how far it is and how long it may still take."""
-        self.told = time.monotonic()
+    def _report(self) -> None:
+        """Write into the status how far it is and how long it may still take."""
+        self.reported = time.monotonic()
         left = 0 if self.stopper.done else self.config.steps - self.step
-        self.tuning.set_status(
+        self.run.set_status(
             Status(
                 state="RUNNING",
                 epoch=self.step,
                 epochs=self.config.steps,
                 best=self.stopper.best,
                 seconds_left=round(self.seconds / self.step * left, 1) if self.step else None,
-                message=f"held-out accuracy {self.latest['accuracy']:.3f}, before tuning {self.before['accuracy']:.3f}",
+                message=f"held-out accuracy {self.latest['accuracy']:.3f}, before {self.before['accuracy']:.3f}",
             )
         )
 
@@ -181,24 +181,24 @@ class Tuner:
             "latest": self.latest,
             "stopper": self.stopper.state(),
         }
-        save_tensors(self.tuning.folder / CHECKPOINTS / LAST, tensors, state)
+        save_tensors(self.run.checkpoint(LAST), tensors, state)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
-        path = self.tuning.folder / CHECKPOINTS / LAST
+        path = self.run.checkpoint(LAST)
         if not path.is_file():
-            self.tuning.truncate_events(-1)
+            self.run.truncate_events(-1)
             return
         tensors, state = load_tensors(path)
         unpack(tensors, state, self.trained, self.optimizer, self.device)
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
         self.before, self.best, self.latest = state["before"], state["best"], state["latest"]
         self.stopper = Stopper(**state["stopper"])
-        self.tuning.truncate_events(self.step)
+        self.run.truncate_events(self.step)
 
     def restore_best(self) -> None:
         """Give the encoder the parameters with the best held-out accuracy."""
-        self.trained.load_state_dict(load_tensors(self.tuning.folder / CHECKPOINTS / BEST)[0])
+        self.trained.load_state_dict(load_tensors(self.run.checkpoint(BEST))[0])
 
 
 def learning_rate(config: FinetuneConfig, step: int) -> float:

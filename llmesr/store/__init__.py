@@ -1,0 +1,55 @@
+"""Artifacts on disk: the only code that knows the folder layout under the artifact root.
+
+    <root>/<kind>/<id>/manifest.json    what made the artifact; with it the artifact is there, without it nothing is
+    <root>/<kind>/<id>/status.json      of work in stages (runs, adapters, searches): where it stands
+    <root>/<kind>/<id>/checkpoints/     what only going on with the work needs; it stays at home
+    <root>/<kind>/<id>/.lock            held by whoever writes to the artifact
+    <root>/<kind>/.scratch.*            being written; renamed into place in one step
+    <root>/jobs, uploads, downloads, cache
+
+An artifact appears, is replaced and is deleted by renaming one folder, so a reader never sees half of it. What a killed
+process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` removes it.
+"""
+
+from llmesr.store.archive import export_archive, import_archive
+from llmesr.store.files import file_digest, read_json, write_bytes, write_json
+from llmesr.store.lock import locked
+from llmesr.store.manifest import (
+    CHECKPOINTS,
+    KINDS,
+    MANIFEST,
+    SCHEMA_VERSION,
+    STATUS,
+    Manifest,
+    Parent,
+    config_digest,
+    noun,
+    now,
+    provenance,
+    slug,
+)
+from llmesr.store.root import Draft, Store
+
+__all__ = [
+    "CHECKPOINTS",
+    "KINDS",
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "STATUS",
+    "Draft",
+    "Manifest",
+    "Parent",
+    "Store",
+    "config_digest",
+    "export_archive",
+    "file_digest",
+    "import_archive",
+    "locked",
+    "noun",
+    "now",
+    "provenance",
+    "read_json",
+    "slug",
+    "write_bytes",
+    "write_json",
+]

@@ -1,0 +1,59 @@
+"""Files written in one step and read behind one boundary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from llmesr.errors import UserError
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_json(path: Path, what: str, remedy: str) -> Any:
+    """The value in a JSON file. UserError naming ``what`` is damaged and the ``remedy``, when it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what} is damaged: {path.name} cannot be read ({error}). {remedy}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: temporary file, fsync, rename."""
+    write_bytes(path, (json.dumps(value, indent=2, default=str) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: temporary file, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_files(folder: Path) -> None:
+    """Flush every file under ``folder`` to the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as handle:
+                os.fsync(handle.fileno())
+
+
+def belonging(folder: Path, *, without: tuple[str, ...] = ()) -> list[Path]:
+    """The files of an artifact, sorted: none that is hidden, none under a folder in ``without``."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    return [p for p in files if p.relative_to(folder).parts[0] not in without]
