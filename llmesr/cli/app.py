@@ -34,6 +34,7 @@ def app_(
     """Open the web app."""
     from llmesr.jobs.plans import submit_demo
     from llmesr.jobs.queue import Jobs
+    from llmesr.jobs.uploads import Uploads
 
     script = app_script()
     guarded(
@@ -47,6 +48,8 @@ def app_(
     root = store()
     root.root.mkdir(parents=True, exist_ok=True)
     os.environ["LLMESR_ARTIFACTS"] = str(root.root)
+    root.heal()
+    Uploads(root).prune()
     jobs = Jobs(root)
     jobs.reconcile()
     if demo and (job := submit_demo(jobs)):

@@ -23,7 +23,7 @@ from llmesr.views.shared import exhibits, links, pickers, widgets, words
 from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
 from llmesr.views.story.material import material
-from llmesr.views.story.steps import STEPS, Step, sections
+from llmesr.views.story.steps import STEPS, StoryStep, sections
 
 VIEWS = {
     "groups": "Head and tail",
@@ -368,7 +368,7 @@ def report_button(choice: Choice) -> None:
     )
 
 
-def _story(choice: Choice) -> list[Step]:
+def _story(choice: Choice) -> list[StoryStep]:
     """Told by every run of the dataset: what is compared may lack the plain recommender."""
     told = material(
         choice.root,

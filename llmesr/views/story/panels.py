@@ -11,7 +11,7 @@ from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, links, pickers, widgets
 from llmesr.views.shared.words import as_text
 from llmesr.views.story.material import METRIC, material
-from llmesr.views.story.steps import NAMES, STEPS, Step
+from llmesr.views.story.steps import NAMES, STEPS, StoryStep
 
 _NUMBERS = [str(i) for i in range(1, len(NAMES) + 1)]
 _LARGE = """<style>
@@ -78,7 +78,7 @@ def _present(on: bool) -> None:
         st.query_params.pop("present", None)
 
 
-def _show(step: Step, number: int) -> None:
+def _show(step: StoryStep, number: int) -> None:
     words, picture = st.columns([2, 3] if step.chart else [4, 1], gap="large")
     with words, st.container(key="told"):
         for sentence in step.sentences:

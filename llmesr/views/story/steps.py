@@ -27,7 +27,7 @@ NAMES = ("The long tail", "Whom it fails", "What text knows", "What changed", "W
 
 
 @dataclass(frozen=True)
-class Step:
+class StoryStep:
     """One screen: a headline computed from numbers, one chart, its table, and a few sentences."""
 
     name: str
@@ -40,7 +40,7 @@ class Step:
     """What to do when the step cannot be told yet."""
 
 
-def the_tail(m: Material) -> Step:
+def the_tail(m: Material) -> StoryStep:
     """How long the tail is."""
     counts, thresholds = m.dataset.item_counts[1:], m.thresholds
     tail = thresholds.tail_items(counts)
@@ -55,7 +55,7 @@ def the_tail(m: Material) -> Step:
             "per item": [_mean(counts[~tail]), _mean(counts[tail])],
         }
     )
-    return Step(
+    return StoryStep(
         NAMES[0],
         f"{items} of the {theme.count(len(counts))} items share {choices} of all choices.",
         [
@@ -68,16 +68,16 @@ def the_tail(m: Material) -> Step:
     )
 
 
-def whom_it_fails(m: Material) -> Step:
+def whom_it_fails(m: Material) -> StoryStep:
     """A plain recommender by group."""
     if m.plain is None:
-        return Step(NAMES[1], "Whom does a plain recommender fail?", missing=_train(m, "id"))
+        return StoryStep(NAMES[1], "Whom does a plain recommender fail?", missing=_train(m, "id"))
     table = m.summary(m.plain)
     value = table.set_index("group")["value"]
     head, tail = value["Head Item"], value["Tail Item"]
     parts = table[table["group"].isin(GROUPS) & table["group"].ne("Overall")]
     worst = parts.dropna(subset="value").sort_values("value").iloc[0]
-    return Step(
+    return StoryStep(
         NAMES[1],
         f"A plain recommender finds {_share(head)} head items, but {_share(tail)} tail items."
         if m.metric.startswith("HR")
@@ -93,15 +93,15 @@ def whom_it_fails(m: Material) -> Step:
     )
 
 
-def what_text_knows(m: Material) -> Step:
+def what_text_knows(m: Material) -> StoryStep:
     """The nearest items by text to a tail item, and what recommending by text alone achieves."""
     if m.embedding is None:
         command = f"llmesr embed {m.dataset.name}"
         missing = f"The items' texts have not been embedded yet. Start it on the Training page, or run: {command}"
-        return Step(NAMES[2], "What does text know about the tail?", missing=missing)
+        return StoryStep(NAMES[2], "What does text know about the tail?", missing=missing)
     if m.item is None:
         missing = "No tail item of this dataset has a text, so there is nothing to show here."
-        return Step(NAMES[2], "Text knows nothing of these tail items.", missing=missing)
+        return StoryStep(NAMES[2], "Text knows nothing of these tail items.", missing=missing)
     nearest = m.nearest(m.item)
     count = int(m.dataset.item_counts[m.item])
     often = {0: "never chosen", 1: "chosen once"}.get(count, f"chosen {count} times")
@@ -119,7 +119,7 @@ def what_text_knows(m: Material) -> Step:
             f"{m.plain.name} {_value(tail[m.plain.name], m.metric)}."
         )
     first = nearest.iloc[0]
-    return Step(
+    return StoryStep(
         NAMES[2],
         f"“{title}” was {often}, yet by its text it is near “{one_line(first['title'], 60)}”.",
         sentences,
@@ -129,14 +129,14 @@ def what_text_knows(m: Material) -> Step:
     )
 
 
-def what_changed(m: Material) -> Step:
+def what_changed(m: Material) -> StoryStep:
     """The recommender with text against the plain one."""
     if m.plain is None or m.text is None:
         missing = _train(m, "id" if m.plain is None else "llm-esr")
-        return Step(NAMES[3], "What changes when the recommender can read?", missing=missing)
+        return StoryStep(NAMES[3], "What changes when the recommender can read?", missing=missing)
     table = m.comparison
     tail = table[table["group"] == "Tail Item"].iloc[0]
-    return Step(
+    return StoryStep(
         NAMES[3],
         _headline_of_change(tail, m.text, m.plain),
         [
@@ -150,11 +150,11 @@ def what_changed(m: Material) -> Step:
     )
 
 
-def what_next(m: Material) -> Step:
+def what_next(m: Material) -> StoryStep:
     """How far the tail still is from the head, and what to try."""
     if m.plain is None or m.text is None:
         missing = _train(m, "id" if m.plain is None else "llm-esr")
-        return Step(NAMES[4], "What to do next?", missing=missing)
+        return StoryStep(NAMES[4], "What to do next?", missing=missing)
     table = m.summary(m.plain, m.text)
     own = table[table["run"] == m.text.name].set_index("group")["value"]
     gap = own["Head Item"] / own["Tail Item"] if own["Tail Item"] > 0 else np.inf
@@ -165,7 +165,7 @@ def what_next(m: Material) -> Step:
     else:
         headline = "Tail items are still never found."
     labels = {c.name: c.label for c in (m.plain, m.text)}
-    return Step(
+    return StoryStep(
         NAMES[4],
         headline,
         advice(m),
@@ -175,10 +175,10 @@ def what_next(m: Material) -> Step:
     )
 
 
-STEPS: tuple[Callable[[Material], Step], ...] = (the_tail, whom_it_fails, what_text_knows, what_changed, what_next)
+STEPS: tuple[Callable[[Material], StoryStep], ...] = (the_tail, whom_it_fails, what_text_knows, what_changed, what_next)
 
 
-def sections(steps: Sequence[Step]) -> list[Section]:
+def sections(steps: Sequence[StoryStep]) -> list[Section]:
     """The story as part of a report."""
     return [
         Section(f"Story {i}. {s.headline}", [*s.sentences, s.missing], s.chart, s.alt, s.table)
