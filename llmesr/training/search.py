@@ -136,7 +136,7 @@ class _Work:
         with recorded_end(self.search):
             with terminate() as should_stop:
                 for number in range(len(self.search.trials()) + 1, self.config.trials + 1):
-                    self._tell(number)
+                    self._report(number)
                     self.search.append_event(self._trial(number))
                     if should_stop() and number < self.config.trials:
                         raise Stopped
@@ -178,8 +178,15 @@ class _Work:
     def _train(self, run_id: str, wanted: RunConfig, give_up: GiveUp) -> Run:
         store = self.search.store
         if not store.exists("runs", run_id):
-            parts: dict[str, Any] = {"embedding": self.embedding, "run_id": run_id, "device": self.device}
-            return train(self.dataset, wanted, store, give_up=give_up, **parts)
+            return train(
+                self.dataset,
+                wanted,
+                store,
+                embedding=self.embedding,
+                run_id=run_id,
+                device=self.device,
+                give_up=give_up,
+            )
         run = Run(store, run_id)  # from before this search was stopped
         return run if run.status().state == "SUCCEEDED" else resume(run, device=self.device, give_up=give_up)
 
@@ -225,7 +232,7 @@ class _Work:
             intermediate_values={int(epoch): value for epoch, value in trial["reported"].items()},
         )
 
-    def _tell(self, number: int) -> None:
+    def _report(self, number: int) -> None:
         trials = self.search.trials()
         best = max((t["value"] for t in trials if t["state"] == COMPLETE), default=None)
         spent = sum(t["seconds"] for t in trials)
