@@ -20,7 +20,7 @@ The folders are the stages of the method, in the order data flows through them:
     views        the app: a room for every page, what they share, and the only caches
 
 Beside them: ``config/`` (every setting), ``api.py`` (the steps in Python), ``cli/`` (the same as commands),
-``store.py`` (artifacts on disk), ``remote.py`` (the same at another place), ``processes.py`` (several processes that
+``store/`` (artifacts on disk), ``remote.py`` (the same at another place), ``processes.py`` (several processes that
 train one run).
 """
 

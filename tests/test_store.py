@@ -205,6 +205,10 @@ def test_what_has_no_manifest_gives_way_to_an_artifact(store: Store) -> None:
 
 
 def test_one_at_a_time_works_on_an_artifact(store: Store) -> None:
+    nothing = pytest.raises(UserError, match="There is no dataset 'shop-1'")
+    with nothing, store.hold("datasets", "shop-1"):
+        raise AssertionError("there is nothing to hold")
+    assert store.ids("datasets") == []
     make(store)
     holder = started(HOLDER, store)
     try:

@@ -188,7 +188,7 @@ _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
     "add-seeds": lambda r: f"Train seed{'s' * (len(r.seeds) != 1)} {joined([str(s) for s in r.seeds])} as well.",
     "include-runs": lambda r: f"Take {'it' if len(r.runs) == 1 else 'them'} in.",
     "search-baseline": lambda r: f"Search the baseline's settings with {r.trials} trials.",
-    "compare-with": lambda r: "Compare with that one.",
+    "compare-with": lambda _: "Compare with that one.",
     "train-baseline": lambda r: f"Train {joined(r.methods)}.",
     "look-at": lambda r: f"Look at {r.values['protocol']} before saying which is better.",
 }

@@ -253,7 +253,8 @@ class Store:
 
     @contextlib.contextmanager
     def hold(self, kind: str, id: str) -> Iterator[None]:
-        """Be the only one who works on an artifact. UserError when another process does."""
+        """Be the only one who works on an artifact. UserError when another process does, or when there is none."""
+        self.manifest(kind, id)
         try:
             with locked(self.path(kind, id), wait=False):
                 yield
