@@ -13,6 +13,7 @@ import pandas as pd
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds, quantile_buckets
+from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
 from llmesr.evaluation.table import COLUMNS
 from llmesr.ids import PAD
@@ -178,10 +179,9 @@ def _nanmean(values: pd.Series) -> float:
 
 def _diversity(lists: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Mean of 1 - cosine over pairs: |sum of unit vectors|^2 holds the sum of all pairs' cosines."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, norms, out=np.zeros_like(vectors, dtype=np.float32), where=norms > 0)
+    unit = unit_rows(vectors)
     unit[PAD] = 0
-    has = unit.any(axis=1)  # items without text have no place in the mean
+    has = np.asarray(unit.any(axis=1))  # items without text have no place in the mean
     result = np.full(len(lists), np.nan)
     step = max(1, _BLOCK // (lists.shape[1] * vectors.shape[1]))
     for start in range(0, len(lists), step):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from llmesr.data.unit_rows import unit_rows
 from llmesr.progress import Progress, silent
 
 _GROUPS = 32
@@ -35,13 +36,6 @@ class Knn:
     def known(self) -> np.ndarray:
         """(n,) bool: the points that have a neighbourhood."""
         return self.rows[:, 0] >= 0
-
-
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows of length 1, zero rows stay zero: (n, E) float32."""
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms == 0, 1, norms)
 
 
 def nearest_in_space(

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from llmesr.config import Config
-from llmesr.maps.knn import Knn, nearest_in_space, unit_rows
+from llmesr.data.unit_rows import unit_rows
+from llmesr.maps.knn import Knn, nearest_in_space
 from llmesr.progress import Progress, silent
 from llmesr.semantic.matrix import fit_pca
 

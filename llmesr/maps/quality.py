@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmesr.maps.knn import unit_rows
+from llmesr.data.unit_rows import unit_rows
 
 SAMPLE = 2000
 _BLOCK = 64

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 from llmesr.models.sequence_model import SequenceModel
 
@@ -60,7 +60,7 @@ class SemanticKnnScorer:
     def __init__(self, text: Tensor, device: torch.device | str = "cpu") -> None:
         """``text`` (N + 1, E), row 0 zero."""
         self.n_items = len(text) - 1
-        self.text = F.normalize(text.to(device).float(), dim=-1)
+        self.text = unit_rows(text.to(device))
 
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         read, inverse = torch.unique(sequences, return_inverse=True)  # (R,), (B, L)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from llmesr.data.unit_rows import unit_rows
 from llmesr.progress import Progress, silent
 from llmesr.retrieval import exact
 
@@ -103,11 +104,7 @@ def _engine(engine: Engine, n: int, exact_up_to: int) -> Literal["flat", "ivf", 
 
 
 def _prepared(vectors: np.ndarray, metric: Metric) -> np.ndarray:
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    if metric != "cosine":
-        return vectors
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms == 0, 1, norms)
+    return unit_rows(vectors) if metric == "cosine" else np.ascontiguousarray(vectors, np.float32)
 
 
 def _flat(base: np.ndarray, euclidean: bool) -> Any:

@@ -6,9 +6,9 @@ import threading
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 
 BUDGET = 2**29
@@ -27,8 +27,7 @@ class ContentTerm:
 
     def __init__(self, text: np.ndarray | Tensor, device: torch.device | str = "cpu", budget: int = BUDGET) -> None:
         """``text`` (N + 1, E) item vectors, row 0 padding; a zero row (no text) has cosine 0 with all."""
-        table = torch.as_tensor(text, dtype=torch.float32, device=device)
-        self.text = F.normalize(table, dim=1)  # (N + 1, E)
+        self.text = unit_rows(torch.as_tensor(text, dtype=torch.float32, device=device))  # (N + 1, E)
         size = len(self.text)
         self._capacity = min(size, max(FEWEST, budget // (4 * size)))
         self._rows: Tensor | None = None  # (capacity, N + 1)
@@ -104,7 +103,7 @@ def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:
     """
     if strength == 0:
         return text
-    table = F.normalize(torch.as_tensor(text, dtype=torch.float32), dim=1)
+    table = unit_rows(torch.as_tensor(text, dtype=torch.float32))
     real = table.any(dim=1)
     if not real.any():
         return text

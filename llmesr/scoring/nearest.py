@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from llmesr.data.dataset import Dataset
+from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 from llmesr.models.scorers import DotScorer
 from llmesr.retrieval.similar import SimilarUsers
@@ -35,7 +35,7 @@ def similar_items(
         scorer = recommender.scorer
         if not isinstance(scorer, DotScorer) or "collaborative" not in scorer.view_slices:
             raise Unavailable(f"Run {recommender.run.id!r} has no collaborative item vectors; ask for space=semantic.")
-        vectors = normalize(scorer.item_matrix()[:, scorer.view_slices["collaborative"]].float(), dim=1)
+        vectors = unit_rows(scorer.item_matrix()[:, scorer.view_slices["collaborative"]])
     cosines = vectors @ vectors[item]  # (N + 1,)
     cosines[[PAD, item]] = -torch.inf
     value, found = cosines.topk(min(k, len(cosines) - 2))
@@ -54,13 +54,12 @@ def similar_users(
         return stored.users[user, :k][real], stored.similarity[user, :k][real]
     if recommender.embedding is None:
         raise Unavailable(f"Dataset {recommender.dataset.name!r} has no text vectors; run `llmesr embed` on it.")
-    vectors = recommender.embedding.user_vectors
-    norms = np.linalg.norm(vectors, axis=1)
-    known = norms > 0
-    known[user] = False
-    if not norms[user]:
+    units = unit_rows(recommender.embedding.user_vectors)
+    known = np.asarray(units.any(axis=1))
+    if not known[user]:
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    cosines = np.where(known, vectors @ vectors[user] / np.where(norms > 0, norms, 1) / norms[user], -np.inf)
+    known[user] = False
+    cosines = np.where(known, units @ units[user], -np.inf)
     best = np.argsort(-cosines, kind="stable")[: min(k, int(known.sum()))]
     return best, cosines[best]
 

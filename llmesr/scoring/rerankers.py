@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from llmesr.config import Config
+from llmesr.data.unit_rows import unit_rows
 
 RerankerName = Literal["none", "mmr", "dpp", "calibrated", "epsilon", "ucb"]
 CLASSES = 3
@@ -53,8 +54,7 @@ class Candidates:
     @property
     def cosines(self) -> np.ndarray:
         """(C, C) similarity of the candidates; an item without a vector is similar to none."""
-        norms = np.linalg.norm(self.vectors, axis=1, keepdims=True)
-        unit = self.vectors / np.where(norms > 0, norms, 1.0)
+        unit = unit_rows(self.vectors)
         return unit @ unit.T
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from llmesr.config import FinetuneConfig
+from llmesr.data.unit_rows import unit_rows
 from llmesr.objectives.contrastive import soft_contrastive
 from llmesr.semantic.embedders.pooling import pool
 from llmesr.semantic.embedders.transformer import TransformerEmbedder
@@ -81,7 +82,7 @@ class Encoder:
         """(n, E) unit vectors without dropout, ``size`` texts at a time, on the CPU."""
         self.model.eval()
         parts = [self(texts[i : i + size]) for i in range(0, len(texts), size)]
-        return torch.nn.functional.normalize(torch.cat(parts), dim=-1).cpu()
+        return unit_rows(torch.cat(parts)).cpu()
 
 
 class ContrastiveLoss(nn.Module):

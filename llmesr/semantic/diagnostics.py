@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
 
 BLOCK = 1024
@@ -66,8 +67,7 @@ def diagnose(
     known = vectors.any(axis=1)
     if known.sum() < 3:
         raise UserError(f"Only {int(known.sum())} items have a vector; at least 3 are needed to compare them.")
-    unit = vectors[known]
-    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+    unit = unit_rows(vectors[known])
     kept = catalogue.loc[known]
     rng = np.random.default_rng(seed)
     n = len(unit)

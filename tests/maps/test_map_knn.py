@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmesr.maps.knn import all_pairs, nearest_in_space, neighbours_of, unit_rows
+from llmesr.data.unit_rows import unit_rows
+from llmesr.maps.knn import all_pairs, nearest_in_space, neighbours_of
 
 
 def brute(units: np.ndarray, k: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from llmesr.config import EmbedConfig
+from llmesr.data.unit_rows import unit_rows
 from llmesr.semantic.embedders.backbone import (
     Source,
     choose_pooling,
@@ -148,4 +149,4 @@ class TransformerEmbedder(Embedder):
         """(B, E) float32 unit vectors of token rows."""
         inputs, mask = self.batch(ids)
         states = self._model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
-        return torch.nn.functional.normalize(pool(states, mask, self.pooling), dim=-1)
+        return unit_rows(pool(states, mask, self.pooling))

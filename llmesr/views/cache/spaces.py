@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from llmesr.data.groups import Thresholds
+from llmesr.data.unit_rows import unit_rows
 from llmesr.maps import spaces as map_spaces
-from llmesr.maps.knn import closeness, neighbours_of, unit_rows
+from llmesr.maps.knn import closeness, neighbours_of
 from llmesr.maps.make import Map, find_map, load_map
 from llmesr.maps.points import Pair, Points, live_pair, stored_pair
 from llmesr.maps.spaces import Of, Space
