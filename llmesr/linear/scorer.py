@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from llmesr.ids import PAD
+from llmesr.linear.fading import fading
 from llmesr.linear.fallback import Fallback
 from llmesr.linear.weights import Weights
 
@@ -116,10 +117,3 @@ class _Rows:
             total.index_add_(0, owner[part][each] * self.size + self.candidates[at], fade[part][each] * self.values[at])
             begin = end
         return total.view(len(sequences), self.size)
-
-
-def fading(sequences: Tensor, decay: float) -> Tensor:
-    """(B, L) right-padded -> (B, L): 1 for the newest item, ``decay`` for the one before it, and so on; 0 padding."""
-    real = sequences != PAD
-    back = real.sum(1, keepdim=True) - 1 - torch.arange(sequences.shape[1], device=sequences.device)
-    return torch.where(real, decay ** back.clamp(min=0).float(), 0.0)
