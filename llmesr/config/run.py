@@ -112,7 +112,7 @@ class RunConfig(Config):
         description="dense: one inverse over all items; local: each item on its item_neighbours strongest others, for "
         "any number of items; auto: by dense_up_to.",
     )
-    dense_up_to: int = Field(4000, ge=1, description="Most items that solver=auto inverts at once.")
+    dense_up_to: int = Field(1000, ge=1, description="Most items that solver=auto inverts at once.")
     text_weight: float = Field(6.0, ge=0, description="text-ease: a of the text kernel, in users who agree on a pair.")
     view_weight: float = Field(6.0, ge=0, description="text-ease: the same for the kernel of each further view.")
     kernel_power: float = Field(

@@ -62,12 +62,14 @@ class FactorScorer:
         """(B, L) right-padded histories -> (B, D)."""
         counts, history, matrix = self._system(sequences)
         right = (counts[:, :, None] * history).sum(1)  # (B, D)
-        return torch.linalg.solve(matrix, right)
+        users: Tensor = torch.linalg.solve(matrix, right)
+        return users
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         """(B, L) -> (B, N + 1)."""
-        return self.represent(sequences) @ self.factors.T
+        scores: Tensor = self.represent(sequences) @ self.factors.T
+        return scores
 
     @torch.inference_mode()
     def shares(self, sequences: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
