@@ -41,8 +41,6 @@ def fit(users: sparse.csr_matrix, config: RunConfig) -> Tensor:
 class FactorScorer:
     """Scores by the dot product of a user solved for from the history and the item factors."""
 
-    semantic = False
-
     def __init__(
         self, factors: Tensor, *, ridge: float, confidence: float, decay: float, device: torch.device | str = "cpu"
     ) -> None:
@@ -50,7 +48,7 @@ class FactorScorer:
         self.factors = factors.to(device)
         self.n_items, size = len(factors) - 1, factors.shape[1]
         self.confidence, self.decay = confidence, decay
-        self.views = {"collaborative": slice(0, size)}
+        self.view_slices = {"collaborative": slice(0, size)}
         self._gram = self.factors.T @ self.factors + ridge * torch.eye(size, device=self.factors.device)
 
     def item_matrix(self) -> Tensor:

@@ -1,14 +1,39 @@
-"""Items as vectors, for maps and neighbours: the main directions of an item-to-item weight matrix."""
+"""Items and users as vectors, for maps and neighbours: the main directions of an item-to-item weight matrix."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sparse
 import torch
+import torch.nn.functional as F
 from scipy.sparse.linalg import svds
 from torch import Tensor
 
+from llmesr.linear.fading import fading
+from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Weights
+
+
+class SpectralScorer:
+    """The vectors of a linear model's items and users, whose dot products come near its scores without the fallback."""
+
+    def __init__(self, scorer: LinearScorer, size: int = 64) -> None:
+        self.n_items, self.decay = scorer.n_items, scorer.decay
+        self._history, self._candidates = spectral(scorer.weights, size)
+        self.view_slices = {"collaborative": slice(0, self._candidates.shape[1])}
+
+    def represent(self, sequences: Tensor) -> Tensor:
+        """(B, L) -> (B, D) the faded sum of a history."""
+        faded = fading(sequences, self.decay)
+        return F.embedding_bag(sequences, self._history, per_sample_weights=faded, mode="sum")
+
+    def item_matrix(self) -> Tensor:
+        """(N + 1, D) items as candidates."""
+        return self._candidates
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        """(B, L) -> (B, N + 1)."""
+        return self.represent(sequences) @ self._candidates.T
 
 
 def spectral(weights: Weights, size: int = 64) -> tuple[Tensor, Tensor]:

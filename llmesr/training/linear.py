@@ -25,6 +25,7 @@ from llmesr.methods import Inputs
 from llmesr.runs.record import CHECKPOINTS, MODEL, Run
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.fallback import fit_fallback
+from llmesr.training.model import stored_model
 from llmesr.training.runtime import Runtime
 from llmesr.training.stopping import Stopped, terminate
 
@@ -75,8 +76,7 @@ def _scorer(
     if any(weights.values()):
         vectors = centred(_text(inputs).to(device)) if weights.get("content") else None
         fallback = Fallback(torch.from_numpy(dataset.item_counts).to(device), vectors=vectors, **weights)
-    semantic = config.method == "text-ease"
-    return LinearScorer(Weights.read(tensors), decay=config.decay, fallback=fallback, semantic=semantic, device=device)
+    return LinearScorer(Weights.read(tensors), decay=config.decay, fallback=fallback, device=device)
 
 
 def _fitted(

@@ -62,7 +62,7 @@ def train(
     with processes.main_first():  # who finds similar users that are there does not look for them again
         prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, progress=progress)
     seed = f" {config.seed}" if reads("seed", config.method, config.backbone) else ""
-    name = f"{dataset.name} {_label(config)}{seed}"
+    name = f"{dataset.name} {label(config)}{seed}"
     run: Run | None = None
     if processes.is_main:
         run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=runtime.described)
@@ -209,5 +209,6 @@ def _reference(dataset: Dataset, config: RunConfig, store: Store, runtime: Runti
     return run.id
 
 
-def _label(config: RunConfig) -> str:
+def label(config: RunConfig) -> str:
+    """The method, with its backbone where there is one."""
     return f"{config.method} {config.backbone}" if has_backbone(config.method) else config.method

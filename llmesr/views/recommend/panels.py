@@ -48,7 +48,10 @@ PARTS_ABOUT = (
 COMPARED = {"last": "last change", "plain": "run as it is"}
 FOUND = 8
 MOST_RUNS = 4
-AT_FIRST = ("id", "llm-esr", "llmemb", "llm-init", "semantic-knn", "adapter", "popularity")
+AT_FIRST = (
+    "id", "llm-esr", "text-ease", "llmemb", "llm-init", "ease", "item-knn", "markov", "ials", "semantic-knn", "adapter",
+    "popularity",
+)  # fmt: skip
 _TITLE = {1: 90, 2: 52, 3: 36, 4: 27}
 """Characters of a title by the number of lists."""
 
