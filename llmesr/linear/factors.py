@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sparse
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from llmesr.config import RunConfig
@@ -33,7 +34,8 @@ def fit(users: sparse.csr_matrix, config: RunConfig) -> Tensor:
         iterations=config.sweeps,
         random_state=config.seed,
     )
-    model.fit(users[:, 1:], show_progress=False)
+    with threadpool_limits(1, "blas"):  # its own threads and those of BLAS would wait for one another
+        model.fit(users[:, 1:], show_progress=False)
     factors = np.asarray(model.item_factors, np.float32)
     return torch.from_numpy(np.concatenate([np.zeros((1, factors.shape[1]), np.float32), factors]))
 
