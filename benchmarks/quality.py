@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, IngestConfig, RunConfig, preset, settings_read
+from llmesr.config import GROUPS, EmbedConfig, IngestConfig, RunConfig, has_backbone, preset, settings_read
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest
 from llmesr.methods import starts_adapter
@@ -128,7 +128,7 @@ def train_all(
         if args.only and label not in args.only:
             continue
         started = time.perf_counter()
-        seeds = args.seeds[:1] if settings["method"] in UNTRAINED else args.seeds
+        seeds = args.seeds if has_backbone(settings["method"]) else args.seeds[:1]
         whole = {"max_length": args.max_length, **settings}
         found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
         print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)

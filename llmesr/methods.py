@@ -50,7 +50,7 @@ def needs_text(config: RunConfig) -> bool:
     """Whether the method reads item text vectors."""
     if config.method == "llm-esr":
         return config.semantic_view or config.item_init == "pca" or needs_similar(config)
-    return config.method in ("semantic-knn", "adapter", "llmemb") or (
+    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb") or (
         config.method == "llm-init" and config.item_init == "pca"
     )
 

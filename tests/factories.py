@@ -28,7 +28,7 @@ import pandas as pd
 from safetensors.numpy import save_file
 from scipy.stats import norm
 
-from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, RunConfig, SearchConfig
+from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, RunConfig, SearchConfig, has_backbone
 from llmesr.data import synthetic
 from llmesr.data.dataset import ITEMS, Dataset, load_dataset
 from llmesr.data.split import Part
@@ -60,6 +60,11 @@ HOSTILE = (
 SKILLS: dict[str, tuple[float, float]] = {
     "popularity": (0.9, -1.4),
     "semantic-knn": (0.5, 0.7),
+    "item-knn": (1.2, -0.6),
+    "markov": (1.25, -0.7),
+    "ease": (1.35, -0.6),
+    "text-ease": (1.4, 0.5),
+    "ials": (1.2, -0.5),
     "id": (1.3, -0.8),
     "llm-init": (1.5, 0.1),
     "adapter": (1.2, 0.5),
@@ -153,7 +158,7 @@ def make_run(
     test = frames[1]
     full_ranks = test.loc[test["protocol"] == "full", "rank"].to_numpy()
     top = _top_items(dataset, full_ranks, skill, np.random.default_rng([seed, 5]))
-    if method not in UNTRAINED:
+    if has_backbone(method):
         _events(run, epochs, float(np.mean(1 - quantiles[0])))
     run.write_results(per_user, top, _metric_rows(dataset, per_user))
     status = Status(state="SUCCEEDED", epoch=epochs, epochs=epochs, best=0.1, message="Trained and evaluated.")
@@ -239,7 +244,7 @@ def _create(
     id: str | None = None,
 ) -> Run:
     config = RunConfig.read(None, method=method, backbone=backbone, seed=seed, epochs=epochs, **settings)
-    label = f"{method}-{backbone}" if method not in UNTRAINED else method
+    label = f"{method}-{backbone}" if has_backbone(method) else method
     manifests = [dataset.manifest, *parents]
     return Run.create(store, config, manifests, name=name or f"{dataset.name}-{label}-{seed}", id=id, device="cpu")
 

@@ -23,6 +23,8 @@ NAME = "movielens-100k"
 RUNS: list[dict[str, Any]] = [
     {"method": "popularity"},
     {"method": "semantic-knn"},
+    {"method": "ease"},
+    {"method": "text-ease"},
     {"method": "id", "backbone": "sasrec", "epochs": 15},
     {"method": "llm-esr", "backbone": "sasrec", "epochs": 15},
 ]
@@ -34,7 +36,7 @@ def demo(
     users: Annotated[int, typer.Option(min=100, help="Users of the generated marketplace.")] = 2_000,
     json: Json = False,
 ) -> None:
-    """Prepare the demo: MovieLens 100K, its text vectors and four runs. What is there already is reused."""
+    """Prepare the demo: MovieLens 100K, its text vectors and six runs. What is there already is reused."""
     from llmesr.semantic.embed import embed
 
     where = store()

@@ -40,11 +40,16 @@ def recommend(
     reranker: Annotated[str, typer.Option("--reranker", help="none, mmr, dpp, calibrated, epsilon or ucb.")] = "none",
     strength: Annotated[float, typer.Option("--strength", help="Of the re-ranker, 0 to 1.")] = 0.3,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may return.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="What each item of the history contributes to each score.")
+    ] = False,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
     """The best items for a user or a history, with what made each rank where it does."""
     from llmesr.runs.record import find_run
+    from llmesr.scoring.explanation import document, sentence
+    from llmesr.scoring.explanation import explain as reasons_for
     from llmesr.scoring.policy import ScoringPolicy
     from llmesr.scoring.recommender import Recommender
     from llmesr.scoring.rerankers import RerankConfig
@@ -69,7 +74,9 @@ def recommend(
     recommender = Recommender(ScoredRun(store(), found, pick_device(device)))
     dataset = recommender.dataset
     whom = dataset.user(user) if user is not None else [dataset.item(i.strip()) for i in _split(history)]
-    frame = recommender.recommend(whom, k, chosen, reranking, exclude_seen=not include_seen)
+    request = recommender.request(whom, k, chosen, reranking, exclude_seen=not include_seen)
+    answer = recommender.answer([request])[0]
+    frame = recommender.frame(answer)
     columns = ["item_id", "title", "score", "rank", "tail"]
     rows = [
         [str(r.rank), r.item_id, r.title[:60], f"{r.score:.3f}", f"{r.collaborative:.3f}", f"{r.semantic:.3f}",
@@ -78,7 +85,17 @@ def recommend(
     ]  # fmt: skip
     title = f"{found.label}, {(chosen or recommender.policy).describe()}. {dataset.thresholds.describe()}"
     heads = ["rank", "item", "title", "score", "collaborative", "semantic", "content", ""]
-    emit(json, {"items": frame[columns].to_dict("records")}, table(title, heads, rows))
+    items = frame[columns].to_dict("records")
+    if explain:
+        titles = recommender.titles.tolist()
+        why = reasons_for(recommender.scored, request.history, answer.items.tolist(), request.policy, request.user)
+        items = [
+            {**i, "reasons": document(e, recommender.item_ids.tolist(), titles)}
+            for i, e in zip(items, why, strict=True)
+        ]
+        rows = [[*row[:4], sentence(e, titles, many=3), row[-1]] for row, e in zip(rows, why, strict=True)]
+        heads = [*heads[:4], f"why ({why[0].kind})" if why else "why", ""]
+    emit(json, {"items": items}, table(title, heads, rows))
 
 
 def tune(

@@ -16,7 +16,7 @@ app's forms and the manifests all use them. ``description`` is the help text the
 from llmesr.config.base import Config, parse_overrides
 from llmesr.config.data import IngestConfig
 from llmesr.config.groups import GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
-from llmesr.config.methods import EXTERNAL, NEEDS_TEXT, UNTRAINED, BackboneName, MethodName, reads
+from llmesr.config.methods import EXTERNAL, LINEAR, NEEDS_TEXT, UNTRAINED, BackboneName, MethodName, has_backbone, reads
 from llmesr.config.presets import PRESETS, preset
 from llmesr.config.run import DEFAULT_NEGATIVES, RunConfig, settings_read, unread_settings
 from llmesr.config.search import SearchConfig
@@ -26,6 +26,7 @@ __all__ = [
     "DEFAULT_NEGATIVES",
     "EXTERNAL",
     "GROUPS",
+    "LINEAR",
     "NEEDS_TEXT",
     "PRESETS",
     "RANK_METRIC",
@@ -42,6 +43,7 @@ __all__ = [
     "RunConfig",
     "SearchConfig",
     "SearchObjective",
+    "has_backbone",
     "parse_overrides",
     "preset",
     "reads",

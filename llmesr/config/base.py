@@ -45,6 +45,8 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
     key = ".".join(str(p) for p in first["loc"]) or "configuration"
     if first["type"] == "extra_forbidden":
         return f"Unknown setting {key!r}. Known: {', '.join(cls.model_fields)}."
+    if not first["loc"]:  # about several settings: which ones, the message says
+        return f"These settings do not go together: {first['msg'].removeprefix('Value error, ')}."
     return f"Setting {key!r} = {first['input']!r} is not valid: {first['msg']}."
 
 

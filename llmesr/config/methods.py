@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-MethodName = Literal["popularity", "semantic-knn", "id", "llm-init", "adapter", "llm-esr", "llmemb"]
+MethodName = Literal[
+    "popularity", "semantic-knn", "item-knn", "markov", "ease", "text-ease", "ials",
+    "id", "llm-init", "adapter", "llm-esr", "llmemb",
+]  # fmt: skip
 BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 EXTERNAL = "external"
 """The method of a run that is only the evaluation of a ranking made elsewhere: nothing trains or loads it."""
 UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL)
-NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "llm-init", "adapter", "llm-esr", "llmemb")
+NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "text-ease", "llm-init", "adapter", "llm-esr", "llmemb")
 """Methods that read item text."""
+LINEAR: tuple[str, ...] = ("item-knn", "markov", "ease", "text-ease", "ials")
+"""Fitted in closed form (iALS in a few sweeps): a stored model, but no backbone, no epochs, no curves."""
 
 _TEXT_METHODS = ("adapter", "llm-esr", "llmemb")
+_RIDGE = ("ease", "text-ease")
+_COUNTED = ("item-knn", "markov")
 READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "collaborative_view": ("llm-esr",),
     "semantic_view": ("llm-esr",),
@@ -25,20 +32,45 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "item_init": ("llm-init", "llm-esr"),
     "adapter_layers": _TEXT_METHODS,
     "adapter_init": _TEXT_METHODS,
-    "views": ("adapter", "llm-esr"),
+    "views": ("text-ease", "adapter", "llm-esr"),
     "freeze_text": _TEXT_METHODS,
     "alignment_loss": ("llmemb",),
     "alignment_weight": ("llmemb",),
     "alignment_temperature": ("llmemb",),
     "alignment_run": ("llmemb",),
     "adapter": ("llmemb",),
+    "decay": LINEAR,
+    "item_neighbours": (*_COUNTED, *_RIDGE),
+    "shrinkage": _COUNTED,
+    "window": ("markov",),
+    "reverse_weight": ("markov",),
+    "ridge": (*_RIDGE, "ials"),
+    "solver": _RIDGE,
+    "dense_up_to": _RIDGE,
+    "text_weight": ("text-ease",),
+    "view_weight": ("text-ease",),
+    "kernel_power": ("text-ease",),
+    "fallback": (*_COUNTED, *_RIDGE),
+    "confidence": ("ials",),
+    "sweeps": ("ials",),
 }
-"""Settings that only some methods read; the others are read by every trained method."""
+"""Settings that only some methods read; the others are read by every method with a backbone."""
+_SHARED: dict[str, tuple[str, ...]] = {"max_length": LINEAR, "embedding_size": ("ials",), "seed": ("ials",)}
+"""Of those others, the ones that a linear method reads."""
+
+
+def has_backbone(method: str) -> bool:
+    """Whether a method trains a sequence encoder by gradient steps: epochs, seeds and curves go with it."""
+    return method not in UNTRAINED and method not in LINEAR
 
 
 def reads(setting: str, method: str, backbone: str) -> bool:
     """Whether a method with a backbone looks at a setting: what forms show and ``--set`` accepts."""
-    if setting in ("method", "seed"):
+    if setting == "method":
+        return True
+    if method in LINEAR:
+        return method in READ_ONLY_BY.get(setting, _SHARED.get(setting, ()))
+    if setting == "seed":
         return True
     if method in UNTRAINED:
         return setting == "max_length"

@@ -87,6 +87,44 @@ class RunConfig(Config):
     )
     freeze_text: bool = Field(True, description="Keep the text table frozen (adapter, llm-esr, llmemb).")
     adapter: bool = Field(True, description="llmemb: learn an adapter; without it the text is reduced by PCA.")
+    # linear methods
+    decay: float = Field(
+        0.8, gt=0, le=1, description="What an item of the history counts, as a share of the one chosen after it."
+    )
+    item_neighbours: int = Field(
+        128,
+        ge=1,
+        description="Items M that each item has weights for: its nearest, or its strongest others (local solver).",
+    )
+    shrinkage: float = Field(
+        10.0, ge=0, description="item-knn, markov: added to the norm, so that what few users did counts less."
+    )
+    window: int = Field(5, ge=1, description="markov: steps within which one choice follows another.")
+    reverse_weight: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="markov: what a pair counts the other way round; 0 keeps the direction, 1 drops it.",
+    )
+    ridge: float = Field(20.0, gt=0, description="lambda of the squared weights (ease) or factors (ials).")
+    solver: Literal["auto", "dense", "local"] = Field(
+        "auto",
+        description="dense: one inverse over all items; local: each item on its item_neighbours strongest others, for "
+        "any number of items; auto: by dense_up_to.",
+    )
+    dense_up_to: int = Field(1000, ge=1, description="Most items that solver=auto inverts at once.")
+    text_weight: float = Field(6.0, ge=0, description="text-ease: a of the text kernel, in users who agree on a pair.")
+    view_weight: float = Field(6.0, ge=0, description="text-ease: the same for the kernel of each further view.")
+    kernel_power: float = Field(
+        2.0, gt=0, le=8, description="text-ease: power of the cosines; a higher one trusts only close texts."
+    )
+    fallback: Literal["auto", "popularity", "content", "none"] = Field(
+        "auto",
+        description="What ranks the items that the weights leave at zero, its size found on validation: popularity, "
+        "and content (nearest text) where the method reads text; auto is all it can have.",
+    )
+    confidence: float = Field(10.0, ge=1, description="ials: alpha, what a choice counts where no choice counts 1.")
+    sweeps: int = Field(15, ge=1, description="ials: alternating passes over users and items.")
     # optimisation
     epochs: int = Field(100, ge=1, description="Most epochs to train.")
     batch_size: int = Field(128, ge=1, description="Users per step.")
@@ -111,7 +149,11 @@ class RunConfig(Config):
         if not (self.collaborative_view or self.semantic_view):
             raise ValueError("at least one of collaborative_view and semantic_view must stay on")
         if self.views and (self.method not in READ_ONLY_BY["views"] or not self.semantic_view):
-            raise ValueError("views stand beside the text: they need method llm-esr with its semantic_view, or adapter")
+            raise ValueError(
+                "views stand beside the text: they need method llm-esr with its semantic_view, adapter or text-ease"
+            )
+        if self.fallback == "content" and self.method in READ_ONLY_BY["fallback"] and self.method != "text-ease":
+            raise ValueError(f"{self.method} reads no text: its fallback is popularity or none")
         return self
 
 

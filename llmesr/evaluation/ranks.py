@@ -85,10 +85,10 @@ def evaluate(
             rows = asked.rows(users)  # (B, T)
             real = rows >= 0
             if "full" in protocols:
-                found = _sliced(_full_ranks, scores, batch.targets, batch.seen)  # (B, 2, T)
+                found = _sliced(full_ranks, scores, batch.targets, batch.seen)  # (B, 2, T)
                 ranks["full"][:, rows[real]] = found.cpu().numpy().swapaxes(0, 1)[:, real]
             if "uni100" in protocols:
-                found = _sampled_ranks(scores, batch.targets, asked.negatives(batch))
+                found = sampled_ranks(scores, batch.targets, asked.negatives(batch))
                 ranks["uni100"][:, rows[real]] = found.cpu().numpy().swapaxes(0, 1)[:, real]
             if top:
                 best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, batch.seen)
@@ -110,7 +110,7 @@ def _sliced(work: Callable[..., Tensor], scores: Tensor, *columns: Tensor) -> Te
     return torch.cat([work(*block) for block in blocks])
 
 
-def _full_ranks(scores: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
+def full_ranks(scores: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
     """(B, 2, T) rank and number of candidates of each target among all unseen items."""
     if targets.shape[1] > 1:
         return _several_ranks(scores, targets, seen)
@@ -155,7 +155,7 @@ def _distinct(seen: Tensor) -> Tensor:
     return (ordered[:, 1:] != ordered[:, :-1]).sum(1) + (ordered[:, 0] != PAD)
 
 
-def _sampled_ranks(scores: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+def sampled_ranks(scores: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
     """(B, 2, T) rank and number of candidates among the targets and ``negatives`` (B, 100); both padded with 0."""
     own = scores.gather(1, targets)[:, :, None]  # (B, T, 1)
     items = torch.cat([targets, negatives], 1) if targets.shape[1] > 1 else negatives

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmesr.config import NEEDS_TEXT, UNTRAINED
+from llmesr.config import NEEDS_TEXT, has_backbone
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, Step, typed_step
 from llmesr.store import slug
 
-GOOD_DEFAULTS: tuple[str, ...] = ("popularity", "id", "llm-init", "llm-esr")
-"""Enough to see whom a plain recommender fails and what text changes about it."""
+GOOD_DEFAULTS: tuple[str, ...] = ("popularity", "item-knn", "ease", "text-ease", "id", "llm-init", "llm-esr")
+"""Enough to see whom a plain recommender fails and what text changes about it, beside the strong linear baselines."""
 
 
 def command_line(step: Step) -> str:
@@ -64,7 +64,7 @@ def train_step(
     name: str = "run",
 ) -> Step:
     """Train one method. The run gets its id here, so that its curves can be watched while it trains."""
-    trained = method not in UNTRAINED
+    trained = has_backbone(method)
     label = f"{method}/{backbone}" if trained else method
     given = [dataset, "--method", method, *(["--backbone", backbone] if trained else [])]
     given += [*_configured(method, preset, values, embedding), "--json"]
@@ -149,7 +149,7 @@ def search_step(
     name: str = "search",
 ) -> Step:
     """Search for the settings of a method that are best on validation; ``values`` are the same in every trial."""
-    label = f"{method}/{backbone}"
+    label = f"{method}/{backbone}" if has_backbone(method) else method
     given = [dataset, "--method", method, "--backbone", backbone, "--trials", str(trials), "--objective", objective]
     given += [*_configured(method, preset, values, embedding), "--json"]
     return Step(
@@ -180,7 +180,7 @@ def good_defaults(
     """Embed, train the methods that make the comparison worth looking at, and draw the maps."""
     steps = [embed_step(dataset)] if embed else []
     steps += [
-        train_step(dataset, method, name=name, values=values if method not in UNTRAINED else None)
+        train_step(dataset, method, name=name, values=values if has_backbone(method) else None)
         for method in GOOD_DEFAULTS
     ]
     return [*steps, map_step(dataset, steps[-1].run)]

@@ -6,6 +6,8 @@ summands order them, with weights found on validation and stored with the model.
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,6 +33,12 @@ class Fallback:
         logs = torch.log1p(item_counts.float())
         self.popular = logs / logs.max().clamp(min=1e-12)  # (N + 1,) 0 to 1
         self.vectors = vectors
+
+    def parted(self) -> tuple[Fallback, Fallback]:
+        """Popularity alone, and content alone."""
+        popular, near = copy(self), copy(self)
+        popular.content, near.popularity = 0.0, 0.0
+        return popular, near
 
     def add_to(self, scores: Tensor, sequences: Tensor) -> Tensor:
         """``scores`` (B, N + 1) with both summands added, in place."""

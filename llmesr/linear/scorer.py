@@ -7,11 +7,14 @@ Every item of a history contributes its own summand, so what a score is made of 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from llmesr.ids import PAD
+from llmesr.linear.fading import fading
 from llmesr.linear.fallback import Fallback
 from llmesr.linear.weights import Weights
 
@@ -28,14 +31,11 @@ class LinearScorer:
         *,
         decay: float,
         fallback: Fallback | None = None,
-        semantic: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        """``semantic``: whether the weights hold a part that comes from text."""
         self.weights = weights.to(device)
         self.decay = decay
         self.fallback = fallback
-        self.semantic = semantic
         self.n_items = weights.n_items
         self._rows = None if weights.items is None else _Rows(self.weights)
 
@@ -59,6 +59,21 @@ class LinearScorer:
         behaviour, content = self.shares(sequences, candidates)
         own = (behaviour + content).sum(2)
         return own if self.fallback is None else own + self.fallback.of(sequences, candidates)
+
+    @cached_property
+    def parts(self) -> dict[str, LinearScorer]:
+        """What behaviour adds to the scores and, where the weights have such a part, what text adds."""
+        whole, content = self.weights, self.weights.content
+        if content is None:
+            return {"collaborative": self}
+        popular, near = (None, None) if self.fallback is None else self.fallback.parted()
+        behaviour = Weights(whole.weights - content, whole.items)
+        return {
+            "collaborative": LinearScorer(behaviour, decay=self.decay, fallback=popular, device=content.device),
+            "semantic": LinearScorer(
+                Weights(content, whole.items), decay=self.decay, fallback=near, device=content.device
+            ),
+        }
 
     @torch.inference_mode()
     def shares(self, sequences: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,10 +131,3 @@ class _Rows:
             total.index_add_(0, owner[part][each] * self.size + self.candidates[at], fade[part][each] * self.values[at])
             begin = end
         return total.view(len(sequences), self.size)
-
-
-def fading(sequences: Tensor, decay: float) -> Tensor:
-    """(B, L) right-padded -> (B, L): 1 for the newest item, ``decay`` for the one before it, and so on; 0 padding."""
-    real = sequences != PAD
-    back = real.sum(1, keepdim=True) - 1 - torch.arange(sequences.shape[1], device=sequences.device)
-    return torch.where(real, decay ** back.clamp(min=0).float(), 0.0)

@@ -19,6 +19,11 @@ class Columns:
     content: Tensor | None = None  # (b, M) the part of the weights that comes from text
     shifted: int = 0  # columns whose matrix had to be made positive definite
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What is stored of them."""
+        named = {"items": self.items, "weights": self.weights, "content": self.content}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:
         """One after the other."""

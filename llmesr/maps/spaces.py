@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from llmesr.config import UNTRAINED
+from llmesr.config import LINEAR, UNTRAINED
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import MODEL, Run, find_run, list_runs
@@ -52,7 +52,7 @@ def parts_of(run: Run) -> list[str]:
     if config.method == "llm-esr":
         views = {"collaborative": config.collaborative_view, "adapted": config.semantic_view}
         return [part for part, there in views.items() if there]
-    return ["collaborative"] if config.method in ("id", "llm-init") else ["adapted"]
+    return ["collaborative"] if config.method in ("id", "llm-init", *LINEAR) else ["adapted"]
 
 
 def available(store: Store, dataset: Dataset) -> list[Space]:
@@ -167,11 +167,15 @@ def run_vectors(run: Run, dataset: Dataset, of: Of) -> dict[str, np.ndarray]:
     import torch
 
     from llmesr.data.batches import Sequences, in_order
-    from llmesr.models.scorers import NeuralScorer
+    from llmesr.linear.scorer import LinearScorer
+    from llmesr.linear.spectral import SpectralScorer
+    from llmesr.models.scorers import DotScorer
     from llmesr.training.load import load_scorer
 
     scorer = load_scorer(run, dataset=dataset)
-    if not isinstance(scorer, NeuralScorer):
+    if isinstance(scorer, LinearScorer):
+        scorer = SpectralScorer(scorer)
+    if not isinstance(scorer, DotScorer):
         raise UserError(f"Run {run.id!r} ({run.label}) has no vectors: it learned none.")
     if of == "items":
         matrix = scorer.item_matrix()[1:].numpy()
@@ -181,6 +185,6 @@ def run_vectors(run: Run, dataset: Dataset, of: Of) -> dict[str, np.ndarray]:
         matrix = np.zeros((dataset.n_users, int(scorer.item_matrix().shape[1])), np.float32)
         for users in in_order(np.flatnonzero(lengths), lengths, _BATCH):
             read = torch.from_numpy(lengths[users])
-            history, _ = sequences.padded(torch.from_numpy(users), read, scorer.max_length)
+            history, _ = sequences.padded(torch.from_numpy(users), read, run.config.max_length)
             matrix[users] = scorer.represent(history).numpy()
     return {name: np.ascontiguousarray(matrix[:, part]) for name, part in scorer.view_slices.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmesr.config import DEFAULT_NEGATIVES, UNTRAINED, FinetuneConfig, RunConfig
+from llmesr.config import DEFAULT_NEGATIVES, FinetuneConfig, RunConfig, has_backbone
 from llmesr.runs.finetune import Finetune
 
 
@@ -48,8 +48,8 @@ def work(config: RunConfig, interactions: int, items: int) -> float:
 
 
 def estimate(config: RunConfig, interactions: int, items: int, past: Sequence[Timing]) -> Estimate | None:
-    """None for methods without training. Timings of the same method and backbone are preferred, then any."""
-    if config.method in UNTRAINED:
+    """None for methods without epochs. Timings of the same method and backbone are preferred, then any."""
+    if not has_backbone(config.method):
         return None
     same = [t for t in past if (t.config.method, t.config.backbone) == (config.method, config.backbone)]
     used = same or list(past)

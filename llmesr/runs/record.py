@@ -13,7 +13,7 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from llmesr.config import EXTERNAL, UNTRAINED, RunConfig
+from llmesr.config import EXTERNAL, RunConfig, has_backbone
 from llmesr.errors import UserError
 from llmesr.runs.live import Live, State, Status
 from llmesr.store import Store, read_json, write_json
@@ -42,10 +42,10 @@ class Run(Live):
 
     @property
     def label(self) -> str:
-        """``method/backbone`` for trained methods, ``method`` alone for the others."""
+        """``method/backbone`` where there is a backbone, ``method`` alone for the others."""
         config = self.manifest.config
-        trained = config["method"] not in UNTRAINED
-        return f"{config['method']}/{config['backbone']}" if trained else str(config["method"])
+        method = str(config["method"])
+        return f"{method}/{config['backbone']}" if has_backbone(method) else method
 
     def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None:
         """Store the evaluation: the frame of ranks, the (users, K) top items of the test part, the table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from llmesr.data.dataset import Dataset
 from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
-from llmesr.models.scorers import DotScorer
+from llmesr.linear.scorer import LinearScorer
+from llmesr.linear.spectral import SpectralScorer
+from llmesr.models.scorers import DotScorer, Scorer
 from llmesr.retrieval.similar import SimilarUsers
 from llmesr.scoring.ground import Unavailable
 from llmesr.scoring.recommender import Recommender
@@ -20,19 +23,30 @@ SHOWN = 20
 """Most recent items of a neighbour's history that are shown."""
 
 
+@lru_cache(maxsize=4)
+def _spectral(scorer: LinearScorer) -> SpectralScorer:
+    return SpectralScorer(scorer)
+
+
+def vectors_of(scorer: Scorer) -> Scorer:
+    """``scorer``, or for a linear one the vectors of its weights."""
+    return _spectral(scorer) if isinstance(scorer, LinearScorer) else scorer
+
+
 @torch.inference_mode()
 def similar_items(
     recommender: Recommender, item: int, k: int = 10, space: Space = "semantic"
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ``k`` items nearest to ``item`` by cosine, itself left out: numbers (k,) and cosines (k,).
 
-    ``semantic`` is the original text space, ``collaborative`` the learned item vectors. Unavailable when the
+    ``semantic`` is the original text space, ``collaborative`` the learned item vectors (of a linear run, the main
+    directions of its weights). Unavailable when the
     run has no such space.
     """
     if space == "semantic":
         vectors = recommender.ground.content().text
     else:
-        scorer = recommender.scorer
+        scorer = vectors_of(recommender.scorer)
         if not isinstance(scorer, DotScorer) or "collaborative" not in scorer.view_slices:
             raise Unavailable(f"Run {recommender.run.id!r} has no collaborative item vectors; ask for space=semantic.")
         vectors = unit_rows(scorer.item_matrix()[:, scorer.view_slices["collaborative"]])

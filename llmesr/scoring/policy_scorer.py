@@ -10,7 +10,7 @@ from torch import Tensor
 from llmesr.models.scorers import DotScorer, Scorer
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.policy import ScoringPolicy
-from llmesr.scoring.terms import TERMS, Key, Term, open_terms, own_term, remembered, term_of_view
+from llmesr.scoring.terms import TERMS, Key, Term, open_terms, remembered, term_of_view
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +91,10 @@ class PolicyScorer:
     def _own(self, sequences: Tensor, users: Tensor | None) -> Tensor:
         """The model's own terms, each by its curve, in one product: the curves are worked into the item vectors."""
         if not isinstance(self._inner, DotScorer):
-            scores, weights = self._inner.score(sequences, users), self._curves[own_term(self._inner)]
-            return scores if weights is None else scores * weights
+            if all(weights is None for weights in self._curves.values()):
+                return self._inner.score(sequences, users)
+            parts = [s.alone(self._terms[s.key].score(sequences, users)) for s in self.shares if s.term.own]
+            return sum(parts[1:], start=parts[0])
         weighed = [(s, self._curves[term_of_view(view)]) for view, s in self._inner.view_slices.items()]
         if all(weights is None for _, weights in weighed):
             return self._inner.score(sequences, users)

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from llmesr.linear.scorer import LinearScorer
 from llmesr.models.scorers import DotScorer, Scorer, SemanticKnnScorer
 from llmesr.scoring.ground import Ground
 
@@ -176,6 +177,8 @@ def _own(name: str) -> Callable[[Scorer, Ground, Variant], TermScorer | None]:
         if isinstance(scorer, DotScorer):
             slices = [s for view, s in scorer.view_slices.items() if term_of_view(view) == name]
             return Views(scorer, slices) if slices else None
+        if isinstance(scorer, LinearScorer):
+            return scorer.parts.get(name)
         return Whole(scorer) if own_term(scorer) == name else None
 
     return make

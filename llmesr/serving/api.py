@@ -15,10 +15,12 @@ from pydantic import Field
 
 from llmesr.config import Config
 from llmesr.errors import UserError
+from llmesr.scoring.explanation import document, explain
 from llmesr.scoring.ground import Unavailable
 from llmesr.scoring.nearest import SHOWN, Space, shared_items, similar_items, similar_users
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Answer
+from llmesr.scoring.recommender import Request as Asked
 from llmesr.serving import schemas
 from llmesr.serving.batching import Batcher, Overloaded
 from llmesr.serving.gate import Gate
@@ -153,10 +155,12 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
         policy = _policy(served, asked.policy)
         request = recommender.request(whom, asked.k, policy, asked.reranker, asked.exclude_seen)
         answer = await state.batcher.submit(recommender, request)
+        items = _items(served, answer)
+        if asked.explain:
+            for item, reasons in zip(items, await asyncio.to_thread(_reasons, served, request, answer), strict=True):
+                item["reasons"] = reasons
         # Made by us from arrays: written without a second validation.
-        return JSONResponse(
-            {"run": served.run.id, "policy": request.policy.model_dump(), "items": _items(served, answer)}
-        )
+        return JSONResponse({"run": served.run.id, "policy": request.policy.model_dump(), "items": items})
 
     @app.get(
         "/similar-items",
@@ -261,8 +265,14 @@ def _items(served: Served, answer: Answer) -> list[dict[str, Any]]:
         *(column.tolist() for column in answer.columns().values()),
         strict=True,
     )
-    names = list(schemas.Item.model_fields)
+    names = [name for name in schemas.Item.model_fields if name != "reasons"]
     return [dict(zip(names, row, strict=True)) for row in columns]
+
+
+def _reasons(served: Served, request: Asked, answer: Answer) -> list[dict[str, Any]]:
+    recommender = served.recommender
+    found = explain(recommender.scored, request.history, answer.items.tolist(), request.policy, request.user)
+    return [document(e, recommender.item_ids.tolist(), recommender.titles.tolist()) for e in found]
 
 
 def _info(served: Served) -> dict[str, Any]:

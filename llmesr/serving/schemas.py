@@ -27,6 +27,7 @@ class _Ask(_Body):
     )
     reranker: RerankConfig = RerankConfig()
     exclude_seen: bool = Field(True, description="Leave out items of the history.")
+    explain: bool = Field(False, description="Say what each item of the history contributes to each score.")
 
 
 class AskForUser(_Ask):
@@ -41,6 +42,24 @@ class AskForHistory(_Ask):
     history: list[Name] = Field(min_length=1, max_length=MAX_HISTORY, description="Item ids, oldest first.")
 
 
+class HistoryShare(_Body):
+    item_id: str
+    title: str
+    share: float = Field(description="Of all that speaks for the item, 0 to 1; below 0: speaks against it.")
+    behaviour: float
+    text: float
+
+
+class Reasons(_Body):
+    """Why an item is recommended. Exact (linear runs): behaviour and text of the history and all others sum to the
+    score. Leave-one-out: by how much the score falls behind the catalogue without that item of the history."""
+
+    kind: Literal["exact", "leave-one-out"]
+    history: list[HistoryShare] = Field(description="Greatest first.")
+    others: dict[str, float] = Field(description="What no single item of the history accounts for.")
+    text_share: float | None = Field(description="Exact: how much of what speaks for the item is text.")
+
+
 class Item(_Body):
     """A recommended item; collaborative + semantic + content is the score."""
 
@@ -52,6 +71,7 @@ class Item(_Body):
     collaborative: float
     semantic: float
     content: float
+    reasons: Reasons | None = Field(None, description="When asked for with explain.")
 
 
 class Recommended(_Body):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from llmesr.config import LINEAR
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.methods import Inputs
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import Run
 from llmesr.training.inputs import reload
+from llmesr.training.linear import linear_scorer
 from llmesr.training.model import load_model
 
 
@@ -19,6 +21,8 @@ def load_scorer(run: Run, *, dataset: Dataset | None = None, device: torch.devic
     inputs = reload(run, dataset)
     if run.config.method in ("popularity", "semantic-knn"):
         return untrained_scorer(run.config.method, dataset, inputs, device)
+    if run.config.method in LINEAR:
+        return linear_scorer(run, dataset, inputs, device)
     return NeuralScorer(load_model(run, inputs), device)
 
 

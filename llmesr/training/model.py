@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from llmesr.errors import UserError
 from llmesr.methods import Inputs, build
 from llmesr.models.sequence_model import SequenceModel
@@ -11,10 +13,7 @@ from llmesr.training.checkpoint import load_tensors
 
 def load_model(run: Run, inputs: Inputs) -> SequenceModel:
     """The trained model of a run, on the CPU, in evaluation mode."""
-    path = run.folder / MODEL
-    if not path.is_file():
-        raise UserError(f"Run {run.id!r} has no trained model (state {run.status().state}); train or resume it first.")
-    tensors, _ = load_tensors(path)
+    tensors, _ = load_tensors(stored_model(run))
     # Objectives belong to training: a run is rebuilt without them.
     config = run.config.but(distillation="off", alignment_weight=0.0)
     model = build(inputs, config).model
@@ -23,3 +22,11 @@ def load_model(run: Run, inputs: Inputs) -> SequenceModel:
     except RuntimeError as error:
         raise UserError(f"The model of run {run.id!r} does not fit its dataset or embedding: {error}.") from error
     return model.eval()
+
+
+def stored_model(run: Run) -> Path:
+    """Where the model of a run is. UserError when there is none."""
+    path = run.folder / MODEL
+    if not path.is_file():
+        raise UserError(f"Run {run.id!r} has no trained model (state {run.status().state}); train or resume it first.")
+    return path

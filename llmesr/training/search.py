@@ -20,9 +20,10 @@ import torch
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from llmesr.config import RunConfig, SearchConfig, preset, unread_settings
+from llmesr.config import RunConfig, SearchConfig, has_backbone, preset, unread_settings
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
+from llmesr.evaluation.table import event_metrics
 from llmesr.methods import needs_text
 from llmesr.progress import Progress, silent
 from llmesr.runs.live import Status
@@ -34,7 +35,7 @@ from llmesr.training.devices import pick_device
 from llmesr.training.runtime import GiveUp
 from llmesr.training.space import DECIDED, default_space, distributions
 from llmesr.training.stopping import Pruned, Stopped, recorded_end, terminate
-from llmesr.training.train import resume, train
+from llmesr.training.train import label, resume, train
 
 _STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 ENOUGH = 10
@@ -64,7 +65,7 @@ def search(
     if needs_text(base):
         embedding = embedding or default_embedding(store, dataset)
         parents.append(embedding.manifest)
-    name = f"{dataset.name} search {base.method} {base.backbone} {config.seed}"
+    name = f"{dataset.name} search {label(base)} {config.seed}"
     found = Search.create(store, config, parents, name=name, id=search_id, device=str(on))
     with found.hold():
         return _Work(found, config, dataset, embedding, device, progress).carry_out()
@@ -157,8 +158,11 @@ class _Work:
         try:
             wanted = trial_config(self.config, trial.params)
             run = self._train(run_id, wanted, self._watch(number, trial, reported))
-            reported |= values(run.events(), self.config)
-            value = reported[run.manifest.info["best_epoch"]]
+            if has_backbone(run.config.method):
+                reported |= values(run.events(), self.config)
+                value = reported[run.manifest.info["best_epoch"]]
+            else:
+                value = self._solved_value(run)
         except Pruned as why:
             state, value, reason = PRUNED, max(reported.values()), str(why)
         except (UserError, MemoryError, torch.OutOfMemoryError) as error:
@@ -189,6 +193,13 @@ class _Work:
             )
         run = Run(store, run_id)  # from before this search was stopped
         return run if run.status().state == "SUCCEEDED" else resume(run, device=self.device, give_up=give_up)
+
+    def _solved_value(self, run: Run) -> float:
+        """What is maximised, of a run without epochs: from its ranks on validation."""
+        ranks = run.per_user()
+        thresholds = self.dataset.thresholds
+        found = event_metrics(ranks[ranks["part"] == "valid"], thresholds, [self.config.metric])
+        return values(pd.DataFrame([{"epoch": 1, **found}]), self.config)[1]
 
     def _watch(self, number: int, trial: optuna.Trial, reported: dict[int, float]) -> GiveUp:
         """Passes on each epoch's value, and gives up a run that optuna would prune."""

@@ -26,6 +26,15 @@ DEFAULT_SPACE: dict[str, Any] = {
     "adapter_layers": [1, 2],
     "distillation_weight": {"low": 0.01, "high": 1.0, "log": True},
     "alignment_weight": {"low": 0.03, "high": 3.0, "log": True},
+    "ridge": {"low": 2.0, "high": 500.0, "log": True},
+    "text_weight": {"low": 1.0, "high": 30.0, "log": True},
+    "kernel_power": [1.0, 2.0, 3.0],
+    "decay": [0.6, 0.7, 0.8, 0.9, 1.0],
+    "item_neighbours": [64, 128, 256],
+    "shrinkage": {"low": 0.5, "high": 100.0, "log": True},
+    "window": [1, 3, 5, 10],
+    "reverse_weight": [0.0, 0.5, 1.0],
+    "confidence": {"low": 2.0, "high": 60.0, "log": True},
 }
 """What is worth trying; of it a search keeps the settings its method reads and nobody has fixed."""
 DECIDED = ("epochs", "seed", "monitor", "monitor_group", "monitor_protocol")

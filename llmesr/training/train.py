@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from llmesr.config import UNTRAINED, RunConfig, settings_read
+from llmesr.config import LINEAR, UNTRAINED, RunConfig, has_backbone, reads, settings_read
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
@@ -25,6 +25,7 @@ from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
 from llmesr.training.inputs import Prepared, prepare
+from llmesr.training.linear import fit_linear
 from llmesr.training.load import untrained_scorer
 from llmesr.training.loop import BEST, Loop
 from llmesr.training.runtime import GiveUp, Runtime, never
@@ -60,7 +61,8 @@ def train(
     started = time.perf_counter()
     with processes.main_first():  # who finds similar users that are there does not look for them again
         prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, progress=progress)
-    name = f"{dataset.name} {_label(config)} {config.seed}"
+    seed = f" {config.seed}" if reads("seed", config.method, config.backbone) else ""
+    name = f"{dataset.name} {label(config)}{seed}"
     run: Run | None = None
     if processes.is_main:
         run = Run.create(store, config, prepared.parents, name=name, id=run_id, device=runtime.described)
@@ -115,6 +117,8 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
     if config.method in UNTRAINED:
         scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, runtime.device)
         info: dict[str, object] = {}
+    elif config.method in LINEAR:
+        scorer, info = fit_linear(run, dataset, prepared.inputs, sequences, runtime)
     else:
         scorer, info = _fit(run, dataset, prepared, sequences, runtime)
     trained = time.perf_counter()
@@ -205,5 +209,6 @@ def _reference(dataset: Dataset, config: RunConfig, store: Store, runtime: Runti
     return run.id
 
 
-def _label(config: RunConfig) -> str:
-    return config.method if config.method in UNTRAINED else f"{config.method} {config.backbone}"
+def label(config: RunConfig) -> str:
+    """The method, with its backbone where there is one."""
+    return f"{config.method} {config.backbone}" if has_backbone(config.method) else config.method

@@ -132,3 +132,15 @@ def test_serve_stops_gracefully(run, store, tiny):
     finally:
         process.send_signal(signal.SIGTERM)
     assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_recommend_explains_each_item(store, tiny):
+    made = train(tiny, RunConfig(method="text-ease"), store, embedding=embedding(store, tiny), device="cpu")
+    shown = call("recommend", made.id, "--user", tiny.user_ids[0], "--k", 3, "--explain")
+    assert shown.exit_code == 0, shown.exception
+    assert "exact" in shown.stdout
+    assert "because" in shown.stdout
+    result = call("recommend", made.id, "--user", tiny.user_ids[0], "--k", 3, "--explain", "--json")
+    for item in json.loads(result.stdout)["items"]:
+        parts = sum(part["behaviour"] + part["text"] for part in item["reasons"]["history"])
+        assert parts + sum(item["reasons"]["others"].values()) == pytest.approx(item["score"], rel=1e-4)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from llmesr.linear.fading import fading
 from llmesr.linear.fallback import Fallback, unit
-from llmesr.linear.scorer import LinearScorer, fading
+from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Columns, Weights
 
 N, M = 9, 3

@@ -85,6 +85,26 @@ def test_recommend_answers_as_the_recommender(store, tiny, with_text):
     assert len(by_user.json()["items"]) == 10
 
 
+def test_reasons_come_with_the_items_when_asked_for(store, tiny, with_text):
+    _, _, app = served(store, tiny)
+    history = tiny.catalogue["item_id"].iloc[[2, 6]].tolist()
+
+    async def go():
+        async with Client(app) as http:
+            asked = {"history": history, "k": 3}
+            return [
+                (await http.post("/recommend", json={**asked, "explain": explain})).json()["items"]
+                for explain in (False, True)
+            ]
+
+    plain, told = asyncio.run(go())
+    assert all("reasons" not in item for item in plain)
+    assert [item["item_id"] for item in told] == [item["item_id"] for item in plain]
+    for item in told:
+        assert item["reasons"]["kind"] == "leave-one-out"  # the model is no linear one
+        assert {part["item_id"] for part in item["reasons"]["history"]} == set(history)
+
+
 def test_similar_items_and_neighbours(store, tiny, with_text):
     _, hub, app = served(store, tiny)
     item, user = tiny.catalogue["item_id"].iloc[4], tiny.user_ids[3]

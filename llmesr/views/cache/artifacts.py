@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from llmesr.config import UNTRAINED
+from llmesr.config import EXTERNAL, has_backbone
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.data.profile import Profile
@@ -109,7 +109,8 @@ def metrics(
 
 def timings(root: Store) -> list[Timing]:
     """What every finished training took: the basis of estimates."""
-    trained = (m for m in manifests(root, "runs") if m.config.get("method") not in UNTRAINED and "train" in m.timings)
+    runs = (m for m in manifests(root, "runs") if "train" in m.timings)
+    trained = (m for m in runs if has_backbone(m.config.get("method", EXTERNAL)))
     found = (_timing(root, m.id, parent) for m in trained if (parent := m.parent("datasets")))
     return [t for t in found if t is not None]
 

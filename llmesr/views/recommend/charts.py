@@ -21,7 +21,8 @@ _ROW = 46
 def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longest: int = 44) -> go.Figure:
     """One list, best first; ``frame`` as from ``Recommender.recommend``, ``moves`` as from ``what_if.moved``.
 
-    Over each bar stand the rank, what moved, the title, and a mark for tail items.
+    Over each bar stand the rank, what moved, the title, a mark for tail items, and below them why, where ``frame`` has
+    such a column.
     """
     figure = go.Figure()
     rows = list(range(len(frame)))
@@ -55,27 +56,36 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
                 hovertemplate=f"%{{text}}<br>{part} %{{x:.3f}}<extra></extra>",
             )
         )
+    reasons = frame["why"].tolist() if "why" in frame else [""] * len(frame)
     headings = [
         {
             "x": 0,
             "xref": "paper",
             "xanchor": "left",
             "y": row - 0.2,
-            "text": _heading(row + 1, title, bool(tail), move, mode, longest),
+            "text": _heading(row + 1, title, bool(tail), move, mode, longest) + _why(why, mode, longest),
             "showarrow": False,
             "align": "left",
             "font": {"size": 13},
         }
-        for row, (title, tail, move) in enumerate(zip(frame["title"], frame["tail"], moves, strict=True))
+        for row, (title, tail, move, why) in enumerate(zip(frame["title"], frame["tail"], moves, reasons, strict=True))
     ]
     # All at once: plotly checks every annotation again whenever one is added.
     figure.update_layout(barmode="relative", bargap=0.4, annotations=headings)
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False, fixedrange=True)
-    theme.finish(figure, mode, height=72 + _ROW * max(len(rows), 1))
+    theme.finish(figure, mode, height=72 + (_ROW + 14 * any(reasons)) * max(len(rows), 1))
     below = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
     # Room for a legend of two lines in every list, so that bars of lists side by side keep their height.
     return figure.update_layout(margin={"t": 4, "b": 52, "l": 2, "r": 2}, legend=below, showlegend=True)
+
+
+def _why(why: str, mode: Mode, longest: int) -> str:
+    """The reason as a second, fainter line."""
+    if not why:
+        return ""
+    muted = theme.SURFACE[mode]["muted"]
+    return f"<br><span style='color:{muted};font-size:11px'>{plain(why, longest + longest // 3)}</span>"
 
 
 def _heading(rank: int, title: str, tail: bool, move: str, mode: Mode, longest: int) -> str:
@@ -87,7 +97,7 @@ def _heading(rank: int, title: str, tail: bool, move: str, mode: Mode, longest: 
 
 
 def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
-    """The same list as a table: Rank, Moved, Title, Item, Group, Score and its parts."""
+    """The same list as a table: Rank, Moved, Title, Item, Group, Score, its parts, and why."""
     table = pd.DataFrame(
         {
             "Rank": frame["rank"],
@@ -100,6 +110,8 @@ def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
     )
     for part in PARTS:
         table[part.capitalize()] = frame[part]
+    if "why" in frame:
+        table["Why"] = frame["why"]
     return table if any(moves) else table.drop(columns="Moved")
 
 

@@ -12,8 +12,9 @@ import streamlit as st
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
+from llmesr.scoring.explanation import explain, sentence
 from llmesr.scoring.policy import ScoringPolicy
-from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.recommender import Recommender, Request
 from llmesr.scoring.rerankers import RerankConfig, RerankerName
 from llmesr.scoring.units import Units, short
 from llmesr.store import Store
@@ -43,12 +44,16 @@ MEANING: dict[str, str] = {
 PARTS_ABOUT = (
     "Bars split each score. **Collaborative**: learned from who chose what, co-occurrence and popularity included. "
     "**Semantic**: what the run itself reads in the text. **Content**: how alike the texts of an item and of the "
-    "history are, added on top by the content weight."
+    "history are, added on top by the content weight. Below each title stand the items of the history that it is due "
+    "to: exact parts of the score for linear methods (because of), leave-one-out for the others (leans on)."
 )
 COMPARED = {"last": "last change", "plain": "run as it is"}
 FOUND = 8
 MOST_RUNS = 4
-AT_FIRST = ("id", "llm-esr", "llmemb", "llm-init", "semantic-knn", "adapter", "popularity")
+AT_FIRST = (
+    "id", "llm-esr", "text-ease", "llmemb", "llm-init", "ease", "item-knn", "markov", "ials", "semantic-knn", "adapter",
+    "popularity",
+)  # fmt: skip
 _TITLE = {1: 90, 2: 52, 3: 36, 4: 27}
 """Characters of a title by the number of lists."""
 
@@ -392,7 +397,7 @@ def _one_list(
 ) -> None:
     whom = history if user is None else user
     policy = None if chosen.as_made else chosen.policy(models.units(root, run.id))
-    frame = made.recommend(whom, chosen.k, policy, chosen.reranker)
+    frame = _with_reasons(made, made.request(whom, chosen.k, policy, chosen.reranker), longest)
     ids = frame["item_id"].tolist()
     before = made.recommend(whom, chosen.k)["item_id"].tolist() if against == "plain" else _previous(run.id, user, ids)
     moves = moved(ids, before)
@@ -417,6 +422,14 @@ def _one_list(
     if gone:
         titles = made.titles[[made.dataset.item(i) - 1 for i in gone]]
         st.caption("Gone: " + ", ".join(as_text(t, 40) for t in titles[:5]) + (" …" if len(gone) > 5 else ""))
+
+
+def _with_reasons(made: Recommender, request: Request, longest: int) -> pd.DataFrame:
+    """The list, with the items of the history that each item is due to."""
+    answer = made.answer([request])[0]
+    why = explain(made.scored, request.history, answer.items.tolist(), request.policy, request.user)
+    titles = made.titles.tolist()
+    return made.frame(answer).assign(why=[sentence(e, titles, longest=longest // 3) for e in why])
 
 
 def _applied(policy: ScoringPolicy, chosen: Settings) -> str:

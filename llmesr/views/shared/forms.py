@@ -15,7 +15,10 @@ from pydantic_core import PydanticUndefined
 
 from llmesr.config import UNTRAINED, RunConfig, preset, reads
 
-BASIC: tuple[str, ...] = ("epochs", "learning_rate", "embedding_size", "max_length", "dropout", "seed")
+BASIC: tuple[str, ...] = (
+    "epochs", "learning_rate", "embedding_size", "max_length", "dropout", "seed",
+    "ridge", "text_weight", "decay", "item_neighbours", "shrinkage", "window",
+)  # fmt: skip
 """Settings shown first; everything else waits under "advanced"."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "Model": ("layers", "heads", "causal", "positions", "mask_ratio"),
@@ -34,6 +37,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Similar users": ("distillation", "distillation_weight", "neighbours", "teacher_refresh"),
     "Alignment": ("alignment_loss", "alignment_weight", "alignment_temperature", "alignment_run"),
+    "Weights between items": (
+        "reverse_weight",
+        "kernel_power",
+        "view_weight",
+        "fallback",
+        "solver",
+        "dense_up_to",
+        "confidence",
+        "sweeps",
+    ),
     "Optimisation and stopping": (
         "batch_size",
         "weight_decay",

@@ -38,6 +38,11 @@ PROTOCOL_NAMES: dict[str, str] = {"full": "Full ranking", "uni100": "uni100"}
 METHODS: dict[str, str] = {
     "popularity": "The same most chosen items for everybody. The floor to beat.",
     "semantic-knn": "Items whose text is closest to the user's history. No training.",
+    "item-knn": "Items chosen by the same users as those of the history. Counts alone, a strong classic.",
+    "markov": "What usually follows the items of the history. Counts alone.",
+    "ease": "How much each item speaks for every other, solved at once from who chose what (EASE, 2019).",
+    "text-ease": "EASE with item text: items that read alike support one another. Solved at once.",
+    "ials": "Users and items as factors, fitted by alternating least squares (iALS, 2008).",
     "id": "A classic sequence model that knows items only by their number: blind to the tail.",
     "llm-init": "A sequence model whose item vectors start from text and are then learned. A strong simple baseline.",
     "adapter": "A sequence model on frozen text vectors, passed through a small adapter.",
@@ -48,6 +53,11 @@ METHODS: dict[str, str] = {
 METHODS_IN_SHORT: dict[str, str] = {
     "popularity": "the same for everybody",
     "semantic-knn": "text alone",
+    "item-knn": "same users",
+    "markov": "what follows",
+    "ease": "behaviour, linear",
+    "text-ease": "text and behaviour, linear",
+    "ials": "behaviour, factors",
     "id": "behaviour alone",
     "llm-init": "starts from text",
     "adapter": "text, adapted",

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import NEEDS_TEXT, PRESETS, UNTRAINED, RunConfig, SearchConfig
+from llmesr.config import LINEAR, NEEDS_TEXT, PRESETS, UNTRAINED, RunConfig, SearchConfig, has_backbone, reads
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job, Step
@@ -32,16 +32,18 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     with left:
         method = str(links.choose("Method", list(words.METHODS), "method", default="llm-esr"))
         st.caption(words.METHODS[method])
-    trained = method not in UNTRAINED
+    trained, neural = method not in UNTRAINED, has_backbone(method)
     backbone, preset = "sasrec", "default"
     with middle:
-        if trained:
+        if neural:
             backbone = str(links.choose("Backbone", list(words.BACKBONES), "backbone"))
             st.caption(words.BACKBONES[backbone])
+        elif trained:
+            st.caption("Solved at once: no backbone, no epochs.")
         else:
             st.caption("This method needs no training, only an evaluation.")
     with right:
-        if trained:
+        if neural:
             preset = str(links.choose("Starting point", list(PRESETS), "preset"))
             st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
     embedding = _pick_text(root, manifest) if method in NEEDS_TEXT else None
@@ -55,7 +57,7 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
         goal = str(links.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
     if goal == "search":
         return config, _search(manifest, config, preset, changed, embedding)
-    repeats = _repeats() if trained else 1
+    repeats = _repeats() if trained and reads("seed", method, backbone) else 1
     return config, _steps(manifest, config, preset, changed, embedding, repeats)
 
 
@@ -275,10 +277,13 @@ def curves(run: Run, protocol: str) -> None:
     """Loss, and validation overall and in the tail."""
     events = run.events()
     if events.empty:
-        untrained = run.manifest.config["method"] in UNTRAINED
-        st.caption(
-            "This method does not learn, so there are no curves." if untrained else "The first epoch is under way."
-        )
+        method = run.manifest.config["method"]
+        if method in LINEAR:
+            st.caption("This method is solved at once, so there are no curves.")
+        elif method in UNTRAINED:
+            st.caption("This method does not learn, so there are no curves.")
+        else:
+            st.caption("The first epoch is under way.")
         return
     metric = "NDCG@10"
     best = run.manifest.info.get("best_epoch")

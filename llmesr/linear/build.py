@@ -1,0 +1,103 @@
+"""Every linear model by name: which weights, from what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import scipy.sparse as sparse
+import torch
+from torch import Tensor
+
+from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.linear.counted import cosines, transitions
+from llmesr.linear.evidence import Evidence
+from llmesr.linear.interactions import bounded, chosen, followed, gram
+from llmesr.linear.kernel import Kernel
+from llmesr.linear.local import solve
+from llmesr.linear.ridge import dense
+from llmesr.linear.weights import Columns, Weights
+
+COLUMNS = 4096
+"""Columns of the local solver that are worked out, and may be kept on disk, in one go."""
+Solved = Callable[[int, Callable[[], Columns]], Columns]
+"""Given the first item of some columns and how to work them out: the columns, from disk where they were kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What linear models are built from."""
+
+    dataset: Dataset
+    text: Tensor | None = None  # (N + 1, E) item text vectors, row 0 zero
+    views: Mapping[str, Tensor] = field(default_factory=dict)  # name -> (N + 1, E') further vectors, zero: none
+    device: torch.device | str = "cpu"
+
+
+def at_once(first: int, work: Callable[[], Columns]) -> Columns:
+    """Nothing kept: every part is worked out."""
+    return work()
+
+
+def build(source: Source, config: RunConfig, solved: Solved = at_once) -> Weights:
+    """The weights of the linear model that ``config`` names."""
+    return MODELS[config.method](source, config, solved)
+
+
+def _item_knn(source: Source, config: RunConfig, solved: Solved) -> Weights:
+    return cosines(_counts(source), shrinkage=config.shrinkage, neighbours=config.item_neighbours)
+
+
+def _markov(source: Source, config: RunConfig, solved: Solved) -> Weights:
+    pairs = followed(source.dataset, config.window, config.reverse_weight)
+    many = source.dataset.item_counts
+    return transitions(pairs, many, shrinkage=config.shrinkage, neighbours=config.item_neighbours)
+
+
+def _ease(source: Source, config: RunConfig, solved: Solved) -> Weights:
+    return _solve(Evidence(_counts(source), (), source.device), config, solved)
+
+
+def _text_ease(source: Source, config: RunConfig, solved: Solved) -> Weights:
+    return _solve(Evidence(_counts(source), kernels(source, config), source.device), config, solved)
+
+
+def kernels(source: Source, config: RunConfig) -> list[Kernel]:
+    """Of the text and of each further view, where their weight is not 0."""
+    if source.text is None:
+        raise ValueError("text-ease needs item text vectors")
+    weighed = [(source.text, config.text_weight), *((v, config.view_weight) for v in source.views.values())]
+    return [Kernel.of(v, weight, config.kernel_power, source.device) for v, weight in weighed if weight]
+
+
+MODELS: dict[str, Callable[[Source, RunConfig, Solved], Weights]] = {
+    "item-knn": _item_knn,
+    "markov": _markov,
+    "ease": _ease,
+    "text-ease": _text_ease,
+}
+
+
+def is_dense(config: RunConfig, n_items: int) -> bool:
+    """Whether all items are inverted at once."""
+    return config.solver == "dense" or (config.solver == "auto" and n_items <= config.dense_up_to)
+
+
+def _solve(evidence: Evidence, config: RunConfig, solved: Solved) -> Weights:
+    if is_dense(config, evidence.size - 1):
+        return dense(evidence, config.ridge)
+    items = torch.arange(1, evidence.size, device=evidence.device)
+    parts = [
+        solved(
+            int(part[0]),
+            lambda part=part: solve(evidence, part, ridge=config.ridge, neighbours=config.item_neighbours),  # type: ignore[misc]
+        )
+        for part in torch.split(items, COLUMNS)
+    ]
+    return Weights.sparse(Columns.joined(parts))
+
+
+def _counts(source: Source) -> sparse.csr_matrix:
+    newest = bounded(source.dataset.split.train_lengths)
+    return gram(chosen(source.dataset, newest))

@@ -1,0 +1,198 @@
+"""Why an item is recommended: what each item of the history contributes to its score.
+
+For linear runs the answer is exact: their score is a sum over the history (:mod:`llmesr.linear.scorer`). For all others
+it is *leave-one-out*: by how much the score falls behind the rest of the catalogue when an item of the history is
+taken out. The two are never mixed up: every explanation says which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmesr.ids import PAD
+from llmesr.linear.factors import FactorScorer
+from llmesr.linear.scorer import LinearScorer
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy_scorer import PolicyScorer
+from llmesr.scoring.scored_run import ScoredRun
+
+Kind = Literal["exact", "leave-one-out"]
+NEGLIGIBLE = 0.005
+"""Shares below half a percent are not mentioned in sentences."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What one item of the history contributes to a score: ``behaviour + text``."""
+
+    item: int
+    behaviour: float
+    text: float
+    share: float
+    """Of all that speaks for the recommended item, 0 to 1; below 0 where it speaks against it."""
+
+    @property
+    def value(self) -> float:
+        return self.behaviour + self.text
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Of one recommended item. Exact: the values of ``reasons`` and of ``others`` sum to ``score``. Leave-one-out:
+    they do not, and all of a value stands under behaviour."""
+
+    kind: Kind
+    item: int
+    score: float
+    reasons: tuple[Reason, ...]  # greatest value first
+    others: dict[str, float]  # what no single item of the history accounts for, such as popularity
+    text_share: float | None
+    """Exact: of all that speaks for the item, how much the text does."""
+
+    def top(self, many: int = 2) -> list[Reason]:
+        """The reasons worth naming."""
+        return [r for r in self.reasons if r.share >= NEGLIGIBLE][:many]
+
+
+@torch.inference_mode()
+def explain(
+    scored: ScoredRun, history: Sequence[int], items: Sequence[int], policy: ScoringPolicy | None = None, user: int = -1
+) -> list[Explanation]:
+    """Why each of ``items`` (numbers) scores as it does after ``history`` (numbers, oldest first).
+
+    ``policy``: the run's own when None. ``user`` is a known one or -1.
+    """
+    if not items:
+        return []
+    policed = scored.under(policy)
+    read = list(history)[-scored.max_length :]
+    sequence = torch.tensor([read], device=scored.device)
+    if isinstance(scored.scorer, LinearScorer | FactorScorer):
+        return _exact(scored.scorer, policed, sequence, list(items), user)
+    return _left_out(policed, sequence, list(items), user)
+
+
+def _exact(
+    scorer: LinearScorer | FactorScorer, policed: PolicyScorer, sequence: Tensor, items: list[int], user: int
+) -> list[Explanation]:
+    at = torch.tensor([items], device=sequence.device)
+    users = torch.tensor([user], device=sequence.device)
+    behaviour, text = (part[0].double() for part in scorer.shares(sequence, at))  # (C, L)
+    popular = torch.zeros(len(items), dtype=torch.float64, device=sequence.device)
+    if isinstance(scorer, LinearScorer) and scorer.fallback is not None:
+        bias, nearest = scorer.fallback.parts(sequence, at)
+        popular, text = bias[0].double(), text + nearest[0]
+    parts = {name: part[0].double() for name, part in policed.split(sequence, users, at).items()}
+    # A policy weighs the model's own terms: each is scaled to what is left of it.
+    together = {"collaborative": behaviour.sum(1) + popular, "semantic": text.sum(1)}
+    if "semantic" not in parts:
+        together = {"collaborative": together["collaborative"] + together["semantic"], "semantic": together["semantic"]}
+        parts["semantic"] = parts["collaborative"] * _ratio(together["semantic"], together["collaborative"])
+        parts["collaborative"] = parts["collaborative"] - parts["semantic"]
+        together["collaborative"] = together["collaborative"] - together["semantic"]
+    scale = {name: _ratio(parts[name], whole) for name, whole in together.items()}
+    behaviour, text = behaviour * scale["collaborative"][:, None], text * scale["semantic"][:, None]
+    found = []
+    for row, item in enumerate(items):
+        others = {name: float(part[row]) for name, part in parts.items() if name not in together}
+        own = float(popular[row] * scale["collaborative"][row])
+        others["popularity"] = others.get("popularity", 0.0) + own
+        score = float(sum(part[row] for part in parts.values()))
+        reasons = _by_item(sequence[0], behaviour[row], text[row])
+        found.append(_told("exact", item, score, reasons, {k: v for k, v in others.items() if v}))
+    return found
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """1 where there is nothing to divide by."""
+    return torch.where(whole == 0, 1.0, part / torch.where(whole == 0, 1.0, whole))
+
+
+def _left_out(policed: PolicyScorer, sequence: Tensor, items: list[int], user: int) -> list[Explanation]:
+    read = sequence[0].tolist()
+    different = list(dict.fromkeys(reversed(read)))  # the newest first
+    without = [[i for i in read if i != left] for left in different]
+    rows = np.full((1 + len(without), len(read)), PAD)
+    for row, kept in enumerate([read, *without]):
+        rows[row, : len(kept)] = kept
+    batch = torch.from_numpy(rows).to(sequence.device)
+    users = torch.full((len(batch),), user, device=sequence.device)
+    scores = policed.score(batch, users).double()[:, 1:]
+    placed = scores - scores.mean(1, keepdim=True)  # a rise of all scores together ranks nothing higher
+    lost = (placed[0] - placed[1:])[:, torch.tensor(items, device=placed.device) - 1]  # (different, C)
+    if len(different) == 1:  # nothing is left to compare with: all is due to it
+        lost = torch.ones_like(lost)
+    found = []
+    for column, item in enumerate(items):
+        reasons = [(h, float(v), 0.0) for h, v in zip(different, lost[:, column], strict=True)]
+        found.append(_told("leave-one-out", item, float(scores[0, item - 1]), reasons, {}))
+    return found
+
+
+def _by_item(history: Tensor, behaviour: Tensor, text: Tensor) -> list[tuple[int, float, float]]:
+    """Item of the history, behaviour, text; an item that stands there twice once."""
+    total: dict[int, tuple[float, float]] = {}
+    for item, by, from_text in zip(history.tolist(), behaviour.tolist(), text.tolist(), strict=True):
+        before = total.get(item, (0.0, 0.0))
+        total[item] = (before[0] + by, before[1] + from_text)
+    return [(item, *values) for item, values in total.items()]
+
+
+def _told(
+    kind: Kind, item: int, score: float, reasons: list[tuple[int, float, float]], others: dict[str, float]
+) -> Explanation:
+    summands = [value for _, by, text in reasons for value in (by, text)] + list(others.values())
+    values = [by + text for _, by, text in reasons] + list(others.values())
+    speaking = sum(v for v in values if v > 0) or 1.0
+    ordered = sorted(reasons, key=lambda r: -(r[1] + r[2]))
+    positive = sum(v for v in summands if v > 0)
+    said = sum(max(text, 0.0) for *_, text in reasons)
+    return Explanation(
+        kind=kind,
+        item=item,
+        score=score,
+        reasons=tuple(Reason(i, by, text, (by + text) / speaking) for i, by, text in ordered),
+        others=others,
+        text_share=(said / positive if positive else 0.0) if kind == "exact" else None,
+    )
+
+
+def document(explanation: Explanation, item_ids: Sequence[str], titles: Sequence[str]) -> dict[str, Any]:
+    """As JSON holds it; ``item_ids`` and ``titles`` in catalogue order."""
+    return {
+        "kind": explanation.kind,
+        "history": [
+            {
+                "item_id": item_ids[r.item - 1],
+                "title": titles[r.item - 1],
+                "share": r.share,
+                "behaviour": r.behaviour,
+                "text": r.text,
+            }
+            for r in explanation.reasons
+        ],
+        "others": explanation.others,
+        "text_share": explanation.text_share,
+    }
+
+
+def sentence(explanation: Explanation, titles: Sequence[str], many: int = 2, longest: int = 40) -> str:
+    """``because of X 62%, Y 21%; 35% of it by text``, of leave-one-out ``leans on X 62%, Y 21%``; ``titles`` in
+    catalogue order. Empty where nothing speaks for it."""
+    named = [f"{_short(titles[r.item - 1], longest)} {r.share:.0%}" for r in explanation.top(many)]
+    if not named:
+        rest = max(explanation.others, key=lambda name: explanation.others[name], default="")
+        return f"because of {rest} alone" if rest and explanation.others[rest] > 0 else ""
+    text = explanation.text_share
+    tail = f"; {text:.0%} of it by text" if text else ""
+    return f"{'because of' if explanation.kind == 'exact' else 'leans on'} {', '.join(named)}{tail}"
+
+
+def _short(title: str, longest: int) -> str:
+    return title if len(title) <= longest else title[: longest - 1].rstrip() + "…"

@@ -1,0 +1,167 @@
+"""A linear method from a dataset to a stored model: solve, find the fallback on validation, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llmesr.config import RunConfig
+from llmesr.data.batches import Sequences
+from llmesr.data.dataset import Dataset
+from llmesr.linear.agreement import agreement
+from llmesr.linear.build import COLUMNS, Source, build, is_dense
+from llmesr.linear.factors import FactorScorer, fit
+from llmesr.linear.fallback import Fallback
+from llmesr.linear.interactions import bounded, chosen
+from llmesr.linear.kernel import centred
+from llmesr.linear.scorer import LinearScorer
+from llmesr.linear.weights import Columns, Weights
+from llmesr.methods import Inputs
+from llmesr.runs.record import CHECKPOINTS, MODEL, Run
+from llmesr.training.checkpoint import load_tensors, save_tensors
+from llmesr.training.fallback import fit_fallback
+from llmesr.training.model import stored_model
+from llmesr.training.runtime import Runtime
+from llmesr.training.stopping import Stopped, terminate
+
+LinearModel = LinearScorer | FactorScorer
+
+
+def fit_linear(
+    run: Run,
+    dataset: Dataset,
+    inputs: Inputs,
+    sequences: Sequences,
+    runtime: Runtime,
+) -> tuple[LinearModel, dict[str, object]]:
+    """The scorer of a linear run, stored as its model, and what its manifest says of it.
+
+    Large catalogues are solved in parts that stay on disk: stopped, the run goes on with the parts it lacks. Of
+    several processes the first one solves.
+    """
+    info: dict[str, object] = {}
+    if runtime.processes.is_main:
+        with terminate() as should_stop:
+            stoppable = replace(runtime, should_stop=should_stop)
+            tensors, state, info = _fitted(run, dataset, inputs, sequences, stoppable)
+        save_tensors(run.folder / MODEL, tensors, state)
+    runtime.processes.barrier()
+    return linear_scorer(run, dataset, inputs, runtime.device), info
+
+
+def linear_scorer(run: Run, dataset: Dataset, inputs: Inputs, device: torch.device | str = "cpu") -> LinearModel:
+    """The stored model of a linear run. UserError when there is none, or the file is damaged."""
+    tensors, state = load_tensors(stored_model(run))
+    return _scorer(run.config, dataset, inputs, tensors, state, device)
+
+
+def _scorer(
+    config: RunConfig,
+    dataset: Dataset,
+    inputs: Inputs,
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    device: torch.device | str,
+) -> LinearModel:
+    if config.method == "ials":
+        settings = {"ridge": config.ridge, "confidence": config.confidence, "decay": config.decay}
+        return FactorScorer(tensors["factors"], **settings, device=device)
+    weights = state.get("fallback", {})
+    fallback = None
+    if any(weights.values()):
+        vectors = centred(_text(inputs).to(device)) if weights.get("content") else None
+        fallback = Fallback(torch.from_numpy(dataset.item_counts).to(device), vectors=vectors, **weights)
+    return LinearScorer(Weights.read(tensors), decay=config.decay, fallback=fallback, device=device)
+
+
+def _fitted(
+    run: Run,
+    dataset: Dataset,
+    inputs: Inputs,
+    sequences: Sequences,
+    runtime: Runtime,
+) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, object]]:
+    """Tensors and state of the model, and what the manifest says of it."""
+    config = run.config
+    if config.method == "ials":
+        factors = fit(chosen(dataset), config)
+        return {"factors": factors}, {}, {"parameters": factors.numel()}
+    source = Source(dataset, inputs.text, inputs.views, runtime.device)
+    kept = _Kept(run.folder / CHECKPOINTS, dataset.n_items, runtime)
+    weights = build(source, config, kept)
+    info: dict[str, object] = {"parameters": int((weights.weights != 0).sum())}
+    if config.method in ("ease", "text-ease"):
+        info |= _solved(source, config, weights)
+    popularity, content = _fallback(config, dataset, inputs, weights, sequences, runtime)
+    info["fallback"] = {"popularity": popularity, "content": content}
+    return weights.tensors(), {"fallback": info["fallback"]}, info
+
+
+def _solved(source: Source, config: RunConfig, weights: Weights) -> dict[str, object]:
+    """How the weights were solved for: the solver, repairs, shortened histories, agreement with the dense answer."""
+    n_items = source.dataset.n_items
+    dense = is_dense(config, n_items)
+    said: dict[str, object] = {"solver": "dense" if dense else "local", "repaired": weights.shift}
+    if (newest := bounded(source.dataset.split.train_lengths)) is not None:
+        said["newest_per_user"] = newest
+    if not dense and n_items <= config.dense_up_to:
+        said["agreement"] = agreement(weights, build(source, config.but(solver="dense")))
+    return said
+
+
+def _fallback(
+    config: RunConfig,
+    dataset: Dataset,
+    inputs: Inputs,
+    weights: Weights,
+    sequences: Sequences,
+    runtime: Runtime,
+) -> tuple[float, float]:
+    """The weights of popularity and content, found on validation."""
+    if config.fallback == "none":
+        return 0.0, 0.0
+    reads_text = config.method == "text-ease" and config.fallback != "popularity"
+    device = runtime.device
+    vectors = centred(_text(inputs).to(device)) if reads_text else None
+    counts = torch.from_numpy(dataset.item_counts).to(device)
+    return fit_fallback(
+        LinearScorer(weights, decay=config.decay, device=device),
+        Fallback(counts, vectors=vectors),
+        dataset,
+        sequences,
+        max_length=config.max_length,
+        popularity=config.fallback != "content",
+        progress=runtime.progress,
+    )
+
+
+def _text(inputs: Inputs) -> Tensor:
+    if inputs.text is None:
+        raise ValueError("text-ease needs item text vectors")
+    return inputs.text
+
+
+class _Kept:
+    """Solved columns on disk, where there are several parts of them; stops between two parts."""
+
+    def __init__(self, folder: Path, n_items: int, runtime: Runtime) -> None:
+        self.folder, self.n_items, self.runtime = folder, n_items, runtime
+
+    def __call__(self, first: int, work: Callable[[], Columns]) -> Columns:
+        path = self.folder / f"columns-{first}.safetensors"
+        if path.is_file():
+            tensors, state = load_tensors(path)
+            return Columns(tensors["items"], tensors["weights"], tensors.get("content"), state["shifted"])
+        if self.runtime.should_stop():
+            raise Stopped
+        columns = work()
+        if self.n_items > COLUMNS:
+            self.folder.mkdir(exist_ok=True)
+            save_tensors(path, columns.tensors(), {"shifted": columns.shifted})
+        self.runtime.progress("solving", min(first + COLUMNS - 1, self.n_items), self.n_items)
+        return columns
