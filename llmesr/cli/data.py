@@ -59,6 +59,8 @@ def ingest(
 ) -> None:
     """Read, check and store interactions and items. The same files and settings reuse what is there."""
     from llmesr.data.ingest import ingest as run
+    from llmesr.data.layouts import assign, collect
+    from llmesr.data.plan import ahead
 
     values: dict[str, Any] = parse_overrides(set or [])
     if name is not None:
@@ -72,6 +74,8 @@ def ingest(
     if item_column:
         values["item_columns"] = _pairs("--item-column", item_column)
     settings = IngestConfig.read(config, **values)
+    for sentence in ahead(assign(collect(sources), settings), settings):
+        say(f"! {sentence}")
     with progress() as listen:
         data = run(sources, settings, store(), listen)
     info = data.manifest.info

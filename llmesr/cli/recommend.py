@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -219,7 +221,9 @@ def _word(value: str, name: str, known: tuple[str, ...]) -> str:
 
 
 def _split(history: str | None) -> list[str]:
-    return [item for item in (history or "").split(",") if item.strip()]
+    """Ids between commas; one that holds a comma, a quote or a line break stands in quotes, as in a CSV file."""
+    cells = csv.reader(io.StringIO(history or "", newline=""), skipinitialspace=True)
+    return [item for row in cells for item in row if item.strip()]
 
 
 def register(app: typer.Typer) -> None:

@@ -118,6 +118,10 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
             say("Stopped; `llmesr resume` goes on from here.")
         return STOPPED
     if speaks:
+        from llmesr.evaluation.candidates import few_candidates
+
+        for note in few_candidates(run.per_user(), ["HR@10"]):
+            say(f"Note: {note}")
         emit(json, {"run": run.id}, _summary(run))
     return 0
 

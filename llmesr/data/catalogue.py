@@ -13,62 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmesr.config import IngestConfig
-from llmesr.data.columns import plain, resolve
+from llmesr.data.attributes import attributes_of
+from llmesr.data.columns import plain
 from llmesr.data.histories import Numbering
 from llmesr.data.reader import Reader
 from llmesr.data.reading import MISSING, count, literal, stage_items
 from llmesr.data.rejects import check_item_rejects, tell_departures
 from llmesr.data.report import Report, counted
-from llmesr.data.sources import Source
 from llmesr.errors import UserError
 
 MAX_TEXT = 20_000
 BATCH = 20_000
-# no text about the item, or counted over the whole data and so telling of the test part
-LEFT_OUT = {
-    "imurl", "imageurl", "imageurlhighres", "imagehighres", "image", "images", "imagelink", "thumbnail", "videos",
-    "video", "url", "related", "alsobuy", "alsoview", "alsobought", "alsoviewed", "boughttogether", "similaritem",
-    "similarbooks", "tech1", "tech2", "fit", "salesrank", "rank", "ratingnumber", "averagerating", "ratingscount",
-    "numratings",
-    "reviewcount", "popularity", "stars", "isopen", "latitude", "longitude", "postalcode", "hours", "address", "index",
-    "unnamed0", "videoreleasedate", "asin", "parentasin", "imdbid", "tmdbid",
-}  # fmt: skip
-# what describes the item when it stands in the interactions themselves
-INSIDE = {
-    "brand", "category", "categories", "genre", "genres", "description", "author", "artist", "manufacturer",
-    "department",
-    "tags", "producttype", "subcategory", "class",
-}  # fmt: skip
 LISTS = {"genres", "genre", "categories", "category", "tags", "class"}
-
-
-def attributes_of(source: Source, config: IngestConfig, inside: bool) -> tuple[str, dict[str, str], list[str]]:
-    """The item id column, attribute name -> column (title first), and the columns left out.
-
-    ``inside`` the interactions only columns that are sure to describe the item are taken.
-    ``config.item_columns`` beyond item_id and title names attributes: ``{"brand": "manufacturer"}``.
-    """
-    mapping = resolve(source.name, source.columns, source.item_guess, config.item_columns, ("item_id",))
-    item_column = mapping.pop("item_id")
-    chosen = {name: column for name, column in mapping.items() if name in config.item_columns or name == "title"}
-    chosen = {"title": chosen["title"], **chosen} if "title" in chosen else chosen
-    left_out = []
-    for column in source.columns:
-        if column == item_column or column in chosen.values() or column in source.flags:
-            continue
-        if inside and plain(column) not in INSIDE:
-            continue
-        if plain(column) in LEFT_OUT:
-            left_out.append(column)
-            continue
-        name = {"item_id": "item_name", "title": "item_name", "class": "genres"}.get(column, column)
-        chosen[name] = column
-    return item_column, chosen, left_out
 
 
 def text(value: str) -> str:
     """SQL for readable text: white space collapsed, "" for what stands for nothing, cut to MAX_TEXT."""
-    missing = ", ".join(literal(m) for m in MISSING)
+    missing = ", ".join(literal(m) for m in (*MISSING, "-"))
     tidy = f"trim(regexp_replace(left({value}, {MAX_TEXT}), '[\\s\\x00-\\x1f\u00a0]+', ' ', 'g'))"
     return f"CASE WHEN {value} IS NULL OR {tidy} IN ({missing}) THEN '' ELSE {tidy} END"
 
@@ -102,9 +63,13 @@ def load(
     used = ", ".join(f"{n} from {c!r}" if n != c else repr(c) for n, c in chosen.items()) or "no text"
     report.info("item_columns", f"Items are identified by {item_column!r} and described by {used}.")
     if left_out:
+        listed = "; ".join(
+            f"{', '.join(c for c in left_out if left_out[c] == reason)} ({reason})"
+            for reason in dict.fromkeys(left_out.values())
+        )
         report.info(
             "left_out_columns",
-            "Item columns without text, or counted over the whole data, are left out.",
+            f"Left out of the text about items: {listed}. Take one in with --item-column NAME=COLUMN.",
             len(left_out),
             left_out,
         )

@@ -201,6 +201,7 @@ def _order(
         lost = count(connection, "SELECT count(*) FROM staged WHERE reason = 0") - kept
         report.info("min_weight", f"{counted(lost, 'interaction')} weigh less than {config.min_weight:g}.", lost)
     report.step("usable", kept, n_users, n_items)
+    _tell_look_alikes(connection, report)
     columns, cleaned = histories.clean(
         connection, scratch, timed=work.time is not None, repeats=config.repeats, n_items=max(n_items, 1)
     )
@@ -226,6 +227,25 @@ def _order(
             numbering.short_users,
         )
     return columns, numbering
+
+
+def _tell_look_alikes(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
+    """Ids are compared character by character; those that look the same and are not, are told."""
+    for table, noun in (("users", "user id"), ("items", "item id")):
+        query = (
+            f"SELECT count(*) - 1, min(id) FROM {table} WHERE strlen(id) <> length(id) "
+            "GROUP BY nfc_normalize(id) HAVING count(*) > 1 ORDER BY min(code)"
+        )
+        found = connection.execute(query).fetchall()
+        if found:
+            extra = sum(n for n, _ in found)
+            report.warn(
+                "look_alike_ids",
+                f"{counted(extra, noun)} differ from another only in how accents are encoded (Unicode normal forms); "
+                "they count as different.",
+                extra,
+                (id for _, id in found),
+            )
 
 
 def _tell_cleaning(

@@ -36,7 +36,7 @@ def plan(inputs: Inputs, config: IngestConfig) -> list[FilePlan]:
         raise UserError(
             f"{sorted(unknown)[0]!r} is not a field of interactions; one of {', '.join(INTERACTION_FIELDS)}."
         )
-    plans = [_plan(source, config) for source in inputs.interactions]
+    plans = [file_plan(source, config) for source in inputs.interactions]
     first = plans[0]
     for other in plans[1:]:
         if (other.times is None) != (first.times is None):
@@ -57,7 +57,8 @@ def ahead(inputs: Inputs, config: IngestConfig) -> list[str]:
     return [_ambiguous(plans[0].times)] if plans[0].times.others else []
 
 
-def _plan(source: Source, config: IngestConfig) -> FilePlan:
+def file_plan(source: Source, config: IngestConfig) -> FilePlan:
+    """How one file of interactions is read. UserError where only a person can tell."""
     columns = resolve(source.name, source.columns, source.interaction_guess, config.columns, ("user_id", "item_id"))
     _check_repeated(source, columns, config)
     if config.min_weight is not None and "weight" not in columns:

@@ -33,14 +33,16 @@ def check_rejects(
     report.step("readable", good)
     if not bad:
         return 0
+    places = {r.source.name: r.place for r in readers}
     why = connection.execute(
         "SELECT reason, count(*) AS n, arg_min((file, line, text), line) FROM rejects GROUP BY reason ORDER BY n DESC"
     ).fetchall()
     if bad / (good + bad) > config.max_rejected:
         reason, times, (file, line, text) = why[0]
+        first = f"{file} {places[file]} {line}: {(text or '').strip()[:80]!r}"
         raise UserError(
             f"{bad:,} of {good + bad:,} lines cannot be used, more than max_rejected = {config.max_rejected:.0%}; "
-            f"most often {reason} ({times:,} times, first in {file} line {line}: {(text or '').strip()[:80]!r}). "
+            f"most often {reason} ({times:,} times, first in {first}). "
             "Check the columns and the file, or raise --set max_rejected=0.5."
         )
     for reason, times, _ in why:
@@ -48,7 +50,7 @@ def check_rejects(
             "rejected",
             f"{counted(times, 'line')} left out: {reason}; all are in {REJECTS}.",
             times,
-            [f"{file} line {line}: {(text or '').strip()}" for file, line, text in _examples(connection, reason)],
+            [f"{f} {places[f]} {line}: {(text or '').strip()}" for f, line, text in _examples(connection, reason)],
         )
     return bad
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 
+_SURE_SCORES = ("score", "prediction", "pred")
 _NAMES = {
     "user": ("user_id", "user", "userid", "uid", "user_idx"),
     "item": ("item_id", "item", "itemid", "iid", "item_idx"),
@@ -61,10 +62,11 @@ def read_ranking(path: Path, dataset: Dataset) -> Ranking:
     table, first_line = _read(Path(path))
     columns = _columns(table, path)
     user_ids, item_ids = (_ids(table, columns[c], c, path, first_line) for c in ("user", "item"))
-    scores = _scores(table, columns, path, first_line)
+    scores, used = _scores(table, columns, path, first_line)
     user = pd.Index(dataset.user_ids.astype(str)).get_indexer(pd.Index(user_ids))
     item = pd.Index(dataset.catalogue["item_id"].astype(str)).get_indexer(pd.Index(item_ids)) + 1
-    notes = _unknown("user", user_ids, user < 0, path, dataset) + _unknown("item", item_ids, item < 1, path, dataset)
+    notes = [used, *_unknown("user", user_ids, user < 0, path, dataset)]
+    notes += _unknown("item", item_ids, item < 1, path, dataset)
     kept = np.flatnonzero((user >= 0) & (item >= 1))
     kept = kept[np.argsort(user[kept], kind="stable")]
     user, item, scores = user[kept], item[kept], scores[kept]
@@ -112,12 +114,16 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
         delimiter = max(",\t;|", key=header.count)
         table = pd.read_csv(path, sep=delimiter, dtype=str, encoding="utf-8-sig", keep_default_na=False)
         return table, 2
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} cannot be read as a table: it is not UTF-8; save it as UTF-8.") from error
     except (OSError, EOFError, ValueError) as error:  # pandas' and arrow's parse errors are ValueErrors
-        raise UserError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}.") from error
+        raise UserError(
+            f"{path} cannot be read as a table: it is damaged, or its lines do not have the same number of cells."
+        ) from error
 
 
 def _columns(table: pd.DataFrame, path: Path) -> dict[str, str]:
-    lowered = {str(c).split(":")[0].strip().lower(): str(c) for c in table.columns}
+    lowered = {_plain(str(c)): str(c) for c in table.columns}
     table.columns = [str(c) for c in table.columns]
     found = {what: lowered[name] for what, names in _NAMES.items() for name in reversed(names) if name in lowered}
     missing = [w for w in ("user", "item") if w not in found]
@@ -130,6 +136,10 @@ def _columns(table: pd.DataFrame, path: Path) -> dict[str, str]:
     return found
 
 
+def _plain(column: str) -> str:
+    return column.split(":")[0].strip().lower()
+
+
 def _ids(table: pd.DataFrame, column: str, what: str, path: Path, first_line: int) -> np.ndarray:
     values = table[column]
     absent = (values.isna() | values.eq("")).to_numpy()
@@ -138,8 +148,37 @@ def _ids(table: pd.DataFrame, column: str, what: str, path: Path, first_line: in
     return np.asarray(values.astype(str).to_numpy(object))
 
 
-def _scores(table: pd.DataFrame, columns: dict[str, str], path: Path, first_line: int) -> np.ndarray:
-    column = columns.get("score", columns.get("rank", ""))
+def _scores(table: pd.DataFrame, columns: dict[str, str], path: Path, first_line: int) -> tuple[np.ndarray, str]:
+    """What entries are ordered by, higher first, and a sentence that says which column it is.
+
+    A rank beside a score must give the same order; beside a rating, which may be anything, the rank is taken.
+    """
+    score, rank = columns.get("score"), columns.get("rank")
+    scores = _numbers(table, score, path, first_line) if score else None
+    ranks = _numbers(table, rank, path, first_line) if rank else None
+    if ranks is None:
+        assert scores is not None  # ``_columns`` has found one of them
+        return scores, f"Lists are ordered by column {score!r}, the highest first."
+    if scores is not None and _plain(str(score)) in _SURE_SCORES:
+        users = table[columns["user"]].astype(str).to_numpy()
+        if not _agree(users, scores, ranks):
+            raise UserError(
+                f"{path} has a score ({score!r}) and a rank ({rank!r}) that give different orders; keep one of them."
+            )
+        return scores, f"Lists are ordered by column {score!r}, the highest first."
+    aside = f"; {score!r} is not read" if score else ""
+    return -ranks, f"Lists are ordered by column {rank!r}, 1 the best{aside}."
+
+
+def _agree(users: np.ndarray, scores: np.ndarray, ranks: np.ndarray) -> bool:
+    """Whether no user's score rises where the rank falls behind."""
+    code = pd.factorize(users)[0]
+    order = np.lexsort((ranks, code))
+    same = code[order][1:] == code[order][:-1]
+    return not bool((same & (np.diff(scores[order]) > 0)).any())
+
+
+def _numbers(table: pd.DataFrame, column: str, path: Path, first_line: int) -> np.ndarray:
     numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
     bad = ~np.isfinite(numbers)
     if bad.any():
@@ -147,7 +186,7 @@ def _scores(table: pd.DataFrame, columns: dict[str, str], path: Path, first_line
         raise UserError(
             f"{path}, line {at + first_line}: the {column} {str(table[column].iloc[at])!r} is not a finite number."
         )
-    return np.asarray(numbers if "score" in columns else -numbers)
+    return numbers
 
 
 def _unknown(what: str, ids: np.ndarray, unknown: np.ndarray, path: Path, dataset: Dataset) -> list[str]:

@@ -172,7 +172,7 @@ def _approximate(
     index.cp.seed, index.cp.niter = seed, _ITERATIONS
     index.train(base[np.sort(rng.choice(len(base), min(len(base), _TRAINING * lists), replace=False))])
     index.add(base)
-    probes, recall = 1, 0.0
+    probes, recall = 1, 1.0 if lists == 1 else 0.0  # one list holds all: nothing is missed
     while recall < wanted and probes < lists:
         probes = min(probes * 2, lists)
         index.nprobe = probes

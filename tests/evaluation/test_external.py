@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from evaluation_cases import Table, dataset_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ def test_a_ranking_is_judged_as_a_model_with_its_scores(data: Any, tmp_path: Pat
     else:
         table.to_csv(path, sep="\t" if "tsv" in name else ",", index=False)
     ranking = read_ranking(path, data)
-    assert ranking.notes == []
+    assert ranking.notes == ["Lists are ordered by column 'score', the highest first."]
     ours, theirs = evaluate(Table(scores), data, "test"), evaluate(ranking.scorer, data, "test")
     assert theirs.frame.equals(ours.frame)
 
@@ -53,7 +54,8 @@ def test_what_a_list_does_not_name_is_tied_at_its_end(data: Any, tmp_path: Path)
     path = tmp_path / "short.csv"
     path.write_text(f"user,item,rank\nu{user},i{others[0]},1\nu{user},i{others[1]},2\n")
     ranking = read_ranking(path, data)
-    assert ranking.notes == ["11 of 12 evaluated users have no list in short.csv: all items are tied for them."]
+    assert ranking.notes[0] == "Lists are ordered by column 'rank', 1 the best."
+    assert ranking.notes[1:] == ["11 of 12 evaluated users have no list in short.csv: all items are tied for them."]
     result = evaluate(ranking.scorer, data, "test", top=5)
     full = result.frame[result.frame["protocol"] == "full"]
     tied = len(others) - 2
@@ -96,7 +98,7 @@ def test_files_that_are_not_tables(data: Any, tmp_path: Path) -> None:
 def test_unknown_users_and_items_are_counted_not_dropped_silently(data: Any, tmp_path: Path) -> None:
     path = tmp_path / "some.csv"
     path.write_text("user_id,item_id,score\nu0,i1,1\nnew,i1,1\nu1,old,1\nu1,i2,1\n")
-    first, second, third = read_ranking(path, data).notes
+    _, first, second, third = read_ranking(path, data).notes
     assert first == "1 of 4 lines name users that dataset 'case' does not have (such as 'new') and were left out."
     assert "1 of 4 lines name items" in second
     assert third.startswith("10 of 12 evaluated users have no list")
@@ -111,3 +113,45 @@ def test_levels_keep_order_and_ties_within_each_user(entries: Any) -> None:
         own = user == u
         assert (np.sign(score[own][:, None] - score[own]) == np.sign(level[own][:, None] - level[own])).all()
         assert level[own].min() == 1
+
+
+def ordered(data, tmp_path, header, first, second):
+    """The item a ranking puts first for a user, from two lines (item, then the columns of ``header``)."""
+    path = tmp_path / "recs.csv"
+    path.write_text(f"user_id,item_id,{header}\nu0,i1,{first}\nu0,i2,{second}\n")
+    ranking = read_ranking(path, data)
+    scores = ranking.scorer.score(None, torch.tensor([0]))[0]
+    return int(scores.argmax()), ranking.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second", "best", "said"),
+    [
+        ("rank,rating", "2,3.5", "1,3.5", 2, "column 'rank', 1 the best; 'rating' is not read"),
+        ("rating,position", "5,2", "1,1", 2, "column 'position', 1 the best; 'rating' is not read"),
+        ("value,rank", "9,1", "8,2", 1, "column 'rank'"),
+        ("rank,score", "1,0.9", "2,0.1", 1, "column 'score', the highest first"),
+        ("rank,prediction", "1,0.5", "2,0.5", 1, "column 'prediction'"),
+        ("rating,score", "1,0.1", "0,0.9", 2, "column 'score'"),
+        ("weight,other", "1,9", "3,1", 2, "column 'weight'"),
+    ],
+)
+def test_the_column_that_orders_is_said(data, tmp_path, header, first, second, best, said):
+    found, note = ordered(data, tmp_path, header, first, second)
+    assert found == best
+    assert said in note
+
+
+def test_a_score_against_its_rank_is_refused(data, tmp_path):
+    with pytest.raises(UserError, match=r"score \('score'\) and a rank \('rank'\) that give different orders"):
+        ordered(data, tmp_path, "rank,score", "1,0.1", "2,0.9")
+
+
+@pytest.mark.parametrize(
+    "content", [b"user,item,score\nu0,caf\xe9,1\n", b"user,item,score\nu0,i1,1,2,3\nu0\n,,,,\n1,2,3,4,5,6\n"]
+)
+def test_no_library_speaks(data, tmp_path, content):
+    (tmp_path / "bad.csv").write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as a table") as caught:
+        read_ranking(tmp_path / "bad.csv", data)
+    assert not [w for w in ("codec", "tokenizing", "C error") if w in str(caught.value)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +141,55 @@ def test_items_may_be_missing_when_that_is_allowed(suffix: str, tmp_path: Path) 
 def test_only_files_may_lack_items(store: Store) -> None:
     with pytest.raises(UserError, match="missing=allow is for file: embedders"):
         open_embedder(EmbedConfig(missing="allow"), store)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_ids_files_of_any_editor(encoding: str, end: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    (tmp_path / "v.ids.txt").write_bytes(end.join([*IDS, ""]).encode(encoding))
+    np.testing.assert_array_equal(read(tmp_path / "v.npy"), VECTORS)
+
+
+def test_ids_in_another_encoding_are_named_by_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    (tmp_path / "v.ids.txt").write_bytes("\n".join(IDS).encode("latin-1"))
+    with pytest.raises(UserError, match=r"v\.ids\.txt, line 4, is not UTF-8; save the file as UTF-8\."):
+        read(tmp_path / "v.npy")
+
+
+@pytest.mark.parametrize(("prefix", "start"), [("v", 0), ("dim_", 1), ("", 0)])
+def test_other_numbers_beside_the_vectors_are_no_dimensions(prefix: str, start: int, tmp_path: Path) -> None:
+    columns = {f"{prefix}{n + start}": VECTORS[:, n] for n in reversed(range(VECTORS.shape[1]))}
+    pq.write_table(
+        pa.table({"price": [9.5] * 5, "item_id": IDS, "year": [1999] * 5, **columns}), tmp_path / "v.parquet"
+    )
+    np.testing.assert_array_equal(read(tmp_path / "v.parquet"), VECTORS)
+
+
+def test_unnumbered_dimensions_are_asked_about(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"item_id": IDS, "price": VECTORS[:, 0], "score": VECTORS[:, 1]}), tmp_path / "v.parquet")
+    with pytest.raises(UserError, match=r"not clear which columns are dimensions \(price, score"):
+        read(tmp_path / "v.parquet")
+
+
+def test_a_small_file_of_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmesr.semantic.embedders.precomputed.SMALL", 1 << 20)
+    np.savez_compressed(tmp_path / "v.npz", vectors=np.zeros((2_000, 2_000), np.float32), item_ids=np.array(["a"]))
+    monkeypatch.setattr("llmesr.semantic.embedders.precomputed.EXPANSION", 100)
+    with pytest.raises(UserError, match="unpacks to 0.0 GB, which is too much"):
+        read(tmp_path / "v.npz")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_header_that_promises_more_than_there_is(suffix: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)})
+    path = tmp_path / f"v{suffix}"
+    if suffix == ".npy":
+        path.write_bytes(buffer.getvalue() + bytes(64))
+    else:
+        with zipfile.ZipFile(path, "w") as bundle:
+            bundle.writestr("vectors.npy", buffer.getvalue() + bytes(64))
+    with pytest.raises(UserError, match="cannot be read as vectors"):
+        read(path, row_order=True)

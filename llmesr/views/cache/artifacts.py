@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from llmesr.config import EXTERNAL, has_backbone
+from llmesr.config import EXTERNAL, IngestConfig, has_backbone
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.data.profile import Profile
@@ -65,9 +66,12 @@ def profile(root: Store, id: str, thresholds: Thresholds) -> Profile:
 
 
 @kept(file_state, entries=16)
-def source(path: Path) -> Source:
-    """The beginning of an input file: its layout, columns, first rows and guesses. UserError when it is no data."""
-    return describe(path)
+def source(path: Path, written: tuple[tuple[str, Any], ...] = ()) -> Source:
+    """The beginning of an input file: its layout, columns, first rows and guesses. UserError when it is no data.
+
+    ``written``: settings of ``IngestConfig`` that say how it is written, such as its encoding.
+    """
+    return describe(path, IngestConfig.read(None, name="preview", **dict(written)))
 
 
 def runs(root: Store, dataset_id: str | None = None, *, finished: bool = False) -> list[Run]:

@@ -83,8 +83,8 @@ def digests(**kinds: str) -> Version:
     return version
 
 
-def file_state(path: Path) -> Hashable:
-    """The version of a file: when it was written, and its size."""
+def file_state(path: Path, **_: object) -> Hashable:
+    """The version of a file: when it was written, and its size; however it is read."""
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size
 

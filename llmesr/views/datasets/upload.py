@@ -19,6 +19,7 @@ from llmesr.jobs.record import Job, Step
 from llmesr.jobs.uploads import Uploads, server_path
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
+from llmesr.views.datasets import reading
 from llmesr.views.datasets.roles import item_column, likely_roles, title_column
 from llmesr.views.shared import forms, job_panels, links
 from llmesr.views.shared.words import as_text
@@ -34,6 +35,10 @@ FIELDS = {
     "review": "Review text",
 }
 NONE = "—"
+SHOWN = 50
+"""Columns of a preview."""
+ELSEWHERE = ("name", "columns", "item_columns", "time_format", *reading.WRITTEN)
+"""Settings with a place of their own in the form."""
 
 
 def add(root: Store) -> None:
@@ -46,7 +51,8 @@ def add(root: Store) -> None:
         names = ", ".join(f.name for f in files)
         st.markdown(f"**{as_text(names)}**")
         st.button("Choose other files", icon=":material/undo:", on_click=_forget, args=(root,))
-    sources = [artifacts.source(path) for path in files]
+    written = reading.written()
+    sources = [artifacts.source(path, tuple(written.items())) for path in files]
     likely = likely_roles(sources)
     roles = [_role(source, likely[number], number) for number, source in enumerate(sources)]
     interactions = [s for s, role in zip(sources, roles, strict=True) if role == "interactions"]
@@ -55,6 +61,7 @@ def add(root: Store) -> None:
         st.info("One file has to say who chose what: a user and an item in each row.", icon=":material/lightbulb:")
         return
     columns = _interaction_columns(interactions[0])
+    time_format = reading.as_read(interactions[0], columns, written)
     item_columns = _item_columns(items[0], interactions[0], columns.get("item_id")) if items else {}
     if not items:
         st.warning(
@@ -62,7 +69,7 @@ def add(root: Store) -> None:
             "nothing to work with. Add a file with an item id and a title if you can.",
             icon=":material/warning:",
         )
-    values = _settings(files)
+    values = {**_settings(files), **written, **time_format}
     name = str(values.pop("name"))
     missing = [FIELDS[f] for f in ("user_id", "item_id") if f not in columns]
     if missing:
@@ -155,9 +162,10 @@ def _role(source: Source, likely: str, number: int) -> str:
             horizontal=True,
             key=f"role.{number}.{source.name}",
         )
-        st.dataframe(
-            source.sample.head(6), hide_index=True, key=f"preview.{number}", alt=f"First rows of {source.name}."
-        )
+        shown = source.sample.head(6).iloc[:, :SHOWN]
+        st.dataframe(shown, hide_index=True, key=f"preview.{number}", alt=f"First rows of {source.name}.")
+        if len(source.columns) > SHOWN:
+            st.caption(f"The first {SHOWN} of {len(source.columns):,} columns.")
     return str(role)
 
 
@@ -168,9 +176,10 @@ def _interaction_columns(source: Source) -> dict[str, str]:
     for field, column in zip(INTERACTION_FIELDS, st.columns(len(INTERACTION_FIELDS)), strict=True):
         with column:
             guess = guesses.get(field)
-            picked = _column(
-                FIELDS[field], source, guess.column if guess else None, f"column.{field}", guess is not None
-            )
+            sure = guess is not None and not guess.rivals
+            picked = _column(FIELDS[field], source, guess.column if guess and sure else None, f"column.{field}", sure)
+            if guess and guess.rivals:
+                st.caption(f"Could be: {as_text(', '.join(guess.rivals), 120)}")
             if guess and picked == guess.column:
                 st.caption("Guessed: " + as_text(guess.reason, 120))
         if picked:
@@ -179,7 +188,7 @@ def _interaction_columns(source: Source) -> dict[str, str]:
 
 
 def _item_columns(source: Source, interactions: Source, item: str | None) -> dict[str, str]:
-    st.markdown("**Columns of the items** (all others become attributes that are read too)")
+    st.markdown("**Columns of the items**")
     likely_item = item_column(source, interactions, item)
     guesses = {"item_id": likely_item, "title": title_column(source, likely_item)}
     chosen: dict[str, str] = {}
@@ -188,6 +197,8 @@ def _item_columns(source: Source, interactions: Source, item: str | None) -> dic
             picked = _column(label, source, guesses[field], f"items.{field}", guesses[field] is not None)
         if picked:
             chosen[field] = picked
+    if "item_id" in chosen:
+        chosen |= reading.attributes(source, chosen)
     return chosen
 
 
@@ -205,7 +216,7 @@ def _settings(files: Sequence[Path]) -> dict[str, Any]:
     values: dict[str, Any] = {"name": st.text_input("Name of the dataset", guess, max_chars=120, key="ingest.name")}
     with st.expander("Rules of reading", icon=":material/tune:"):
         columns = st.columns(3)
-        for number, name in enumerate(n for n in schema if n not in ("name", "columns", "item_columns")):
+        for number, name in enumerate(n for n in schema if n not in ELSEWHERE):
             with columns[number % 3]:
                 value = forms.setting_widget(schema[name], schema[name].default, f"ingest.{name}")
             if value != schema[name].default:

@@ -97,14 +97,14 @@ def setting(name: str, field: FieldInfo) -> Setting:
     if get_origin(annotation) is Literal:
         kind = "choice"
     elif annotation is bool:
-        kind = "switch"
+        kind = "choice" if optional else "switch"
     elif annotation is int:
         kind = "whole"
     elif annotation is float:
         kind = "number"
     elif get_origin(annotation) is list:
         kind = "many"
-    choices = get_args(annotation) if kind == "choice" else ()
+    choices = () if kind != "choice" else (None, True, False) if annotation is bool else get_args(annotation)
     return Setting(name, kind, default, field.description or "", choices, low, high, optional)
 
 
@@ -150,6 +150,9 @@ def setting_widget(setting: Setting, value: Any, key: str) -> Any:
     """The widget of one config field; empty stands for None where a field may be None."""
     common: dict[str, Any] = {"help": setting.help or None, "key": key}
     if setting.kind == "choice":
+        said = {None: "automatic", True: "yes", False: "no"}.get
+        if None in setting.choices:
+            common["format_func"] = lambda choice: said(choice, choice)
         return st.selectbox(setting.label, setting.choices, setting.choices.index(value), **common)
     if setting.kind == "switch":
         return st.toggle(setting.label, value, **common)

@@ -1,0 +1,29 @@
+"""Where a metric says little because there is hardly anything to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+NEGATIVES = 100
+
+
+def few_candidates(frame: pd.DataFrame, metrics: Sequence[str], part: str = "test") -> list[str]:
+    """A sentence for each protocol in which some users have fewer candidates than a cutoff of ``metrics``, or than the
+    100 negatives of ``uni100`` and the target; ``frame`` has a row per user and protocol (``ranks.evaluate``)."""
+    cutoffs = [int(m.partition("@")[2]) for m in metrics if m.partition("@")[2].isdigit()]
+    notes = []
+    for protocol in dict.fromkeys(frame["protocol"]):
+        own = frame[(frame["protocol"] == protocol) & (frame["part"] == part)]
+        users = own.groupby("user")["candidates"].min() + 1  # the target is a candidate too
+        wanted = NEGATIVES + 1 if protocol == "uni100" else max(cutoffs, default=0)
+        few = int((users < wanted).sum())
+        if few:
+            what = (
+                f"only {int(users.min())} for one of them: ranks are better than they would be among {NEGATIVES}"
+                if protocol == "uni100"
+                else "whoever ranks them, the target is among the first"
+            )
+            notes.append(f"{few:,} of {len(users):,} users have fewer than {wanted} candidates in {protocol} ({what}).")
+    return notes
