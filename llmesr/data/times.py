@@ -232,16 +232,7 @@ def _readings(filled: Sequence[str]) -> list[TimeFormat]:
     return found
 
 
-_WORDS = {
-    "d": "day",
-    "m": "month",
-    "b": "month",
-    "B": "month",
-    "Y": "year",
-    "y": "year",
-    "a": "weekday",
-    "A": "weekday",
-}
+_WORDS = {"d": "day", "m": "month", "b": "month", "B": "month", "Y": "year", "y": "year", "a": "weekday"}
 _WORDS |= {"H": "hours", "I": "hours", "M": "minutes", "S": "seconds", "f": "fraction", "z": "zone", "A": "weekday"}
 _EXAMPLE = datetime(2015, 10, 26, 14, 5, 30, tzinfo=UTC)
 

@@ -308,5 +308,5 @@ def test_a_finished_tuning_shows_what_it_did(visit, store, shop):
     app = healthy(visit("training", part="tune"))
     frame = next(f.value for f in app.dataframe if "Before" in f.value)
     assert frame.iloc[0].tolist() == ["Retrieval accuracy on held-out items", 0.25, 0.75]
-    assert "Measured on 1 tuning of this model on this machine" in texts(app)
+    assert "Measured on 1 fine-tuning run of this model on this machine" in texts(app)
     assert "About 4 s per step" in texts(app)  # 2 x 32 prompts at 16 a second

@@ -131,6 +131,9 @@ def _applied(policy: ScoringPolicy, chosen: Settings) -> str:
 
 def _previous(run_id: str, user: int | None, ids: list[str]) -> list[str] | None:
     """The list as it was before it last changed, for the same user or the edited history."""
+    owner: tuple[int | None] | None
+    now: list[str] | None
+    before: list[str] | None
     owner, now, before = st.session_state.get(f"rec.kept.{run_id}", (None, None, None))
     if owner != (user,):
         now = before = None

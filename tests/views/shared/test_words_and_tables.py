@@ -47,9 +47,9 @@ def test_csv_keeps_numbers_and_neutralises_text_and_headings():
 
 
 def test_a_table_is_shown_without_formulas_because_it_can_be_copied_and_downloaded():
-    frame = pd.DataFrame({"Title": ["=1+1", None, "Soap"], "gain": [-0.25, 0.5, np.nan]}, index=[4, 2, 9])
+    frame = pd.DataFrame({"Title": ["=1+1", "", "Soap"], "gain": [-0.25, 0.5, np.nan]}, index=[4, 2, 9])
     shown = harmless(frame)
-    assert shown["Title"].tolist() == ["'=1+1", None, "Soap"]
+    assert shown["Title"].tolist() == ["'=1+1", "", "Soap"]
     assert shown.index.tolist() == [4, 2, 9]
     pd.testing.assert_series_equal(shown["gain"], frame["gain"])
 
