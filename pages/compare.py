@@ -6,23 +6,25 @@ import streamlit as st
 
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import panels, scoring, search
+from llmesr.views.compare.choice import choose
+from llmesr.views.compare.download import report_button
 from llmesr.views.shared import exhibits, links, pickers, widgets
 
 VIEWS = {
     "groups": panels.groups,
     "curves": panels.curves,
-    "seesaw": panels.who_pays,
+    "seesaw": panels.trade_offs,
     "lists": panels.lists,
     "users": panels.users,
     "scoring": lambda choice: scoring.scoring(choice.root, choice.dataset.id, choice.protocol),
     "search": search.searches,
 }
 
-widgets.page("Compare", "Which configuration serves whom better, by how much, how surely, and at whose cost.")
+widgets.page("Compare", "Which configuration is better, for whom, by how much, and how sure can we be?")
 with widgets.boundary("The comparison"):
     root = artifacts.store()
     dataset = pickers.pick_dataset(root)
-    choice = panels.choose(root, dataset.id) if dataset else None
+    choice = choose(root, dataset.id) if dataset else None
     widgets.damaged(root, "runs")
     if choice:
         panels.verdict(choice)
@@ -39,4 +41,4 @@ with widgets.boundary("The comparison"):
             exhibits.caption(choice.protocol, choice.thresholds)
         with st.container(horizontal=True):
             exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
-            panels.report_button(choice)
+            report_button(choice)

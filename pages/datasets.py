@@ -8,7 +8,7 @@ LOOKS = {"profile": "Look at a dataset", "add": "Add a dataset"}
 
 widgets.page(
     "Datasets",
-    "Bring in who chose what and what the items are, see what was read and what was lost, and how long the tail is.",
+    "Upload interactions and items, check what was imported, and see how long the tail is.",
 )
 root = artifacts.store()
 upload.arrived(root)

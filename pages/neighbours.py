@@ -6,7 +6,7 @@ from llmesr.views.shared import exhibits, pickers, widgets
 
 widgets.page(
     "Neighbours",
-    "One user at a time: who is similar by text, who by behaviour, and whether they knew what this user chose next.",
+    "One user at a time: who is similar by text, who by behaviour, and did they choose what this user chose next?",
 )
 with widgets.boundary("This user"):
     root = artifacts.store()

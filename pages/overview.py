@@ -8,8 +8,8 @@ from llmesr.views.shared import pickers, widgets
 
 widgets.page(
     "Whom does the recommender fail?",
-    "Rarely chosen items and users with short histories leave little to learn from. Does it help a recommender to read "
-    "what the items are? Here you see whom, by how much and at whose cost.",
+    "Rarely chosen items and users with short histories leave little to learn from. Does it help when the recommender "
+    "reads what the items are? See who gains, by how much, and who loses.",
 )
 root = artifacts.store()
 manifest = pickers.pick_dataset(root) if artifacts.manifests(root, "datasets") else None
@@ -32,5 +32,5 @@ else:
 
 st.subheader("Where next", anchor=False)
 panels.next_steps()
-st.subheader("What is here", anchor=False)
+st.subheader("Datasets, runs and jobs", anchor=False)
 panels.inventory(root)

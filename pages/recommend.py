@@ -6,7 +6,7 @@ from llmesr.views.shared import links, pickers, widgets
 
 widgets.page(
     "Recommend",
-    "What several runs would recommend to the same person, why, and what changes when you turn the knobs.",
+    "What several runs recommend to the same user, why, and what changes when you adjust the scoring.",
 )
 with widgets.boundary("The recommendations"):
     root = artifacts.store()
@@ -14,7 +14,7 @@ with widgets.boundary("The recommendations"):
     runs = artifacts.runs(root, manifest.id, finished=True) if manifest else []
     widgets.damaged(root, "runs")
     if manifest and not runs:
-        widgets.empty("No run of this dataset is finished yet.", links.TRAINING, "Train a run")
+        widgets.empty("No run of this dataset has finished yet.", links.TRAINING, "Train a run")
     elif manifest and (chosen := panels.pick(runs)):
         data = artifacts.dataset(root, manifest.id)
         panels.lists(root, data, chosen)

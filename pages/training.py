@@ -2,14 +2,14 @@
 
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets
-from llmesr.views.training import finetune, panels
+from llmesr.views.training import finetune, form, panels
 
 PARTS = {"new": "New run", "tune": "Fine-tune the text model", "watch": "Runs and curves", "queue": "Queue"}
 
 widgets.page(
     "Training",
-    "Choose what represents items and what is learned, launch, and watch how the tail fares while it learns. "
-    "Work goes on when you leave the page or close the browser.",
+    "Choose a method and its settings, start training, and watch head and tail as the model learns. "
+    "Jobs keep running when you leave the page or close the browser.",
 )
 root = artifacts.store()
 manifest = pickers.pick_dataset(root)
@@ -22,9 +22,9 @@ if manifest is not None:
     )
 
     if part == "new":
-        config, steps = panels.form(root, manifest)
-        panels.show_estimate(root, data, config, panels.trainings(steps))
-        panels.launch(root, manifest, steps, config.views or ())
+        config, steps = form.form(root, manifest)
+        form.show_estimate(root, data, config, form.trainings(steps))
+        form.launch(root, manifest, steps, config.views or ())
     elif part == "tune":
         with widgets.boundary("The form"):
             finetune.form(root, manifest, data)
@@ -37,7 +37,7 @@ if manifest is not None:
             panels.watch(root, run_id, protocol)
             exhibits.caption(protocol, data.thresholds, "valid")
             exhibits.explain(["NDCG@10"])
-            panels.clone_button(root, run_id)
+            form.clone_button(root, run_id)
     else:
         job_panels.job_list(root)
     widgets.damaged(root, "runs")

@@ -8,7 +8,7 @@ from pathlib import Path
 import llmesr
 
 ROOT = Path(llmesr.__file__).parent
-BASE = {"ids", "errors", "processes", "progress", "store", "config"}
+BASE = {"ids", "errors", "processes", "progress", "prose", "store", "config"}
 MAY: dict[str, set[str]] = {
     "data": set(),
     "text": {"data"},
@@ -202,3 +202,9 @@ def test_no_two_files_import_each_other() -> None:
 
 def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_every_table_of_the_app_is_freed_of_formulas() -> None:
+    """The tools of ``st.dataframe`` download and copy what it was given: only ``exhibits.table`` may call it."""
+    calling = [str(p.relative_to(VIEWS)) for p in VIEWS.rglob("*.py") if "st.dataframe(" in p.read_text("utf-8")]
+    assert calling == ["shared/exhibits.py"]

@@ -24,7 +24,7 @@ def app_(
         str, typer.Option(help="Path under which a reverse proxy serves the app, such as /llmesr.")
     ] = "",
     without_sign_in: Annotated[
-        bool, typer.Option("--without-sign-in", help="Let everybody in who can reach --host, without a sign-in.")
+        bool, typer.Option("--without-sign-in", help="Allow everyone who can reach --host, without a sign-in.")
     ] = False,
     allow_host: AllowHost = None,
     demo: Annotated[

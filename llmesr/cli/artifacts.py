@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmesr.remote import Remote
 
 Which = Annotated[list[str] | None, typer.Argument(metavar="[KIND/REF]...", help="Such as runs/RUN, as `list` shows.")]
-Every = Annotated[bool, typer.Option("--all", help="Everything that is finished.")]
+Every = Annotated[bool, typer.Option("--all", help="Every finished artifact.")]
 WHERE = "URL of a folder or object store: file:///shared/llmesr, s3://bucket/llmesr ...; default LLMESR_REMOTE."
 
 

@@ -25,7 +25,7 @@ ItemColumns = Annotated[
 
 def fetch(
     name: Annotated[str | None, typer.Argument(help="Known dataset, such as ml-100k or amazon-beauty-2014.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where to; default <artifacts>/downloads/NAME.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Target folder; default <artifacts>/downloads/NAME.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show all known datasets.")] = False,
     json: Json = False,
 ) -> None:
@@ -50,7 +50,9 @@ def fetch(
 def ingest(
     sources: Annotated[list[Path], typer.Argument(help="Files, or a folder of them.", show_default=False)],
     name: Annotated[str | None, typer.Option(help="Name of the dataset; default the first source's.")] = None,
-    k_core: Annotated[int | None, typer.Option("--k-core", help="At least this many interactions each.")] = None,
+    k_core: Annotated[
+        int | None, typer.Option("--k-core", help="Keep users and items with at least this many interactions.")
+    ] = None,
     column: Columns = None,
     item_column: ItemColumns = None,
     config: ConfigFile = None,

@@ -21,7 +21,7 @@ def finetune(
     base: Annotated[str | None, typer.Option(help="minilm, hf:<id or folder> or gguf:<file>.")] = None,
     config: ConfigFile = None,
     set: Set = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with this stopped or broken-off fine-tuning.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Continue this stopped or interrupted fine-tuning.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the new adapter.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     json: Json = False,
@@ -48,7 +48,7 @@ def finetune(
                 data = load_dataset(store(), dataset)
                 made = start(data, settings, store(), run_id=run_id, device=device, progress=listen)
     except Stopped:
-        say("Stopped; `llmesr finetune --resume ID` goes on from the checkpoint.")
+        say("Stopped; `llmesr finetune --resume ID` continues from the checkpoint.")
         raise typer.Exit(130) from None
     _report(made, json)
 
@@ -64,7 +64,7 @@ def _report(run: Finetune, json: bool) -> None:
     }
     rows = [[text, f"{before[key]:.4f}", f"{after[key]:.4f}"] for key, text in named.items()]
     if after["accuracy"] < before["accuracy"]:
-        say("The tuned model finds copies less well than the untuned one: prefer the base, or other settings.")
+        say("The tuned model finds copies less often than the base model: keep the base, or try other settings.")
     emit(json, {"run": run.id, **info}, table(f"{run.id}, step {info['best_step']}", ["", "before", "after"], rows))
 
 

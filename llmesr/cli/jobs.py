@@ -70,7 +70,7 @@ def show(job: JobId, json: Json = False) -> None:
 @commands.command()
 def stop(
     job: JobId,
-    force: Annotated[bool, typer.Option("--force", help="Kill it, without waiting for a checkpoint.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Kill it without waiting for a checkpoint.")] = False,
     json: Json = False,
 ) -> None:
     """Stop a job; training keeps a checkpoint."""

@@ -29,19 +29,25 @@ def recommend(
     history: Annotated[
         str | None, typer.Option("--history", help="Item ids, oldest first, separated by commas.")
     ] = None,
-    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Number of items.")] = 10,
     policy: Annotated[str, typer.Option("--policy", help="none, or tuned (by `llmesr tune`).")] = "none",
     gamma: Annotated[float | None, typer.Option("--gamma", help="Weight of the content term.")] = None,
     route_threshold: Annotated[int | None, typer.Option("--route-threshold", help="Route rarer items.")] = None,
-    route_weight: Annotated[float | None, typer.Option("--route-weight", help="Their collaborative weight.")] = None,
+    route_weight: Annotated[
+        float | None, typer.Option("--route-weight", help="Weight of the collaborative part for them.")
+    ] = None,
     popularity: Annotated[float | None, typer.Option("--popularity", help="Weight of log popularity.")] = None,
     cooccurrence: Annotated[
         float | None, typer.Option("--cooccurrence", help="Weight of the co-occurrence term.")
     ] = None,
-    tail_users_only: Annotated[bool, typer.Option("--tail-users-only", help="Head users stay as they are.")] = False,
+    tail_users_only: Annotated[
+        bool, typer.Option("--tail-users-only", help="Leave head users' scores unchanged.")
+    ] = False,
     reranker: Annotated[str, typer.Option("--reranker", help="none, mmr, dpp, calibrated, epsilon or ucb.")] = "none",
-    strength: Annotated[float, typer.Option("--strength", help="Of the re-ranker, 0 to 1.")] = 0.3,
-    include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may return.")] = False,
+    strength: Annotated[float, typer.Option("--strength", help="Strength of the re-ranker, 0 to 1.")] = 0.3,
+    include_seen: Annotated[
+        bool, typer.Option("--include-seen", help="Allow items of the history in the list.")
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="What each item of the history contributes to each score.")
     ] = False,
@@ -189,7 +195,7 @@ def serve(
         str | None, typer.Option("--api-key", envvar="LLMESR_API_KEY", help="Ask clients for this key (X-API-Key).")
     ] = None,
     without_key: Annotated[
-        bool, typer.Option("--without-key", help="Let everybody in who can reach --host, without a key.")
+        bool, typer.Option("--without-key", help="Allow everyone who can reach --host, without a key.")
     ] = False,
     allow_host: AllowHost = None,
     device: Device = "auto",

@@ -31,7 +31,7 @@ def search(
     preset: Annotated[str | None, typer.Option(help="Starting point of the settings not searched.")] = None,
     settings: Set = None,
     embedding: Annotated[str | None, typer.Option(help="Embedding to use; the dataset's newest when absent.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with this stopped or broken-off search.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Continue this stopped or interrupted search.")] = None,
     run_id: Annotated[
         str | None, typer.Option("--run-id", help="Id of the new search; its runs' ids begin so.")
     ] = None,
@@ -66,7 +66,7 @@ def search(
             with progress() as listen:
                 made = start(data, config, store(), embedding=vectors, search_id=run_id, device=device, progress=listen)
     except Stopped:
-        say("Stopped; `llmesr search --resume ID` goes on with the trial it was at.")
+        say("Stopped; `llmesr search --resume ID` continues with the trial it was at.")
         return STOPPED
     _report(made, json)
     return 0
@@ -96,7 +96,10 @@ def _report(made: Search, json: bool) -> None:
         if trial["reason"]:
             say(f"Trial {trial['trial']} {trial['state']}: {trial['reason']}")
     if info["importance"]:
-        say("What mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in info["importance"].items()))
+        say(
+            "Settings that mattered most: "
+            + ", ".join(f"{name} {share:.0%}" for name, share in info["importance"].items())
+        )
     say(f"Value: {config.objective} {config.metric} ({config.protocol}) on validation.")
     say(f"Best: run {info['run']}, {info['value']:.4f}")
     shown = ("trial", "state", "value", "settings", "run", "reason", "seconds")

@@ -69,7 +69,7 @@ def train(
 
 
 def resume(
-    run: Annotated[str, typer.Argument(help="A run that was stopped or broke off.")],
+    run: Annotated[str, typer.Argument(help="A stopped or interrupted run.")],
     device: Device = "auto",
     count: Count = 1,
     json: Json = False,
@@ -115,7 +115,7 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
         run = work()
     except Stopped:
         if speaks:
-            say("Stopped; `llmesr resume` goes on from here.")
+            say("Stopped; `llmesr resume` continues from here.")
         return STOPPED
     if speaks:
         from llmesr.evaluation.candidates import few_candidates

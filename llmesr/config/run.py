@@ -18,14 +18,14 @@ DEFAULT_NEGATIVES = {"bce": 1, "gbce": 128, "sampled": 1024}
 class RunConfig(Config):
     """One training run: method, backbone, objectives and optimisation."""
 
-    method: MethodName = Field("llm-esr", description="What represents items and what is learned.")
+    method: MethodName = Field("llm-esr", description="The method: how items are represented and what is learned.")
     backbone: BackboneName = Field("sasrec", description="The sequence encoder.")
     # the encoder
     embedding_size: int = Field(64, ge=4, description="Size D of item and user representations (per view).")
     layers: int = Field(2, ge=1, le=12, description="Encoder blocks (GRU layers).")
     heads: int = Field(1, ge=1, description="Attention heads of the encoder; must divide embedding_size.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout in embeddings and encoder.")
-    max_length: int = Field(50, ge=2, description="Most recent interactions the model reads.")
+    max_length: int = Field(50, ge=2, description="Number of most recent interactions the model reads.")
     causal: bool = Field(True, description="SASRec reads only the past at each position; the authors' code does not.")
     positions: Literal["recent", "start"] = Field(
         "recent", description="Positions counted back from the newest item, or from the oldest."
@@ -75,8 +75,8 @@ class RunConfig(Config):
     # alignment (llmemb)
     alignment_loss: Literal["cosine", "inner_product"] = Field(
         "cosine",
-        description="InfoNCE over cosines, or the published soft targets from inner products, which say nothing where "
-        "vectors are short (then set a weight of 0.01 and a temperature of 2).",
+        description="InfoNCE over cosines, or the published soft targets from inner products, which carry little "
+        "signal where vectors are short (then set a weight of 0.01 and a temperature of 2).",
     )
     alignment_weight: float = Field(
         0.3, ge=0, description="alpha of the alignment to an id-only run (LLMEmb); 0 switches it off."
@@ -126,7 +126,7 @@ class RunConfig(Config):
     confidence: float = Field(10.0, ge=1, description="ials: alpha, what a choice counts where no choice counts 1.")
     sweeps: int = Field(15, ge=1, description="ials: alternating passes over users and items.")
     # optimisation
-    epochs: int = Field(100, ge=1, description="Most epochs to train.")
+    epochs: int = Field(100, ge=1, description="Maximum number of epochs.")
     batch_size: int = Field(128, ge=1, description="Users per step.")
     learning_rate: float = Field(1e-3, gt=0, description="Adam learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
@@ -138,7 +138,7 @@ class RunConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on cuda, float32 elsewhere."
     )
-    seed: int = Field(42, description="Seed of everything random in the run.")
+    seed: int = Field(42, description="Random seed of the run.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -19,10 +19,10 @@ class SearchConfig(Config):
     )
     metric: str = Field("NDCG@10", pattern=RANK_METRIC, description="Validation metric that is maximised.")
     protocol: Protocol = Field("full", description="Protocol in which the metric is maximised.")
-    epochs: int = Field(30, ge=1, description="Most epochs of a trial.")
+    epochs: int = Field(30, ge=1, description="Maximum number of epochs of a trial.")
     pruning: bool = Field(True, description="End a trial that is below the median of the earlier ones at its epoch.")
     random_trials: int = Field(
-        5, ge=1, description="Trials drawn at random, unpruned, before earlier ones are a guide."
+        5, ge=1, description="Random trials, never pruned, before earlier ones guide the search."
     )
     warmup: int = Field(3, ge=0, description="Epochs of a trial before it can be pruned.")
     seed: int = Field(42, description="Seed of the search and of every run in it.")

@@ -19,8 +19,9 @@ from llmesr.data.histories import Numbering
 from llmesr.data.reader import Reader
 from llmesr.data.reading import MISSING, count, literal, stage_items
 from llmesr.data.rejects import check_item_rejects, tell_departures
-from llmesr.data.report import Report, counted
+from llmesr.data.report import Report
 from llmesr.errors import UserError
+from llmesr.prose import counted
 
 MAX_TEXT = 20_000
 BATCH = 20_000

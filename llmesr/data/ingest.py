@@ -22,11 +22,12 @@ from llmesr.data.plan import plan, settle, tell
 from llmesr.data.reader import Reader
 from llmesr.data.reading import connect, count, stage_interactions
 from llmesr.data.rejects import check_rejects, tell_departures, tell_weights, write_rejects
-from llmesr.data.report import Report, counted
+from llmesr.data.report import Report
 from llmesr.data.reviews import REVIEWS, write_reviews
 from llmesr.data.times import SECOND, TimeFormat
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
+from llmesr.prose import counted
 from llmesr.store import Store, config_digest, slug
 
 VERSION = 2

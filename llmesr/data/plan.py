@@ -16,6 +16,7 @@ from llmesr.data.report import Report
 from llmesr.data.sources import Source
 from llmesr.data.times import DAY, UNIX, TimeFormat, detect, likely_years
 from llmesr.errors import UserError
+from llmesr.prose import listed
 
 NO_TIME = "No time column: file order will be used."
 
@@ -137,13 +138,16 @@ def _ambiguous(times: TimeFormat) -> str:
     )
 
 
+_NOUNS = {"user_id": "user", "item_id": "item", "timestamp": "time", "weight": "rating", "review": "review"}
+
+
 def tell(plans: Sequence[FilePlan], report: Report) -> None:
     """Which columns are read and how, in the report."""
     one = plans[0]
     used = ", ".join(f"{field} from {column!r}" for field, column in one.columns.items())
     guess = one.source.interaction_guess
     weak = [f for f, c in one.columns.items() if f in guess and guess[f].column == c and guess[f].confidence < 0.9]
-    unsure = f" Less sure of {', '.join(weak)}: check." if weak else ""
+    unsure = f" Please check the {listed([_NOUNS[f] for f in weak])} column{'s' * (len(weak) > 1)}." if weak else ""
     report.info("columns", f"Interactions are read as {used}.{unsure}")
     if one.times is None:
         report.warn("no_time", "There is no time column; the order of the lines is taken as the order of events.")
@@ -152,7 +156,8 @@ def tell(plans: Sequence[FilePlan], report: Report) -> None:
     if one.times.kind == "order":
         report.info("order_only", f"Column {one.columns['timestamp']!r} holds {one.times.label}, not times.")
     else:
-        report.info("time", f"Times are read as {'; '.join(labels)}.")
+        what = "Dates" if one.times.formats else "Times"
+        report.info("time", f"{what} are read as {'; '.join(labels)}.")
     unclear = next((p.times for p in plans if p.times and p.times.others), None)
     if unclear is not None:
         report.warn("ambiguous_dates", _ambiguous(unclear))

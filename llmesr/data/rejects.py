@@ -10,8 +10,9 @@ import duckdb
 from llmesr.config import IngestConfig
 from llmesr.data.reader import Reader
 from llmesr.data.reading import BLANK, REASONS, count
-from llmesr.data.report import Report, counted
+from llmesr.data.report import Report
 from llmesr.errors import UserError
+from llmesr.prose import counted
 
 REJECTS = "rejects.parquet"
 

@@ -44,9 +44,3 @@ class Report:
 
 def _short(examples: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(e)[:200] for _, e in zip(range(EXAMPLES), examples, strict=False))
-
-
-def counted(number: int, noun: str) -> str:
-    """``counted(1, "line")`` -> "1 line"; ``counted(2500, "line")`` -> "2,500 lines"."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,} {noun if number == 1 else plural}"

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 import duckdb
@@ -181,7 +182,7 @@ def _given(given: str) -> TimeFormat:
         raise UserError(
             f"time_format {given!r} is neither one of {', '.join(GIVEN)} nor a pattern such as '%d.%m.%Y %H:%M'."
         )
-    form = TimeFormat("seconds", f"dates like {given}", formats=(given,))
+    form = TimeFormat("seconds", in_words(given), formats=(given,))
     try:
         read(form, ["x"])
     except duckdb.Error as error:
@@ -211,7 +212,7 @@ def _compact(filled: Sequence[str]) -> TimeFormat | None:
         return None
     if length == 10 and not all("1900" <= v[:4] < "2100" for v in digits if len(v) == 10):
         return None
-    form = TimeFormat("seconds", f"dates like {COMPACT[length]}", formats=(COMPACT[length],), digits=True)
+    form = TimeFormat("seconds", in_words(COMPACT[length]), formats=(COMPACT[length],), digits=True)
     years = [int(v[:4]) for v in digits if len(v) == length]
     return form if min(years) >= 1900 and max(years) < 2100 and share(form, filled) >= 0.95 else None
 
@@ -227,8 +228,19 @@ def _readings(filled: Sequence[str]) -> list[TimeFormat]:
     found = [ISO]
     for forms in orders.values():
         unique = tuple(dict.fromkeys(forms))
-        found.append(TimeFormat("seconds", f"dates like {unique[0]}", formats=unique))
+        found.append(TimeFormat("seconds", in_words(unique[0]), formats=unique))
     return found
+
+
+_WORDS = {"d": "day", "m": "month", "b": "month", "B": "month", "Y": "year", "y": "year", "a": "weekday"}
+_WORDS |= {"H": "hours", "I": "hours", "M": "minutes", "S": "seconds", "f": "fraction", "z": "zone", "A": "weekday"}
+_EXAMPLE = datetime(2015, 10, 26, 14, 5, 30, tzinfo=UTC)
+
+
+def in_words(form: str) -> str:
+    """``%d/%m/%Y`` as "day/month/year (26/10/2015)"."""
+    words = re.sub("%-?([a-zA-Z])", lambda found: _WORDS.get(found[1], found[0]), form)
+    return f"{words} ({_EXAMPLE.strftime(form)})"
 
 
 def _filled(values: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from llmesr.config import GROUPS
 from llmesr.evaluation.guard import Finding, about, serious
+from llmesr.prose import counted, listed, signed
 
 WHERE = {
     "Overall": "overall",
@@ -51,12 +52,12 @@ class Answer:
     def numbers(self, metric: str) -> str:
         """In brackets behind the group; ``metric`` may be empty where it stands elsewhere."""
         if self.outcome == "few":
-            return f" ({self.users:,} users)" if self.users else " (no users)"
+            return f" ({counted(self.users, 'user')})" if self.users else " (no users)"
         if self.outcome == "same":
-            return f" (at most {_number(self.bound)} either way)"
+            return f" (at most {self.bound:.3f} either way)"
         if self.outcome == "equal":
             return ""
-        return f" ({_number(self.difference, sign=True)}{metric and f' {metric}'}, {self.p_text})"
+        return f" ({signed(self.difference)}{metric and f' {metric}'}, {self.p_text})"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Verdict:
         for a in self.answers:
             where = WHERE.get(a.group, f"for {a.group}")
             parts[words[a.outcome]].append(where + a.numbers(self.metric if metric else ""))
-        said = [f"{word} {_list(places)}" for word, places in parts.items() if places]
+        said = [f"{word} {listed(places)}" for word, places in parts.items() if places]
         text = "; ".join(said)
         if self.doubts:
             text += f", but that is not settled: {'; '.join(f.short for f in self.doubts)}"
@@ -92,12 +93,12 @@ class Verdict:
 
 
 def p_text(p: float, floor: bool = False) -> str:
-    """``p = .003``; ``p <= .0001`` where no permutation was as extreme, so that the test can say no more."""
+    """``p = .003``; ``p ≤ .0001`` where no permutation was as extreme, so that the test can say no more."""
     digits = 3 if p >= 0.001 and not floor else 4
     written = f"{p:.{digits}f}"
     if float(written) == 0:
         return f"p < .{'1'.zfill(digits)}"
-    return f"p {'<=' if floor else '='} {written.replace('0.', '.', 1)}"
+    return f"p {'≤' if floor else '='} {written.removeprefix('0')}"
 
 
 def verdict(
@@ -142,11 +143,3 @@ def _outcome(row: dict[str, object]) -> Outcome:
     if row["significant"]:
         return "better" if float(str(row["difference"])) > 0 else "worse"
     return "few" if row["warning"] else "same"
-
-
-def _number(value: float, *, sign: bool = False) -> str:
-    return f"{value:+.3f}" if sign else f"{value:.3f}"
-
-
-def _list(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

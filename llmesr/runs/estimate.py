@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmesr.config import DEFAULT_NEGATIVES, FinetuneConfig, RunConfig, has_backbone
+from llmesr.prose import counted
 from llmesr.runs.finetune import Finetune
 
 
@@ -61,9 +62,8 @@ def estimate(config: RunConfig, interactions: int, items: int, past: Sequence[Ti
     per_epoch = guess * speed
     share = float(np.median([t.epochs / t.config.epochs for t in same])) if same else 1.0
     longest = per_epoch * config.epochs
-    runs = f"run{'s' * (len(used) != 1)}"
-    kind = f"{config.method}/{config.backbone} {runs}" if same else f"{runs} of other methods"
-    basis = f"Measured on {len(used)} {kind} on this machine."
+    kind = f"{config.method}/{config.backbone} " if same else ""
+    basis = f"Measured on {counted(len(used), f'{kind}run')}{'' if same else ' of other methods'} on this machine."
     return Estimate(per_epoch, longest, longest * share if share < 1 else None, basis)
 
 
@@ -77,8 +77,11 @@ def finetune_seconds(config: FinetuneConfig, past: Sequence[Finetune]) -> tuple[
     same = [t.manifest.info for t in past if t.manifest.config.get("base") == config.base]
     rates = [i["prompts_per_second"] for i in same if i.get("prompts_per_second")]
     if rates:
-        count = f"{len(rates)} tuning{'s' * (len(rates) != 1)}"
+        count = counted(len(rates), "fine-tuning run")
         return prompts / float(np.median(rates)), f"Measured on {count} of this model on this machine."
     if config.base == "minilm":
-        return prompts / PROMPTS_PER_SECOND, "A guess for two processor cores: nothing was tuned on this machine yet."
+        return (
+            prompts / PROMPTS_PER_SECOND,
+            "A guess for two processor cores: nothing was fine-tuned on this machine yet.",
+        )
     return None, "Nothing is known of this model's speed here; the time left is shown after the first steps."

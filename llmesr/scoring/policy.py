@@ -17,10 +17,12 @@ The terms themselves are the table of :mod:`llmesr.scoring.terms`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from llmesr.prose import signed
 from llmesr.scoring.terms import TERMS, Key, Term
 from llmesr.scoring.weights import ByTerm, PopularityWeights
 
@@ -88,19 +90,21 @@ class ScoringPolicy(ByTerm):
         added = any(self.weight(term) for term in TERMS.values() if not term.own)
         return not added and not self.routes and self.weights is None
 
-    def describe(self) -> str:
-        """The policy in a few words, for tables and captions."""
+    def describe(self, weights: Mapping[str, str] | None = None) -> str:
+        """The policy in a few words, for tables and captions. ``weights`` spells the weights of terms in other words
+        than the numbers of the policy, by the name of the term."""
         if self.inert:
             return "no policy"
         parts = []
         if self.weights is not None:
-            emphasis = f" (tail x{1 + self.weights.tail_emphasis:g})" if self.weights.tail_emphasis else ""
-            parts.append(f"every part weighed by popularity{emphasis}")
+            emphasis = f" (tail ×{1 + self.weights.tail_emphasis:g})" if self.weights.tail_emphasis else ""
+            parts.append(f"every part weighted by popularity{emphasis}")
         for term in TERMS.values():
             if term.setting and self.weight(term) and not (term.curved and self.weights):  # else it is such a part
-                parts.append(f"{term.title} weight {self.weight(term):{'+' if term.signed else ''}g}{self._said(term)}")
+                weight = weight_text(term, self.weight(term))
+                parts.append(f"{term.title} weight {(weights or {}).get(term.name, weight)}{self._said(term)}")
         if self.routes:
-            parts.append(f"collaborative part x{self.route_weight:g} below {self.route_threshold} interactions")
+            parts.append(f"collaborative part ×{self.route_weight:g} below {self.route_threshold} interactions")
         return ", ".join(parts) + (", tail users only" if self.tail_users_only else "")
 
     def _said(self, term: Term) -> str:
@@ -109,3 +113,8 @@ class ScoringPolicy(ByTerm):
         if not variant:
             return ""
         return f" ({term.variant_title} {variant:g})" if isinstance(variant, float) else f" ({variant})"
+
+
+def weight_text(term: Term, weight: float) -> str:
+    """A weight in a sentence: with its sign where the term may count against an item."""
+    return signed(weight, None) if term.signed else f"{weight:g}"

@@ -86,7 +86,7 @@ def test_one_damaged_run_is_named_and_the_others_are_compared(store, runs):
     _, made = runs
     corrupt(store, "runs", made["popularity"][0].id)
     at = visit()
-    assert "1 damaged runs left out" in [e.label for e in at.expander]
+    assert "1 damaged run left out" in [e.label for e in at.expander]
     assert set(frame(at)["configuration"]) == {"semantic-knn", "id/sasrec", "llm-init/sasrec", "llm-esr/sasrec"}
 
 
@@ -118,7 +118,7 @@ def test_numbers_and_verdict_are_those_of_the_statistics(store, runs):
     differences = frame(at, 1)
     assert list(differences["p (corrected)"]) == pytest.approx(list(compared["p_adjusted"]))
     overall = compared[(compared["run"] == "llm-esr/sasrec") & (compared["group"] == "Overall")].iloc[0]
-    assert "Against id/sasrec, in NDCG@10" in text(at).replace("**", "")
+    assert "Compared with id/sasrec, in NDCG@10" in text(at).replace("**", "")
     assert f"{overall['difference']:+.3f}" in text(at)
     assert dataset.thresholds.describe() in text(at)
 
@@ -156,7 +156,7 @@ def test_metric_k_protocol_reference_and_seeds(store, runs):
     value = table.loc[(table["group"] == "Overall") & (table["metric"] == "HR@5"), "value"].iloc[0]
     own = shown[(shown["configuration"] == "id/sasrec") & (shown["group"] == "Overall")].iloc[0]
     assert (own["mean"], own["seeds"]) == (pytest.approx(value), 1)
-    assert set(frame(at, 1)["against"]) == {"llm-init/sasrec"}
+    assert set(frame(at, 1)["baseline"]) == {"llm-init/sasrec"}
     assert "against 100 random items" in text(at)
 
 
@@ -258,5 +258,5 @@ def test_a_search_under_way_says_how_far_it_is(store, runs):
     dataset, _ = runs
     make_search(store, dataset, finished=False)
     at = visit(view="search")
-    assert "3 of 4 trials have ended; running, about 42 s left" in text(at)
+    assert "3 of 4 trials are done; running, about 42 s left" in text(at)
     assert not [b for b in at.button if b.key == "search.compare"]

@@ -39,7 +39,7 @@ def send(app, *paths):
 
 def test_empty_install_asks_for_files(visit):
     app = healthy(visit("datasets"))
-    assert "who chose what and when" in texts(app)
+    assert "Upload a file of **interactions**" in texts(app)
     assert "200 MB" in app.file_uploader[0].label
 
 
@@ -134,7 +134,7 @@ def test_profile_numbers_are_those_of_the_data(visit, shop):
     counts = shop.item_counts[1:]
     tail = shop.thresholds.tail_items(counts)
     assert shown["Items in the tail"] == f"{100 * tail.mean():.0f}%"
-    assert shown["Interactions with them"] == f"{100 * counts[tail].sum() / counts.sum():.0f}%"
+    assert shown["Interactions with tail items"] == f"{100 * counts[tail].sum() / counts.sum():.0f}%"
 
 
 def test_moving_the_threshold_redraws_and_saving_keeps_it(visit, store, shop):
@@ -145,7 +145,7 @@ def test_moving_the_threshold_redraws_and_saving_keeps_it(visit, store, shop):
     pick(app, key).set_value(old.item + 3).run()
     moved = metrics(healthy(app))["Items in the tail"]
     assert moved == f"{100 * np.mean(shop.item_counts[1:] < old.item + 3):.0f}%"
-    assert f"Not saved: elsewhere {old.item} and {old.user} still hold." in texts(app)
+    assert f"Not saved: other pages still use {old.item} and {old.user}." in texts(app)
     assert load_dataset(store, shop.id).thresholds == old
     next(b for b in app.button if b.label == "Save with the dataset").click().run()
     assert load_dataset(store, shop.id).thresholds == Thresholds(item=old.item + 3, user=old.user)
@@ -170,7 +170,7 @@ def test_deleting_asks_and_takes_what_was_made_from_it(visit, store, shop):
     app = visit("datasets", look="profile")
     assert pick(app, f"delete.{shop.id}").disabled
     pick(app, f"sure.{shop.id}").set_value(True).run()
-    assert "1 runs made from it" in texts(app)
+    assert "This also deletes what was made from it: 1 run." in texts(app)
     pick(app, f"delete.{shop.id}").click().run()
     healthy(app)
     assert store.list("datasets") == []

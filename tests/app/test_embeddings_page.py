@@ -10,6 +10,7 @@ from llmesr.jobs.queue import Jobs
 from llmesr.maps.make import load_map
 from llmesr.store import Store
 from llmesr.views.cache.kept import clear
+from llmesr.views.shared.tables import neutral
 
 pytest_plugins = ("explorer",)
 
@@ -33,7 +34,7 @@ def test_a_trained_dataset_shows_two_maps_with_their_trustworthiness(trained: St
     assert f"trustworthiness {made.trustworthiness('collaborative', 'pca'):.3f}" in text
     assert "Draw a lasso or a box" in text
     assert load_dataset(trained, "shop").thresholds.describe() in text
-    assert "Draw with UMAP" not in [b.label for b in app.button]  # the map is there
+    assert "Compute UMAP" not in [b.label for b in app.button]  # the map is there
 
 
 def test_a_box_in_one_map_lists_what_it_surrounds_and_clearing_forgets_it(trained: Store) -> None:
@@ -74,7 +75,7 @@ def test_a_click_lists_the_nearest_in_both_spaces(trained: Store) -> None:
     nearest = tables(app, "Cosine", "In both")
     for listed, key in zip(nearest, ("semantic", "collaborative"), strict=True):
         expected = dataset.catalogue["title"].to_numpy()[made.neighbours[key][20]]
-        assert listed["Title"].tolist() == expected.tolist()
+        assert listed["Title"].tolist() == [neutral(title) for title in expected]
         np.testing.assert_allclose(listed["Cosine"], made.similarity[key][20], atol=1e-6)
     both = set(made.neighbours["semantic"][20]) & set(made.neighbours["collaborative"][20])
     assert (nearest[0]["In both"] == "yes").sum() == len(both)
@@ -106,7 +107,7 @@ def test_users_and_other_spaces_are_drawn_at_once_by_pca(trained: Store) -> None
     run = next(m.id for m in trained.list("runs") if m.config["method"] == "id")
     app = opened("embeddings", of="users", right=f"run:{run}:collaborative")
     assert healthy(app), words(app)
-    assert "Draw with UMAP" in [b.label for b in app.button]
+    assert "Compute UMAP" in [b.label for b in app.button]
     app.session_state["map.left"] = box(-99, 99, -99, 99)
     app.run()
     assert "**120 users selected**" in words(app)
@@ -150,8 +151,8 @@ def test_a_damaged_map_or_run_is_named_and_the_rest_still_drawn(trained: Store) 
     corrupt(trained, "maps", made.id)  # now not even its manifest can be read: PCA on the spot
     app = opened("embeddings")
     assert healthy(app), words(app)
-    assert "Draw with UMAP" in [b.label for b in app.button]
-    assert any("damaged maps" in e.label for e in app.expander)
+    assert "Compute UMAP" in [b.label for b in app.button]
+    assert any("1 damaged map left out" in e.label for e in app.expander)
 
 
 def test_the_button_submits_a_job_and_the_page_shows_it(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,4 +165,4 @@ def test_the_button_submits_a_job_and_the_page_shows_it(trained: Store, monkeypa
     assert job.record.steps[0].command[0] == "map"
     assert f"datasets/{trained.list('datasets')[0].id}" in job.record.parents
     assert "Draw items of shop" in words(app)
-    assert "Draw with UMAP" not in [b.label for b in app.button]
+    assert "Compute UMAP" not in [b.label for b in app.button]

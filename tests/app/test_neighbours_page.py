@@ -109,7 +109,7 @@ def test_an_empty_root_and_a_dataset_without_runs_say_what_to_do(store: Store) -
     make_running_run(store, dataset)
     app = opened("neighbours")
     assert not app.exception
-    assert "No run of this dataset is finished yet" in words(app)
+    assert "No run of this dataset has finished yet" in words(app)
 
 
 def test_runs_without_a_model_still_show_ranks(store: Store) -> None:
@@ -128,7 +128,7 @@ def test_a_damaged_run_is_named(trained: Store) -> None:
     corrupt(trained, "runs", run_of(trained, "popularity").id)
     app = opened("neighbours")
     assert not app.exception
-    assert any("damaged runs" in e.label for e in app.expander)
+    assert any("damaged run" in e.label for e in app.expander)
     assert "Rank by id/sasrec" in [m.label for m in app.metric]
     corrupt(trained, "runs", run_of(trained, "id").id, "per_user")
     clear()

@@ -49,9 +49,7 @@ def test_headline_numbers_are_those_of_the_evaluation(visit, shop):
         wanted = table[table["metric"] == "HR@10"].set_index("group")["value"]
         for group in ("Tail Item", "Overall", "Head Item"):
             assert shown.loc[label, group] == pytest.approx(wanted[group])
-    sentence = next(
-        m.value for m in app.markdown if m.value.startswith("A model that knows items only by number finds")
-    )
+    sentence = next(m.value for m in app.markdown if m.value.startswith("A model that sees only item IDs has"))
     assert f"{100 * shown.loc['id/sasrec', 'Tail Item']:.1f}%" in sentence
     assert f"{100 * shown.loc['id/sasrec', 'Head Item']:.1f}%" in sentence
     assert dataset.thresholds.describe() in texts(app)
@@ -101,7 +99,7 @@ def test_a_dataset_without_runs_offers_to_train(visit, store, started):
     assert [s.command[0] for s in job.record.steps] == ["embed", "train", "train", "train", "train", "map"]
     assert all(dataset.id in s.command or job.record.steps[-2].run in s.command for s in job.record.steps)
     assert f"datasets/{dataset.id}" in job.record.parents
-    assert "this is on its way" in texts(app)
+    assert "In progress:" in texts(app)
 
 
 @pytest.mark.parametrize("how", ["manifest", "per_user"])
@@ -128,7 +126,7 @@ def test_a_running_job_and_run_are_seen(visit, store, shop, running_job):
     app = healthy(visit())
     assert len(headline_table(app)) == 5  # the unfinished run has no numbers
     states = next(d.value for d in app.dataframe if "Epochs" in d.value.columns)
-    assert states.set_index("Id").loc[run.id, "State"] == "running"
+    assert states.set_index("ID").loc[run.id, "State"] == "running"
     assert "Stop" in [b.label for b in app.button]
 
 

@@ -118,7 +118,7 @@ def test_routing_sends_rare_items_to_text(trained: Store) -> None:
     app = opened("recommend", user=user_of(trained)[1])
     app.slider(key="rec.threshold").set_value(8).run()
     assert healthy(app), words(app)
-    assert "Collaborative part x0 below 8 interactions" in words(app)
+    assert "Collaborative part ×0 below 8 interactions" in words(app)
     frame = shown(app, run.config.method)
     dataset = load_dataset(trained, "shop")
     rare = [dataset.item_counts[dataset.item(i)] < 8 for i in frame["Item"]]
@@ -181,7 +181,7 @@ def test_empty_and_unfinished_roots_say_what_to_do(store: Store) -> None:
     make_running_run(store, make_dataset(store, users=40, items=25))
     app = opened("recommend")
     assert not app.exception
-    assert "No run of this dataset is finished yet" in words(app)
+    assert "No run of this dataset has finished yet" in words(app)
 
 
 def test_a_run_without_its_model_says_so_and_the_others_go_on(trained: Store) -> None:
@@ -193,4 +193,4 @@ def test_a_run_without_its_model_says_so_and_the_others_go_on(trained: Store) ->
     assert len(tables(app, "Rank", "Score")) == 2
     corrupt(trained, "runs", run_of(trained, "popularity").id)
     app = opened("recommend", user=user_of(trained)[1])
-    assert any("damaged runs" in e.label for e in app.expander)
+    assert any("damaged run" in e.label for e in app.expander)

@@ -53,10 +53,10 @@ def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> Non
     assert front["Tail Item"].tolist() == pytest.approx([p.metrics["full/Tail Item/NDCG@10"] for p in tuned.points])
     other = next(i for i in front.loc[front["front"], "point"] if i != tuned.chosen)
     next(s for s in app.selectbox if s.label == "Policy").set_value(other).run()
-    (change,) = tables(app, "Group", "With it")
+    (change,) = tables(app, "Group", "After")
     values = change.set_index("Group").loc["Overall"]
-    assert values["Without policy"] == pytest.approx(tuned.points[0].metrics["full/Overall/NDCG@10"])
-    assert values["With it"] == pytest.approx(tuned.points[other].metrics["full/Overall/NDCG@10"])
+    assert values["Before"] == pytest.approx(tuned.points[0].metrics["full/Overall/NDCG@10"])
+    assert values["After"] == pytest.approx(tuned.points[other].metrics["full/Overall/NDCG@10"])
     next(b for b in app.button if b.label == "Use this policy").click().run()
     assert started[0].record.steps[0].command == ["tune", run.id, "--point", str(other), "--json"]
     assert load_tuned_policy(run) == tuned  # the job changes it, not the page

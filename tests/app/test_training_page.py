@@ -207,7 +207,7 @@ def test_a_running_run_shows_progress_and_can_be_stopped(visit, store, shop, run
     job = running_job("Train llm-esr/sasrec", parents=[f"datasets/{shop.id}"], run=run.id)
     app = healthy(visit("training", part="watch", run=run.id))
     shown = metrics(app)
-    assert (shown["State"], shown["Epoch"], shown["At most left"]) == ("running", "3 of 20", "42 s")
+    assert (shown["State"], shown["Epoch"], shown["Time left (at most)"]) == ("running", "3 of 20", "42 s")
     pick(app, f"job.stop.{job.id}").click().run()
     assert Jobs(store).get(job.id).status.stop_requested
     assert "stopping" in texts(healthy(app))
@@ -249,7 +249,7 @@ def test_a_failed_job_says_why(visit, store, shop, running_job):
 def test_clone_fills_the_form(visit, store, shop):
     run = make_run(store, shop, "id", "gru4rec", 44, learning_rate=0.01)
     app = visit("training", part="watch", run=run.id)
-    next(b for b in app.button if b.label == "Clone its settings").click().run()
+    next(b for b in app.button if b.label == "Clone these settings").click().run()
     healthy(app)
     assert pick(app, "pick.method").value == "id"
     assert pick(app, "pick.backbone").value == "gru4rec"
@@ -307,6 +307,6 @@ def test_a_finished_tuning_shows_what_it_did(visit, store, shop):
     tuning.finish(tuning.status().model_copy(update={"state": "SUCCEEDED"}), {"tune": 4.0}, info)
     app = healthy(visit("training", part="tune"))
     frame = next(f.value for f in app.dataframe if "Before" in f.value)
-    assert frame.iloc[0].tolist() == ["Own copy found among held-out items", 0.25, 0.75]
-    assert "Measured on 1 tuning of this model on this machine" in texts(app)
+    assert frame.iloc[0].tolist() == ["Retrieval accuracy on held-out items", 0.25, 0.75]
+    assert "Measured on 1 fine-tuning run of this model on this machine" in texts(app)
     assert "About 4 s per step" in texts(app)  # 2 x 32 prompts at 16 a second

@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> list[Path]:
 def upload(page, server, files: list[Path]) -> None:
     visit(page, server, "/datasets")
     page.set_input_files("input[type=file]", [str(f) for f in files])
-    page.get_by_text("Columns of who chose what").wait_for()
+    page.get_by_text("Columns of the interactions").wait_for()
     settled(page)
 
 
@@ -57,7 +57,7 @@ def test_from_a_file_to_a_comparison(page, server, files) -> None:
     page.keyboard.press("Enter")
     settled(page)
     page.reload()  # the upload is in the URL: nothing is sent again
-    page.get_by_text("Columns of who chose what").wait_for()
+    page.get_by_text("Columns of the interactions").wait_for()
     settled(page)
     map_columns(page)
     page.get_by_role("button", name="Import").click()

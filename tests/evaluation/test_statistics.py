@@ -150,7 +150,7 @@ def test_verdicts_one_per_run_and_metric() -> None:
     found = verdicts(compare(runs, THRESHOLDS, metrics=["HR@10"]), [])
     assert [v.run for v in found] == ["x", "y"]
     assert found[0].sentence().startswith("Better on tail items (+0.")
-    assert "worse on head items (-0." in found[0].sentence()
+    assert "worse on head items (−0." in found[0].sentence()
     with pytest.raises(ValueError, match="one run"):
         verdict(compare(runs, THRESHOLDS), [])
 

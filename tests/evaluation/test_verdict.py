@@ -30,8 +30,8 @@ CUT_SHORT = Finding(
 @pytest.mark.parametrize(
     ("p", "floor", "text"),
     [
-        (0.0001, True, "p <= .0001"),
-        (0.0012, True, "p <= .0012"),
+        (0.0001, True, "p ≤ .0001"),
+        (0.0012, True, "p ≤ .0012"),
         (0.0004, False, "p = .0004"),
         (0.003, False, "p = .003"),
         (0.25, False, "p = .250"),
@@ -53,15 +53,15 @@ def test_better_is_said_where_nothing_serious_stands() -> None:
     note = Finding("text", "caution", ("new", "old"))
     found = verdict(rows(Overall={}, Tail_Item={"difference": -0.2}), [note])
     assert (
-        found.sentence() == "Better overall (+0.100 HR@10, p <= .0001); worse on tail items (-0.200 HR@10, p <= .0001)."
+        found.sentence() == "Better overall (+0.100 HR@10, p ≤ .0001); worse on tail items (−0.200 HR@10, p ≤ .0001)."
     )
-    assert found.sentence(metric=False).startswith("Better overall (+0.100, p <= .0001)")
+    assert found.sentence(metric=False).startswith("Better overall (+0.100, p ≤ .0001)")
 
 
 def test_a_serious_finding_takes_the_word_and_says_why_in_the_same_sentence() -> None:
     found = verdict(rows(Overall={}), [CUT_SHORT])
     assert found.sentence() == (
-        "Ahead overall (+0.100 HR@10, p <= .0001), but that is not settled: old was still improving when its 15 epochs "
+        "Ahead overall (+0.100 HR@10, p ≤ .0001), but that is not settled: old was still improving when its 15 epochs "
         "ran out."
     )
 

@@ -122,8 +122,8 @@ def test_fitted_weights_change_models_of_one_part_too():
 
 def test_a_policy_says_what_it_does():
     policy = ScoringPolicy(gamma=2, cooccurrence=3, weights=WEIGHTS.but(tail_emphasis=0.5), popularity=-0.25)
-    assert policy.describe() == "every part weighed by popularity (tail x1.5), popularity weight -0.25"
-    assert policy.but(weights=None).describe() == "content weight 2, co-occurrence weight 3, popularity weight -0.25"
+    assert policy.describe() == "every part weighted by popularity (tail ×1.5), popularity weight −0.25"
+    assert policy.but(weights=None).describe() == "content weight 2, co-occurrence weight 3, popularity weight −0.25"
     assert ScoringPolicy.model_validate_json(policy.model_dump_json()) == policy
     assert hash(policy) == hash(ScoringPolicy.model_validate_json(policy.model_dump_json()))
 

@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Literal
 
 import numpy as np
 import psutil
@@ -179,7 +179,7 @@ def _npz(path: Path) -> tuple[np.ndarray, list[str] | None]:
         _check_size(sum(i.file_size for i in bundle.infolist()), path)
         for entry in bundle.infolist():
             with bundle.open(entry) as stream:
-                _check_header(cast(IO[bytes], stream), entry.file_size)
+                _check_header(stream, entry.file_size)
     with np.load(path, allow_pickle=False) as arrays:
         if "vectors" not in arrays:
             raise _Unfit(f"no array 'vectors' in it, only {', '.join(arrays.files)}")

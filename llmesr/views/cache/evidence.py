@@ -60,8 +60,10 @@ def judged(
     root: Store, lineup: Lineup, reference: str, thresholds: Thresholds, metric: str, protocol: str
 ) -> list[Verdict]:
     """One verdict per other contender, qualified by what the guard found."""
-    at = (root, lineup, reference, thresholds, metric, protocol)
-    return verdicts(comparison(*at), findings(*at))
+    return verdicts(
+        comparison(root, lineup, reference, thresholds, metric, protocol),
+        findings(root, lineup, reference, thresholds, metric, protocol),
+    )
 
 
 def everyone(root: Store, dataset_id: str) -> list[Contender]:

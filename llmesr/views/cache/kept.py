@@ -49,7 +49,7 @@ def kept(
         # Wrapped, so that Streamlit tells loaders apart by their names and source; with a signature of its own,
         # because that is how Streamlit calls it.
         @functools.wraps(loader)
-        def load(version: Hashable, arguments: dict[str, Any]) -> R:
+        def load(_version: Hashable, arguments: dict[str, Any]) -> R:
             return loader(**arguments)  # type: ignore[call-arg]
 
         load.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

@@ -120,7 +120,7 @@ def tail_by_closeness(root: Store, dataset_id: str, embedding_id: str, threshold
     rare = tail[counts[tail] <= np.median(counts[tail])]
     if len(rare) > EXAMPLES:
         rare = np.sort(np.random.default_rng(0).choice(rare, EXAMPLES, replace=False))
-    return rare[np.argsort(closeness(vectors, rare, k), kind="stable")] + 1
+    return np.asarray(rare[np.argsort(closeness(vectors, rare, k), kind="stable")] + 1)
 
 
 @kept(digests(dataset_id="datasets", embedding_id="embeddings"), entries=64)

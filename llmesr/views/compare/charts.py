@@ -12,29 +12,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from llmesr.config import GROUPS
+from llmesr.prose import counted
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import NARROW, dash, marker, markers, plain, titled, variants_of, whiskers
+from llmesr.views.shared.marks import NARROW, SIGNED, dash, marker, plain, titled, variants_of, whiskers
 from llmesr.views.shared.theme import Mode
 
 ROW = 30
 """Pixels per contender in a dot plot."""
 GAP = 0.03
 """Space between its panels, as a share of the width."""
-OUTCOMES = {"gained": ("good", "gained"), "same": ("muted", "no change"), "lost": ("bad", "lost")}
-"""Column -> (colour, name)."""
-LISTS = {
-    "Coverage": "share of items ever shown",
-    "Gini": "0 all shown alike, 1 only one",
-    "ARP": "mean popularity of items",
-    "APLT": "share of tail items",
-    "Novelty": "surprise in bits",
-    "ILD": "variety by text, 0 to 1",
-}
-"""What each metric of the lists is, short enough to stand over its panel."""
-_SIGNED = {"tickformat": "+.2~f", "labelalias": {"+0": "0", "\u22120": "0"}}
 
 
 def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -58,7 +46,7 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
         frame.rename(columns={"difference": "value"}),
         mode,
         f"difference in {metric}",
-        {"nticks": 3, "rangemode": "tozero", **_SIGNED, **zero},
+        {"nticks": 3, "rangemode": "tozero", **SIGNED, **zero},
         hover="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]",
         filled=frame["significant"],
     )
@@ -95,150 +83,13 @@ def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str,
             "<br>%{customdata[2]:,} users<extra></extra>",
         )
     users = frame.drop_duplicates("group").set_index("group")["users"].reindex(buckets)
-    ticks = [f"{plain(b)}<br>{theme.count(n)} users" for b, n in zip(buckets, users, strict=True)]
+    ticks = [f"{plain(b)}<br>{counted(int(n), 'user')}" for b, n in zip(buckets, users, strict=True)]
     figure.update_xaxes(
         tickvals=list(range(len(buckets))), ticktext=ticks, title_text=axis, showgrid=False, zeroline=False
     )
     figure.update_yaxes(rangemode="tozero", title_text=metric)
     figure = titled(figure, f"{metric} from {what}", caption, mode, 340, width=NARROW)
     return figure.update_layout(legend={"y": -0.3, "yanchor": "top"})
-
-
-def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: str, mode: Mode = "light") -> go.Figure:
-    """Accuracy against tail exposure, a point per contender. ``frame``: run, label, accuracy, low, high, exposure."""
-    figure, variants = go.Figure(), variants_of(frame)
-    for row in frame.itertuples():
-        figure.add_scatter(
-            x=[row.exposure],
-            y=[row.accuracy],
-            error_y=whiskers(row.accuracy, row.low, row.high, 1.2),
-            mode="markers",
-            name=plain(row.run),
-            marker=marker(row.label, mode, 13, variant=variants[row.run]),
-            cliponaxis=False,
-            hovertemplate=f"%{{fullData.name}}<br>{metric} %{{y:.3f}}<br>tail share %{{x:.1%}}<extra></extra>",
-        )
-    most = max(float(frame["exposure"].max()), 0.01)
-    figure.update_xaxes(
-        range=[-0.04 * most, 1.08 * most], tickformat=".0%", title_text=f"share of tail items in the lists ({exposure})"
-    )
-    figure.update_yaxes(rangemode="tozero", title_text=f"{metric}, all users")
-    figure = titled(
-        figure, "Accuracy against exposure of the tail: up and right is better", caption, mode, 340, width=NARROW
-    )
-    return figure.update_layout(legend={"y": -0.22, "yanchor": "top"})
-
-
-def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:
-    """Gain on tail items against gain on head items over ``reference``.
-
-    ``frame``: run, label, and for side head and tail: {side}, {side}_low, {side}_high.
-    """
-    figure, variants = go.Figure(), variants_of(frame)
-    for row in frame.itertuples():
-        figure.add_scatter(
-            x=[row.head],
-            y=[row.tail],
-            error_x=whiskers(row.head, row.head_low, row.head_high, 1.2),
-            error_y=whiskers(row.tail, row.tail_low, row.tail_high, 1.2),
-            mode="markers",
-            name=plain(row.run),
-            marker=marker(row.label, mode, 13, variant=variants[row.run]),
-            cliponaxis=False,
-            hovertemplate="%{fullData.name}<br>tail items %{y:+.3f}<br>head items %{x:+.3f}<extra></extra>",
-        )
-    muted = theme.SURFACE[mode]["muted"]
-    figure.add_hline(y=0, line={"color": muted, "width": 1})
-    figure.add_vline(x=0, line={"color": muted, "width": 1})
-    for text, x, y, xanchor, yanchor in _CORNERS:
-        place = {"x": x, "y": y, "xanchor": xanchor, "yanchor": yanchor, "xref": "paper", "yref": "paper"}
-        figure.add_annotation(text=text, showarrow=False, font={"color": muted, "size": 12}, **place)
-    x, y = (_reach(frame, s) for s in _SIDES)
-    figure.update_xaxes(range=[-x, x], **_SIGNED, title_text=f"gain on head items ({metric})")
-    figure.update_yaxes(range=[-y, y], **_SIGNED, title_text=f"gain on tail items ({metric})")
-    title = f"Who pays? Gains over {plain(reference)}"
-    figure = titled(figure, title, caption, mode, 340, width=NARROW)
-    return figure.update_layout(legend={"y": -0.22, "yanchor": "top"})
-
-
-def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:
-    """Share of users who gained, saw no change, or lost. ``frame``: group, gained, same, lost (shares), users."""
-    figure = go.Figure()
-    colors = {**theme.SEMANTIC[mode], "muted": theme.SURFACE[mode]["border"]}
-    groups = [g for g in GROUPS if g in set(frame["group"])][::-1]
-    rows = frame.set_index("group").reindex(groups)
-    for outcome, (tone, name_of_it) in OUTCOMES.items():
-        figure.add_bar(
-            y=[f"{g} ({theme.count(n)})" for g, n in zip(groups, rows["users"], strict=True)],
-            x=rows[outcome],
-            orientation="h",
-            name=name_of_it,
-            marker={"color": colors[tone]},
-            text=[theme.percent(v) if v >= 0.03 else "" for v in rows[outcome]],
-            textposition="inside",
-            insidetextanchor="middle",
-            insidetextfont={"size": 13, "color": theme.SURFACE[mode]["text" if outcome == "same" else "background"]},
-            textangle=0,
-            customdata=rows["users"],
-            hovertemplate="%{y}: %{x:.1%} of %{customdata:,} users: " + name_of_it + "<extra></extra>",
-        )
-    figure.update_layout(barmode="stack", bargap=0.3)
-    figure.update_xaxes(tickformat=".0%", range=[0, 1], dtick=0.25, title_text="share of the group's users")
-    title = f"Users who gained or lost with {plain(name)} over {plain(reference)}"
-    figure = titled(figure, title, caption, mode, 290)
-    return figure.update_layout(margin_r=24, legend={"y": -0.26, "yanchor": "top", "traceorder": "normal"})
-
-
-def beyond_chart(frame: pd.DataFrame, caption: str, mode: Mode = "light") -> go.Figure:
-    """A panel per beyond-accuracy metric, a dot per contender. ``frame``: run, label, metric, value."""
-    metrics = list(dict.fromkeys(frame["metric"]))
-    names = list(dict.fromkeys(frame["run"]))
-    columns = min(3, max(1, len(metrics)))
-    lines = -(-len(metrics) // columns)
-    height = lines * (80 + ROW * len(names))
-    figure = make_subplots(
-        rows=lines,
-        cols=columns,
-        shared_yaxes=True,
-        subplot_titles=[_lists_heading(metric, mode) for metric in metrics],
-        horizontal_spacing=0.04,
-        vertical_spacing=80 / height if lines > 1 else 0,
-    ).update_annotations(font={"size": 14, "color": theme.SURFACE[mode]["text"]})
-    for i, metric in enumerate(metrics):
-        rows = frame[frame["metric"] == metric]
-        figure.add_scatter(
-            x=rows["value"],
-            y=[plain(n) for n in rows["run"]],
-            mode="markers",
-            marker=markers(rows["label"], mode, 11),
-            cliponaxis=False,
-            hovertemplate=f"%{{y}}<br>{metric} %{{x:.3f}}<extra></extra>",
-            showlegend=False,
-            row=i // columns + 1,
-            col=i % columns + 1,
-        )
-        most = max(float(rows["value"].max()), 0.01)
-        at = {"row": i // columns + 1, "col": i % columns + 1}
-        figure.update_xaxes(range=[-0.06 * most, 1.1 * most], nticks=4, zeroline=True, **at)
-    figure.update_yaxes(categoryorder="array", categoryarray=[plain(n) for n in names][::-1])
-    return titled(figure, "Beyond accuracy: what the lists are like", caption, mode, height, panels=True)
-
-
-def _lists_heading(metric: str, mode: Mode) -> str:
-    meaning = LISTS.get(metric.split("@")[0], "")
-    muted = theme.SURFACE[mode]["muted"]
-    return f"{plain(metric)}<br><span style='font-size:12px;color:{muted}'>{meaning}</span>" if meaning else metric
-
-
-_SIDES = ("head", "tail")
-
-
-_CORNERS = (
-    ("tail and head gain", 0.99, 0.99, "right", "top"),
-    ("tail gains, head pays", 0.01, 0.99, "left", "top"),
-    ("head gains, tail pays", 0.99, 0.01, "right", "bottom"),
-    ("tail and head lose", 0.01, 0.01, "left", "bottom"),
-)
 
 
 def _forest(
@@ -282,7 +133,7 @@ def _forest(
 def _heading(group: str, users: int, x: float, mode: Mode) -> dict[str, Any]:
     """What stands over a panel: the group and its number of users."""
     return {
-        "text": f"{group}<br><span style='font-size:12px'>{theme.count(users)} users</span>",
+        "text": f"{group}<br><span style='font-size:12px'>{counted(users, 'user')}</span>",
         "font": {"size": 14, "color": theme.SURFACE[mode]["text"]},
         "showarrow": False,
         **{"x": x, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom"},
@@ -313,12 +164,6 @@ def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bo
 def _groups(frame: pd.DataFrame) -> list[str]:
     there = list(dict.fromkeys(frame["group"]))
     return [g for g in GROUPS if g in there] or there
-
-
-def _reach(frame: pd.DataFrame, side: str) -> float:
-    """Half the width of an axis that is symmetric around zero and holds every interval."""
-    values = frame[[side, f"{side}_low", f"{side}_high"]].to_numpy(float)
-    return 1.15 * float(np.nanmax(np.abs(values), initial=0.01))
 
 
 def _headed(figure: go.Figure, title: str, caption: str, mode: Mode, frame: pd.DataFrame) -> go.Figure:

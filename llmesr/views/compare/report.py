@@ -16,7 +16,7 @@ from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Manifest, provenance
-from llmesr.views.compare import charts
+from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.compare.frames import beyond_frame, outcomes
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section, html_report
@@ -60,7 +60,7 @@ def comparison_report(
     line = words.protocol_line(found.protocol, found.thresholds)
     lead = [f"{len(chosen)} configurations on {dataset.name}, judged by {found.metric}. {line}"]
     if found.comparison is not None:
-        lead += [f"{v.run} against {found.reference}: {v.sentence()}" for v in found.verdicts]
+        lead += [f"{v.run} compared with {found.reference}: {v.sentence()}" for v in found.verdicts]
     lead += [f"{f.severity.capitalize()}: {f.sentence}" for f in found.findings]
     metrics = [found.metric, *dict.fromkeys(found.beyond["metric"])]
     definitions = {
@@ -93,7 +93,7 @@ def _accuracy(found: Findings, line: str) -> list[Section]:
     if found.comparison is not None:
         sections.append(
             Section(
-                f"Against {found.reference}",
+                f"Compared with {found.reference}",
                 [EVIDENCE],
                 chart=partial(charts.difference_chart, found.comparison, found.metric, found.reference, line),
                 alt=f"Gain in {found.metric} over {found.reference} by group",
@@ -112,22 +112,22 @@ def _accuracy(found: Findings, line: str) -> list[Section]:
 def _lists(found: Findings, line: str) -> list[Section]:
     sections = []
     if found.comparison is not None and found.seesaw is not None:
-        draw = partial(charts.seesaw_chart, found.seesaw, found.metric, found.reference, line)
+        draw = partial(trade_off_charts.seesaw_chart, found.seesaw, found.metric, found.reference, line)
         table = found.seesaw.drop(columns="label")
-        sections.append(Section("Who pays", chart=draw, alt="Gain on tail against gain on head items", table=table))
+        sections.append(Section("Trade-offs", chart=draw, alt="Gain on tail against gain on head items", table=table))
         for name, rows in found.comparison.groupby("run", sort=False):
             shares = outcomes(rows)
-            outcome = partial(charts.outcome_chart, shares, str(name), found.reference, line)
+            outcome = partial(trade_off_charts.outcome_chart, shares, str(name), found.reference, line)
             title = f"Users who gained or lost with {name}"
             sections.append(Section(title, chart=outcome, alt=title, table=shares, level=3))
     exposure = f"APLT@{found.k}"
-    draw = partial(charts.trade_off_chart, found.trade_off, found.metric, exposure, line)
+    draw = partial(trade_off_charts.trade_off_chart, found.trade_off, found.metric, exposure, line)
     table = found.trade_off.drop(columns="label")
     sections.append(Section("Accuracy and exposure", chart=draw, alt="Accuracy against tail exposure", table=table))
     sections.append(
         Section(
             "Beyond accuracy",
-            chart=partial(charts.beyond_chart, beyond_frame(found.beyond), line),
+            chart=partial(trade_off_charts.beyond_chart, beyond_frame(found.beyond), line),
             alt="Coverage, Gini, popularity, tail share, novelty and diversity of the lists",
             table=found.beyond.drop(columns="label"),
         )
@@ -166,7 +166,7 @@ def _artifact(manifest: Manifest) -> dict[str, Any]:
     return {
         "id": manifest.id,
         "name": manifest.name,
-        "made": theme.date(manifest.created),
+        "created": theme.date(manifest.created),
         "config": manifest.config,
         "versions": manifest.versions,
         "git commit": manifest.git_commit,

@@ -19,15 +19,14 @@ from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets, w
 
 NOBODY = "none"
 ABOUT = (
-    "A policy changes the scores of a trained run, without training: it adds a **content** term (how alike the texts "
-    "of candidate and history are) and a **co-occurrence** term (what the same users chose), and lets each part count "
-    "as much as it deserves for items of each popularity. It is found on validation and then judged on test as a run "
-    "of its own."
+    "A policy changes the scores of a trained run, without training: it adds a **content** term (how similar the texts "
+    "of candidate and history are) and a **co-occurrence** term (what the same users chose), and weights every part by "
+    "the popularity of the item. It is tuned on validation and then evaluated on test as a run of its own."
 )
 OBJECTIVES = {
-    "balanced": "Tail and head items together, nobody far behind",
-    "overall": "Overall, whoever pays",
-    "tail": "Tail items, overall not far behind",
+    "balanced": "Tail and head items equally, no group far behind",
+    "overall": "Best overall, even if a group loses",
+    "tail": "Best on tail items, overall not far behind",
 }
 
 
@@ -58,15 +57,15 @@ def _form(root: Store, dataset_id: str, run: Run, others: list[Run]) -> None:
     left, right = st.columns(2)
     with left:
         objective = st.selectbox(
-            "What counts", list(get_args(PolicyObjective)), format_func=OBJECTIVES.__getitem__, key="policy.objective"
+            "Objective", list(get_args(PolicyObjective)), format_func=OBJECTIVES.__getitem__, key="policy.objective"
         )
     with right:
         reference = st.selectbox(
             "No group may fall below",
             [NOBODY, *names],
-            format_func=lambda i: names.get(i, "no further run"),
+            format_func=lambda i: names.get(i, "no run"),
             key="policy.reference",
-            help="For instance the model in use today. Held on validation, in HR@10 and NDCG@10 of both protocols.",
+            help="For instance the model in use today. Checked on validation, in HR@10 and NDCG@10 of both protocols.",
         )
     values = {"objective": objective} if objective != PolicyTuningConfig().objective else {}
     values |= {"reference": reference} if reference != NOBODY else {}
@@ -100,7 +99,7 @@ def _outcome(root: Store, run: Run, tuned: TunedPolicy, protocol: str) -> None:
             scoring_charts.policy_chart(frame, shown, line, widgets.mode()),
             key=f"policy.front.{run.id}",
             alt=f"{len(frame)} policies, overall against tail-item accuracy; {int(frame['front'].sum())} of them are "
-            "not beaten by another in both.",
+            "on the Pareto front.",
             data=frame,
             name=f"policies-{run.id}",
             on_select="rerun",
@@ -121,17 +120,16 @@ def _outcome(root: Store, run: Run, tuned: TunedPolicy, protocol: str) -> None:
                 format_func=lambda i: (
                     f"{i}: {tuned.points[i].policy.describe()}" + (" (in use)" if i == tuned.chosen else "")
                 ),
-                help="Those on the line, the one in use, and the one you clicked.",
+                help="The Pareto front, the policy in use, and the one you clicked.",
             )
         )
         st.session_state[key] = shown
-        st.dataframe(
+        exhibits.table(
             scoring_charts.change_table(frame, shown),
-            hide_index=True,
             key=f"policy.change.{run.id}",
             column_config={
-                "Without policy": st.column_config.NumberColumn(format="%.4f"),
-                "With it": st.column_config.NumberColumn(format="%.4f"),
+                "Before": st.column_config.NumberColumn(format="%.4f"),
+                "After": st.column_config.NumberColumn(format="%.4f"),
                 "Change, %": st.column_config.NumberColumn(format="%+.1f"),
             },
         )
@@ -141,7 +139,12 @@ def _outcome(root: Store, run: Run, tuned: TunedPolicy, protocol: str) -> None:
             icon=":material/check:",
             disabled=shown == tuned.chosen,
             on_click=_submit,
-            args=(root, step, f"Judge policy {shown} of {run.label}", [f"datasets/{run.dataset_id}", f"runs/{run.id}"]),
+            args=(
+                root,
+                step,
+                f"Evaluate policy {shown} of {run.label}",
+                [f"datasets/{run.dataset_id}", f"runs/{run.id}"],
+            ),
             help="Evaluates it on test as a run of its own, to be compared like any other.",
         )
         st.caption(f"{scoring_charts.METRIC} on validation over {tuned.users:,} users, tuned in {tuned.seconds:.0f} s.")

@@ -46,7 +46,7 @@ def policy_chart(frame: pd.DataFrame, shown: int, caption: str, mode: Mode = "li
     rest = frame[~frame["front"] & (frame["point"] != 0)]
     kinds = (
         ("other policies", rest, "markers", {"size": 6, "color": surface["muted"], "opacity": 0.5}),
-        ("no other is better in both", frame[frame["front"]].sort_values(GROUPS[0]), "lines+markers", {"size": 10}),
+        ("Pareto front", frame[frame["front"]].sort_values("Overall"), "lines+markers", {"size": 10}),
         (
             "without policy",
             frame[frame["point"] == 0],
@@ -70,7 +70,7 @@ def policy_chart(frame: pd.DataFrame, shown: int, caption: str, mode: Mode = "li
     figure.add_scatter(
         x=ring["Overall"],
         y=ring["Tail Item"],
-        name="shown below",
+        name="selected",
         mode="markers",
         marker={"size": 20, "symbol": "circle-open", "color": theme.SEMANTIC[mode]["good"], "line": {"width": 2.5}},
         customdata=ring["point"],
@@ -78,9 +78,7 @@ def policy_chart(frame: pd.DataFrame, shown: int, caption: str, mode: Mode = "li
     )
     figure.update_xaxes(title_text=f"Overall {METRIC} (validation)", tickformat=".3f")
     figure.update_yaxes(title_text=f"Tail-item {METRIC} (validation)", tickformat=".3f")
-    figure = titled(
-        figure, "What scoring alone can trade between everybody and the tail", caption, mode, 380, width=NARROW
-    )
+    figure = titled(figure, "What tuned scoring trades: overall against tail items", caption, mode, 380, width=NARROW)
     return figure.update_layout(legend={"y": -0.22, "yanchor": "top"})
 
 
@@ -131,14 +129,14 @@ def weights_chart(weights: PopularityWeights, tail: int, mode: Mode = "light") -
 
 
 def change_table(frame: pd.DataFrame, shown: int) -> pd.DataFrame:
-    """Group, Without policy, With it, Change in percent."""
+    """Group, Before, After, Change in percent."""
     before, after = (frame.set_index("point").loc[i, list(GROUPS)].astype(float) for i in (0, shown))
     change = (after / before.where(before > 0) - 1) * 100
     return pd.DataFrame(
         {
             "Group": GROUPS,
-            "Without policy": before.to_numpy(),
-            "With it": after.to_numpy(),
+            "Before": before.to_numpy(),
+            "After": after.to_numpy(),
             "Change, %": change.to_numpy(),
         }
     )

@@ -7,7 +7,7 @@ import streamlit as st
 from llmesr.evaluation.contenders import contenders
 from llmesr.runs.search import Search
 from llmesr.views.cache import artifacts
-from llmesr.views.compare.panels import Choice
+from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.search_charts import trials_chart
 from llmesr.views.shared import exhibits, links, theme, widgets
 from llmesr.views.shared.job_panels import WORDS
@@ -18,14 +18,14 @@ def searches(choice: Choice) -> None:
     found = {s.id: s for s in artifacts.searches(choice.root, choice.dataset.id)}
     widgets.damaged(choice.root, "searches")
     if not found:
-        widgets.empty("No search for settings on this dataset yet.", links.TRAINING, "Search settings")
+        widgets.empty("No search for settings on this dataset yet.", links.TRAINING, "Search for settings")
         return
     chosen = found[str(links.choose("Search", list(found), "search", show=lambda id: _named(found[id])))]
     trials, config, status = chosen.table(), chosen.config, chosen.status()
     metric = f"{config.objective} {config.metric}"
     if status.state != "SUCCEEDED":
         left = f", about {theme.duration(status.seconds_left)} left" if status.state == "RUNNING" else ""
-        st.info(f"{len(trials)} of {config.trials} trials have ended; {WORDS[status.state]}{left}.")
+        st.info(f"{len(trials)} of {config.trials} trials are done; {WORDS[status.state]}{left}.")
     if trials.empty:
         return
     exhibits.chart(
@@ -40,7 +40,7 @@ def searches(choice: Choice) -> None:
     info = chosen.manifest.info
     if info.get("importance"):
         shares = [f"{name.replace('_', ' ')} {share:.0%}" for name, share in info["importance"].items()]
-        st.caption(f"What set the best trials apart: {', '.join(shares)}.", help="PED-ANOVA over the complete trials.")
+        st.caption(f"Settings that mattered most: {', '.join(shares)}.", help="PED-ANOVA over the complete trials.")
     if "run" in info:
         _offer(choice, str(info["run"]))
 
@@ -55,14 +55,14 @@ def _offer(choice: Choice, run_id: str) -> None:
     with st.container(horizontal=True):
         picked = [c.name for c in choice.chosen]
         st.button(
-            "Compare its best run",
+            "Compare the best run",
             key="search.compare",
             type="primary",
             icon=":material/balance:",
             on_click=_compare,
             args=([*picked, name] if name not in picked else picked,),
         )
-        links.link(links.TRAINING, "Train its settings again", clone=run_id)
+        links.link(links.TRAINING, "Train with its settings", clone=run_id)
 
 
 def _compare(names: list[str]) -> None:

@@ -51,7 +51,7 @@ def lorenz_chart(frame: pd.DataFrame, gini: float, head_share: float, mode: Mode
             x=[0, 1],
             y=[0, 1],
             mode="lines",
-            name="all items alike",
+            name="perfect equality",
             line={"color": muted, "dash": "dot"},
             hoverinfo="skip",
         )
@@ -93,7 +93,7 @@ def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "lig
             )
         )
     figure.update_xaxes(
-        title_text="Training interactions of a user" + (" (bars cover ever wider ranges)" if wider else ""),
+        title_text="Training interactions of a user" + (" (bars cover wider ranges to the right)" if wider else ""),
         type="category",
         categoryarray=rows["label"],
         nticks=16,

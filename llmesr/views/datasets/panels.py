@@ -13,7 +13,8 @@ from llmesr.data.dataset import Dataset, save_thresholds
 from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.data.profile import Profile
 from llmesr.errors import UserError
-from llmesr.store import Manifest, Store
+from llmesr.prose import counted, listed
+from llmesr.store import Manifest, Store, noun
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
 from llmesr.views.shared import exhibits, job_panels, theme, widgets
@@ -24,7 +25,7 @@ def report(manifest: Manifest) -> None:
     """What reading the files found, in plain words, warnings first, and what each step left."""
     findings = manifest.info.get("report", [])
     warnings = [f for f in findings if f["level"] == "warning"]
-    label = f"What was found while reading ({len(warnings)} to look at)" if warnings else "What was found while reading"
+    label = f"Import report ({counted(len(warnings), 'warning')})" if warnings else "Import report"
     with st.expander(label, icon=":material/fact_check:", expanded=bool(warnings)):
         said, left = st.columns([3, 2], gap="large")
         with said:
@@ -44,12 +45,12 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _steps(steps: Sequence[Mapping[str, Any]] | None) -> None:
-    """What each step of reading left."""
+    """What each step of the import left."""
     if steps:
         frame = pd.DataFrame(steps).rename(columns=str.capitalize)
         for column in frame.columns.drop("Step", errors="ignore"):
             frame[column] = frame[column].map(theme.count)
-        st.dataframe(frame, hide_index=True, key="steps", alt="What each step of reading left.")
+        exhibits.table(frame, key="steps", alt="What each step of the import left.")
 
 
 def thresholds_control(root: Store, data: Dataset) -> Thresholds:
@@ -57,7 +58,7 @@ def thresholds_control(root: Store, data: Dataset) -> Thresholds:
     saved, usual = data.thresholds, default_thresholds(data.item_counts[1:], data.split.train_lengths)
     scope = f"{data.id}.{saved.item}.{saved.user}"
     with st.container(border=True):
-        st.markdown("**Where does the tail end?** Move the borders: every number and chart follows.")
+        st.markdown("**Where does the tail end?** Drag to redefine head and tail.")
         left, right = st.columns(2)
         item = left.slider(
             "A head item has at least this many training interactions",
@@ -91,7 +92,7 @@ def thresholds_control(root: Store, data: Dataset) -> Thresholds:
                 help="The most chosen fifth of items, and the longest fifth of histories, are head.",
             )
             if chosen != saved:
-                st.caption(f"Not saved: elsewhere {saved.item} and {saved.user} still hold.")
+                st.caption(f"Not saved: other pages still use {saved.item} and {saved.user}.")
     return chosen
 
 
@@ -101,7 +102,7 @@ def _save(root: Store, id: str, thresholds: Thresholds | None) -> None:
     except (UserError, OSError) as error:
         st.toast(as_text(error), icon=":material/error:")
     else:
-        st.toast("Saved. Every page uses it from now on.", icon=":material/check:")
+        st.toast("Saved. Every page now uses it.", icon=":material/check:")
 
 
 def tail_numbers(profile: Profile) -> None:
@@ -109,7 +110,7 @@ def tail_numbers(profile: Profile) -> None:
     shares = profile.summary
     columns = st.columns(4)
     columns[0].metric("Items in the tail", theme.percent(shares["tail_item_share"]), border=True)
-    columns[1].metric("Interactions with them", theme.percent(shares["tail_item_interactions"]), border=True)
+    columns[1].metric("Interactions with tail items", theme.percent(shares["tail_item_interactions"]), border=True)
     columns[2].metric("Users in the tail", theme.percent(shares["tail_user_share"]), border=True)
     columns[3].metric(
         "Next item in the tail",
@@ -137,7 +138,7 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
             data=profile.popularity,
         )
     with right:
-        st.markdown(f"**How unequal: Gini {gini:.2f}**")
+        st.markdown(f"**Inequality: Gini {gini:.2f}**")
         exhibits.chart(
             lorenz_chart(profile.lorenz, gini, 1 - shares["tail_item_share"], mode),
             key="lorenz",
@@ -147,7 +148,7 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
         )
     lengths = training_lengths(data)
     middle = np.median(data.split.train_lengths) if data.n_users else 0
-    st.markdown(f"**Half of all users leave {middle:.0f} interactions or fewer to learn from**")
+    st.markdown(f"**Half of all users have {middle:.0f} training interactions or fewer**")
     exhibits.chart(
         lengths_chart(lengths, thresholds, mode),
         key="lengths",
@@ -184,10 +185,11 @@ def delete(root: Store, manifest: Manifest) -> None:
 
 def _delete(root: Store, manifest: Manifest) -> None:
     made = descendants(root, manifest)
-    st.markdown(f"Delete **{as_text(manifest.name)}** for good?")
+    st.markdown(f"Delete **{as_text(manifest.name)}** permanently?")
     if made:
         counts = pd.Series([m.kind for m in made]).value_counts()
-        st.markdown("With it go " + ", ".join(f"{n} {kind}" for kind, n in counts.items()) + " made from it.")
+        parts = [counted(n, noun(str(kind)), str(kind)) for kind, n in counts.items()]
+        st.markdown(f"This also deletes what was made from it: {listed(parts)}.")
     sure = st.checkbox("Yes, I am sure", key=f"sure.{manifest.id}")
     if st.button("Delete", disabled=not sure, type="primary", key=f"delete.{manifest.id}"):
         jobs = artifacts.jobs(root)

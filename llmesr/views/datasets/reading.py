@@ -12,7 +12,7 @@ from llmesr.data.glimpse import glimpse
 from llmesr.data.plan import NO_TIME
 from llmesr.data.sources import Source
 from llmesr.errors import UserError
-from llmesr.views.shared import forms
+from llmesr.views.shared import exhibits, forms
 from llmesr.views.shared.words import as_text
 
 WRITTEN = ("encoding", "delimiter", "quote", "header")
@@ -48,7 +48,7 @@ def as_read(source: Source, columns: dict[str, str], how: dict[str, Any]) -> dic
     if "timestamp" not in columns:
         st.warning(NO_TIME, icon=":material/warning:")
     st.markdown("**The first and the last history, as they will be read**")
-    st.dataframe(histories, hide_index=True, key="histories", alt="The first and the last history of the first rows.")
+    exhibits.table(histories, key="histories", alt="The first and the last history of the first rows.")
     return chosen
 
 

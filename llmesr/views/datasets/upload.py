@@ -21,12 +21,12 @@ from llmesr.store import Store
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets import reading
 from llmesr.views.datasets.roles import item_column, likely_roles, title_column
-from llmesr.views.shared import forms, job_panels, links
+from llmesr.views.shared import exhibits, forms, job_panels, links
 from llmesr.views.shared.words import as_text
 
 PLACES = "LLMESR_DATA"
 """Environment variable: folders (separated like PATH) from which files may be read by their path on the server."""
-ROLES = {"interactions": "Who chose what", "items": "What the items are", "ignore": "Leave out"}
+ROLES = {"interactions": "Interactions", "items": "Items", "ignore": "Ignore"}
 FIELDS = {
     "user_id": "User",
     "item_id": "Item",
@@ -58,7 +58,7 @@ def add(root: Store) -> None:
     interactions = [s for s, role in zip(sources, roles, strict=True) if role == "interactions"]
     items = [s for s, role in zip(sources, roles, strict=True) if role == "items"]
     if not interactions:
-        st.info("One file has to say who chose what: a user and an item in each row.", icon=":material/lightbulb:")
+        st.info("One of the files must hold interactions: a user and an item in each row.", icon=":material/lightbulb:")
         return
     columns = _interaction_columns(interactions[0])
     time_format = reading.as_read(interactions[0], columns, written)
@@ -66,7 +66,7 @@ def add(root: Store) -> None:
     if not items:
         st.warning(
             "Without a file that describes the items there is no text to read, and the methods for the long tail have "
-            "nothing to work with. Add a file with an item id and a title if you can.",
+            "nothing to work with. Add a file with an item ID and a title if you can.",
             icon=":material/warning:",
         )
     values = {**_settings(files), **written, **time_format}
@@ -109,8 +109,8 @@ def _receive(root: Store) -> None:
     """The uploader (its files go to disk and out of memory at once), or a path on the server."""
     megabytes = int(st.get_option("server.maxUploadSize"))
     st.markdown(
-        "Give a file with **who chose what and when** (a user, an item, a time in each row; a rating if there is one) "
-        "and one that **describes the items** (an item id, a title, anything else worth reading)."
+        "Upload a file of **interactions** (a user, an item and a time in each row; a rating if there is one) and a "
+        "file of **items** (an item ID, a title, and whatever else describes them)."
     )
     sent = st.file_uploader(
         f"CSV, TSV, JSONL, Parquet or RecBole files, also gzipped; up to {megabytes} MB",
@@ -139,7 +139,7 @@ def _by_path() -> None:
         "One path per line",
         key="paths",
         placeholder=f"{places[0]}/interactions.parquet",
-        help=f"Below {', '.join(map(str, places))}. The server's {PLACES} names these places.",
+        help=f"Files must be under {', '.join(map(str, places))} ({PLACES} on the server).",
     )
     if st.button("Use these files", disabled=not text.strip()):
         try:
@@ -163,14 +163,14 @@ def _role(source: Source, likely: str, number: int) -> str:
             key=f"role.{number}.{source.name}",
         )
         shown = source.sample.head(6).iloc[:, :SHOWN]
-        st.dataframe(shown, hide_index=True, key=f"preview.{number}", alt=f"First rows of {source.name}.")
+        exhibits.table(shown, key=f"preview.{number}", alt=f"First rows of {source.name}.")
         if len(source.columns) > SHOWN:
             st.caption(f"The first {SHOWN} of {len(source.columns):,} columns.")
     return str(role)
 
 
 def _interaction_columns(source: Source) -> dict[str, str]:
-    st.markdown("**Columns of who chose what**")
+    st.markdown("**Columns of the interactions**")
     guesses = source.interaction_guess
     chosen: dict[str, str] = {}
     for field, column in zip(INTERACTION_FIELDS, st.columns(len(INTERACTION_FIELDS)), strict=True):
@@ -192,7 +192,7 @@ def _item_columns(source: Source, interactions: Source, item: str | None) -> dic
     likely_item = item_column(source, interactions, item)
     guesses = {"item_id": likely_item, "title": title_column(source, likely_item)}
     chosen: dict[str, str] = {}
-    for (field, label), column in zip((("item_id", "Item id"), ("title", "Title")), st.columns(5)[:2], strict=True):
+    for (field, label), column in zip((("item_id", "Item ID"), ("title", "Title")), st.columns(5)[:2], strict=True):
         with column:
             picked = _column(label, source, guesses[field], f"items.{field}", guesses[field] is not None)
         if picked:
@@ -210,11 +210,11 @@ def _column(label: str, source: Source, guess: str | None, key: str, sure: bool)
 
 
 def _settings(files: Sequence[Path]) -> dict[str, Any]:
-    """Name and the rules of reading, from the config's own schema; only what differs from the defaults is kept."""
+    """Name and the import options, from the config's own schema; only what differs from the defaults is kept."""
     schema = forms.settings(IngestConfig)
     guess = files[0].name.split(".")[0].replace("_", " ").replace("interactions", "").strip() or "my data"
     values: dict[str, Any] = {"name": st.text_input("Name of the dataset", guess, max_chars=120, key="ingest.name")}
-    with st.expander("Rules of reading", icon=":material/tune:"):
+    with st.expander("Import options", icon=":material/tune:"):
         columns = st.columns(3)
         for number, name in enumerate(n for n in schema if n not in ELSEWHERE):
             with columns[number % 3]:
@@ -228,7 +228,7 @@ def _import(root: Store, step: Step, name: str) -> None:
     both = st.toggle(
         "Then embed and train with good defaults",
         value=True,
-        help=f"Reads the item texts, trains {', '.join(plans.GOOD_DEFAULTS)} and draws the maps, after the import.",
+        help=f"After the import: embeds the item texts, trains {', '.join(plans.GOOD_DEFAULTS)}, and draws the maps.",
         key="ingest.all",
     )
     if st.button("Import", type="primary", icon=":material/upload:"):
@@ -236,7 +236,7 @@ def _import(root: Store, step: Step, name: str) -> None:
         job = artifacts.jobs(root).submit_steps(steps, kind="pipeline", label=f"Import {name}")
         st.session_state["importing"] = job.id
         st.rerun()
-    with st.expander("The same from a terminal", icon=":material/terminal:"):
+    with st.expander("Equivalent command", icon=":material/terminal:"):
         st.code(plans.command_line(step), language="bash", wrap_lines=True)
 
 

@@ -28,7 +28,7 @@ _CATEGORY_SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "sta
 def hover_texts(points: Points, rows: np.ndarray, longest: int) -> np.ndarray:
     """Title and count of each row, escaped and cut to ``longest`` characters: an array of objects, which plotly takes
     over without looking at every one."""
-    return _hover_texts(points, longest)[rows]
+    return np.asarray(_hover_texts(points, longest)[rows])
 
 
 @functools.lru_cache(maxsize=16)

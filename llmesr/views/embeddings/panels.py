@@ -1,26 +1,24 @@
-"""What the Embeddings page shows: which two spaces, how they are laid out and coloured, and the linked selection."""
+"""What the Embeddings page shows: two maps with one selection, its neighbours, the spaces in numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import streamlit as st
 
-from llmesr.data.dataset import Dataset
-from llmesr.jobs import plans
-from llmesr.maps.points import LIVE_UP_TO, Pair, Points
-from llmesr.maps.spaces import Of, Space
-from llmesr.store import Store, slug
-from llmesr.views.cache import artifacts, spaces
+from llmesr.maps.points import Pair, Points
+from llmesr.maps.spaces import Of
+from llmesr.prose import counted
+from llmesr.store import slug
+from llmesr.views.cache import spaces
 from llmesr.views.embeddings import charts
+from llmesr.views.embeddings.choice import Choice
 from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
 from llmesr.views.embeddings.selection import Linked
-from llmesr.views.shared import exhibits, job_panels, links, theme, widgets
+from llmesr.views.shared import exhibits, links, theme, widgets
 from llmesr.views.shared.words import as_text
 
-METHODS = {"umap": "UMAP", "pca": "PCA"}
 COLOURS: dict[Of, dict[ColourBy, str]] = {
     "items": {"group": "Head and tail", "count": "Popularity", "category": "Category", "gap": "Gap"},
     "users": {"group": "Head and tail", "count": "History length", "gap": "Gap"},
@@ -41,83 +39,6 @@ Popularity and history length are counted on the training part only.
 """
 QUICK = 25
 LISTED = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """Which maps the visitor looks at."""
-
-    root: Store
-    dataset: Dataset
-    points: Points
-    left: Space
-    right: Space
-    method: str
-    stored: bool
-
-    @property
-    def specs(self) -> list[str]:
-        return [self.left.spec, self.right.spec]
-
-
-def choose(root: Store, dataset_id: str) -> Choice | None:
-    """Items or users, two spaces, and the layout. Says what to do when there is nothing to draw."""
-    found = {s.spec: s for s in spaces.spaces(root, dataset_id)}
-    if not found:
-        widgets.empty(
-            "This dataset has no text vectors and no trained run yet, so there is nothing to draw.",
-            links.TRAINING,
-            "Embed and train",
-        )
-        return None
-    columns = st.columns([1.1, 2, 2, 1.1])
-    with columns[0]:
-        of = cast(Of, links.choose("Points", ["items", "users"], "of", kind="segmented", show=str.capitalize))
-    first, second = _at_first(root, found, of)
-    with columns[1]:
-        left = links.choose("Left map", list(found), "left", show=lambda s: found[s].label, default=first)
-    with columns[2]:
-        right = links.choose("Right map", list(found), "right", show=lambda s: found[s].label, default=second)
-    made = spaces.stored_map(root, [str(left), str(right)], of)
-    methods = made.methods if made else ["pca"]
-    with columns[3]:
-        method = links.choose("Layout", methods, "layout", kind="segmented", show=METHODS.__getitem__)
-    dataset = artifacts.dataset(root, dataset_id)
-    points = spaces.points(root, dataset_id, of)
-    return Choice(root, dataset, points, found[str(left)], found[str(right)], str(method), made is not None)
-
-
-def _at_first(root: Store, found: dict[str, Space], of: Of) -> tuple[str, str]:
-    """The first two spaces of the newest map, else text beside the newest collaborative space."""
-    for manifest in artifacts.manifests(root, "maps"):
-        specs = [s["spec"] for s in manifest.info.get("spaces", []) if s["spec"] in found]
-        if manifest.info.get("of") == of and len(specs) > 1:
-            return specs[0], specs[1]
-    specs = list(found)
-    collaborative = [s for s in specs if found[s].part == "collaborative"]
-    return specs[0], (collaborative or specs[1:] or specs)[0]
-
-
-def offer_umap(choice: Choice) -> None:
-    """A button that has a worker draw these two spaces by UMAP, or the progress of the one that does."""
-    if choice.stored:
-        return
-    jobs = artifacts.jobs(choice.root)
-    label = f"Draw {choice.points.of} of {choice.dataset.name}"
-    reads = [f"{s.manifest.kind}/{s.manifest.id}" for s in (choice.left, choice.right)]
-    step = plans.spaces_step(choice.specs, label, users=choice.points.of == "users", reads=reads)
-    running = next((j for j in jobs.list() if j.active and step in j.record.steps), None)
-    if running is not None:
-        job_panels.progress(choice.root, running.id)
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        note = "PCA, at once. UMAP shows neighbourhoods better; a worker draws it and this page picks it up."
-        if choice.points.of == "items" and len(choice.points) > LIVE_UP_TO:
-            note += " The gap comes with it."
-        st.caption(note)
-        if st.button("Draw with UMAP", icon=":material/auto_awesome:", key="map.make"):
-            jobs.submit_steps([step], kind="map", label=label, parents=[f"datasets/{choice.dataset.id}"])
-            st.rerun()
 
 
 def maps(choice: Choice) -> None:
@@ -161,7 +82,7 @@ def _colour_controls(choice: Choice, pair: Pair) -> tuple[ColourBy, str | None]:
         st.text_input(
             f"Find {choice.points.of}",
             key="map.find",
-            placeholder="words of a title, or an id" if choice.points.of == "items" else "a user id",
+            placeholder="words of a title, or an ID" if choice.points.of == "items" else "a user ID",
             icon=":material/search:",
             width=340,
         )
@@ -229,7 +150,7 @@ def _one_map(
         selection_mode=("points", "box", "lasso"),
     )
     if missing := int((~np.isfinite(side.xy).all(axis=1)).sum()):
-        st.caption(f"{missing:,} {points.of} have no vector in this space and are not drawn.")
+        st.caption(f"Not drawn: {counted(missing, points.of[:-1])} without a vector in this space.")
 
 
 def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | None) -> None:
@@ -248,9 +169,8 @@ def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | Non
         "Gap": st.column_config.ProgressColumn("Gap", min_value=0, max_value=1, format="%.2f"),
         "Title": st.column_config.TextColumn("Title", width=300),
     }
-    event = st.dataframe(
+    event = exhibits.table(
         shown,
-        hide_index=True,
         column_config=config,
         key="map.table",
         on_select="rerun",
@@ -276,7 +196,7 @@ def nearest(choice: Choice, pair: Pair, row: int) -> None:
     st.subheader(f"Nearest to {as_text(points.titles[row], 90)}", anchor=False)
     if pair.gap is not None and np.isfinite(pair.gap[row]):
         st.caption(
-            f"{points.counts[row]:,} training interactions. Gap {pair.gap[row]:.2f}. "
+            f"{counted(int(points.counts[row]), 'training interaction')}. Gap {pair.gap[row]:.2f}. "
             "Neighbours are found in the original spaces, not in the picture."
         )
     config = {

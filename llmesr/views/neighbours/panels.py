@@ -12,6 +12,7 @@ import streamlit as st
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.maps.spaces import parts_of
+from llmesr.prose import counted
 from llmesr.runs.record import Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import model_run
@@ -59,7 +60,7 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     runs = artifacts.runs(root, dataset_id, finished=True)
     if not runs:
         widgets.empty(
-            "No run of this dataset is finished yet, so nobody has been recommended anything.",
+            "No run of this dataset has finished yet.",
             links.TRAINING,
             "Train a run",
         )
@@ -69,7 +70,7 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     by_id = {r.id: r for r in runs}
     columns = st.columns(2)
     with columns[0]:
-        baseline = links.choose("Held against", list(by_id), "before", show=_namer(by_id), default=_default(runs, "id"))
+        baseline = links.choose("Baseline", list(by_id), "before", show=_namer(by_id), default=_default(runs, "id"))
     with columns[1]:
         others = [r for r in runs if r.id != baseline] or runs
         chosen = links.choose("Run", list(by_id), "after", show=_namer(by_id), default=_default(others, "llm-esr"))
@@ -120,10 +121,10 @@ def _search(dataset: Dataset) -> int | None:
     linked = st.query_params.get("user", "")
     if "near.id" not in st.session_state or (linked and linked != st.session_state.get("near.linked")):
         st.session_state["near.id"] = linked
-    text = st.text_input("User id", key="near.id", icon=":material/search:", placeholder="the id of any user").strip()
+    text = st.text_input("User ID", key="near.id", icon=":material/search:", placeholder="the ID of any user").strip()
     st.session_state["near.linked"] = linked
     if not text:
-        st.caption("Type the id of a user, as it stands in the data.")
+        st.caption("Enter a user ID as it appears in the data.")
         return None
     user = dataset.user(text)
     st.query_params["user"] = st.session_state["near.linked"] = text
@@ -136,7 +137,7 @@ def heading(choice: Choice) -> None:
     length = int(dataset.split.train_lengths[case.user])
     group = "Tail User" if dataset.thresholds.tail_users(length) else "Head User"
     st.subheader(f"User {as_text(case.user_id, 60)}", anchor=False)
-    st.markdown(f":gray[{group}, {length:,} item{'s' * (length != 1)} in training]")
+    st.markdown(f":gray[{group}, {counted(length, 'training interaction')}]")
     if case.target is None:
         st.info("Fewer than three interactions: nothing is held out for this user, so nothing was ranked.")
         return
@@ -146,12 +147,12 @@ def heading(choice: Choice) -> None:
         popularity = int(dataset.item_counts[case.target])
         kind = "Tail Item" if dataset.thresholds.tail_items(popularity) else "Head Item"
         st.markdown(f"Held-out item  \n**{as_text(_title(dataset, case.target), 140)}**")
-        st.caption(f"{kind}, {popularity:,} training interactions")
+        st.caption(f"{kind}, {counted(popularity, 'training interaction')}")
     first, second = (int(ranks["rank"].get(r.id, 0)) for r in (choice.before, choice.after))
     with columns[1]:
         st.metric(f"Rank by {choice.before.label}", theme.count(first or None))
     with columns[2]:
-        moved = f"{first - second:+,}" if first and second and choice.before.id != choice.after.id else None
+        moved = f"{first - second:+,}" if first and second and first != second else None
         st.metric(f"Rank by {choice.after.label}", theme.count(second or None), delta=moved, help="Places gained")
 
 
@@ -223,7 +224,7 @@ def _retrieved(choice: Choice, source: str) -> Retrieved | str:
         if source == "behaviour":
             if parts_of(run):
                 units = spaces.users_by_behaviour(root, dataset.id, run.id)
-                return nearest_users(units, user, SHOWN, f"Cosine of what {run.label} makes of each training history.")
+                return nearest_users(units, user, SHOWN, f"Cosine of the user vectors of {run.label}.")
             return f"{run.label} does not represent users. Choose a trained run."
         if (taught := run.manifest.parent("neighbours")) and root.exists("neighbours", taught):
             stored = spaces.similar(root, taught)
@@ -285,6 +286,6 @@ def _content(choice: Choice) -> None:
         name="content-term",
     )
     st.caption(
-        "A content term is added to the scores: how alike the texts of the candidate and of the closest item of the "
-        f"history are. At weight 1 it counts as much as {run.label}'s own scores."
+        "A content term is added to the scores: how similar the text of a candidate is to that of the closest item in "
+        f"the history. At weight 1 it counts as much as {run.label}'s own scores."
     )

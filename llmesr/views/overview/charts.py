@@ -58,7 +58,7 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
     )
     reach = float(frame.loc[frame["group"].isin(shown), "value"].max()) or 1.0
     figure.update_xaxes(
-        title_text=f"{metric}: users whose next item is among the first {metric.partition('@')[2]}",
+        title_text=f"{metric}: users whose next item is in the top {metric.partition('@')[2]}",
         range=[-0.09 * reach, 1.1 * reach],
         tickformat=".0%",
     )

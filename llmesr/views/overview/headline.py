@@ -62,9 +62,8 @@ def sentence(frame: pd.DataFrame, k: int = 10) -> str:
     if blind:
         tail, head = cells[blind, "Tail Item"], cells[blind, "Head Item"]
         said.append(
-            f"A model that knows items only by number finds the next item among its first {k} for "
-            f"**{theme.percent(head, 1)}** of users when that item is popular, and for **{theme.percent(tail, 1)}** "
-            "when it is in the tail."
+            f"A model that sees only item IDs has the next item in its top {k} for **{theme.percent(head, 1)}** of "
+            f"users when that item is popular, and for **{theme.percent(tail, 1)}** when it is in the tail."
         )
     if reading:
         tail, head = cells[reading, "Tail Item"], cells[reading, "Head Item"]

@@ -19,7 +19,7 @@ from llmesr.views.shared import exhibits, job_panels, links, theme, widgets, wor
 from llmesr.views.shared.words import as_text
 
 METRIC = "HR@10"
-SIDES = {"Item": "Items: popular or not", "User": "Users: long history or short"}
+SIDES = {"Item": "Items by popularity", "User": "Users by history length"}
 
 
 def first_steps(root: Store) -> None:
@@ -33,7 +33,7 @@ def first_steps(root: Store) -> None:
         return
     left, right = st.columns(2, gap="large")
     with left, st.container(border=True):
-        st.subheader("See it first", anchor=False)
+        st.subheader("Try the demo", anchor=False)
         st.markdown(
             "A generated shop with a long tail, ready in a minute or two, then MovieLens 100K; each with four "
             "recommenders trained on this machine."
@@ -43,7 +43,9 @@ def first_steps(root: Store) -> None:
             st.rerun()
     with right, st.container(border=True):
         st.subheader("Use your own data", anchor=False)
-        st.markdown("A file of who chose what and when, and one with the items' titles. CSV, JSONL or Parquet.")
+        st.markdown(
+            "A file of interactions (user, item, time) and a file of items with their titles. CSV, JSONL or Parquet."
+        )
         links.link(links.DATASETS, "Upload a dataset", ":material/upload:")
 
 
@@ -51,7 +53,7 @@ def no_runs(root: Store, manifest: Manifest) -> None:
     """A dataset without an evaluated run: what is on its way, or the button that starts it."""
     busy = list(artifacts.jobs(root).using("datasets", manifest.id))
     if busy:
-        st.markdown("Nothing has been evaluated on this dataset yet; this is on its way:")
+        st.markdown("No run of this dataset has finished yet. In progress:")
         for job in busy:
             job_panels.progress(root, job.id)
         return
@@ -112,8 +114,8 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
         exhibits.chart(figure, key="headline", alt=alt, data=numbers, name="headline", column_config=config)
         exhibits.caption(protocol, data.thresholds)
         st.caption(
-            "The longer the bar, the wider the gap between tail and head. Of each method the run that is best on "
-            "validation (NDCG@10, full ranking) is shown as trained; Compare has those with tuned scoring."
+            "A longer bar is a wider gap between tail and head. Each method is shown by its best run on validation "
+            "(NDCG@10, full ranking), as trained; Compare has the runs with tuned scoring."
         )
         with st.container(horizontal=True):
             exhibits.explain([METRIC])
@@ -129,19 +131,22 @@ def _how_sure(root: Store, best: Sequence[Run], data: Dataset, protocol: str) ->
     if blind and reading:
         lineup = {blind: runs[blind], reading: runs[reading]}
         (found,) = evidence.judged(root, lineup, blind, data.thresholds, METRIC, protocol)
-        st.caption(f"How sure? {as_text(reading)} against {as_text(blind)}: {as_text(found.sentence(), 900)}")
+        st.caption(
+            f"How sure? {as_text(reading)} compared with {as_text(blind)}, in {METRIC}: "
+            f"{as_text(found.sentence(metric=False), 900)}"
+        )
 
 
 def inventory(root: Store) -> None:
     """Everything that is here, in three tables."""
     datasets, runs, jobs = st.tabs(["Datasets", "Runs", "Jobs"])
     with datasets:
-        st.dataframe(_dataset_rows(root), hide_index=True, key="overview.datasets", alt="The datasets that are here.")
+        exhibits.table(_dataset_rows(root), key="overview.datasets", alt="The datasets that are here.")
         widgets.damaged(root, "datasets")
     with runs:
         rows = _run_rows(root)
         if len(rows):
-            st.dataframe(rows, hide_index=True, key="overview.runs", alt="The training runs that are here.")
+            exhibits.table(rows, key="overview.runs", alt="The training runs that are here.")
         else:
             st.caption("No run yet.")
         widgets.damaged(root, "runs")
@@ -157,8 +162,8 @@ def _dataset_rows(root: Store) -> pd.DataFrame:
             {
                 "Dataset": manifest.name,
                 "Runs": len(children),
-                "Made": theme.date(manifest.created),
-                "Id": manifest.id,
+                "Created": theme.date(manifest.created),
+                "ID": manifest.id,
             }
         )
     return pd.DataFrame(rows)
@@ -176,9 +181,9 @@ def _run_rows(root: Store) -> pd.DataFrame:
                 "Seed": manifest.seed,
                 "State": job_panels.WORDS[status.state],
                 "Epochs": status.epoch,
-                "Training": theme.duration(manifest.timings.get("train")),
-                "Made": theme.date(manifest.created),
-                "Id": run.id,
+                "Training time": theme.duration(manifest.timings.get("train")),
+                "Created": theme.date(manifest.created),
+                "ID": run.id,
             }
         )
     return pd.DataFrame(rows)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from llmesr.data.groups import Thresholds
 from llmesr.views.shared import links, theme, words
-from llmesr.views.shared.tables import csv_bytes
+from llmesr.views.shared.tables import csv_bytes, harmless
 
 
 def caption(protocol: str, thresholds: Thresholds, part: str = "test") -> None:
@@ -59,14 +59,15 @@ def table(
     frame: pd.DataFrame,
     *,
     key: str,
-    name: str,
+    name: str | None = None,
     column_config: dict[str, Any] | None = None,
-    download: bool = True,
     **more: Any,
 ) -> Any:
-    """A table and a button that saves it as CSV. ``more`` goes to ``st.dataframe`` (selection, height)."""
-    selected = st.dataframe(frame, hide_index=True, column_config=column_config, key=key, **more)
-    if download and len(frame):
+    """A table and, with a ``name``, a button that saves it as CSV. ``more`` goes to ``st.dataframe`` (selection,
+    height); the selection is returned."""
+    shown = harmless(frame)
+    selected = st.dataframe(shown, hide_index=True, column_config=column_config, key=key, **more)
+    if name and len(frame):
         download_csv(frame, name, key=f"{key}.csv")
     return selected
 

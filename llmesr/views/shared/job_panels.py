@@ -10,9 +10,10 @@ import streamlit as st
 from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job
+from llmesr.prose import counted
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import theme, widgets
+from llmesr.views.shared import exhibits, theme, widgets
 from llmesr.views.shared.words import as_text
 
 EVERY = 1.5
@@ -87,7 +88,7 @@ def _where(root: Store, job: Job) -> str:
     """One line on what is happening now."""
     if job.state == "PENDING":
         ahead = [j for j in artifacts.jobs(root).list() if j.active and j.status.queued < job.status.queued]
-        return f"waiting for {len(ahead)} job{'s' * (len(ahead) != 1)} before it" if ahead else "starting"
+        return f"waiting for {counted(len(ahead), 'job')} before it" if ahead else "starting"
     steps = len(job.record.steps)
     text = f"Step {min(job.status.step + 1, steps)} of {steps}: {job.step.label}" if steps > 1 else job.step.label
     said = job.progress
@@ -115,7 +116,7 @@ def _buttons(root: Store, job: Job, place: str) -> None:
                 "Resume",
                 key=f"{place}.resume.{job.id}",
                 icon=":material/play_arrow:",
-                help="Go on at the step, and the checkpoint, where it ended.",
+                help="Continue where it stopped.",
                 on_click=_act,
                 args=(jobs.resume, job.id),
             )
@@ -124,7 +125,7 @@ def _buttons(root: Store, job: Job, place: str) -> None:
                 "Retry",
                 key=f"{place}.retry.{job.id}",
                 icon=":material/refresh:",
-                help="Do the whole job again as a new one, with new runs.",
+                help="Run the whole job again, as a new one.",
                 on_click=_act,
                 args=(jobs.retry, job.id),
             )
@@ -132,7 +133,7 @@ def _buttons(root: Store, job: Job, place: str) -> None:
                 "Forget",
                 key=f"{place}.forget.{job.id}",
                 icon=":material/delete:",
-                help="Take the job off this list. What it made stays.",
+                help="Remove the job from this list. What it created stays.",
                 on_click=_act,
                 args=(jobs.delete, job.id),
             )
@@ -160,19 +161,18 @@ def job_list(root: Store, *, longest: int = 20) -> None:
         st.caption("No job has been submitted yet.")
     if ended:
         frame = pd.DataFrame([_row(j) for j in ended])
-        event = st.dataframe(
+        event = exhibits.table(
             frame.drop(columns="id"),
-            hide_index=True,
             key="jobs.table",
             on_select="rerun",
             selection_mode="single-row",
-            alt="Jobs that have ended, newest first. Choose one to see its log.",
+            alt="Jobs that have ended, newest first. Select one to see its log.",
         )
         rows = event["selection"]["rows"] if event else []
         if rows and rows[0] < len(ended):
             progress(root, ended[rows[0]].id, place="chosen")
         else:
-            st.caption("Choose a row for its log, its command, and to resume or retry it.")
+            st.caption("Select a row to see its log and command, or to resume or retry it.")
     for id, reason in artifacts.jobs(root).broken().items():
         st.warning(as_text(f"{id}: {reason}", 500))
 
@@ -211,4 +211,4 @@ def defaults_button(root: Store, manifest: Manifest) -> None:
     if st.button("Embed and train with good defaults", type="primary", icon=":material/rocket_launch:", key="defaults"):
         plans.submit_good_defaults(artifacts.jobs(root), manifest.id, manifest.name)
         st.rerun()
-    st.caption(f"Reads the item texts with the bundled encoder, trains {methods}, and draws the maps.")
+    st.caption(f"Embeds the item texts with the bundled encoder, trains {methods}, and draws the maps.")

@@ -18,6 +18,8 @@ LONGEST = 60
 WIDE, NARROW = 150, 64
 """Characters in a line of the caption: charts over the whole page, charts beside another."""
 LINE = 16
+SIGNED: dict[str, Any] = {"tickformat": "+.2~f", "labelalias": {"+0": "0", "−0": "0"}}
+"""An axis of differences: zero has no sign."""
 _VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Marker endings that tell configurations of one method and backbone apart."""
 

@@ -53,7 +53,12 @@ def pick_image_format() -> None:
     """What the camera button of every chart saves."""
     with st.sidebar:
         links.choose(
-            "Chart images", ["png", "svg"], "image", kind="radio", show=str.upper, help="Format of the camera button"
+            "Chart images",
+            ["png", "svg"],
+            "image",
+            kind="radio",
+            show=str.upper,
+            help="File format of the camera button of a chart",
         )
 
 

@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
+from llmesr.prose import MINUS
 from llmesr.views.shared.theme import SURFACE, Mode, plotly_config, template
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -95,8 +96,8 @@ def number(value: Any) -> str:
     if isinstance(value, Integral):
         return f"{int(value):,}"
     if 0 < abs(value) < 0.0001:
-        return "<.0001" if value > 0 else ">-.0001"
-    return f"{float(value):.4f}"
+        return "<.0001" if value > 0 else f">{MINUS}.0001"
+    return f"{MINUS if value < 0 else ''}{abs(float(value)):.4f}"
 
 
 def _numeric(value: Any) -> bool:
@@ -195,7 +196,7 @@ _PAGE = """<!doctype html>
 {lead}
 {body}
 <section><h2>Definitions</h2><dl>{definitions}</dl></section>
-<section><h2>Where this comes from</h2>{provenance}</section>
+<section><h2>Provenance</h2>{provenance}</section>
 </main>
 <script type="application/json" id="templates">{templates}</script>
 <script type="application/json" id="config">{config}</script>

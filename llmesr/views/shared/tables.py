@@ -20,7 +20,7 @@ _SUMMARY = {
 }
 _COMPARISON = {
     "run": "configuration",
-    "baseline": "against",
+    "baseline": "baseline",
     "group": "group",
     "metric": "metric",
     "difference": "difference",
@@ -39,21 +39,32 @@ _COMPARISON = {
     "users": "users",
     "warning": "note",
 }
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?")
 _STARTS_FORMULA = re.compile(r"^[\s\u0000]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 def neutral(value: object) -> object:
-    """Text that a spreadsheet would run (``=...``, ``+...``, ``-...``, ``@...``) with a ``'`` before it."""
-    return f"'{value}" if isinstance(value, str) and _STARTS_FORMULA.match(value) else value
+    """Text that a spreadsheet would run (``=...``, ``+...``, ``-...``, ``@...``) with a ``'`` before it; numbers in
+    text stay."""
+    if not isinstance(value, str) or not _STARTS_FORMULA.match(value) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
+def harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with text that nothing runs: a table can be downloaded or copied from the page as it stands there."""
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    texts = [
+        c if pd.api.types.is_numeric_dtype(c.dtype) else pd.Series([neutral(v) for v in c], c.index) for c in columns
+    ]
+    safe = pd.DataFrame(dict(enumerate(texts)), frame.index)
+    safe.columns = pd.Index([neutral(str(c)) for c in frame.columns])
+    return safe
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
     """``frame`` as UTF-8 CSV with a byte order mark (so that spreadsheets read it right), formulas neutralised."""
-    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
-    texts = [c if pd.api.types.is_numeric_dtype(c.dtype) else pd.Series([neutral(v) for v in c]) for c in columns]
-    safe = pd.DataFrame({i: c.to_numpy() for i, c in enumerate(texts)})
-    safe.columns = pd.Index([neutral(str(c)) for c in frame.columns])
-    text: str = safe.to_csv(index=False)
+    text: str = harmless(frame).to_csv(index=False)
     return text.encode("utf-8-sig")
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
+from llmesr import prose
 from llmesr.config import GROUPS
 
 Mode = Literal["light", "dark"]
@@ -246,8 +247,8 @@ def metric(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference of metrics: ``+0.012``, with a true minus sign."""
-    return MISSING if value is None or _absent(value) else f"{value:+.3f}".replace("-", "−")
+    """A difference of metrics: ``+0.012``; zero has no sign."""
+    return MISSING if value is None or _absent(value) else prose.signed(value)
 
 
 def percent(value: float | None, digits: int = 0) -> str:

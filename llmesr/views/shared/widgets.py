@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from llmesr.errors import UserError
-from llmesr.store import Store
+from llmesr.prose import counted
+from llmesr.store import Store, noun
 from llmesr.views.shared import links, theme
 from llmesr.views.shared.words import as_text
 
@@ -99,6 +100,7 @@ def empty(sentence: str, page: links.Page | None = None, label: str = "") -> Non
 def damaged(root: Store, kind: str) -> None:
     """Name the artifacts that cannot be read, so that they do not just vanish."""
     if broken := root.broken(kind):
-        with st.expander(f"{len(broken)} damaged {kind} left out", icon=":material/warning:"):
+        damage = counted(len(broken), f"damaged {noun(kind)}", f"damaged {kind}")
+        with st.expander(f"{damage} left out", icon=":material/warning:"):
             for reason in broken.values():
                 st.markdown(f"- {as_text(reason, 600)}")

@@ -20,10 +20,11 @@ METRICS: dict[str, str] = {
     "everything. Lower is fairer.",
     "ARP": "Average recommendation popularity: training interactions of a recommended item, on average. Lower means "
     "less popular items.",
-    "APLT": "The share of tail items in a recommendation list, averaged over users. Higher gives the tail more room.",
+    "APLT": "The share of tail items in a recommendation list, averaged over users. Higher means more of the "
+    "tail is shown.",
     "Novelty": "How surprising recommended items are by their popularity, in bits. Higher means rarer items.",
-    "ILD": "Intra-list diversity: how unlike one another the items of one list are, by their text. 0 to 1, higher "
-    "is more varied.",
+    "ILD": "Intra-list diversity: how different the items of one list are, by their text. 0 to 1, higher is more "
+    "varied.",
 }
 """Name before the ``@`` -> a sentence for people who do not know it."""
 
@@ -36,14 +37,14 @@ PROTOCOLS: dict[str, str] = {
 PROTOCOL_NAMES: dict[str, str] = {"full": "Full ranking", "uni100": "uni100"}
 
 METHODS: dict[str, str] = {
-    "popularity": "The same most chosen items for everybody. The floor to beat.",
+    "popularity": "The most popular items, the same for everyone. The floor to beat.",
     "semantic-knn": "Items whose text is closest to the user's history. No training.",
     "item-knn": "Items chosen by the same users as those of the history. Counts alone, a strong classic.",
     "markov": "What usually follows the items of the history. Counts alone.",
     "ease": "How much each item speaks for every other, solved at once from who chose what (EASE, 2019).",
     "text-ease": "EASE with item text: items that read alike support one another. Solved at once.",
     "ials": "Users and items as factors, fitted by alternating least squares (iALS, 2008).",
-    "id": "A classic sequence model that knows items only by their number: blind to the tail.",
+    "id": "A classic sequence model that sees only item IDs, and so has little to go by in the tail.",
     "llm-init": "A sequence model whose item vectors start from text and are then learned. A strong simple baseline.",
     "adapter": "A sequence model on frozen text vectors, passed through a small adapter.",
     "llm-esr": "Text and behaviour side by side, taught by similar users (LLM-ESR, 2024).",
@@ -51,7 +52,7 @@ METHODS: dict[str, str] = {
 }
 
 METHODS_IN_SHORT: dict[str, str] = {
-    "popularity": "the same for everybody",
+    "popularity": "the same for everyone",
     "semantic-knn": "text alone",
     "item-knn": "same users",
     "markov": "what follows",
@@ -106,6 +107,11 @@ def as_text(text: object, longest: int = 300) -> str:
     """``text`` so that Streamlit's Markdown shows it as it is: one line, escaped, no icon, link or arrow made of it."""
     broken = _REWRITTEN.sub(lambda found: found[0] + _JOINER, one_line(text, longest))
     return _MARKDOWN.sub(r"\\\1", broken)
+
+
+def capitalised(sentence: str) -> str:
+    """The sentence with a capital at its beginning; the rest stays as it is."""
+    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def metric_meaning(metric: str) -> str:

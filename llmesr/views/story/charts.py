@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
 from llmesr.data.groups import Thresholds
+from llmesr.prose import counted
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import plain, titled, whiskers
+from llmesr.views.shared.marks import SIGNED, plain, titled, whiskers
 from llmesr.views.shared.theme import Mode
 
 POINTS = 600
@@ -116,12 +117,13 @@ def gains_chart(comparison: pd.DataFrame, metric: str, caption: str, mode: Mode 
             },
             cliponaxis=False,
             showlegend=False,
-            hovertemplate=f"{row.group}: %{{x:+.3f}} [{row.low:+.3f}, {row.high:+.3f}]<extra></extra>",
+            hovertemplate=f"{row.group}: %{{x:+.3f}} [{theme.signed(row.low)}, {theme.signed(row.high)}]"
+            "<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["text"], "width": 1})
-    figure.update_xaxes(title_text=f"difference in {metric}; right of the line is better", tickformat="+.2~f")
+    figure.update_xaxes(title_text=f"difference in {metric}; right of the line is better", **SIGNED)
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return _large(figure, "Gain by group; filled where it is sure", caption, mode)
+    return _large(figure, "Gain by group; filled if p < .05", caption, mode)
 
 
 def remaining_chart(
@@ -176,7 +178,7 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tick(group: str, users: int) -> str:
-    return f"<b>{group}</b><br>{theme.count(users)} users"
+    return f"<b>{group}</b><br>{counted(users, 'user')}"
 
 
 def _times(interactions: int) -> str:
@@ -188,7 +190,8 @@ def _times(interactions: int) -> str:
 def _share(counts: np.ndarray, thresholds: Thresholds, name: str) -> str:
     tail = thresholds.tail_items(counts)
     members = tail if name == "Tail Item" else ~tail
-    return f"{theme.percent(members.mean())} of items, {theme.percent(counts[members].sum() / counts.sum())} of choices"
+    share = theme.percent(counts[members].sum() / counts.sum())
+    return f"{theme.percent(members.mean())} of items, {share} of interactions"
 
 
 def _large(figure: go.Figure, title: str, caption: str, mode: Mode) -> go.Figure:

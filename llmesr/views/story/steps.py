@@ -57,13 +57,13 @@ def the_tail(m: Material) -> StoryStep:
     )
     return StoryStep(
         NAMES[0],
-        f"{items} of the {theme.count(len(counts))} items share {choices} of all choices.",
+        f"{items} of the {theme.count(len(counts))} items get {choices} of all interactions.",
         [
-            f"{short} of the {theme.count(len(lengths))} users are tail users: they chose fewer than "
-            f"{thresholds.user} items. Half of all users chose {int(np.median(lengths))} or fewer.",
+            f"{short} of the {theme.count(len(lengths))} users are tail users: they have fewer than "
+            f"{thresholds.user} training interactions. Half of all users have {int(np.median(lengths))} or fewer.",
         ],
         chart=partial(charts.tail_chart, counts, thresholds, f"{thresholds.describe()} Training part only."),
-        alt=f"Items ordered by how often they were chosen; {items} of them, the tail, hold {choices} of the choices.",
+        alt=f"Items by how often they were chosen; {items} of them, the tail, get {choices} of the interactions.",
         table=table,
     )
 
@@ -79,11 +79,11 @@ def whom_it_fails(m: Material) -> StoryStep:
     worst = parts.dropna(subset="value").sort_values("value").iloc[0]
     return StoryStep(
         NAMES[1],
-        f"A plain recommender finds {_share(head)} head items, but {_share(tail)} tail items."
+        f"A plain recommender finds {_share(head)} head items and {_share(tail)} tail items."
         if m.metric.startswith("HR")
         else f"A plain recommender scores {theme.metric(head)} on head items, {theme.metric(tail)} on tail items.",
         [
-            f"{m.plain.name} knows items only by who chose them. It serves {worst['group'].lower()}s worst: "
+            f"{m.plain.name} sees only who chose which item. It serves {worst['group'].lower()}s worst: "
             f"{m.metric} {_value(worst['value'], m.metric)} over {theme.count(worst['users'])} users.",
             words.metric_meaning(m.metric),
         ],
@@ -107,8 +107,8 @@ def what_text_knows(m: Material) -> StoryStep:
     often = {0: "never chosen", 1: "chosen once"}.get(count, f"chosen {count} times")
     title = one_line(m.dataset.catalogue["title"].iloc[m.item - 1], 60)
     sentences = [
-        "It is a tail item of typical similarity to its neighbours. A model of behaviour alone has little to place "
-        "it by; its text places it beside these."
+        "It is a tail item as close to its neighbours as most. Behaviour alone says little about it; its text places "
+        "it beside these."
     ]
     if m.by_text_alone and m.plain:
         table = m.summary(m.by_text_alone, m.plain)
@@ -121,7 +121,7 @@ def what_text_knows(m: Material) -> StoryStep:
     first = nearest.iloc[0]
     return StoryStep(
         NAMES[2],
-        f"“{title}” was {often}, yet by its text it is near “{one_line(first['title'], 60)}”.",
+        f"“{title}” was {often}, yet its text is close to that of “{one_line(first['title'], 60)}”.",
         sentences,
         chart=partial(charts.neighbours_chart, nearest, f"Nearest to: {title}. {m.thresholds.describe()}"),
         alt=f"The {len(nearest)} items nearest by text to the tail item {title}.",
@@ -140,7 +140,7 @@ def what_changed(m: Material) -> StoryStep:
         NAMES[3],
         _headline_of_change(tail, m.text, m.plain),
         [
-            f"{m.text.name} against {m.plain.name}, all groups: {m.verdict.sentence()}",
+            f"{m.text.name} compared with {m.plain.name}, in {m.metric}: {m.verdict.sentence(metric=False)}",
             f"Seeds: {len(m.text.seeds)} and {len(m.plain.seeds)}. Paired permutation test over "
             f"{theme.count(table['users'].max())} users, p corrected for {len(table)} tests.",
         ],
@@ -196,7 +196,7 @@ def advice(m: Material) -> list[str]:
     if lost:
         told.append(
             f"{' and '.join(lost)} lose significantly: tune a policy that applies to tail users only, or choose a "
-            "point on the front where nobody loses."
+            "policy on the Pareto front where nobody loses."
         )
     if "policy" not in m.text.manifests[0].info:
         told.append(f"Tune a scoring policy on validation; it needs no training. Run: llmesr tune {m.text.ids[0]}")
@@ -219,7 +219,7 @@ def _headline_of_change(tail: pd.Series, text: Contender, plain: Contender) -> s
     if tail["users"] == 0:
         return f"No held-out item is a tail item, so {text.method} cannot show what it does for them."
     if not tail["significant"]:
-        return f"{text.method} shows no sure change on tail items against {plain.method}."
+        return f"{text.method} shows no clear change on tail items compared with {plain.method}."
     before = tail["difference"] / tail["relative"] if tail["relative"] and np.isfinite(tail["relative"]) else 0.0
     after = before + tail["difference"]
     how = f"from {theme.percent(before, 1)} to {theme.percent(after, 1)}"
@@ -245,7 +245,7 @@ def _share(rate: float) -> str:
 
 def _train(m: Material, method: str) -> str:
     command = f"llmesr train {m.dataset.name} --method {method}"
-    return f"This needs an evaluated {method} run. Train one on the Training page, or run: {command}"
+    return f"This needs a finished {method} run. Train one on the Training page, or run: {command}"
 
 
 def _mean(counts: np.ndarray) -> float:

@@ -79,13 +79,13 @@ def validation_chart(
 
 
 def tuning_chart(events: pd.DataFrame, mode: Mode = "light") -> go.Figure:
-    """Share of held-out items found by their own copy, and the mean cosine of all pairs, by step of a fine-tuning.
+    """Retrieval accuracy (held-out items found by their own copy) and the mean cosine of all pairs, by step.
 
     ``events``: step, accuracy, mean_cosine; step 0 is the model before tuning.
     """
     surface = theme.SURFACE[mode]
     drawn = (
-        ("accuracy", "own copy found (higher is better)", surface["primary"], "solid"),
+        ("accuracy", "retrieval accuracy (higher is better)", surface["primary"], "solid"),
         ("mean_cosine", "mean cosine of all pairs (lower is better)", surface["muted"], "dash"),
     )
     figure = go.Figure()

@@ -21,11 +21,12 @@ from llmesr.views.training.charts import tuning_chart
 
 BASIC = ("base", "steps", "batch_size", "drop_ratio", "learning_rate", "seed")
 ABOUT = (
-    "Two copies of each item's text, with attributes shuffled and some dropped, are taught to find each other (SCFT of "
-    "LLMEmb). Needs no interactions. The items are then read anew; choose the result as item texts of a new run."
+    "The text model learns to match two copies of each item's text, with attributes shuffled and some dropped (SCFT of "
+    "LLMEmb). It needs no interactions. The items are then embedded again: choose the result under Item texts of a new "
+    "run."
 )
 MEASURES = {
-    "accuracy": "Own copy found among held-out items",
+    "accuracy": "Retrieval accuracy on held-out items",
     "mean_cosine": "Mean cosine of all pairs (lower: better spread)",
     "uniformity": "Uniformity (lower is better)",
     "alignment": "Distance of an item's two copies (lower is better)",
@@ -36,7 +37,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
     """Settings, how long it will take, and the button."""
     st.markdown(ABOUT)
     if not data.text_columns:
-        st.info("This dataset has no item text, so there is nothing to tune on.", icon=":material/subject:")
+        st.info("This dataset has no item text, so there is nothing to fine-tune on.", icon=":material/subject:")
         return
     schema = forms.settings(FinetuneConfig)
     start = FinetuneConfig().model_dump()
@@ -61,7 +62,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
         on_click=_launch,
         args=(root, manifest, steps),
     )
-    with st.expander("The same from a terminal", icon=":material/terminal:"):
+    with st.expander("Equivalent command", icon=":material/terminal:"):
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
 
 
@@ -86,8 +87,8 @@ def history(root: Store, manifest: Manifest) -> None:
     ids = [*(i for i in waiting if i not in done), *done]
     if not ids:
         return
-    st.subheader("Tunings")
-    chosen = str(links.choose("Tuning", ids, "tuning"))
+    st.subheader("Fine-tuning runs")
+    chosen = str(links.choose("Fine-tuning run", ids, "tuning"))
     job = next((j for j in artifacts.jobs(root).list() if any(s.run == chosen for s in j.record.steps)), None)
     active = job is not None and job.active
     widgets.live(job_panels.EVERY if active else None)(_draw)(root, chosen, job.id if job else None, active)
@@ -106,13 +107,13 @@ def _draw(root: Store, tuning_id: str, job_id: str | None, was_active: bool) -> 
 def _outcome(run: Finetune) -> None:
     events = run.events()
     if events.empty:
-        st.caption("The model is being loaded and judged as it is; that is the first point of the curve.")
+        st.caption("Measuring the model before fine-tuning: the first point of the curve.")
         return
     last = events.iloc[-1]
     exhibits.chart(
         tuning_chart(events, widgets.mode()),
         key=f"finetune.{run.id}",
-        alt=f"Own copy found among held-out items: {events['accuracy'].iloc[0]:.3f} before, "
+        alt=f"Retrieval accuracy on held-out items: {events['accuracy'].iloc[0]:.3f} before, "
         f"{last['accuracy']:.3f} at step {int(last['step'])}.",
         data=events[[c for c in ("step", "loss", *MEASURES, "seconds") if c in events]],
         name=f"finetune-{run.id}",

@@ -1,228 +1,17 @@
-"""The parts of the training page: a form made from the config's schema, an estimate, the launch, a run's curves."""
+"""A run that trains or has trained: its job, its state and its curves."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import LINEAR, NEEDS_TEXT, PRESETS, UNTRAINED, RunConfig, SearchConfig, has_backbone, reads
-from llmesr.data.dataset import Dataset
-from llmesr.jobs import plans
-from llmesr.jobs.record import Job, Step
-from llmesr.runs.estimate import estimate
+from llmesr.config import LINEAR, UNTRAINED
+from llmesr.jobs.record import Job
 from llmesr.runs.record import Run
-from llmesr.semantic.embed import whole_embeddings
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import exhibits, forms, job_panels, links, pickers, theme, widgets, words
+from llmesr.views.shared import exhibits, job_panels, links, pickers, theme, widgets
 from llmesr.views.training.charts import loss_chart, validation_chart, validation_frame
-
-NEW_TEXT = "new"
-GOALS = {"train": "Train these settings", "search": "Search settings"}
-
-
-def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
-    """Method, backbone, text and settings; the config and the steps that a launch would submit."""
-    clone_from_link(root)
-    left, middle, right = st.columns(3)
-    with left:
-        method = str(links.choose("Method", list(words.METHODS), "method", default="llm-esr"))
-        st.caption(words.METHODS[method])
-    trained, neural = method not in UNTRAINED, has_backbone(method)
-    backbone, preset = "sasrec", "default"
-    with middle:
-        if neural:
-            backbone = str(links.choose("Backbone", list(words.BACKBONES), "backbone"))
-            st.caption(words.BACKBONES[backbone])
-        elif trained:
-            st.caption("Solved at once: no backbone, no epochs.")
-        else:
-            st.caption("This method needs no training, only an evaluation.")
-    with right:
-        if neural:
-            preset = str(links.choose("Starting point", list(PRESETS), "preset"))
-            st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
-    embedding = _pick_text(root, manifest) if method in NEEDS_TEXT else None
-    start = forms.starting_values(method, backbone, preset)
-    others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
-    values = _fields(method, backbone, preset, start, others) if trained else {}
-    config = RunConfig.read(None, **{**start, **values})
-    changed = forms.changes(values, start)
-    goal = "train"
-    if trained:
-        goal = str(links.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
-    if goal == "search":
-        return config, _search(manifest, config, preset, changed, embedding)
-    repeats = _repeats() if trained and reads("seed", method, backbone) else 1
-    return config, _steps(manifest, config, preset, changed, embedding, repeats)
-
-
-def _pick_text(root: Store, manifest: Manifest) -> str | None:
-    """The text vectors to train on, or the wish for new ones."""
-    there = whole_embeddings(artifacts.manifests(root, "embeddings"), manifest.id)
-    shown = {m.id: f"{m.config.get('embedder')}, read {theme.date(m.created)} ({m.id})" for m in there}
-    shown[NEW_TEXT] = "Read them now with the bundled encoder (MiniLM)"
-    return links.choose("Item texts", list(shown), "embedding", show=shown.__getitem__)
-
-
-def _embeddings(root: Store, manifest: Manifest) -> list[Manifest]:
-    return [m for m in artifacts.manifests(root, "embeddings") if m.parent("datasets") == manifest.id]
-
-
-def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], embeddings: list[str]) -> dict[str, Any]:
-    schema = forms.settings(RunConfig)
-    schema["views"] = replace(schema["views"], choices=tuple(embeddings))
-    basic, advanced = forms.shown(method, backbone)
-    scope = f"{preset}.{backbone}"
-    values: dict[str, Any] = {}
-    columns = st.columns(3)
-    for number, name in enumerate(basic):
-        with columns[number % 3]:
-            values[name] = _widget(schema[name], start[name], scope)
-    with st.expander("Advanced settings", icon=":material/tune:"):
-        for title, names in advanced.items():
-            st.markdown(f"**{title}**")
-            columns = st.columns(3)
-            for number, name in enumerate(names):
-                with columns[number % 3]:
-                    values[name] = _widget(schema[name], start[name], scope)
-    return values
-
-
-def _widget(setting: forms.Setting, value: Any, scope: str) -> Any:
-    """One setting. A clone's values are waiting in the session under the setting's name."""
-    value = st.session_state.get("clone", {}).get(setting.name, value)
-    return forms.setting_widget(setting, value, f"set.{scope}.{setting.name}.{value}")
-
-
-def _repeats() -> int:
-    return int(
-        st.number_input(
-            "Repeat with further seeds",
-            min_value=1,
-            max_value=10,
-            value=1,
-            key="train.repeats",
-            help="Training is partly luck. Three runs with different seeds show how large that part is; Compare "
-            "averages them.",
-            width=240,
-        )
-    )
-
-
-def _steps(
-    manifest: Manifest,
-    config: RunConfig,
-    preset: str,
-    changed: Mapping[str, Any],
-    embedding: str | None,
-    repeats: int,
-) -> list[Step]:
-    steps = []
-    if embedding == NEW_TEXT:
-        steps.append(plans.embed_step(manifest.id))
-        embedding = "{embedding}"
-    for seed in range(config.seed, config.seed + repeats):
-        values = {**changed, "seed": seed} if repeats > 1 else dict(changed)
-        steps.append(
-            plans.train_step(
-                manifest.id,
-                config.method,
-                backbone=config.backbone,
-                preset=preset,
-                values=values,
-                embedding=embedding,
-                name=manifest.name,
-            )
-        )
-    return steps
-
-
-def _search(
-    manifest: Manifest, config: RunConfig, preset: str, changed: Mapping[str, Any], embedding: str | None
-) -> list[Step]:
-    """Trials and objective, and what will be varied; the steps of a search."""
-    from llmesr.training.space import default_space  # with optuna, which no other page needs
-
-    schema = forms.settings(SearchConfig)
-    own, columns = {}, st.columns(3, vertical_alignment="bottom")
-    for name, column in zip(("trials", "objective", "pruning"), columns, strict=True):
-        with column:
-            own[name] = forms.setting_widget(schema[name], schema[name].default, f"search.{name}")
-    fixed = {k: v for k, v in changed.items() if not k.startswith("monitor")}
-    varied = default_space(config.method, config.backbone, fixed)
-    if not varied:
-        st.error("Every setting a search would vary was changed above, so nothing is left to search.")
-        return []
-    st.caption(
-        f"Varies {', '.join(words.between(name, given) for name, given in varied.items())}. What you change above is "
-        "the same in every trial. Trials are judged on validation alone. Your own ranges: `--space FILE.yaml` in a "
-        "terminal."
-    )
-    steps = []
-    if embedding == NEW_TEXT:
-        steps.append(plans.embed_step(manifest.id))
-        embedding = "{embedding}"
-    values = {**fixed, "epochs": config.epochs, **({} if own["pruning"] else {"pruning": False})}
-    search = plans.search_step(
-        manifest.id,
-        config.method,
-        backbone=config.backbone,
-        trials=own["trials"],
-        objective=own["objective"],
-        preset=preset,
-        values=values,
-        embedding=embedding,
-        name=manifest.name,
-    )
-    return [*steps, search]
-
-
-def trainings(steps: list[Step]) -> int:
-    """How many runs the steps train."""
-    return sum(step.trainings for step in steps)
-
-
-def show_estimate(root: Store, data: Dataset, config: RunConfig, repeats: int) -> None:
-    """How long it will take, and how sure that is."""
-    found = estimate(config, len(data.split.train_items), data.n_items, artifacts.timings(root))
-    if found is None:
-        st.caption("Takes seconds: nothing is trained.")
-        return
-    text = f"About {theme.duration(found.per_epoch)} per epoch" if found.per_epoch >= 1 else "Under a second per epoch"
-    text += f", at most {theme.duration(found.longest * repeats)}"
-    if found.likely is not None:
-        text += f"; likely {theme.duration(found.likely * repeats)}, because training stops when it no longer improves"
-    st.caption(f"{text}. {found.basis}", help="Reading new item texts and drawing similar users come on top.")
-
-
-def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str] = ()) -> None:
-    """The button, and the commands it stands for."""
-    if not steps:
-        return
-    st.button(
-        "Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps, views)
-    )
-    with st.expander("The same from a terminal", icon=":material/terminal:"):
-        st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
-
-
-def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str]) -> None:
-    parents = [f"datasets/{manifest.id}", *(f"embeddings/{view}" for view in views)]
-    label = f"{steps[-1].label} on {manifest.name}"
-    kind = steps[-1].verb
-    artifacts.jobs(root).submit_steps(steps, kind=kind, label=label, parents=parents)
-    st.session_state.pop("clone", None)
-    links.preselect("part", "queue" if kind == "search" else "watch")
-    if kind != "search":
-        links.preselect("run", str(steps[-1].run))
-
-
-# -- a run that trains or has trained --------------------------------------------------------------------------------
 
 
 def pick_run(root: Store, manifest: Manifest) -> str | None:
@@ -251,7 +40,7 @@ def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, pr
     if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
         job_panels.body(root, job)
     if not root.exists("runs", run_id):
-        st.caption("Its curves begin when its turn has come.")
+        st.caption("Curves appear when training starts.")
         _settle(job, was_active)
         return
     status = run.status()
@@ -263,7 +52,7 @@ def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, pr
         columns[3].metric("Training took", theme.duration(took), border=True)
     else:
         left = theme.duration(status.seconds_left if status.state == "RUNNING" else None)
-        columns[3].metric("At most left", left, border=True, help="Training may stop earlier.")
+        columns[3].metric("Time left (at most)", left, border=True, help="Training may stop earlier.")
     curves(run, protocol)
     _settle(job, was_active)
 
@@ -283,7 +72,7 @@ def curves(run: Run, protocol: str) -> None:
         elif method in UNTRAINED:
             st.caption("This method does not learn, so there are no curves.")
         else:
-            st.caption("The first epoch is under way.")
+            st.caption("The first epoch is running.")
         return
     metric = "NDCG@10"
     best = run.manifest.info.get("best_epoch")
@@ -314,34 +103,3 @@ def _validation_words(frame: pd.DataFrame, metric: str) -> str:
     last = frame.iloc[-1]
     cells = [f"{g} {theme.metric(last[g])}" for g in ("Overall", "Tail Item", "Head Item") if g in frame.columns]
     return f"{metric} on validation after epoch {int(last['epoch'])}: {', '.join(cells)}."
-
-
-def clone_button(root: Store, run_id: str) -> None:
-    """Put a run's settings into the form."""
-    if not root.exists("runs", run_id):
-        return
-    config = root.manifest("runs", run_id).config
-    if config["method"] not in words.METHODS:
-        return
-    st.button(
-        "Clone its settings",
-        icon=":material/content_copy:",
-        help="Fill the form with the settings of this run.",
-        on_click=_clone,
-        args=(config,),
-    )
-
-
-def _clone(config: dict[str, Any]) -> None:
-    st.session_state["clone"] = dict(config)
-    for key, value in (("method", config["method"]), ("backbone", config["backbone"]), ("preset", "default")):
-        links.preselect(key, value)
-    links.preselect("part", "new")
-
-
-def clone_from_link(root: Store) -> None:
-    """``?clone=RUN`` opens the form with the settings of a run."""
-    wanted = st.query_params.get("clone")
-    if wanted and root.exists("runs", wanted):
-        del st.query_params["clone"]
-        _clone(root.manifest("runs", wanted).config)

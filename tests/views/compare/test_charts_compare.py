@@ -9,7 +9,7 @@ from factories import HOSTILE
 
 from llmesr.config import GROUPS
 from llmesr.data.groups import Thresholds
-from llmesr.views.compare import charts
+from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 from llmesr.views.story import charts as charts_story
@@ -48,10 +48,10 @@ def every(mode: theme.Mode, runs: dict[str, str] = RUNS) -> list:
         charts.group_chart(table, "HR@10", LINE, mode),
         charts.difference_chart(comparison(runs), "HR@10", first, LINE, mode),
         charts.bucket_chart(table, "HR@10", "popularity", LINE, mode),
-        charts.trade_off_chart(points, "HR@10", "APLT@10", LINE, mode),
-        charts.seesaw_chart(seesaw().assign(run=last), "HR@10", first, LINE, mode),
-        charts.outcome_chart(shares, last, first, LINE, mode),
-        charts.beyond_chart(lists, LINE, mode),
+        trade_off_charts.trade_off_chart(points, "HR@10", "APLT@10", LINE, mode),
+        trade_off_charts.seesaw_chart(seesaw().assign(run=last), "HR@10", first, LINE, mode),
+        trade_off_charts.outcome_chart(shares, last, first, LINE, mode),
+        trade_off_charts.beyond_chart(lists, LINE, mode),
     ]
 
 
@@ -119,8 +119,8 @@ def test_the_tail_is_drawn_with_every_item_once():
     counts = np.array([9, 7, 1, 1, 1, 0])
     figure = charts_story.tail_chart(counts, Thresholds(item=7, user=1), LINE)
     head, tail = figure.data
-    assert head.name == "Head: 33% of items, 84% of choices"
-    assert tail.name == "Tail: 67% of items, 16% of choices"
+    assert head.name == "Head: 33% of items, 84% of interactions"
+    assert tail.name == "Tail: 67% of items, 16% of interactions"
     assert list(tail.y) == [1, 1, 1, 0]
     assert tail.x[0] == pytest.approx(2.5 / 6)
 

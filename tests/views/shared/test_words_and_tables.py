@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmesr.data.groups import Thresholds
 from llmesr.views.shared import words
-from llmesr.views.shared.tables import csv_bytes, neutral
+from llmesr.views.shared.tables import csv_bytes, harmless, neutral
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,9 @@ from llmesr.views.shared.tables import csv_bytes, neutral
         ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'),
         ("+1+1", "'+1+1"),
         ("-2+3", "'-2+3"),
+        ("-0.5", "-0.5"),
+        ("+1,200", "+1,200"),
+        ("-1e5", "-1e5"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("  =1", "'  =1"),
         ("\t=1", "'\t=1"),
@@ -41,6 +44,14 @@ def test_csv_keeps_numbers_and_neutralises_text_and_headings():
     assert read.columns.tolist() == ["'=cmd", "gain"]
     assert read["'=cmd"].tolist() == ["'=1+1", "plain, text"]
     assert read["gain"].tolist()[0] == -0.25
+
+
+def test_a_table_is_shown_without_formulas_because_it_can_be_copied_and_downloaded():
+    frame = pd.DataFrame({"Title": ["=1+1", "", "Soap"], "gain": [-0.25, 0.5, np.nan]}, index=[4, 2, 9])
+    shown = harmless(frame)
+    assert shown["Title"].tolist() == ["'=1+1", "", "Soap"]
+    assert shown.index.tolist() == [4, 2, 9]
+    pd.testing.assert_series_equal(shown["gain"], frame["gain"])
 
 
 def test_csv_takes_categories_and_doubled_headings():

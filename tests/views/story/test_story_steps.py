@@ -37,7 +37,7 @@ def test_the_tail_in_numbers(material):
     counts = material.dataset.item_counts[1:]
     tail = material.thresholds.tail_items(counts)
     share, choices = round(100 * tail.mean()), round(100 * counts[tail].sum() / counts.sum())
-    assert step.headline == f"{share}% of the 80 items share {choices}% of all choices."
+    assert step.headline == f"{share}% of the 80 items get {choices}% of all interactions."
     assert list(step.table["items"]) == [(~tail).sum(), tail.sum()]
     assert step.table["training interactions"].sum() == counts.sum()
 
@@ -88,7 +88,7 @@ def test_no_change_is_said_plainly(material):
     plain, esr = ({c.method: c for c in material.chosen}[m] for m in ("id", "llm-esr"))
     same = replace(esr, runs=plain.runs, manifests=plain.manifests)
     step = story.what_changed(replace(material, chosen=[plain, same]))
-    assert step.headline == "llm-esr shows no sure change on tail items against id."
+    assert step.headline == "llm-esr shows no clear change on tail items compared with id."
 
 
 def test_what_next_measures_the_gap_and_advises(material):

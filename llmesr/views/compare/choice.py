@@ -1,0 +1,171 @@
+"""Who is compared, by which metric, against whom, and where head and tail part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds, default_thresholds
+from llmesr.evaluation.contenders import Contender, contenders
+from llmesr.evaluation.contrast import frontier
+from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.verdict import Verdict
+from llmesr.store import Store
+from llmesr.views.cache import artifacts, evidence
+from llmesr.views.shared import links, pickers, widgets, words
+
+KS, METRICS = ("5", "10", "20"), ("HR", "NDCG", "MRR")
+AT_FIRST = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What the visitor asks about."""
+
+    root: Store
+    dataset: Dataset
+    chosen: list[Contender]
+    reference: str
+    thresholds: Thresholds
+    protocol: str
+    metric: str
+    k: int
+
+    @property
+    def lineup(self) -> dict[str, tuple[str, ...]]:
+        return {c.name: c.ids for c in self.chosen}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {c.name: c.label for c in self.chosen}
+
+    @property
+    def others(self) -> list[str]:
+        return [c.name for c in self.chosen if c.name != self.reference]
+
+    @property
+    def line(self) -> str:
+        """Protocol and head/tail definition."""
+        return words.protocol_line(self.protocol, self.thresholds)
+
+    def labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(label=frame["run"].map(self.labels))
+
+    def summary(self) -> pd.DataFrame:
+        return self.labelled(evidence.summary(self.root, self.lineup, self.thresholds, self.metric, self.protocol))
+
+    def comparison(self) -> pd.DataFrame:
+        return self.labelled(
+            evidence.comparison(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
+        )
+
+    def judged(self) -> list[Verdict]:
+        return evidence.judged(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
+
+    def findings(self) -> tuple[Finding, ...]:
+        return evidence.findings(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
+
+    def curves(self, dimension: str) -> pd.DataFrame:
+        found = evidence.curves(self.root, self.lineup, dimension, self.metric, self.protocol)  # type: ignore[arg-type]
+        return self.labelled(found)
+
+    def beyond(self) -> pd.DataFrame:
+        text = evidence.newest_embedding(self.root, self.dataset.id)
+        return self.labelled(evidence.beyond(self.root, self.lineup, self.dataset.id, text, self.thresholds, self.k))
+
+    def movers(self, after: str) -> pd.DataFrame:
+        pair = {name: self.lineup[name] for name in (self.reference, after)}
+        return evidence.movers(self.root, pair, self.metric, self.protocol)
+
+    def trade_off(self) -> pd.DataFrame:
+        """Accuracy with its interval, exposure, and who is on the frontier."""
+        summary = self.summary()
+        table = pd.concat([summary, self.beyond()], ignore_index=True)
+        points = frontier(table, accuracy=self.metric, exposure=f"APLT@{self.k}")
+        bounds = summary.loc[summary["group"] == "Overall", ["run", "low", "high"]]
+        return self.labelled(points.merge(bounds, on="run"))
+
+    def every_metric(self) -> pd.DataFrame:
+        return evidence.full_table(self.root, self.lineup, self.thresholds, self.k, self.protocol)
+
+
+def choose(root: Store, dataset_id: str) -> Choice | None:
+    """The pickers. None, with a sentence saying what to do, while there is nothing to compare."""
+    runs = artifacts.runs(root, dataset_id, finished=True)
+    if not runs:
+        widgets.empty("No run of this dataset has been evaluated yet.", links.TRAINING, "Train one")
+        return None
+    dataset = artifacts.dataset(root, dataset_id)
+    every = {c.name: c for c in contenders(runs)}
+    first = _at_first(list(every.values()))
+    names = links.choose_many(
+        "Configurations", list(every), "compare", show=lambda n: _with_seeds(every[n]), default=first
+    )
+    chosen = _of_seeds([every[n] for n in every if n in names])
+    if not chosen:
+        widgets.empty("Choose at least one configuration above.")
+        return None
+    left, middle, right = st.columns([3, 2, 2])
+    with left:
+        options = [c.name for c in chosen]
+        plain = next((c.name for c in chosen if c.method == "id"), options[0])
+        reference = links.choose("Baseline", options, "against", default=plain, help="Gains are measured against it.")
+    with middle:
+        name = links.choose("Metric", list(METRICS), "metric", kind="segmented", default="NDCG")
+    with right:
+        k = links.choose("K", list(KS), "k", kind="segmented", default="10", help="Length of the recommendation list.")
+    protocol = pickers.pick_protocol()
+    thresholds = _thresholds(dataset)
+    return Choice(root, dataset, chosen, str(reference), thresholds, protocol, f"{name}@{k}", int(str(k)))
+
+
+def _at_first(every: list[Contender]) -> list[str]:
+    """One configuration of each label, with the most seeds, as trained and with tuned scoring."""
+    best: dict[tuple[str, bool], Contender] = {}
+    for contender in every:
+        kind = (contender.label, "policy" in contender.manifests[0].info)
+        if kind not in best or len(contender.runs) > len(best[kind].runs):
+            best[kind] = contender
+    return [c.name for c in best.values()][:AT_FIRST]
+
+
+def _with_seeds(contender: Contender) -> str:
+    seeds = len(contender.seeds)
+    return contender.name if seeds == 1 else f"{contender.name} · {seeds} seeds"
+
+
+def _of_seeds(chosen: list[Contender]) -> list[Contender]:
+    seeds = sorted({s for c in chosen for s in c.seeds})
+    if len(seeds) < 2:
+        return chosen
+    with st.sidebar:
+        help = "Values are averaged over the seeds of a configuration before they are compared."
+        kept = links.choose_many("Seeds", [str(s) for s in seeds], "seeds", default=[str(s) for s in seeds], help=help)
+    # A configuration trained with one seed alone has nothing to be averaged with: it stays.
+    left = [c.of_seeds(map(int, kept)) or (c if len(c.seeds) == 1 else None) for c in chosen]
+    return [c for c in left if c is not None]
+
+
+def _thresholds(dataset: Dataset) -> Thresholds:
+    """Two sliders, 80/20 by a button; the dataset's own definition at first. Nothing is evaluated again."""
+    saved = dataset.thresholds
+    lengths = dataset.split.train_lengths
+    most = {"item": max(2, saved.item, int(dataset.item_counts.max())), "user": max(2, saved.user, int(lengths.max()))}
+    with st.sidebar:
+        st.markdown("**Head and tail**")
+        if st.button("80/20", help="The fifth of items, and of users, with the most interactions is the head."):
+            even = default_thresholds(dataset.item_counts[1:], lengths)
+            st.session_state["tail_item"], st.session_state["tail_user"] = even.item, even.user
+        item = _slider("Tail items have fewer than", "tail_item", most["item"], saved.item)
+        user = _slider("Tail users have fewer than", "tail_user", most["user"], saved.user)
+        st.caption("In training interactions. Moving these evaluates nothing again.")
+    return Thresholds(item=item, user=user)
+
+
+def _slider(label: str, key: str, most: int, at_first: int) -> int:
+    if st.session_state.get(key, 1) > most:  # carried over from a larger dataset
+        del st.session_state[key]
+    return int(st.slider(label, 1, most, at_first, key=key, bind="query-params"))

@@ -1,0 +1,64 @@
+"""The whole comparison as one file."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from llmesr.evaluation.contrast import seesaw
+from llmesr.store import slug
+from llmesr.views.cache import artifacts
+from llmesr.views.compare.choice import Choice
+from llmesr.views.compare.report import Findings, comparison_report
+from llmesr.views.story.material import material
+from llmesr.views.story.steps import STEPS, StoryStep, sections
+
+
+def report_button(choice: Choice) -> None:
+    """The whole comparison as one HTML file, written when it is asked for."""
+    st.download_button(
+        "Download the report (HTML)",
+        data=lambda: _report(choice).encode(),
+        file_name=f"{slug(choice.dataset.name)}-comparison.html",
+        mime="text/html",
+        key="report",
+        icon=":material/description:",
+        on_click="ignore",
+        help="One file with every chart (interactive, opens offline), table, test, definition and where it comes from.",
+    )
+
+
+def _story(choice: Choice) -> list[StoryStep]:
+    """Told by every run of the dataset: what is compared may lack the plain recommender."""
+    told = material(
+        choice.root,
+        choice.dataset,
+        thresholds=choice.thresholds,
+        metric=f"HR@{choice.k}",
+        protocol=choice.protocol,
+    )
+    return [step(told) for step in STEPS]
+
+
+def _report(choice: Choice) -> str:
+    comparison = choice.comparison() if choice.others else None
+    used = {p.id for c in choice.chosen for m in c.manifests for p in m.parents if p.kind == "embeddings"}
+    found = Findings(
+        metric=choice.metric,
+        k=choice.k,
+        protocol=choice.protocol,
+        thresholds=choice.thresholds,
+        reference=choice.reference,
+        summary=choice.summary(),
+        popularity=choice.curves("popularity"),
+        length=choice.curves("length"),
+        trade_off=choice.trade_off(),
+        beyond=choice.beyond(),
+        every=choice.every_metric(),
+        comparison=comparison,
+        verdicts=choice.judged() if choice.others else (),
+        findings=choice.findings(),
+        seesaw=None if comparison is None else choice.labelled(seesaw(comparison, choice.metric)),
+        story=sections(_story(choice)),
+    )
+    embeddings = [m for m in artifacts.manifests(choice.root, "embeddings") if m.id in used]
+    return comparison_report(choice.dataset, choice.chosen, found, embeddings)

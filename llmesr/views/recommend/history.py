@@ -1,0 +1,161 @@
+"""Whose list it is: a user of the dataset, or a history put together by searching items."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from llmesr.data.dataset import Dataset
+from llmesr.prose import counted
+from llmesr.views.cache import artifacts, spaces
+from llmesr.views.shared import exhibits, links
+from llmesr.views.shared.words import as_text
+
+SOURCES = {"user": "A user", "build": "Build a history"}
+FOUND = 8
+
+
+def whose(dataset: Dataset) -> tuple[list[int], int | None] | None:
+    """The history (item numbers, oldest first) and the user it belongs to, if any."""
+    source = links.choose("Recommend to", list(SOURCES), "source", kind="segmented", show=SOURCES.__getitem__)
+    user = None
+    if source == "user":
+        user = _user(dataset)
+        if user is None:
+            return None
+        history = dataset.history(user).tolist()
+    else:
+        history = _built(dataset)
+    _show_history(dataset, history, user)
+    if not history:
+        st.info("Search for an item and add it: the lists below follow.", icon=":material/playlist_add:")
+        return None
+    return history, user
+
+
+def _user(dataset: Dataset) -> int | None:
+    linked = st.query_params.get("user", "")
+    if "rec.id" not in st.session_state or (linked and linked != st.session_state.get("rec.linked")):
+        st.session_state["rec.id"] = linked or str(dataset.user_ids[_random_tail(dataset, 0)])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("User ID", key="rec.id", icon=":material/person:", width=150)
+        st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
+    text = st.session_state["rec.id"].strip()
+    st.session_state["rec.linked"] = linked
+    if not text:
+        return None
+    user = dataset.user(text)
+    st.query_params["user"] = st.session_state["rec.linked"] = text
+    return user
+
+
+def _draw(dataset: Dataset) -> None:
+    st.session_state["rec.seed"] = st.session_state.get("rec.seed", 0) + 1
+    st.session_state["rec.id"] = str(dataset.user_ids[_random_tail(dataset, st.session_state["rec.seed"])])
+
+
+def _random_tail(dataset: Dataset, seed: int) -> int:
+    lengths = dataset.split.train_lengths
+    tail = np.flatnonzero((lengths > 0) & dataset.thresholds.tail_users(lengths))
+    return int(np.random.default_rng(seed).choice(tail if len(tail) else np.flatnonzero(lengths)))
+
+
+def _built(dataset: Dataset) -> list[int]:
+    """The visitor's own history; ``?history=`` brings item ids, oldest first."""
+    if st.session_state.get("rec.about") != dataset.id:
+        st.session_state["rec.about"] = dataset.id
+        ids = [i for i in st.query_params.get("history", "").split(",") if i]
+        known = set(dataset.catalogue["item_id"])
+        st.session_state["rec.history"] = [dataset.item(i) for i in ids if i in known]
+    history = cast(list[int], st.session_state["rec.history"])
+    text = st.text_input(
+        "Add items", key="rec.find", icon=":material/search:", placeholder="words of a title, or an ID"
+    )
+    if text:
+        points = spaces.points(artifacts.store(), dataset.id, "items")
+        rows = [int(r) for r in points.find(text, FOUND)]
+        if not rows:
+            st.caption(f"Nothing found for {as_text(text, 80)}.")
+        for row in rows:
+            mark = f"{points.counts[row]:,}{' · tail' if points.tail[row] else ''}"
+            label = f"{as_text(points.titles[row], 70)} :gray[{mark}]"
+            st.button(
+                label,
+                key=f"rec.add.{row}",
+                icon=":material/add:",
+                type="tertiary",
+                on_click=_add,
+                args=(dataset, row + 1),
+            )
+    return history
+
+
+def _add(dataset: Dataset, item: int) -> None:
+    _set(dataset, [*st.session_state["rec.history"], item])
+
+
+def _set(dataset: Dataset, history: list[int]) -> None:
+    st.session_state["rec.history"] = history
+    ids = dataset.catalogue["item_id"].to_numpy(object)
+    st.query_params["history"] = ",".join(str(ids[i - 1]) for i in history)
+
+
+def _show_history(dataset: Dataset, history: list[int], user: int | None) -> None:
+    if not history:
+        return
+    points = spaces.points(artifacts.store(), dataset.id, "items")
+    newest = history[::-1]
+    rows = np.asarray(newest) - 1
+    whose = "" if user is None else f", {_group(dataset, user)}"
+    st.markdown(f"**History** :gray[{counted(len(history), 'item')}, newest first{whose}]")
+    frame = pd.DataFrame(
+        {
+            "Title": points.titles[rows],
+            "In training": points.counts[rows],
+            "Group": np.where(points.tail[rows], "Tail Item", "Head Item"),
+        }
+    )
+    editable = user is None
+    event = exhibits.table(
+        frame,
+        key=f"rec.items.{'-'.join(map(str, history[-40:])) if editable else 'user'}",
+        height=min(36 * (len(frame) + 1), 184),
+        column_config={
+            "Title": st.column_config.TextColumn("Title", width=160),
+            "In training": st.column_config.NumberColumn("In training", width=80),
+            "Group": st.column_config.TextColumn("Group", width=85),
+        },
+        on_select="rerun" if editable else "ignore",
+        selection_mode="multi-row",
+        alt="The history, newest first.",
+    )
+    if not editable:
+        st.button("Edit this history", icon=":material/edit:", key="rec.edit", on_click=_edit, args=(dataset, history))
+        return
+    chosen = set((cast(Any, event) or {"selection": {"rows": []}})["selection"]["rows"])
+    kept = [item for i, item in enumerate(newest) if i not in chosen][::-1]
+    with st.container(horizontal=True):
+        st.button(
+            "Remove selected",
+            icon=":material/remove:",
+            key="rec.remove",
+            disabled=not chosen,
+            on_click=_set,
+            args=(dataset, kept),
+        )
+        st.button("Start over", icon=":material/delete:", key="rec.clear", on_click=_set, args=(dataset, []))
+
+
+def _group(dataset: Dataset, user: int) -> str:
+    return "Tail User" if dataset.thresholds.tail_users(dataset.split.train_lengths[user]) else "Head User"
+
+
+def _edit(dataset: Dataset, history: list[int]) -> None:
+    """Take a user's history over into the editor."""
+    st.session_state["rec.about"] = dataset.id
+    _set(dataset, list(history))
+    st.session_state["pick.source"] = "build"
+    st.query_params["source"] = "build"

@@ -1,0 +1,174 @@
+"""The knobs of the Recommend page: what is added to scores, how the list is put together, what is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import streamlit as st
+
+from llmesr.data.dataset import Dataset
+from llmesr.scoring.policy import ScoringPolicy, weight_text
+from llmesr.scoring.rerankers import RerankConfig, RerankerName
+from llmesr.scoring.terms import TERMS
+from llmesr.scoring.units import Units, short
+from llmesr.views.shared import links
+
+RERANKERS: dict[str, str] = {
+    "none": "As scored",
+    "mmr": "Diverse (MMR)",
+    "dpp": "Diverse (DPP)",
+    "calibrated": "Calibrated to the history",
+    "epsilon": "Explore at random",
+    "ucb": "Explore the rarely seen",
+}
+MEANING: dict[str, str] = {
+    "none": "The best scores, in order.",
+    "mmr": "Each place goes to the item with the best balance of score and being unlike what stands above it.",
+    "dpp": "The set as a whole is made varied, weighing scores and similarity together.",
+    "calibrated": "The list takes over the history's own mix of popular and rare items.",
+    "epsilon": "Each place is given, with this probability, to a random candidate.",
+    "ucb": "The last places go to candidates about which little is known yet.",
+}
+COMPARED = {"last": "last change", "plain": "run as it is"}
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """The knobs: what is added to scores and how the list is put together."""
+
+    weight: float  # of the content term, in units of the spread of a run's own scores
+    cooccurrence: float  # of the co-occurrence term, in the same units
+    popularity: float  # of log popularity, in the same units
+    threshold: int
+    route_weight: float
+    tail_users_only: bool
+    reranker: RerankConfig
+    k: int
+
+    def policy(self, units: Units) -> ScoringPolicy:
+        """In the scores of a run; the unit of a knob that is not turned is not asked for."""
+        return ScoringPolicy(
+            gamma=short(self.weight and self.weight * units.of("content")),
+            cooccurrence=short(self.cooccurrence and self.cooccurrence * units.of("cooccurrence")),
+            popularity=short(self.popularity and self.popularity * units.of("popularity")),
+            route_threshold=self.threshold,
+            route_weight=self.route_weight,
+            tail_users_only=self.tail_users_only,
+        )
+
+    def weights_in(self, policy: ScoringPolicy) -> dict[str, str]:
+        """The knobs beside what they come to in the scores of a run, by term: "0.5 (in scores 1.24)"."""
+        knobs = {"content": self.weight, "cooccurrence": self.cooccurrence, "popularity": self.popularity}
+        return {
+            name: f"{weight_text(TERMS[name], knob)} (in scores {weight_text(TERMS[name], policy.weight(TERMS[name]))})"
+            for name, knob in knobs.items()
+        }
+
+    @property
+    def as_made(self) -> bool:
+        """Whether scores stay as the run makes them, its tuned policy included."""
+        return not (self.weight or self.cooccurrence or self.popularity or self.threshold)
+
+
+def settings(dataset: Dataset, has_text: bool) -> Settings:
+    """The knobs of scoring and re-ranking."""
+    most = max(int(dataset.thresholds.item) * 4, 4)
+    with st.container(border=True):
+        first, second, third = st.columns(3)
+        with first:
+            weight = st.slider(
+                "Content weight",
+                0.0,
+                8.0,
+                0.0,
+                0.25,
+                key="rec.weight",
+                disabled=not has_text,
+                help="Adds the highest cosine between a candidate's text and the history's. 1 gives it the spread of a "
+                "run's own scores, so that runs can be compared."
+                if has_text
+                else "Needs text vectors: embed this dataset first.",
+            )
+            threshold = st.slider(
+                "Routing threshold",
+                0,
+                most,
+                0,
+                key="rec.threshold",
+                help="Items with fewer training interactions rely on their text: behaviour counts less for them. "
+                f"0 is off; the tail begins below {dataset.thresholds.item}.",
+            )
+        with second:
+            together = st.slider(
+                "Co-occurrence",
+                0.0,
+                4.0,
+                0.0,
+                0.25,
+                key="rec.cooccurrence",
+                help="Adds how often a candidate was chosen by those who chose what is in the history. 1 gives it the "
+                "spread of a run's own scores.",
+            )
+            route = st.slider(
+                "Weight of behaviour for rare items", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0
+            )
+        with third:
+            popularity = st.slider(
+                "Popularity weight",
+                -0.5,
+                0.5,
+                0.0,
+                0.05,
+                key="rec.popularity",
+                help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
+                "left rare ones. 1 would give it the spread of a run's own scores.",
+            )
+        only = st.toggle(
+            "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
+        )
+        reranker = _reranker()
+    k = int(st.session_state.get("rec.k") or 10)
+    return Settings(weight, together, popularity, threshold, route, only, reranker, k)
+
+
+def _reranker() -> RerankConfig:
+    """The knobs of the list, below those of scoring."""
+    left, right = st.columns(2)
+    with left:
+        name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
+    with right:
+        strength = st.slider(
+            "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
+        )
+    return RerankConfig(name=cast(RerankerName, name), strength=strength)
+
+
+def view_controls() -> str:
+    """How long the lists are, what the arrows compare with, and the way back."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control("Length", [5, 10, 20], default=10, key="rec.k", label_visibility="collapsed")
+        against = links.choose(
+            "Arrows compare with",
+            list(COMPARED),
+            "against",
+            kind="segmented",
+            show=lambda a: f"Arrows: {COMPARED[a]}",
+            label_visibility="collapsed",
+        )
+        st.button("Reset", icon=":material/restart_alt:", key="rec.reset", type="tertiary", on_click=_reset)
+    return str(against)
+
+
+def _reset() -> None:
+    for key in (
+        "rec.weight",
+        "rec.cooccurrence",
+        "rec.popularity",
+        "rec.only",
+        "rec.threshold",
+        "rec.route",
+        "rec.reranker",
+        "rec.strength",
+    ):
+        st.session_state.pop(key, None)
