@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +13,12 @@ import click
 import typer
 
 from llmesr.cli.output import say
-from llmesr.errors import UserError
+from llmesr.errors import UserError, machine_failure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+TRACE = "LLMESR_TRACE"
+"""Environment variable: show where an error arose, for a report of it."""
 STAGES = (
     "data",
     "text",
@@ -67,4 +70,20 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        sys.exit(_failed(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong; the exit code: 2 where it is the machine, 1 where it is this program."""
+    if os.environ.get(TRACE):
+        traceback.print_exception(error)
+    if sentence := machine_failure(error):
+        say(f"Error: {sentence}")
+        return 2
+    say(f"Error: llmesr failed ({type(error).__name__}: {str(error)[:300]}). {TRACE}=1 shows where.")
+    return 1
