@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup app test slow lint lock sbom clean
+.PHONY: setup app test slow lint docs lock sbom clean
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 setup: $(READY)
@@ -39,6 +39,9 @@ lint: setup
 # The mark of a build (+cpu) is left out: which build of torch is installed is not what was asked.
 lock: setup
 	$(PIP) freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > constraints.txt
+
+docs: setup
+	$(BIN)/python docs/reference.py
 
 # What is installed, for scanners of known weaknesses.
 sbom: setup

@@ -9,8 +9,8 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from llmesr.cli.output import say
 from llmesr.errors import UserError, machine_failure
@@ -64,12 +64,9 @@ def main() -> None:
     except UserError as error:
         say(f"Error: {error}")
         sys.exit(2)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         say("Stopped.")
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -79,7 +76,10 @@ def main() -> None:
 
 
 def _failed(error: Exception) -> int:
-    """Say what went wrong; the exit code: 2 where it is the machine, 1 where it is this program."""
+    """Say what went wrong; the exit code: 2 where it is the command or the machine, 1 where it is this program."""
+    if isinstance(error, TyperException) and (show := getattr(error, "show", None)):
+        show()
+        return 2
     if os.environ.get(TRACE):
         traceback.print_exception(error)
     if sentence := machine_failure(error):

@@ -101,6 +101,27 @@ def test_what_cannot_be_done_is_said_in_a_sentence(words: list[str], said: str, 
     assert len(told) < 6000
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train"], "Missing argument"),
+        (["list", "--nothing"], "No such option"),
+    ],
+)
+def test_a_command_mistyped_is_said(words: list[str], said: str, run: Run) -> None:
+    code, told = run(*words)
+    assert (code, said in told) == (2, True)
+
+
+def test_an_interrupt_is_no_fault(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "list", interrupted)
+    assert run("list")[0] == 130
+
+
 def test_a_file_name_of_no_encoding_is_named(run: Run, files: list[str], tmp_path: Path) -> None:
     odd = os.fsdecode(os.fsencode(str(tmp_path)) + b"/caf\xe9 \xff.csv")
     shutil.copy(files[0], odd)
