@@ -1,5 +1,7 @@
 """tune, recommend and serve as a person types them, over a small run that is really trained."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -13,16 +15,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from llmesr.cli.main import app
 from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset
 from llmesr.runs.record import Run
-from llmesr.semantic.embed import ITEM_IDS, VECTORS, histories_digest, load_embedding
+from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
+from llmesr.store import Store
 from llmesr.training.train import train
 
 
-def embedding(store, dataset):
+def embedding(store: Store, dataset: Dataset) -> Embedding:
     """Vectors that say an item's category, written as an embedding artifact."""
     rng = np.random.default_rng(0)
     kinds = pd.factorize(dataset.catalogue["category"])[0]
@@ -42,17 +46,17 @@ def embedding(store, dataset):
 
 
 @pytest.fixture
-def run(store, tiny) -> Run:
+def run(store: Store, tiny: Dataset) -> Run:
     config = RunConfig(method="llm-esr", epochs=1, embedding_size=8, layers=1, max_length=10, distillation="off")
     return train(tiny, config, store, embedding=embedding(store, tiny), device="cpu")
 
 
-def call(*words):
+def call(*words: object) -> Result:
     result = CliRunner().invoke(app, [str(w) for w in words], standalone_mode=False)
     return result
 
 
-def test_recommend_prints_one_document(run, tiny):
+def test_recommend_prints_one_document(run: Run, tiny: Dataset) -> None:
     result = call("recommend", run.id, "--user", tiny.user_ids[0], "--k", 3, "--json")
     assert result.exit_code == 0, result.exception
     items = json.loads(result.stdout)["items"]
@@ -65,7 +69,7 @@ def test_recommend_prints_one_document(run, tiny):
     assert "Tail item: fewer than" in human.stdout
 
 
-def test_bad_input_is_one_sentence(run, tiny):
+def test_bad_input_is_one_sentence(run: Run, tiny: Dataset) -> None:
     for words, sentence in [
         (["recommend", run.id], "either --user or --history"),
         (["recommend", run.id, "--user", "nobody"], "'nobody' is not in dataset"),
@@ -79,7 +83,7 @@ def test_bad_input_is_one_sentence(run, tiny):
         assert sentence in str(result.exception)
 
 
-def test_tune_makes_a_run_that_stands_beside_its_parent(run, store, tiny):
+def test_tune_makes_a_run_that_stands_beside_its_parent(run: Run, store: Store, tiny: Dataset) -> None:
     result = call(
         "tune", run.id, "--set", "gammas=[0, 0.5]", "--set", "thresholds=[1]", "--set", "objective=overall", "--json"
     )
@@ -105,7 +109,7 @@ def test_tune_makes_a_run_that_stands_beside_its_parent(run, store, tiny):
     assert tuned == named
 
 
-def test_rerank_shows_the_effect_of_every_reranker(run):
+def test_rerank_shows_the_effect_of_every_reranker(run: Run) -> None:
     rows = json.loads(call("rerank", run.id, "--users", 20, "--json").stdout)["rows"]
     assert {r["reranker"] for r in rows} == {"none", "mmr", "dpp", "calibrated", "epsilon", "ucb"}
     assert {"HR@10", "NDCG@10", "Coverage@10", "ILD@10"} <= set(rows[0])
@@ -113,7 +117,7 @@ def test_rerank_shows_the_effect_of_every_reranker(run):
 
 
 @pytest.mark.slow
-def test_serve_stops_gracefully(run, store, tiny):
+def test_serve_stops_gracefully(run: Run, store: Store, tiny: Dataset) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
