@@ -34,7 +34,7 @@ def app_(
     """Open the web app."""
     from llmesr.jobs.plans import submit_demo
     from llmesr.jobs.queue import Jobs
-    from llmesr.jobs.uploads import Uploads
+    from llmesr.jobs.sweep import sweep_now_and_then
 
     script = app_script()
     guarded(
@@ -47,10 +47,9 @@ def app_(
         os.environ["LLMESR_ARTIFACTS"] = str(artifacts.resolve())
     root = store()
     os.environ["LLMESR_ARTIFACTS"] = str(root.root)
-    root.heal()
-    Uploads(root).prune()
     jobs = Jobs(root)
     jobs.reconcile()
+    sweep_now_and_then(jobs)
     if not jobs.writable:
         say(f"{root.root} cannot be written: the app shows what is there, and cannot upload, train or compute.")
     elif demo and (job := submit_demo(jobs)):

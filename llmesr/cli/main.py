@@ -29,6 +29,7 @@ STAGES = (
     "recommend",
     "maps",
     "artifacts",
+    "doctor",
     "jobs",
     "app",
     "demo",
