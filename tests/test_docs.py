@@ -103,6 +103,9 @@ def test_what_is_public_explains_itself() -> None:
     public |= {n: f for n, f in vars(api).items() if inspect.isfunction(f) and f.__module__ == api.__name__}
     for name, value in public.items():
         assert inspect.getdoc(value), name
+        for attribute, member in vars(value).items() if inspect.isclass(value) else ():
+            own = inspect.isfunction(member) and not attribute.startswith("_")
+            assert not own or inspect.getdoc(member), f"{name}.{attribute}"
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -69,6 +69,7 @@ class Store:
         return self.root / name
 
     def exists(self, kind: str, id: str) -> bool:
+        """Whether there is such an artifact: a folder with a manifest."""
         return (self.path(kind, id) / MANIFEST).is_file()
 
     def ids(self, kind: str) -> builtins.list[str]:
