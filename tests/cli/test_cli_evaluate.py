@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,20 @@ def refusal(*words: object) -> str:
     return str(error)
 
 
-@pytest.fixture
-def runs(store: Store) -> list[Run]:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Two seeds of one configuration, a better run and a baseline, made once."""
+    store = Store(tmp_path_factory.mktemp("made"))
     data = make_dataset(store)
-    made = [make_run(store, data, "id", seed=s) for s in (42, 43)]
-    return [*made, make_run(store, data, "llm-esr", tail_skill=2.5), make_run(store, data, "popularity")]
+    seeds = [make_run(store, data, "id", seed=s) for s in (42, 43)]
+    return [*seeds, make_run(store, data, "llm-esr", tail_skill=2.5), make_run(store, data, "popularity")]
+
+
+@pytest.fixture
+def runs(store: Store, made: list[Run]) -> list[Run]:
+    """Copies of them that a test may change."""
+    shutil.copytree(made[0].store.root, store.root, dirs_exist_ok=True)
+    return [Run(store, run.id) for run in made]
 
 
 def test_compare_rows_follow_the_contract(store: Store, runs: list[Run]) -> None:

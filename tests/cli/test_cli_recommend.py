@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +15,13 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from factories import make_dataset
 from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
 
 from llmesr.cli.main import app
 from llmesr.config import RunConfig
-from llmesr.data.dataset import Dataset
+from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
 from llmesr.store import Store
@@ -45,10 +47,25 @@ def embedding(store: Store, dataset: Dataset) -> Embedding:
     return load_embedding(store, "tiny-topics", dataset)
 
 
-@pytest.fixture
-def run(store: Store, tiny: Dataset) -> Run:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    store = Store(tmp_path_factory.mktemp("trained"))
+    data = make_dataset(store, name="tiny", seed=1)
     config = RunConfig(method="llm-esr", epochs=1, embedding_size=8, layers=1, max_length=10, distillation="off")
-    return train(tiny, config, store, embedding=embedding(store, tiny), device="cpu")
+    return train(data, config, store, embedding=embedding(store, data), device="cpu")
+
+
+@pytest.fixture
+def run(store: Store, trained: Run) -> Run:
+    """A copy of a run that was trained once."""
+    shutil.copytree(trained.store.root, store.root, dirs_exist_ok=True)
+    return Run(store, trained.id)
+
+
+@pytest.fixture
+def tiny(run: Run) -> Dataset:
+    """The dataset it was trained on."""
+    return load_dataset(run.store, run.dataset_id)
 
 
 def call(*words: object) -> Result:
