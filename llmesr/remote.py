@@ -19,7 +19,7 @@ from typing import Any
 import fsspec
 from pydantic import ValidationError
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, masked
 from llmesr.progress import Progress, silent
 from llmesr.store import KINDS, MANIFEST, Manifest, Store, check_identity, check_size, file_digest
 
@@ -30,9 +30,9 @@ class Remote:
     """The artifacts under ``url``. UserError when it cannot be opened."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = masked(url.rstrip("/"))  # as it is shown
         try:
-            self.fs, root = fsspec.url_to_fs(self.url)
+            self.fs, root = fsspec.url_to_fs(url.rstrip("/"))
         except (ImportError, ValueError) as error:
             raise UserError(
                 f"{url} cannot be opened: {error} (s3:// needs `pip install s3fs`, gs:// `pip install gcsfs`)."

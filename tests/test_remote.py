@@ -219,3 +219,9 @@ def test_what_a_remote_claims_is_checked(
     with pytest.raises(UserError, match=said.get(how, "It is not taken")):
         remote.pull(other, "runs", run.id)
     assert not other.exists("runs", run.id)
+
+
+def test_the_password_of_a_place_is_never_shown() -> None:
+    remote = Remote("memory://me:hunter2@shared/llmesr")
+    assert remote.url == "memory://me:***@shared/llmesr"
+    assert "hunter2" in remote.root  # it is used
