@@ -10,7 +10,6 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -92,21 +91,17 @@ def check_size(what: str, files: int, octets: int, free: int) -> None:
         raise UserError(f"{what} needs {octets / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free. Make room first.")
 
 
-class _Pieces:
+class _Pieces(gzip.GzipFile):
     """A gzip stream that is read in pieces: a header that claims gigabytes is refused and not read into memory."""
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self._zip = gzip.GzipFile(fileobj=raw)
-        self.seek, self.tell = self._zip.seek, self._zip.tell
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= PIECE:
-            raise tarfile.ReadError(f"a header of {size:,} octets")
-        return self._zip.read(size)
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= PIECE:
+            raise tarfile.ReadError(f"a header of {size or -1:,} octets")
+        return super().read(size)
 
     def read_to_the_end(self) -> None:
         """The checksum of the whole stands there, where tarfile does not look."""
-        while self._zip.read(PIECE):
+        while self.read(PIECE):
             pass
 
 
@@ -117,7 +112,7 @@ def _unpack(archive: Path, scratch: Path) -> tuple[str, str]:
     octets = 0
     free = shutil.disk_usage(scratch).free
     try:
-        with open(archive, "rb") as raw, tarfile.open(fileobj=(stream := _Pieces(raw)), mode="r:") as tar:
+        with open(archive, "rb") as raw, tarfile.open(fileobj=(stream := _Pieces(fileobj=raw)), mode="r:") as tar:
             for member in _members(tar):
                 name = _safe_name(archive, member)
                 if name in written:
