@@ -22,7 +22,8 @@ from llmesr.linear.kernel import centred
 from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Columns, Weights
 from llmesr.methods import Inputs
-from llmesr.runs.record import CHECKPOINTS, MODEL, Run
+from llmesr.runs.record import MODEL, Run
+from llmesr.store import CHECKPOINTS
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.fallback import fit_fallback
 from llmesr.training.model import stored_model
