@@ -9,7 +9,7 @@ REQUIREMENTS = Path("requirements.txt").read_text(encoding="utf-8").split()
 ONLY_FOR_TESTS = ("pytest",)
 
 
-class BuildWithApp(build_py):
+class BuildWithApp(build_py):  # type: ignore[misc]
     """Puts a copy of the app into the package; an editable install runs it where it is."""
 
     def run(self) -> None:

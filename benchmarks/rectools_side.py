@@ -24,7 +24,7 @@ torch.manual_seed(42)
 SECONDS: list[float] = []
 
 
-class Clock(Callback):
+class Clock(Callback):  # type: ignore[misc]
     """Seconds of every epoch, kept outside: RecTools works on a copy of the trainer."""
 
     def on_train_epoch_start(self, *_: object) -> None:

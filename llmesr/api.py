@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def ingest(*sources: str | Path, name: str, store: Store | None = None, **settings: Any) -> Dataset:
-    """Files (or a folder) of interactions and items -> a dataset. ``settings``: :class:`IngestConfig`."""
+    """Files (or a folder) of interactions and items -> a dataset. ``settings``: :class:`IngestConfig`.
+
+    The same files and settings give the dataset that is there. Everything is written under ``store``, by default
+    ``LLMESR_ARTIFACTS`` or ``./artifacts``. UserError for files that cannot be read, columns that cannot be told, and
+    more unreadable lines than ``max_rejected``.
+    """
     from llmesr.data.ingest import ingest as run
 
     config = IngestConfig.read(None, name=name, **settings)
@@ -28,14 +33,24 @@ def ingest(*sources: str | Path, name: str, store: Store | None = None, **settin
 
 
 def embed(dataset: Dataset, *, store: Store | None = None, **settings: Any) -> Embedding:
-    """Item and user text -> vectors. ``settings``: :class:`EmbedConfig`."""
+    """Item and user text -> vectors. ``settings``: :class:`EmbedConfig`.
+
+    ``item_vectors`` (N, E) and ``user_vectors`` (U, E) of the result are float32, in the order of the catalogue and of
+    the dataset's users. Texts embedded before come from the cache. UserError for an embedder that is not known or
+    cannot be reached, and for vectors that are no numbers.
+    """
     from llmesr.semantic.embed import embed as run
 
     return run(dataset, EmbedConfig.read(None, **settings), store or Store())
 
 
 def train(dataset: Dataset, *, embedding: Embedding | None = None, store: Store | None = None, **settings: Any) -> Run:
-    """Train and evaluate one method. ``settings``: :class:`RunConfig`, such as ``method="llm-esr"``."""
+    """Train and evaluate one method. ``settings``: :class:`RunConfig`, such as ``method="llm-esr"``.
+
+    Validation and test are ranked at the end: ``metrics()`` of the run has every metric by group, ``per_user()`` the
+    rank of each user's target, from 1. Without ``embedding``, a method that reads text takes the dataset's newest.
+    UserError when something the method needs is missing, and when the loss is no longer a number.
+    """
     from llmesr.training.train import train as run
 
     return run(dataset, RunConfig.read(None, **settings), store or Store(), embedding=embedding)
@@ -66,7 +81,12 @@ def compare(
 
 
 def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:
-    """The best ``k`` items after a history of item ids, oldest first."""
+    """The best ``k`` items after a history of item ids, oldest first, as a frame from best to worst.
+
+    ``score`` is the sum of its parts, whose columns stand beside it, in the units of the model: to be compared within
+    one list only. Items of the history are left out. UserError for an item that is not in the dataset, and for a run
+    without a trained model.
+    """
     from llmesr.scoring.recommender import Recommender
     from llmesr.scoring.scored_run import ScoredRun
 

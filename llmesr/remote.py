@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,9 +19,9 @@ from typing import Any
 import fsspec
 from pydantic import ValidationError
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, masked
 from llmesr.progress import Progress, silent
-from llmesr.store import KINDS, MANIFEST, Manifest, Store, file_digest
+from llmesr.store import KINDS, MANIFEST, Manifest, Store, check_identity, check_size, file_digest
 
 FILES = "files.json"
 
@@ -29,9 +30,9 @@ class Remote:
     """The artifacts under ``url``. UserError when it cannot be opened."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = masked(url.rstrip("/"))  # as it is shown
         try:
-            self.fs, root = fsspec.url_to_fs(self.url)
+            self.fs, root = fsspec.url_to_fs(url.rstrip("/"))
         except (ImportError, ValueError) as error:
             raise UserError(
                 f"{url} cannot be opened: {error} (s3:// needs `pip install s3fs`, gs:// `pip install gcsfs`)."
@@ -94,9 +95,14 @@ class Remote:
             progress(f"sending {kind}/{id}", done + 1, len(files))
         return [*sent, f"{kind}/{id}"]
 
-    def _pull(self, store: Store, kind: str, id: str, progress: Progress) -> builtins.list[str]:
+    def _pull(
+        self, store: Store, kind: str, id: str, progress: Progress, below: tuple[str, ...] = ()
+    ) -> builtins.list[str]:
+        there = self._path(kind, id)
         if store.exists(kind, id):
             return []
+        if there in below:
+            raise UserError(f"{kind}/{id} names itself among what it was made from; it is not taken.")
         manifest = self._manifest(kind, id)
         if manifest is None:
             raise UserError(
@@ -104,14 +110,19 @@ class Remote:
             )
         brought: builtins.list[str] = []
         for parent in manifest.parents:
-            brought += self._pull(store, parent.kind, parent.id, progress)
+            brought += self._pull(store, parent.kind, parent.id, progress, (*below, there))
+        check_identity(store, manifest, kind, id)
         with store.scratch(kind) as scratch:
             files = self._read(kind, id, FILES) or {}
+            octets = sum(int(found.get("size") or 0) for found in self.fs.find(there, detail=True).values())
+            check_size(there, len(files), octets, shutil.disk_usage(scratch).free)
             for done, name in enumerate([*files]):
-                self._fetch(f"{self._path(kind, id)}/{name}", _inside(scratch, name), files[name])
+                self._fetch(f"{there}/{name}", _inside(scratch, name), files[name])
                 progress(f"fetching {kind}/{id}", done + 1, len(files))
             if not set(manifest.files) <= set(files) or MANIFEST not in files:
                 raise UserError(f"{kind}/{id} at {self.url} is damaged: {FILES} does not name all of its files.")
+            if json.loads((scratch / MANIFEST).read_bytes()) != self._read(kind, id, MANIFEST):
+                raise UserError(f"{kind}/{id} at {self.url} was changed while it was fetched. Pull it again.")
             with contextlib.suppress(FileExistsError):  # another process has brought it meanwhile
                 store.place(scratch, kind, id, replace=False)
         return [*brought, f"{kind}/{id}"]

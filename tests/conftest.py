@@ -9,9 +9,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from factories import make_dataset
 
 from llmesr.data.dataset import Dataset
-from llmesr.data.synthetic import make
 from llmesr.store import Store
 
 
@@ -27,4 +27,4 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 @pytest.fixture
 def tiny(store: Store) -> Dataset:
     """About 120 users and 60 items whose text says what they are."""
-    return make(store, name="tiny", users=120, items=60, seed=1)
+    return make_dataset(store, name="tiny", seed=1)

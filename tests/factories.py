@@ -22,6 +22,11 @@ and a method's skill on head and on tail targets shifts it. Same arguments, same
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,7 +41,7 @@ from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run, Status
 from llmesr.runs.search import Search
 from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
-from llmesr.store import MANIFEST, Manifest, Store, file_digest, slug, write_bytes, write_json
+from llmesr.store import MANIFEST, Manifest, Store, file_digest, now, slug, write_bytes, write_json
 
 HOSTILE = (
     "<script>window.pwned=1</script>",
@@ -87,7 +92,7 @@ def make_dataset(
     hostile: bool = False,
 ) -> Dataset:
     """A generated marketplace, ingested. ``hostile`` puts :data:`HOSTILE` titles on the most chosen items."""
-    dataset = synthetic.make(store, name=name, users=users, items=items, seed=seed, signal=signal)
+    dataset = load_dataset(store, _copied(store, name, users, items, seed, signal))
     if not hostile:
         return dataset
     folder = store.path("datasets", dataset.id)
@@ -99,6 +104,35 @@ def make_dataset(
     manifest.files[ITEMS] = file_digest(folder / ITEMS)
     write_json(folder / MANIFEST, manifest.model_dump())
     return load_dataset(store, dataset.id)
+
+
+def _copied(store: Store, name: str, users: int, items: int, seed: int, signal: float) -> str:
+    """The id of a marketplace in ``store``; each is made once in a session, since most tests begin with one."""
+    made = _made(name, users, items, seed, signal)
+    target = store.path("datasets", made.id)
+    shutil.copytree(made.folder, target, dirs_exist_ok=True)
+    store.rewrite(made.manifest.model_copy(update={"created": now()}))  # the order of creation is that of the test
+    return made.id
+
+
+@cache
+def _made(name: str, users: int, items: int, seed: int, signal: float) -> Made:
+    folder = tempfile.TemporaryDirectory(prefix="llmesr-tests-")  # removed at the end of the session
+    store = Store(folder.name)
+    dataset = synthetic.make(store, name=name, users=users, items=items, seed=seed, signal=signal)
+    return Made(folder, store.path("datasets", dataset.id), dataset.manifest)
+
+
+class Made(NamedTuple):
+    """A dataset that was made once."""
+
+    kept: tempfile.TemporaryDirectory[str]
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
 
 
 def make_embedding(store: Store, dataset: Dataset, *, size: int = 16, id: str | None = None) -> Embedding:

@@ -23,9 +23,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 REPOSITORY = Path(__file__).parents[1]
+SPOKEN = Subprotocol("streamlit")
 PAGES = [page.name for page in (REPOSITORY / "pages").glob("*.py")]
 NOT_SOURCE = shutil.ignore_patterns(".*", "build", "*.egg-info", "artifacts", "tests", "docs", "__pycache__")
 
@@ -38,8 +40,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(REPOSITORY, source, ignore=NOT_SOURCE)
     shutil.copytree(REPOSITORY / ".streamlit", source / ".streamlit")
     (source / ".streamlit" / "secrets.toml").write_text("[auth]\ncookie_secret = 'stays at home'\n")
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", folder, source]
-    subprocess.run(build, check=True)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
+    subprocess.run([*build, "-w", str(folder), str(source)], check=True)
     [made] = folder.glob("*.whl")
     return made
 
@@ -52,8 +54,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     packages = sysconfig.get_path("purelib", vars={"base": str(folder)})
     Path(packages, "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     scripts = folder / "bin"
-    pip = [sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--no-deps", "--quiet"]
-    subprocess.run([*pip, "--ignore-installed", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(scripts / "python"), "install", "--no-deps", "--quiet"]
+    subprocess.run([*pip, "--ignore-installed", str(wheel)], check=True)
     return scripts
 
 
@@ -71,7 +73,7 @@ def address(installed: Path, environment: dict[str, str], tmp_path: Path) -> Ite
         port = probe.getsockname()[1]
     log = tmp_path / "app.log"
     with open(log, "wb") as out:
-        command = [installed / "llmesr", "app", "--port", str(port)]
+        command = [str(installed / "llmesr"), "app", "--port", str(port)]
         server = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=out, stderr=out)
     try:
         until = time.monotonic() + 120
@@ -123,11 +125,11 @@ def test_the_demo_trains(installed: Path, environment: dict[str, str], tmp_path:
 
 
 def test_the_app_shows_its_first_page(address: str) -> None:
-    with connect(f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as visitor:
+    with connect(f"ws://{address}/_stcore/stream", subprotocols=[SPOKEN], max_size=None) as visitor:
         hello = BackMsg()
         hello.rerun_script.query_string = ""
         visitor.send(hello.SerializeToString())
-        shown = []
+        shown: list[ForwardMsg] = []
         while not shown or shown[-1].WhichOneof("type") != "script_finished":
             message = visitor.recv(timeout=60)
             assert isinstance(message, bytes)
@@ -146,4 +148,4 @@ def test_the_app_answers_to_no_other_name(address: str) -> None:
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=10) as line,
         pytest.raises(InvalidStatus),
     ):
-        connect(f"ws://{rebound}/_stcore/stream", subprotocols=["streamlit"], sock=line)
+        connect(f"ws://{rebound}/_stcore/stream", subprotocols=[SPOKEN], sock=line)

@@ -20,7 +20,7 @@ from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import typed_step
 from llmesr.remote import FILES, Remote
 from llmesr.runs.record import Run, find_run
-from llmesr.store import MANIFEST, Store
+from llmesr.store import MANIFEST, Store, archive
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -196,3 +196,32 @@ def ended(jobs: Jobs, steps: list, parent: str):  # type: ignore[no-untyped-def]
         assert time.monotonic() < until
         time.sleep(0.05)
     return jobs.get(job.id)
+
+
+@pytest.mark.parametrize("how", ["another id", "itself", "too large", "too many"])
+def test_what_a_remote_claims_is_checked(
+    how: str, url: str, store: Store, other: Store, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Remote(url)
+    remote.push(store, "runs", run.id)
+    there = f"{remote.root}/runs/{run.id}/{MANIFEST}"
+    told = json.loads(remote.fs.cat_file(there))
+    if how == "another id":
+        told["id"] = "victim"
+    elif how == "itself":
+        told["parents"] = [{"kind": "runs", "id": run.id, "digest": ""}]
+    elif how == "too large":
+        monkeypatch.setattr(archive, "MOST_BYTES", 1_000)
+    else:
+        monkeypatch.setattr(archive, "MOST_FILES", 2)
+    remote.fs.pipe_file(there, json.dumps(told).encode())
+    said = {"another id": "says that it is runs/victim", "itself": "names itself"}
+    with pytest.raises(UserError, match=said.get(how, "It is not taken")):
+        remote.pull(other, "runs", run.id)
+    assert not other.exists("runs", run.id)
+
+
+def test_the_password_of_a_place_is_never_shown() -> None:
+    remote = Remote("memory://me:hunter2@shared/llmesr")
+    assert remote.url == "memory://me:***@shared/llmesr"
+    assert "hunter2" in remote.root  # it is used

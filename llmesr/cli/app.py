@@ -34,7 +34,7 @@ def app_(
     """Open the web app."""
     from llmesr.jobs.plans import submit_demo
     from llmesr.jobs.queue import Jobs
-    from llmesr.jobs.uploads import Uploads
+    from llmesr.jobs.sweep import sweep_now_and_then
 
     script = app_script()
     guarded(
@@ -46,13 +46,13 @@ def app_(
     if artifacts is not None:
         os.environ["LLMESR_ARTIFACTS"] = str(artifacts.resolve())
     root = store()
-    root.root.mkdir(parents=True, exist_ok=True)
     os.environ["LLMESR_ARTIFACTS"] = str(root.root)
-    root.heal()
-    Uploads(root).prune()
     jobs = Jobs(root)
     jobs.reconcile()
-    if demo and (job := submit_demo(jobs)):
+    sweep_now_and_then(jobs)
+    if not jobs.writable:
+        say(f"{root.root} cannot be written: the app shows what is there, and cannot upload, train or compute.")
+    elif demo and (job := submit_demo(jobs)):
         say(f"The demo is being prepared (job {job.id}); the app shows how far it is.")
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::1", "::") else host
     say(f"Open http://{shown}:{port}/{base_path.strip('/')}  (artifacts: {root.root})")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from llmesr.cli.output import say
-from llmesr.errors import UserError
+from llmesr.errors import UserError, machine_failure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+TRACE = "LLMESR_TRACE"
+"""Environment variable: show where an error arose, for a report of it."""
 STAGES = (
     "data",
     "text",
@@ -26,6 +29,7 @@ STAGES = (
     "recommend",
     "maps",
     "artifacts",
+    "doctor",
     "jobs",
     "app",
     "demo",
@@ -61,10 +65,26 @@ def main() -> None:
     except UserError as error:
         say(f"Error: {error}")
         sys.exit(2)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         say("Stopped.")
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        sys.exit(_failed(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong; the exit code: 2 where it is the command or the machine, 1 where it is this program."""
+    if isinstance(error, TyperException) and (show := getattr(error, "show", None)):
+        show()
+        return 2
+    if os.environ.get(TRACE):
+        traceback.print_exception(error)
+    if sentence := machine_failure(error):
+        say(f"Error: {sentence}")
+        return 2
+    say(f"Error: llmesr failed ({type(error).__name__}: {str(error)[:300]}). {TRACE}=1 shows where.")
+    return 1

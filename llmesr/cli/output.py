@@ -46,8 +46,8 @@ def emit(as_json: bool, document: Any, human: Table | str | None = None) -> None
 
 
 def say(text: str) -> None:
-    """A line for the person watching, on standard error."""
-    err.print(text, markup=False, highlight=False)
+    """A line for the person watching, on standard error; what no terminal can write (odd file names) as ``?``."""
+    err.print(text.encode("utf-8", "replace").decode(), markup=False, highlight=False, soft_wrap=True)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

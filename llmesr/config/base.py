@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmesr.errors import UserError
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every random generator takes."""
 
 
 class Config(BaseModel):
@@ -47,7 +50,9 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
         return f"Unknown setting {key!r}. Known: {', '.join(cls.model_fields)}."
     if not first["loc"]:  # about several settings: which ones, the message says
         return f"These settings do not go together: {first['msg'].removeprefix('Value error, ')}."
-    return f"Setting {key!r} = {first['input']!r} is not valid: {first['msg']}."
+    given = repr(first["input"])
+    given = given if len(given) <= 200 else f"{given[:200]}..."
+    return f"Setting {key!r} = {given} is not valid: {first['msg']}."
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
@@ -67,7 +72,7 @@ def _value(text: str) -> Any:
         return bare  # punctuation, such as a delimiter, means itself
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return bare  # such as %d.%m.%Y
     # YAML calls a bare off/no False; our switches are words.
     return bare if isinstance(value, bool) and bare in ("off", "on", "no", "yes") else value

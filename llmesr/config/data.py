@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from llmesr.config.base import Config
+from llmesr.config.base import Config, Seed
 
 
 class IngestConfig(Config):
     """From files of interactions and items to a dataset."""
 
-    name: str = Field(min_length=1, description="Name of the dataset.")
+    name: str = Field(min_length=1, max_length=200, description="Name of the dataset.")
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="Field -> column: user_id, item_id, timestamp, weight (interactions); guessed when absent.",
@@ -50,4 +50,4 @@ class IngestConfig(Config):
     max_rejected: float = Field(
         0.05, ge=0, le=1, description="Refuse the file when more than this share of its lines is unreadable."
     )
-    seed: int = Field(42, description="Seed of the uni100 negatives, fixed for the dataset.")
+    seed: Seed = Field(42, description="Seed of the uni100 negatives, fixed for the dataset.")

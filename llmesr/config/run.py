@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from llmesr.config.base import Config
+from llmesr.config.base import Config, Seed
 from llmesr.config.groups import RANK_METRIC, GroupName, Protocol
 from llmesr.config.methods import READ_ONLY_BY, BackboneName, MethodName, reads
 
@@ -138,7 +138,7 @@ class RunConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on cuda, float32 elsewhere."
     )
-    seed: int = Field(42, description="Random seed of the run.")
+    seed: Seed = Field(42, description="Random seed of the run.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

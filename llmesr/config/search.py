@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from llmesr.config.base import Config
+from llmesr.config.base import Config, Seed
 from llmesr.config.groups import RANK_METRIC, Protocol, SearchObjective
 
 
@@ -25,7 +25,7 @@ class SearchConfig(Config):
         5, ge=1, description="Random trials, never pruned, before earlier ones guide the search."
     )
     warmup: int = Field(3, ge=0, description="Epochs of a trial before it can be pruned.")
-    seed: int = Field(42, description="Seed of the search and of every run in it.")
+    seed: Seed = Field(42, description="Seed of the search and of every run in it.")
     preset: str = Field("default", description="Starting point of the settings that are neither fixed nor searched.")
     fixed: dict[str, Any] = Field(default_factory=dict, description="Settings that are the same in every trial.")
     space: dict[str, Any] = Field(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from llmesr.config.base import Config
+from llmesr.config.base import Config, Seed
 
 
 class EmbedConfig(Config):
@@ -96,7 +96,7 @@ class FinetuneConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on cuda, float32 elsewhere."
     )
-    seed: int = Field(42, description="Seed of everything random in the fine-tuning.")
+    seed: Seed = Field(42, description="Seed of everything random in the fine-tuning.")
 
 
 class NeighbourConfig(Config):
@@ -106,4 +106,4 @@ class NeighbourConfig(Config):
     metric: Literal["cosine", "dot", "euclidean"] = Field("cosine", description="Similarity between user vectors.")
     exact_up_to: int = Field(50_000, ge=1, description="Search exactly up to this many users, approximately above.")
     recall: float = Field(0.95, gt=0, le=1, description="Share of the true neighbours an approximate search must find.")
-    seed: int = 42
+    seed: Seed = Field(42, description="Seed of the approximate search.")

@@ -7,7 +7,7 @@ there, MRR is 1 / rank there, each 0 below; a group's value is the mean over its
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,13 @@ from llmesr.config import GROUPS
 from llmesr.data.groups import Thresholds, quantile_buckets
 from llmesr.errors import UserError
 
-METRICS = ("HR", "NDCG", "MRR")
+GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "HR": np.ones_like,
+    "NDCG": lambda rank: 1 / np.log2(rank + 1),
+    "MRR": lambda rank: 1 / rank,
+}
+"""What a target is worth at its rank (users,), which is 1 for the best; a new metric is one entry."""
+METRICS = tuple(GAINS)
 COLUMNS = ["dimension", "group", "metric", "value", "users"]
 
 
@@ -31,12 +37,11 @@ class Group(NamedTuple):
 
 def metric_values(rank: np.ndarray, metric: str) -> np.ndarray:
     """(users,) value of ``metric`` for each rank (1 is best). UserError for an unknown metric."""
-    found = re.fullmatch(r"(HR|NDCG|MRR)@([1-9]\d*)", metric)
-    if not found:
-        raise UserError(f"{metric!r} is not a metric of ranks: one of {', '.join(METRICS)}, then @ and K, as in HR@10.")
+    found = re.fullmatch(r"(\w+)@([1-9]\d*)", metric)
+    if not found or found[1] not in GAINS:
+        raise UserError(f"{metric!r} is not a metric of ranks: one of {', '.join(GAINS)}, then @ and K, as in HR@10.")
     rank = np.asarray(rank, dtype=np.float64)
-    gain = {"HR": np.ones_like(rank), "NDCG": 1 / np.log2(rank + 1), "MRR": 1 / rank}[found[1]]
-    return np.where(rank <= int(found[2]), gain, 0.0)
+    return np.where(rank <= int(found[2]), GAINS[found[1]](rank), 0.0)
 
 
 def select(frame: pd.DataFrame, protocol: str, part: str | None = None) -> pd.DataFrame:
@@ -91,7 +96,7 @@ def metric_table(
     An empty group has the value NaN and 0 users.
     """
     rows = select(frame, protocol, part)
-    names = [f"{m}@{k}" for m in METRICS for k in ks]
+    names = [f"{m}@{k}" for m in GAINS for k in ks]
     values = np.stack([metric_values(rows["rank"].to_numpy(), n) for n in names])  # (metrics, users)
     table = []
     for group in all_groups(rows, thresholds):

@@ -7,6 +7,7 @@ There is no daemon. Whoever submits, resumes or reconciles, and every worker as 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -150,8 +151,18 @@ class Jobs:
             raise UserError(f"{id!r} is used by a job that has not ended: {names}. Stop it first.")
 
     def reconcile(self) -> None:
-        """Settle jobs whose worker is gone, and start what waits. Call on start-up and now and then."""
-        self.dispatch()
+        """Settle jobs whose worker is gone, and start what waits. Call on start-up and now and then.
+
+        Who may only read the root leaves that to those who may write.
+        """
+        if self.writable:
+            self.dispatch()
+
+    @property
+    def writable(self) -> bool:
+        """Whether jobs can be submitted and settled by this user."""
+        nearest = next(f for f in (self.folder, *self.folder.parents) if f.exists())
+        return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
     def dispatch(self) -> None:
         """Settle orphans, then start the oldest waiting job on each free slot."""

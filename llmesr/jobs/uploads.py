@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -57,12 +57,12 @@ class Uploads:
         if self.files(token) is not None:
             shutil.rmtree(self.folder / token)
 
-    def prune(self, *, now: float | None = None) -> None:
-        """Forget uploads older than :data:`KEEP_DAYS` days."""
+    def old(self, *, in_use: Collection[str] = (), now: float | None = None) -> list[Path]:
+        """Folders of uploads older than :data:`KEEP_DAYS` days, but for those with a file whose path is ``in_use``."""
         oldest = (now or time.time()) - KEEP_DAYS * 86_400
-        for folder in self.folder.iterdir() if self.folder.is_dir() else []:
-            if folder.is_dir() and folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+        folders = [f for f in self.folder.iterdir() if f.is_dir()] if self.folder.is_dir() else []
+        read = {Path(path).parent for path in in_use}
+        return sorted(f for f in folders if f.stat().st_mtime < oldest and f not in read)
 
 
 def plain_name(name: str) -> str:

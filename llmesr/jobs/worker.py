@@ -85,6 +85,7 @@ class Worker:
             **os.environ,
             "LLMESR_JOB": str(self.folder),
             "LLMESR_ARTIFACTS": str(self.jobs.store.root),
+            "LLMESR_TRACE": "1",  # the log is where somebody looks for it
             "COLUMNS": "2000",  # an error is one line of the log, however long
         }
         capture = self.folder / "output.json"

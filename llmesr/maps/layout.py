@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from typing import Any
 
 import numba
 import numpy as np
@@ -90,7 +91,7 @@ def force_tables(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(inline="always")
-def _bin(squared):
+def _bin(squared: Any) -> Any:
     """The table entry of a positive squared distance: exponent and first mantissa bits of the float32."""
     bits = np.float32(squared).view(np.int32)
     entry = (bits >> 16) - ((127 + _LOW) << 7)
@@ -98,12 +99,26 @@ def _bin(squared):
 
 
 @numba.njit(inline="always")
-def _clipped(value):
+def _clipped(value: Any) -> Any:
     return min(max(value, np.float32(-_CLIP)), np.float32(_CLIP))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _run(points, head, tail, every, due, due_negative, attract, repel, first, last, epochs, negatives, state):
+def _run(
+    points: np.ndarray,
+    head: np.ndarray,
+    tail: np.ndarray,
+    every: np.ndarray,
+    due: np.ndarray,
+    due_negative: np.ndarray,
+    attract: np.ndarray,
+    repel: np.ndarray,
+    first: int,
+    last: int,
+    epochs: int,
+    negatives: int,
+    state: np.ndarray,
+) -> None:
     n = np.uint64(len(points))
     random = state[0]
     for epoch in range(first, last):

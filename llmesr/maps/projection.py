@@ -42,7 +42,8 @@ def aligned(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
     u, _, v = np.linalg.svd(own.T @ target)
     spread = np.linalg.norm(own)
     scale = np.linalg.norm(target) / spread if spread else 1.0
-    return ((points - own_mean) @ (u @ v) * scale + target_mean).astype(np.float32)
+    turned: np.ndarray = (points - own_mean) @ (u @ v) * scale + target_mean
+    return turned.astype(np.float32)
 
 
 class MapConfig(Config):
@@ -145,7 +146,8 @@ def place_between(
     weight = (distance[:, :1] / distance) ** 2  # (q, k), 1 for the nearest
     weight[answer.rows < 0] = 0
     found = np.where(answer.rows < 0, 0, answer.rows)
-    return ((places[found] * weight[:, :, None]).sum(axis=1) / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+    means: np.ndarray = (places[found] * weight[:, :, None]).sum(axis=1) / weight.sum(axis=1, keepdims=True)
+    return means.astype(np.float32)
 
 
 def lay_out_all(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, machine_failure
 from llmesr.progress import Progress, silent
 from llmesr.semantic.embedders.contract import Embedder
 from llmesr.store import Store
@@ -76,6 +76,12 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
         db.commit()
         return db
+    except sqlite3.OperationalError as error:  # the disk is full or read-only, or another process holds the file
+        if sentence := machine_failure(error):
+            raise UserError(sentence) from error
+        raise UserError(
+            f"The vector cache {path} cannot be used now ({error}). Check that its folder can be written."
+        ) from error
     except sqlite3.DatabaseError as error:
         raise UserError(f"The vector cache {path} is damaged ({error}); delete that file.") from error
 

@@ -11,7 +11,8 @@ An artifact appears, is replaced and is deleted by renaming one folder, so a rea
 process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` removes it.
 """
 
-from llmesr.store.archive import export_archive, import_archive
+from llmesr.store.archive import check_identity, check_size, export_archive, import_archive
+from llmesr.store.examine import Finding, examine
 from llmesr.store.files import file_digest, read_json, write_bytes, write_json
 from llmesr.store.lock import locked
 from llmesr.store.manifest import (
@@ -37,10 +38,14 @@ __all__ = [
     "SCHEMA_VERSION",
     "STATUS",
     "Draft",
+    "Finding",
     "Manifest",
     "Parent",
     "Store",
+    "check_identity",
+    "check_size",
     "config_digest",
+    "examine",
     "export_archive",
     "file_digest",
     "import_archive",

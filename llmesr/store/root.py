@@ -69,6 +69,7 @@ class Store:
         return self.root / name
 
     def exists(self, kind: str, id: str) -> bool:
+        """Whether there is such an artifact: a folder with a manifest."""
         return (self.path(kind, id) / MANIFEST).is_file()
 
     def ids(self, kind: str) -> builtins.list[str]:
@@ -112,6 +113,12 @@ class Store:
                 f"The {noun(kind)} {id!r} cannot be read: {path} is damaged "
                 f"({str(error).splitlines()[0]}). Delete it or make it again."
             ) from error
+        itself = any((p.kind, p.id) == (kind, id) for p in manifest.parents)
+        if (manifest.kind, manifest.id) != (kind, id) or itself:
+            raise UserError(
+                f"The {noun(kind)} {id!r} cannot be read: its manifest is not its own "
+                f"(it says {manifest.kind}/{manifest.id}{', made from itself' if itself else ''}). Delete it."
+            )
         if manifest.schema_version != SCHEMA_VERSION:
             raise UserError(
                 f"The {noun(kind)} {id!r} has schema version {manifest.schema_version}; "

@@ -134,7 +134,7 @@ def test_convert_needs_trust_and_writes_plain_arrays(tmp_path: Path) -> None:
 class Hostile:
     """Runs code when unpickled."""
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[object, ...]:
         return (os.mkdir, ("made-by-a-pickle",))
 
 

@@ -1,51 +1,65 @@
 """evaluate and compare as a person or a script calls them."""
 
+from __future__ import annotations
+
 import json
 import math
+import shutil
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from factories import make_dataset, make_run, make_running_run
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from llmesr.cli.main import app
 from llmesr.config import GROUPS, RunConfig
-from llmesr.data.dataset import load_dataset
+from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
-from llmesr.runs.record import find_run, list_runs
+from llmesr.runs.record import Run, find_run, list_runs
 from llmesr.scoring.derived import derive
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.store import MANIFEST, write_json
+from llmesr.store import MANIFEST, Store, write_json
 from llmesr.training.train import train
 
 
-def call(*words):
+def call(*words: object) -> Result:
     return CliRunner().invoke(app, [str(w) for w in words], standalone_mode=False)
 
 
-def document(*words):
+def document(*words: object) -> Any:
     result = call(*words, "--json")
     assert result.exit_code == 0, result.exception
     return json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
-def refusal(*words):
+def refusal(*words: object) -> str:
     error = call(*words).exception
     assert isinstance(error, UserError), error
     return str(error)
 
 
-@pytest.fixture
-def runs(store):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Two seeds of one configuration, a better run and a baseline, made once."""
+    store = Store(tmp_path_factory.mktemp("made"))
     data = make_dataset(store)
-    made = [make_run(store, data, "id", seed=s) for s in (42, 43)]
-    return [*made, make_run(store, data, "llm-esr", tail_skill=2.5), make_run(store, data, "popularity")]
+    seeds = [make_run(store, data, "id", seed=s) for s in (42, 43)]
+    return [*seeds, make_run(store, data, "llm-esr", tail_skill=2.5), make_run(store, data, "popularity")]
 
 
-def test_compare_rows_follow_the_contract(store, runs):
+@pytest.fixture
+def runs(store: Store, made: list[Run]) -> list[Run]:
+    """Copies of them that a test may change."""
+    shutil.copytree(made[0].store.root, store.root, dirs_exist_ok=True)
+    return [Run(store, run.id) for run in made]
+
+
+def test_compare_rows_follow_the_contract(store: Store, runs: list[Run]) -> None:
     found = document("compare", *[r.id for r in runs], "--protocol", "uni100")
     rows = pd.DataFrame(found["rows"])
     assert list(rows.columns[:5]) == ["run", "method", "backbone", "protocol", "part"]
@@ -67,7 +81,7 @@ def test_compare_rows_follow_the_contract(store, runs):
         assert row["users"] == expected.loc[(row["group"], row["metric"]), "users"]
 
 
-def test_seeds_are_one_configuration_in_tests_and_verdicts(runs):
+def test_seeds_are_one_configuration_in_tests_and_verdicts(runs: list[Run]) -> None:
     found = document("compare", *[r.id for r in runs], "--metric", "HR@10")
     configurations = {r["configuration"]: r for r in found["configurations"] if r["group"] == "Overall"}
     assert set(configurations) == {"id/sasrec", "llm-esr/sasrec", "popularity"}
@@ -85,7 +99,7 @@ def test_seeds_are_one_configuration_in_tests_and_verdicts(runs):
     assert {t["baseline"] for t in other["tests"]} == {"popularity"}
 
 
-def test_thresholds_and_parts_move_without_evaluating_again(runs):
+def test_thresholds_and_parts_move_without_evaluating_again(runs: list[Run]) -> None:
     one = document("compare", runs[0].id, runs[2].id, "--tail-item", 10_000, "--tail-user", 1)
     users = {r["group"]: r["users"] for r in one["rows"]}
     assert users["Tail Item"] == users["Overall"]
@@ -96,7 +110,9 @@ def test_thresholds_and_parts_move_without_evaluating_again(runs):
     assert [r["value"] for r in valid["rows"]] != [r["value"] for r in test["rows"]]
 
 
-def test_tables_for_people_show_groups_protocol_and_definition(runs, monkeypatch):
+def test_tables_for_people_show_groups_protocol_and_definition(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     text = call("compare", *[r.id for r in runs], "--all-groups", "--beyond").stdout
     for expected in (*GROUPS, "full ranking", "id/sasrec (2 seeds)", "Tail User x Tail Item", "Gini@10", "Jaccard"):
@@ -105,13 +121,13 @@ def test_tables_for_people_show_groups_protocol_and_definition(runs, monkeypatch
     assert "Against id/sasrec" in text
 
 
-def test_one_run_alone_is_shown_without_tests(runs):
+def test_one_run_alone_is_shown_without_tests(runs: list[Run]) -> None:
     found = document("compare", runs[0].id)
     assert "tests" not in found
     assert len(found["rows"]) == 10
 
 
-def test_runs_of_other_datasets_are_refused_naming_what_differs(store, runs):
+def test_runs_of_other_datasets_are_refused_naming_what_differs(store: Store, runs: list[Run]) -> None:
     other = make_run(store, make_dataset(store, name="other", seed=9), "id")
     message = refusal("compare", runs[0].id, other.id)
     assert "different datasets" in message
@@ -130,16 +146,16 @@ def test_runs_of_other_datasets_are_refused_naming_what_differs(store, runs):
         (["--baseline", "nothing"], "no run called 'nothing'"),
     ],
 )
-def test_what_cannot_be_compared_is_said(runs, words, message):
+def test_what_cannot_be_compared_is_said(runs: list[Run], words: str, message: str) -> None:
     assert message in refusal("compare", runs[0].id, runs[2].id, *words)
 
 
-def test_a_run_without_evaluation_is_named(store, runs):
+def test_a_run_without_evaluation_is_named(store: Store, runs: list[Run]) -> None:
     live = make_running_run(store, load_dataset(store, "shop"))
     assert f"{live.id!r} has no evaluation yet" in refusal("compare", runs[0].id, live.id)
 
 
-def test_evaluate_recomputes_what_training_stored(store, tiny):
+def test_evaluate_recomputes_what_training_stored(store: Store, tiny: Dataset) -> None:
     run = train(tiny, RunConfig(method="id", epochs=1, embedding_size=8, layers=1), store, device="cpu")
     before, top = run.per_user(), run.top_items()
     (run.folder / "per_user.parquet").unlink()
@@ -153,7 +169,7 @@ def test_evaluate_recomputes_what_training_stored(store, tiny):
     assert len(document("evaluate", run.id, "--protocol", "full", "--metric", "HR@3", "--beyond")["rows"]) == 5 + 3 * 5
 
 
-def test_a_run_that_stands_for_a_policy_is_evaluated_under_it(store, tiny):
+def test_a_run_that_stands_for_a_policy_is_evaluated_under_it(store: Store, tiny: Dataset) -> None:
     run = train(tiny, RunConfig(method="id", epochs=2, embedding_size=8, layers=1), store, device="cpu")
     policy = ScoringPolicy(route_threshold=10_000, route_weight=0.0)  # every item routed: every score 0
     derived = derive(ScoredRun(store, run), policy)
@@ -164,7 +180,7 @@ def test_a_run_that_stands_for_a_policy_is_evaluated_under_it(store, tiny):
     assert len(document("compare", run.id, derived.id)["tests"]) == 10
 
 
-def test_evaluate_a_ranking_made_elsewhere(store, tiny, tmp_path):
+def test_evaluate_a_ranking_made_elsewhere(store: Store, tiny: Dataset, tmp_path: Path) -> None:
     counts = tiny.item_counts
     rows = [
         (user, tiny.catalogue["item_id"][i - 1], counts[i])
@@ -186,14 +202,14 @@ def test_evaluate_a_ranking_made_elsewhere(store, tiny, tmp_path):
     assert "ranking made elsewhere" in refusal("evaluate", "als")
 
 
-def test_evaluate_needs_one_thing_to_evaluate(store, tiny, tmp_path):
+def test_evaluate_needs_one_thing_to_evaluate(store: Store, tiny: Dataset, tmp_path: Path) -> None:
     assert "Give a run, or --ranking" in refusal("evaluate")
     assert "--ranking needs --dataset" in refusal("evaluate", "--ranking", tmp_path / "x.csv")
     assert "no file" in refusal("evaluate", "--ranking", tmp_path / "x.csv", "--dataset", "tiny")
     assert list_runs(store) == []
 
 
-def test_empty_groups_are_null_in_json_and_dashes_for_people(runs, monkeypatch):
+def test_empty_groups_are_null_in_json_and_dashes_for_people(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     text = call("compare", runs[0].id, runs[2].id, "--tail-user", 1).stdout
     assert " - " in text

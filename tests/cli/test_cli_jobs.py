@@ -16,7 +16,8 @@ from llmesr.store import Store
 def call(*words: str) -> dict[str, str]:
     result = CliRunner().invoke(app, list(words), catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
+    document: dict[str, str] = json.loads(result.stdout)
+    return document
 
 
 def test_a_command_is_queued_as_typed_and_a_run_gets_its_id(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """tune, recommend and serve as a person types them, over a small run that is really trained."""
 
+from __future__ import annotations
+
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,17 +15,20 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from factories import make_dataset
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from llmesr.cli.main import app
 from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.runs.record import Run
-from llmesr.semantic.embed import ITEM_IDS, VECTORS, histories_digest, load_embedding
+from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
+from llmesr.store import Store
 from llmesr.training.train import train
 
 
-def embedding(store, dataset):
+def embedding(store: Store, dataset: Dataset) -> Embedding:
     """Vectors that say an item's category, written as an embedding artifact."""
     rng = np.random.default_rng(0)
     kinds = pd.factorize(dataset.catalogue["category"])[0]
@@ -41,18 +47,33 @@ def embedding(store, dataset):
     return load_embedding(store, "tiny-topics", dataset)
 
 
-@pytest.fixture
-def run(store, tiny) -> Run:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    store = Store(tmp_path_factory.mktemp("trained"))
+    data = make_dataset(store, name="tiny", seed=1)
     config = RunConfig(method="llm-esr", epochs=1, embedding_size=8, layers=1, max_length=10, distillation="off")
-    return train(tiny, config, store, embedding=embedding(store, tiny), device="cpu")
+    return train(data, config, store, embedding=embedding(store, data), device="cpu")
 
 
-def call(*words):
+@pytest.fixture
+def run(store: Store, trained: Run) -> Run:
+    """A copy of a run that was trained once."""
+    shutil.copytree(trained.store.root, store.root, dirs_exist_ok=True)
+    return Run(store, trained.id)
+
+
+@pytest.fixture
+def tiny(run: Run) -> Dataset:
+    """The dataset it was trained on."""
+    return load_dataset(run.store, run.dataset_id)
+
+
+def call(*words: object) -> Result:
     result = CliRunner().invoke(app, [str(w) for w in words], standalone_mode=False)
     return result
 
 
-def test_recommend_prints_one_document(run, tiny):
+def test_recommend_prints_one_document(run: Run, tiny: Dataset) -> None:
     result = call("recommend", run.id, "--user", tiny.user_ids[0], "--k", 3, "--json")
     assert result.exit_code == 0, result.exception
     items = json.loads(result.stdout)["items"]
@@ -65,7 +86,7 @@ def test_recommend_prints_one_document(run, tiny):
     assert "Tail item: fewer than" in human.stdout
 
 
-def test_bad_input_is_one_sentence(run, tiny):
+def test_bad_input_is_one_sentence(run: Run, tiny: Dataset) -> None:
     for words, sentence in [
         (["recommend", run.id], "either --user or --history"),
         (["recommend", run.id, "--user", "nobody"], "'nobody' is not in dataset"),
@@ -79,7 +100,7 @@ def test_bad_input_is_one_sentence(run, tiny):
         assert sentence in str(result.exception)
 
 
-def test_tune_makes_a_run_that_stands_beside_its_parent(run, store, tiny):
+def test_tune_makes_a_run_that_stands_beside_its_parent(run: Run, store: Store, tiny: Dataset) -> None:
     result = call(
         "tune", run.id, "--set", "gammas=[0, 0.5]", "--set", "thresholds=[1]", "--set", "objective=overall", "--json"
     )
@@ -105,7 +126,7 @@ def test_tune_makes_a_run_that_stands_beside_its_parent(run, store, tiny):
     assert tuned == named
 
 
-def test_rerank_shows_the_effect_of_every_reranker(run):
+def test_rerank_shows_the_effect_of_every_reranker(run: Run) -> None:
     rows = json.loads(call("rerank", run.id, "--users", 20, "--json").stdout)["rows"]
     assert {r["reranker"] for r in rows} == {"none", "mmr", "dpp", "calibrated", "epsilon", "ucb"}
     assert {"HR@10", "NDCG@10", "Coverage@10", "ILD@10"} <= set(rows[0])
@@ -113,7 +134,7 @@ def test_rerank_shows_the_effect_of_every_reranker(run):
 
 
 @pytest.mark.slow
-def test_serve_stops_gracefully(run, store, tiny):
+def test_serve_stops_gracefully(run: Run, store: Store, tiny: Dataset) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -27,7 +27,8 @@ runner = CliRunner()
 def run(*words: str) -> dict[str, object]:
     result = runner.invoke(app, [*words, "--json"], catch_exceptions=False)
     assert result.exit_code == 0
-    return json.loads(result.stdout)
+    document: dict[str, object] = json.loads(result.stdout)
+    return document
 
 
 def vectors_of(dataset: Dataset, path: Path) -> str:

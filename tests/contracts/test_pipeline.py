@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from semantic.tiny_models import write_decoder, write_encoder
+from tiny_models import write_decoder, write_encoder
 
 from llmesr.config import EmbedConfig, NeighbourConfig, RunConfig
 from llmesr.data.dataset import Dataset

@@ -36,9 +36,11 @@ def test_files_are_found_by_their_token_until_they_are_old(store: Store) -> None
     token = uploads.receive([("shop.csv", io.BytesIO(b"hello"))], limit=5)
     (file,) = uploads.files(token)
     assert file.read_bytes() == b"hello"
-    uploads.prune()
-    assert uploads.files(token) == [file]
-    uploads.prune(now=time.time() + (KEEP_DAYS + 1) * 86_400)
+    assert uploads.old() == []
+    later = time.time() + (KEEP_DAYS + 1) * 86_400
+    assert uploads.old(now=later) == [file.parent]
+    assert uploads.old(now=later, in_use=[str(file)]) == []
+    uploads.discard(token)
     with pytest.raises(UserError, match="no longer here"):
         uploads.files(token)
 

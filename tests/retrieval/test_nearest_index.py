@@ -20,7 +20,8 @@ def brute(vectors: np.ndarray, queries: np.ndarray, metric: Metric) -> np.ndarra
     """(q, n) similarities in float64."""
     a, b = vectors.astype(np.float64), queries.astype(np.float64)
     if metric == "euclidean":
-        return -np.sqrt(((b[:, None] - a[None]) ** 2).sum(2))
+        distances: np.ndarray = np.sqrt(((b[:, None] - a[None]) ** 2).sum(2))
+        return -distances
     if metric == "cosine":
         a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (a, b))
     return b @ a.T

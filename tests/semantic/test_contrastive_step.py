@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from semantic.tiny_models import write_decoder
+from tiny_models import write_decoder
 from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
 
 from llmesr.config import EmbedConfig, FinetuneConfig

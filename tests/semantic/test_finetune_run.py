@@ -15,7 +15,7 @@ import pytest
 import torch
 import typer
 from safetensors.torch import load_file
-from semantic.tiny_models import write_decoder, write_encoder
+from tiny_models import write_decoder, write_encoder
 from typer.testing import CliRunner
 
 from llmesr.cli import finetune as cli

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmesr.config import GROUPS, Config, Protocol
+from llmesr.config.base import Seed
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.pareto import pareto_front
@@ -56,7 +57,7 @@ class PolicyTuningConfig(Config):
     refined: int = Field(8, ge=0, description="Best points of the rest that are tried with each popularity weight.")
     sample: int = Field(4000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
     finalists: int = Field(12, ge=1, description="Points that are measured on all users when a sample was used.")
-    seed: int = Field(0, description="Seed of the sample of users.")
+    seed: Seed = Field(0, description="Seed of the sample of users.")
 
 
 class PolicyPoint(BaseModel):

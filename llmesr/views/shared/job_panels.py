@@ -10,6 +10,7 @@ import streamlit as st
 from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job
+from llmesr.jobs.sweep import sweep_now_and_then
 from llmesr.prose import counted
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
@@ -30,7 +31,9 @@ ICONS = {
 
 def settle(root: Store) -> None:
     """Settle orphans and start what waits; once per page run, so that a restarted server finds its jobs."""
-    artifacts.jobs(root).reconcile()
+    jobs = artifacts.jobs(root)
+    jobs.reconcile()
+    sweep_now_and_then(jobs)
 
 
 def progress(root: Store, id: str, *, until: str | None = None, place: str = "job") -> None:

@@ -1,0 +1,65 @@
+"""What nobody needs any more: remains of killed processes, and uploads that have grown old. Nothing in use."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmesr.jobs.queue import Jobs
+from llmesr.jobs.uploads import Uploads
+from llmesr.store import KINDS, Store
+
+OLD = 86_400.0
+"""Seconds after which a file that was being written is nobody's."""
+EVERY = 3_600.0
+STAMP = ".swept"
+_BEING_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}")
+
+
+def remains(store: Store, *, now: float | None = None) -> list[Path]:
+    """Files that were being written when their writer was killed, and uploads that no waiting or running job reads."""
+    moment = now if now is not None else time.time()
+    return [*_half_written(store, moment - OLD), *Uploads(store).old(in_use=_read_by_jobs(store), now=moment)]
+
+
+def sweep(store: Store) -> list[Path]:
+    """Remove them; what was removed. Hidden folders are the store's to heal."""
+    store.heal()
+    found = remains(store)
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def sweep_now_and_then(jobs: Jobs) -> None:
+    """Sweep when that was not done for an hour, by whoever comes first and may write."""
+    stamp = jobs.store.root / STAMP
+    try:
+        recently = time.time() - stamp.stat().st_mtime < EVERY
+    except FileNotFoundError:
+        recently = False
+    if not recently and jobs.writable and jobs.store.root.is_dir():
+        stamp.touch()
+        sweep(jobs.store)
+
+
+def _half_written(store: Store, before: float) -> Iterator[Path]:
+    for folder in (store.root / name for name in (*KINDS, "jobs")):
+        for here, _, names in os.walk(folder):
+            for name in names:
+                path = Path(here) / name
+                if _BEING_WRITTEN.fullmatch(name) and path.lstat().st_mtime < before:
+                    yield path
+
+
+def _read_by_jobs(store: Store) -> set[str]:
+    """Every word of the commands of jobs that may still read files."""
+    active = [job for job in Jobs(store).list() if job.active]
+    return {word for job in active for step in job.record.steps for word in step.command}

@@ -1,0 +1,58 @@
+"""The store held against its own checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llmesr.errors import UserError
+from llmesr.progress import Progress, silent
+from llmesr.store.files import file_digest
+from llmesr.store.manifest import KINDS
+from llmesr.store.root import Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about one artifact that a person should know. What is not ``damaged`` can still be used."""
+
+    kind: str
+    id: str
+    what: str
+    damaged: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(store: Store, *, checksums: bool = True, progress: Progress = silent) -> list[Finding]:
+    """What is wrong with the artifacts: manifests that cannot be read, files that are missing or have changed, and
+    parents that are gone or are others than they were."""
+    every = [(kind, id) for kind in KINDS for id in store.ids(kind)]
+    found: list[Finding] = []
+    for done, (kind, id) in enumerate(every):
+        progress("checking artifacts", done, len(every))
+        found += _of(store, kind, id, checksums)
+    progress("checking artifacts", len(every), len(every))
+    return found
+
+
+def _of(store: Store, kind: str, id: str, checksums: bool) -> Iterator[Finding]:
+    try:
+        manifest = store.manifest(kind, id)
+    except UserError as error:
+        yield Finding(kind, id, str(error), damaged=True)
+        return
+    folder = store.path(kind, id)
+    for name, digest in manifest.files.items():
+        if not (folder / name).is_file():
+            yield Finding(kind, id, f"{name} is missing.", damaged=True)
+        elif checksums and file_digest(folder / name) != digest:
+            yield Finding(kind, id, f"{name} does not match its checksum.", damaged=True)
+    for parent in manifest.parents:
+        if not store.exists(parent.kind, parent.id):
+            yield Finding(kind, id, f"It was made from {parent.kind}/{parent.id}, which is gone.", damaged=False)
+        elif parent.digest and store.digest(parent.kind, parent.id) != parent.digest:
+            what = f"It was made from {parent.kind}/{parent.id}, which has been made anew since."
+            yield Finding(kind, id, what, damaged=False)

@@ -1,0 +1,114 @@
+"""Leftovers are found by their age, shown by doctor and removed, and nothing in use is touched."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import make_dataset, make_embedding
+from typer.testing import CliRunner
+
+from llmesr.cli.main import app
+from llmesr.errors import UserError
+from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import JobStatus, write_status
+from llmesr.jobs.sweep import EVERY, STAMP, remains, sweep_now_and_then
+from llmesr.jobs.uploads import KEEP_DAYS, Uploads
+from llmesr.store import MANIFEST, Store
+
+
+def aged(path: Path, days: float) -> Path:
+    then = time.time() - days * 86_400
+    os.utime(path, (then, then))
+    return path
+
+
+def upload(store: Store, days: float) -> Path:
+    token = Uploads(store).receive([("a.csv", io.BytesIO(b"x"))], limit=100)
+    return aged(store.work_folder("uploads") / token, days)
+
+
+def doctor(*words: str) -> dict[str, Any]:
+    result = CliRunner().invoke(app, ["doctor", *words, "--json"])
+    document: dict[str, Any] = json.loads(result.stdout.splitlines()[0])
+    assert isinstance(result.exception, UserError) == bool([f for f in document["findings"] if f["damaged"]])
+    return document
+
+
+@pytest.fixture
+def littered(store: Store) -> tuple[list[Path], list[Path]]:
+    """What is left over, and what is not."""
+    data = make_dataset(store)
+    folder = store.path("datasets", data.id)
+    old, young, own = (folder / n for n in (".status.json.0a1b2c3d", ".status.json.99999999", ".keep"))
+    for path in (old, young, own):
+        path.write_text("half")
+    aged(old, 2)
+    aged(own, 2)
+    return [old, upload(store, KEEP_DAYS + 1)], [young, own, upload(store, KEEP_DAYS - 1), folder / MANIFEST]
+
+
+def test_doctor_shows_and_removes_what_is_left_over(store: Store, littered: tuple[list[Path], list[Path]]) -> None:
+    gone, kept = littered
+    shown = doctor()
+    assert {store.root / name for name in shown["left_over"]} == set(gone)
+    assert all(path.exists() for path in gone)
+    assert {store.root / name for name in doctor("--repair")["removed"]} == set(gone)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in kept)
+    assert doctor()["left_over"] == []
+
+
+def test_an_upload_that_a_job_will_read_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "dispatch", lambda self: None)  # it waits
+    folder = upload(store, KEEP_DAYS + 1)
+    job = Jobs(store).submit(["ingest", str(folder / "a.csv")], kind="ingest", label="x")
+    assert remains(store) == []
+    write_status(job.folder, JobStatus(state="FAILED", queued=job.status.queued))
+    assert remains(store) == [folder]
+
+
+def test_sweeping_is_done_now_and_then(store: Store) -> None:
+    jobs = Jobs(store)
+    store.root.mkdir(parents=True)
+    old = upload(store, KEEP_DAYS + 1)
+    sweep_now_and_then(jobs)
+    assert not old.exists()
+    again = upload(store, KEEP_DAYS + 1)
+    sweep_now_and_then(jobs)
+    assert again.exists()  # an hour has not passed
+    aged(store.root / STAMP, EVERY / 86_400 + 0.01)
+    sweep_now_and_then(jobs)
+    assert not again.exists()
+
+
+def test_doctor_finds_what_is_damaged(store: Store) -> None:
+    data = make_dataset(store)
+    vectors = make_embedding(store, data)
+    assert doctor()["findings"] == []
+    folder = store.path("embeddings", vectors.id)
+    largest = max((p for p in folder.iterdir() if p.name != MANIFEST), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    [finding] = doctor()["findings"]
+    assert (finding["id"], finding["what"]) == (vectors.id, f"{largest.name} does not match its checksum.")
+    assert doctor("--quick")["findings"] == []
+    largest.unlink()
+    assert doctor("--quick")["findings"][0]["what"] == f"{largest.name} is missing."
+
+
+def test_doctor_tells_of_parents_that_are_gone_or_others(store: Store) -> None:
+    data = make_dataset(store)
+    make_embedding(store, data)
+    manifest = store.manifest("datasets", data.id)
+    store.rewrite(manifest.model_copy(update={"name": "renamed"}))
+    [finding] = doctor()["findings"]
+    assert finding["what"].endswith("which has been made anew since.")
+    store.path("datasets", data.id).rename(store.root / "away")
+    assert doctor()["findings"][0]["what"].endswith("which is gone.")
