@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llmesr.config import EmbedConfig, IngestConfig, RunConfig
+from llmesr.config import EmbedConfig, IngestConfig, RunConfig, SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
@@ -30,6 +30,13 @@ def ingest(*sources: str | Path, name: str, store: Store | None = None, **settin
 
     config = IngestConfig.read(None, name=name, **settings)
     return run([Path(s) for s in sources], config, store or Store())
+
+
+def split(dataset: Dataset, *, name: str | None = None, store: Store | None = None, **settings: Any) -> Dataset:
+    """A second dataset of the same data under another split. ``settings``: :class:`SplitConfig`."""
+    from llmesr.data.splitting import resplit
+
+    return resplit(dataset, SplitConfig.read(None, **settings), store or Store(), name=name)
 
 
 def embed(dataset: Dataset, *, store: Store | None = None, **settings: Any) -> Embedding:

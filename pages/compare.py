@@ -38,7 +38,7 @@ with widgets.boundary("The comparison"):
         )
         VIEWS[str(view)](choice)
         if view not in ("scoring", "search"):  # these speak of validation, one in a protocol of its own
-            exhibits.caption(choice.protocol, choice.thresholds)
+            exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
         with st.container(horizontal=True):
             exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
             report_button(choice)

@@ -35,7 +35,7 @@ if manifest is not None:
             widgets.empty("No run of this dataset yet: launch one under New run.")
         else:
             panels.watch(root, run_id, protocol)
-            exhibits.caption(protocol, data.thresholds, "valid")
+            exhibits.caption(protocol, data.thresholds, data.split_config, "valid")
             exhibits.explain(["NDCG@10"])
             form.clone_button(root, run_id)
     else:

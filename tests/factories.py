@@ -158,7 +158,7 @@ def make_embedding(store: Store, dataset: Dataset, *, size: int = 16, id: str | 
         }
         users = np.zeros((dataset.n_users, size), np.float32)
         starts = np.concatenate([[0], np.cumsum(dataset.split.train_lengths)])
-        for user in range(dataset.n_users):
+        for user in np.flatnonzero(dataset.split.train_lengths):
             users[user] = items[dataset.split.train_items[starts[user] : starts[user + 1]] - 1].mean(0)
         save_file({"items": items, "users": users}, draft.path / VECTORS)
         pd.DataFrame({"item_id": dataset.catalogue["item_id"]}).to_parquet(draft.path / ITEM_IDS, index=False)

@@ -1,4 +1,4 @@
-"""fetch, ingest, profile, convert: files in, a checked dataset out."""
+"""fetch, ingest, split, profile, convert: files in, a checked dataset out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
-from llmesr.config import IngestConfig, parse_overrides
+from llmesr.config import IngestConfig, SplitConfig, parse_overrides
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,6 +92,24 @@ def ingest(
 _STEP = ("interactions", "users", "items")
 
 
+def split(
+    dataset: Annotated[str, typer.Argument(help="Dataset: name, id or the start of one.")],
+    name: Annotated[str | None, typer.Option(help="Name of the new dataset; default DATASET and the kind.")] = None,
+    config: ConfigFile = None,
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """The same data under another split, as a dataset of its own: --set kind=temporal --set test_from=2024-03-01."""
+    from llmesr.data.dataset import load_dataset
+    from llmesr.data.splitting import resplit
+
+    settings = SplitConfig.read(config, **parse_overrides(set or []))
+    data = resplit(load_dataset(store(), dataset), settings, store(), name=name)
+    for finding in data.manifest.info["report"]:
+        say(f"{'! ' if finding['level'] == 'warning' else '  '}{finding['message']}")
+    emit(json, {"id": data.id, **data.manifest.info}, data.id)
+
+
 def profile(
     dataset: Annotated[str, typer.Argument(help="Dataset: name, id or the start of one.")], json: Json = False
 ) -> None:
@@ -101,6 +119,7 @@ def profile(
 
     data: Dataset = load_dataset(store(), dataset)
     found = run(data)
+    say(data.split_config.describe())
     say(data.thresholds.describe() + " Counts are of the training part.")
     emit(json, {"id": data.id, **found.summary}, table(data.id, ["", ""], found.rows()))
 
@@ -136,5 +155,6 @@ def _pairs(option: str, pairs: list[str]) -> dict[str, str]:
 def register(app: typer.Typer) -> None:
     app.command()(fetch)
     app.command()(ingest)
+    app.command()(split)
     app.command()(profile)
     app.command()(convert)

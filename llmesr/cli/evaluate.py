@@ -79,7 +79,8 @@ def evaluate(
         human.append(tables.beyond(extra))
     for note in few_candidates(found.per_user(), metric or EVERY_METRIC):
         say(f"Note: {note}")
-    _show(json, {"rows": rows}, [*human, thresholds.describe()])
+    split = data.split_config
+    _show(json, {"rows": rows, "split": split.model_dump()}, [*human, split.describe(), thresholds.describe()])
 
 
 def compare(
@@ -124,7 +125,9 @@ def compare(
 
             document["overlap"] = tables.plain(overlap({c.name: c.runs[0].top_items() for c in found.chosen}))
             human.append(tables.overlap(document["overlap"]))
-    _show(json, document, [*human, *tables.warnings(found.summary), found.thresholds.describe()])
+    split = _dataset(chosen, found.baseline.runs[0]).split_config
+    document["split"] = split.model_dump()
+    _show(json, document, [*human, *tables.warnings(found.summary), split.describe(), found.thresholds.describe()])
 
 
 def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmesr.cli.output import table
-from llmesr.config import GROUPS, has_backbone
+from llmesr.config import EVERY_GROUP, has_backbone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,11 @@ def one_run(frame: pd.DataFrame, metrics: Sequence[str], title: str) -> Table:
     groups = list(dict.fromkeys(frame["group"]))
     body = [[g, *(_value(made[g, m]) for m in metrics), f"{made[g, metrics[0]]['users']:,}"] for g in groups]
     return _table(title, ["group", *metrics, "users"], body)
+
+
+def groups_in(frame: pd.DataFrame) -> list[str]:
+    """The named groups a table has, in their order."""
+    return [g for g in EVERY_GROUP if g in set(frame["group"])]
 
 
 def by_group(frame: pd.DataFrame, title: str, groups: Sequence[str], tests: pd.DataFrame | None = None) -> Table:
@@ -102,7 +107,8 @@ def comparison(found: Comparison) -> list[Any]:
     title = f"{found.protocol} ranking, {found.part} part"
     tests = found.tests if len(found.chosen) > 1 else None
     made = found.summary
-    human: list[Any] = [by_group(made[made["metric"] == m], f"{m}: {title}", GROUPS, tests) for m in found.metrics]
+    groups = groups_in(made)
+    human: list[Any] = [by_group(made[made["metric"] == m], f"{m}: {title}", groups, tests) for m in found.metrics]
     human += buckets(made, title) if found.groups == "all" else []
     if found.findings:
         human.append("Before you believe it:")
@@ -118,7 +124,7 @@ def comparison(found: Comparison) -> list[Any]:
 
 def power(tests: pd.DataFrame) -> str:
     """Which differences overall these users and seeds would have shown."""
-    overall = tests[tests["group"] == GROUPS[0]].groupby("metric", sort=False)["detectable"].max().dropna()
+    overall = tests[tests["group"] == "Overall"].groupby("metric", sort=False)["detectable"].max().dropna()
     shown = [f"{value:.3f} {metric}" for metric, value in overall.items()]
     return f"A true difference of {' or '.join(shown)} overall would show four times in five." if shown else ""
 

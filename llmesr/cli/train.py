@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
-from llmesr.config import GROUPS, PRESETS, BackboneName, MethodName, RunConfig, parse_overrides, preset, unread_settings
+from llmesr.config import (
+    EVERY_GROUP,
+    PRESETS,
+    BackboneName,
+    MethodName,
+    RunConfig,
+    parse_overrides,
+    preset,
+    unread_settings,
+)
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
@@ -130,7 +139,7 @@ def _summary(run: Run) -> Any:
     """The groups of a run under both protocols, for a person."""
     values = {(r["protocol"], r["group"], r["metric"]): r for r in run.metrics()}
     rows = []
-    for group in GROUPS:
+    for group in dict.fromkeys(r["group"] for r in run.metrics() if r["group"] in EVERY_GROUP):
         cells = [values[(p, group, m)]["value"] for p in ("full", "uni100") for m in ("HR@10", "NDCG@10")]
         users = values[("full", group, "HR@10")]["users"]
         rows.append([group, *(f"{c:.4f}" if c == c else "-" for c in cells), f"{users:,}"])

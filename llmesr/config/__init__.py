@@ -14,8 +14,8 @@ app's forms and the manifests all use them. ``description`` is the help text the
 """
 
 from llmesr.config.base import Config, parse_overrides
-from llmesr.config.data import IngestConfig
-from llmesr.config.groups import GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
+from llmesr.config.data import IngestConfig, SplitConfig
+from llmesr.config.groups import COLD, EVERY_GROUP, GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
 from llmesr.config.methods import EXTERNAL, LINEAR, NEEDS_TEXT, UNTRAINED, BackboneName, MethodName, has_backbone, reads
 from llmesr.config.presets import PRESETS, preset
 from llmesr.config.run import DEFAULT_NEGATIVES, RunConfig, settings_read, unread_settings
@@ -23,7 +23,9 @@ from llmesr.config.search import SearchConfig
 from llmesr.config.text import EmbedConfig, FinetuneConfig, NeighbourConfig
 
 __all__ = [
+    "COLD",
     "DEFAULT_NEGATIVES",
+    "EVERY_GROUP",
     "EXTERNAL",
     "GROUPS",
     "LINEAR",
@@ -43,6 +45,7 @@ __all__ = [
     "RunConfig",
     "SearchConfig",
     "SearchObjective",
+    "SplitConfig",
     "has_backbone",
     "parse_overrides",
     "preset",

@@ -2,11 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import UTC, date, datetime
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llmesr.config.base import Config, Seed
+
+SplitKind = Literal["leave-one-out", "temporal"]
+
+
+class SplitConfig(Config):
+    """What training may see and what is held out. All but the kind are for temporal splits."""
+
+    kind: SplitKind = Field(
+        "leave-one-out",
+        description="leave-one-out: each user's last item is the test target, the one before it validation, as in the "
+        "papers. temporal: train before one time, validate up to another, test from there on; needs real times.",
+    )
+    valid_from: float | str = Field(
+        0.8, description="Where training ends and validation begins: a share, or a date such as 2024-03-01."
+    )
+    test_from: float | str = Field(
+        0.9, description="Where validation ends and the test begins: a share, or a date such as 2024-04-01."
+    )
+    share_of: Literal["interactions", "time"] = Field(
+        "interactions", description="Of what a cut given as a share is a share: of all interactions, or of the time."
+    )
+    targets: Literal["first", "all"] = Field(
+        "first", description="What is to be found of a user after a cut: the first choice, or all of them."
+    )
+
+    @field_validator("valid_from", "test_from", mode="before")
+    @classmethod
+    def _cut(cls, value: Any) -> float | str:
+        """A share stays a number; a date is kept as written, or as ISO where YAML has read it as one."""
+        if isinstance(value, (datetime, date)):
+            value = value.isoformat()
+        try:
+            share = float(value)
+        except (TypeError, ValueError):
+            unix_seconds(str(value))
+            return str(value)
+        if not 0 < share < 1:
+            raise ValueError("give a share between 0 and 1, or a date such as 2024-03-01")
+        return share
+
+    def describe(self) -> str:
+        """The split in a sentence, to stand beside every number."""
+        if self.kind == "leave-one-out":
+            return "Leave-one-out: each user's last item is the test target, the one before it validation."
+        found = "the first item chosen" if self.targets == "first" else "all items chosen"
+        return (
+            f"Temporal split: trained before {self.valid_from}, validated from there, tested from {self.test_from} on; "
+            f"targets are {found} after a cut."
+        )
+
+    def brief(self, part: str = "test") -> str:
+        """The split in a few words, for a caption."""
+        if self.kind == "leave-one-out":
+            return "leave-one-out"
+        when = f"from {self.test_from} on" if part == "test" else f"{self.valid_from} to {self.test_from}"
+        return f"temporal split, {when}" + (", all targets" if self.targets == "all" else "")
+
+
+def unix_seconds(text: str) -> int:
+    """An ISO date or time (UTC unless it says otherwise) as seconds since 1970. ValueError for anything else."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a share nor a date such as 2024-03-01") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 class IngestConfig(Config):
@@ -51,3 +117,13 @@ class IngestConfig(Config):
         0.05, ge=0, le=1, description="Refuse the file when more than this share of its lines is unreadable."
     )
     seed: Seed = Field(42, description="Seed of the uni100 negatives, fixed for the dataset.")
+    split: SplitConfig = Field(
+        SplitConfig(),
+        description="What is held out: leave-one-out, temporal, or settings in braces such as "
+        "{kind: temporal, test_from: 2024-03-01}.",
+    )
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value

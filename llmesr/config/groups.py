@@ -6,6 +6,9 @@ from typing import Literal
 
 GroupName = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User"]
 GROUPS: tuple[str, ...] = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
+COLD = "Cold Item"
+"""Targets without a training interaction: a group of its own beside the others wherever there are any."""
+EVERY_GROUP = (*GROUPS, COLD)
 SearchObjective = Literal["Overall", "Tail Item", "Head Item", "Tail User", "Head User", "Balanced"]
 Protocol = Literal["full", "uni100"]
 RANK_METRIC = r"^(HR|NDCG|MRR)@\d+$"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
 
+from llmesr.config import SplitConfig
 from llmesr.data.cosines import item_cosines
 from llmesr.data.groups import Thresholds, default_thresholds
-from llmesr.data.split import Split, leave_one_out
+from llmesr.data.split import Split, leave_one_out, temporal
 from llmesr.errors import UserError
 from llmesr.store import Draft, Manifest, Store
 
@@ -60,8 +62,21 @@ class Dataset:
         return np.diff(self.offsets)
 
     @cached_property
+    def has_times(self) -> bool:
+        """Whether timestamps are moments, not only an order."""
+        return self.timestamps is not None and self.manifest.info.get("time") == "seconds"
+
+    @cached_property
+    def split_config(self) -> SplitConfig:
+        return split_of(self.manifest)
+
+    @cached_property
     def split(self) -> Split:
-        return leave_one_out(self.offsets, self.items)
+        if self.split_config.kind == "leave-one-out":
+            return leave_one_out(self.offsets, self.items)
+        if self.timestamps is None:
+            raise UserError(f"Dataset {self.name!r} is damaged: it has a temporal split but no times. Ingest it again.")
+        return temporal(self.offsets, self.items, self.timestamps, self.split_config)
 
     @cached_property
     def item_counts(self) -> np.ndarray:
@@ -117,6 +132,11 @@ class Dataset:
         return self.history(user)[: self.split.train_lengths[user]]
 
 
+def split_of(manifest: Manifest) -> SplitConfig:
+    """What the manifest of a dataset says of its split; the cuts are dates."""
+    return SplitConfig.model_validate(manifest.info.get("split", {}))
+
+
 def write_dataset(
     draft: Draft,
     *,
@@ -137,7 +157,11 @@ def write_dataset(
 def load_dataset(store: Store, ref: str) -> Dataset:
     """Load a dataset by id, id prefix or name. UserError when missing or damaged."""
     manifest = store.find("datasets", ref)
-    folder = store.path("datasets", manifest.id)
+    return read_dataset(store.path("datasets", manifest.id), manifest)
+
+
+def read_dataset(folder: Path, manifest: Manifest) -> Dataset:
+    """The files of ``folder`` as the dataset of ``manifest``. UserError when damaged."""
     try:
         interactions = pd.read_parquet(folder / INTERACTIONS)
         users = pd.read_parquet(folder / USERS)

@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmesr.config import COLD
+
 HEAD_SHARE = 0.2
 Answer = TypeVar("Answer", covariant=True)
 
@@ -41,15 +43,20 @@ class Thresholds(BaseModel):
         return counts < 1
 
     def members(self, target_counts: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
-        """Group by name -> (n,) bool of n users: by the training count of what they chose next and by their length."""
+        """Group by name -> (n,) bool of n users: by the training count of what they chose next and by their length.
+
+        Cold items, which are tail items too, are a group where there are any.
+        """
         tail_item, tail_user = self.tail_items(np.asarray(target_counts)), self.tail_users(np.asarray(lengths))
-        return {
+        cold = self.cold_items(np.asarray(target_counts))
+        found = {
             "Overall": np.ones(len(tail_item), bool),
             "Tail Item": tail_item,
             "Head Item": ~tail_item,
             "Tail User": tail_user,
             "Head User": ~tail_user,
         }
+        return found | ({COLD: cold} if cold.any() else {})
 
     def describe(self) -> str:
         """The definition in a sentence, to stand beside every number."""

@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from llmesr.config import IngestConfig
+from llmesr.config import IngestConfig, SplitConfig
 from llmesr.data import catalogue, histories
-from llmesr.data.dataset import INTERACTIONS, ITEMS, USERS, Dataset, load_dataset
+from llmesr.data.dataset import INTERACTIONS, ITEMS, USERS, Dataset, load_dataset, read_dataset
 from llmesr.data.files import prepare
 from llmesr.data.histories import Numbering
 from llmesr.data.layouts import Inputs, assign, collect
@@ -24,6 +24,8 @@ from llmesr.data.reading import connect, count, stage_interactions
 from llmesr.data.rejects import check_rejects, tell_departures, tell_weights, write_rejects
 from llmesr.data.report import Report
 from llmesr.data.reviews import REVIEWS, write_reviews
+from llmesr.data.split import boundaries
+from llmesr.data.splitting import dated, tell_split
 from llmesr.data.times import SECOND, TimeFormat
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
@@ -145,8 +147,14 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
                 histories.write(draft.path / INTERACTIONS, columns, numbering, time_divisor=divisor, weighted=weighted)
                 histories.write_users(connection, draft.path / USERS, numbering)
                 counts = catalogue.write(connection, draft.path / ITEMS, names, report)
+                split = _split(draft.path / INTERACTIONS, work, config)
+                draft.manifest.info["split"] = split.model_dump()
                 if "review" in work.columns:
-                    counts["items_with_reviews"] = write_reviews(connection, draft.path / REVIEWS, columns, numbering)
+                    before = boundaries(split)[0] * (divisor or 1) if split.kind == "temporal" else None
+                    written = write_reviews(connection, draft.path / REVIEWS, columns, numbering, before)
+                    counts["items_with_reviews"] = written
+                if split.kind == "temporal":
+                    tell_split(read_dataset(draft.path, draft.manifest), report)
                 write_rejects(connection, draft.path)
                 draft.manifest.info.update(
                     users=numbering.n_users,
@@ -164,6 +172,13 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
     except duckdb.OutOfMemoryException as error:
         raise UserError("Not enough memory or disk for this data.") from error
     progress("writing", STAGES, STAGES)
+
+
+def _split(interactions: Path, work: _Work, config: IngestConfig) -> SplitConfig:
+    """The split with its cuts as dates. Leave-one-out needs no times, so that none are read."""
+    timed = config.split.kind == "temporal" and work.time is not None
+    times = pd.read_parquet(interactions, columns=["timestamp"])["timestamp"].to_numpy() if timed else None
+    return dated(config.split, times, config.name, real=work.time is not None and work.time.kind == "seconds")
 
 
 def _read(connection: duckdb.DuckDBPyConnection, work: _Work, config: IngestConfig) -> int:
@@ -221,7 +236,7 @@ def _order(
             lost,
         )
     _check_left(work, config, numbering, cleaned.kept, n_users, n_items)
-    if numbering.short_users:
+    if numbering.short_users and config.split.kind == "leave-one-out":
         report.info(
             "short_users",
             f"{counted(numbering.short_users, 'user')} with fewer than 3 interactions are used for training only.",
@@ -295,7 +310,7 @@ def _check_left(
             f"Nothing is left of the {counted(before, 'interaction')} of {file} after the {config.k_core}-core; "
             "give a smaller --k-core."
         )
-    if numbering.short_users == numbering.n_users:
+    if numbering.short_users == numbering.n_users and config.split.kind == "leave-one-out":
         raise UserError(
             f"No user of {file} has three interactions, so nothing can be held out for judging; "
             "give longer histories or check the user column."

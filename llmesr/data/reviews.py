@@ -19,19 +19,26 @@ PER_ITEM = 8
 MAX_CHARACTERS = 4000
 
 
-def training_lines(columns: dict[str, np.ndarray], numbering: Numbering) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def training_lines(
+    columns: dict[str, np.ndarray], numbering: Numbering, before: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(staging line, item number) of the training interactions, in chunks.
 
-    Training is a whole history but its last two interactions, or all of it when it is shorter
-    than three: the same rule as :func:`~llmesr.data.split.leave_one_out`.
+    Training is what happened ``before`` a staged time, the rule of :func:`~llmesr.data.split.temporal`. Without one it
+    is a whole history but its last two interactions, or all of it when it is shorter than three: that of
+    :func:`~llmesr.data.split.leave_one_out`.
     """
+    if before is not None:
+        for _, item, line, time in _kept(columns, numbering):
+            yield line[time < before], item[time < before]
+        return
     lengths = np.zeros(numbering.n_users, np.int64)
-    for user, _, _ in _kept(columns, numbering):
+    for user, _, _, _ in _kept(columns, numbering):
         lengths += np.bincount(user, minlength=numbering.n_users)
     train = np.where(lengths >= MIN_HISTORY, lengths - 2, lengths)
     offsets = np.cumsum(lengths) - lengths
     done = 0
-    for user, item, line in _kept(columns, numbering):
+    for user, item, line, _ in _kept(columns, numbering):
         place = np.arange(done, done + len(user)) - offsets[user]
         done += len(user)
         keep = place < train[user]
@@ -39,14 +46,20 @@ def training_lines(columns: dict[str, np.ndarray], numbering: Numbering) -> Iter
 
 
 def write_reviews(
-    connection: duckdb.DuckDBPyConnection, path: Path, columns: dict[str, np.ndarray], numbering: Numbering
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    columns: dict[str, np.ndarray],
+    numbering: Numbering,
+    before: int | None = None,
 ) -> int:
     """Write item number and text: the first reviews of each item, a few thousand characters at most.
+
+    ``before`` as in :func:`training_lines`.
 
     Returns the number of items with a review.
     """
     connection.execute("CREATE TABLE training(line BIGINT, item INT)")
-    for line, item in training_lines(columns, numbering):
+    for line, item in training_lines(columns, numbering, before):
         connection.register("part", pa.table({"line": line, "item": item}))
         connection.execute("INSERT INTO training SELECT line, item FROM part")
         connection.unregister("part")
@@ -62,9 +75,10 @@ def write_reviews(
     return count(connection, "SELECT count(*) FROM read_parquet(?)", [str(path)])
 
 
-def _kept(columns: dict[str, np.ndarray], numbering: Numbering) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _kept(columns: dict[str, np.ndarray], numbering: Numbering) -> Iterator[tuple[np.ndarray, ...]]:
+    """User index, item number, staging line and time of what is kept, in chunks."""
     for start in range(0, len(columns["user"]), CHUNK):
-        part = {n: np.asarray(columns[n][start : start + CHUNK]) for n in ("user", "item", "line")}
+        part = {n: np.asarray(columns[n][start : start + CHUNK]) for n in ("user", "item", "line", "time")}
         user, item = numbering.user_index[part["user"]], numbering.item_number[part["item"]]
         keep = (user >= 0) & (item > 0)
-        yield user[keep], item[keep], part["line"][keep]
+        yield user[keep], item[keep], part["line"][keep], part["time"][keep]

@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from llmesr.config.data import SplitConfig, unix_seconds
+
 Part = Literal["valid", "test"]
 MIN_HISTORY = 3
 """Users with fewer interactions are kept for training only: leave-one-out has no train/valid/test triple for them."""
@@ -44,7 +46,7 @@ class Split:
     def train_items(self) -> np.ndarray:
         """All training interactions as item numbers, user after user."""
         position = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        return self.items[position < np.repeat(self.train_lengths, np.diff(self.offsets))]
+        return np.asarray(self.items[position < np.repeat(self.train_lengths, np.diff(self.offsets))])
 
     @cached_property
     def _users(self) -> dict[Part, np.ndarray]:
@@ -53,6 +55,11 @@ class Split:
     def users(self, part: Part) -> np.ndarray:
         """(U_part,) users who have a past and a target in ``part``, in rising order."""
         return self._users[part]
+
+    def without_past(self, part: Part) -> int:
+        """How many users chose something in ``part`` but nothing before: nobody can be asked what comes next."""
+        window = self.windows[part]
+        return int(((window.begin == 0) & (window.end > 0)).sum())
 
     def input_lengths(self, part: Part) -> np.ndarray:
         """(U,) how much of each history the model may read when asked for the target of ``part``."""
@@ -65,7 +72,7 @@ class Split:
     def targets(self, part: Part) -> np.ndarray:
         """(U_part,) the first target of each of :meth:`users`."""
         users = self.users(part)
-        return self.items[self.offsets[users] + self.input_lengths(part)[users]]
+        return np.asarray(self.items[self.offsets[users] + self.input_lengths(part)[users]])
 
     def pairs(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """(R,) users and (R,) their targets: user after user in rising order, of each the oldest target first.
@@ -97,3 +104,30 @@ def leave_one_out(offsets: np.ndarray, items: np.ndarray) -> Split:
         "test": Window(train + evaluated, lengths, lengths),
     }
     return Split(offsets, items, train, windows)
+
+
+def temporal(offsets: np.ndarray, items: np.ndarray, timestamps: np.ndarray, config: SplitConfig) -> Split:
+    """Train before ``config.valid_from``, validate from there to ``config.test_from``, test from there on (both dates).
+
+    The input of a user is everything before a cut; the targets are the first interaction from the cut on, or all of
+    them (Ji et al. 2023, "A critical study on data leakage in recommender system offline evaluation").
+    """
+    lengths = np.diff(offsets)
+    user = np.repeat(np.arange(len(lengths)), lengths)
+    before_valid, before_test = (
+        np.bincount(user[timestamps < cut], minlength=len(lengths)) for cut in boundaries(config)
+    )
+    several = config.targets == "all"
+    asked: dict[Part, tuple[np.ndarray, np.ndarray]] = {
+        "valid": (before_valid, before_test),
+        "test": (before_test, lengths),
+    }
+    windows = {
+        p: Window(begin, end if several else np.minimum(end, begin + 1), end) for p, (begin, end) in asked.items()
+    }
+    return Split(offsets, items, before_valid, windows)
+
+
+def boundaries(config: SplitConfig) -> tuple[int, int]:
+    """The two cuts of a temporal split whose cuts are dates, in seconds since 1970."""
+    return unix_seconds(str(config.valid_from)), unix_seconds(str(config.test_from))

@@ -129,7 +129,7 @@ def calibration(top_items: np.ndarray, dataset: Dataset, thresholds: Thresholds,
     Columns user, user_id, history_length, history_popularity and list_popularity (mean training counts), lift (their
     ratio - 1: 0 is calibrated, above is pushed to the popular), history_tail and list_tail (shares of tail items),
     divergence (Jensen-Shannon, 0..1, between the two distributions over five popularity classes that each hold a
-    fifth of the training interactions). The history is its training part.
+    fifth of the training interactions. The history is its training part; NaN for a user who has none.
     """
     users, counts = dataset.split.users("test"), dataset.item_counts
     lists = _first(top_items, k)
@@ -143,19 +143,20 @@ def calibration(top_items: np.ndarray, dataset: Dataset, thresholds: Thresholds,
     before = _shares(row, levels[item], len(users), int(levels.max()) + 1)
     real = lists != PAD
     after = _shares(np.nonzero(real)[0], levels[lists[real]], len(users), before.shape[1])
-    taste = _sum(row, counts[item], len(users)) / lengths[users]
+    own = lengths[users]
+    taste = _per(_sum(row, counts[item], len(users)), own)
     shown = _mean(counts[lists], real)
     return pd.DataFrame(
         {
             "user": users,
             "user_id": dataset.user_ids[users],
-            "history_length": lengths[users],
+            "history_length": own,
             "history_popularity": taste,
             "list_popularity": shown,
             "lift": shown / taste - 1,
-            "history_tail": _sum(row, thresholds.tail_items(counts[item]), len(users)) / lengths[users],
+            "history_tail": _per(_sum(row, thresholds.tail_items(counts[item]), len(users)), own),
             "list_tail": _mean(thresholds.tail_items(counts[lists]), real),
-            "divergence": np.where(real.any(1), _jensen_shannon(before, after), np.nan),
+            "divergence": np.where(real.any(1) & (own > 0), _jensen_shannon(before, after), np.nan),
         }
     )
 
@@ -169,7 +170,11 @@ def _first(top_items: np.ndarray, k: int) -> np.ndarray:
 def _mean(values: np.ndarray, real: np.ndarray) -> np.ndarray:
     """Mean over the real entries of each row; NaN for a row without any."""
     count = real.sum(axis=1)
-    total = np.where(real, values, 0).sum(axis=1)
+    return _per(np.where(real, values, 0).sum(axis=1), count)
+
+
+def _per(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """``total / count``, NaN where there is nothing to divide by."""
     return np.asarray(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
 
 

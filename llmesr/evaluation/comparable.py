@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmesr.data.dataset import split_of
 from llmesr.errors import UserError
 from llmesr.store import Manifest, Store
 
@@ -10,7 +11,7 @@ def check_comparable(store: Store, runs: list[Manifest]) -> None:
     """UserError unless all ``runs`` (manifests) were evaluated on the same dataset.
 
     The split and the uni100 negatives belong to the dataset, so another dataset means other questions; the message
-    says whether the data, the split's rules or the seed of the negatives differ. Held-out items and negatives of
+    says whether the split, the data or the seed of the negatives differ. Held-out items and negatives of
     the evaluations themselves are compared in :func:`evaluation.statistics.per_user`.
     """
     first = runs[0]
@@ -29,6 +30,9 @@ def dataset_differences(a: Manifest | None, b: Manifest | None) -> list[str]:
     """What sets two datasets apart, in words, most telling first."""
     if a is None or b is None:
         return ["one of which is gone"]
+    first, second = split_of(a), split_of(b)
+    if first != second:
+        return [f"split: {first.describe()} {second.describe()}"]
     found = []
     if a.name != b.name:
         found.append(f"name: {a.name!r} and {b.name!r}")
@@ -36,7 +40,7 @@ def dataset_differences(a: Manifest | None, b: Manifest | None) -> list[str]:
         found.append(f"seed of the uni100 negatives: {a.seed} and {b.seed}")
     settings = sorted(set(a.config) | set(b.config), key=lambda k: k not in ("k_core", "repeats", "min_weight"))
     for key in settings:
-        if key not in ("name", "seed") and a.config.get(key) != b.config.get(key):
+        if key not in ("name", "seed", "split") and a.config.get(key) != b.config.get(key):
             found.append(f"{key}, and so the split: {a.config.get(key)} and {b.config.get(key)}")
     return found or ["their data, and so the split, were read at different times"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
@@ -87,7 +87,7 @@ class Comparison:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """One per contender and metric, none where the baseline is alone."""
-        return verdicts(self.tests, self.findings, GROUPS) if len(self.chosen) > 1 else []
+        return verdicts(self.tests, self.findings, EVERY_GROUP) if len(self.chosen) > 1 else []
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
         """A row per contender, a column per group: the means of one metric (the first)."""

@@ -16,7 +16,7 @@ import pandas as pd
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES, adjust, intervals, sign_flip_test, wilcoxon_test
-from llmesr.evaluation.table import Group, all_groups, metric_values, named_groups, select
+from llmesr.evaluation.table import Group, all_groups, has_several, metric_values, named_groups, select
 from llmesr.evaluation.uncertainty import Error, bound, detectable, error_of, t_test, widen
 
 Contenders = Mapping[str, Sequence[pd.DataFrame]]
@@ -57,6 +57,8 @@ def per_user(contenders: Contenders | Values, metrics: Sequence[str], protocol: 
         found = []
         for frame in frames:
             own = select(frame, protocol, part).sort_values("user", ignore_index=True)
+            if has_several(own):
+                raise UserError("Intervals and tests are of one target per user; split with targets=first for them.")
             if rows is None:
                 rows, first = own, label
             _same_users(rows, own, first, label)

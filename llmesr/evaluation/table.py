@@ -2,6 +2,10 @@
 
 A metric is written ``HR@10``: HR is 1 when the target is among the first 10, NDCG is 1 / log2(rank + 1)
 there, MRR is 1 / rank there, each 0 below; a group's value is the mean over its users.
+
+Where a split asks for several items of a user, they are candidates of one list. HR is then 1 when any of them is among
+the first 10, MRR looks at the first of them, Recall is their share there, and NDCG is divided by that of the best list
+there could be. In a group of items only those of its targets count; so a user can be in several.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmesr.config import GROUPS
+from llmesr.config import COLD
 from llmesr.data.groups import Thresholds, quantile_buckets
 from llmesr.errors import UserError
 
@@ -24,11 +28,13 @@ GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 """What a target is worth at its rank (users,), which is 1 for the best; a new metric is one entry."""
 METRICS = tuple(GAINS)
+RECALL = "Recall"
+"""The share of a user's targets that are found, where there may be several; of one target it is HR."""
 COLUMNS = ["dimension", "group", "metric", "value", "users"]
 
 
 class Group(NamedTuple):
-    """A named set of rows. ``dimension`` is overall, item, user, cell, popularity or length."""
+    """A named set of rows (targets of users). ``dimension`` is overall, item, user, cell, popularity or length."""
 
     dimension: str
     name: str
@@ -36,12 +42,58 @@ class Group(NamedTuple):
 
 
 def metric_values(rank: np.ndarray, metric: str) -> np.ndarray:
-    """(users,) value of ``metric`` for each rank (1 is best). UserError for an unknown metric."""
-    found = re.fullmatch(r"(\w+)@([1-9]\d*)", metric)
-    if not found or found[1] not in GAINS:
-        raise UserError(f"{metric!r} is not a metric of ranks: one of {', '.join(GAINS)}, then @ and K, as in HR@10.")
+    """(rows,) value of ``metric`` for each rank (1 is best), of one target. UserError for an unknown metric."""
+    name, k = parse_metric(metric)
     rank = np.asarray(rank, dtype=np.float64)
-    return np.where(rank <= int(found[2]), GAINS[found[1]](rank), 0.0)
+    return np.where(rank <= k, GAINS["HR" if name == RECALL else name](rank), 0.0)
+
+
+def parse_metric(metric: str) -> tuple[str, int]:
+    """``HR@10`` -> ("HR", 10). UserError for an unknown metric."""
+    found, known = re.fullmatch(r"(\w+)@([1-9]\d*)", metric), (*GAINS, RECALL)
+    if not found or found[1] not in known:
+        raise UserError(f"{metric!r} is not a metric of ranks: one of {', '.join(known)}, then @ and K, as in HR@10.")
+    return found[1], int(found[2])
+
+
+def has_several(rows: pd.DataFrame) -> bool:
+    """Whether a user has several targets among the rows of one protocol and part."""
+    return bool(rows["user"].duplicated().any())
+
+
+class UserValues:
+    """Metrics per user, of one protocol and part: of the targets in a group, each user counted once.
+
+    Users are in the order of the rows where each has one target, and in rising order where some have several.
+    """
+
+    def __init__(self, rows: pd.DataFrame, metrics: Sequence[str]) -> None:
+        self.metrics = metrics
+        self._rank = rows["rank"].to_numpy(dtype=np.float64)
+        self._user = rows["user"].to_numpy() if has_several(rows) else None
+        self._whole = np.stack([metric_values(self._rank, m) for m in metrics])  # (metrics, rows)
+
+    def of(self, members: np.ndarray) -> np.ndarray:
+        """(metrics, users) of the users with a target among ``members`` (rows,) bool."""
+        if self._user is None:
+            return self._whole[:, members]
+        _, owner = np.unique(self._user[members], return_inverse=True)
+        return np.stack([_of_several(self._rank[members], owner, m) for m in self.metrics])
+
+
+def _of_several(rank: np.ndarray, owner: np.ndarray, metric: str) -> np.ndarray:
+    """(users,) from the ranks (R,) of all targets, which belong to users ``owner`` (R,) 0, 1, ..."""
+    name, k = parse_metric(metric)
+    gain, users = metric_values(rank, metric), int(owner.max(initial=-1)) + 1
+    if name not in (RECALL, "NDCG"):  # of the best placed of them
+        best = np.zeros(users)
+        np.maximum.at(best, owner, gain)
+        return best
+    many, total = np.bincount(owner, minlength=users), np.bincount(owner, weights=gain, minlength=users)
+    if name == RECALL:
+        return total / many
+    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+    return np.asarray(total / ideal[np.minimum(many, k)])
 
 
 def select(frame: pd.DataFrame, protocol: str, part: str | None = None) -> pd.DataFrame:
@@ -58,9 +110,9 @@ def select(frame: pd.DataFrame, protocol: str, part: str | None = None) -> pd.Da
 
 
 def named_groups(rows: pd.DataFrame, thresholds: Thresholds) -> list[Group]:
-    """Overall, Tail/Head Item (by the target) and Tail/Head User."""
+    """Overall, Tail/Head Item (by the target), Tail/Head User and, where there is any, Cold Item."""
     members = thresholds.members(rows["target_popularity"].to_numpy(), rows["history_length"].to_numpy())
-    return [Group(dimension_of(name), name, members[name]) for name in GROUPS]
+    return [Group(dimension_of(name), name, mask) for name, mask in members.items()]
 
 
 def dimension_of(name: str) -> str:
@@ -71,7 +123,7 @@ def dimension_of(name: str) -> str:
 def all_groups(rows: pd.DataFrame, thresholds: Thresholds) -> list[Group]:
     """The named groups, the four cells, and five buckets each by popularity and by history length."""
     groups = named_groups(rows, thresholds)
-    items, users = ([g for g in groups if g.dimension == of] for of in ("item", "user"))
+    items, users = ([g for g in groups if g.dimension == of and g.name != COLD] for of in ("item", "user"))
     cells = [Group("cell", f"{u.name} x {i.name}", u.members & i.members) for u in users for i in items]
     return groups + cells + buckets(rows, "popularity") + buckets(rows, "length")
 
@@ -93,15 +145,16 @@ def metric_table(
 ) -> pd.DataFrame:
     """HR, NDCG and MRR at every K for every group: columns dimension, group, metric, value, users.
 
-    An empty group has the value NaN and 0 users.
+    Recall too where there are several targets of a user. An empty group has the value NaN and 0 users.
     """
     rows = select(frame, protocol, part)
-    names = [f"{m}@{k}" for m in GAINS for k in ks]
-    values = np.stack([metric_values(rows["rank"].to_numpy(), n) for n in names])  # (metrics, users)
+    names = [f"{m}@{k}" for m in (*GAINS, *([RECALL] if has_several(rows) else [])) for k in ks]
     table = []
+    found = UserValues(rows, names)
     for group in all_groups(rows, thresholds):
-        users = int(group.members.sum())
-        means = values[:, group.members].mean(1) if users else np.full(len(names), np.nan)
+        values = found.of(group.members)
+        users = values.shape[1]
+        means = values.mean(1) if users else np.full(len(names), np.nan)
         table += [(group.dimension, group.name, n, float(v), users) for n, v in zip(names, means, strict=True)]
     return pd.DataFrame(table, columns=COLUMNS)
 
@@ -120,7 +173,7 @@ def quick_metrics(
         raise UserError(f"{group!r} is not a group; one of {', '.join(members)}.")
     if not members[group].any():
         raise UserError(f"No evaluated user is in {group!r} ({thresholds.describe()}), so it cannot be watched.")
-    return float(metric_values(rows["rank"].to_numpy()[members[group]], metric).mean())
+    return float(UserValues(rows, [metric]).of(members[group]).mean())
 
 
 def event_metrics(
@@ -130,8 +183,9 @@ def event_metrics(
     found: dict[str, float] = {}
     for protocol in frame["protocol"].unique():
         rows = select(frame, protocol)
-        values = {m: metric_values(rows["rank"].to_numpy(), m) for m in metrics}
+        own = UserValues(rows, metrics)
         for group in named_groups(rows, thresholds):
             if group.members.any():
-                found |= {f"{protocol}/{group.name}/{m}": float(v[group.members].mean()) for m, v in values.items()}
+                values = np.ascontiguousarray(own.of(group.members))
+                found |= {f"{protocol}/{group.name}/{m}": float(v.mean()) for m, v in zip(metrics, values, strict=True)}
     return found

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.evaluation.guard import Finding, about, serious
 from llmesr.prose import counted, listed, signed
 
@@ -18,6 +18,7 @@ WHERE = {
     "Head Item": "on head items",
     "Tail User": "for tail users",
     "Head User": "for head users",
+    "Cold Item": "on cold items",
 }
 Outcome = Literal["better", "worse", "same", "equal", "few"]
 _WORDS: dict[Outcome, str] = {
@@ -116,7 +117,9 @@ def verdict(
     return Verdict(run, baseline, metric, answers, tuple(serious(about(findings, run, baseline))))
 
 
-def verdicts(comparison: pd.DataFrame, findings: Sequence[Finding], groups: Sequence[str] = GROUPS) -> list[Verdict]:
+def verdicts(
+    comparison: pd.DataFrame, findings: Sequence[Finding], groups: Sequence[str] = EVERY_GROUP
+) -> list[Verdict]:
     """One per run and metric of a whole comparison, in its order."""
     return [
         verdict(rows, findings, groups) for _, rows in comparison.groupby(["run", "baseline", "metric"], sort=False)

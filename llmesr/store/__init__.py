@@ -13,7 +13,7 @@ process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` rem
 
 from llmesr.store.archive import check_identity, check_size, export_archive, import_archive
 from llmesr.store.examine import Finding, examine
-from llmesr.store.files import file_digest, read_json, write_bytes, write_json
+from llmesr.store.files import file_digest, read_json, share_file, write_bytes, write_json
 from llmesr.store.lock import locked
 from llmesr.store.manifest import (
     CHECKPOINTS,
@@ -54,6 +54,7 @@ __all__ = [
     "now",
     "provenance",
     "read_json",
+    "share_file",
     "slug",
     "write_bytes",
     "write_json",

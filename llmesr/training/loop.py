@@ -168,7 +168,7 @@ class Loop:
         width = max(view.stop for view in self.model.view_slices.values())
         states = torch.zeros(self.dataset.n_users, width, device=self.device)
         self.model.eval()
-        mine = self.processes.share(np.arange(self.dataset.n_users))
+        mine = self.processes.share(np.flatnonzero(lengths))  # who has no history yet stays at zero
         for users in in_order(mine, lengths, 4 * self.config.batch_size):
             index = torch.from_numpy(users).to(self.device)
             items, _ = self.sequences.padded(index, on_device[index], self.config.max_length)

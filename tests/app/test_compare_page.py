@@ -243,7 +243,7 @@ def test_a_search_lists_its_trials_and_hands_over_its_best_run(store, runs):
     assert shown["best"].tolist() == [0.11, 0.11, 0.14, 0.14]
     assert shown["dropout"].tolist() == [0.2, 0.6, 0.4, 0.3]
     assert "dropout 75%, layers 25%" in text(at)
-    assert "Validation items, full ranking" in text(at)
+    assert "Validation items (leave-one-out), full ranking" in text(at)
     assert "Held-out test items" not in text(at)
     at.button(key="search.compare").click().run()
     assert not at.exception

@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from llmesr.data import known
+from llmesr.data import journey, known
 from llmesr.data.fetch import download
 from llmesr.data.known import KNOWN, File, Known, find, get
 from llmesr.errors import UserError
@@ -201,7 +202,7 @@ def test_movielens_falls_back_to_the_wheel(server: Server, tmp_path: Path, monke
         wheel.write_bytes(_archive({f"recbole/dataset_example/ml-100k/{n}": c for n, c in members.items()}))
         return type("Done", (), {"returncode": 0, "stderr": ""})
 
-    monkeypatch.setattr("llmesr.data.known.subprocess.run", pip)
+    monkeypatch.setattr("llmesr.data.wheels.subprocess.run", pip)
     files = get("ml-100k", tmp_path / "ml", pause=0.0)
     assert [f.read_bytes() for f in files] == [b"inter", b"item"]
 
@@ -212,7 +213,7 @@ def test_without_any_network_both_reasons_are_given(
     server.status = 503
     _known(monkeypatch, server, "ml-100k")
     failed = type("Done", (), {"returncode": 1, "stderr": "ERROR: No matching distribution"})
-    monkeypatch.setattr("llmesr.data.known.subprocess.run", lambda *_, **__: failed)
+    monkeypatch.setattr("llmesr.data.wheels.subprocess.run", lambda *_, **__: failed)
     with pytest.raises(UserError, match=r"503.*pip cannot download recbole"):
         get("ml-100k", tmp_path / "ml", pause=0.0)
 
@@ -227,3 +228,45 @@ def test_known_names() -> None:
         assert re.fullmatch(r"[a-z0-9-]+", entry.name)
     with pytest.raises(UserError, match=r"Near: .*amazon-beauty-2014"):
         find("amazon-beauty")
+
+
+def test_the_complete_journey_becomes_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transactions = pd.DataFrame(
+        {
+            "household_id": [900, 900],
+            "product_id": [11, 12],
+            "transaction_timestamp": pd.to_datetime(["2017-01-01 11:53:26", "2017-01-02 09:00:01"]),
+        }
+    )
+    products = pd.DataFrame(
+        {
+            "product_id": [11, 12],
+            "manufacturer_id": [2, 69],
+            "department": ["GROCERY", "PASTRY"],
+            "brand": ["National", "Private"],
+            "product_category": ["FRZN ICE", None],
+            "product_type": ["ICE - CRUSHED/CUBED", None],
+            "package_size": ["22 LB", None],
+        }
+    )
+
+    def wheel(requirement: str, members: dict[str, str], folder: Path, _: object) -> list[Path]:
+        folder.mkdir(parents=True)
+        for name, frame in zip(members, (transactions, products), strict=True):
+            frame.to_parquet(folder / name)
+        return [folder / name for name in members]
+
+    monkeypatch.setattr(journey, "from_wheel", wheel)
+    bought, items = get("complete-journey", tmp_path / "journey")
+    assert pd.read_parquet(bought).to_numpy().tolist() == [
+        ["900", "11", "2017-01-01 11:53"],
+        ["900", "12", "2017-01-02 09:00"],
+    ]
+    assert pd.read_parquet(items).to_numpy().tolist() == [
+        ["11", "Ice - crushed/cubed, 22 lb", "Frzn ice", "Grocery", "National"],
+        ["12", "Pastry", "", "Pastry", "Private"],
+    ]
+    left = sorted(p.name for p in bought.parent.iterdir())
+    assert left == ["interactions.parquet", "items.parquet", "provenance.json"]
+    assert "simulated" in known.find("complete-journey").terms
+    assert get("complete-journey", tmp_path / "journey") == [bought, items]

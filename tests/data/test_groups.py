@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP, GROUPS
 from llmesr.data.groups import Thresholds
 
 CUT = Thresholds(item=3, user=5)
@@ -25,11 +25,13 @@ def test_the_answer_is_of_the_kind_of_what_was_asked():
 
 def test_members_by_name():
     members = CUT.members(np.array([0, 3, 4]), np.array([5, 4, 9]))
-    assert tuple(members) == GROUPS
+    assert tuple(members) == EVERY_GROUP
+    assert tuple(CUT.members(np.array([1, 3]), np.array([5, 4]))) == GROUPS  # nothing cold among them
     assert {name: m.tolist() for name, m in members.items()} == {
         "Overall": [True, True, True],
         "Tail Item": [True, False, False],
         "Head Item": [False, True, True],
         "Tail User": [False, True, False],
         "Head User": [True, False, True],
+        "Cold Item": [True, False, False],
     }

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
 
+from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.store import Manifest
 
 
 def dataset_of(
-    histories: list[list[int]], n_items: int, *, seed: int = 42, thresholds: Thresholds | None = None
-) -> Any:
-    """A dataset of the given histories (item numbers, oldest first)."""
+    histories: list[list[int]],
+    n_items: int,
+    *,
+    seed: int = 42,
+    thresholds: Thresholds | None = None,
+    times: list[list[int]] | None = None,
+    split: SplitConfig | None = None,
+) -> Dataset:
+    """A dataset of the given histories (item numbers, oldest first), whose ``times`` are seconds since 1970."""
     info = {"thresholds": thresholds.model_dump()} if thresholds else {}
+    info |= {"split": split.model_dump()} if split else {}
+    info |= {"time": "seconds"} if times else {}
     return Dataset(
         manifest=Manifest(kind="datasets", id="case", name="case", seed=seed, info=info),
         offsets=np.concatenate([[0], np.cumsum([len(h) for h in histories])]).astype(np.int64),
         items=np.array([i for h in histories for i in h], dtype=np.int32),
-        timestamps=None,
+        timestamps=None if times is None else np.array([t for each in times for t in each], dtype=np.int64),
         user_ids=np.array([f"u{i}" for i in range(len(histories))], dtype=object),
         catalogue=pd.DataFrame({"item_id": [f"i{i}" for i in range(1, n_items + 1)], "title": ""}),
     )

@@ -40,8 +40,8 @@ def test_runs_of_two_datasets_and_unknown_metrics_are_refused(store: Store, shop
     runs = [make_run(store, shop, "id"), make_run(store, make_dataset(store, name="other", seed=9), "id")]
     with pytest.raises(UserError, match="different datasets"):
         llmesr.compare(runs)
-    with pytest.raises(UserError, match="'Recall@10' is not a metric"):
-        str(llmesr.compare(runs[:1], metric="Recall@10"))
+    with pytest.raises(UserError, match="'Precision@10' is not a metric"):
+        str(llmesr.compare(runs[:1], metric="Precision@10"))
     with pytest.raises(UserError, match="at least one run"):
         llmesr.compare([])
 

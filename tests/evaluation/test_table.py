@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from evaluation_cases import frame_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmesr.data.groups import Thresholds
@@ -43,7 +43,7 @@ def test_metrics_are_ordered(ranks: Any, k: Any) -> None:
     assert (metric_values(np.array(ranks), f"NDCG@{k + 1}") >= ndcg).all()
 
 
-@pytest.mark.parametrize("name", ["hr@10", "HR@0", "HR@", "Recall@10", "HR@10 ", "NDCG10"])
+@pytest.mark.parametrize("name", ["hr@10", "HR@0", "HR@", "Precision@10", "HR@10 ", "NDCG10"])
 def test_an_unknown_metric_is_named(name: Any) -> None:
     with pytest.raises(UserError, match="is not a metric"):
         metric_values(np.array([1]), name)
@@ -65,6 +65,7 @@ def test_groups_by_hand(frame: Any) -> None:
         "Overall": (3 / 6, 6),
         "Tail Item": (1 / 3, 3),
         "Head Item": (2 / 3, 3),
+        "Cold Item": (0, 1),
         "Tail User": (2 / 3, 3),
         "Head User": (1 / 3, 3),
         "Tail User x Tail Item": (1, 1),
@@ -108,6 +109,61 @@ def test_an_empty_group_is_nan_with_no_users() -> None:
     assert table.loc["Tail Item", "value"].isna().all()
 
 
+def test_cold_items_are_a_group_only_where_there_are_any() -> None:
+    table = metric_table(frame_of([1, 2], popularity=9, length=9), THRESHOLDS, ks=(5,))
+    assert "Cold Item" not in set(table["group"])
+
+
+def several() -> pd.DataFrame:
+    """User 0 has targets at ranks 1 (popularity 0), 4 (5) and 30 (5), user 1 one at rank 2 (popularity 5)."""
+    frame = frame_of([1, 4, 30, 2], popularity=[0, 5, 5, 5], length=[2, 2, 2, 9])
+    return frame.assign(user=[0, 0, 0, 1])
+
+
+def test_several_targets_by_hand() -> None:
+    table = metric_table(several(), THRESHOLDS, ks=(5,)).set_index(["group", "metric"])
+    ideal3, ideal2 = 1 + 1 / math.log2(3) + 0.5, 1 + 1 / math.log2(3)
+    expected = {
+        ("Overall", "HR@5"): (1, 2),
+        ("Overall", "MRR@5"): ((1 + 1 / 2) / 2, 2),
+        ("Overall", "Recall@5"): ((2 / 3 + 1) / 2, 2),
+        ("Overall", "NDCG@5"): (((1 + 1 / math.log2(5)) / ideal3 + 1 / math.log2(3)) / 2, 2),
+        # of the cold item alone: the other two targets of user 0 do not count
+        ("Cold Item", "Recall@5"): (1, 1),
+        ("Tail Item", "NDCG@5"): (1, 1),
+        ("Head Item", "Recall@5"): ((1 / 2 + 1) / 2, 2),
+        ("Head Item", "NDCG@5"): (((1 / math.log2(5)) / ideal2 + 1 / math.log2(3)) / 2, 2),
+        ("Tail User", "Recall@5"): (2 / 3, 1),
+        ("Head User", "MRR@5"): (1 / 2, 1),
+        ("Tail User x Head Item", "HR@5"): (1, 1),
+    }
+    for at, (value, users) in expected.items():
+        assert table.loc[at, "value"] == pytest.approx(value), at
+        assert table.loc[at, "users"] == users, at
+    assert event_metrics(several(), THRESHOLDS, ["Recall@5"])["full/Head Item/Recall@5"] == pytest.approx(3 / 4)
+    assert quick_metrics(several(), THRESHOLDS, "HR@1", "Tail User") == 1
+
+
+def test_no_more_can_be_found_than_fits_the_list() -> None:
+    """Three targets at ranks 1 to 3 are the best a list of two can do."""
+    frame = frame_of([1, 2, 3], popularity=5, length=5).assign(user=0)
+    table = metric_table(frame, THRESHOLDS, ks=(2,)).set_index(["group", "metric"])["value"]
+    assert table["Overall", "NDCG@2"] == pytest.approx(1)
+    assert table["Overall", "Recall@2"] == pytest.approx(2 / 3)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 12))
+@settings(deadline=None)
+def test_one_target_each_is_the_special_case(ranks: list[int], k: int) -> None:
+    """Asked for one of two equal halves, several targets give what one target gives."""
+    one = frame_of(ranks, popularity=5, length=5)
+    two = pd.concat([one, frame_of([99, 99], popularity=1, length=5).assign(user=[0, 0])], ignore_index=True)
+    of_one = metric_table(one, THRESHOLDS, ks=(k,)).set_index(["group", "metric"])["value"]
+    of_two = metric_table(two, THRESHOLDS, ks=(k,)).set_index(["group", "metric"])["value"]
+    for metric in ("HR", "NDCG", "MRR"):
+        assert of_two["Head Item", f"{metric}@{k}"] == pytest.approx(of_one["Head Item", f"{metric}@{k}"])
+
+
 def test_what_a_training_loop_reads(frame: Any) -> None:
     valid = frame[frame["part"] == "valid"]
     assert quick_metrics(valid, THRESHOLDS) == 1
@@ -115,7 +171,8 @@ def test_what_a_training_loop_reads(frame: Any) -> None:
     event = event_metrics(frame[frame["part"] == "test"], THRESHOLDS)
     assert event["uni100/Head User/NDCG@10"] == pytest.approx(1 / math.log2(3))
     assert event["full/Overall/HR@10"] == pytest.approx(5 / 6)
-    assert len(event) == 2 * 5 * 2
+    assert event["full/Cold Item/HR@10"] == 0
+    assert len(event) == 2 * 6 * 2
     only_head = frame_of([1], popularity=9, length=9)
     assert set(event_metrics(only_head, THRESHOLDS, ["HR@5"])) == {
         "full/Overall/HR@5",

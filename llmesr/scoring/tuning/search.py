@@ -55,7 +55,7 @@ def tune_policy(
     if own_policy(run) is not None:
         raise UserError(f"Run {run.id!r} already stands for a policy; tune the run it was made from.")
     if not len(dataset.split.users("valid")):
-        raise UserError(f"Dataset {dataset.name!r} has no user with three interactions, so nobody to validate on.")
+        raise UserError(f"Dataset {dataset.name!r} has nobody to validate on: nobody has a past and a target there.")
     judged = None if config.reference is None else _judged(find_run(scored.store, config.reference), dataset)
     search = _Search(scored, config, judged, progress)
     points, sampled, units = search.points()
@@ -84,7 +84,8 @@ def _judged(reference: Run, dataset: Dataset) -> pd.DataFrame:
     if reference.dataset_id != dataset.id:
         raise UserError(f"Run {reference.id!r} is of another dataset; the reference must be a run of {dataset.name!r}.")
     frame = reference.per_user()
-    return frame[frame["part"] == "valid"]
+    first = ~frame.duplicated(["part", "protocol", "user"])  # policies are judged by the first target of a user
+    return frame[first & (frame["part"] == "valid")]
 
 
 class _Units(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.prose import counted
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import NARROW, SIGNED, dash, marker, plain, titled, variants_of, whiskers
@@ -163,7 +163,7 @@ def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bo
 
 def _groups(frame: pd.DataFrame) -> list[str]:
     there = list(dict.fromkeys(frame["group"]))
-    return [g for g in GROUPS if g in there] or there
+    return [g for g in EVERY_GROUP if g in there] or there
 
 
 def _headed(figure: go.Figure, title: str, caption: str, mode: Mode, frame: pd.DataFrame) -> go.Figure:

@@ -49,7 +49,7 @@ class Choice:
     @property
     def line(self) -> str:
         """Protocol and head/tail definition."""
-        return words.protocol_line(self.protocol, self.thresholds)
+        return words.protocol_line(self.protocol, self.thresholds, self.dataset.split_config)
 
     def labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(label=frame["run"].map(self.labels))

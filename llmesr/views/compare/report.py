@@ -57,7 +57,7 @@ def comparison_report(
     dataset: Dataset, chosen: Sequence[Contender], found: Findings, embeddings: Sequence[Manifest] = ()
 ) -> str:
     """The whole report as one HTML document."""
-    line = words.protocol_line(found.protocol, found.thresholds)
+    line = words.protocol_line(found.protocol, found.thresholds, dataset.split_config)
     lead = [f"{len(chosen)} configurations on {dataset.name}, judged by {found.metric}. {line}"]
     if found.comparison is not None:
         lead += [f"{v.run} compared with {found.reference}: {v.sentence()}" for v in found.verdicts]
@@ -66,7 +66,7 @@ def comparison_report(
     definitions = {
         "Head and tail": found.thresholds.describe(),
         "Protocol": f"{found.protocol}: {words.PROTOCOLS[found.protocol]}",
-        "Split": words.SPLIT,
+        "Split": words.split_line(dataset.split_config),
         "Evidence": EVIDENCE,
         **{m: words.metric_meaning(m) for m in metrics},
         **{c.method: words.METHODS.get(c.method, "") for c in chosen},

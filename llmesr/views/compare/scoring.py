@@ -7,6 +7,7 @@ from typing import get_args
 import streamlit as st
 
 from llmesr.config import UNTRAINED
+from llmesr.data.dataset import split_of
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
 from llmesr.runs.record import Run
@@ -92,7 +93,7 @@ def _outcome(root: Store, run: Run, tuned: TunedPolicy, protocol: str) -> None:
     key = f"policy.shown.{run.id}"
     shown = int(st.session_state.get(key, tuned.chosen))
     shown = shown if shown < len(tuned.points) else tuned.chosen
-    line = words.protocol_line(protocol, tuned.thresholds, "valid")
+    line = words.protocol_line(protocol, tuned.thresholds, split_of(root.manifest("datasets", tuned.dataset)), "valid")
     left, right = st.columns([3, 2])
     with left:
         found = exhibits.chart(

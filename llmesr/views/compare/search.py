@@ -36,7 +36,7 @@ def searches(choice: Choice) -> None:
         name=f"trials-{chosen.id}",
         column_config={n: st.column_config.NumberColumn(format="%.4f") for n in ("value", "best")},
     )
-    exhibits.caption(config.protocol, choice.thresholds, "valid")
+    exhibits.caption(config.protocol, choice.thresholds, choice.dataset.split_config, "valid")
     info = chosen.manifest.info
     if info.get("importance"):
         shares = [f"{name.replace('_', ' ')} {share:.0%}" for name, share in info["importance"].items()]

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.views.compare.charts import ROW
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import NARROW, SIGNED, marker, markers, plain, titled, variants_of, whiskers
@@ -90,7 +90,7 @@ def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, 
     """Share of users who gained, saw no change, or lost. ``frame``: group, gained, same, lost (shares), users."""
     figure = go.Figure()
     colors = {**theme.SEMANTIC[mode], "muted": theme.SURFACE[mode]["border"]}
-    groups = [g for g in GROUPS if g in set(frame["group"])][::-1]
+    groups = [g for g in EVERY_GROUP if g in set(frame["group"])][::-1]
     rows = frame.set_index("group").reindex(groups)
     for outcome, (tone, name_of_it) in OUTCOMES.items():
         figure.add_bar(

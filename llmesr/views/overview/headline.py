@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.runs.record import Run
 from llmesr.views.shared import theme
 from llmesr.views.shared.words import METHODS
@@ -45,11 +45,11 @@ def value(table: pd.DataFrame, group: str, metric: str) -> float:
 
 
 def headline_frame(runs: Sequence[Run], table: Table, metric: str, protocol: str) -> pd.DataFrame:
-    """run, group, value, users on the test part, for the five groups."""
+    """run, group, value, users on the test part, for every group there is."""
     rows = []
     for run in runs:
         found = table(run, protocol, "test")
-        found = found[(found["metric"] == metric) & found["group"].isin(GROUPS)]
+        found = found[(found["metric"] == metric) & found["group"].isin(EVERY_GROUP)]
         rows.append(found.assign(run=run.label)[["run", "group", "value", "users"]])
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["run", "group", "value", "users"])
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
 from llmesr.jobs.plans import submit_demo
 from llmesr.runs.record import Run
@@ -109,10 +109,10 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
         )
         by = links.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
         figure = headline_chart(frame, METRIC, widgets.mode(), by)
-        config = {group: st.column_config.NumberColumn(format="%.3f") for group in GROUPS}
+        config = {group: st.column_config.NumberColumn(format="%.3f") for group in EVERY_GROUP}
         numbers = wide.rename(columns={"run": "Best run"})
         exhibits.chart(figure, key="headline", alt=alt, data=numbers, name="headline", column_config=config)
-        exhibits.caption(protocol, data.thresholds)
+        exhibits.caption(protocol, data.thresholds, data.split_config)
         st.caption(
             "A longer bar is a wider gap between tail and head. Each method is shown by its best run on validation "
             "(NDCG@10, full ranking), as trained; Compare has the runs with tuned scoring."

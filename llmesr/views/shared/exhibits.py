@@ -9,14 +9,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from llmesr.config import SplitConfig
 from llmesr.data.groups import Thresholds
 from llmesr.views.shared import links, theme, words
 from llmesr.views.shared.tables import csv_bytes, harmless
 
 
-def caption(protocol: str, thresholds: Thresholds, part: str = "test") -> None:
-    """Protocol and head/tail definition, to stand beside every number."""
-    st.caption(words.protocol_line(protocol, thresholds, part), help=words.SPLIT)
+def caption(protocol: str, thresholds: Thresholds, split: SplitConfig, part: str = "test") -> None:
+    """Protocol, split and head/tail definition, to stand beside every number."""
+    st.caption(words.protocol_line(protocol, thresholds, split, part), help=words.split_line(split))
 
 
 def explain(metrics: Sequence[str], label: str = "What do these mean?") -> None:
@@ -26,7 +27,7 @@ def explain(metrics: Sequence[str], label: str = "What do these mean?") -> None:
             st.markdown(f"**{metric}**: {words.metric_meaning(metric)}")
         for name, sentence in words.PROTOCOLS.items():
             st.markdown(f"**{words.PROTOCOL_NAMES[name]}**: {sentence}")
-        st.markdown(words.SPLIT)
+        st.markdown(words.COUNTED)
 
 
 def chart(

@@ -14,7 +14,7 @@ from typing import Literal
 import plotly.graph_objects as go
 
 from llmesr import prose
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 
 Mode = Literal["light", "dark"]
 
@@ -79,6 +79,7 @@ GROUP_COLORS: dict[Mode, dict[str, str]] = {
         "Head Item": "#24509f",
         "Tail User": "#c0850f",
         "Head User": "#4398b7",
+        "Cold Item": "#8450da",
     },
     "dark": {
         "Overall": "#dfe8ea",
@@ -86,9 +87,10 @@ GROUP_COLORS: dict[Mode, dict[str, str]] = {
         "Head Item": "#4f6bc4",
         "Tail User": "#d9b13a",
         "Head User": "#5fb8e8",
+        "Cold Item": "#9182f8",
     },
 }
-"""One colour per group: warm is tail, cold is head, dark is items, light is users."""
+"""One colour per group: warm is tail, blue is head, dark is items, light is users; cold items are violet."""
 
 TAIL_COLOR: dict[Mode, str] = {m: GROUP_COLORS[m]["Tail Item"] for m in GROUP_COLORS}
 HEAD_COLOR: dict[Mode, str] = {m: GROUP_COLORS[m]["Head Item"] for m in GROUP_COLORS}
@@ -141,9 +143,10 @@ GROUP_SYMBOLS: dict[str, str] = {
     "Head Item": "triangle-up",
     "Tail User": "diamond",
     "Head User": "square",
+    "Cold Item": "star-diamond",
 }
 DASHES: dict[str, str] = {"sasrec": "solid", "bert4rec": "dash", "gru4rec": "dot"}
-GROUP_ORDER: tuple[str, ...] = GROUPS
+GROUP_ORDER: tuple[str, ...] = EVERY_GROUP
 
 FONT = "Source Sans, system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"
 
@@ -159,7 +162,7 @@ def method_color(label: str, mode: Mode = "light") -> str:
 
 
 def group_color(group: str, mode: Mode = "light") -> str:
-    """The colour of one of the five groups; a cell such as ``Tail User x Tail Item`` takes its item's."""
+    """The colour of one of the named groups; a cell such as ``Tail User x Tail Item`` takes its item's."""
     colors = GROUP_COLORS[mode]
     return colors.get(group) or next(
         (colors[g] for g in ("Tail Item", "Head Item") if g in group), SURFACE[mode]["muted"]

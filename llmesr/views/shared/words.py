@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from llmesr.config import SplitConfig
 from llmesr.data.groups import Thresholds
 
 METRICS: dict[str, str] = {
@@ -73,10 +74,7 @@ BACKBONES: dict[str, str] = {
     "gru4rec": "GRU4Rec: a recurrent network. Light.",
 }
 
-SPLIT = (
-    "The last item of every user is held out for the test, the one before it for validation. "
-    "Popularity and history length are counted on the training part only."
-)
+COUNTED = "Popularity and history length are counted on the training part only."
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:@&])")
 _INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -121,11 +119,16 @@ def metric_meaning(metric: str) -> str:
     return re.sub(r"\bK\b", k, sentence) if k else sentence
 
 
-def protocol_line(protocol: str, thresholds: Thresholds, part: str = "test") -> str:
-    """What stands beside every number: part, protocol and the head/tail definition."""
+def split_line(split: SplitConfig) -> str:
+    """What is held out, and where popularity and length are counted."""
+    return f"{split.describe()} {COUNTED}"
+
+
+def protocol_line(protocol: str, thresholds: Thresholds, split: SplitConfig, part: str = "test") -> str:
+    """What stands beside every number: part, split, protocol and the head/tail definition."""
     ranking = {"full": "full ranking over all items", "uni100": "against 100 random items (uni100)"}[protocol]
     held_out = {"test": "Held-out test items", "valid": "Validation items"}[part]
-    return f"{held_out}, {ranking}. {thresholds.describe()}"
+    return f"{held_out} ({split.brief(part)}), {ranking}. {thresholds.describe()}"
 
 
 def between(setting: str, given: Any) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.data.groups import Thresholds
 from llmesr.prose import counted
 from llmesr.views.shared import theme
@@ -173,7 +173,7 @@ def _from_zero(summary: pd.DataFrame) -> list[float]:
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    order = {g: i for i, g in enumerate(GROUPS)}
+    order = {g: i for i, g in enumerate(EVERY_GROUP)}
     return frame[frame["users"] > 0].sort_values("group", key=lambda g: g.map(order), kind="stable")
 
 

@@ -36,7 +36,7 @@ class Material:
 
     @property
     def line(self) -> str:
-        return words.protocol_line(self.protocol, self.thresholds)
+        return words.protocol_line(self.protocol, self.thresholds, self.dataset.split_config)
 
     @cached_property
     def protagonists(self) -> tuple[Contender | None, Contender | None]:

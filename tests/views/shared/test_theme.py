@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmesr.config import GROUPS, RunConfig
+from llmesr.config import EVERY_GROUP, RunConfig
 from llmesr.views.shared import theme
 
 MODES = ("light", "dark")
@@ -90,7 +90,7 @@ def test_every_method_and_group_has_its_own_colour_and_marker():
     assert len(set(theme.SYMBOLS.values())) == len(methods)
     for mode in MODES:
         assert set(theme.METHODS[mode]) == methods
-        assert set(theme.GROUP_COLORS[mode]) == set(GROUPS)
+        assert set(theme.GROUP_COLORS[mode]) == set(EVERY_GROUP)
 
 
 def test_streamlit_uses_the_same_surface():

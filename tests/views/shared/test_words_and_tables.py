@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmesr.config import SplitConfig
 from llmesr.data.groups import Thresholds
 from llmesr.views.shared import words
 from llmesr.views.shared.tables import csv_bytes, harmless, neutral
@@ -117,7 +118,16 @@ def test_metrics_are_explained_with_their_k():
 
 
 def test_the_line_beside_every_number_names_protocol_and_definition():
-    line = words.protocol_line("uni100", Thresholds(item=4, user=9))
+    line = words.protocol_line("uni100", Thresholds(item=4, user=9), SplitConfig())
+    assert "Held-out test items (leave-one-out)" in line
     assert "100 random items (uni100)" in line
     assert "fewer than 4 training interactions" in line
     assert "fewer than 9" in line
+
+
+def test_the_line_names_a_temporal_split_by_its_dates():
+    split = SplitConfig(kind="temporal", valid_from="2024-03-01", test_from="2024-04-01", targets="all")
+    of = {part: words.protocol_line("full", Thresholds(item=4, user=9), split, part) for part in ("valid", "test")}
+    assert "(temporal split, from 2024-04-01 on, all targets)" in of["test"]
+    assert "(temporal split, 2024-03-01 to 2024-04-01, all targets)" in of["valid"]
+    assert "trained before 2024-03-01" in words.split_line(split)

@@ -1,0 +1,124 @@
+"""The same methods under leave-one-out and under a temporal split: does their ranking survive without leakage?
+
+    python benchmarks/splits.py DATA/ml_latest_small --name ml --methods popularity semantic-knn id --epochs 60
+    python benchmarks/splits.py DOWNLOADS/complete-journey --name journey --methods popularity item-knn ease
+
+Prints, for every metric asked for, each method's value with its 95% interval over users and its place under both
+splits, by group; then Kendall's tau between the two orders of methods. Trained methods stop early, so a run whose best
+epoch is its last one had not converged and is marked. Runs already under the artifact root are reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from quality import find_or_train
+from scipy.stats import kendalltau
+
+from llmesr.config import EVERY_GROUP, UNTRAINED, EmbedConfig, IngestConfig, SplitConfig
+from llmesr.data.dataset import Dataset
+from llmesr.data.ingest import ingest
+from llmesr.data.profile import profile
+from llmesr.data.splitting import resplit
+from llmesr.evaluation.statistics import summary
+from llmesr.runs.record import Run
+from llmesr.semantic.embed import Embedding, embed
+from llmesr.store import Store
+
+
+def trained(data: Dataset, args: argparse.Namespace, store: Store) -> dict[str, list[Run]]:
+    """Method -> its runs, one per seed where it has one."""
+    vectors: Embedding = embed(data, EmbedConfig(embedder=args.embedder), store)
+    found: dict[str, list[Run]] = {}
+    for method in args.methods:
+        started = time.perf_counter()
+        settings: dict[str, Any] = {"method": method, "max_length": args.max_length}
+        if method not in UNTRAINED:
+            settings |= {"epochs": args.epochs, "patience": args.patience}
+        seeds = args.seeds[:1] if method in UNTRAINED else args.seeds
+        found[method] = [find_or_train(data, vectors, {**settings, "seed": s}, store, args.device) for s in seeds]
+        print(f"{data.name}, {method}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def marked(method: str, runs: list[Run]) -> str:
+    """The method's name; with a star where a run's best epoch was its last."""
+    late = any(r.manifest.info.get("best_epoch", 0) == r.manifest.info.get("epochs", -1) for r in runs)
+    return f"{method}*" if late else method
+
+
+def measured(data: Dataset, runs: dict[str, list[Run]], metric: str, protocol: str) -> pd.DataFrame:
+    """run, group, value, low, high, users and place (1 is best) of every method."""
+    frames = {method: [r.per_user() for r in of] for method, of in runs.items()}
+    table = summary(frames, data.thresholds, metrics=[metric], protocol=protocol)
+    return table.assign(place=table.groupby("group")["value"].rank(ascending=False, method="min"))
+
+
+def side_by_side(sides: dict[str, pd.DataFrame], names: dict[str, str]) -> None:
+    """A table per group, methods down and splits across, and how alike the orders are."""
+    for group in EVERY_GROUP:
+        parts = {split: t[t["group"] == group].set_index("run") for split, t in sides.items()}
+        here = {split: rows for split, rows in parts.items() if len(rows)}
+        if not here:
+            continue
+        users = ", ".join(f"{split} {int(rows['users'].iloc[0]):,}" for split, rows in here.items())
+        print(f"\n{group} (users: {users})\n\n| method | " + " | ".join(here) + " |\n|---" + "|---" * len(here) + "|")
+        for method, name in names.items():
+            print(f"| {name} | " + " | ".join(cell(rows.loc[method]) for rows in here.values()) + " |")
+        if len(here) == 2 and len(names) > 2:
+            one, other = (rows.loc[list(names), "value"] for rows in here.values())
+            print(f"\nKendall's tau between the orders: {kendalltau(one, other).statistic:.2f}")
+
+
+def cell(row: pd.Series) -> str:
+    return f"{row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}] ({int(row['place'])})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--methods", nargs="+", default=["popularity", "semantic-knn", "id"])
+    parser.add_argument("--metrics", nargs="+", default=["NDCG@10"])
+    parser.add_argument("--protocols", nargs="+", default=["full", "uni100"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[42])
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--patience", type=int, default=10)
+    parser.add_argument("--max-length", type=int, default=50)
+    parser.add_argument("--k-core", type=int, default=2)
+    parser.add_argument("--repeats", choices=["first", "last", "keep"], default="first")
+    parser.add_argument("--valid-from", default=0.8, help="A share of the interactions, or a date.")
+    parser.add_argument("--test-from", default=0.9)
+    parser.add_argument("--embedder", default="minilm")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    store = Store()
+    config = IngestConfig(name=args.name, k_core=args.k_core, repeats=args.repeats)
+    data = ingest([args.path], config, store)
+    cuts = SplitConfig.read(None, kind="temporal", valid_from=args.valid_from, test_from=args.test_from)
+    splits = {d.split_config.kind: d for d in (data, resplit(data, cuts, store))}
+    for split in splits.values():
+        shape = profile(split).summary
+        print(f"{split.name}: {split.split_config.describe()} {split.thresholds.describe()}")
+        print(
+            f"{shape['test_users']:,} users judged in the test, {shape['test_strangers']:,} without a past left out; "
+            f"{shape['cold_target_share']:.0%} of the targets are cold.",
+            flush=True,
+        )
+    runs = {kind: trained(d, args, store) for kind, d in splits.items()}
+    names = {m: marked(m, [r for of in runs.values() for r in of[m]]) for m in args.methods}
+    for protocol in args.protocols:
+        for metric in args.metrics:
+            print(f"\n{metric}, {protocol}: value [95% over users] (place)")
+            side_by_side({k: measured(splits[k], runs[k], metric, protocol) for k in splits}, names)
+    if any(name.endswith("*") for name in names.values()):
+        print("\n* had its best epoch last in at least one run: not converged.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Nothing behind a cut is ever read: change all of it, and everything made of the past stays bit for bit the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories import make_embedding
+from safetensors.numpy import load_file
+
+from llmesr.config import EmbedConfig, IngestConfig, NeighbourConfig, RunConfig, SplitConfig
+from llmesr.data import synthetic
+from llmesr.data.dataset import Dataset
+from llmesr.data.ingest import ingest_frames
+from llmesr.data.reviews import REVIEWS
+from llmesr.data.split import boundaries
+from llmesr.data.splitting import resplit
+from llmesr.linear.interactions import chosen, followed
+from llmesr.retrieval.similar import similar_users
+from llmesr.runs.record import MODEL
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.tuning.search import PolicyTuningConfig, tune_policy
+from llmesr.semantic.embed import user_vectors
+from llmesr.semantic.inputs import user_texts
+from llmesr.store import Store
+from llmesr.training.train import train
+
+KINDS = ("leave-one-out", "temporal")
+
+
+class Reader:
+    """An embedder of which only how far it reads is asked."""
+
+    reads, reach = "text", 500
+
+
+def pair(tmp_path: Path, kind: str, behind: str) -> list[tuple[Store, Dataset]]:
+    """A dataset and the same with another future: what lies behind the validation or the test cut is changed."""
+    made = []
+    for name in ("a", "b"):
+        store = Store(tmp_path / name)
+        data = synthetic.make(store, name="shop", users=150, items=50, seed=3)
+        if kind == "temporal":
+            data = resplit(data, SplitConfig(kind="temporal", valid_from=0.6, test_from=0.8), store)
+        made.append((store, data if name == "a" else other_future(data, behind)))
+    return made
+
+
+def other_future(data: Dataset, behind: str) -> Dataset:
+    """Other items behind the cut; under a temporal split fewer of them, too."""
+    rng = np.random.default_rng(1)
+    assert data.timestamps is not None
+    user = np.repeat(np.arange(data.n_users), data.lengths)
+    place = np.arange(len(user)) - data.offsets[user]
+    if data.split_config.kind == "temporal":
+        future = data.timestamps >= boundaries(data.split_config)[behind == "test"]
+        kept = ~future | (rng.random(len(user)) < 0.7)
+    else:
+        future = place >= (data.split.train_lengths if behind == "valid" else data.split.input_lengths("test"))[user]
+        kept = np.ones(len(user), bool)
+    assert future.any()
+    items = np.where(future, rng.integers(1, data.n_items + 1, len(user)), data.items).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(user[kept], minlength=data.n_users))])
+    return replace(data, items=items[kept], offsets=offsets, timestamps=data.timestamps[kept])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_made_of_the_training_part(tmp_path: Path, kind: str) -> None:
+    made: list[dict[str, np.ndarray]] = []
+    for store, data in pair(tmp_path, kind, "valid"):
+        embedding = make_embedding(store, data)
+        vectors = user_vectors(data, embedding.item_vectors, EmbedConfig(), Reader(), store)  # type: ignore[arg-type]
+        similar = similar_users(data, embedding, NeighbourConfig(neighbours=5), store)
+        cosines, links = data.item_cosines, followed(data, 3, 0.5)
+        made.append(
+            {
+                "training items": data.split.train_items,
+                "lengths": data.split.train_lengths,
+                "popularity": data.item_counts,
+                "thresholds": np.array([data.thresholds.item, data.thresholds.user]),
+                "co-occurrence": cosines.toarray(),
+                "interactions": chosen(data).toarray(),
+                "successions": links.toarray(),
+                "text of users": np.array(user_texts(data, Reader())),  # type: ignore[arg-type]
+                "vectors of users": vectors,
+                "similar users": similar.users,
+                "similarity": similar.similarity,
+            }
+        )
+    assert made[0]["co-occurrence"].any()
+    for what in made[0]:
+        assert np.array_equal(made[0][what], made[1][what]), what
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_trained_and_tuned_before_the_test(tmp_path: Path, kind: str) -> None:
+    """Leave-one-out keeps one look ahead, as in the papers: uni100's negatives are never the test item, so only what
+    full ranking says is compared there."""
+    weights, policies, metrics = [], [], []
+    for store, data in pair(tmp_path, kind, "test"):
+        embedding = make_embedding(store, data)
+        config = RunConfig(
+            method="llm-esr", epochs=3, patience=1, max_length=10, embedding_size=8, neighbours=3, seed=1
+        )
+        run = train(data, config, store, embedding=embedding, device="cpu")
+        scored = ScoredRun(store, run, dataset=data, embedding=embedding)
+        tuned = tune_policy(scored, PolicyTuningConfig(objective="overall", emphases=(0.0, 1.0), sample=100))
+        weights.append(load_file(run.folder / MODEL))
+        policies.append([point.policy for point in tuned.points])
+        metrics.append([{k: v for k, v in p.metrics.items() if k.startswith("full/")} for p in tuned.points])
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        assert np.array_equal(tensor, weights[1][name]), name
+    assert policies[0] == policies[1]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize(
+    ("split", "kept"),
+    [
+        ("leave-one-out", {"good", "fine"}),
+        ({"kind": "temporal", "valid_from": "2024-01-02", "test_from": "2024-01-03"}, {"good"}),
+    ],
+)
+def test_reviews_are_of_the_training_part(store: Store, split: object, kept: set[str]) -> None:
+    words = ["good", "fine", "later", "last"]
+    rows = [
+        (f"u{u}", f"i{i}", f"2024-01-0{i} 12:00", f"{w} {u}") for u in range(3) for i, w in enumerate(words, start=1)
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "review"])
+    config = IngestConfig.read(None, name="talk", split=split, columns={"review": "review"})
+    data = ingest_frames(frame, None, config, store, id="talk")
+    text = pd.read_parquet(store.path("datasets", data.id) / REVIEWS)["text"]
+    assert {word for line in text for word in line.split() if not word.isdigit()} == kept
