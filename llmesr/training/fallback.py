@@ -22,6 +22,7 @@ SAMPLE = 4000
 POPULARITY = (0.0, 1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.3)
 CONTENT = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Weights that are tried, as shares of the unit: the median over users of their highest linear score."""
+NONE = (0.0, 0.0)
 CUTOFF = 10
 FLOOR = 1e-6
 """Of each mean, so that one group without a hit does not hide the others."""
@@ -41,9 +42,9 @@ def fit_fallback(
 ) -> tuple[float, float]:
     """The weights of popularity and of content; 0 where ``popularity`` is off, or ``fallback`` has no vectors.
 
-    Judged by the geometric mean of four numbers, NDCG@10 overall and of tail items under both protocols, so that
-    neither protocol nor group is bought with another: first the content weight beside the least popularity, then the
-    popularity weight beside that content.
+    Judged by the geometric mean of four numbers, NDCG@10 overall and of tail items under both protocols, among the
+    weights that do not cost full ranking overall anything: first the content weight beside the least popularity, then
+    the popularity weight beside that content.
     """
     users = dataset.split.users("valid")
     if not len(users):
@@ -53,9 +54,11 @@ def fit_fallback(
     search = _Search(scorer, fallback, dataset, sequences, users, max_length)
     least, content = POPULARITY[1] if popularity else 0.0, 0.0
     if fallback.vectors is not None:
-        content = search.best([(least, weight) for weight in CONTENT])[1]
+        content = search.best([NONE, *((least, weight) for weight in CONTENT)])[1]
         progress("fallback", 1, 2)
-    chosen = search.best([(weight, content) for weight in POPULARITY])[0] if popularity else 0.0
+    chosen = 0.0
+    if popularity:
+        chosen, content = search.best([NONE, *((weight, content) for weight in POPULARITY)])
     progress("fallback", 2, 2)
     return chosen * search.unit, content * search.unit
 
@@ -78,7 +81,8 @@ class _Search:
         self.unit = max(float(torch.cat(tops).median()), 1e-6)
 
     def best(self, weights: Sequence[tuple[float, float]]) -> tuple[float, float]:
-        """Of pairs (popularity, content) in units the one with the greatest mean; the first of several."""
+        """Of pairs (popularity, content) in units the one with the greatest mean, the first of several, that costs
+        full ranking overall nothing against the first pair."""
         gains, counts = torch.zeros(len(weights), 2, 2), torch.zeros(2)  # by protocol and group: overall, tail
         for part in self._batches(self.users):
             batch = self.asked.batch(part)
@@ -98,8 +102,8 @@ class _Search:
                 few = sampled_ranks(scores, batch.targets, negatives)[:, 0]
                 for protocol, ranks in enumerate((whole, few)):
                     gains[row, protocol] += (groups * _gain(ranks.cpu())).sum((1, 2))
-        means = (gains / counts.clamp(min=1)).flatten(1).tolist()
-        judged = [math.prod(max(mean, FLOOR) for mean in row) for row in means]
+        means = (gains / counts.clamp(min=1)).flatten(1).tolist()  # full ranking overall comes first
+        judged = [math.prod(max(mean, FLOOR) for mean in row) if row[0] >= means[0][0] else 0.0 for row in means]
         return weights[judged.index(max(judged))]
 
     def _batches(self, users: np.ndarray) -> list[np.ndarray]:
