@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import duckdb
 import pandas as pd
 
-from llmesr.data.files import is_gzip, literal_to_json
+from llmesr.data.files import literal_to_json
 from llmesr.errors import UserError
 
 SAMPLE_ROWS = 1000
@@ -93,7 +94,7 @@ def json_head(path: Path, text: str) -> tuple[Literal["json", "json array", "lit
     """The first records of JSON lines, a JSON array, or Python dictionaries, and which of them it is."""
     layout: Literal["json", "json array", "literals"]
     if text.lstrip()[0] == "[":
-        layout, records = "json array", _array(path)
+        layout, records = "json array", _array(text)
     else:
         layout, records = _lines(path, text)
     columns = list(dict.fromkeys(key for record in records for key in record))
@@ -105,17 +106,21 @@ def json_head(path: Path, text: str) -> tuple[Literal["json", "json array", "lit
     return layout, Head(columns, pd.DataFrame(cells, columns=columns, dtype="str"), nested=nested)
 
 
-def _array(path: Path) -> list[dict[str, Any]]:
-    packed = "gzip" if is_gzip(path) else "uncompressed"
-    query = f"SELECT json FROM read_json_objects({path_literal(path)}, format='array', compression='{packed}')"
-    with bounded() as connection:
+def _array(text: str) -> list[dict[str, Any]]:
+    """The objects of an array as far as its beginning goes."""
+    decoder, between = json.JSONDecoder(), re.compile(r"[\s,]*")
+    records: list[dict[str, Any]] = []
+    at = text.index("[") + 1
+    while len(records) < SAMPLE_ROWS:
+        gap = between.match(text, at)
+        at = gap.end() if gap else at
         try:
-            found = connection.execute(f"{query} LIMIT {SAMPLE_ROWS}").fetchall()
-        except duckdb.Error as error:
-            raise UserError(
-                f"{path.name} is not a JSON array of objects that can be read; give one object per line."
-            ) from error
-    return [r for (line,) in found if isinstance(r := _loaded(line), dict)]
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):  # the end of the array, or of its beginning
+            break
+        if isinstance(value, dict):
+            records.append(value)
+    return records
 
 
 def _lines(path: Path, text: str) -> tuple[Literal["json", "literals"], list[dict[str, Any]]]:
