@@ -58,7 +58,8 @@ def test_ids_are_exact(case: str, store: Store, tmp_path: Path) -> None:
 
 def test_whole_floats_are_the_numbers_they_were(store: Store, tmp_path: Path) -> None:
     records = [{"user_id": float(u[1:]), "item_id": i, "timestamp": t} for u, i, t in rows()]
-    for name, content in {"x.jsonl": jsonl(records), "x.parquet": parquet(pd.DataFrame(records))}.items():
+    files: dict[str, str | bytes] = {"x.jsonl": jsonl(records), "x.parquet": parquet(pd.DataFrame(records))}
+    for name, content in files.items():
         dataset = run(store, tmp_path / name, {name: content})
         assert dataset.user_ids.tolist() == [str(n) for n in range(8)]
 
