@@ -44,6 +44,7 @@ _PUBLIC = {
     "split": "llmesr.api",
     "embed": "llmesr.api",
     "train": "llmesr.api",
+    "register_ranking": "llmesr.api",
     "compare": "llmesr.api",
     "recommend": "llmesr.api",
 }

@@ -63,6 +63,13 @@ def train(dataset: Dataset, *, embedding: Embedding | None = None, store: Store 
     return run(dataset, RunConfig.read(None, **settings), store or Store(), embedding=embedding)
 
 
+def register_ranking(path: str | Path, dataset: Dataset, *, name: str | None = None, store: Store | None = None) -> Run:
+    """A ranking made elsewhere (a table of user, item and score or rank) -> a run that is compared like any other."""
+    from llmesr.evaluation.external import register_ranking as run
+
+    return run(store or Store(), Path(path), dataset, name=name)
+
+
 def compare(
     runs: Sequence[Run],
     *,

@@ -156,29 +156,14 @@ def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:
 
 
 def _evaluate_ranking(chosen: Store, file: Path, ref: str, name: str | None) -> Run:
-    """Store the evaluation of a file as a run of method ``external``; the same file again replaces it."""
     from llmesr.data.dataset import load_dataset
-    from llmesr.evaluation.external import read_ranking
-    from llmesr.evaluation.results import evaluate_parts
-    from llmesr.runs.record import Run, Status
-    from llmesr.store import config_digest, file_digest, slug
+    from llmesr.evaluation.external import register_ranking
 
-    data = load_dataset(chosen, ref)
-    ranking = read_ranking(file, data)
-    for note in ranking.notes:
-        say(f"Note: {note}")
-    label = name or file.name.split(".")[0]
-    config = {"method": EXTERNAL, "backbone": None, "source": file.name, "sha256": file_digest(file)}
-    id = f"{slug(f'{data.name} {label}')}-{config_digest(config, data.id)}"
     with progress() as listen:
-        results = evaluate_parts(ranking.scorer, data, parts=("test",), progress=listen)
-    with chosen.draft("runs", id, name=label, parents=[data.manifest], config=config) as draft:
-        run = Run(chosen, id)
-        run.folder = draft.path
-        run.write_results(*results)
-        run.set_status(Status(state="SUCCEEDED", message="A ranking made elsewhere."))
-        draft.manifest.info["notes"] = ranking.notes
-    return Run(chosen, id)
+        run = register_ranking(chosen, file, load_dataset(chosen, ref), name=name, progress=listen)
+    for note in run.manifest.info["notes"]:
+        say(f"Note: {note}")
+    return run
 
 
 def _dataset(chosen: Store, run: Run) -> Dataset:

@@ -11,8 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from llmesr.config import EXTERNAL
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
+from llmesr.evaluation.results import evaluate_parts
+from llmesr.progress import Progress, silent
+from llmesr.runs.record import Run, Status
+from llmesr.store import Store, config_digest, file_digest, slug
 
 _SURE_SCORES = ("score", "prediction", "pred")
 _NAMES = {
@@ -87,6 +92,30 @@ def read_ranking(path: Path, dataset: Dataset) -> Ranking:
         )
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return Ranking(RankingScorer(offsets, item.astype(np.int64), _levels(user, scores), dataset.n_items), notes)
+
+
+def register_ranking(
+    store: Store, path: Path, dataset: Dataset, *, name: str | None = None, progress: Progress = silent
+) -> Run:
+    """Judge a ranking made elsewhere on the test part and keep it as a run of method ``external``, which is compared
+    like any other; the same file under the same name again replaces it.
+
+    ``name`` is that of the file when None. What was left out or is missing stands in ``manifest.info["notes"]``.
+    UserError: see :func:`read_ranking`.
+    """
+    path = Path(path)
+    ranking = read_ranking(path, dataset)
+    label = name or path.name.split(".")[0]
+    config = {"method": EXTERNAL, "backbone": None, "source": path.name, "sha256": file_digest(path)}
+    id = f"{slug(f'{dataset.name} {label}')}-{config_digest(config, dataset.id)}"
+    results = evaluate_parts(ranking.scorer, dataset, parts=("test",), progress=progress)
+    with store.draft("runs", id, name=label, parents=[dataset.manifest], config=config) as draft:
+        run = Run(store, id)
+        run.folder = draft.path
+        run.write_results(*results)
+        run.set_status(Status(state="SUCCEEDED", message="A ranking made elsewhere."))
+        draft.manifest.info["notes"] = ranking.notes
+    return Run(store, id)
 
 
 def _levels(user: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Ground:
         self.has_text = text is not None
         self._text = text
         self._device = device
-        self._budget = budget
+        self.budget = budget
         self._spaces: OrderedDict[float, ContentTerm] = OrderedDict()  # by whitening, most recently used last
         self._lock = threading.Lock()
         self._make_cooccurrence = cooccurrence
@@ -95,7 +95,7 @@ class Ground:
             if whitening not in self._spaces:
                 self._spaces[whitening] = ContentTerm(whitened(self._text, whitening), self._device)
             self._spaces.move_to_end(whitening)
-            while len(self._spaces) > FEWEST_SPACES and self.content_bytes > self._budget:
+            while len(self._spaces) > FEWEST_SPACES and self.content_bytes > self.budget:
                 self._spaces.popitem(last=False)
             return self._spaces[whitening]
 

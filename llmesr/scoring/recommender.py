@@ -22,7 +22,7 @@ from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.terms import COLUMNS, TERMS
 
 POLICIES_KEPT = 8
-"""Routed item matrices kept ready, one per policy in use."""
+"""Policies kept ready, each with an item matrix of its own where it weighs the model's parts."""
 UNKNOWN = -1
 
 
@@ -84,6 +84,11 @@ class Recommender:
     def prepare(self, policy: ScoringPolicy) -> None:
         """Work out what a policy needs (text spaces, co-occurrence) before the first request asks for it."""
         self._policed(policy)
+
+    @property
+    def policies_kept(self) -> int:
+        """How many policies are ready, :data:`POLICIES_KEPT` at the most."""
+        return self._policed.cache_info().currsize
 
     def recommend(
         self,

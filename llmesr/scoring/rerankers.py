@@ -55,7 +55,7 @@ class Candidates:
     def cosines(self) -> np.ndarray:
         """(C, C) similarity of the candidates; an item without a vector is similar to none."""
         unit = unit_rows(self.vectors)
-        return unit @ unit.T
+        return np.asarray(unit @ unit.T)
 
 
 def popularity_classes(item_counts: np.ndarray) -> np.ndarray:

@@ -14,9 +14,11 @@ from evaluation_cases import Table, dataset_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.external import _levels, read_ranking
 from llmesr.evaluation.ranks import evaluate
+from llmesr.store import Store
 
 
 @pytest.fixture
@@ -155,3 +157,22 @@ def test_no_library_speaks(data, tmp_path, content):
     with pytest.raises(UserError, match="cannot be read as a table") as caught:
         read_ranking(tmp_path / "bad.csv", data)
     assert not [w for w in ("codec", "tokenizing", "C error") if w in str(caught.value)]
+
+
+def test_a_ranking_becomes_a_run_that_python_and_the_command_line_share(
+    store: Store, tiny: Dataset, tmp_path: Path
+) -> None:
+    import llmesr
+
+    path = tmp_path / "als.v2.csv"
+    user, items = tiny.user_ids[int(tiny.split.users("test")[0])], tiny.catalogue["item_id"]
+    path.write_text(f"user,item,rank\n{user},{items[0]},1\nnobody,{items[1]},1\n")
+    run = llmesr.register_ranking(path, tiny, store=store)
+    assert (run.label, run.manifest.name, run.status().state) == ("external", "als", "SUCCEEDED")
+    notes = read_ranking(path, tiny).notes
+    assert run.manifest.info["notes"] == notes
+    assert len(notes) == 3  # what orders it, a user nobody knows, users without a list
+    assert len(run.metrics()) > 0
+    assert set(run.per_user()["part"]) == {"test"}
+    assert llmesr.register_ranking(path, tiny, store=store).id == run.id  # the same again replaces it
+    assert [m.id for m in store.list("runs")] == [run.id]
