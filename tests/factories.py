@@ -339,7 +339,8 @@ def _metric_rows(dataset: Dataset, per_user: pd.DataFrame) -> list[dict[str, obj
         for protocol in ("full", "uni100")
         for part in ("valid", "test")
     ]
-    return pd.concat(tables, ignore_index=True).to_dict("records")
+    rows: list[dict[str, object]] = pd.concat(tables, ignore_index=True).to_dict("records")
+    return rows
 
 
 def _events(run: Run, epochs: int, level: float) -> None:

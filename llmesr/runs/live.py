@@ -119,13 +119,18 @@ class Live:
     def set_status(self, status: Status) -> None:
         _write_status(self.folder, status)
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of what only going on with the work needs."""
+        return self.folder / CHECKPOINTS
+
     def checkpoint(self, name: str) -> Path:
         """Where the checkpoint of that name is or would be."""
-        return self.folder / CHECKPOINTS / name
+        return self.checkpoints / name
 
     def discard_checkpoints(self) -> None:
-        """Remove what only going on with the work would need."""
-        shutil.rmtree(self.folder / CHECKPOINTS)
+        """Remove them all: the work has ended and will not be gone on with."""
+        shutil.rmtree(self.checkpoints)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:

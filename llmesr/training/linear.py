@@ -23,7 +23,6 @@ from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Columns, Weights
 from llmesr.methods import Inputs
 from llmesr.runs.record import MODEL, Run
-from llmesr.store import CHECKPOINTS
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.fallback import fit_fallback
 from llmesr.training.model import stored_model
@@ -93,7 +92,7 @@ def _fitted(
         factors = fit(chosen(dataset), config)
         return {"factors": factors}, {}, {"parameters": factors.numel()}
     source = Source(dataset, inputs.text, inputs.views, runtime.device)
-    kept = _Kept(run.folder / CHECKPOINTS, dataset.n_items, runtime)
+    kept = _Kept(run.checkpoints, dataset.n_items, runtime)
     weights = build(source, config, kept)
     info: dict[str, object] = {"parameters": int((weights.weights != 0).sum())}
     if config.method in ("ease", "text-ease"):

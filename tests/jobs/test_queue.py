@@ -4,14 +4,16 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from small_commands import engine
 
 from llmesr.config import RunConfig, SearchConfig
+from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.jobs.engine import LocalEngine, is_running, started_at
 from llmesr.jobs.queue import Jobs
@@ -22,7 +24,7 @@ from llmesr.store import Store
 
 
 @pytest.fixture
-def jobs(store: Store, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+def jobs(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setenv("LLMESR_SLOTS", "cpu")
     monkeypatch.setenv("LLMESR_STOP_GRACE", "0.3")
     made = Jobs(store, engine())
@@ -45,11 +47,21 @@ def ended(jobs: Jobs, id: str) -> Job:
     return wait(jobs, id, lambda j: not j.active)
 
 
-def run(jobs: Jobs, *command: str, **more) -> Job:
+def run(jobs: Jobs, *command: str, **more: Any) -> Job:
     return jobs.submit(list(command), kind="test", label=" ".join(command), **more)
 
 
-def test_a_command_runs_to_its_end(jobs):
+def worker_of(job: Job) -> int:
+    assert isinstance(job.status.worker, int)
+    return job.status.worker
+
+
+def child_of(job: Job) -> int:
+    assert job.status.child is not None
+    return job.status.child
+
+
+def test_a_command_runs_to_its_end(jobs: Jobs) -> None:
     job = ended(jobs, run(jobs, "echo", "hello", "you").id)
     assert job.state == "SUCCEEDED"
     assert "$ llmesr echo hello you\nhello you" in job.log()
@@ -58,28 +70,28 @@ def test_a_command_runs_to_its_end(jobs):
     assert len(job.status.seconds) == 1
 
 
-def test_a_failure_keeps_the_sentence_of_the_command(jobs):
+def test_a_failure_keeps_the_sentence_of_the_command(jobs: Jobs) -> None:
     job = ended(jobs, run(jobs, "fail", "Column 'x' is not in the file.").id)
     assert (job.state, job.status.message) == ("FAILED", "Column 'x' is not in the file.")
 
 
-def test_a_crash_is_named(jobs):
+def test_a_crash_is_named(jobs: Jobs) -> None:
     job = ended(jobs, run(jobs, "crash").id)
     assert job.state == "FAILED"
     assert "SIGSEGV" in job.status.message
 
 
-def test_two_launches_queue_on_one_slot_and_the_worker_starts_the_next(jobs, tmp_path):
+def test_two_launches_queue_on_one_slot_and_the_worker_starts_the_next(jobs: Jobs, tmp_path: Path) -> None:
     first, second = run(jobs, "until", str(tmp_path / "go")), run(jobs, "echo", "second")
     wait(jobs, first.id, lambda j: j.progress.stage == "waiting")
     assert [jobs.get(first.id).state, jobs.get(second.id).state] == ["RUNNING", "PENDING"]
     assert jobs.get(first.id).fraction == 0.25
     (tmp_path / "go").touch()
     assert ended(jobs, second.id).state == "SUCCEEDED"  # nobody but the first worker called dispatch
-    assert jobs.get(first.id).status.finished <= jobs.get(second.id).status.started
+    assert str(jobs.get(first.id).status.finished) <= str(jobs.get(second.id).status.started)
 
 
-def test_as_many_run_as_there_are_slots(jobs, tmp_path, monkeypatch):
+def test_as_many_run_as_there_are_slots(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMESR_SLOTS", "a,b")
     made = [run(jobs, "until", str(tmp_path / "go")) for _ in range(3)]
     assert sorted(j.state for j in jobs.list()) == ["PENDING", "RUNNING", "RUNNING"]
@@ -88,12 +100,12 @@ def test_as_many_run_as_there_are_slots(jobs, tmp_path, monkeypatch):
     assert all(ended(jobs, j.id).state == "SUCCEEDED" for j in made)
 
 
-def test_a_worker_is_in_a_session_of_its_own(jobs, tmp_path):
+def test_a_worker_is_in_a_session_of_its_own(jobs: Jobs, tmp_path: Path) -> None:
     job = run(jobs, "until", str(tmp_path / "go"))
-    assert os.getsid(job.status.worker) == job.status.worker != os.getsid(0)
+    assert os.getsid(worker_of(job)) == worker_of(job) != os.getsid(0)
 
 
-def test_steps_hand_ids_on(jobs):
+def test_steps_hand_ids_on(jobs: Jobs) -> None:
     steps = [typed_step(["make", "beauty-1"], "make", saves="dataset"), typed_step(["echo", "use", "{dataset}"], "use")]
     job = ended(jobs, jobs.submit_steps(steps, kind="chain", label="chain").id)
     assert job.state == "SUCCEEDED"
@@ -102,12 +114,12 @@ def test_steps_hand_ids_on(jobs):
     assert "use beauty-1" in job.log()
 
 
-def test_a_step_that_prints_no_id_fails(jobs):
+def test_a_step_that_prints_no_id_fails(jobs: Jobs) -> None:
     job = ended(jobs, jobs.submit_steps([typed_step(["echo", "no"], "make", saves="dataset")], kind="x", label="x").id)
     assert (job.state, job.status.message) == ("FAILED", "make ended without printing the id of what it made.")
 
 
-def test_a_chain_goes_on_at_the_step_that_failed(jobs, tmp_path):
+def test_a_chain_goes_on_at_the_step_that_failed(jobs: Jobs, tmp_path: Path) -> None:
     steps = [
         typed_step(["echo", "once"], "one"),
         typed_step(["flaky", str(tmp_path / "seen")], "two"),
@@ -123,7 +135,7 @@ def test_a_chain_goes_on_at_the_step_that_failed(jobs, tmp_path):
         jobs.resume(job.id)
 
 
-def test_stop_ends_a_running_job_and_starts_the_next(jobs, tmp_path):
+def test_stop_ends_a_running_job_and_starts_the_next(jobs: Jobs, tmp_path: Path) -> None:
     first, second = run(jobs, "until", str(tmp_path / "never")), run(jobs, "echo", "next")
     wait(jobs, first.id, lambda j: j.progress.total == 4)
     jobs.stop(first.id)
@@ -134,7 +146,7 @@ def test_stop_ends_a_running_job_and_starts_the_next(jobs, tmp_path):
         jobs.stop(first.id)
 
 
-def test_a_waiting_job_stops_without_starting(jobs, tmp_path):
+def test_a_waiting_job_stops_without_starting(jobs: Jobs, tmp_path: Path) -> None:
     first, second = run(jobs, "until", str(tmp_path / "go")), run(jobs, "echo", "never said")
     assert jobs.stop(second.id).state == "STOPPED"
     (tmp_path / "go").touch()
@@ -142,16 +154,16 @@ def test_a_waiting_job_stops_without_starting(jobs, tmp_path):
     assert "never said" not in jobs.get(second.id).log()
 
 
-def test_a_command_that_ignores_the_request_is_killed_after_the_grace(jobs):
+def test_a_command_that_ignores_the_request_is_killed_after_the_grace(jobs: Jobs) -> None:
     job = run(jobs, "stubborn")
     wait(jobs, job.id, lambda j: (j.folder / "ready").exists())
-    child = jobs.get(job.id).status.child
+    child = child_of(jobs.get(job.id))
     jobs.stop(job.id)
     assert ended(jobs, job.id).state == "STOPPED"
     assert started_at(child) is None
 
 
-def test_asked_again_a_job_still_ends_well_and_by_force_at_once(jobs, monkeypatch):
+def test_asked_again_a_job_still_ends_well_and_by_force_at_once(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMESR_STOP_GRACE", "3")
     job = run(jobs, "stubborn")
     wait(jobs, job.id, lambda j: (j.folder / "ready").exists())
@@ -172,20 +184,20 @@ def test_asked_again_a_job_still_ends_well_and_by_force_at_once(jobs, monkeypatc
     assert jobs.get(job.id).status.message == "Stopped by force."
 
 
-def test_a_killed_worker_leaves_a_failed_job_and_no_command_behind(jobs, tmp_path):
+def test_a_killed_worker_leaves_a_failed_job_and_no_command_behind(jobs: Jobs, tmp_path: Path) -> None:
     job = run(jobs, "until", str(tmp_path / "never"))
-    status = wait(jobs, job.id, lambda j: j.progress.total == 4).status
-    os.kill(status.worker, signal.SIGKILL)
-    wait(jobs, job.id, lambda j: started_at(status.worker) is None)
+    running = wait(jobs, job.id, lambda j: j.progress.total == 4)
+    os.kill(worker_of(running), signal.SIGKILL)
+    wait(jobs, job.id, lambda _: started_at(worker_of(running)) is None)
     jobs.reconcile()
     job = jobs.get(job.id)
     assert job.state == "FAILED"
     assert "Resume it" in job.status.message
     time.sleep(0.1)
-    assert started_at(status.child) is None
+    assert started_at(child_of(running)) is None
 
 
-def test_a_reused_pid_is_not_the_worker(jobs, tmp_path):
+def test_a_reused_pid_is_not_the_worker(jobs: Jobs, tmp_path: Path) -> None:
     """The same process id with another start time is another process: the job is an orphan, the process lives."""
     job = run(jobs, "until", str(tmp_path / "go"))
     wait(jobs, job.id, lambda j: j.progress.total == 4)
@@ -199,7 +211,7 @@ def test_a_reused_pid_is_not_the_worker(jobs, tmp_path):
     assert is_running(mine.pid, mine.create_time())
 
 
-def test_an_orphans_run_is_settled_too(jobs, tiny):
+def test_an_orphans_run_is_settled_too(jobs: Jobs, tiny: Dataset) -> None:
     config = RunConfig(method="id", epochs=3)
     training = Run.create(jobs.store, config, [tiny.manifest], name="t", id="t-1", device="cpu")
     training.set_status(training.status().model_copy(update={"state": "RUNNING"}))
@@ -208,13 +220,13 @@ def test_an_orphans_run_is_settled_too(jobs, tiny):
     assert training.status().state == "FAILED"
 
 
-def test_a_training_step_whose_run_exists_is_resumed(jobs, tiny):
+def test_a_training_step_whose_run_exists_is_resumed(jobs: Jobs, tiny: Dataset) -> None:
     Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-2", device="cpu")
     job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-2").id)
     assert "$ llmesr resume t-2" in job.log()
 
 
-def test_a_search_that_exists_is_resumed_and_settled_with_its_run(jobs, tiny):
+def test_a_search_that_exists_is_resumed_and_settled_with_its_run(jobs: Jobs, tiny: Dataset) -> None:
     fixed = {"method": "id", "backbone": "sasrec"}
     search = Search.create(jobs.store, SearchConfig(fixed=fixed), [tiny.manifest], name="s", id="s-1", device="cpu")
     trial = Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="s-1-01", device="cpu")
@@ -224,7 +236,7 @@ def test_a_search_that_exists_is_resumed_and_settled_with_its_run(jobs, tiny):
     assert (search.status().state, trial.status().state) == ("FAILED", "FAILED")
 
 
-def test_retry_is_a_new_job_with_a_new_run(jobs):
+def test_retry_is_a_new_job_with_a_new_run(jobs: Jobs) -> None:
     old = ended(jobs, run(jobs, "fail", "x", "--run-id", "t-3").id)
     new = jobs.retry(old.id)
     assert new.id != old.id
@@ -232,7 +244,7 @@ def test_retry_is_a_new_job_with_a_new_run(jobs):
     assert new.record.steps[0].command[-1] == new.runs[0]
 
 
-def test_what_a_job_uses_cannot_be_deleted(jobs, tiny, tmp_path):
+def test_what_a_job_uses_cannot_be_deleted(jobs: Jobs, tiny: Dataset, tmp_path: Path) -> None:
     job = run(jobs, "until", str(tmp_path / "go"), parents=[f"datasets/{tiny.id}"])
     with pytest.raises(UserError, match=r"used by a job that has not ended: until .*Stop it first"):
         jobs.delete_artifact("datasets", tiny.id)
@@ -242,7 +254,7 @@ def test_what_a_job_uses_cannot_be_deleted(jobs, tiny, tmp_path):
     assert jobs.store.list("datasets") == []
 
 
-def test_only_ended_jobs_are_forgotten(jobs, tmp_path):
+def test_only_ended_jobs_are_forgotten(jobs: Jobs, tmp_path: Path) -> None:
     job = run(jobs, "until", str(tmp_path / "go"))
     with pytest.raises(UserError, match="stop it first"):
         jobs.delete(job.id)
@@ -252,7 +264,7 @@ def test_only_ended_jobs_are_forgotten(jobs, tmp_path):
     assert jobs.list() == []
 
 
-def test_a_damaged_job_hides_no_other(jobs):
+def test_a_damaged_job_hides_no_other(jobs: Jobs) -> None:
     good = ended(jobs, run(jobs, "echo", "x").id)
     bad = ended(jobs, run(jobs, "echo", "y").id)
     (bad.folder / "job.json").write_text("{")
@@ -263,24 +275,24 @@ def test_a_damaged_job_hides_no_other(jobs):
 
 
 @pytest.mark.parametrize("id", ["", "../datasets", ".lock", "nope"])
-def test_strange_job_ids_are_refused(jobs, id):
+def test_strange_job_ids_are_refused(jobs: Jobs, id: str) -> None:
     with pytest.raises(UserError):
         jobs.get(id)
 
 
-def test_progress_that_is_not_what_it_should_be_is_nothing(jobs):
+def test_progress_that_is_not_what_it_should_be_is_nothing(jobs: Jobs) -> None:
     job = ended(jobs, run(jobs, "echo", "x").id)
     for content in ("", "[]", json.dumps({"stage": "x"}), json.dumps({"stage": "x", "done": None, "total": 2})):
         (job.folder / "progress.json").write_text(content)
         assert read_job(job.folder).progress.total == 0
 
 
-def test_the_end_of_a_long_log_is_read(jobs):
+def test_the_end_of_a_long_log_is_read(jobs: Jobs) -> None:
     job = ended(jobs, run(jobs, "echo", "x" * 500).id)
     assert job.log(10) == "xxxxxxxxx\n"
 
 
-def test_slots_are_the_cards_of_the_machine_or_one_processor(monkeypatch):
+def test_slots_are_the_cards_of_the_machine_or_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLMESR_SLOTS", raising=False)
     monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(()))
     assert LocalEngine().slots() == ["cpu"]
@@ -288,13 +300,13 @@ def test_slots_are_the_cards_of_the_machine_or_one_processor(monkeypatch):
     assert LocalEngine().slots() == ["cuda:0", "cuda:1"]
 
 
-def test_a_resumed_training_keeps_its_number_of_processes(jobs, tiny):
+def test_a_resumed_training_keeps_its_number_of_processes(jobs: Jobs, tiny: Dataset) -> None:
     Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-4", device="cpu")
     job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-4", "--processes", "2").id)
     assert "$ llmesr resume t-4 --processes 2\n" in job.log()
 
 
-def test_a_run_with_a_damaged_status_stops_no_other_job(jobs, tiny):
+def test_a_run_with_a_damaged_status_stops_no_other_job(jobs: Jobs, tiny: Dataset) -> None:
     run_ = Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-5", device="cpu")
     (run_.folder / "status.json").write_text("{")
     bad, good = run(jobs, "train", "tiny", "--run-id", "t-5"), run(jobs, "echo", "fine")

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from small_commands import SELF
 
+from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.jobs.engine import LocalEngine, engine_of_environment
 from llmesr.jobs.queue import Jobs
@@ -149,7 +150,7 @@ def test_from_files_to_an_evaluated_run_on_ray(jobs: Jobs, tmp_path: Path) -> No
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_stop_leaves_a_checkpoint_and_resume_goes_on(jobs: Jobs, tiny) -> None:
+def test_stop_leaves_a_checkpoint_and_resume_goes_on(jobs: Jobs, tiny: Dataset) -> None:
     words = ["train", tiny.id, "--method", "id", "--run-id", "r2", *SMALL, "--set", "patience=400"]
     made = jobs.submit([*words, "--set", "epochs=400"], kind="train", label="long")
     run = Run(jobs.store, "r2")

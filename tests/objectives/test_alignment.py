@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from llmesr.objectives.terms import Alignment
 N, D = 30, 16
 
 
-def step(items: torch.Tensor, targets: list[int]) -> SimpleNamespace:
+def step(items: torch.Tensor, targets: list[int]) -> Any:
     return SimpleNamespace(targets=torch.tensor(targets), model=SimpleNamespace(embed_items=lambda at: items[at]))
 
 

@@ -1,6 +1,7 @@
 """What a record keeps while work goes on."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,17 +13,17 @@ from llmesr.store import Store
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     return Run.create(Store(tmp_path), RunConfig(epochs=7), [], name="a run", device="cpu")
 
 
-def test_starts_pending_with_its_total_and_settings(run):
+def test_starts_pending_with_its_total_and_settings(run: Run) -> None:
     assert (run.status().state, run.status().epochs) == ("PENDING", 7)
     assert run.config == RunConfig(epochs=7)
     assert run.manifest.seed == 42
 
 
-def test_events_survive_a_cut_line_and_can_be_taken_back(run):
+def test_events_survive_a_cut_line_and_can_be_taken_back(run: Run) -> None:
     for epoch in (1, 2, 3):
         run.append_event({"epoch": epoch, "loss": 1 / epoch, **({"note": "x"} if epoch == 1 else {})})
     with open(run.folder / EVENTS, "a") as handle:
@@ -34,7 +35,7 @@ def test_events_survive_a_cut_line_and_can_be_taken_back(run):
     assert "note" not in lines[1]
 
 
-def test_sealing_leaves_out_checkpoints_and_what_may_still_change(run):
+def test_sealing_leaves_out_checkpoints_and_what_may_still_change(run: Run) -> None:
     run.checkpoint("last.safetensors").write_bytes(b"x")
     (run.folder / "policy.json").write_text("{}")
     (run.folder / "adapter").mkdir()
@@ -45,12 +46,12 @@ def test_sealing_leaves_out_checkpoints_and_what_may_still_change(run):
     assert run.status().state == "SUCCEEDED"
 
 
-def test_an_id_is_used_once(run):
+def test_an_id_is_used_once(run: Run) -> None:
     with pytest.raises(UserError, match="llmesr resume"):
         Run.create(run.store, RunConfig(), [], name="again", id=run.id, device="cpu")
 
 
-def test_a_run_is_there_in_one_step(tmp_path, monkeypatch):
+def test_a_run_is_there_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while its settings are written, a run leaves nothing that stands in the way of the next attempt."""
     store = Store(tmp_path)
 
@@ -65,7 +66,7 @@ def test_a_run_is_there_in_one_step(tmp_path, monkeypatch):
     assert Run.create(store, RunConfig(), [], name="r", id="r-1", device="cpu").status().state == "PENDING"
 
 
-def test_the_remains_of_earlier_versions_give_way(tmp_path):
+def test_the_remains_of_earlier_versions_give_way(tmp_path: Path) -> None:
     """They made the folder first and the manifest last."""
     store = Store(tmp_path)
     store.path("runs", "r-1").joinpath("checkpoints").mkdir(parents=True)
@@ -75,7 +76,7 @@ def test_the_remains_of_earlier_versions_give_way(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"state": "DANCING"}', b"\xff\xfe"])
-def test_a_damaged_status_is_a_failure_that_says_so(run, content):
+def test_a_damaged_status_is_a_failure_that_says_so(run: Run, content: bytes) -> None:
     run.finish(run.status().model_copy(update={"state": "SUCCEEDED"}), {}, {})
     assert run.store.finished("runs", run.id)
     (run.folder / "status.json").write_bytes(content)
@@ -88,14 +89,14 @@ def test_a_damaged_status_is_a_failure_that_says_so(run, content):
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "top_items.safetensors", "per_user.parquet"])
-def test_a_damaged_evaluation_names_the_run_and_the_remedy(run, name):
+def test_a_damaged_evaluation_names_the_run_and_the_remedy(run: Run, name: str) -> None:
     (run.folder / name).write_bytes(b"\x00{")
     read = {"metrics.json": run.metrics, "top_items.safetensors": run.top_items, "per_user.parquet": run.per_user}
     with pytest.raises(UserError, match=f"Run '{run.id}' is damaged: {name} cannot be read.*Evaluate it again"):
         read[name]()
 
 
-def test_damaged_events_hide_no_others(run):
+def test_damaged_events_hide_no_others(run: Run) -> None:
     run.append_event({"epoch": 1, "loss": 1.0})
     with open(run.folder / EVENTS, "ab") as handle:
         handle.write(b'\xff\xfe\n5\n{"epoch": 2, "loss": 0.5}\n')

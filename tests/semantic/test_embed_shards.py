@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fake_embedder import FakeEmbedder
@@ -68,7 +70,7 @@ def test_the_command(tiny: Dataset, store: Store, fake: FakeEmbedder) -> None:
             app(["embed", "tiny", "--shard", wrong], standalone_mode=False)
 
 
-def test_precomputed_vectors_need_no_shards(tiny: Dataset, store: Store, tmp_path) -> None:
+def test_precomputed_vectors_need_no_shards(tiny: Dataset, store: Store, tmp_path: Path) -> None:
     ids = tiny.catalogue["item_id"].to_numpy(str)
     np.savez(tmp_path / "v.npz", item_ids=ids, vectors=np.ones((tiny.n_items, 4), np.float32))
     with pytest.raises(UserError, match="leave --shard out"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def service() -> Iterator[Service]:
 
 
 def client(service: Service, **settings: object) -> EndpointEmbedder:
-    values = {"embedder": "openai:small", "endpoint": service.url, "batch_size": 3, **settings}
-    return EndpointEmbedder(EmbedConfig(**values), pause=0.01)  # type: ignore[arg-type]
+    values: dict[str, Any] = {"embedder": "openai:small", "endpoint": service.url, "batch_size": 3, **settings}
+    return EndpointEmbedder(EmbedConfig(**values), pause=0.01)
 
 
 def test_batches_and_model_are_sent(service: Service) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +24,8 @@ IDS = ["007", "b", "c d", "é", "5"]
 VECTORS = np.stack([fake_vector(i) for i in IDS])
 
 
-def read(path: Path, wanted: list[str] = IDS, **settings: object) -> np.ndarray:
-    return PrecomputedEmbedder(EmbedConfig(embedder=f"file:{path}", **settings)).embed(wanted)  # type: ignore[arg-type]
+def read(path: Path, wanted: list[str] = IDS, **settings: Any) -> np.ndarray:
+    return PrecomputedEmbedder(EmbedConfig(embedder=f"file:{path}", **settings)).embed(wanted)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,16 +18,16 @@ from llmesr.semantic.diagnostics import compare, diagnose, effective_rank, mean_
 CROSS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32)  # cosines: 4 pairs 0, 2 pairs -1
 
 
-def table(frame, column="value"):
+def table(frame: pd.DataFrame, column: str = "value") -> dict[tuple[str, str], Any]:
     return {(row.measure, row.attribute): getattr(row, column) for row in frame.itertuples()}
 
 
-def catalogue(**columns):
+def catalogue(**columns: Any) -> pd.DataFrame:
     n = len(next(iter(columns.values())))
     return pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "title": [f"t{i}" for i in range(n)], **columns})
 
 
-def test_spread_by_hand():
+def test_spread_by_hand() -> None:
     assert mean_cosine(CROSS) == pytest.approx(-2 / 6)
     # squared distances: 4 pairs of 2, 2 pairs of 4
     assert uniformity(CROSS) == pytest.approx(math.log((4 * math.exp(-4) + 2 * math.exp(-8)) / 6))
@@ -38,7 +39,7 @@ def test_spread_by_hand():
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(3, 40), st.integers(2, 6), st.integers(0, 999))
-def test_spread_equals_the_slow_way(n, size, seed):
+def test_spread_equals_the_slow_way(n: int, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     unit = rng.normal(size=(n, size))
     unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
@@ -48,7 +49,7 @@ def test_spread_equals_the_slow_way(n, size, seed):
     assert uniformity(unit) == pytest.approx(slow, abs=1e-4)
 
 
-def test_neighbours_by_hand():
+def test_neighbours_by_hand() -> None:
     # a: two close pairs; each item's single neighbour is its partner. b: partners never share. c: nobody shares.
     vectors = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
     items = catalogue(a=["x", "X ", "y", "y"], b=["x", "y", "x", "y"], c=["p", "q", "r", ""])
@@ -68,7 +69,7 @@ def test_neighbours_by_hand():
     assert table(two, "ceiling")["precision@2", "a"] == 0.5
 
 
-def test_items_without_a_vector_are_left_out():
+def test_items_without_a_vector_are_left_out() -> None:
     vectors = np.vstack([CROSS, np.zeros((2, 2), np.float32)])
     items = catalogue(brand=["a", "a", "b", "b", "a", "a"])
     frame = diagnose(vectors, items, k=1)
@@ -77,7 +78,7 @@ def test_items_without_a_vector_are_left_out():
         diagnose(vectors[2:] * np.array([[1], [1], [0], [0]], np.float32), items.iloc[2:], k=1)
 
 
-def test_attributes_that_group_items_are_found():
+def test_attributes_that_group_items_are_found() -> None:
     items = catalogue(
         brand=["a", "b"] * 5,
         description=[f"text {i}" for i in range(10)],
@@ -90,7 +91,7 @@ def test_attributes_that_group_items_are_found():
         shared_attributes(items, ["colour"])
 
 
-def test_sampling_stays_close_to_all_pairs(monkeypatch):
+def test_sampling_stays_close_to_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(20, 8))
     group = rng.integers(20, size=1500)
@@ -107,7 +108,7 @@ def test_sampling_stays_close_to_all_pairs(monkeypatch):
     assert whole["precision@10", "brand"] > 0.8
 
 
-def test_side_by_side():
+def test_side_by_side() -> None:
     items = catalogue(brand=["a", "a", "b", "b"])
     frame = compare({"raw": CROSS, "tuned": CROSS * 3}, items, k=1)
     assert frame.columns.tolist() == ["measure", "attribute", "better", "raw", "tuned"]

@@ -1,4 +1,4 @@
-"""A tuning from dataset to adapter: resume, stop, failure, use, and what a person is told."""
+"""A fine-tuning from dataset to adapter: resume, stop, failure, use, and what a person is told."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import typer
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_models import write_decoder, write_encoder
 from typer.testing import CliRunner
 
 from llmesr.cli import finetune as cli
 from llmesr.config import EmbedConfig, FinetuneConfig
-from llmesr.data.dataset import ITEMS, load_dataset
+from llmesr.data.dataset import ITEMS, Dataset, load_dataset
 from llmesr.errors import UserError
-from llmesr.jobs.record import typed_step
+from llmesr.jobs.record import Job, typed_step
 from llmesr.jobs.worker import _command
 from llmesr.runs.finetune import Finetune, find_finetune, list_finetunes
 from llmesr.semantic.embed import embed
 from llmesr.semantic.embedders.backbone import load_model, locate
+from llmesr.store import Store
 from llmesr.training import checkpoint
 from llmesr.training import finetune as training
 from llmesr.training.finetune import finetune, gather, resume_finetune
@@ -37,13 +41,13 @@ WEIGHTS = "adapter/adapter_model.safetensors"
 
 
 @pytest.fixture
-def base(tiny, tmp_path):
+def base(tiny: Dataset, tmp_path: Path) -> str:
     texts = tiny.catalogue[tiny.text_columns].to_numpy().ravel().tolist()
     return f"hf:{write_decoder(tmp_path / 'llama', texts)}"
 
 
 @pytest.fixture
-def config(base):
+def config(base: str) -> FinetuneConfig:
     return FinetuneConfig(
         base=base, steps=4, evaluate_every=2, batch_size=6, chunk_size=7, accumulation=2, max_tokens=32,
         learning_rate=1e-2, normalise=True, targets="hard", temperature=0.1, learn_temperature=True, lora_rank=4,
@@ -53,33 +57,33 @@ def config(base):
 class StopAfter:
     """Stands in for SIGTERM: asks to stop at the n-th question."""
 
-    def __init__(self, questions):
+    def __init__(self, questions: int) -> None:
         self.left = questions
 
-    def __call__(self):
+    def __call__(self) -> StopAfter:
         return self
 
-    def __enter__(self):
+    def __enter__(self) -> Callable[[], bool]:
         return self.asked
 
-    def asked(self):
+    def asked(self) -> bool:
         self.left -= 1
         return self.left < 0
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
 
-def numbers(tuning):
-    return tuning.events().drop(columns=["time", "seconds", "evaluation_seconds"])
+def numbers(run: Finetune) -> pd.DataFrame:
+    return run.events().drop(columns=["time", "seconds", "evaluation_seconds"])
 
 
-def with_catalogue(store, dataset, catalogue):
+def with_catalogue(store: Store, dataset: Dataset, catalogue: pd.DataFrame) -> Dataset:
     catalogue.to_parquet(store.path("datasets", dataset.id) / ITEMS, index=False)
     return load_dataset(store, dataset.id)
 
 
-def test_tuning_learns_and_keeps_only_the_adapter(store, tiny, config):
+def test_tuning_learns_and_keeps_only_the_adapter(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
     before = {k: v.clone() for k, v in load_model(locate(config.base)).state_dict().items()}
     harder = config.but(
         steps=20, evaluate_every=20, batch_size=16, chunk_size=None, drop_ratio=0.6, held_out=0.4, learning_rate=1e-3,
@@ -106,7 +110,9 @@ def test_tuning_learns_and_keeps_only_the_adapter(store, tiny, config):
 @pytest.mark.parametrize(
     "questions", [0, 3, 4]
 )  # before the first step, inside an accumulated one, after an evaluation
-def test_resume_equals_uninterrupted(store, tiny, config, monkeypatch, questions):
+def test_resume_equals_uninterrupted(
+    store: Store, tiny: Dataset, config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch, questions: int
+) -> None:
     whole = finetune(tiny, config, store, run_id="whole")
     with monkeypatch.context() as patched:
         patched.setattr(training, "terminate", StopAfter(questions))
@@ -121,10 +127,10 @@ def test_resume_equals_uninterrupted(store, tiny, config, monkeypatch, questions
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tiny, config):
+def test_a_killed_tuning_goes_on_from_its_checkpoint(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
     whole = finetune(tiny, config, store, run_id="whole")
 
-    def die(stage, done, total):
+    def die(stage: str, done: int, total: int) -> None:
         if done == 3:  # after the checkpoint of step 2
             raise RuntimeError("killed")
 
@@ -139,13 +145,13 @@ def test_a_killed_tuning_goes_on_from_its_checkpoint(store, tiny, config):
         resume_finetune(killed)
 
 
-def test_stops_early_and_keeps_the_best(store, tiny, config):
+def test_stops_early_and_keeps_the_best(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
     tuning = finetune(tiny, config.but(steps=400, evaluate_every=1, patience=2, learning_rate=1e-12), store)
     assert tuning.manifest.info["steps"] == 3  # the first evaluation is the best, then two that are no better
     assert tuning.manifest.info["best_step"] == 1
 
 
-def test_embedding_with_the_adapter(store, tiny, config):
+def test_embedding_with_the_adapter(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
     tuning = finetune(tiny, config, store)
     raw = embed(tiny, EmbedConfig(embedder=config.base, pooling="mean"), store)
     tuned = embed(tiny, EmbedConfig(adapter=tuning.id), store)  # the base need not be named again
@@ -158,7 +164,9 @@ def test_embedding_with_the_adapter(store, tiny, config):
     assert 0 < small.manifest.info["explained_variance"] <= 1
 
 
-def test_an_adapter_is_refused_where_it_does_not_belong(store, tiny, config, tmp_path, monkeypatch):
+def test_an_adapter_is_refused_where_it_does_not_belong(
+    store: Store, tiny: Dataset, config: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tuning = finetune(tiny, config, store)
     other = f"hf:{write_encoder(tmp_path / 'bert', [])}"
     with pytest.raises(UserError, match="was tuned on"):
@@ -170,7 +178,7 @@ def test_an_adapter_is_refused_where_it_does_not_belong(store, tiny, config, tmp
         embed(tiny, EmbedConfig(adapter="half"), store)
 
 
-def test_an_encoder_and_the_published_loss(store, tiny, tmp_path):
+def test_an_encoder_and_the_published_loss(store: Store, tiny: Dataset, tmp_path: Path) -> None:
     texts = tiny.catalogue[tiny.text_columns].to_numpy().ravel().tolist()
     base = f"hf:{write_encoder(tmp_path / 'bert', texts)}"
     tuning = finetune(tiny, FinetuneConfig(base=base, steps=2, batch_size=500, gradient_checkpointing=True), store)
@@ -178,7 +186,7 @@ def test_an_encoder_and_the_published_loss(store, tiny, tmp_path):
     assert np.isfinite(tuning.events()["loss"].iloc[-1])
 
 
-def test_items_longer_than_the_context_are_cut(store, tiny, tmp_path):
+def test_items_longer_than_the_context_are_cut(store: Store, tiny: Dataset, tmp_path: Path) -> None:
     texts = tiny.catalogue["description"].tolist()
     base = f"hf:{write_decoder(tmp_path / 'short', texts, positions=16)}"
     long = tiny.catalogue.assign(description=[" ".join([t] * 40) for t in texts])
@@ -187,13 +195,13 @@ def test_items_longer_than_the_context_are_cut(store, tiny, tmp_path):
     assert finetune(dataset, config, store).status().state == "SUCCEEDED"
 
 
-def test_what_is_held_out_is_never_trained_on(tiny, config):
+def test_what_is_held_out_is_never_trained_on(tiny: Dataset, config: FinetuneConfig) -> None:
     material = gather(tiny, config.but(held_out=0.25))
     assert not set(material.train.tolist()) & set(material.held_out.tolist())
     assert len(material.held_out) == round(0.25 * (tiny.n_items - material.skipped))
 
 
-def test_too_little_text_is_said_in_one_sentence(store, tiny, config):
+def test_too_little_text_is_said_in_one_sentence(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
     catalogue = tiny.catalogue
     empty = catalogue.assign(**dict.fromkeys(tiny.text_columns, ""))
     with pytest.raises(UserError, match=r"None of the \d+ items of 'tiny' has text"):
@@ -213,7 +221,9 @@ def test_too_little_text_is_said_in_one_sentence(store, tiny, config):
     assert not (store.root / "adapters").exists()
 
 
-def test_bad_settings_and_bases_leave_nothing_behind(store, tiny, config, tmp_path):
+def test_bad_settings_and_bases_leave_nothing_behind(
+    store: Store, tiny: Dataset, config: FinetuneConfig, tmp_path: Path
+) -> None:
     for change, message in (
         ({"base": f"hf:{tmp_path / 'nowhere'}"}, "nowhere"),
         ({"base": "gguf:/nowhere.gguf"}, "no GGUF file"),
@@ -229,7 +239,7 @@ def test_bad_settings_and_bases_leave_nothing_behind(store, tiny, config, tmp_pa
     assert not (store.root / "adapters").exists()
 
 
-def test_a_loss_that_is_no_number_stops_with_the_reason(store, tiny, config):
+def test_a_loss_that_is_no_number_stops_with_the_reason(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
     with pytest.raises(UserError, match="Lower learning_rate"):
         finetune(
             tiny, config.but(learning_rate=1e30, targets="soft", clip_norm=1e30, normalise=False), store, run_id="nan"
@@ -238,19 +248,20 @@ def test_a_loss_that_is_no_number_stops_with_the_reason(store, tiny, config):
     assert (store.path("adapters", "nan") / "checkpoints" / "last.safetensors").is_file()
 
 
-def test_a_full_disk_keeps_the_checkpoint_before(store, tiny, config, monkeypatch):
+def test_a_full_disk_keeps_the_checkpoint_before(
+    store: Store, tiny: Dataset, config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = []
-    real = checkpoint.save_file
 
-    def save_file(*args, **kwargs):
+    def failing(*args: Any, **kwargs: Any) -> None:
         written.append(args[1])
         if len(written) > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(*args, **kwargs)
+        save_file(*args, **kwargs)
 
     whole = finetune(tiny, config, store, run_id="whole")
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_file", save_file)
+        patched.setattr(checkpoint, "save_file", failing)
         with pytest.raises(UserError, match=r"No space left.*Free space"):
             finetune(tiny, config, store, run_id="full")
     full = find_finetune(store, "full")
@@ -259,8 +270,10 @@ def test_a_full_disk_keeps_the_checkpoint_before(store, tiny, config, monkeypatc
     pd.testing.assert_frame_equal(numbers(whole), numbers(full))
 
 
-def test_a_full_disk_outside_checkpoints_is_told_too(store, tiny, config, monkeypatch):
-    def append_event(self, event):
+def test_a_full_disk_outside_checkpoints_is_told_too(
+    store: Store, tiny: Dataset, config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def append_event(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Finetune, "append_event", append_event)
@@ -268,14 +281,14 @@ def test_a_full_disk_outside_checkpoints_is_told_too(store, tiny, config, monkey
         finetune(tiny, config, store)
 
 
-def test_learning_rate_rises_and_falls():
+def test_learning_rate_rises_and_falls() -> None:
     config = FinetuneConfig(steps=10, warmup=0.2, learning_rate=1.0)
     rates = [learning_rate(config, step) for step in range(10)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[-1] == pytest.approx(1 / 8)
 
 
-def test_command_line(store, tiny, config, monkeypatch):
+def test_command_line(store: Store, tiny: Dataset, config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer(pretty_exceptions_enable=False)
     cli.register(app)
     runner = CliRunner()
@@ -301,15 +314,15 @@ def test_command_line(store, tiny, config, monkeypatch):
         assert isinstance(refused.exception, UserError)
 
 
-def test_a_job_goes_on_with_the_tuning_it_began(store, tiny, config):
-    job = SimpleNamespace(folder=store.root / "jobs" / "j", status=SimpleNamespace(saved={}))
+def test_a_job_goes_on_with_the_tuning_it_began(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
+    job = cast(Job, SimpleNamespace(status=SimpleNamespace(saved={})))
     begin = typed_step(["finetune", "tiny", "--run-id", "mine", "--json"], "Tune")
     assert _command(job, begin, store) == begin.command
     Finetune.create(store, config, [tiny.manifest], name="mine", id="mine", device="cpu")
     assert _command(job, begin, store) == ["finetune", "--resume", "mine", "--json"]
 
 
-CHANGES = {
+CHANGES: dict[str, Any] = {
     "template": "beauty", "attributes": ["title", "brand"], "max_characters": 12, "drop_ratio": 0.8, "pooling": "last",
     "max_tokens": 8, "lora_rank": 2, "lora_alpha": 9, "lora_dropout": 0.6, "normalise": False, "targets": "soft",
     "temperature": 0.5, "learn_temperature": False, "steps": 2, "batch_size": 5, "accumulation": 1,
@@ -319,16 +332,17 @@ CHANGES = {
 ELSEWHERE = {"base", "patience", "gradient_checkpointing"}  # shown by the tests above
 
 
-def test_no_setting_is_left_without_a_proof():
+def test_no_setting_is_left_without_a_proof() -> None:
     assert set(FinetuneConfig.model_fields) == set(CHANGES) | ELSEWHERE
 
 
 @pytest.mark.slow
-def test_every_setting_changes_the_result(store, tiny, config):
-    def outcome(chosen):
+def test_every_setting_changes_the_result(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
+    def outcome(chosen: FinetuneConfig) -> str:
         tuning = finetune(tiny, chosen, store)
         weights = load_file(tuning.folder / WEIGHTS)
-        return numbers(tuning).round(7).to_csv() + str({k: v.double().sum().item() for k, v in weights.items()})
+        sums = {k: v.double().sum().item() for k, v in weights.items()}
+        return f"{numbers(tuning).round(7).to_csv()}{sums}"
 
     plain = outcome(config)
     assert outcome(config) == plain
@@ -336,7 +350,7 @@ def test_every_setting_changes_the_result(store, tiny, config):
 
 
 @pytest.mark.slow
-def test_a_real_request_to_stop_is_obeyed_and_gone_on_from(store, tiny, config):
+def test_a_real_request_to_stop_is_obeyed_and_gone_on_from(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
     settings = config.but(steps=60, evaluate_every=20)
     words = [f"--set={k}={v}" for k, v in settings.model_dump(exclude_defaults=True).items() if k != "base"]
     command = [sys.executable, "-m", "llmesr", "finetune"]

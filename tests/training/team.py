@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from unittest import mock
 
 import torch
 
@@ -25,7 +27,7 @@ CONFIGS = {
 class OneIsAsked:
     """A ``terminate`` in which only the second process hears the request to stop."""
 
-    def __enter__(self):
+    def __enter__(self) -> Callable[[], bool]:
         self.left = STOP_AFTER if torch.distributed.get_rank() == 1 else 10**9
         return self.ask
 
@@ -46,17 +48,17 @@ def main(root: str, dataset_id: str, embedding_id: str) -> None:
                 dataset, config, store, embedding=vectors, run_id=f"{name}-two", device="cpu", processes=processes
             )
             assert run.status().state == "SUCCEEDED"  # for every process, as soon as train() is back
-        training.terminate = OneIsAsked
         try:
-            training.train(
-                dataset,
-                CONFIGS["llm-esr"],
-                store,
-                embedding=vectors,
-                run_id="stopped",
-                device="cpu",
-                processes=processes,
-            )
+            with mock.patch.object(training, "terminate", OneIsAsked):
+                training.train(
+                    dataset,
+                    CONFIGS["llm-esr"],
+                    store,
+                    embedding=vectors,
+                    run_id="stopped",
+                    device="cpu",
+                    processes=processes,
+                )
         except Stopped:
             return
     raise AssertionError("nobody stopped")

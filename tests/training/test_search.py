@@ -20,7 +20,7 @@ from llmesr.store import Store
 from llmesr.training import search as searching
 from llmesr.training.search import resume_search, search, settled, trial_config, values
 from llmesr.training.stopping import Stopped
-from llmesr.training.train import resume
+from llmesr.training.train import resume, train
 
 FIXED: dict[str, Any] = {"method": "id", "batch_size": 32, "max_length": 8, "embedding_size": 8, "layers": 1}
 SPACE = {"learning_rate": {"low": 1e-4, "high": 0.05, "log": True}, "dropout": [0.0, 0.3, 0.6]}
@@ -40,7 +40,6 @@ class StopsInTraining:
 
     def __init__(self, trial: int, epoch: int) -> None:
         self.left, self.epoch = trial, epoch
-        self.train = searching.train
 
     def __call__(self, *args: Any, give_up: Any, **kwargs: Any) -> Run:
         self.left -= 1
@@ -48,9 +47,10 @@ class StopsInTraining:
         def stopping(run: Run) -> str | None:
             if self.left == 0 and len(run.events()) == self.epoch:
                 raise Stopped
-            return give_up(run)
+            reason: str | None = give_up(run)
+            return reason
 
-        return self.train(*args, give_up=stopping, **kwargs)
+        return train(*args, give_up=stopping, **kwargs)
 
 
 def test_a_stopped_search_goes_on_to_the_same_trials(
