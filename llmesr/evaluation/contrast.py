@@ -107,12 +107,14 @@ def movers(
 
     ``before`` and ``after`` are the frames of the seeds of two configurations. Columns user, user_id, target,
     target_id, history_length, target_popularity, rank_before and rank_after (geometric means over seeds), gain
-    (difference of ``metric``), doublings (log2(rank_before / rank_after), which orders users of equal gain).
+    (difference of ``metric``), doublings (log2(rank_before / rank_after), which orders users of equal gain). Of several
+    targets of a user the first is named and the best rank counts.
     """
     contenders = {"before": before, "after": after}
     data = per_user(contenders, [metric], protocol, part)
     ranks = {label: _log_ranks(frames, protocol, part) for label, frames in contenders.items()}
-    table = data.rows[["user", "user_id", "target", "target_id", "history_length", "target_popularity"]].copy()
+    first = data.rows.drop_duplicates("user", ignore_index=True)
+    table = first[["user", "user_id", "target", "target_id", "history_length", "target_popularity"]].copy()
     table["rank_before"], table["rank_after"] = 2 ** ranks["before"], 2 ** ranks["after"]
     table["gain"] = (data.mean("after") - data.mean("before"))[:, 0]
     table["doublings"] = ranks["before"] - ranks["after"]
@@ -120,6 +122,6 @@ def movers(
 
 
 def _log_ranks(frames: Sequence[pd.DataFrame], protocol: str, part: str) -> np.ndarray:
-    """(U,) mean log2 rank over seeds, in the order of users."""
-    rows = [f[f["protocol"].eq(protocol) & f["part"].eq(part)].sort_values("user") for f in frames]
-    return np.asarray(np.mean([np.log2(r["rank"].to_numpy(dtype=float)) for r in rows], axis=0))
+    """(U,) mean over seeds of log2 of a user's rank (the best of several), in the order of users."""
+    ranks = [f[f["protocol"].eq(protocol) & f["part"].eq(part)].groupby("user")["rank"].min() for f in frames]
+    return np.asarray(np.mean([np.log2(r.to_numpy(dtype=float)) for r in ranks], axis=0))

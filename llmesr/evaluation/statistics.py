@@ -16,7 +16,7 @@ import pandas as pd
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES, adjust, intervals, sign_flip_test, wilcoxon_test
-from llmesr.evaluation.table import Group, all_groups, has_several, metric_values, named_groups, select
+from llmesr.evaluation.table import Group, UserValues, all_groups, has_several, named_groups, select
 from llmesr.evaluation.uncertainty import Error, bound, detectable, error_of, t_test, widen
 
 Contenders = Mapping[str, Sequence[pd.DataFrame]]
@@ -28,13 +28,29 @@ SIGNIFICANT = 0.05
 
 
 class Values(NamedTuple):
-    """``rows``: the users (one row each, any contender's attributes); ``values``: label -> (seeds, U, metrics).
+    """``rows``: the targets (any contender's attributes), one row per user where each has one;
+    ``values``: label -> (seeds, U, metrics).
 
+    ``several`` is there where a user may have several targets: label -> the metrics of each seed, by group.
     Where thresholds alone change from call to call, it is made once and given in the place of contenders.
     """
 
     rows: pd.DataFrame
     values: dict[str, np.ndarray]
+    several: dict[str, list[UserValues]] | None = None
+
+    def inside(self, label: str, group: Group) -> np.ndarray:
+        """(seeds, users of the group, metrics), of the targets in the group alone."""
+        if self.several is None:
+            return np.asarray(self.values[label][:, group.members])
+        return np.stack([found.of(group.members).T for found in self.several[label]])
+
+    def users(self, group: Group) -> np.ndarray:
+        """(U,) bool: who has a target in the group."""
+        if self.several is None:
+            return group.members
+        user = self.rows["user"].to_numpy()
+        return np.isin(np.unique(user), user[group.members])
 
     def mean(self, label: str) -> np.ndarray:
         """(U, metrics) averaged over seeds."""
@@ -51,22 +67,22 @@ def per_user(contenders: Contenders | Values, metrics: Sequence[str], protocol: 
     rows: pd.DataFrame | None = None
     first = ""
     values: dict[str, np.ndarray] = {}
+    several: dict[str, list[UserValues]] = {}
     for label, frames in contenders.items():
         if not frames:
             raise ValueError(f"contender {label!r} has no frames")
         found = []
         for frame in frames:
-            own = select(frame, protocol, part).sort_values("user", ignore_index=True)
-            if has_several(own):
-                raise UserError("Intervals and tests are of one target per user; split with targets=first for them.")
+            own = select(frame, protocol, part).sort_values("user", ignore_index=True, kind="stable")
             if rows is None:
                 rows, first = own, label
             _same_users(rows, own, first, label)
-            found.append(np.stack([metric_values(own["rank"].to_numpy(), m) for m in metrics], axis=1))
-        values[label] = np.stack(found)
+            found.append(UserValues(own, metrics))
+        values[label] = np.stack([one.of(np.ones(len(own), bool)).T for one in found])
+        several[label] = found
     if rows is None:
         raise ValueError("no contenders")
-    return Values(rows, values)
+    return Values(rows, values, several if has_several(rows) else None)
 
 
 def _same_users(rows: pd.DataFrame, own: pd.DataFrame, first: str, label: str) -> None:
@@ -103,12 +119,12 @@ def summary(
     Columns run, dimension, group, metric, value, low, high, users, seeds, spread (standard deviation of the
     seeds' means; NaN for one seed), warning (empty when the group is large enough).
     """
-    rows, values = per_user(contenders, metrics, protocol, part)
+    data = per_user(contenders, metrics, protocol, part)
     table: list[dict[str, Any]] = []
-    for group in _groups(rows, thresholds, groups):
+    for group in _groups(data.rows, thresholds, groups):
         if only and group.dimension not in only:
             continue
-        members = {label: v[:, group.members] for label, v in values.items()}  # (seeds, users of the group, metrics)
+        members = {label: data.inside(label, group) for label in data.values}  # (seeds, users of the group, metrics)
         lows, highs = intervals(np.concatenate([m.mean(0) for m in members.values()], axis=1), resamples=resamples)
         for c, (label, member) in enumerate(members.items()):
             seeds, users = member.shape[:2]
@@ -170,32 +186,45 @@ def compare(
     others = [label for label in labels if label != base]
     if not others:
         raise UserError("Give at least two different configurations to compare.")
-    start = data.mean(base)
-    difference = np.concatenate([data.mean(label) - start for label in others], axis=1)  # (U, others * metrics)
-    difference[np.abs(difference) < 1e-12] = 0.0  # what averaging over seeds rounds
     chosen = _groups(data.rows, thresholds, groups)
-    moved = difference.astype(np.float32)
-    tested = np.concatenate([moved * g.members[:, None] for g in chosen], axis=1)  # (U, groups * others * metrics)
+    differences = [_differences(data, others, base, group) for group in chosen]
+    # (U, groups * others * metrics): nobody moves in a group without a target there
+    tested = np.concatenate([_spread(d, data.users(g)) for d, g in zip(differences, chosen, strict=True)], axis=1)
     p = np.split(sign_flip_test(tested, resamples=flips), len(chosen))
     table = []
-    for group, flipped in zip(chosen, p, strict=True):
-        inside = difference[group.members]
+    for group, inside, flipped in zip(chosen, differences, p, strict=True):
+        start = data.inside(base, group).mean(axis=0)
         low, high = intervals(inside, resamples=resamples)
         wilcoxon = wilcoxon_test(inside)
         for o, label in enumerate(others):
             own = slice(o * len(metrics), (o + 1) * len(metrics))
-            arms = [data.values[name][:, group.members] for name in (label, base)]
+            arms = [data.inside(name, group) for name in (label, base)]
             error = error_of(inside[:, own], arms, [label in alone, base in alone])
             table += _contrasts(
                 {"run": label, "baseline": base, "dimension": group.dimension, "group": group.name},
                 metrics,
                 inside[:, own],
-                start[group.members],
+                start,
                 (low[own], high[own]),
                 (flipped[own], wilcoxon[own], 1 / (flips + 1)),
                 error,
             )
     return _judged(pd.DataFrame(table))
+
+
+def _differences(data: Values, others: Sequence[str], base: str, group: Group) -> np.ndarray:
+    """(users of the group, others * metrics) of what each of ``others`` gains over ``base``."""
+    start = data.inside(base, group).mean(axis=0)
+    difference = np.concatenate([data.inside(label, group).mean(axis=0) - start for label in others], axis=1)
+    difference[np.abs(difference) < 1e-12] = 0.0  # what averaging over seeds rounds
+    return np.asarray(difference)
+
+
+def _spread(inside: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """(U, columns) of the users of a group among all, 0 for the others."""
+    whole = np.zeros((len(users), inside.shape[1]), np.float32)
+    whole[users] = inside
+    return whole
 
 
 def _contrasts(

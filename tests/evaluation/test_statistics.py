@@ -12,6 +12,7 @@ from evaluation_cases import Table, dataset_of, frame_of
 
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
+from llmesr.evaluation.contrast import movers
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.statistics import compare, per_user, summary
 from llmesr.evaluation.verdict import verdict, verdicts
@@ -171,3 +172,27 @@ def test_few_differences_are_not_judged() -> None:
     assert row(table, "b", "Overall")["warning"] == "only 6 users with a difference: too few to judge"
     assert verdict(table, [], ["Overall"]).sentence() == "Too little data to judge overall (400 users)."
     assert verdict(table, [], ["Head User"]).sentence() == "Exactly the same for head users."
+
+
+def test_several_targets_of_a_user_are_one_observation() -> None:
+    """What a group is worth to a user is a value of those of the targets that are in it."""
+    owner = [0, 0, 1, 2, 2]
+    popularity = [9, 0, 9, 0, 0]  # user 0 has a head and a cold target
+    before, after = (
+        frame_of(ranks, popularity=popularity, length=5).assign(user=owner, user_id=[f"u{u}" for u in owner])
+        for ranks in ([1, 99, 50, 99, 99], [1, 2, 50, 1, 99])
+    )
+    cut = Thresholds(item=4, user=3)
+    made = summary({"before": [before], "after": [after]}, cut, metrics=["Recall@10"]).set_index(["run", "group"])
+    assert made["value"]["before", "Overall"] == pytest.approx((1 / 2 + 0 + 0) / 3)
+    assert made["value"]["after", "Overall"] == pytest.approx((1 + 0 + 1 / 2) / 3)
+    assert made["value"]["after", "Head Item"] == pytest.approx((1 + 0) / 2)
+    assert made["value"]["after", "Cold Item"] == pytest.approx((1 + 1 / 2) / 2)
+    assert made["users"]["after", "Cold Item"] == 2
+    tests = compare({"before": [before], "after": [after]}, cut, metrics=["Recall@10"]).set_index("group")
+    assert tests["difference"]["Overall"] == pytest.approx((1 / 2 + 1 / 2) / 3)
+    assert tests["difference"]["Cold Item"] == pytest.approx((1 + 1 / 2) / 2)
+    assert (tests["better"]["Overall"], tests["better"]["Head Item"], tests["users"]["Head Item"]) == (2, 0, 2)
+    moved = movers([before], [after], metric="Recall@10")
+    assert moved["user"].tolist() == [2, 0, 1]
+    assert moved["rank_after"].tolist() == pytest.approx([1, 1, 50])

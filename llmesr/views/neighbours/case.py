@@ -23,7 +23,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, protocol: str, thresholds
     """
 
     def ranks(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame[(frame["part"] == "test") & (frame["protocol"] == protocol)]
+        asked = frame[(frame["part"] == "test") & (frame["protocol"] == protocol)]
+        return asked.drop_duplicates("user")  # the first target stands for a user who has several
 
     columns = ["user", "target", "target_popularity", "history_length", "rank"]
     both = ranks(before)[columns].merge(ranks(after)[["user", "rank"]], on="user", suffixes=("_before", "_after"))
