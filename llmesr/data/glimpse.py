@@ -36,4 +36,4 @@ def _said(times: TimeFormat, moment: int | None) -> str:
         return "unreadable"
     if times.kind == "order":
         return f"{moment / SECOND:g}"
-    return pd.Timestamp(moment, unit="ns").isoformat(sep=" ")
+    return str(pd.Timestamp(moment, unit="ns").isoformat(sep=" "))

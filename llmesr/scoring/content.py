@@ -111,7 +111,8 @@ def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:
     variance, directions = torch.linalg.eigh(centred.T.double() @ centred.double() / real.sum())
     kept = variance > variance.max() * 1e-6  # directions that only rounding put there
     scale = torch.where(kept, variance.clamp(min=1e-30) ** (-strength / 2), 0.0)
-    return centred @ (directions * scale).float()
+    whitened: Tensor = centred @ (directions * scale).float()
+    return whitened
 
 
 def _greatest(rows: Tensor, index: Tensor, real: Tensor) -> Tensor:

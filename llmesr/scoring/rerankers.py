@@ -55,7 +55,8 @@ class Candidates:
     def cosines(self) -> np.ndarray:
         """(C, C) similarity of the candidates; an item without a vector is similar to none."""
         unit = unit_rows(self.vectors)
-        return unit @ unit.T
+        cosines: np.ndarray = unit @ unit.T
+        return cosines
 
 
 def popularity_classes(item_counts: np.ndarray) -> np.ndarray:
