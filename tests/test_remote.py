@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import make_dataset, make_embedding, make_run, make_running_run
@@ -17,7 +18,7 @@ from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.jobs.engine import LocalEngine
 from llmesr.jobs.queue import Jobs
-from llmesr.jobs.record import typed_step
+from llmesr.jobs.record import Job, Step, typed_step
 from llmesr.remote import FILES, Remote
 from llmesr.runs.record import Run, find_run
 from llmesr.store import MANIFEST, Store, archive
@@ -138,10 +139,11 @@ def test_what_changed_since_is_sent_again(url: str, store: Store, other: Store, 
 
 
 def test_the_commands(url: str, store: Store, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def call(*words: str) -> dict[str, list]:
+    def call(*words: str) -> dict[str, list[Any]]:
         result = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
         assert result.exit_code == 0
-        return json.loads(result.stdout)
+        document: dict[str, list[Any]] = json.loads(result.stdout)
+        return document
 
     make_running_run(store, load_dataset(store, run.dataset_id))
     assert len(call("push", "--all", "--to", url)["sent"]) == 3  # not the one that still trains
@@ -189,7 +191,7 @@ def test_a_job_takes_what_it_needs_and_leaves_what_it_made(
     assert (done.state, done.status.message[:40]) == ("FAILED", "There is no complete datasets/nobody-has")
 
 
-def ended(jobs: Jobs, steps: list, parent: str):  # type: ignore[no-untyped-def]
+def ended(jobs: Jobs, steps: list[Step], parent: str) -> Job:
     job = jobs.submit_steps(steps, kind="x", label="x", parents=[parent])
     until = time.monotonic() + 30
     while jobs.get(job.id).active:
