@@ -38,7 +38,7 @@ lint: setup
 # After a change of requirements, or to take newer versions: `make clean`, empty constraints.txt, `make test`, `make lock`.
 # The mark of a build (+cpu) is left out: which build of torch is installed is not what was asked.
 lock: setup
-	$(PIP) freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > constraints.txt
+	$(PIP) freeze --all --exclude pip --exclude-editable | sed 's/+[a-z0-9.]*$$//' > constraints.txt
 
 docs: setup
 	$(BIN)/python docs/reference.py

@@ -109,8 +109,8 @@ def main() -> None:
             for ours, baseline in product((OURS, NOBODY_WORSE), (PUBLISHED, SIMPLE)):
                 print(f"\n{ours} / {baseline}: {ratios(table, ours, baseline)}")
                 pair = {k: frames[k] for k in (baseline, ours)}
-                told = verdicts(compare(pair, data.thresholds, metrics=[metric], protocol=protocol))
-                print(f"\nAgainst {baseline}: {told['verdict'].iloc[0]}")
+                [told] = verdicts(compare(pair, data.thresholds, metrics=[metric], protocol=protocol), findings=[])
+                print(f"\nAgainst {baseline}: {told.sentence()}")
 
 
 if __name__ == "__main__":

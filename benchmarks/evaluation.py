@@ -28,7 +28,7 @@ from llmesr.data.groups import Thresholds
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.statistics import Contenders, compare, summary
 from llmesr.evaluation.table import metric_table
-from llmesr.evaluation.verdict import verdicts
+from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.store import Manifest
 
 SIZE = 64
@@ -139,8 +139,8 @@ def _summary(found: Contenders, limits: Thresholds, options: dict[str, Any], pro
     return summary(found, limits, protocol=protocol, **options)
 
 
-def _tests(found: Contenders, limits: Thresholds, options: dict[str, Any], protocol: str) -> pd.DataFrame:
-    return verdicts(compare(found, limits, protocol=protocol, **options))
+def _tests(found: Contenders, limits: Thresholds, options: dict[str, Any], protocol: str) -> list[Verdict]:
+    return verdicts(compare(found, limits, protocol=protocol, **options), findings=[])
 
 
 def _timed(name: str, work: Callable[[str], Any]) -> Any:

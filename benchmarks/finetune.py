@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -39,7 +40,9 @@ def quality(dataset_ref: str, config: FinetuneConfig | None, adapter: str | None
     store = Store()
     dataset = load_dataset(store, dataset_ref)
     with progress() as listen:
-        tuning = find_finetune(store, adapter) if config is None else finetune(dataset, config, store, progress=listen)
+        tuning = (
+            find_finetune(store, str(adapter)) if config is None else finetune(dataset, config, store, progress=listen)
+        )
         used = tuning.config
         same = {"template": used.template, "attributes": used.attributes, "max_chars": used.max_characters}
         settings = EmbedConfig(embedder=used.base, pooling=used.pooling, max_tokens=used.max_tokens, **same)
@@ -84,13 +87,14 @@ def random_decoder(layers: int, width: int, device: torch.device, *, recompute: 
     from transformers import LlamaConfig, LlamaModel
 
     torch.manual_seed(0)
-    shape = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
-    base = LlamaModel(LlamaConfig(vocab_size=1000, num_attention_heads=max(1, width // 64), **shape))
+    shape: dict[str, Any] = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
+    base: Any = LlamaModel(LlamaConfig(vocab_size=1000, num_attention_heads=max(1, width // 64), **shape))
     base = base.to(torch.bfloat16 if device.type == "cuda" else torch.float32)
     base.config.use_cache = False
     if recompute:
         recompute_activations(base)
-    return attach(base, rank=8, alpha=32, dropout=0.1).to(device).train()
+    model: torch.nn.Module = attach(base, rank=8, alpha=32, dropout=0.1).to(device).train()
+    return model
 
 
 def time_steps(

@@ -133,7 +133,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.synthetic:
-        synthetic(*args.synthetic, args.neighbours, args.dimension)
+        users, items = args.synthetic
+        synthetic(users, items, args.neighbours, args.dimension)
     elif args.path:
         quality(args)
     else:

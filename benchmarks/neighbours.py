@@ -24,7 +24,7 @@ import time
 import numpy as np
 import pandas as pd
 import torch
-from maps import vectors
+from maps import vectors  # type: ignore[attr-defined]  # the file beside this one, not tests/maps
 from safetensors.numpy import save_file
 
 from llmesr.config import EmbedConfig, NeighbourConfig, parse_overrides
@@ -55,7 +55,8 @@ def histories(users: int, items: int) -> pd.DataFrame:
 def item_vectors(items: int) -> np.ndarray:
     """(items, WIDTH) of length 1; item number modulo CLUSTERS is its cluster."""
     made = vectors(items, WIDTH, 0, cluster=np.arange(items) % CLUSTERS)
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
+    unit: np.ndarray = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return unit
 
 
 def prepare(store: Store, users: int) -> None:
@@ -146,7 +147,8 @@ def child(side: str, root: str, given: argparse.Namespace) -> dict[str, object]:
     command = [sys.executable, __file__, f"--side={side}", f"--root={root}", f"--users={given.users}"]
     command += [f"--sample={given.sample}", *(f"--set={pair}" for pair in given.set)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    document: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return document
 
 
 def side(given: argparse.Namespace) -> dict[str, object]:

@@ -30,7 +30,7 @@ sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "browser")
 from browsing import Server, lasso, ready  # noqa: E402
 from factories import make_embedding  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
-from serving import prepare  # noqa: E402
+from serving import prepare  # type: ignore[attr-defined]  # noqa: E402  # the file beside this one
 
 from llmesr.config import RunConfig  # noqa: E402
 from llmesr.data import synthetic  # noqa: E402
@@ -189,8 +189,8 @@ def main() -> None:
             for name, *seconds in times_of_pages(browser, server):
                 print(f"| {name} | " + " | ".join(f"{s:.2f}" for s in seconds) + " |", flush=True)
             print("\n| slider | server, ms |\n|---|---:|")
-            for name, seconds in times_of_sliders(browser, server):
-                print(f"| {name} | {1000 * seconds:.0f} |", flush=True)
+            for name, moved in times_of_sliders(browser, server):
+                print(f"| {name} | {1000 * moved:.0f} |", flush=True)
         if given.items:
             print(
                 "\n| linked maps | first drawn, s | selection: server, s | selection: seen, s |\n|---|---:|---:|---:|"

@@ -89,7 +89,7 @@ async def client(port: int, bodies: list[bytes], until: float, outcome: Outcome)
         body = rng.choice(bodies)
         started = time.perf_counter()
         try:
-            if writer is None:
+            if reader is None or writer is None:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
             head = "POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             head += f"Content-Length: {len(body)}\r\n\r\n"
@@ -160,7 +160,7 @@ def steady(store: Store, run: Run, dataset: Dataset, device: str, seconds: float
             json.dumps({"user": u, "policy": POLICY, "reranker": {"name": "mmr"}}).encode() for u in users
         ],
     }
-    rows = []
+    rows: list[dict[str, object]] = []
     try:
         for kind, bodies in kinds.items():
             asyncio.run(load(port, bodies, 4, 1.0))
@@ -191,7 +191,7 @@ def steady(store: Store, run: Run, dataset: Dataset, device: str, seconds: float
 def _processor(process: subprocess.Popen[bytes]) -> float:
     """Seconds of processor time the server has taken."""
     times = psutil.Process(process.pid).cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def stress(store: Store, run: Run, dataset: Dataset, device: str, seconds: float) -> dict[str, object]:

@@ -108,7 +108,8 @@ class _States(torch.nn.Module):
         self.model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states
 
 
 class _Session:
@@ -124,7 +125,7 @@ class _Session:
 
 
 def _embedder(precision: str) -> TransformerEmbedder:
-    embedder = open_embedder(EmbedConfig(precision=precision), Store())  # type: ignore[arg-type]
+    embedder = open_embedder(EmbedConfig.read(None, precision=precision), Store())
     assert isinstance(embedder, TransformerEmbedder)
     embedder.device = torch.device("cpu")
     return embedder

@@ -76,7 +76,8 @@ def theirs(data: Dataset, loss: str, epochs: int, python: Path) -> dict[str, flo
         command = [str(python), str(OTHER_SIDE), str(file), loss, str(epochs)]
         single = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=single)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    document: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return document
 
 
 def rectools(data: Dataset, store: Store, epochs: int, python: Path) -> None:

@@ -52,7 +52,7 @@ class Map:
 
     def xy(self, key: str, method: str) -> np.ndarray:
         """(n, 2) float32; NaN where a point has no place."""
-        return self.points[[f"{key}_{method}_x", f"{key}_{method}_y"]].to_numpy(np.float32)
+        return np.asarray(self.points[[f"{key}_{method}_x", f"{key}_{method}_y"]], np.float32)
 
     def trustworthiness(self, key: str, method: str) -> float:
         """Of one picture, as measured when it was made; NaN when there were too few points."""

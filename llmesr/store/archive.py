@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import shutil
@@ -24,6 +25,7 @@ MOST_FILES = 100_000
 MOST_BYTES = 50 * 10**9
 DEEPEST = 8
 PIECE = 1 << 20
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
 
 
 def export_archive(store: Store, kind: str, id: str, archive: Path) -> Path:
@@ -130,9 +132,11 @@ def _unpack(archive: Path, scratch: Path) -> tuple[str, str]:
                 with open(target, "xb") as out:
                     shutil.copyfileobj(source, out)
             stream.read_to_the_end()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # a failure of this machine, not of the archive
+    except UserError:
+        raise
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise
         raise UserError(f"{archive} is not an archive llmesr exported, or is damaged: {error}.") from error
     if len(found) != 1:
         raise UserError(f"{archive} does not hold exactly one artifact.")
@@ -154,7 +158,7 @@ def _safe_name(archive: Path, member: tarfile.TarInfo) -> str:
     path = PurePosixPath(member.name)
     if member.name == LIST:
         return LIST
-    plain = not path.is_absolute() and not any(p.startswith(".") or "\\" in p for p in path.parts)
+    plain = not path.is_absolute() and not any(p.startswith(".") or "\\" in p or len(p) > 200 for p in path.parts)
     if not plain or not 3 <= len(path.parts) <= DEEPEST or path.parts[0] not in KINDS or len(member.name) > 500:
         raise UserError(f"{archive} is not an archive llmesr exported: it has a file {member.name[:200]!r}.")
     return path.as_posix()

@@ -155,7 +155,7 @@ def test_serve_stops_gracefully(run: Run, store: Store, tiny: Dataset) -> None:
     assert process.wait(20) in (0, -signal.SIGTERM)
 
 
-def test_recommend_explains_each_item(store, tiny):
+def test_recommend_explains_each_item(store: Store, tiny: Dataset) -> None:
     made = train(tiny, RunConfig(method="text-ease"), store, embedding=embedding(store, tiny), device="cpu")
     shown = call("recommend", made.id, "--user", tiny.user_ids[0], "--k", 3, "--explain")
     assert shown.exit_code == 0, shown.exception

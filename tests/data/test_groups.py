@@ -1,5 +1,7 @@
 """Head, tail and cold, by hand."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 import torch

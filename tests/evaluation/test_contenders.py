@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from factories import make_dataset, make_running_run
 
@@ -14,7 +16,7 @@ from llmesr.runs.record import Run, list_runs
 from llmesr.store import MANIFEST, Store, write_json
 
 
-def make_run(store: Store, dataset: Dataset, method: str = "llm-esr", **settings: object) -> Run:
+def make_run(store: Store, dataset: Dataset, method: str = "llm-esr", **settings: Any) -> Run:
     """What groups runs is their manifest alone: no evaluation is needed here."""
     run: Run = make_running_run(store, dataset, method, epoch=0, **settings)
     return run

@@ -75,7 +75,6 @@ def test_an_upload_that_a_job_will_read_stays(store: Store, monkeypatch: pytest.
 
 def test_sweeping_is_done_now_and_then(store: Store) -> None:
     jobs = Jobs(store)
-    store.root.mkdir(parents=True)
     old = upload(store, KEEP_DAYS + 1)
     sweep_now_and_then(jobs)
     assert not old.exists()

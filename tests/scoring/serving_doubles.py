@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset
 from llmesr.ids import PAD
 from llmesr.runs.record import Run
 from llmesr.scoring.weights import PopularityWeights
+from llmesr.store import Store
 
 WEIGHTS = PopularityWeights(
     counts=(1, 6),
@@ -26,7 +30,7 @@ class FakeScorer:
 
     def __init__(
         self, n_items: int, size: int = 4, views: tuple[str, ...] = ("collaborative", "semantic"), seed: int = 0
-    ):
+    ) -> None:
         self.n_items = n_items
         self.max_length = 10
         self.view_slices = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(views)}
@@ -46,7 +50,7 @@ class FakeScorer:
 class Counts:
     """Scores by popularity: no dot product, no views."""
 
-    def __init__(self, counts: Tensor):
+    def __init__(self, counts: Tensor) -> None:
         self.n_items = len(counts) - 1
         self.counts = counts.float()
 
@@ -62,7 +66,7 @@ def text_vectors(n_items: int, size: int = 6, seed: int = 5) -> Tensor:
     return text
 
 
-def bare_run(store, dataset, method: str = "llm-esr", **settings) -> Run:
+def bare_run(store: Store, dataset: Dataset, method: str = "llm-esr", **settings: Any) -> Run:
     """A run without a model, for code that is handed its scorer."""
     config = RunConfig(method=method, max_length=10, **settings)
     return Run.create(store, config, [dataset.manifest], name=f"{dataset.name} {method}", device="cpu")

@@ -1,5 +1,9 @@
 """Fitted popularity weights against choices made with known ones."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +54,7 @@ def simulated(seed: int = 0) -> Block:
     )
 
 
-def test_known_weights_are_found_again(monkeypatch):
+def test_known_weights_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "KNOTS", 2)
     monkeypatch.setattr(fit, "RARE", 0.0)
     choices = Choices.of([simulated()])
@@ -65,7 +69,7 @@ def test_known_weights_are_found_again(monkeypatch):
     assert found.cooccurrence == ()  # no such term, no curve
 
 
-def test_emphasis_moves_the_bias_towards_the_tail():
+def test_emphasis_moves_the_bias_towards_the_tail() -> None:
     block = simulated(1)
     choices = Choices.of([block])
     tail = COUNTS[choices.items[:, 0]] < 20
@@ -75,7 +79,7 @@ def test_emphasis_moves_the_bias_towards_the_tail():
     assert lean[1] > lean[0] + 0.5
 
 
-def test_no_users_worth_mentioning_leave_the_scores_as_they_are():
+def test_no_users_worth_mentioning_leave_the_scores_as_they_are() -> None:
     choices = Choices.of([simulated(2)])
     few = Choices(choices.items[:2], {k: v[:2] for k, v in choices.terms.items()}, choices.barred[:2])
     found = fit_weights(few, ground(), torch.zeros(2), spread=1.0, units={"content": 1.0}, emphases=(0,), ridge=1e6)[0]
@@ -83,7 +87,7 @@ def test_no_users_worth_mentioning_leave_the_scores_as_they_are():
     np.testing.assert_allclose([*found.content, *found.bias], 0.0, atol=1e-3)
 
 
-def test_what_a_user_has_seen_is_no_candidate():
+def test_what_a_user_has_seen_is_no_candidate() -> None:
     block = simulated(3)
     block.excluded[:, 0] = 7
     choices = Choices.of([block])
@@ -95,7 +99,7 @@ def test_what_a_user_has_seen_is_no_candidate():
     torch.testing.assert_close(choices.terms["content"], block.terms["content", 0.0].gather(1, choices.items))
 
 
-def test_knots_span_the_catalogue():
+def test_knots_span_the_catalogue() -> None:
     assert knots(np.array([3, 3, 3])) == (3,)
     found = knots(np.arange(1000))
     assert found[0] == 0
@@ -111,14 +115,14 @@ def test_knots_span_the_catalogue():
         ({"bias": (1.0, float("nan"))}, "finite"),
     ],
 )
-def test_weights_that_make_no_sense_are_refused(change, said):
+def test_weights_that_make_no_sense_are_refused(change: dict[str, Any], said: str) -> None:
     good = dict.fromkeys(("collaborative", "semantic", "content", "cooccurrence", "bias"), (1.0, 2.0))
     PopularityWeights(counts=(0, 3), **good)
     with pytest.raises(ValidationError, match=said):
         PopularityWeights(**({"counts": (0, 3)} | good | change))
 
 
-def test_curves_are_straight_over_the_logarithm_and_level_outside():
+def test_curves_are_straight_over_the_logarithm_and_level_outside() -> None:
     flat = dict.fromkeys(("collaborative", "semantic", "content", "cooccurrence"), (0.0, 0.0))
     weights = PopularityWeights(counts=(1, 7), bias=(2.0, 4.0), **flat)
     at = weights.at("bias", torch.log1p(torch.tensor([0.0, 1.0, 3.0, 7.0, 50.0])))

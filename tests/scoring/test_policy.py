@@ -1,6 +1,9 @@
 """The scoring policy against its formula, written out one entry at a time."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving_doubles import Counts, FakeScorer, text_vectors
 
+from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
@@ -39,7 +43,7 @@ WEIGHTS = PopularityWeights(
 )
 
 
-def ground(text=True) -> Ground:
+def ground(text: bool = True) -> Ground:
     lengths = torch.tensor([2, 9, 4, 1])
     vectors = text_vectors(N) if text else None
     return Ground(
@@ -51,12 +55,12 @@ def ground(text=True) -> Ground:
     )
 
 
-def cosine(a, b):
+def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     norms = a.norm() * b.norm()
     return float(a @ b / norms) if norms > 0 else 0.0
 
 
-def by_hand(scorer, policy, row):
+def by_hand(scorer: FakeScorer, policy: ScoringPolicy, row: int) -> Any:
     """The formula of the module's docstring for one user."""
     text, items = text_vectors(N), scorer.items
     history = [i for i in SEQUENCES[row].tolist() if i]
@@ -92,7 +96,7 @@ def by_hand(scorer, policy, row):
         ScoringPolicy(gamma=0.7, cooccurrence=2.5, weights=WEIGHTS, route_threshold=12, route_weight=0.5),
     ],
 )
-def test_scores_are_the_formula(policy):
+def test_scores_are_the_formula(policy: ScoringPolicy) -> None:
     scorer = FakeScorer(N)
     scores = PolicyScorer(scorer, policy, ground()).score(SEQUENCES, USERS)
     assert scores.shape == (4, N + 1)
@@ -100,7 +104,7 @@ def test_scores_are_the_formula(policy):
         np.testing.assert_allclose(scores[row, 1:], by_hand(scorer, policy, row), rtol=1e-4, atol=1e-5)
 
 
-def test_tail_users_only_leaves_head_users_bit_for_bit():
+def test_tail_users_only_leaves_head_users_bit_for_bit() -> None:
     scorer = FakeScorer(N)
     policy = ScoringPolicy(gamma=5, route_threshold=15, route_weight=0, tail_users_only=True)
     before = scorer.score(SEQUENCES, USERS)
@@ -113,14 +117,14 @@ def test_tail_users_only_leaves_head_users_bit_for_bit():
     assert not torch.allclose(after[~head][:, 1:], before[~head][:, 1:])
 
 
-def test_fitted_weights_change_models_of_one_part_too():
+def test_fitted_weights_change_models_of_one_part_too() -> None:
     for scorer, name in ((Counts(COUNTS + 1), "collaborative"), (SemanticKnnScorer(text_vectors(N)), "semantic")):
         scores = PolicyScorer(scorer, ScoringPolicy(weights=WEIGHTS), ground()).score(SEQUENCES)
         weight, bias = (WEIGHTS.at(n, torch.log1p(COUNTS.float())) for n in (name, "bias"))
         torch.testing.assert_close(scores, scorer.score(SEQUENCES) * weight + bias)
 
 
-def test_a_policy_says_what_it_does():
+def test_a_policy_says_what_it_does() -> None:
     policy = ScoringPolicy(gamma=2, cooccurrence=3, weights=WEIGHTS.but(tail_emphasis=0.5), popularity=-0.25)
     assert policy.describe() == "every part weighted by popularity (tail ×1.5), popularity weight −0.25"
     assert policy.but(weights=None).describe() == "content weight 2, co-occurrence weight 3, popularity weight −0.25"
@@ -128,13 +132,13 @@ def test_a_policy_says_what_it_does():
     assert hash(policy) == hash(ScoringPolicy.model_validate_json(policy.model_dump_json()))
 
 
-def test_an_unknown_user_is_judged_by_the_history_given():
+def test_an_unknown_user_is_judged_by_the_history_given() -> None:
     at = ground()
     assert at.tail_users(SEQUENCES, None).tolist() == [True, True, False, True]
     assert at.tail_users(SEQUENCES, torch.tensor([-1, 1, -1, 0])).tolist() == [True, False, False, True]
 
 
-def test_an_inert_policy_is_the_model_itself():
+def test_an_inert_policy_is_the_model_itself() -> None:
     scorer = FakeScorer(N)
     assert ScoringPolicy(route_threshold=9, route_weight=1).inert
     assert torch.equal(
@@ -142,12 +146,12 @@ def test_an_inert_policy_is_the_model_itself():
     )
 
 
-def test_the_content_term_asks_for_text():
+def test_the_content_term_asks_for_text() -> None:
     with pytest.raises(UserError, match="llmesr embed"):
         PolicyScorer(FakeScorer(N), ScoringPolicy(gamma=1), ground(text=False))
 
 
-def test_models_with_one_view_or_none():
+def test_models_with_one_view_or_none() -> None:
     route = ScoringPolicy(route_threshold=15, route_weight=0)
     rare = COUNTS < 15
     semantic = FakeScorer(N, views=("semantic",))
@@ -163,7 +167,7 @@ def test_models_with_one_view_or_none():
 @pytest.mark.parametrize(
     "make", [lambda: FakeScorer(N), lambda: Counts(COUNTS), lambda: FakeScorer(N, views=("semantic",))]
 )
-def test_views_sum_to_the_score(make):
+def test_views_sum_to_the_score(make: Any) -> None:
     scorer = make()
     own = open_terms(scorer, ground(), [("collaborative", None), ("semantic", None)])
     torch.testing.assert_close(sum(term.score(SEQUENCES) for term in own.values()), scorer.score(SEQUENCES))
@@ -175,7 +179,7 @@ def test_views_sum_to_the_score(make):
     extra=st.integers(0, 3),
     budget=st.sampled_from([0, 2**30]),
 )
-def test_padding_never_changes_the_content_term(rows, extra, budget):
+def test_padding_never_changes_the_content_term(rows: list[list[int]], extra: int, budget: int) -> None:
     width = max([len(r) for r in rows] + [1])
     short = torch.tensor([r + [0] * (width - len(r)) for r in rows])
     wide = torch.nn.functional.pad(short, (0, extra))
@@ -188,7 +192,7 @@ def test_padding_never_changes_the_content_term(rows, extra, budget):
         torch.testing.assert_close(term.of(short, some)[row], expected[some[0]])
 
 
-def test_whitening_evens_out_the_directions_of_text():
+def test_whitening_evens_out_the_directions_of_text() -> None:
     rng = np.random.default_rng(0)
     text = np.zeros((200, 5), np.float32)
     text[1:199] = rng.normal(size=(198, 5)) * (5, 3, 1, 1, 0.5) + (
@@ -211,14 +215,14 @@ def test_whitening_evens_out_the_directions_of_text():
     assert np.isfinite(np.asarray(rank_one)).all()
 
 
-def test_a_whitened_policy_uses_the_whitened_space():
+def test_a_whitened_policy_uses_the_whitened_space() -> None:
     scorer, policy = FakeScorer(N), ScoringPolicy(gamma=2, whitening=0.5)
     scores = PolicyScorer(scorer, policy, ground()).score(SEQUENCES)
     term = ContentTerm(whitened(text_vectors(N), 0.5))
     torch.testing.assert_close(scores, scorer.score(SEQUENCES) + 2 * term.score(SEQUENCES))
 
 
-def test_rows_are_forgotten_and_made_again(monkeypatch):
+def test_rows_are_forgotten_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmesr.scoring.content.FEWEST", 3)
     small, large = ContentTerm(text_vectors(N), budget=0), ContentTerm(text_vectors(N))
     rng = np.random.default_rng(0)
@@ -228,13 +232,13 @@ def test_rows_are_forgotten_and_made_again(monkeypatch):
     assert small._rows.shape == (3, N + 1)
 
 
-def test_a_policy_is_evaluated_like_any_scorer(tiny):
+def test_a_policy_is_evaluated_like_any_scorer(tiny: Dataset) -> None:
     text = text_vectors(tiny.n_items)
     policed = PolicyScorer(FakeScorer(tiny.n_items), ScoringPolicy(gamma=2), Ground.of(tiny, text.numpy()))
     found = evaluate(policed, tiny, "valid")
     assert set(found.frame["protocol"]) == {"full", "uni100"}
 
 
-def test_text_of_another_dataset_is_refused(tiny):
+def test_text_of_another_dataset_is_refused(tiny: Dataset) -> None:
     with pytest.raises(UserError, match=r"have 3 items.*'tiny' has"):
         Ground.of(tiny, np.zeros((4, 2), np.float32))

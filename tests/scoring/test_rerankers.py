@@ -1,16 +1,22 @@
 """Re-rankers against lists small enough to solve by hand, and their laws by hypothesis."""
 
+from __future__ import annotations
+
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmesr.data.dataset import Dataset
 from llmesr.scoring.rerankers import RERANKERS, Candidates, RerankConfig, popularity_classes, rerank
 
 
-def candidates(scores, vectors=None, popularity=None, classes=None, history=(1, 1, 1)) -> Candidates:
+def candidates(
+    scores: Any, vectors: Any = None, popularity: Any = None, classes: Any = None, history: Any = (1, 1, 1)
+) -> Candidates:
     n = len(scores)
     return Candidates(
         scores=np.array(scores, float),
@@ -22,7 +28,7 @@ def candidates(scores, vectors=None, popularity=None, classes=None, history=(1, 
 
 
 @st.composite
-def lists(draw):
+def lists(draw: Any) -> Any:
     n = draw(st.integers(1, 12))
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     return Candidates(
@@ -37,7 +43,9 @@ def lists(draw):
 @pytest.mark.parametrize("name", RERANKERS)
 @settings(max_examples=40, deadline=None)
 @given(data=lists(), k=st.integers(0, 15), strength=st.floats(0, 1))
-def test_an_order_is_k_different_candidates_and_the_same_every_time(name, data, k, strength):
+def test_an_order_is_k_different_candidates_and_the_same_every_time(
+    name: str, data: Dataset, k: Any, strength: Any
+) -> None:
     config = RerankConfig(name=name, strength=strength)
     order = rerank(config, data, k)
     assert len(order) == min(k, len(data.scores))
@@ -46,12 +54,12 @@ def test_an_order_is_k_different_candidates_and_the_same_every_time(name, data, 
 
 
 @pytest.mark.parametrize("name", RERANKERS)
-def test_strength_zero_keeps_the_order(name):
+def test_strength_zero_keeps_the_order(name: str) -> None:
     data = candidates([3, 2, 1, 0], popularity=[9, 5, 1, 0], classes=[0, 0, 1, 2])
     assert rerank(RerankConfig(name=name, strength=0), data, 3).tolist() == [0, 1, 2]
 
 
-def test_mmr_skips_the_near_copy():
+def test_mmr_skips_the_near_copy() -> None:
     # relevance 1, .9, .5, 0; item 1 is a copy of item 0, item 2 is orthogonal
     data = candidates([10, 9, 5, 0], [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     # second slot at strength .5: copy .45 - .5 = -.05; other .25 - 0 = .25; last 0
@@ -59,7 +67,7 @@ def test_mmr_skips_the_near_copy():
     assert rerank(RerankConfig(name="mmr", strength=0.1), data, 3).tolist() == [0, 1, 2]
 
 
-def test_dpp_takes_the_largest_determinant_at_each_step():
+def test_dpp_takes_the_largest_determinant_at_each_step() -> None:
     rng = np.random.default_rng(3)
     vectors = rng.normal(size=(7, 4))
     data = candidates(np.sort(rng.normal(size=7))[::-1], vectors)
@@ -74,12 +82,12 @@ def test_dpp_takes_the_largest_determinant_at_each_step():
     assert order.tolist() == chosen
 
 
-def test_dpp_survives_copies():
+def test_dpp_survives_copies() -> None:
     data = candidates([4, 3, 2, 1], [[1, 0]] * 4)
     assert rerank(RerankConfig(name="dpp", strength=0.9), data, 4).tolist() == [0, 1, 2, 3]
 
 
-def test_calibration_matches_the_history():
+def test_calibration_matches_the_history() -> None:
     # eight head items score highest, yet half of the history is tail
     data = candidates(np.arange(12, 0, -1), classes=[0] * 8 + [2] * 4, history=(5, 0, 5))
     order = rerank(RerankConfig(name="calibrated", strength=0.95), data, 4)
@@ -88,7 +96,7 @@ def test_calibration_matches_the_history():
     assert rerank(RerankConfig(name="calibrated", strength=0.95), same, 4).tolist() == [0, 1, 2, 3]
 
 
-def test_epsilon_explores_at_its_rate():
+def test_epsilon_explores_at_its_rate() -> None:
     data = candidates(np.arange(100, 0, -1))
     config = RerankConfig(name="epsilon", strength=0.3)
     kept = [rerank(config, data, 1, np.random.default_rng(seed))[0] == 0 for seed in range(2000)]
@@ -99,23 +107,23 @@ def test_epsilon_explores_at_its_rate():
     )
 
 
-def test_ucb_gives_its_last_slots_to_the_least_known():
+def test_ucb_gives_its_last_slots_to_the_least_known() -> None:
     # equal relevance except for the top two, which stay where they are
     data = candidates([9, 8, 5, 5, 5, 5], popularity=[50, 50, 50, 0, 7, 50])
     assert rerank(RerankConfig(name="ucb", strength=0.5), data, 4).tolist() == [0, 1, 3, 4]
 
 
-def test_popularity_classes_split_the_interactions_in_fifths():
+def test_popularity_classes_split_the_interactions_in_fifths() -> None:
     # 50 of 100 interactions in item 1, then 30 in items 2-4, then 20 single ones
     counts = np.array([0, 50, 10, 10, 10] + [1] * 20)
     assert popularity_classes(counts).tolist() == [2, 0, 1, 1, 1] + [2] * 20
 
 
-def test_greedy_mmr_is_close_to_exhaustive_search():
+def test_greedy_mmr_is_close_to_exhaustive_search() -> None:
     rng = np.random.default_rng(0)
     data = candidates(np.sort(rng.random(6))[::-1], rng.normal(size=(6, 3)))
 
-    def value(chosen):
+    def value(chosen: Any) -> Any:
         pairs = [data.cosines[a, b] for a, b in itertools.combinations(chosen, 2)]
         return 0.5 * data.relevance[list(chosen)].sum() - 0.5 * max(pairs)
 

@@ -1,30 +1,34 @@
 """The recommender against scores computed outright."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch
 from serving_doubles import WEIGHTS, Counts, FakeScorer, bare_run, text_vectors
 
+from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RerankConfig
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.semantic.embed import Embedding
+from llmesr.store import Store
 
 POLICY = ScoringPolicy(gamma=1.5, route_threshold=5, route_weight=0.25)
 FITTED = ScoringPolicy(gamma=1.5, cooccurrence=2.0, weights=WEIGHTS, popularity=0.2)
 
 
 @pytest.fixture
-def recommender(store, tiny) -> Recommender:
+def recommender(store: Store, tiny: Dataset) -> Recommender:
     vectors = text_vectors(tiny.n_items).numpy()[1:]
     users = np.zeros((tiny.n_users, 6), np.float32)
     made = Embedding(tiny.manifest, vectors, users, tiny.catalogue["item_id"].to_numpy())
     return Recommender(ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items), embedding=made))
 
 
-def test_the_best_unseen_items_come_first(recommender):
+def test_the_best_unseen_items_come_first(recommender: Recommender) -> None:
     history = [3, 7, 7, 12]
     frame = recommender.recommend(history, k=5)
     scores = recommender.scorer.score(torch.tensor([history]))[0]
@@ -42,7 +46,7 @@ def test_the_best_unseen_items_come_first(recommender):
     "policy", [ScoringPolicy(), POLICY, POLICY.but(tail_users_only=True), FITTED, FITTED.but(tail_users_only=True)]
 )
 @pytest.mark.parametrize("history", [[3, 7], list(range(1, 16))])
-def test_the_parts_sum_to_the_score(recommender, policy, history):
+def test_the_parts_sum_to_the_score(recommender: Recommender, policy: ScoringPolicy, history: list[int]) -> None:
     frame = recommender.recommend(history, k=20, policy=policy)
     np.testing.assert_allclose(
         frame["collaborative"] + frame["semantic"] + frame["content"], frame["score"], rtol=1e-4, atol=1e-5
@@ -50,7 +54,7 @@ def test_the_parts_sum_to_the_score(recommender, policy, history):
     assert (frame["content"] != 0).any() == bool(policy.gamma and not (policy.tail_users_only and len(history) > 9))
 
 
-def test_a_user_is_recommended_after_everything_they_chose(recommender):
+def test_a_user_is_recommended_after_everything_they_chose(recommender: Recommender) -> None:
     user = int(recommender.dataset.split.users("test")[0])
     frame = recommender.recommend(user, k=4)
     assert frame.equals(recommender.recommend(recommender.dataset.history(user).tolist(), k=4))
@@ -60,7 +64,7 @@ def test_a_user_is_recommended_after_everything_they_chose(recommender):
     assert everything.empty
 
 
-def test_a_batch_answers_as_one_by_one(recommender):
+def test_a_batch_answers_as_one_by_one(recommender: Recommender) -> None:
     make = recommender.request
     requests = [
         make([1, 2], 3),
@@ -77,7 +81,7 @@ def test_a_batch_answers_as_one_by_one(recommender):
         np.testing.assert_allclose(answer.scores, alone.scores, rtol=1e-5)
 
 
-def test_a_reranker_chooses_from_its_candidates(recommender):
+def test_a_reranker_chooses_from_its_candidates(recommender: Recommender) -> None:
     plain = recommender.recommend([3, 7], k=20)
     mixed = recommender.recommend([3, 7], k=5, reranker=RerankConfig(name="mmr", strength=0.8, candidates=20))
     assert set(mixed["item_id"]) <= set(plain["item_id"])
@@ -85,14 +89,14 @@ def test_a_reranker_chooses_from_its_candidates(recommender):
     assert mixed["rank"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_rank_of_agrees_with_the_list(recommender):
+def test_rank_of_agrees_with_the_list(recommender: Recommender) -> None:
     frame = recommender.recommend([3, 7], k=10, policy=POLICY)
     items = [recommender.dataset.item(i) for i in frame["item_id"]]
     assert [recommender.rank_of([3, 7], i, POLICY) for i in items] == list(range(1, 11))
     assert recommender.rank_of([3, 7], 3) >= 1  # an item of the history still has a rank
 
 
-def test_models_without_views_still_explain(store, tiny):
+def test_models_without_views_still_explain(store: Store, tiny: Dataset) -> None:
     counts = torch.from_numpy(np.asarray(tiny.item_counts))
     popular = Recommender(ScoredRun(store, bare_run(store, tiny, "popularity"), scorer=Counts(counts)))
     frame = popular.recommend([1], k=3)
@@ -100,7 +104,7 @@ def test_models_without_views_still_explain(store, tiny):
     assert popular.recommend([1], k=3, reranker=RerankConfig(name="mmr")).shape == (3, 8)
 
 
-def test_bad_requests_are_said_in_a_sentence(store, tiny, recommender):
+def test_bad_requests_are_said_in_a_sentence(store: Store, tiny: Dataset, recommender: Recommender) -> None:
     for call, words in [
         (lambda: recommender.recommend([0]), "no item 0"),
         (lambda: recommender.recommend([]), "empty"),
@@ -114,7 +118,7 @@ def test_bad_requests_are_said_in_a_sentence(store, tiny, recommender):
         Recommender(ScoredRun(store, bare_run(store, tiny, "id"), scorer=FakeScorer(7)))
 
 
-def test_without_text_the_content_term_says_what_to_run(store, tiny):
+def test_without_text_the_content_term_says_what_to_run(store: Store, tiny: Dataset) -> None:
     bare = Recommender(ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items)))
     with pytest.raises(UserError, match="llmesr embed"):
         bare.recommend([1], policy=ScoringPolicy(gamma=1))

@@ -1,13 +1,18 @@
 """Tuning against the evaluator: the grid must give the ranks that evaluating each policy gives."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from factories import make_dataset
 from serving_doubles import WEIGHTS, Counts, FakeScorer, bare_run, text_vectors
 
+from llmesr.data.dataset import Dataset
+from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
@@ -27,6 +32,7 @@ from llmesr.scoring.tuning.outcome import (
 )
 from llmesr.scoring.tuning.search import policy_grid, tune_policy
 from llmesr.semantic.embed import Embedding
+from llmesr.store import Store
 
 POLICIES = [
     ScoringPolicy(),
@@ -44,7 +50,7 @@ POLICIES = [
 
 @pytest.mark.parametrize("part", ["valid", "test"])
 @pytest.mark.parametrize("kind", ["neural", "counts"])
-def test_the_grid_ranks_like_the_evaluator(store, tiny, part, kind):
+def test_the_grid_ranks_like_the_evaluator(store: Store, tiny: Dataset, part: Part, kind: str) -> None:
     # counts have many ties, and routing to 0 more of them
     scorer = FakeScorer(tiny.n_items) if kind == "neural" else Counts(np_to_tensor(tiny.item_counts))
     at = Ground.of(tiny, text_vectors(tiny.n_items).numpy())
@@ -58,7 +64,7 @@ def test_the_grid_ranks_like_the_evaluator(store, tiny, part, kind):
             assert abs(found[i] - expected).max() <= 1
 
 
-def test_the_grid_ranks_repeated_targets_like_the_evaluator(store, tiny):
+def test_the_grid_ranks_repeated_targets_like_the_evaluator(store: Store, tiny: Dataset) -> None:
     items = tiny.items.copy()
     ends = tiny.offsets[1:]
     items[ends[::3] - 2] = items[ends[::3] - 3]  # every third user's validation target repeats their last training item
@@ -72,7 +78,7 @@ def test_the_grid_ranks_repeated_targets_like_the_evaluator(store, tiny):
             assert (ranks["full"][i] == expected).mean() > 0.99
 
 
-def scored(store, dataset, scorer=None) -> ScoredRun:
+def scored(store: Store, dataset: Dataset, scorer: Any = None) -> ScoredRun:
     """A run of ``dataset``, which has random text vectors."""
     vectors = text_vectors(dataset.n_items).numpy()[1:]
     text = Embedding(
@@ -82,24 +88,24 @@ def scored(store, dataset, scorer=None) -> ScoredRun:
     return ScoredRun(store, bare_run(store, dataset), scorer=scorer, dataset=dataset, embedding=text)
 
 
-def np_to_tensor(counts):
+def np_to_tensor(counts: Any) -> Any:
     import torch
 
     return torch.from_numpy(np.asarray(counts))
 
 
-def point(overall, tail, **others) -> PolicyPoint:
+def point(overall: float, tail: float, **others: float) -> PolicyPoint:
     values = {"Overall": overall, "Tail Item": tail, "Head Item": 0.5, "Tail User": 0.5, "Head User": 0.5} | others
     return PolicyPoint(policy=ScoringPolicy(), metrics={f"full/{g}/NDCG@10": v for g, v in values.items()}, users=9)
 
 
-def test_the_front_is_what_no_other_point_beats_on_both():
+def test_the_front_is_what_no_other_point_beats_on_both() -> None:
     points = [point(0.3, 0.1), point(0.4, 0.05), point(0.2, 0.2), point(0.25, 0.15), point(0.3, 0.08), point(0.2, 0.19)]
     assert policy_front(points) == [1, 0, 3, 2]
     assert policy_front([point(0.3, 0.1), point(0.3, 0.1)]) == [0]
 
 
-def test_each_objective_chooses_its_point():
+def test_each_objective_chooses_its_point() -> None:
     plain = point(0.30, 0.10)
     costly = point(0.40, 0.25, **{"Head Item": 0.49})
     fair = point(0.36, 0.12)
@@ -120,7 +126,7 @@ def test_each_objective_chooses_its_point():
     assert best_point(points, PolicyTuningConfig(objective="balanced", **strict)) == 4
 
 
-def test_a_reference_is_a_floor_for_every_group():
+def test_a_reference_is_a_floor_for_every_group() -> None:
     plain, tail = point(0.30, 0.10), point(0.32, 0.20, **{"Head Item": 0.5})
     head, nearly = point(0.33, 0.14, **{"Head Item": 0.6}), point(0.40, 0.15, **{"Head Item": 0.599})
     points = [plain, tail, head, nearly]
@@ -130,14 +136,14 @@ def test_a_reference_is_a_floor_for_every_group():
     assert best_point(points[:2] + points[3:], PolicyTuningConfig(), floor) == 2  # nobody reaches it: the nearest
 
 
-def test_a_reference_must_be_of_the_same_dataset(store, tiny):
+def test_a_reference_must_be_of_the_same_dataset(store: Store, tiny: Dataset) -> None:
     opened = scored(store, tiny)
     other = bare_run(store, make_dataset(store, name="other"))
     with pytest.raises(UserError, match="another dataset"):
         tune_policy(opened, PolicyTuningConfig(reference=other.id))
 
 
-def test_what_the_reference_reaches_is_kept(store, tiny):
+def test_what_the_reference_reaches_is_kept(store: Store, tiny: Dataset) -> None:
     opened, reference = scored(store, tiny), bare_run(store, tiny, method="id")
     counts = Counts(np_to_tensor(tiny.item_counts))
     reference.write_results(*evaluate_parts(counts, tiny, max_length=10))
@@ -148,7 +154,7 @@ def test_what_the_reference_reaches_is_kept(store, tiny):
     assert short[tuned.chosen] <= short[0] + 1e-6
 
 
-def test_the_grid_has_every_policy_once_and_no_policy_first():
+def test_the_grid_has_every_policy_once_and_no_policy_first() -> None:
     made = policy_grid(
         PolicyTuningConfig(gammas=(0, 1, 2), thresholds=(1, 2), weights=(0, 0.5)),
         units={0.0: 3.0, 0.5: 4.0},
@@ -161,7 +167,7 @@ def test_the_grid_has_every_policy_once_and_no_policy_first():
     assert {p.gamma for p in policy_grid(PolicyTuningConfig(), units={}, tail_threshold=4)} == {0.0}
 
 
-def test_tuning_keeps_every_point_and_reads_back(store, tiny):
+def test_tuning_keeps_every_point_and_reads_back(store: Store, tiny: Dataset) -> None:
     opened = scored(store, tiny)
     config = PolicyTuningConfig(gammas=(0, 0.5, 1), popularities=(-0.1, 0.1), refined=3, emphases=(0, 1, 3))
     tuned = tune_policy(opened, config)
@@ -192,7 +198,7 @@ def test_tuning_keeps_every_point_and_reads_back(store, tiny):
         tuned.choose(999)
 
 
-def test_a_sample_finds_finalists_that_all_users_judge(store, tiny):
+def test_a_sample_finds_finalists_that_all_users_judge(store: Store, tiny: Dataset) -> None:
     opened = scored(store, tiny)
     config = PolicyTuningConfig(sample=100, finalists=3)
     tuned = tune_policy(opened, config)
@@ -212,7 +218,7 @@ def test_a_sample_finds_finalists_that_all_users_judge(store, tiny):
     assert tuned.points[tuned.chosen].metrics["full/Overall/NDCG@10"] == pytest.approx(value, abs=2e-3)
 
 
-def test_damage_and_misuse_are_said_in_a_sentence(store, tiny):
+def test_damage_and_misuse_are_said_in_a_sentence(store: Store, tiny: Dataset) -> None:
     opened = scored(store, tiny)
     assert load_tuned_policy(opened.run) is None
     (opened.run.folder / "policy.json").write_text(json.dumps({"run": 1}))

@@ -1,16 +1,20 @@
 """Units of weights against standard deviations made by hand."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch
 from serving_doubles import FakeScorer, bare_run
 
 from llmesr.data.batches import pad_histories
+from llmesr.data.dataset import Dataset
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units, matching, median, short, spread
+from llmesr.store import Store
 
 
-def test_a_part_at_its_unit_spreads_as_far_as_the_scores():
+def test_a_part_at_its_unit_spreads_as_far_as_the_scores() -> None:
     rng = np.random.default_rng(0)
     scores, part = torch.tensor(rng.normal(0, 3, (5, 41))), torch.tensor(rng.normal(0, 0.2, (5, 41)))
     scores[:, 0] = part[:, 0] = -1e9  # padding is no item
@@ -21,7 +25,7 @@ def test_a_part_at_its_unit_spreads_as_far_as_the_scores():
     assert median([weights[:2], weights[2:]]) == pytest.approx(float(weights.median()))
 
 
-def test_users_to_whom_a_part_says_nothing_are_left_out():
+def test_users_to_whom_a_part_says_nothing_are_left_out() -> None:
     part = torch.zeros(3, 6)
     part[1] = torch.arange(6.0)
     found = matching(torch.tensor([9.0, 4.0, 9.0]), part)
@@ -30,11 +34,13 @@ def test_users_to_whom_a_part_says_nothing_are_left_out():
     assert median([]) == 0
 
 
-def test_three_digits():
+def test_three_digits() -> None:
     assert [short(0.0123456), short(1234.5), short(0.0)] == [0.0123, 1230.0, 0.0]
 
 
-def test_units_are_worked_out_only_for_knobs_that_are_turned(store, tiny, monkeypatch):
+def test_units_are_worked_out_only_for_knobs_that_are_turned(
+    store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
     counted = []
     together = made.ground.cooccurrence

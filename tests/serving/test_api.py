@@ -1,15 +1,21 @@
 """The HTTP API in process: answers, errors, limits, reload. No network."""
 
+from __future__ import annotations
+
 import asyncio
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import torch
+from fastapi import FastAPI
 from serving_doubles import FakeScorer, bare_run, text_vectors
 
-from llmesr.data.dataset import load_dataset
-from llmesr.runs.record import Status
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.runs.record import Run, Status
 from llmesr.scoring import scored_run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
@@ -18,10 +24,13 @@ from llmesr.scoring.tuning.outcome import PolicyPoint, PolicyTuningConfig, Tuned
 from llmesr.semantic.embed import Embedding
 from llmesr.serving.api import ServeConfig, create_app
 from llmesr.serving.hub import Hub
+from llmesr.store import Store
+
+Opener = Callable[[Store, Run, torch.device | str], ScoredRun]
 
 
 @pytest.fixture
-def with_text(tiny, monkeypatch):
+def with_text(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     users = rng.normal(size=(tiny.n_users, 6)).astype(np.float32)
     ids = tiny.catalogue["item_id"].to_numpy()
@@ -29,7 +38,7 @@ def with_text(tiny, monkeypatch):
     monkeypatch.setattr(scored_run, "text_of", lambda *_: made)
 
 
-def open_fake(store, run, device, seed=0):
+def open_fake(store: Store, run: Run, device: torch.device | str, seed: int = 0) -> ScoredRun:
     dataset_items = load_dataset(store, run.dataset_id).n_items
     return ScoredRun(store, run, device, scorer=FakeScorer(dataset_items, seed=seed))
 
@@ -37,34 +46,36 @@ def open_fake(store, run, device, seed=0):
 class Client:
     """Requests into an app whose lifespan is running."""
 
-    def __init__(self, app):
+    def __init__(self, app: FastAPI) -> None:
         self.app = app
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> httpx.AsyncClient:
         self.life = self.app.router.lifespan_context(self.app)
         await self.life.__aenter__()
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://test")
         return self.http
 
-    async def __aexit__(self, *error):
+    async def __aexit__(self, *error: object) -> None:
         await self.http.aclose()
         await self.life.__aexit__(*error)
 
 
-def served(store, tiny, config=None, opener=open_fake):
+def served(
+    store: Store, tiny: Dataset, config: ServeConfig | None = None, opener: Opener = open_fake
+) -> tuple[Run, Hub, FastAPI]:
     run = bare_run(store, tiny)
     run.set_status(Status(state="SUCCEEDED"))
     hub = Hub(store, [run.id], open_run=opener)
     return run, hub, create_app(hub, config or ServeConfig(reload_seconds=0))
 
 
-def test_recommend_answers_as_the_recommender(store, tiny, with_text):
+def test_recommend_answers_as_the_recommender(store: Store, tiny: Dataset, with_text: None) -> None:
     run, hub, app = served(store, tiny)
     history = tiny.catalogue["item_id"].iloc[[2, 6]].tolist()
     policy = {"gamma": 1.5, "route_threshold": 5, "route_weight": 0.5}
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             by_history = await http.post("/recommend", json={"history": history, "k": 4, "policy": policy})
             by_user = await http.post(
@@ -85,11 +96,11 @@ def test_recommend_answers_as_the_recommender(store, tiny, with_text):
     assert len(by_user.json()["items"]) == 10
 
 
-def test_reasons_come_with_the_items_when_asked_for(store, tiny, with_text):
+def test_reasons_come_with_the_items_when_asked_for(store: Store, tiny: Dataset, with_text: None) -> None:
     _, _, app = served(store, tiny)
     history = tiny.catalogue["item_id"].iloc[[2, 6]].tolist()
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             asked = {"history": history, "k": 3}
             return [
@@ -105,11 +116,11 @@ def test_reasons_come_with_the_items_when_asked_for(store, tiny, with_text):
         assert {part["item_id"] for part in item["reasons"]["history"]} == set(history)
 
 
-def test_similar_items_and_neighbours(store, tiny, with_text):
+def test_similar_items_and_neighbours(store: Store, tiny: Dataset, with_text: None) -> None:
     _, hub, app = served(store, tiny)
     item, user = tiny.catalogue["item_id"].iloc[4], tiny.user_ids[3]
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             return [
                 (await http.get("/similar-items", params={"item_id": item, "k": 3, "space": space})).json()
@@ -150,10 +161,12 @@ def test_similar_items_and_neighbours(store, tiny, with_text):
         ("/recommend", "x" * 300_000, 413, "at most"),
     ],
 )
-def test_bad_requests_get_a_sentence(store, tiny, path, body, status, words):
+def test_bad_requests_get_a_sentence(
+    store: Store, tiny: Dataset, path: Any, body: Any, status: Any, words: str
+) -> None:
     _, _, app = served(store, tiny)
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             if isinstance(body, str | bytes):
                 return await http.post(path, content=body, headers={"content-type": "application/json"})
@@ -166,11 +179,11 @@ def test_bad_requests_get_a_sentence(store, tiny, path, body, status, words):
     assert words in str(answer.json()["detail"])
 
 
-def test_what_a_run_lacks_is_a_conflict(store, tiny):
+def test_what_a_run_lacks_is_a_conflict(store: Store, tiny: Dataset) -> None:
     _, _, app = served(store, tiny)  # no embedding, never tuned
     item = tiny.catalogue["item_id"].iloc[0]
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             return [
                 await http.post("/recommend", json={"history": [item], "policy": {"gamma": 1}}),
@@ -184,10 +197,10 @@ def test_what_a_run_lacks_is_a_conflict(store, tiny):
     assert all("llmesr" in a.json()["detail"] for a in answers)
 
 
-def test_an_api_key_guards_everything_but_health(store, tiny, with_text):
+def test_an_api_key_guards_everything_but_health(store: Store, tiny: Dataset, with_text: None) -> None:
     _, _, app = served(store, tiny, ServeConfig(api_key="correct-horse", reload_seconds=0))
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             body = {"user": tiny.user_ids[0]}
             return [
@@ -213,23 +226,25 @@ class Slow(FakeScorer):
 
     go = threading.Event()
 
-    def represent(self, sequences):
+    def represent(self, sequences: torch.Tensor) -> torch.Tensor:
         assert Slow.go.wait(5)
         return super().represent(sequences)
 
 
-def open_slow(store, run, device):
+def open_slow(store: Store, run: Run, device: torch.device | str) -> ScoredRun:
     return ScoredRun(store, run, device, scorer=Slow(load_dataset(store, run.dataset_id).n_items))
 
 
-def test_overload_is_said_with_retry_after_and_nobody_else_suffers(store, tiny, with_text):
+def test_overload_is_said_with_retry_after_and_nobody_else_suffers(
+    store: Store, tiny: Dataset, with_text: None
+) -> None:
     Slow.go.clear()
     _, _, app = served(store, tiny, ServeConfig(max_queue=4, max_batch=2, reload_seconds=0), open_slow)
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
 
-            def ask(count):
+            def ask(count: int) -> Any:
                 return [
                     asyncio.create_task(http.post("/recommend", json={"user": tiny.user_ids[0]})) for _ in range(count)
                 ]
@@ -251,11 +266,11 @@ def test_overload_is_said_with_retry_after_and_nobody_else_suffers(store, tiny, 
     assert f'llmesr_rejected_total{{reason="overload"}} {float(codes.count(503))}' in metrics.text
 
 
-def test_a_client_with_too_much_in_flight_gets_429(store, tiny, with_text):
+def test_a_client_with_too_much_in_flight_gets_429(store: Store, tiny: Dataset, with_text: None) -> None:
     Slow.go.clear()
     _, _, app = served(store, tiny, ServeConfig(client_limit=2, reload_seconds=0), open_slow)
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             asked = [asyncio.create_task(http.post("/recommend", json={"user": tiny.user_ids[0]})) for _ in range(5)]
             while sum(t.done() for t in asked) < 3:
@@ -268,17 +283,17 @@ def test_a_client_with_too_much_in_flight_gets_429(store, tiny, with_text):
     assert all(a.headers["retry-after"] == "1" for a in answers if a.status_code == 429)
 
 
-def test_a_reload_swaps_the_run_and_drops_nothing(store, tiny, with_text):
+def test_a_reload_swaps_the_run_and_drops_nothing(store: Store, tiny: Dataset, with_text: None) -> None:
     made = []
 
-    def opener(store, run, device):
+    def opener(store: Store, run: Run, device: torch.device | str) -> ScoredRun:
         made.append(run.id)
         return open_fake(store, run, device, seed=len(made))
 
     run, hub, app = served(store, tiny, opener=opener)
     body = {"user": tiny.user_ids[0]}
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             before = await http.post("/recommend", json=body)
             assert (await hub.reload()) == []  # nothing changed
@@ -298,7 +313,7 @@ def test_a_reload_swaps_the_run_and_drops_nothing(store, tiny, with_text):
     assert len(made) == 2
 
 
-def save_policy(run, tiny, policy):
+def save_policy(run: Run, tiny: Dataset, policy: ScoringPolicy) -> None:
     points = [PolicyPoint(policy=p, metrics={}, users=1) for p in (ScoringPolicy(), policy)]
     TunedPolicy(
         run=run.id,
@@ -316,11 +331,11 @@ def save_policy(run, tiny, policy):
     ).save(run)
 
 
-def test_a_run_that_breaks_stays_served_as_it_was(store, tiny, with_text):
+def test_a_run_that_breaks_stays_served_as_it_was(store: Store, tiny: Dataset, with_text: None) -> None:
     run, hub, app = served(store, tiny)
     (run.folder / "manifest.json").write_text("noise")
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             assert (await hub.reload()) == []
             return await http.post("/recommend", json={"user": tiny.user_ids[0]}), await http.get("/metrics")
@@ -330,7 +345,7 @@ def test_a_run_that_breaks_stays_served_as_it_was(store, tiny, with_text):
     assert f'llmesr_reloads_total{{outcome="failed",run="{run.id}"}} 1.0' in metrics.text
 
 
-def test_a_name_stands_for_its_newest_finished_run(store, tiny, with_text):
+def test_a_name_stands_for_its_newest_finished_run(store: Store, tiny: Dataset, with_text: None) -> None:
     old = bare_run(store, tiny)
     old.set_status(Status(state="SUCCEEDED"))
     name = old.manifest.name
@@ -343,20 +358,20 @@ def test_a_name_stands_for_its_newest_finished_run(store, tiny, with_text):
     assert hub.get(name).run.id == new.id
 
 
-def test_one_bad_request_in_a_batch_fails_alone(store, tiny, with_text):
+def test_one_bad_request_in_a_batch_fails_alone(store: Store, tiny: Dataset, with_text: None) -> None:
     class Fussy(FakeScorer):
-        def represent(self, sequences):
+        def represent(self, sequences: torch.Tensor) -> torch.Tensor:
             if (sequences == 13).any():
                 raise RuntimeError("thirteen")
             return super().represent(sequences)
 
-    def opener(store, run, device):
+    def opener(store: Store, run: Run, device: torch.device | str) -> ScoredRun:
         return ScoredRun(store, run, device, scorer=Fussy(tiny.n_items))
 
     _, _, app = served(store, tiny, opener=opener)
     ids = tiny.catalogue["item_id"]
 
-    async def go():
+    async def go() -> Any:
         async with Client(app) as http:
             ask = [[ids.iloc[0]], [ids.iloc[12]], [ids.iloc[1]]]
             return await asyncio.gather(*(http.post("/recommend", json={"history": h}) for h in ask))
@@ -364,7 +379,9 @@ def test_one_bad_request_in_a_batch_fails_alone(store, tiny, with_text):
     assert [a.status_code for a in asyncio.run(go())] == [200, 500, 200]
 
 
-def test_a_hub_works_out_the_tuned_policy_before_the_first_request(store, tiny, with_text, monkeypatch):
+def test_a_hub_works_out_the_tuned_policy_before_the_first_request(
+    store: Store, tiny: Dataset, with_text: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared = []
     monkeypatch.setattr(Recommender, "prepare", lambda self, policy: prepared.append(policy))
     run = bare_run(store, tiny)
@@ -374,7 +391,7 @@ def test_a_hub_works_out_the_tuned_policy_before_the_first_request(store, tiny, 
     assert prepared == [ScoringPolicy(), policy]
 
 
-def test_openapi_names_every_route_and_its_errors(store, tiny):
+def test_openapi_names_every_route_and_its_errors(store: Store, tiny: Dataset) -> None:
     _, _, app = served(store, tiny, ServeConfig(api_key="correct-horse", reload_seconds=0))
     paths = app.openapi()["paths"]
     assert set(paths) == {"/recommend", "/similar-items", "/neighbours", "/health", "/metrics", "/reload"}

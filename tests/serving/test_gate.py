@@ -33,7 +33,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 class Asked:
     """One request to a gate: how much of its body was read, and what was answered."""
 
-    def __init__(self, gate: Gate, headers: dict[str, str], path: str = "/recommend", body: list[bytes] | None = None):
+    def __init__(
+        self, gate: Gate, headers: dict[str, str], path: str = "/recommend", body: list[bytes] | None = None
+    ) -> None:
         self.left = body if body is not None else [b"{}"]
         self.sent: list[Message] = []
         pairs = [(k.encode(), v.encode()) for k, v in headers.items()]
