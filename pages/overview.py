@@ -21,12 +21,13 @@ if manifest is None:
 protocol = pickers.pick_protocol()
 pickers.pick_image_format()
 data = artifacts.dataset(root, manifest.id)
-panels.tiles(data)
+thresholds = pickers.pick_thresholds(root, data)
+panels.tiles(data, thresholds)
 
 runs = artifacts.runs(root, manifest.id, finished=True)
 if runs:
     with widgets.boundary("The headline"):
-        panels.show_headline(root, data, runs, protocol)
+        panels.show_headline(root, data, runs, protocol, thresholds)
 else:
     panels.no_runs(root, manifest)
 

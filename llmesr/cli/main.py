@@ -26,6 +26,7 @@ STAGES = (
     "train",
     "search",
     "evaluate",
+    "defend",
     "recommend",
     "maps",
     "artifacts",

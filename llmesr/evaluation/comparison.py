@@ -46,7 +46,7 @@ class Comparison:
     @property
     def alone(self) -> set[str]:
         """Those without luck in training."""
-        return {c.name for c in self.chosen if not c.trained}
+        return {c.name for c in self.chosen if not c.seeded}
 
     @cached_property
     def summary(self) -> pd.DataFrame:

@@ -13,7 +13,16 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from llmesr.config import EXTERNAL, NEEDS_TEXT, PRESETS, UNTRAINED, BackboneName, MethodName, RunConfig, settings_read
+from llmesr.config import (
+    EXTERNAL,
+    NEEDS_TEXT,
+    PRESETS,
+    BackboneName,
+    MethodName,
+    RunConfig,
+    has_backbone,
+    settings_read,
+)
 from llmesr.evaluation.table import metric_values
 from llmesr.runs.record import FORMERLY, Run
 from llmesr.store import Manifest
@@ -46,8 +55,13 @@ class Contender:
 
     @property
     def trained(self) -> bool:
-        """Whether luck in training is part of its numbers."""
-        return self.method not in UNTRAINED
+        """Whether it was trained by epochs, and so may have been trained too briefly."""
+        return has_backbone(self.method)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether luck is part of its numbers, which only several seeds can show."""
+        return self.trained or self.method == "ials"
 
     @property
     def tuned(self) -> bool:

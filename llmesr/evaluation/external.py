@@ -215,7 +215,7 @@ def _numbers(table: pd.DataFrame, column: str, path: Path, first_line: int) -> n
         raise UserError(
             f"{path}, line {at + first_line}: the {column} {str(table[column].iloc[at])!r} is not a finite number."
         )
-    return numbers
+    return np.asarray(numbers)
 
 
 def _unknown(what: str, ids: np.ndarray, unknown: np.ndarray, path: Path, dataset: Dataset) -> list[str]:

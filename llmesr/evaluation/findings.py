@@ -172,9 +172,7 @@ _CLAUSES: dict[Kind, Callable[[Finding], str]] = {
     "policy": lambda f: f"the scoring of {f.names[0]} was tuned on validation, that of {f.names[1]} was not",
     "text": lambda f: f"{f.names[0]} and {f.names[1]} read different text vectors",
     "weak-baseline": _weak,
-    "missing-baseline": lambda f: (
-        f"{joined(f.numbers['methods'])} {'is' if f.numbers['count'] == 1 else 'are'} missing"
-    ),
+    "missing-baseline": lambda f: f"no run of {joined(f.numbers['methods'])} is here to compare with",
     "few-hits": _few_hits,
     "few-candidates": _few_candidates,
     "tied": lambda f: f"{f.numbers['metric']} is 1 for every user of {f.names[0]}: it can tell nothing apart",

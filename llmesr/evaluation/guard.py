@@ -130,15 +130,15 @@ def _seeds_left_out(c: Contender, everyone: Sequence[Contender]) -> Iterator[Fin
 
 def _luck(run: Contender, base: Contender) -> Iterator[Finding]:
     """One seed says nothing about the luck of training; where the other side has several it is borrowed from there."""
-    trained = [c for c in (run, base) if c.trained]
-    single = [c for c in trained if len(c.seeds) == 1]
-    if single and len(single) == len(trained):
+    seeded = [c for c in (run, base) if c.seeded]
+    single = [c for c in seeded if len(c.seeds) == 1]
+    if single and len(single) == len(seeded):
         names, runs = tuple(c.name for c in single), tuple(c.ids[0] for c in single)
         yield Finding("one-seed", "serious", names, runs, {}, _more_seeds(single[0], runs))
     elif single:
         c = single[0]
         yield Finding("one-seed", "caution", (c.name,), c.ids, {}, _more_seeds(c, c.ids))
-    for c in trained:
+    for c in seeded:
         if 1 < len(c.seeds) < SEEDS:
             remedy = _more_seeds(c, c.ids[:1])
             yield Finding("few-seeds", "caution", (c.name,), c.ids, {"seeds": len(c.seeds)}, remedy)

@@ -79,13 +79,16 @@ class Verdict:
     def answer(self, group: str) -> Answer | None:
         return next((a for a in self.answers if a.group == group), None)
 
+    def word(self, answer: Answer) -> str:
+        """What a group comes to in a word or three: *ahead* instead of *better* while something serious stands."""
+        return (_GUARDED if self.doubts else _WORDS)[answer.outcome]
+
     def sentence(self, *, metric: bool = True) -> str:
         """The whole in one sentence; ``metric`` False leaves its name to the place around it."""
-        words = _GUARDED if self.doubts else _WORDS
-        parts: dict[str, list[str]] = {word: [] for word in words.values()}
+        parts: dict[str, list[str]] = {word: [] for word in (_GUARDED if self.doubts else _WORDS).values()}
         for a in self.answers:
             where = WHERE.get(a.group, f"for {a.group}")
-            parts[words[a.outcome]].append(where + a.numbers(self.metric if metric else ""))
+            parts[self.word(a)].append(where + a.numbers(self.metric if metric else ""))
         said = [f"{word} {listed(places)}" for word, places in parts.items() if places]
         text = "; ".join(said)
         if self.doubts:

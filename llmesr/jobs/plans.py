@@ -9,13 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmesr.config import NEEDS_TEXT, has_backbone
+from llmesr.config import NEEDS_TEXT, MethodName, RunConfig, has_backbone
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, Step, typed_step
 from llmesr.store import slug
 
-GOOD_DEFAULTS: tuple[str, ...] = ("popularity", "item-knn", "ease", "text-ease", "id", "llm-init", "llm-esr")
-"""Enough to see whom a plain recommender fails and what text changes about it, beside the strong linear baselines."""
+GOOD_DEFAULTS: tuple[MethodName, ...] = ("popularity", "item-knn", "ease", "text-ease", "id", "llm-init", "llm-esr")
+"""A comparison that can be defended: floor, strong linear baselines with and without text, blind model, simple text
+model, method."""
+SEEDS: tuple[int, ...] = (42, 43, 44)
+UNTIL_IT_STOPS: dict[str, Any] = {"epochs": 200}
+"""A budget that early stopping ends, not the other way round."""
 
 
 def command_line(step: Step) -> str:
@@ -66,12 +70,13 @@ def train_step(
     """Train one method. The run gets its id here, so that its curves can be watched while it trains."""
     trained = has_backbone(method)
     label = f"{method}/{backbone}" if trained else method
+    seed = f", seed {values['seed']}" if values and "seed" in values else ""
     given = [dataset, "--method", method, *(["--backbone", backbone] if trained else [])]
     given += [*_configured(method, preset, values, embedding), "--json"]
     return Step(
         verb="train",
         arguments=given,
-        label=f"Train {label}",
+        label=f"Train {label}{seed}",
         makes="runs",
         run=_fresh(f"{name}-{label}"),
         reads=[f"datasets/{dataset}"] + _text(method, embedding),
@@ -174,15 +179,24 @@ def spaces_step(specs: Sequence[str], label: str, *, users: bool, reads: Sequenc
     return Step(verb="map", arguments=given, label=label, reads=list(dict.fromkeys(reads)))
 
 
+def defended(values: Mapping[str, Any] | None = None) -> list[RunConfig]:
+    """What the good defaults train: methods without luck once and first, the others with three seeds each, to early
+    stopping. ``values`` are settings of the trained ones."""
+    trained = [m for m in GOOD_DEFAULTS if has_backbone(m)]
+    once = [RunConfig(method=m) for m in GOOD_DEFAULTS if not has_backbone(m)]
+    given = {**UNTIL_IT_STOPS, **(values or {})}
+    return once + [RunConfig.read(None, **given, method=m, seed=seed) for seed in SEEDS for m in trained]
+
+
 def good_defaults(
     dataset: str, name: str, *, embed: bool = True, values: Mapping[str, Any] | None = None
 ) -> list[Step]:
-    """Embed, train the methods that make the comparison worth looking at, and draw the maps."""
+    """Embed, train a comparison that can be defended, and draw the maps."""
+    usual = RunConfig().model_dump()
     steps = [embed_step(dataset)] if embed else []
-    steps += [
-        train_step(dataset, method, name=name, values=values if has_backbone(method) else None)
-        for method in GOOD_DEFAULTS
-    ]
+    for config in defended(values):
+        given = {k: v for k, v in config.model_dump().items() if v != usual[k] and k not in ("method", "backbone")}
+        steps.append(train_step(dataset, config.method, name=name, values=given))
     return [*steps, map_step(dataset, steps[-1].run)]
 
 

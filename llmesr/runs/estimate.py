@@ -67,6 +67,19 @@ def estimate(config: RunConfig, interactions: int, items: int, past: Sequence[Ti
     return Estimate(per_epoch, longest, longest * share if share < 1 else None, basis)
 
 
+USUAL_EPOCHS = 40
+"""Until early stopping with patience 10: 20 to 45 on the demo and on Amazon Office."""
+
+
+def altogether(
+    configs: Sequence[RunConfig], interactions: int, items: int, past: Sequence[Timing]
+) -> tuple[float, float]:
+    """Seconds that several trainings will likely take one after the other, and the most they can take."""
+    found = [(c, e) for c in configs if (e := estimate(c, interactions, items, past)) is not None]
+    usual = [min(e.per_epoch * USUAL_EPOCHS, e.longest) if e.likely is None else e.likely for _, e in found]
+    return sum(usual), sum(e.longest for _, e in found)
+
+
 PROMPTS_PER_SECOND = 11.0
 """Of whole tuning steps of the bundled encoder on two plain cores, 96 tokens a prompt."""
 

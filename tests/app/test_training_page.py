@@ -220,7 +220,7 @@ def test_the_runs_of_an_import_are_watched_before_they_begin(visit, store, shop,
     status = jobs.get(job.id).status
     write_status(job.folder, status.model_copy(update={"saved": {"dataset": shop.id}}))
     app = healthy(visit("training", part="watch"))
-    assert len(pick(app, "pick.run").options) == len(plans.GOOD_DEFAULTS)
+    assert len(pick(app, "pick.run").options) == len(plans.defended())
     assert "Import shop" in texts(app)
 
 

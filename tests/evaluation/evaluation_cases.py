@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -22,7 +24,7 @@ def dataset_of(
     split: SplitConfig | None = None,
 ) -> Dataset:
     """A dataset of the given histories (item numbers, oldest first), whose ``times`` are seconds since 1970."""
-    info = {"thresholds": thresholds.model_dump()} if thresholds else {}
+    info: dict[str, Any] = {"thresholds": thresholds.model_dump()} if thresholds else {}
     info |= {"split": split.model_dump()} if split else {}
     info |= {"time": "seconds"} if times else {}
     return Dataset(

@@ -11,7 +11,7 @@ from llmesr.config import PRESETS, UNTRAINED
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.comparable import check_comparable
-from llmesr.evaluation.contenders import contenders
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
 from llmesr.runs.record import Run, list_runs
 from llmesr.store import MANIFEST, Store, write_json
 
@@ -121,3 +121,22 @@ def test_runs_of_two_datasets_are_refused_in_a_sentence(store: Store, tiny: Data
     make_run(store, other, "id")
     with pytest.raises(UserError, match="cannot be compared"):
         check_comparable(store, [run.manifest for run in list_runs(store)])
+
+
+def test_of_each_method_the_best_on_validation_as_trained(store: Store, tiny: Dataset) -> None:
+    make_run(store, tiny, "llm-esr")
+    better = make_run(store, tiny, "llm-esr", dropout=0.5)
+    with_policy(make_run(store, tiny, "llm-esr", seed=7), "content weight 4")
+    make_run(store, tiny, "id")
+    make_run(store, tiny, "popularity")
+    scores = {"id/sasrec": 0.2, "popularity": 0.1, "llm-esr/sasrec (dropout=0.5)": 0.15}
+    every = contenders(list_runs(store))
+
+    def validation(c: Contender) -> float:
+        return 0.9 if c.tuned else scores.get(c.name, 0.05)
+
+    assert [c.method for c in best_of_each(every, validation)] == ["popularity", "id", "llm-esr"]
+    blind, reading = best_without_and_with_text(every, validation)
+    assert blind is not None
+    assert reading is not None
+    assert (blind.name, reading.ids) == ("id/sasrec", (better.id,))

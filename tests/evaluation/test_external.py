@@ -117,12 +117,12 @@ def test_levels_keep_order_and_ties_within_each_user(entries: Any) -> None:
         assert level[own].min() == 1
 
 
-def ordered(data, tmp_path, header, first, second):
+def ordered(data: Any, tmp_path: Path, header: Any, first: Any, second: Any) -> Any:
     """The item a ranking puts first for a user, from two lines (item, then the columns of ``header``)."""
     path = tmp_path / "recs.csv"
     path.write_text(f"user_id,item_id,{header}\nu0,i1,{first}\nu0,i2,{second}\n")
     ranking = read_ranking(path, data)
-    scores = ranking.scorer.score(None, torch.tensor([0]))[0]
+    scores = ranking.scorer.score(torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0]))[0]
     return int(scores.argmax()), ranking.notes[0]
 
 
@@ -138,13 +138,15 @@ def ordered(data, tmp_path, header, first, second):
         ("weight,other", "1,9", "3,1", 2, "column 'weight'"),
     ],
 )
-def test_the_column_that_orders_is_said(data, tmp_path, header, first, second, best, said):
+def test_the_column_that_orders_is_said(
+    data: Any, tmp_path: Path, header: Any, first: Any, second: Any, best: Any, said: Any
+) -> None:
     found, note = ordered(data, tmp_path, header, first, second)
     assert found == best
     assert said in note
 
 
-def test_a_score_against_its_rank_is_refused(data, tmp_path):
+def test_a_score_against_its_rank_is_refused(data: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"score \('score'\) and a rank \('rank'\) that give different orders"):
         ordered(data, tmp_path, "rank,score", "1,0.1", "2,0.9")
 
@@ -152,7 +154,7 @@ def test_a_score_against_its_rank_is_refused(data, tmp_path):
 @pytest.mark.parametrize(
     "content", [b"user,item,score\nu0,caf\xe9,1\n", b"user,item,score\nu0,i1,1,2,3\nu0\n,,,,\n1,2,3,4,5,6\n"]
 )
-def test_no_library_speaks(data, tmp_path, content):
+def test_no_library_speaks(data: Any, tmp_path: Path, content: Any) -> None:
     (tmp_path / "bad.csv").write_bytes(content)
     with pytest.raises(UserError, match="cannot be read as a table") as caught:
         read_ranking(tmp_path / "bad.csv", data)

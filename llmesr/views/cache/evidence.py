@@ -177,7 +177,7 @@ def _contenders(root: Store, lineup: Lineup) -> list[Contender]:
 
 def _alone(root: Store, lineup: Lineup) -> set[str]:
     """Those without luck in training."""
-    return {c.name for c in _contenders(root, lineup) if not c.trained}
+    return {c.name for c in _contenders(root, lineup) if not c.seeded}
 
 
 def _frames(root: Store, lineup: Lineup) -> dict[str, list[pd.DataFrame]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from llmesr.data.dataset import Dataset
-from llmesr.data.groups import Thresholds, default_thresholds
-from llmesr.evaluation.contenders import Contender, contenders
+from llmesr.data.groups import Thresholds
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
 from llmesr.evaluation.contrast import frontier
 from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.verdict import Verdict
@@ -18,7 +19,6 @@ from llmesr.views.cache import artifacts, evidence
 from llmesr.views.shared import links, pickers, widgets, words
 
 KS, METRICS = ("5", "10", "20"), ("HR", "NDCG", "MRR")
-AT_FIRST = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,8 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         return None
     dataset = artifacts.dataset(root, dataset_id)
     every = {c.name: c for c in contenders(runs)}
-    first = _at_first(list(every.values()))
+    validation = partial(evidence.validation, root)
+    first = [c.name for c in best_of_each(list(every.values()), validation) or every.values()]
     names = links.choose_many(
         "Configurations", list(every), "compare", show=lambda n: _with_seeds(every[n]), default=first
     )
@@ -111,25 +112,16 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     left, middle, right = st.columns([3, 2, 2])
     with left:
         options = [c.name for c in chosen]
-        plain = next((c.name for c in chosen if c.method == "id"), options[0])
+        blind, _ = best_without_and_with_text(chosen, validation)
+        plain = blind.name if blind else options[0]
         reference = links.choose("Baseline", options, "against", default=plain, help="Gains are measured against it.")
     with middle:
-        name = links.choose("Metric", list(METRICS), "metric", kind="segmented", default="NDCG")
+        name = links.choose("Metric", list(METRICS), "metric", kind="segmented", default="HR")
     with right:
         k = links.choose("K", list(KS), "k", kind="segmented", default="10", help="Length of the recommendation list.")
     protocol = pickers.pick_protocol()
-    thresholds = _thresholds(dataset)
+    thresholds = pickers.pick_thresholds(root, dataset)
     return Choice(root, dataset, chosen, str(reference), thresholds, protocol, f"{name}@{k}", int(str(k)))
-
-
-def _at_first(every: list[Contender]) -> list[str]:
-    """One configuration of each label, with the most seeds, as trained and with tuned scoring."""
-    best: dict[tuple[str, bool], Contender] = {}
-    for contender in every:
-        kind = (contender.label, "policy" in contender.manifests[0].info)
-        if kind not in best or len(contender.runs) > len(best[kind].runs):
-            best[kind] = contender
-    return [c.name for c in best.values()][:AT_FIRST]
 
 
 def _with_seeds(contender: Contender) -> str:
@@ -147,25 +139,3 @@ def _of_seeds(chosen: list[Contender]) -> list[Contender]:
     # A configuration trained with one seed alone has nothing to be averaged with: it stays.
     left = [c.of_seeds(map(int, kept)) or (c if len(c.seeds) == 1 else None) for c in chosen]
     return [c for c in left if c is not None]
-
-
-def _thresholds(dataset: Dataset) -> Thresholds:
-    """Two sliders, 80/20 by a button; the dataset's own definition at first. Nothing is evaluated again."""
-    saved = dataset.thresholds
-    lengths = dataset.split.train_lengths
-    most = {"item": max(2, saved.item, int(dataset.item_counts.max())), "user": max(2, saved.user, int(lengths.max()))}
-    with st.sidebar:
-        st.markdown("**Head and tail**")
-        if st.button("80/20", help="The fifth of items, and of users, with the most interactions is the head."):
-            even = default_thresholds(dataset.item_counts[1:], lengths)
-            st.session_state["tail_item"], st.session_state["tail_user"] = even.item, even.user
-        item = _slider("Tail items have fewer than", "tail_item", most["item"], saved.item)
-        user = _slider("Tail users have fewer than", "tail_user", most["user"], saved.user)
-        st.caption("In training interactions. Moving these evaluates nothing again.")
-    return Thresholds(item=item, user=user)
-
-
-def _slider(label: str, key: str, most: int, at_first: int) -> int:
-    if st.session_state.get(key, 1) > most:  # carried over from a larger dataset
-        del st.session_state[key]
-    return int(st.slider(label, 1, most, at_first, key=key, bind="query-params"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
+from llmesr.evaluation.verdict import Answer, Verdict
 
 
 def beyond_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -37,3 +40,15 @@ def drill_down(movers: pd.DataFrame, dataset: Dataset, thresholds: Thresholds, g
             "user's interactions": rows["history_length"],
         }
     ).reset_index(drop=True)
+
+
+def verdict_matrix(found: Sequence[Verdict]) -> pd.DataFrame:
+    """A row per configuration and a column per group: verdict, difference, interval and p."""
+    return pd.DataFrame([{"configuration": v.run, **{a.group: _cell(v, a) for a in v.answers}} for v in found])
+
+
+def _cell(verdict: Verdict, a: Answer) -> str:
+    word = verdict.word(a)
+    if a.outcome in ("few", "equal"):
+        return word
+    return f"{word} {a.difference:+.3f} ({a.low:+.3f} to {a.high:+.3f}), {a.p_text}"

@@ -11,8 +11,8 @@ from llmesr.prose import counted
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.compare.choice import Choice
-from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes
-from llmesr.views.shared import exhibits, links, pickers, widgets
+from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes, verdict_matrix
+from llmesr.views.shared import doubts, exhibits, links, pickers, widgets
 from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
 
@@ -25,21 +25,38 @@ VIEWS = {
     "scoring": "Scoring",
     "search": "Search",
 }
+FEW = 4
+"""Up to so many verdicts are also written out."""
 
 
 def verdict(choice: Choice) -> None:
-    """What the comparison says, in words, above everything else."""
+    """What the comparison says, above everything else: a sentence per run, a matrix of groups, what stands against."""
     if not choice.others:
         st.info("Add a second configuration to compare.", icon=":material/balance:")
+        doubts.listed(choice.findings())
         return
+    said = choice.judged()
     with st.container(border=True):
         st.markdown(f"**Compared with {as_text(choice.reference)}**, in {choice.metric}:")
-        for said in choice.judged():
-            st.markdown(f"- **{as_text(said.run)}**: {as_text(said.sentence(metric=False), 1000)}")
-        if choice.summary()["warning"].ne("").any():
-            small = choice.summary().loc[lambda t: t["warning"].ne("")]
-            where = "; ".join(f"{r.run}, {r.group} ({r.warning.split(':')[0]})" for r in small.itertuples())
-            st.caption(f"Too few hits to judge: {as_text(where, 1000)}.")
+        if not any(v.significant for v in said):
+            st.markdown("**No clear difference** in any group.")
+        for one in said if len(said) <= FEW else ():
+            text = f"**{as_text(one.run)}**: {as_text(one.sentence(metric=False), 1500)}"
+            if one.doubts:
+                st.warning(text, icon=":material/warning:")
+            else:
+                st.markdown(f"- {text}")
+        exhibits.table(
+            verdict_matrix(said),
+            key="verdicts",
+            name="verdicts",
+            alt=f"Verdict on each configuration against {choice.reference} in the five groups.",
+        )
+        st.caption(
+            "Difference with its 95% interval over users and seeds, p after Benjamini-Hochberg. *ahead* and *behind*: "
+            "something serious stands against the comparison."
+        )
+        doubts.listed(choice.findings())
 
 
 def groups(choice: Choice) -> None:

@@ -228,7 +228,8 @@ def _import(root: Store, step: Step, name: str) -> None:
     both = st.toggle(
         "Then embed and train with good defaults",
         value=True,
-        help=f"After the import: embeds the item texts, trains {', '.join(plans.GOOD_DEFAULTS)}, and draws the maps.",
+        help=f"After the import: embeds the item texts, trains {', '.join(plans.GOOD_DEFAULTS)} (three seeds where it "
+        "trains by epochs), and draws the maps.",
         key="ingest.all",
     )
     if st.button("Import", type="primary", icon=":material/upload:"):

@@ -1,85 +1,76 @@
-"""The first numbers anybody sees: the best run of each method, and in a sentence whom it fails."""
+"""The first numbers anybody sees: the best of each method, and in a sentence whom it fails and what text changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from llmesr.config import EVERY_GROUP
-from llmesr.runs.record import Run
+from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.verdict import Verdict
 from llmesr.views.shared import theme
-from llmesr.views.shared.words import METHODS
 
-CHOSEN_BY = "NDCG@10"
-BLIND, READING = ("id",), ("llm-esr", "llmemb", "llm-init", "adapter")
-"""The plain model, and the one with text that the sentence is about: the first that is there, as in the story. A
-choice by test numbers would favour the lucky."""
-
-Table = Callable[[Run, str, str], pd.DataFrame]
-"""``(run, protocol, part)`` -> the metric table of ``evaluation.table``."""
+LARGE = 0.15
+"""From this relative change on a ratio is worth saying."""
 
 
-def best_runs(runs: Sequence[Run], table: Table) -> list[Run]:
-    """Of each method the run with the highest validation NDCG@10 under full ranking, in the methods' order.
+@dataclass(frozen=True)
+class Headline:
+    """What the sentence is made of. ``frame`` has columns run (label), group and value; ``blind`` and ``reading`` are
+    labels of the best without and with text, ``verdict`` the second against the first; ``doubts`` are serious."""
 
-    Chosen on validation, so that the test numbers shown are not the luckiest of several. Runs under a scoring policy
-    are left out: it may also add what was chosen together, and the sentence is about what text changes.
+    frame: pd.DataFrame
+    blind: str | None
+    reading: str | None
+    verdict: Verdict | None = None
+    doubts: Sequence[Finding] = ()
+
+    def value(self, run: str, group: str) -> float:
+        rows = self.frame
+        found = rows.loc[(rows["run"] == run) & (rows["group"] == group), "value"]
+        return float(found.iloc[0]) if len(found) else float("nan")
+
+
+def sentence(h: Headline, by: str = "Item", k: int = 10) -> str:
+    """Whom the model without text fails, and what text changes, for the side that is looked at (Item or User).
+
+    Where nothing differs that comes first. While something serious stands, no ratio is given and the sentence says
+    why.
     """
-    best: dict[str, tuple[float, Run]] = {}
-    for run in runs:
-        if "policy" in run.manifest.info:
-            continue
-        score = value(table(run, "full", "valid"), "Overall", CHOSEN_BY)
-        method = theme.method_of(run.label)
-        if method not in best or score > best[method][0]:
-            best[method] = (score, run)
-    order = list(METHODS)
-    return [best[m][1] for m in sorted(best, key=lambda m: order.index(m) if m in order else len(order))]
-
-
-def value(table: pd.DataFrame, group: str, metric: str) -> float:
-    """One cell of a metric table; NaN when it is not there."""
-    found = table.loc[(table["group"] == group) & (table["metric"] == metric), "value"]
-    return float(found.iloc[0]) if len(found) else float("nan")
-
-
-def headline_frame(runs: Sequence[Run], table: Table, metric: str, protocol: str) -> pd.DataFrame:
-    """run, group, value, users on the test part, for every group there is."""
-    rows = []
-    for run in runs:
-        found = table(run, protocol, "test")
-        found = found[(found["metric"] == metric) & found["group"].isin(EVERY_GROUP)]
-        rows.append(found.assign(run=run.label)[["run", "group", "value", "users"]])
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["run", "group", "value", "users"])
-
-
-def sentence(frame: pd.DataFrame, k: int = 10) -> str:
-    """What the frame (of HR@k) says, in words: whom the plain model fails, and what text changes."""
-    cells = {(r["run"], r["group"]): r["value"] for r in frame.to_dict("records")}
-    blind, reading = protagonists(list(dict.fromkeys(frame["run"])))
     said = []
-    if blind:
-        tail, head = cells[blind, "Tail Item"], cells[blind, "Head Item"]
-        said.append(
-            f"A model that sees only item IDs has the next item in its top {k} for **{theme.percent(head, 1)}** of "
-            f"users when that item is popular, and for **{theme.percent(tail, 1)}** when it is in the tail."
-        )
-    if reading:
-        tail, head = cells[reading, "Tail Item"], cells[reading, "Head Item"]
-        text = f"With item text ({reading}) it is **{theme.percent(tail, 1)}** in the tail"
-        if blind:
-            text += _times(cells[blind, "Tail Item"], tail)
-        said.append(f"{text} and **{theme.percent(head, 1)}** for popular items.")
-    return " ".join(said)
+    if h.verdict is not None and not h.verdict.significant:
+        said.append(f"**No clear difference** between {h.reading} and {h.blind} in any group.")
+    if h.blind:
+        said.append(_without(h, h.blind, by, k))
+    if h.reading:
+        said.append(_with(h, h.reading, by))
+    text = " ".join(said)
+    if text and h.doubts:
+        text = f"{text[:-1]}, but that is not settled: {'; '.join(f.short for f in h.doubts)}."
+    return text
 
 
-def _times(before: float, after: float) -> str:
-    return f" ({after / before:.1f} times as often)" if before > 0 and abs(after / before - 1) >= 0.15 else ""
+def _without(h: Headline, blind: str, by: str, k: int) -> str:
+    tail, head = (theme.percent(h.value(blind, f"{end} {by}"), 1) for end in ("Tail", "Head"))
+    start = f"Without item text ({blind}) the next item is among the first {k} for "
+    if by == "Item":
+        return f"{start}**{head}** of users when that item is popular, and for **{tail}** when it is in the tail."
+    return f"{start}**{head}** of users with a long history, and for **{tail}** of those with a short one."
 
 
-def protagonists(labels: Sequence[str]) -> tuple[str | None, str | None]:
-    """The labels of the plain model and of the one with text; None where there is none."""
-    by_method = {theme.method_of(label): label for label in labels}
-    blind, reading = (next((by_method[m] for m in methods if m in by_method), None) for methods in (BLIND, READING))
-    return blind, reading
+def _with(h: Headline, reading: str, by: str) -> str:
+    tail, head = (theme.percent(h.value(reading, f"{end} {by}"), 1) for end in ("Tail", "Head"))
+    times = _times(h, reading, f"Tail {by}")
+    if by == "Item":
+        return f"With item text ({reading}) it is **{tail}** in the tail{times} and **{head}** for popular items."
+    return f"With item text ({reading}) it is **{tail}** with a short history{times} and **{head}** with a long one."
+
+
+def _times(h: Headline, reading: str, group: str) -> str:
+    """How many times as often, where a test found a difference there and nothing serious stands."""
+    answer = h.verdict.answer(group) if h.verdict is not None else None
+    if h.doubts or h.blind is None or answer is None or answer.outcome not in ("better", "worse"):
+        return ""
+    before, after = h.value(h.blind, group), h.value(reading, group)
+    return f" ({after / before:.1f} times as often)" if before > 0 and abs(after / before - 1) >= LARGE else ""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
+from llmesr.evaluation.findings import serious
 from llmesr.jobs.plans import submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts, evidence
-from llmesr.views.overview import headline
 from llmesr.views.overview.charts import headline_chart
-from llmesr.views.shared import exhibits, job_panels, links, theme, widgets, words
+from llmesr.views.overview.headline import Headline, sentence
+from llmesr.views.shared import doubts, exhibits, job_panels, links, theme, widgets, words
 from llmesr.views.shared.words import as_text
 
 METRIC = "HR@10"
@@ -28,15 +32,18 @@ def first_steps(root: Store) -> None:
     if making is not None and making.state != "SUCCEEDED":
         st.subheader("The demo is being prepared" if making.active else "The demo is not ready", anchor=False)
         if making.active:
-            st.markdown("A dataset with a long tail, and four recommenders trained on it. You may leave this page.")
+            st.markdown(
+                "A dataset with a long tail, and recommenders trained on it until they no longer improve. You may "
+                "leave this page: what is ready is shown as it comes."
+            )
         job_panels.progress(root, making.id)
         return
     left, right = st.columns(2, gap="large")
     with left, st.container(border=True):
         st.subheader("Try the demo", anchor=False)
         st.markdown(
-            "A generated shop with a long tail, ready in a minute or two, then MovieLens 100K; each with four "
-            "recommenders trained on this machine."
+            "A generated shop with a long tail, ready within minutes, then MovieLens 100K; each with several "
+            "recommenders trained on this machine, with three seeds, until they no longer improve."
         )
         if st.button("Prepare the demo", type="primary", icon=":material/play_arrow:"):
             submit_demo(artifacts.jobs(root))
@@ -61,9 +68,9 @@ def no_runs(root: Store, manifest: Manifest) -> None:
     job_panels.defaults_button(root, manifest)
 
 
-def tiles(data: Dataset) -> None:
+def tiles(data: Dataset, thresholds: Thresholds) -> None:
     """The size of a dataset and of its tail."""
-    counts, thresholds = data.item_counts[1:], data.thresholds
+    counts = data.item_counts[1:]
     tail = thresholds.tail_items(counts)
     targets = thresholds.tail_items(data.item_counts[data.split.targets("test")])
     columns = st.columns(4)
@@ -80,8 +87,8 @@ def tiles(data: Dataset) -> None:
     )
 
 
-def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str) -> None:
-    """The best run of each method on head and tail, said in a sentence, drawn and tabled."""
+def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str, thresholds: Thresholds) -> None:
+    """The best of each method on head and tail, said in a sentence, drawn and tabled."""
     good, left_out = [], []
     for run in runs:
         try:
@@ -90,51 +97,68 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
             left_out.append(f"{run.id}: {error}")
         else:
             good.append(run)
-
-    def table(run: Run, protocol: str, part: str) -> pd.DataFrame:
-        return artifacts.metrics(root, run.id, data.thresholds, protocol=protocol, part=part)
-
-    best = headline.best_runs(good, table)
-    frame = headline.headline_frame(best, table, METRIC, protocol)
-    if len(frame):
-        if said := headline.sentence(frame):  # of baselines alone there is nothing to say yet
-            with st.container(border=True, key="headline-words"):
-                st.markdown(said)
-                _how_sure(root, best, data, protocol)
-        wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reset_index()
-        alt = f"{METRIC} of the best run of each method. " + "; ".join(
-            f"{r['run']}: tail item {theme.metric(r.get('Tail Item'))}, overall {theme.metric(r.get('Overall'))}, "
-            f"head item {theme.metric(r.get('Head Item'))}"
-            for r in wide.to_dict("records")
-        )
+    every = contenders(good)
+    best = best_of_each(every, partial(evidence.validation, root))
+    if best:
+        lineup = {c.label: c.ids for c in best}
+        frame = evidence.summary(root, lineup, thresholds, METRIC, protocol)
         by = links.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
-        figure = headline_chart(frame, METRIC, widgets.mode(), by)
-        config = {group: st.column_config.NumberColumn(format="%.3f") for group in EVERY_GROUP}
-        numbers = wide.rename(columns={"run": "Best run"})
-        exhibits.chart(figure, key="headline", alt=alt, data=numbers, name="headline", column_config=config)
-        exhibits.caption(protocol, data.thresholds, data.split_config)
-        st.caption(
-            "A longer bar is a wider gap between tail and head. Each method is shown by its best run on validation "
-            "(NDCG@10, full ranking), as trained; Compare has the runs with tuned scoring."
-        )
-        with st.container(horizontal=True):
-            exhibits.explain([METRIC])
-            methods_help()
+        _say(root, every, frame, thresholds, protocol, by)
+        _draw(frame, data, protocol, thresholds, by)
     for reason in left_out:
         st.warning(as_text(reason, 500), icon=":material/warning:")
 
 
-def _how_sure(root: Store, best: Sequence[Run], data: Dataset, protocol: str) -> None:
-    """What a paired test says about text against no text, so that nobody repeats a difference that is luck."""
-    runs = {run.label: (run.id,) for run in best}
-    blind, reading = headline.protagonists(list(runs))
-    if blind and reading:
-        lineup = {blind: runs[blind], reading: runs[reading]}
-        (found,) = evidence.judged(root, lineup, blind, data.thresholds, METRIC, protocol)
-        st.caption(
-            f"How sure? {as_text(reading)} compared with {as_text(blind)}, in {METRIC}: "
-            f"{as_text(found.sentence(metric=False), 900)}"
-        )
+def _say(
+    root: Store, every: Sequence[Contender], frame: pd.DataFrame, thresholds: Thresholds, protocol: str, by: str
+) -> None:
+    """The sentence, amber while something serious stands against it, and how sure it is."""
+    blind, reading = best_without_and_with_text(every, partial(evidence.validation, root))
+    first = blind or reading
+    if first is None:
+        return
+    lineup = {c.label: c.ids for c in (blind, reading) if c is not None}
+    at = (root, lineup, first.label, thresholds, METRIC, protocol)
+    found, said = evidence.findings(*at), evidence.judged(*at)[0] if len(lineup) > 1 else None
+    plain, text_reader = (c.label if c is not None else None for c in (blind, reading))
+    headline = Headline(frame, plain, text_reader, said, said.doubts if said else serious(found))
+    text = sentence(headline, by)
+    with st.container(border=not headline.doubts, key="headline-words"):
+        if headline.doubts:
+            st.warning(text, icon=":material/warning:")
+        else:
+            st.markdown(text)
+        if said is not None:
+            st.caption(
+                f"How sure? {as_text(said.run)} against {as_text(said.baseline)}: {as_text(said.sentence(), 1500)}"
+            )
+        doubts.listed(found)
+
+
+def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> None:
+    wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reset_index()
+    alt = f"{METRIC} of the best of each method. " + "; ".join(
+        f"{r['run']}: tail item {theme.metric(r.get('Tail Item'))}, overall {theme.metric(r.get('Overall'))}, "
+        f"head item {theme.metric(r.get('Head Item'))}"
+        for r in wide.to_dict("records")
+    )
+    config = {group: st.column_config.NumberColumn(format="%.3f") for group in EVERY_GROUP}
+    exhibits.chart(
+        headline_chart(frame, METRIC, widgets.mode(), by),
+        key="headline",
+        alt=alt,
+        data=wide.rename(columns={"run": "Best run"}),
+        name="headline",
+        column_config=config,
+    )
+    exhibits.caption(protocol, thresholds, data.split_config)
+    st.caption(
+        "The longer the bar, the wider the gap between tail and head. Of each method the configuration that is best on "
+        "validation (NDCG@10, full ranking) is shown as trained, the mean of all its seeds."
+    )
+    with st.container(horizontal=True):
+        exhibits.explain([METRIC])
+        methods_help()
 
 
 def inventory(root: Store) -> None:

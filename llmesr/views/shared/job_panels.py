@@ -7,11 +7,13 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from llmesr.config import has_backbone
 from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job
 from llmesr.jobs.sweep import sweep_now_and_then
 from llmesr.prose import counted
+from llmesr.runs.estimate import altogether
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, theme, widgets
@@ -209,9 +211,16 @@ def _sidebar(root: Store) -> None:
 
 
 def defaults_button(root: Store, manifest: Manifest) -> None:
-    """One click from a dataset to a comparison: embed, train four methods, draw the maps."""
-    methods = ", ".join(plans.GOOD_DEFAULTS)
+    """One click from a dataset to a comparison that can be defended, with what it will take said first."""
+    data, configs = artifacts.dataset(root, manifest.id), plans.defended()
+    likely, longest = altogether(configs, len(data.split.train_items), data.n_items, artifacts.timings(root))
+    once = ", ".join(dict.fromkeys(c.method for c in configs if not has_backbone(c.method)))
+    thrice = ", ".join(dict.fromkeys(c.method for c in configs if has_backbone(c.method)))
+    st.markdown(f"Takes about **{theme.duration(likely)}**, at most {theme.duration(longest)}.")
     if st.button("Embed and train with good defaults", type="primary", icon=":material/rocket_launch:", key="defaults"):
         plans.submit_good_defaults(artifacts.jobs(root), manifest.id, manifest.name)
         st.rerun()
-    st.caption(f"Embeds the item texts with the bundled encoder, trains {methods}, and draws the maps.")
+    st.caption(
+        f"Embeds the item texts with the bundled encoder; trains {once}, and {thrice} with {len(plans.SEEDS)} seeds "
+        "each until they no longer improve; draws the maps. A comparison of these can be defended."
+    )

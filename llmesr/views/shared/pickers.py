@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from llmesr.config import GROUPS
+from llmesr.data.dataset import Dataset, save_thresholds
+from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
@@ -72,3 +75,38 @@ def run_name(run: Run) -> str:
     manifest = run.manifest
     tuned = " tuned" if "policy" in manifest.info else ""
     return f"{run.label}{tuned} · seed {manifest.seed} · {theme.short_date(manifest.created)}"
+
+
+def pick_thresholds(root: Store, dataset: Dataset) -> Thresholds:
+    """Who is head and who is tail: the dataset's own definition, or one tried here, the same on every page.
+
+    Two sliders and 80/20 by a button; a definition can be saved with the dataset. Nothing is evaluated again.
+    """
+    saved, lengths = dataset.thresholds, dataset.split.train_lengths
+    counts = dataset.item_counts[1:]
+    with st.sidebar:
+        st.markdown("**Head and tail**")
+        if st.button("80/20", help="The fifth of items, and of users, with the most interactions is the head."):
+            even = default_thresholds(counts, lengths)
+            st.session_state["tail_item"], st.session_state["tail_user"] = even.item, even.user
+        item = _border("Tail items have fewer than", "tail_item", counts, saved.item)
+        user = _border("Tail users have fewer than", "tail_user", lengths, saved.user)
+        chosen = Thresholds(item=item, user=user)
+        if chosen != saved:
+            st.button(
+                "Save with the dataset", on_click=save_thresholds, args=(root, dataset.id, chosen), key="tail.save"
+            )
+        st.caption("Training interactions. Moving these needs no new evaluation, and holds on every page.")
+    return chosen
+
+
+def _border(label: str, key: str, counts: np.ndarray, at_first: int) -> int:
+    """A slider up to four times the saved border: one bestseller shall not squeeze everything into its first inch."""
+    most = max(2, at_first, min(int(counts.max(initial=1)), 4 * at_first))
+    kept = st.session_state.get(key, st.session_state.get(f"kept.{key}", at_first))
+    if int(kept) > most:  # carried over from a larger dataset
+        kept = at_first
+    st.session_state[key] = int(kept)
+    value = int(st.slider(label, 1, most, key=key, bind="query-params"))
+    st.session_state[f"kept.{key}"] = value
+    return value

@@ -33,9 +33,10 @@ def tell(root: Store, dataset: Manifest) -> None:
     st.html(_LARGE + (_ALONE if alone else ""))
     protocol = pickers.pick_protocol()
     data = artifacts.dataset(root, dataset.id)
+    thresholds = pickers.pick_thresholds(root, data)
     example = st.session_state.get("story.example", 0)
     step = STEPS[number - 1](
-        material(root, data, thresholds=data.thresholds, metric=METRIC, protocol=protocol, example=example)
+        material(root, data, thresholds=thresholds, metric=METRIC, protocol=protocol, example=example)
     )
     _way(number, alone)
     st.title(f"{number}. {as_text(step.headline, 400)}", anchor=False)

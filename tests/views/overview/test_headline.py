@@ -1,14 +1,17 @@
-"""The first sentence and the first chart: whose numbers they show, and that they flatter nobody."""
+"""The first sentence and the first chart: whose numbers they show, and that they say no more than was tested."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.verdict import Answer, Verdict
 from llmesr.views.overview.charts import headline_chart
-from llmesr.views.overview.headline import best_runs, protagonists, sentence
+from llmesr.views.overview.headline import Headline, sentence
 
 VALUES = {
     "id/sasrec": (0.20, 0.10, 0.30, 0.15, 0.25),
@@ -16,6 +19,7 @@ VALUES = {
     "llm-esr/sasrec": (0.19, 0.07, 0.31, 0.17, 0.27),
 }
 GROUPS = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
+CUT = Finding("undertrained", "serious", ("id/sasrec",), (), {"best_epoch": 15, "epochs": 15, "waited": 0})
 
 
 @pytest.fixture
@@ -24,32 +28,48 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame(cells, columns=["run", "group", "value"])
 
 
-def test_the_reader_is_not_the_one_that_is_luckiest_on_the_test(frame):
-    assert protagonists(list(VALUES)) == ("id/sasrec", "llm-esr/sasrec")
-    assert protagonists(["popularity", "llm-init/gru4rec"]) == (None, "llm-init/gru4rec")
+def judged(outcome: Any = "better", doubts: tuple[Finding, ...] = ()) -> Verdict:
+    answers = tuple(Answer(g, outcome, 0.1, 0.05, 0.15, 0.001, False, 0.1, 500) for g in GROUPS)
+    return Verdict("llm-init/sasrec", "id/sasrec", "HR@10", answers, doubts)
 
 
-def test_the_best_of_each_method_is_one_as_it_was_trained():
-    def made(label, score, **info):
-        return SimpleNamespace(label=label, score=score, manifest=SimpleNamespace(info=info))
-
-    def table(run, protocol, part):
-        assert (protocol, part) == ("full", "valid")
-        return pd.DataFrame({"group": ["Overall"], "metric": ["NDCG@10"], "value": [run.score]})
-
-    worse, better = made("llm-esr/sasrec", 0.1), made("llm-esr/gru4rec", 0.2)
-    tuned, blind = made("llm-esr/sasrec", 0.3, policy={}), made("id/sasrec", 0.15)
-    assert best_runs([worse, better, tuned, blind], table) == [blind, better]
+def test_a_tested_gain_is_said_as_shares_and_a_ratio(frame: pd.DataFrame) -> None:
+    said = sentence(Headline(frame, "id/sasrec", "llm-init/sasrec", judged()))
+    assert "(id/sasrec) the next item is among the first 10 for **30.0%** of users when that item is popular" in said
+    assert "it is **20.0%** in the tail (2.0 times as often) and **22.0%** for popular items." in said
 
 
-def test_a_loss_in_the_tail_is_said_like_a_gain(frame):
-    said = sentence(frame)
-    assert "**30.0%** of users when that item is popular, and for **10.0%**" in said
+def test_a_loss_in_the_tail_is_said_like_a_gain(frame: pd.DataFrame) -> None:
+    said = sentence(Headline(frame, "id/sasrec", "llm-esr/sasrec", judged("worse")))
     assert "it is **7.0%** in the tail (0.7 times as often) and **31.0%** for popular items" in said
 
 
+def test_the_sentence_follows_the_switch_to_users(frame: pd.DataFrame) -> None:
+    said = sentence(Headline(frame, "id/sasrec", "llm-init/sasrec", judged()), by="User")
+    assert "**25.0%** of users with a long history, and for **15.0%** of those with a short one" in said
+    assert "it is **16.0%** with a short history and **26.0%** with a long one" in said
+
+
+def test_no_clear_difference_comes_first_and_gives_no_ratio(frame: pd.DataFrame) -> None:
+    said = sentence(Headline(frame, "id/sasrec", "llm-init/sasrec", judged("same")))
+    assert said.startswith("**No clear difference** between llm-init/sasrec and id/sasrec in any group.")
+    assert "times as often" not in said
+
+
+def test_a_serious_finding_takes_the_ratio_and_stands_in_the_sentence(frame: pd.DataFrame) -> None:
+    head = Headline(frame, "id/sasrec", "llm-init/sasrec", judged(doubts=(CUT,)), (CUT,))
+    said = sentence(head)
+    assert "times as often" not in said
+    assert said.endswith("but that is not settled: id/sasrec was still improving when its 15 epochs ran out.")
+    assert "not settled" in sentence(replace(head, reading=None, verdict=None))
+
+
+def test_without_any_model_nothing_is_said(frame: pd.DataFrame) -> None:
+    assert sentence(Headline(frame, None, None)) == ""
+
+
 @pytest.mark.parametrize(("by", "tail"), [("Item", "10.0%"), ("User", "15.0%")])
-def test_the_chart_shows_items_or_users_as_shares(frame, by, tail):
+def test_the_chart_shows_items_or_users_as_shares(frame: pd.DataFrame, by: str, tail: str) -> None:
     figure = headline_chart(frame, "HR@10", by=by)
     marks = {t.name: t for t in figure.data if t.name}
     assert list(marks) == [f"Tail {by}", "Overall", f"Head {by}"]
@@ -57,7 +77,7 @@ def test_the_chart_shows_items_or_users_as_shares(frame, by, tail):
     assert "behaviour alone" in figure.layout.yaxis.ticktext[0]
 
 
-def test_the_label_of_the_lower_value_stands_left(frame):
+def test_the_label_of_the_lower_value_stands_left(frame: pd.DataFrame) -> None:
     frame.loc[(frame["run"] == "id/sasrec") & (frame["group"] == "Head User"), "value"] = 0.01
     marks = {t.name: t for t in headline_chart(frame, "HR@10", by="User").data if t.name}
     assert (marks["Head User"].textposition[0], marks["Tail User"].textposition[0]) == ("middle left", "middle right")

@@ -1,0 +1,139 @@
+"""A claim on one page: a self-contained HTML file that opens offline and is ready to be printed or pasted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+
+from llmesr.config import EVERY_GROUP
+from llmesr.evaluation.claim import Claim
+from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.verdict import Answer
+from llmesr.store import MANIFEST, Store, file_digest, provenance
+
+_WIDTH, _ROW, _LEFT, _RIGHT = 640, 30, 110, 150
+_OUTCOMES = {
+    "better": "better",
+    "worse": "worse",
+    "same": "no clear difference",
+    "equal": "exactly the same",
+    "few": "too little data",
+}
+
+
+def statement(claim: Claim, command: str) -> str:
+    """The page. ``command`` makes it again."""
+    c = claim.comparison
+    where = f"{c.metrics[0]}, {c.protocol} ranking, {c.part} part. {c.thresholds.describe()}"
+    doubts = claim.verdict.doubts
+    parts = [
+        f'<p class="{"doubt" if doubts else "claim"}">{escape(claim.sentence)}</p>',
+        f"<p>{escape(where)}</p>",
+        _forest(claim.verdict.answers),
+        "<h2>What it was tested against</h2>",
+        _table(
+            ["best of its kind on validation", "seeds", "lead overall", "95%", "p", ""],
+            [[r.name, str(len(r.seeds)), *_cells(a)] for r, a in claim.tested_against],
+        ),
+        f"<p>Under {claim.elsewhere.protocol}: {escape(claim.elsewhere.verdicts[0].sentence())}</p>",
+        "<h2>What would overturn it</h2>",
+        _bullets(claim.overturned_by),
+        "<h2>What it rests on</h2>",
+        _bullets(_basis(claim)),
+        _table(["run", "seed", "made", "manifest (SHA-256)"], _runs(c.store, [claim.run, claim.baseline])),
+        f"<p>Make it again:</p><pre>{escape(command)}</pre>",
+    ]
+    title = f"{claim.run.name} against {claim.baseline.name}"
+    return _PAGE.format(title=escape(title), body="\n".join(parts))
+
+
+def _basis(claim: Claim) -> list[str]:
+    c, here = claim.comparison, provenance()
+    tests = len(c.tests)
+    dataset = claim.run.runs[0].dataset_id
+    users = max(a.users for a in claim.verdict.answers)
+    return [
+        f"Dataset {dataset}, {users:,} users judged, manifest {_digest(c.store, 'datasets', dataset)[:16]}.",
+        "Intervals are 95%, over users and seeds (BCa bootstrap over users, widened by the variance between seeds). "
+        "p is the larger of a paired permutation test over users and a t-test over users and seeds, corrected for "
+        f"{tests} tests by Benjamini-Hochberg.",
+        f"Written {here['created'][:16].replace('T', ' ')} UTC, versions {json.dumps(here['versions'])}, "
+        f"commit {here['git_commit'] or 'unknown'}.",
+    ]
+
+
+def _runs(store: Store, sides: Sequence[Contender]) -> list[list[str]]:
+    return [
+        [m.id, str(m.seed), m.created[:16].replace("T", " "), _digest(store, "runs", m.id)]
+        for side in sides
+        for m in side.manifests
+    ]
+
+
+def _digest(store: Store, kind: str, id: str) -> str:
+    return file_digest(store.path(kind, id) / MANIFEST)
+
+
+def _cells(a: Answer) -> list[str]:
+    return [f"{a.difference:+.3f}", f"{a.low:+.3f} to {a.high:+.3f}", a.p_text, _OUTCOMES[a.outcome]]
+
+
+def _forest(answers: Sequence[Answer]) -> str:
+    """Difference and interval by group, drawn and written."""
+    shown = [a for a in answers if a.users and a.group in EVERY_GROUP]
+    ends = [0.0, *(e for a in shown for e in (a.low, a.high))]
+    low, high = min(ends), max(ends)
+    scale = (_WIDTH - _LEFT - _RIGHT) / ((high - low) or 1.0)
+    marks = []
+    for row, a in enumerate(shown):
+        y = _ROW * row + 18
+        x, left, right = (_LEFT + (v - low) * scale for v in (a.difference, a.low, a.high))
+        clear = a.outcome in ("better", "worse")
+        marks.append(
+            f'<text x="0" y="{y + 4}">{escape(a.group)}</text>'
+            f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}" class="{"clear" if clear else "open"}"/>'
+            f'<circle cx="{x:.1f}" cy="{y}" r="5" class="{"clear" if clear else "open"}"/>'
+            f'<text x="{_WIDTH - _RIGHT + 12}" y="{y + 4}">{a.difference:+.3f}, {escape(a.p_text)}</text>'
+        )
+    zero, height = _LEFT - low * scale, _ROW * len(shown) + 8
+    axis = f'<line x1="{zero:.1f}" x2="{zero:.1f}" y1="4" y2="{height - 4}" class="zero"/>'
+    said = "; ".join(f"{a.group} {a.difference:+.3f} ({a.low:+.3f} to {a.high:+.3f})" for a in shown)
+    label = escape(f"Difference by group with 95% intervals: {said}", quote=True)
+    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">{axis}{"".join(marks)}</svg>'
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "<p>Nothing else has been evaluated on this dataset.</p>"
+    head = "".join(f"<th>{escape(c)}</th>" for c in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _bullets(items: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<style>
+body {{font: 15px/1.45 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1c2430;
+  background: #fff}}
+h1 {{font-size: 1.5rem; margin-bottom: .5rem}} h2 {{font-size: 1.05rem; margin: 1.3rem 0 .4rem}}
+.claim, .doubt {{font-size: 1.15rem; border-left: 5px solid #2a7f62; padding: .5rem .9rem; background: #eef6f2}}
+.doubt {{border-color: #c77700; background: #fff4e0}}
+table {{border-collapse: collapse; font-size: .88rem}} th, td {{text-align: left; padding: .2rem .7rem .2rem 0;
+  border-bottom: 1px solid #dde2e8; overflow-wrap: anywhere; vertical-align: top}}
+svg {{width: 100%; max-width: 42rem}} svg text {{font: 13px system-ui, sans-serif; fill: #1c2430}}
+.zero {{stroke: #8894a3; stroke-dasharray: 3 3}} line.clear {{stroke: #0b6aa2; stroke-width: 3}}
+line.open {{stroke: #8894a3; stroke-width: 3}} circle.clear {{fill: #0b6aa2}}
+circle.open {{fill: #fff; stroke: #8894a3; stroke-width: 2}}
+pre {{background: #f3f5f8; padding: .6rem; overflow-wrap: anywhere; white-space: pre-wrap}}
+@media print {{body {{margin: 0 auto; font-size: 12px}}}}
+</style></head><body><h1>{title}</h1>
+{body}
+</body></html>
+"""
