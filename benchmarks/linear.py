@@ -103,14 +103,16 @@ def synthetic(users: int, items: int, neighbours: int, dimension: int) -> None:
     print(f"{users:,} users, {items:,} items, {chosen.nnz:,} interactions, {counts.nnz:,} pairs")
     print(f"counting pairs: {time.perf_counter() - started:.1f} s", flush=True)
     evidence = Evidence(counts, [Kernel.of(vectors, 6.0, 2.0)])
-    started, parts = time.perf_counter(), []
+    started, before, parts = time.perf_counter(), time.process_time(), []
     for part in torch.split(torch.arange(1, items + 1), COLUMNS):
         parts.append(solve(evidence, part, ridge=20.0, neighbours=neighbours))
         spent = time.perf_counter() - started
         print(f"{int(part[-1]):,} items: {spent:.1f} s, peak {_peak():.2f} GB", file=sys.stderr, flush=True)
     weights = Weights.sparse(Columns.joined(parts))
     size = sum(t.numel() * t.element_size() for t in weights.tensors().values()) / 1e9
-    print(f"text-ease, local {neighbours}: {spent:.1f} s, weights {size:.2f} GB, peak memory {_peak():.2f} GB")
+    busy = time.process_time() - before
+    print(f"text-ease, local {neighbours}: {spent:.1f} s ({busy:.1f} s of all cores), weights {size:.2f} GB")
+    print(f"peak memory {_peak():.2f} GB")
 
 
 def _peak() -> float:

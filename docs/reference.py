@@ -34,6 +34,7 @@ CONFIGS = {  # where it is read, for each class of settings
     "llmesr.config:IngestConfig": "llmesr ingest",
     "llmesr.config:EmbedConfig": "llmesr embed",
     "llmesr.config:FinetuneConfig": "llmesr finetune",
+    "llmesr.config:SplitConfig": "llmesr split",
     "llmesr.config:NeighbourConfig": "similar users, made when a method needs them",
     "llmesr.config:RunConfig": "llmesr train",
     "llmesr.config:SearchConfig": "llmesr search",

@@ -6,6 +6,7 @@ The folders are the stages of the method, in the order data flows through them:
     text         item attributes and histories as prompts
     semantic     prompts to vectors: embedders, their cache, fine-tuning (SCFT), PCA
     retrieval    nearest vectors and similar users
+    linear       closed-form item-to-item models: weights from interactions and text, and one scorer
     encoders     SASRec, BERT4Rec, GRU4Rec: sequences in, states out
     models       item tables, the fusion of views, the sequence model they compose, scorers
     objectives   what is minimised
