@@ -75,3 +75,8 @@ def test_every_setting_has_help(kind: type) -> None:
 def test_configs_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         RunConfig().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", [",", ";", "|", "::", '"', "'", "~~", "%d.%m.%Y", "%Y-%m-%d %H:%M"])
+def test_overrides_keep_punctuation_as_it_is(text: str) -> None:
+    assert parse_overrides([f"delimiter={text}"]) == {"delimiter": text}

@@ -190,3 +190,11 @@ def test_searching_list_by_list_finds_the_same(metric: Metric, monkeypatch: pyte
         np.testing.assert_allclose(other.similarity, together.similarity, atol=1e-4)
         assert (other.rows == together.rows).mean() > 0.999  # near ties may change places
     assert together.recall == one_by_one.recall < 1
+
+
+@pytest.mark.parametrize("size", [3, 20, 60])
+def test_an_index_of_one_list_misses_nothing(size: int) -> None:
+    vectors = np.random.default_rng(0).normal(size=(size, 8)).astype(np.float32)
+    found = nearest(vectors, vectors, 2, engine="ivf")
+    assert found.recall == 1.0
+    np.testing.assert_array_equal(found.rows, nearest(vectors, vectors, 2, engine="flat").rows)
