@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+import pandas as pd
 import streamlit as st
 
 from llmesr.config import UNTRAINED
@@ -90,68 +91,77 @@ def _submit(root: Store, step: Step, label: str, parents: list[str]) -> None:
 def _outcome(root: Store, run: Run, tuned: TunedPolicy, protocol: str) -> None:
     """The front, one point of it in full, and the button that makes it the run's policy."""
     frame = scoring_charts.policy_frame(tuned.points, protocol)
-    key = f"policy.shown.{run.id}"
-    shown = int(st.session_state.get(key, tuned.chosen))
-    shown = shown if shown < len(tuned.points) else tuned.chosen
-    line = words.protocol_line(protocol, tuned.thresholds, split_of(root.manifest("datasets", tuned.dataset)), "valid")
     left, right = st.columns([3, 2])
     with left:
-        found = exhibits.chart(
-            scoring_charts.policy_chart(frame, shown, line, widgets.mode()),
-            key=f"policy.front.{run.id}",
-            alt=f"{len(frame)} policies, overall against tail-item accuracy; {int(frame['front'].sum())} of them are "
-            "on the Pareto front.",
-            data=frame,
-            name=f"policies-{run.id}",
-            on_select="rerun",
-            selection_mode="points",
-        )
-    picked = found.selection.points if found else []
-    if picked and "customdata" in picked[0] and picked[0]["customdata"] != shown:
-        data = picked[0]["customdata"]
-        st.session_state[key] = int(data[0] if isinstance(data, list | tuple) else data)
-        st.rerun()
+        _front(run, tuned, frame, protocol)
     with right:
-        options = sorted({0, shown, tuned.chosen, *frame.loc[frame["front"], "point"].tolist()})
-        shown = int(
-            st.selectbox(
-                "Policy",
-                options,
-                index=options.index(shown),
-                format_func=lambda i: (
-                    f"{i}: {tuned.points[i].policy.describe()}" + (" (in use)" if i == tuned.chosen else "")
-                ),
-                help="The Pareto front, the policy in use, and the one you clicked.",
-            )
-        )
-        st.session_state[key] = shown
-        exhibits.table(
-            scoring_charts.change_table(frame, shown),
-            key=f"policy.change.{run.id}",
-            column_config={
-                "Before": st.column_config.NumberColumn(format="%.4f"),
-                "After": st.column_config.NumberColumn(format="%.4f"),
-                "Change, %": st.column_config.NumberColumn(format="%+.1f"),
-            },
-        )
-        step = plans.tune_step(run.id, point=shown)
-        st.button(
-            "Use this policy",
-            icon=":material/check:",
-            disabled=shown == tuned.chosen,
-            on_click=_submit,
-            args=(
-                root,
-                step,
-                f"Evaluate policy {shown} of {run.label}",
-                [f"datasets/{run.dataset_id}", f"runs/{run.id}"],
-            ),
-            help="Evaluates it on test as a run of its own, to be compared like any other.",
-        )
-        st.caption(f"{scoring_charts.METRIC} on validation over {tuned.users:,} users, tuned in {tuned.seconds:.0f} s.")
+        shown = _point(root, run, tuned, frame)
     weights = tuned.points[shown].policy.weights
     if weights is not None:
         _curves(run, weights, tuned.thresholds.item)
+
+
+def _shown(run: Run, tuned: TunedPolicy) -> int:
+    """The point that was clicked or picked last; at first the one in use."""
+    shown = int(st.session_state.get(f"policy.shown.{run.id}", tuned.chosen))
+    return shown if shown < len(tuned.points) else tuned.chosen
+
+
+def _front(run: Run, tuned: TunedPolicy, frame: pd.DataFrame, protocol: str) -> None:
+    """Every policy; a click on one shows it."""
+    shown = _shown(run, tuned)
+    split = split_of(run.store.manifest("datasets", tuned.dataset))
+    line = words.protocol_line(protocol, tuned.thresholds, split, "valid")
+    found = exhibits.chart(
+        scoring_charts.policy_chart(frame, shown, line, widgets.mode()),
+        key=f"policy.front.{run.id}",
+        alt=f"{len(frame)} policies, overall against tail-item accuracy; {int(frame['front'].sum())} of them are on "
+        "the Pareto front.",
+        data=frame,
+        name=f"policies-{run.id}",
+        on_select="rerun",
+        selection_mode="points",
+    )
+    picked = found.selection.points if found else []
+    if picked and "customdata" in picked[0] and picked[0]["customdata"] != shown:
+        data = picked[0]["customdata"]
+        st.session_state[f"policy.shown.{run.id}"] = int(data[0] if isinstance(data, list | tuple) else data)
+        st.rerun()
+
+
+def _point(root: Store, run: Run, tuned: TunedPolicy, frame: pd.DataFrame) -> int:
+    """One policy in numbers, and the button that puts it to use. Returns which."""
+    shown = _shown(run, tuned)
+    options = sorted({0, shown, tuned.chosen, *frame.loc[frame["front"], "point"].tolist()})
+    shown = int(
+        st.selectbox(
+            "Policy",
+            options,
+            index=options.index(shown),
+            format_func=lambda i: (
+                f"{i}: {tuned.points[i].policy.describe()}" + (" (in use)" if i == tuned.chosen else "")
+            ),
+            help="The Pareto front, the policy in use, and the one you clicked.",
+        )
+    )
+    st.session_state[f"policy.shown.{run.id}"] = shown
+    formats = {"Before": "%.4f", "After": "%.4f", "Change, %": "%+.1f"}
+    exhibits.table(
+        scoring_charts.change_table(frame, shown),
+        key=f"policy.change.{run.id}",
+        column_config={name: st.column_config.NumberColumn(format=form) for name, form in formats.items()},
+    )
+    parents = [f"datasets/{run.dataset_id}", f"runs/{run.id}"]
+    st.button(
+        "Use this policy",
+        icon=":material/check:",
+        disabled=shown == tuned.chosen,
+        on_click=_submit,
+        args=(root, plans.tune_step(run.id, point=shown), f"Evaluate policy {shown} of {run.label}", parents),
+        help="Evaluates it on test as a run of its own, to be compared like any other.",
+    )
+    st.caption(f"{scoring_charts.METRIC} on validation over {tuned.users:,} users, tuned in {tuned.seconds:.0f} s.")
+    return shown
 
 
 def _curves(run: Run, weights: PopularityWeights, tail: int) -> None:

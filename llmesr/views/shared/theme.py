@@ -14,7 +14,6 @@ from typing import Literal
 import plotly.graph_objects as go
 
 from llmesr import prose
-from llmesr.config import EVERY_GROUP
 
 Mode = Literal["light", "dark"]
 
@@ -146,7 +145,6 @@ GROUP_SYMBOLS: dict[str, str] = {
     "Cold Item": "star-diamond",
 }
 DASHES: dict[str, str] = {"sasrec": "solid", "bert4rec": "dash", "gru4rec": "dot"}
-GROUP_ORDER: tuple[str, ...] = EVERY_GROUP
 
 FONT = "Source Sans, system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif"
 
@@ -264,18 +262,6 @@ def count(value: float | None) -> str:
     return MISSING if value is None or _absent(value) else f"{round(value):,}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """A confidence interval: ``[0.410, 0.436]``."""
-    return MISSING if _absent(low) or _absent(high) else f"[{metric(low)}, {metric(high)}]"
-
-
-def p_value(value: float | None) -> str:
-    """A p-value: three decimals, ``<0.001`` below that."""
-    if value is None or _absent(value):
-        return MISSING
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def duration(seconds: float | None) -> str:
     """``8 s``, ``2 min 05 s``, ``1 h 20 min``."""
     if seconds is None or _absent(seconds):
@@ -286,15 +272,6 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(octets: float) -> str:
-    """``3.4 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if octets < 1000:
-            return f"{octets:.0f} {unit}" if unit == "B" else f"{octets:.1f} {unit}"
-        octets /= 1000
-    return f"{octets:.1f} TB"
 
 
 def short_date(iso: str) -> str:

@@ -83,8 +83,8 @@ class Material:
         assert self.plain
         assert self.text
         lineup = {c.name: c.ids for c in (self.plain, self.text)}
-        at = (self.root, lineup, self.plain.name, self.thresholds, self.metric, self.protocol)
-        return evidence.judged(*at)[0]
+        reference = self.plain.name
+        return evidence.judged(self.root, lineup, reference, self.thresholds, self.metric, self.protocol)[0]
 
     @cached_property
     def item(self) -> int | None:
