@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from streamlit.testing.v1 import AppTest
 
 
@@ -33,7 +35,7 @@ def metrics(app: AppTest) -> dict[str, str]:
     return {m.label: m.value for m in app.metric}
 
 
-def pick(app: AppTest, key: str):
+def pick(app: AppTest, key: str) -> Any:
     """A widget by its key, whatever its kind."""
     for kind in (
         "selectbox",

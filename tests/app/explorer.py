@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +41,7 @@ def _made() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _swept():
+def _swept() -> Iterator[None]:
     yield
     if _made.cache_info().currsize:
         shutil.rmtree(_made())

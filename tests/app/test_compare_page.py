@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import (
@@ -18,7 +20,7 @@ from factories import (
 )
 from streamlit.testing.v1 import AppTest
 
-from llmesr.data.dataset import load_dataset
+from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation import statistics
 from llmesr.evaluation.contrast import movers
@@ -31,14 +33,14 @@ APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.fixture(autouse=True)
-def no_caches():
+def no_caches() -> Iterator[None]:
     clear()
     yield
     clear()
 
 
 @pytest.fixture(scope="module")
-def made_once(tmp_path_factory):
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = Store(tmp_path_factory.mktemp("shop"))
     dataset = make_dataset(root, users=150, items=60, seed=1)
     make_embedding(root, dataset)
@@ -46,7 +48,7 @@ def made_once(tmp_path_factory):
 
 
 @pytest.fixture
-def runs(store, made_once):
+def runs(store: Store, made_once: Any) -> Any:
     """A dataset with text vectors and five methods, the trained ones under two seeds; every test has its own copy."""
     root, made = made_once
     shutil.copytree(root, store.root, dirs_exist_ok=True)
@@ -69,20 +71,20 @@ def text(at: AppTest) -> str:
     )
 
 
-def frame(at: AppTest, position: int = 0):
+def frame(at: AppTest, position: int = 0) -> Any:
     return at.dataframe[position].value
 
 
-def test_empty_says_what_to_do(store):
+def test_empty_says_what_to_do(store: Store) -> None:
     assert "There is no dataset yet" in text(visit())
 
 
-def test_without_an_evaluated_run_it_points_to_training(store, tiny):
+def test_without_an_evaluated_run_it_points_to_training(store: Store, tiny: Dataset) -> None:
     make_running_run(store, tiny)
     assert "No run of this dataset has been evaluated yet" in text(visit())
 
 
-def test_one_damaged_run_is_named_and_the_others_are_compared(store, runs):
+def test_one_damaged_run_is_named_and_the_others_are_compared(store: Store, runs: Any) -> None:
     _, made = runs
     corrupt(store, "runs", made["popularity"][0].id)
     at = visit()
@@ -90,7 +92,7 @@ def test_one_damaged_run_is_named_and_the_others_are_compared(store, runs):
     assert set(frame(at)["configuration"]) == {"semantic-knn", "id/sasrec", "llm-init/sasrec", "llm-esr/sasrec"}
 
 
-def test_a_run_with_damaged_ranks_is_one_sentence(store, runs):
+def test_a_run_with_damaged_ranks_is_one_sentence(store: Store, runs: Any) -> None:
     _, made = runs
     corrupt(store, "runs", made["popularity"][0].id, how="per_user")
     at = visit()
@@ -98,13 +100,13 @@ def test_a_run_with_damaged_ranks_is_one_sentence(store, runs):
     assert not at.exception
 
 
-def test_a_running_run_does_not_disturb(store, runs):
+def test_a_running_run_does_not_disturb(store: Store, runs: Any) -> None:
     dataset, _ = runs
     make_running_run(store, dataset, "adapter")
     assert "adapter/sasrec" not in set(frame(visit())["configuration"])
 
 
-def test_numbers_and_verdict_are_those_of_the_statistics(store, runs):
+def test_numbers_and_verdict_are_those_of_the_statistics(store: Store, runs: Any) -> None:
     dataset, made = runs
     at = visit()
     frames = {name: [r.per_user() for r in group] for name, group in made.items()}
@@ -123,7 +125,7 @@ def test_numbers_and_verdict_are_those_of_the_statistics(store, runs):
     assert dataset.thresholds.describe() in text(at)
 
 
-def test_a_moved_threshold_regroups_without_evaluation(store, runs):
+def test_a_moved_threshold_regroups_without_evaluation(store: Store, runs: Any) -> None:
     dataset, made = runs
     at = visit()
     item = dataset.thresholds.item + 5
@@ -141,7 +143,7 @@ def test_a_moved_threshold_regroups_without_evaluation(store, runs):
     assert set(shown.loc[shown["group"] == "Tail Item", "users"]) != {users}
 
 
-def test_metric_k_protocol_reference_and_seeds(store, runs):
+def test_metric_k_protocol_reference_and_seeds(store: Store, runs: Any) -> None:
     dataset, made = runs
     at = visit()
     at.segmented_control(key="pick.metric").set_value("HR").run()
@@ -161,7 +163,7 @@ def test_metric_k_protocol_reference_and_seeds(store, runs):
 
 
 @pytest.mark.parametrize("view", ["curves", "seesaw", "lists", "users"])
-def test_every_view_draws(store, runs, view):
+def test_every_view_draws(store: Store, runs: Any, view: str) -> None:
     at = visit(view=view)
     assert not at.error
     assert at.dataframe
@@ -170,7 +172,7 @@ def test_every_view_draws(store, runs, view):
 @pytest.mark.parametrize(
     ("view", "box", "column"), [("groups", "every.box", "metric"), ("lists", "overlap.box", "run")]
 )
-def test_long_tables_come_when_they_are_opened(store, runs, view, box, column):
+def test_long_tables_come_when_they_are_opened(store: Store, runs: Any, view: str, box: Any, column: str) -> None:
     at = visit(view=view)
     before = len(at.dataframe)
     at.session_state[box] = True
@@ -181,7 +183,7 @@ def test_long_tables_come_when_they_are_opened(store, runs, view, box, column):
     assert column in at.dataframe[-1].value.columns
 
 
-def test_who_pays_shows_gains_of_both_sides(store, runs):
+def test_who_pays_shows_gains_of_both_sides(store: Store, runs: Any) -> None:
     dataset, made = runs
     shown = frame(visit(view="seesaw")).set_index("run")
     frames = {name: [r.per_user() for r in group] for name, group in made.items()}
@@ -191,7 +193,7 @@ def test_who_pays_shows_gains_of_both_sides(store, runs):
     assert shown.loc["semantic-knn", "tail"] == pytest.approx(tail["difference"].iloc[0])
 
 
-def test_the_drill_down_lists_who_gained_and_lost_most_and_leads_to_them(store, runs):
+def test_the_drill_down_lists_who_gained_and_lost_most_and_leads_to_them(store: Store, runs: Any) -> None:
     dataset, made = runs
     at = visit(view="users")
     frames = {name: [r.per_user() for r in made[name]] for name in ("id/sasrec", "llm-esr/sasrec")}
@@ -204,7 +206,7 @@ def test_the_drill_down_lists_who_gained_and_lost_most_and_leads_to_them(store, 
     assert dataset.thresholds.tail_items(frame(at, 1)["item's interactions"]).all()
 
 
-def test_beyond_accuracy_has_the_tail_share(store, runs):
+def test_beyond_accuracy_has_the_tail_share(store: Store, runs: Any) -> None:
     dataset, made = runs
     shown = frame(visit(view="lists")).set_index(["run", "group"])
     top = made["popularity"][0].top_items()[:, :10]
@@ -213,14 +215,14 @@ def test_beyond_accuracy_has_the_tail_share(store, runs):
     assert shown["ILD@10"].notna().all()
 
 
-def test_one_configuration_alone_is_shown_but_not_judged(store, tiny):
+def test_one_configuration_alone_is_shown_but_not_judged(store: Store, tiny: Dataset) -> None:
     make_run(store, tiny, "id")
     at = visit()
     assert "Add a second configuration" in text(at)
     assert set(frame(at)["configuration"]) == {"id/sasrec"}
 
 
-def test_hostile_titles_are_text(store):
+def test_hostile_titles_are_text(store: Store) -> None:
     dataset = make_dataset(store, name="hostile <b>", hostile=True)
     make_standard_runs(store, dataset)
     at = visit(view="users")
@@ -229,11 +231,11 @@ def test_hostile_titles_are_text(store):
     assert not any("<script" in str(m.value) for m in at.markdown)
 
 
-def test_without_a_search_the_view_says_where_to_begin(store, runs):
+def test_without_a_search_the_view_says_where_to_begin(store: Store, runs: Any) -> None:
     assert "No search for settings on this dataset yet" in text(visit(view="search"))
 
 
-def test_a_search_lists_its_trials_and_hands_over_its_best_run(store, runs):
+def test_a_search_lists_its_trials_and_hands_over_its_best_run(store: Store, runs: Any) -> None:
     dataset, _ = runs
     search = make_search(store, dataset)
     at = visit(view="search", compare="id/sasrec")
@@ -254,7 +256,7 @@ def test_a_search_lists_its_trials_and_hands_over_its_best_run(store, runs):
     assert own.loc[(own["configuration"] == name) & (own["group"] == "Overall"), "mean"].iloc[0] == pytest.approx(value)
 
 
-def test_a_search_under_way_says_how_far_it_is(store, runs):
+def test_a_search_under_way_says_how_far_it_is(store: Store, runs: Any) -> None:
     dataset, _ = runs
     make_search(store, dataset, finished=False)
     at = visit(view="search")

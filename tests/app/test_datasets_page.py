@@ -1,28 +1,37 @@
 """The datasets page: upload, columns, report, thresholds, deletion; and what hostile files meet."""
 
+from __future__ import annotations
+
 import gzip
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from app_pages import healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_run, make_running_run, make_standard_runs
+from streamlit.testing.v1 import AppTest
 
 from llmesr.data import synthetic
-from llmesr.data.dataset import load_dataset
+from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.data.profile import gini
+from llmesr.jobs.plans import GOOD_DEFAULTS
 from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import Job
+from llmesr.store import Store
 
 
 @pytest.fixture
-def shop(store):
+def shop(store: Store) -> Any:
     return make_dataset(store, users=150, items=80)
 
 
 @pytest.fixture
-def orders(tmp_path):
+def orders(tmp_path: Path) -> Any:
     """Two files whose column names say nothing."""
     interactions, items = synthetic.frames(60, 40, seed=3)
     interactions.columns = ["Kundennr", "Artikel", "gekauft"]
@@ -31,19 +40,21 @@ def orders(tmp_path):
     return [tmp_path / "bestellungen.csv", tmp_path / "sortiment.csv"]
 
 
-def send(app, *paths):
+def send(app: AppTest, *paths: Any) -> Any:
     files = [(p.name, p.read_bytes(), "text/csv") for p in paths]
     app.get("file_uploader")[0].upload(*files) if False else app.file_uploader[0].set_value(files)
     return app.run()
 
 
-def test_empty_install_asks_for_files(visit):
+def test_empty_install_asks_for_files(visit: Callable[..., AppTest]) -> None:
     app = healthy(visit("datasets"))
     assert "Upload a file of **interactions**" in texts(app)
     assert "200 MB" in app.file_uploader[0].label
 
 
-def test_upload_is_on_disk_guessed_and_imported_with_one_click(visit, store, orders, started):
+def test_upload_is_on_disk_guessed_and_imported_with_one_click(
+    visit: Callable[..., AppTest], store: Store, orders: Any, started: list[Job]
+) -> None:
     app = healthy(send(visit("datasets"), *orders))
     (folder,) = (store.root / "uploads").iterdir()
     assert sorted(p.name for p in folder.iterdir()) == ["bestellungen.csv", "sortiment.csv"]
@@ -60,11 +71,13 @@ def test_upload_is_on_disk_guessed_and_imported_with_one_click(visit, store, ord
     assert command[:3] == ["ingest", str(folder / "bestellungen.csv"), str(folder / "sortiment.csv")]
     assert "user_id=Kundennr" in command
     assert "title=Bezeichnung" in command
-    assert [s.command[0] for s in job.record.steps[1:]] == ["embed", "train", "train", "train", "train", "map"]
+    assert [s.command[0] for s in job.record.steps[1:]] == ["embed", *["train"] * len(GOOD_DEFAULTS), "map"]
     assert "Import bestellungen" in texts(app)
 
 
-def test_the_import_command_really_makes_the_dataset(visit, store, orders, started):
+def test_the_import_command_really_makes_the_dataset(
+    visit: Callable[..., AppTest], store: Store, orders: Any, started: list[Job]
+) -> None:
     from typer.testing import CliRunner
 
     from llmesr.cli.main import app as cli
@@ -79,7 +92,7 @@ def test_the_import_command_really_makes_the_dataset(visit, store, orders, start
     assert made.catalogue["title"].str.len().min() > 5
 
 
-def test_a_refreshed_browser_finds_its_upload(visit, orders):
+def test_a_refreshed_browser_finds_its_upload(visit: Callable[..., AppTest], orders: Any) -> None:
     app = send(visit("datasets"), *orders)
     token = app.query_params["upload"]
     again = visit("datasets", upload=token if isinstance(token, str) else token[0])
@@ -88,7 +101,7 @@ def test_a_refreshed_browser_finds_its_upload(visit, orders):
 
 
 @pytest.mark.parametrize("name", ["../../evil.csv", "a/b.csv", "..\\x.csv", ".hidden.csv", "tool.exe", "a\x00.csv"])
-def test_strange_file_names_are_refused(visit, store, name):
+def test_strange_file_names_are_refused(visit: Callable[..., AppTest], store: Store, name: str) -> None:
     app = visit("datasets")
     app.file_uploader[0].set_value([(name, b"a,b\n1,2\n", "text/csv")])
     app.run()
@@ -98,7 +111,7 @@ def test_strange_file_names_are_refused(visit, store, name):
     assert not (store.root.parent / "evil.csv").exists()
 
 
-def files_that_are_not_what_they_claim(tmp_path):
+def files_that_are_not_what_they_claim(tmp_path: Path) -> Any:
     archive = tmp_path / "archive.csv"
     with zipfile.ZipFile(archive, "w") as out:
         out.writestr("x.csv", "a,b\n1,2\n")
@@ -110,7 +123,9 @@ def files_that_are_not_what_they_claim(tmp_path):
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_files_that_are_not_what_they_claim_are_refused_with_a_sentence(visit, tmp_path, number):
+def test_files_that_are_not_what_they_claim_are_refused_with_a_sentence(
+    visit: Callable[..., AppTest], tmp_path: Path, number: int
+) -> None:
     path = files_that_are_not_what_they_claim(tmp_path)[number]
     app = send(visit("datasets"), path)
     assert not app.exception
@@ -119,7 +134,7 @@ def test_files_that_are_not_what_they_claim_are_refused_with_a_sentence(visit, t
     assert "log under" not in app.error[0].value  # a reason, not a ticket
 
 
-def test_hostile_column_names_and_cells_stay_text(visit, tmp_path):
+def test_hostile_column_names_and_cells_stay_text(visit: Callable[..., AppTest], tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"<script>u</script>": ["**a**", "b"] * 5, "$i$": list("abcdefghij"), "t": range(1_600_000_000, 1_600_000_010)}
     )
@@ -129,7 +144,7 @@ def test_hostile_column_names_and_cells_stay_text(visit, tmp_path):
     assert "**bold**.csv" not in texts(app)
 
 
-def test_profile_numbers_are_those_of_the_data(visit, shop):
+def test_profile_numbers_are_those_of_the_data(visit: Callable[..., AppTest], shop: Dataset) -> None:
     shown = metrics(healthy(visit("datasets", look="profile")))
     counts = shop.item_counts[1:]
     tail = shop.thresholds.tail_items(counts)
@@ -137,7 +152,9 @@ def test_profile_numbers_are_those_of_the_data(visit, shop):
     assert shown["Interactions with tail items"] == f"{100 * counts[tail].sum() / counts.sum():.0f}%"
 
 
-def test_moving_the_threshold_redraws_and_saving_keeps_it(visit, store, shop):
+def test_moving_the_threshold_redraws_and_saving_keeps_it(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
     make_standard_runs(store, shop)
     app = visit("datasets", look="profile")
     old = shop.thresholds
@@ -155,17 +172,19 @@ def test_moving_the_threshold_redraws_and_saving_keeps_it(visit, store, shop):
     assert load_dataset(store, shop.id).thresholds == old
 
 
-def test_gini_is_shown(visit, shop):
+def test_gini_is_shown(visit: Callable[..., AppTest], shop: Dataset) -> None:
     assert f"Gini {gini(shop.item_counts[1:]):.2f}" in texts(visit("datasets", look="profile"))
 
 
-def test_the_report_of_reading_is_shown_in_words(visit, store, shop):
+def test_the_report_of_reading_is_shown_in_words(visit: Callable[..., AppTest], store: Store, shop: Dataset) -> None:
     app = visit("datasets", look="profile")
     for finding in shop.manifest.info["report"]:
         assert finding["message"][:20].split(":")[0] in texts(app).replace("\\", "")
 
 
-def test_deleting_asks_and_takes_what_was_made_from_it(visit, store, shop):
+def test_deleting_asks_and_takes_what_was_made_from_it(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
     make_run(store, shop)
     app = visit("datasets", look="profile")
     assert pick(app, f"delete.{shop.id}").disabled
@@ -177,7 +196,9 @@ def test_deleting_asks_and_takes_what_was_made_from_it(visit, store, shop):
     assert store.list("runs") == []
 
 
-def test_deleting_what_a_job_uses_is_refused_with_the_reason(visit, store, shop, running_job):
+def test_deleting_what_a_job_uses_is_refused_with_the_reason(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job]
+) -> None:
     run = make_running_run(store, shop)
     running_job("Train llm-esr/sasrec", parents=[f"datasets/{shop.id}"], run=run.id)
     app = visit("datasets", look="profile")
@@ -188,7 +209,9 @@ def test_deleting_what_a_job_uses_is_refused_with_the_reason(visit, store, shop,
     assert store.exists("runs", run.id)
 
 
-def test_a_damaged_dataset_is_named_and_the_other_shown(visit, store, shop):
+def test_a_damaged_dataset_is_named_and_the_other_shown(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
     other = make_dataset(store, name="other", users=60, items=30, seed=4)
     corrupt(store, "datasets", other.id)
     app = healthy(visit("datasets", look="profile"))
@@ -196,14 +219,18 @@ def test_a_damaged_dataset_is_named_and_the_other_shown(visit, store, shop):
     assert "Items in the tail" in metrics(app)
 
 
-def test_a_dataset_whose_files_are_damaged_is_explained(visit, store, shop):
+def test_a_dataset_whose_files_are_damaged_is_explained(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
     corrupt(store, "datasets", shop.id, "interactions")
     app = visit("datasets", look="profile")
     assert not app.exception
     assert "damaged" in app.error[0].value
 
 
-def test_a_running_pipeline_is_shown_with_the_dataset(visit, store, shop, running_job):
+def test_a_running_pipeline_is_shown_with_the_dataset(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job]
+) -> None:
     running_job("Embed and train shop", parents=[f"datasets/{shop.id}"])
     app = healthy(visit("datasets", look="profile"))
     assert "Embed and train shop" in texts(app)

@@ -1,8 +1,13 @@
 """The Neighbours page: full, empty, damaged, while a run trains; needs, search, and the numbers it shows."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from explorer import healthy, opened, tables, words
 from factories import corrupt, make_dataset, make_run, make_running_run
+from streamlit.testing.v1 import AppTest
 
 from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import list_runs
@@ -16,11 +21,11 @@ from llmesr.views.neighbours.case import Case, changes
 pytest_plugins = ("explorer",)
 
 
-def run_of(store: Store, method: str):
+def run_of(store: Store, method: str) -> Any:
     return next(r for r in list_runs(store) if r.config.method == method)
 
 
-def metric(app, label: str) -> str:
+def metric(app: AppTest, label: str) -> str:
     return next(m.value for m in app.metric if m.label == label)
 
 

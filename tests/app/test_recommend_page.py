@@ -1,9 +1,14 @@
 """The Recommend page: full, empty, damaged, while a run trains; every knob, and editing a history."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from explorer import healthy, opened, tables, words
 from factories import corrupt, make_dataset, make_running_run
+from streamlit.testing.v1 import AppTest
 
 from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import list_runs
@@ -18,7 +23,7 @@ from llmesr.views.cache.kept import clear
 pytest_plugins = ("explorer",)
 
 
-def run_of(store: Store, method: str):
+def run_of(store: Store, method: str) -> Any:
     return next(r for r in list_runs(store) if r.config.method == method)
 
 
@@ -26,11 +31,11 @@ SHOWN = ("id", "llm-esr", "popularity")
 """The runs that stand side by side at first, from left to right."""
 
 
-def shown(app, method: str):
+def shown(app: AppTest, method: str) -> Any:
     return tables(app, "Rank", "Score")[SHOWN.index(method)]
 
 
-def listed(app, method: str) -> list[str]:
+def listed(app: AppTest, method: str) -> list[str]:
     return shown(app, method)["Item"].tolist()
 
 

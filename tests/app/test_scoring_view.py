@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from explorer import healthy, opened, tables, words
 
 from llmesr.data.dataset import load_dataset
 from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import Job
 from llmesr.runs.record import Run, list_runs
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig, load_tuned_policy
@@ -23,11 +26,11 @@ def run_of(store: Store, method: str) -> Run:
     return next(r for r in list_runs(store) if r.config.method == method)
 
 
-def scoring(run: str):
+def scoring(run: str) -> Any:
     return opened("compare", view="scoring", tuned=run)
 
 
-def test_an_untuned_run_offers_to_be_tuned(trained: Store, started) -> None:
+def test_an_untuned_run_offers_to_be_tuned(trained: Store, started: list[Job]) -> None:
     run, other = run_of(trained, "llm-esr"), run_of(trained, "id")
     app = scoring(run.id)
     assert healthy(app), words(app)
@@ -43,7 +46,7 @@ def test_an_untuned_run_offers_to_be_tuned(trained: Store, started) -> None:
     assert Jobs(trained).using("runs", run.id), "a run that is being tuned cannot be deleted"
 
 
-def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started) -> None:
+def test_the_front_is_shown_and_a_point_is_taken(trained: Store, started: list[Job]) -> None:
     run = run_of(trained, "llm-esr")
     tuned = tune_policy(ScoredRun(trained, run), SMALL)
     app = scoring(run.id)

@@ -1,33 +1,41 @@
 """The training page: the form from the schema, the launch, the queue, live curves, stop, resume, clone."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from app_pages import healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_embedding, make_run, make_running_run
+from streamlit.testing.v1 import AppTest
 
 from llmesr.config import FinetuneConfig, RunConfig, reads
+from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
-from llmesr.jobs.record import write_status
+from llmesr.jobs.record import Job, write_status
 from llmesr.runs.finetune import Finetune
+from llmesr.store import Store
 from llmesr.views.shared import forms
 
 
 @pytest.fixture
-def shop(store):
+def shop(store: Store) -> Any:
     return make_dataset(store)
 
 
-def launch(app):
+def launch(app: AppTest) -> Any:
     next(b for b in app.button if b.label == "Launch").click().run()
     return app
 
 
-def form_settings(app) -> set[str]:
+def form_settings(app: AppTest) -> set[str]:
     kinds = (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect)
     return {e.key.split(".")[3] for kind in kinds for e in kind if e.key.startswith("set.")}
 
 
-def field(app, name):
+def field(app: AppTest, name: str) -> Any:
     for kind in (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect):
         for element in kind:
             if element.key.startswith("set.") and element.key.split(".")[3] == name:
@@ -35,19 +43,21 @@ def field(app, name):
     raise AssertionError(name)
 
 
-def test_no_dataset_says_where_to_begin(visit):
+def test_no_dataset_says_where_to_begin(visit: Callable[..., AppTest]) -> None:
     assert "no dataset yet" in texts(healthy(visit("training")))
 
 
 @pytest.mark.parametrize(("method", "backbone"), [("id", "sasrec"), ("llm-esr", "gru4rec"), ("llmemb", "bert4rec")])
-def test_the_form_offers_exactly_what_the_method_reads(visit, shop, method, backbone):
+def test_the_form_offers_exactly_what_the_method_reads(
+    visit: Callable[..., AppTest], shop: Dataset, method: str, backbone: str
+) -> None:
     app = healthy(visit("training", method=method, backbone=backbone))
     wanted = {n for n in RunConfig.model_fields if n not in ("method", "backbone") and reads(n, method, backbone)}
     assert form_settings(app) == wanted
     assert field(app, "learning_rate").help == RunConfig.model_fields["learning_rate"].description
 
 
-def test_an_untrained_method_has_no_settings(visit, shop, started):
+def test_an_untrained_method_has_no_settings(visit: Callable[..., AppTest], shop: Dataset, started: list[Job]) -> None:
     app = healthy(visit("training", method="popularity"))
     assert form_settings(app) == set()
     launch(app)
@@ -56,7 +66,9 @@ def test_an_untrained_method_has_no_settings(visit, shop, started):
     assert "--backbone" not in command
 
 
-def test_launch_submits_what_was_changed_and_only_that(visit, store, shop, started):
+def test_launch_submits_what_was_changed_and_only_that(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+) -> None:
     embedding = make_embedding(store, shop)
     app = visit("training", method="llm-esr")
     field(app, "epochs").set_value(7).run()
@@ -74,7 +86,9 @@ def test_launch_submits_what_was_changed_and_only_that(visit, store, shop, start
     assert app.query_params["part"] in ("watch", ["watch"])
 
 
-def test_the_submitted_settings_are_read_back_by_the_command(visit, shop, started):
+def test_the_submitted_settings_are_read_back_by_the_command(
+    visit: Callable[..., AppTest], shop: Dataset, started: list[Job]
+) -> None:
     from llmesr.config import parse_overrides
 
     app = visit("training", method="id")
@@ -88,14 +102,16 @@ def test_the_submitted_settings_are_read_back_by_the_command(visit, shop, starte
     assert (config.learning_rate, config.loss, config.negatives) == (0.0005, "gbce", 16)
 
 
-def test_without_vectors_the_text_is_read_first(visit, shop, started):
+def test_without_vectors_the_text_is_read_first(
+    visit: Callable[..., AppTest], shop: Dataset, started: list[Job]
+) -> None:
     launch(visit("training", method="llm-init"))
     steps = started[0].record.steps
     assert [s.command[0] for s in steps] == ["embed", "train"]
     assert "{embedding}" in steps[1].command
 
 
-def test_several_seeds_are_several_runs(visit, shop, started):
+def test_several_seeds_are_several_runs(visit: Callable[..., AppTest], shop: Dataset, started: list[Job]) -> None:
     app = visit("training", method="id")
     pick(app, "train.repeats").set_value(3).run()
     launch(app)
@@ -104,7 +120,9 @@ def test_several_seeds_are_several_runs(visit, shop, started):
     assert len({s.run for s in started[0].record.steps}) == 3
 
 
-def test_further_views_are_other_embeddings_than_the_text(visit, store, shop, started):
+def test_further_views_are_other_embeddings_than_the_text(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+) -> None:
     pictures = make_embedding(store, shop, id="shop-pictures")
     text = make_embedding(store, shop, id="shop-text")
     app = visit("training", method="llm-esr", embedding=text.id)
@@ -118,7 +136,9 @@ def test_further_views_are_other_embeddings_than_the_text(visit, store, shop, st
     assert "views" not in form_settings(visit("training", method="id"))
 
 
-def test_search_submits_its_trials_with_what_was_changed_held(visit, store, shop, started):
+def test_search_submits_its_trials_with_what_was_changed_held(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+) -> None:
     from llmesr.config import SearchConfig
     from llmesr.training.search import settled
 
@@ -146,14 +166,16 @@ def test_search_submits_its_trials_with_what_was_changed_held(visit, store, shop
     assert "dropout" not in settled(held).space
 
 
-def test_a_search_counts_as_its_trials_in_the_estimate(visit, store, shop):
+def test_a_search_counts_as_its_trials_in_the_estimate(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
     make_run(store, shop, "id", epochs=12)
     app = visit("training", method="id", goal="search")
     field(app, "epochs").set_value(30).run()
     assert "at most 10 min" in texts(app)  # 20 trials of 30 epochs of one second
 
 
-def test_the_paper_preset_is_passed_by_name(visit, shop, started):
+def test_the_paper_preset_is_passed_by_name(visit: Callable[..., AppTest], shop: Dataset, started: list[Job]) -> None:
     app = visit("training", method="id", preset="paper")
     assert field(app, "max_length").value == 200
     launch(app)
@@ -162,7 +184,7 @@ def test_the_paper_preset_is_passed_by_name(visit, shop, started):
     assert "--set" not in command
 
 
-def test_an_impossible_setting_is_a_sentence(visit, shop):
+def test_an_impossible_setting_is_a_sentence(visit: Callable[..., AppTest], shop: Dataset) -> None:
     app = visit("training", method="id")
     field(app, "heads").set_value(3).run()
     assert not app.exception
@@ -170,7 +192,7 @@ def test_an_impossible_setting_is_a_sentence(visit, shop):
     assert not [b for b in app.button if b.label == "Launch"]
 
 
-def test_two_launches_queue(visit, store, shop, started):
+def test_two_launches_queue(visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]) -> None:
     launch(visit("training", method="id"))
     app = launch(visit("training", method="popularity"))
     assert [j.state for j in sorted(Jobs(store).list(), key=lambda j: j.status.queued)] == ["RUNNING", "PENDING"]
@@ -180,7 +202,7 @@ def test_two_launches_queue(visit, store, shop, started):
     assert sum(b.label == "Stop" for b in queue.button) == 2
 
 
-def test_the_estimate_is_measured_on_earlier_runs(visit, store, shop):
+def test_the_estimate_is_measured_on_earlier_runs(visit: Callable[..., AppTest], store: Store, shop: Dataset) -> None:
     assert "A guess" in texts(visit("training", method="id"))
     make_run(store, shop, "id", epochs=12)
     app = visit("training", method="id")
@@ -188,7 +210,9 @@ def test_the_estimate_is_measured_on_earlier_runs(visit, store, shop):
     assert "at most 1 min 40 s" in texts(app)  # 100 epochs of one second, as in the run
 
 
-def test_a_finished_run_shows_its_curves_as_tables_too(visit, store, shop):
+def test_a_finished_run_shows_its_curves_as_tables_too(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
     run = make_run(store, shop, epochs=12)
     app = healthy(visit("training", part="watch", run=run.id))
     assert metrics(app)["State"] == "done"
@@ -202,7 +226,9 @@ def test_a_finished_run_shows_its_curves_as_tables_too(visit, store, shop):
     assert frame["Overall"].tolist() == events["uni100/Overall/NDCG@10"].tolist()
 
 
-def test_a_running_run_shows_progress_and_can_be_stopped(visit, store, shop, running_job):
+def test_a_running_run_shows_progress_and_can_be_stopped(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job]
+) -> None:
     run = make_running_run(store, shop, epoch=3, epochs=20)
     job = running_job("Train llm-esr/sasrec", parents=[f"datasets/{shop.id}"], run=run.id)
     app = healthy(visit("training", part="watch", run=run.id))
@@ -213,7 +239,9 @@ def test_a_running_run_shows_progress_and_can_be_stopped(visit, store, shop, run
     assert "stopping" in texts(healthy(app))
 
 
-def test_the_runs_of_an_import_are_watched_before_they_begin(visit, store, shop, started):
+def test_the_runs_of_an_import_are_watched_before_they_begin(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+) -> None:
     """A job that made its dataset does not name it among its parents: only its status does."""
     jobs = Jobs(store)
     job = jobs.submit_steps(plans.good_defaults("{dataset}", "shop"), kind="pipeline", label="Import shop")
@@ -224,7 +252,9 @@ def test_the_runs_of_an_import_are_watched_before_they_begin(visit, store, shop,
     assert "Import shop" in texts(app)
 
 
-def test_a_stopped_job_is_resumed(visit, store, shop, running_job, started):
+def test_a_stopped_job_is_resumed(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job], started: list[Job]
+) -> None:
     run = make_running_run(store, shop)
     job = running_job(run=run.id)
     with_lock = Jobs(store)
@@ -237,7 +267,9 @@ def test_a_stopped_job_is_resumed(visit, store, shop, running_job, started):
     assert "stopped" not in metrics(healthy(app)).values() or Jobs(store).get(job.id).active
 
 
-def test_a_failed_job_says_why(visit, store, shop, running_job):
+def test_a_failed_job_says_why(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job]
+) -> None:
     run = make_running_run(store, shop)
     job = running_job(run=run.id)
     Jobs(store).end(job, "FAILED", "The loss became nan in epoch 2. Lower learning_rate.")
@@ -246,7 +278,7 @@ def test_a_failed_job_says_why(visit, store, shop, running_job):
     assert metrics(app)["State"] == "failed"
 
 
-def test_clone_fills_the_form(visit, store, shop):
+def test_clone_fills_the_form(visit: Callable[..., AppTest], store: Store, shop: Dataset) -> None:
     run = make_run(store, shop, "id", "gru4rec", 44, learning_rate=0.01)
     app = visit("training", part="watch", run=run.id)
     next(b for b in app.button if b.label == "Clone these settings").click().run()
@@ -257,7 +289,7 @@ def test_clone_fills_the_form(visit, store, shop):
     assert field(app, "seed").value == 44
 
 
-def test_a_damaged_run_does_not_hide_the_form(visit, store, shop):
+def test_a_damaged_run_does_not_hide_the_form(visit: Callable[..., AppTest], store: Store, shop: Dataset) -> None:
     run = make_run(store, shop, "id")
     corrupt(store, "runs", run.id)
     app = healthy(visit("training"))
@@ -265,19 +297,21 @@ def test_a_damaged_run_does_not_hide_the_form(visit, store, shop):
     assert [b for b in app.button if b.label == "Launch"]
 
 
-def test_every_setting_has_a_help_text_and_a_place():
+def test_every_setting_has_a_help_text_and_a_place() -> None:
     schema = forms.settings(RunConfig)
     assert all(s.help for s in schema.values())
     placed = {*forms.BASIC, *(n for names in forms.GROUPS.values() for n in names), "method", "backbone"}
     assert set(schema) == placed
 
 
-def tune_field(app, name):
+def tune_field(app: AppTest, name: str) -> Any:
     kinds = (app.number_input, app.selectbox, app.toggle, app.text_input)
     return next(e for kind in kinds for e in kind if e.key == f"tune.{name}")
 
 
-def test_fine_tuning_is_launched_with_the_reading_that_follows(visit, shop, started):
+def test_fine_tuning_is_launched_with_the_reading_that_follows(
+    visit: Callable[..., AppTest], shop: Dataset, started: list[Job]
+) -> None:
     app = healthy(visit("training", part="tune"))
     assert "A guess for two processor cores" in texts(app)
     tune_field(app, "steps").set_value(40).run()
@@ -296,7 +330,7 @@ def test_fine_tuning_is_launched_with_the_reading_that_follows(visit, shop, star
     assert any(b.key == f"job.stop.{job.id}" for b in app.button)
 
 
-def test_a_finished_tuning_shows_what_it_did(visit, store, shop):
+def test_a_finished_tuning_shows_what_it_did(visit: Callable[..., AppTest], store: Store, shop: Dataset) -> None:
     config = FinetuneConfig(steps=8, batch_size=4)
     tuning = Finetune.create(store, config, [shop.manifest], name="shop tuned", device="cpu")
     for step, accuracy in ((0, 0.25), (8, 0.75)):

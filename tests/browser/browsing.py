@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from playwright.sync_api import Page
+
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
 from llmesr.store import Store
@@ -94,7 +96,7 @@ def ended(store: Store, id: str, seconds: float = 300) -> Job:
     return Jobs(store).get(id)
 
 
-def launch(page, server: Server, dataset: str, method: str = "id", epochs: int = 4) -> Job:
+def launch(page: Page, server: Server, dataset: str, method: str = "id", epochs: int = 4) -> Job:
     """Launch a training through the form; the job that it makes."""
     before = {job.id for job in Jobs(server.store).list()}
     visit(page, server, f"/training?dataset={dataset}&method={method}")
@@ -109,25 +111,25 @@ def launch(page, server: Server, dataset: str, method: str = "id", epochs: int =
     return job
 
 
-def ready(page) -> None:
+def ready(page: Page) -> None:
     """Wait until the page has been drawn and its script has run to the end."""
     page.wait_for_selector("h1")
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
 
 
-def visit(page, server: Server, path: str = "/") -> None:
+def visit(page: Page, server: Server, path: str = "/") -> None:
     """Open a page and wait for it."""
     page.goto(server.url + path)
     ready(page)
 
 
-def settled(page) -> None:
+def settled(page: Page) -> None:
     """Wait for the rerun that a click has set off."""
     page.wait_for_timeout(400)
     ready(page)
 
 
-def choose(page, label: str, option: str) -> None:
+def choose(page: Page, label: str, option: str) -> None:
     """Pick an option of a select box by its label."""
     box = page.get_by_role("combobox", name=label, exact=False).first
     box.click()
@@ -135,13 +137,13 @@ def choose(page, label: str, option: str) -> None:
     settled(page)
 
 
-def metric(page, label: str) -> str:
+def metric(page: Page, label: str) -> str:
     """The value of a number in a box, by its label."""
     box = page.locator('[data-testid="stMetric"]', has=page.get_by_text(label, exact=True))
     return box.locator('[data-testid="stMetricValue"]').inner_text().strip()
 
 
-def chart_data(page, selector: str) -> list[dict]:
+def chart_data(page: Page, selector: str) -> list[dict]:
     """The traces of the chart inside ``selector``: name and number of points."""
     page.wait_for_selector(f"{selector} .js-plotly-plot .main-svg")
     return page.evaluate(
@@ -151,7 +153,7 @@ def chart_data(page, selector: str) -> list[dict]:
     )
 
 
-def lasso(page, selector: str) -> None:
+def lasso(page: Page, selector: str) -> None:
     """Draw a loop around most of the chart inside ``selector``."""
     plot = page.locator(f"{selector} .nsewdrag").first
     plot.scroll_into_view_if_needed()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browsing import Server, serving
+from playwright.sync_api import Browser, Page
 
 from llmesr.store import Store
 
@@ -22,7 +24,7 @@ def server(store: Store, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def chromium() -> Iterator[Any]:
     """One browser per file: while playwright lives, no other test of the process can run an event loop."""
     if not CHROMIUM.exists():
         pytest.skip(f"browser tests need Chromium at {CHROMIUM}")
@@ -34,11 +36,11 @@ def chromium():
 
 
 @pytest.fixture
-def visitors(chromium):
+def visitors(chromium: Browser) -> Iterator[Any]:
     """``visitors()`` is another visitor: a page in a browser context of its own."""
     contexts = []
 
-    def arrive(**options):
+    def arrive(**options: Any) -> Any:
         context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True, **options)
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
@@ -50,6 +52,6 @@ def visitors(chromium):
 
 
 @pytest.fixture
-def page(visitors):
+def page(visitors: Callable[..., Page]) -> Any:
     """One visitor. Scripts that a page must never run would set ``window.pwned``."""
     return visitors()

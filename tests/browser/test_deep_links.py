@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from browsing import Server, serving, settled, visit
 from factories import HOSTILE, make_dataset, make_embedding, make_running_run, make_standard_runs
+from playwright.sync_api import Page
 
 from llmesr.data.dataset import Dataset
 from llmesr.store import Store
@@ -31,7 +32,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Dat
         yield server, dataset
 
 
-def test_a_deep_link_is_the_first_thing_a_new_server_sees(page, shop) -> None:
+def test_a_deep_link_is_the_first_thing_a_new_server_sees(page: Page, shop: Dataset) -> None:
     server, dataset = shop
     visit(page, server, f"/story?dataset={dataset.id}&step=4&protocol=uni100&present=1")
     assert page.locator("h1").inner_text().startswith("4. ")
@@ -44,7 +45,7 @@ def test_a_deep_link_is_the_first_thing_a_new_server_sees(page, shop) -> None:
     assert dataset.id in page.url
 
 
-def test_a_link_to_what_is_gone_shows_what_is_there(page, shop) -> None:
+def test_a_link_to_what_is_gone_shows_what_is_there(page: Page, shop: Dataset) -> None:
     server, dataset = shop
     visit(page, server, "/training?dataset=gone-1234&part=watch&run=gone-5678")
     page.get_by_text("3 of").first.wait_for()  # the running run, of the dataset that has runs
@@ -55,7 +56,7 @@ def test_a_link_to_what_is_gone_shows_what_is_there(page, shop) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_hostile_names_and_titles_are_shown_as_text(page, shop, path) -> None:
+def test_hostile_names_and_titles_are_shown_as_text(page: Page, shop: Dataset, path: str) -> None:
     server, dataset = shop
     dialogs: list[str] = []
     page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
@@ -70,7 +71,7 @@ def test_hostile_names_and_titles_are_shown_as_text(page, shop, path) -> None:
         assert page.get_by_role("combobox", name="Dataset").input_value().startswith("<img")
 
 
-def test_hostile_titles_in_a_chart_are_named_as_they_are(page, shop) -> None:
+def test_hostile_titles_in_a_chart_are_named_as_they_are(page: Page, shop: Dataset) -> None:
     """Among the nearest items of one tail item or another is a hostile one: its title is drawn, not run."""
     server, dataset = shop
     visit(page, server, f"/story?dataset={dataset.id}&step=3")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from browsing import Server, chart_data, lasso, settled, visit
 from factories import make_dataset, make_embedding
+from playwright.sync_api import Browser, Page
 
 from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset
 from llmesr.store import Store
 from llmesr.training.train import train
 
@@ -34,13 +36,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-def titles(page, chart: int) -> list[str]:
+def titles(page: Page, chart: int) -> list[str]:
     """The lines of one list on Recommend, without its marks of what moved."""
     said = page.evaluate("i => document.querySelectorAll('.js-plotly-plot')[i].layout.annotations", chart)
     return [a["text"].rsplit("</span>", 1)[1].strip() for a in said]
 
 
-def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page, shop) -> None:
+def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page: Page, shop: Dataset) -> None:
     visit(page, shop, "/embeddings")
     page.get_by_text("Draw a lasso or a box").wait_for()
     lasso(page, ".st-key-map-left")
@@ -62,7 +64,7 @@ def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page, sho
     assert page.evaluate(PWNED)
 
 
-def test_a_tail_user_has_neighbours(page, shop) -> None:
+def test_a_tail_user_has_neighbours(page: Page, shop: Dataset) -> None:
     visit(page, shop, "/neighbours?need=random")
     page.get_by_text("Tail User").first.wait_for()
     first = page.locator("h3").first.inner_text()
@@ -78,7 +80,7 @@ def test_a_tail_user_has_neighbours(page, shop) -> None:
     assert page.evaluate(PWNED)
 
 
-def test_an_edited_history_changes_the_ranking(page, shop) -> None:
+def test_an_edited_history_changes_the_ranking(page: Page, shop: Dataset) -> None:
     visit(page, shop, "/recommend")
     page.get_by_role("button", name="Edit this history").click()
     search = page.get_by_label("Add items")
@@ -113,7 +115,9 @@ def shop_item(server: Server) -> str:
     return str(dataset.catalogue["item_id"].iloc[int(dataset.item_counts[1:].argmin())])
 
 
-def test_the_report_opens_offline_and_runs_nothing_of_the_data(page, shop, chromium, tmp_path: Path) -> None:
+def test_the_report_opens_offline_and_runs_nothing_of_the_data(
+    page: Page, shop: Dataset, chromium: Browser, tmp_path: Path
+) -> None:
     visit(page, shop, "/compare")
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download the report (HTML)").click()

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import pytest
-from browsing import ended, launch, metric, ready, settled, wait_for
+from browsing import Server, ended, launch, metric, ready, settled, wait_for
 from factories import make_dataset
+from playwright.sync_api import Page
 
 from llmesr.jobs.queue import Jobs
+from llmesr.jobs.record import Job
 from llmesr.runs.record import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def epoch(server, job) -> int:
+def epoch(server: Server, job: Job) -> int:
     """How many epochs the run of a job has behind it."""
     (run,) = job.runs
     return Run(server.store, run).status().epoch if server.store.exists("runs", run) else 0
 
 
-def no_epoch_twice(server, job) -> list[int]:
+def no_epoch_twice(server: Server, job: Job) -> list[int]:
     (run,) = job.runs
     epochs = Run(server.store, run).events()["epoch"].tolist()
     assert epochs == list(range(1, len(epochs) + 1))
     return epochs
 
 
-def shown_epoch(page) -> int:
+def shown_epoch(page: Page) -> int:
     return int(metric(page, "Epoch").split(" of ")[0])
 
 
-def took_shown(page) -> None:
+def took_shown(page: Page) -> None:
     """The page has noticed that training has ended, and shows its time once."""
     wait_for(lambda: page.get_by_text("Training took").count() == 1, 60)
     ready(page)
 
 
-def test_a_refresh_and_a_restarted_server_lose_nothing(page, server) -> None:
+def test_a_refresh_and_a_restarted_server_lose_nothing(page: Page, server: Server) -> None:
     dataset = make_dataset(server.store, users=600, items=80)
     job = launch(page, server, dataset.id, epochs=60)
     wait_for(lambda: epoch(server, job) >= 2)
@@ -57,7 +59,7 @@ def test_a_refresh_and_a_restarted_server_lose_nothing(page, server) -> None:
     assert shown_epoch(page) == len(no_epoch_twice(server, job)) == 60
 
 
-def test_stop_and_resume(page, server) -> None:
+def test_stop_and_resume(page: Page, server: Server) -> None:
     dataset = make_dataset(server.store, users=600, items=80)
     job = launch(page, server, dataset.id, epochs=60)
     wait_for(lambda: epoch(server, job) >= 2)

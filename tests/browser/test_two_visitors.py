@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from browsing import choose, launch, metric, ready, settled, visit
+from browsing import Server, choose, launch, metric, ready, settled, visit
 from factories import make_dataset, make_standard_runs
+from playwright.sync_api import Page
 
 from llmesr.jobs.queue import Jobs
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
-def test_each_visitor_keeps_an_own_selection(visitors, server) -> None:
+def test_each_visitor_keeps_an_own_selection(visitors: Callable[..., Page], server: Server) -> None:
     for name, size in (("small", 60), ("large", 120)):
         make_standard_runs(server.store, make_dataset(server.store, name=name, users=size, items=40))
     first, second = visitors(), visitors()
@@ -34,7 +37,7 @@ def test_each_visitor_keeps_an_own_selection(visitors, server) -> None:
 
 
 @pytest.mark.slow
-def test_launches_queue_and_a_dataset_in_use_stays(visitors, server) -> None:
+def test_launches_queue_and_a_dataset_in_use_stays(visitors: Callable[..., Page], server: Server) -> None:
     dataset = make_dataset(server.store, users=300, items=80)
     first, second = visitors(), visitors()
     running = launch(first, server, dataset.id, epochs=100)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from browsing import ended, settled, visit, wait_for
+from browsing import Server, ended, settled, visit, wait_for
+from playwright.sync_api import Page
 
 from llmesr.data import synthetic
 from llmesr.jobs.queue import Jobs
@@ -29,14 +31,14 @@ def files(tmp_path: Path) -> list[Path]:
     return [orders, assortment]
 
 
-def upload(page, server, files: list[Path]) -> None:
+def upload(page: Page, server: Server, files: list[Path]) -> None:
     visit(page, server, "/datasets")
     page.set_input_files("input[type=file]", [str(f) for f in files])
     page.get_by_text("Columns of the interactions").wait_for()
     settled(page)
 
 
-def map_columns(page) -> None:
+def map_columns(page: Page) -> None:
     for field, column in NAMES.items():
         box = page.locator(f".st-key-column-{field}-bestellungen-csv").get_by_role("combobox")
         if box.input_value() != column:
@@ -46,11 +48,11 @@ def map_columns(page) -> None:
         assert box.input_value() == column
 
 
-def main(page) -> str:
+def main(page: Page) -> str:
     return page.locator('[data-testid="stMain"]').inner_text()
 
 
-def test_from_a_file_to_a_comparison(page, server, files) -> None:
+def test_from_a_file_to_a_comparison(page: Page, server: Server, files: Any) -> None:
     upload(page, server, files)
     map_columns(page)
     page.get_by_label("Name of the dataset").fill("Laden")

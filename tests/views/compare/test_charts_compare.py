@@ -12,6 +12,7 @@ from llmesr.data.groups import Thresholds
 from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
+from llmesr.views.shared.theme import Mode
 from llmesr.views.story import charts as charts_story
 
 LINE = "Held-out test items, full ranking over all items. Tail item: fewer than 3 training interactions."
@@ -55,7 +56,7 @@ def every(mode: theme.Mode, runs: dict[str, str] = RUNS) -> list:
     ]
 
 
-def test_a_panel_per_group_with_values_and_intervals():
+def test_a_panel_per_group_with_values_and_intervals() -> None:
     figure = charts.group_chart(summary(), "HR@10", LINE)
     assert len(figure.data) == 5
     first = figure.data[0]
@@ -68,21 +69,21 @@ def test_a_panel_per_group_with_values_and_intervals():
     assert "40 users" in heads[0]
 
 
-def test_an_empty_group_leaves_its_panel_empty():
+def test_an_empty_group_leaves_its_panel_empty() -> None:
     table = summary()
     table.loc[table["group"] == "Tail Item", ["value", "low", "high"]] = np.nan
     figure = charts.group_chart(table, "HR@10", LINE)
     assert {t.xaxis: len(t.x) for t in figure.data} == {"x": 3, "x2": 0, "x3": 3, "x4": 3, "x5": 3}
 
 
-def test_a_difference_is_filled_only_where_the_test_is_sure():
+def test_a_difference_is_filled_only_where_the_test_is_sure() -> None:
     figure = charts.difference_chart(comparison(), "HR@10", "id/sasrec", LINE)
     fills = dict(zip(figure.data[0].y, figure.data[0].marker.color, strict=True))
     assert fills["llm-esr/sasrec"] == theme.method_color("llm-esr")
     assert fills["llm-esr/sasrec (loss=bce)"] == theme.SURFACE["light"]["background"]
 
 
-def test_configurations_of_one_method_share_a_color_but_not_a_marker():
+def test_configurations_of_one_method_share_a_color_but_not_a_marker() -> None:
     figure = charts.bucket_chart(summary(), "HR@10", "popularity", LINE)
     _, first, second = figure.data
     assert first.line.color == second.line.color
@@ -90,32 +91,32 @@ def test_configurations_of_one_method_share_a_color_but_not_a_marker():
     assert first.line.dash != second.line.dash
 
 
-def test_shares_of_users_fill_the_bar():
+def test_shares_of_users_fill_the_bar() -> None:
     figure = every("light")[5]
     assert sum(t.x[0] for t in figure.data) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_every_chart_carries_its_definition_and_the_colors_of_its_mode(mode):
+def test_every_chart_carries_its_definition_and_the_colors_of_its_mode(mode: Mode) -> None:
     for figure in every(mode):
         text = figure.layout.title.subtitle.text.replace("<br>", " ")
         assert "Tail item: fewer than 3 training interactions." in text
         assert figure.layout.template.layout.paper_bgcolor == theme.SURFACE[mode]["background"]
 
 
-def test_hostile_names_reach_plotly_as_text():
+def test_hostile_names_reach_plotly_as_text() -> None:
     runs = {"id/sasrec": "id/sasrec", **dict.fromkeys(HOSTILE, "llm-esr/sasrec")}
     for figure in every("light", runs):
         drawn = figure.to_json().replace("\\u003c", "<").replace("\\u002f", "/")
         assert not [tag for tag in ("<script", "<img", "</script", "<b>bold") if tag in drawn]
 
 
-def test_plain_is_one_short_line_without_markup():
+def test_plain_is_one_short_line_without_markup() -> None:
     assert plain("a <b>bold</b>\n& more") == "a &lt;b&gt;bold&lt;/b&gt; &amp; more"
     assert len(plain("x" * 500)) == 60
 
 
-def test_the_tail_is_drawn_with_every_item_once():
+def test_the_tail_is_drawn_with_every_item_once() -> None:
     counts = np.array([9, 7, 1, 1, 1, 0])
     figure = charts_story.tail_chart(counts, Thresholds(item=7, user=1), LINE)
     head, tail = figure.data
@@ -125,7 +126,7 @@ def test_the_tail_is_drawn_with_every_item_once():
     assert tail.x[0] == pytest.approx(2.5 / 6)
 
 
-def test_gains_are_colored_by_what_they_mean():
+def test_gains_are_colored_by_what_they_mean() -> None:
     table = comparison().head(5).assign(significant=[True, True, False, True, True])
     table.loc[1, "difference"] = -0.2
     figure = charts_story.gains_chart(table, "HR@10", LINE)

@@ -1,10 +1,13 @@
 """The curves of a fitted policy as a chart."""
 
+from __future__ import annotations
+
 import pytest
 
 from llmesr.scoring.weights import PopularityWeights
 from llmesr.views.compare.scoring_charts import weights_chart, weights_frame
 from llmesr.views.shared import theme
+from llmesr.views.shared.theme import Mode
 
 WEIGHTS = PopularityWeights(
     counts=(0, 9, 99),
@@ -17,7 +20,7 @@ WEIGHTS = PopularityWeights(
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_each_part_with_a_weight_is_a_line_over_popularity(mode):
+def test_each_part_with_a_weight_is_a_line_over_popularity(mode: Mode) -> None:
     figure = weights_chart(WEIGHTS, 20, mode)
     lines = {trace.name: trace for trace in figure.data}
     assert list(lines) == ["collaborative", "content", "co-occurrence"]
@@ -30,7 +33,7 @@ def test_each_part_with_a_weight_is_a_line_over_popularity(mode):
     assert not weights_chart(WEIGHTS, 500, mode).layout.shapes  # all of them are tail items
 
 
-def test_the_table_has_every_curve_and_the_bias():
+def test_the_table_has_every_curve_and_the_bias() -> None:
     frame = weights_frame(WEIGHTS)
     assert frame["Training interactions"].tolist() == [0, 9, 99]
     assert frame["bias"].tolist() == [0.3, 0.0, -0.8]

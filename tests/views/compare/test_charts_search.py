@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from llmesr.views.compare.search_charts import trials_chart
+from llmesr.views.shared.theme import Mode
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_points_by_state_and_the_best_so_far(mode):
+def test_points_by_state_and_the_best_so_far(mode: Mode) -> None:
     trials = pd.DataFrame(
         {
             "trial": [1, 2, 3],

@@ -1,5 +1,9 @@
 """Map figures and tables: what is drawn, in which colours, and that titles stay text."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,7 +31,7 @@ def pair_of(n: int, seed: int = 0) -> Pair:
     return live_pair((spaces[0], tables[0]), (spaces[1], tables[1]), neighbours=5, sample=50)
 
 
-def figure(points: Points, pair: Pair, by: str = "group", selected: tuple[int, ...] = (), **more):
+def figure(points: Points, pair: Pair, by: str = "group", selected: tuple[int, ...] = (), **more: Any) -> Any:
     coloured = colouring(points, pair, by, "light", **more)
     chosen = np.asarray(selected, dtype=np.int64)
     ranges = charts.extent(pair)
@@ -133,7 +137,7 @@ def test_nearest_in_both_spaces_marks_what_they_share() -> None:
     assert "Item 4" not in frame["Title"].tolist()
 
 
-def _twin(side: Side):
+def _twin(side: Side) -> Any:
     return side.xy, side.trust, side.neighbours, side.vectors, side.similarity
 
 

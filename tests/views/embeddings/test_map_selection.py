@@ -1,5 +1,9 @@
 """Linked selection: from a browser's event to rows, and which chart must be drawn anew."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,19 +14,19 @@ from llmesr.views.embeddings.selection import Linked, fingerprint, in_polygon, r
 XY = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [5, 5], [np.nan, np.nan]], float)
 
 
-def event(**parts):
+def event(**parts: Any) -> Any:
     return {"selection": {"points": [], "box": [], "lasso": [], **parts}}
 
 
-def box(x0, x1, y0, y1):
+def box(x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
     return event(box=[{"xref": "x", "yref": "y", "x": [x0, x1], "y": [y0, y1]}])
 
 
-def lasso(x, y):
+def lasso(x: Any, y: Any) -> Any:
     return event(lasso=[{"xref": "x", "yref": "y", "x": x, "y": y}])
 
 
-def clicked(*rows, wrap=lambda r: r):
+def clicked(*rows: Any, wrap: Any = lambda r: r) -> Any:
     return event(points=[{"point_index": 0, "customdata": wrap(r)} for r in rows])
 
 
@@ -46,7 +50,7 @@ def test_a_concave_lasso_leaves_its_bay_out() -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda r: r, lambda r: [r], lambda r: {"0": r}])
-def test_a_click_is_known_by_its_customdata(wrap) -> None:
+def test_a_click_is_known_by_its_customdata(wrap: Any) -> None:
     assert rows_of(clicked(3, 1, wrap=wrap), XY).tolist() == [1, 3]
 
 
@@ -59,14 +63,14 @@ def test_nonsense_selects_nothing() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=30))
-def test_a_square_lasso_and_the_same_box_agree_inside(places) -> None:
+def test_a_square_lasso_and_the_same_box_agree_inside(places: Any) -> None:
     xy = np.array(places)
     xy = xy[(np.abs(np.abs(xy) - 1) > 1e-6).all(axis=1)]  # not on the edge itself
     square = lasso([-1, 1, 1, -1], [-1, -1, 1, 1])
     assert rows_of(square, xy).tolist() == rows_of(box(-1, 1, -1, 1), xy).tolist()
 
 
-def both(left=None, right=None):
+def both(left: Any = None, right: Any = None) -> Any:
     return {"left": left, "right": right}
 
 

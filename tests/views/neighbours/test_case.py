@@ -1,5 +1,9 @@
 """One user's story: gains by hand, neighbours, aligned histories, ranks."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +25,7 @@ from llmesr.views.neighbours.case import (
 )
 
 
-def frame(ranks, lengths) -> pd.DataFrame:
+def frame(ranks: dict[str, list[int]], lengths: Any) -> pd.DataFrame:
     n = len(ranks)
     rows = {"user": range(n), "target": 1, "target_popularity": 3, "history_length": lengths, "rank": ranks}
     full = pd.DataFrame({**rows, "part": "test", "protocol": "full"})

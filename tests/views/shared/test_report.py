@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,6 +14,7 @@ from factories import HOSTILE
 
 from llmesr.views.shared import theme
 from llmesr.views.shared.report import Section, embedded_json, html_report, html_table, number
+from llmesr.views.shared.theme import Mode
 
 
 def draw(mode: theme.Mode) -> go.Figure:
@@ -20,7 +22,7 @@ def draw(mode: theme.Mode) -> go.Figure:
     return theme.finish(figure, mode, height=300, title="seen")
 
 
-def report(sections: list[Section], title: str = "Shop", **more) -> str:
+def report(sections: list[Section], title: str = "Shop", **more: Any) -> str:
     return html_report(title, ["A sentence."], sections, **{"provenance": {}, "definitions": {}, **more})
 
 
@@ -28,7 +30,7 @@ def embedded(html: str) -> list:
     return [json.loads(t) for t in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html)]
 
 
-def test_plotly_is_inlined_once_and_nothing_is_fetched():
+def test_plotly_is_inlined_once_and_nothing_is_fetched() -> None:
     html = report([Section("One", chart=draw), Section("Two", chart=draw)])
     assert html.count("plotly.js v") == 1
     assert "default-src &#x27;none&#x27;" in html
@@ -36,11 +38,11 @@ def test_plotly_is_inlined_once_and_nothing_is_fetched():
     assert not re.search(r"(src|href)\s*=", page)
 
 
-def test_without_a_chart_plotly_stays_out():
+def test_without_a_chart_plotly_stays_out() -> None:
     assert len(report([Section("Only text", ["Hello."])])) < 20_000
 
 
-def test_a_chart_is_there_in_light_and_in_dark_and_described():
+def test_a_chart_is_there_in_light_and_in_dark_and_described() -> None:
     html = report([Section("One", chart=draw, alt="two points")])
     figures = embedded(html)[0]
     assert figures["light"]["data"][0]["marker"]["color"] == theme.method_color("id", "light")
@@ -50,8 +52,8 @@ def test_a_chart_is_there_in_light_and_in_dark_and_described():
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_text_wherever_it_stands(text):
-    def chart(mode):
+def test_hostile_text_is_text_wherever_it_stands(text: str) -> None:
+    def chart(mode: Mode) -> Any:
         return go.Figure(go.Scatter(x=[1], y=[1], text=[text], name=text))
 
     html = report(
@@ -68,7 +70,7 @@ def test_hostile_text_is_text_wherever_it_stands(text):
     assert embedded(html)[0]["light"]["data"][0]["text"] == [text]
 
 
-def test_embedded_json_never_ends_its_element():
+def test_embedded_json_never_ends_its_element() -> None:
     value = {"a": "</script><!--", "b": "\u2028&"}
     text = embedded_json(value)
     assert "<" not in text
@@ -76,13 +78,13 @@ def test_embedded_json_never_ends_its_element():
     assert json.loads(text) == value
 
 
-def test_tables_align_numbers_and_mark_what_is_missing():
+def test_tables_align_numbers_and_mark_what_is_missing() -> None:
     html = html_table(pd.DataFrame({"name": ["a"], "count": [1234], "value": [0.12345], "gap": [float("nan")]}))
     assert "<td dir=auto>a</td>" in html
     assert "<td class=n>1,234</td><td class=n>0.1235</td><td class=n>–</td>" in html
 
 
-def test_numbers():
+def test_numbers() -> None:
     assert [number(v) for v in (3, 0.5, 0.00001, -0.00001, 0.0, None)] == [
         "3",
         "0.5000",
@@ -93,6 +95,6 @@ def test_numbers():
     ]
 
 
-def test_provenance_nests():
+def test_provenance_nests() -> None:
     html = report([], provenance={"runs": {"id/sasrec": [{"seed": 42, "policy": None}]}})
     assert "<th scope=row>seed</th><td><span dir=auto>42</span></td>" in html

@@ -1,5 +1,7 @@
 """Colours: contrast on the page, and distinguishable under the three common colour-vision deficiencies."""
 
+from __future__ import annotations
+
 import itertools
 import tomllib
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from llmesr.config import EVERY_GROUP, RunConfig
 from llmesr.views.shared import theme
+from llmesr.views.shared.theme import Mode
 
 MODES = ("light", "dark")
 
@@ -47,13 +50,13 @@ def contrast(one: str, other: str) -> float:
     return (max(first, second) + 0.05) / (min(first, second) + 0.05)
 
 
-def test_contrast_is_the_one_of_the_guideline():
+def test_contrast_is_the_one_of_the_guideline() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_text_reads_on_both_backgrounds(mode):
+def test_text_reads_on_both_backgrounds(mode: Mode) -> None:
     surface = theme.SURFACE[mode]
     texts = [surface["text"], surface["muted"], surface["primary"], *theme.SEMANTIC[mode].values()]
     for color, ground in itertools.product(texts, (surface["background"], surface["panel"])):
@@ -61,7 +64,7 @@ def test_text_reads_on_both_backgrounds(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_marks_stand_out_from_the_page(mode):
+def test_marks_stand_out_from_the_page(mode: Mode) -> None:
     palettes = (theme.METHODS, theme.GROUP_COLORS, theme.PARTS)
     colors = [color for palette in palettes for color in palette[mode].values()]
     assert all(contrast(c, theme.SURFACE[mode]["background"]) >= 3 for c in colors)
@@ -70,21 +73,21 @@ def test_marks_stand_out_from_the_page(mode):
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 @pytest.mark.parametrize("palette", ["METHODS", "GROUP_COLORS", "PARTS"])
 @pytest.mark.parametrize("mode", MODES)
-def test_colours_stay_apart_under_every_common_deficiency(mode, palette, deficiency):
+def test_colours_stay_apart_under_every_common_deficiency(mode: Mode, palette: dict[str, str], deficiency: str) -> None:
     matrix = np.array(DEFICIENCIES[deficiency])
     seen = {k: oklab(np.clip(matrix @ linear(c), 0, 1)) for k, c in getattr(theme, palette)[mode].items()}
     for (a, one), (b, other) in itertools.combinations(seen.items(), 2):
         assert np.linalg.norm(one - other) >= DISTANCE, (a, b)
 
 
-def test_the_simulation_can_fail():
+def test_the_simulation_can_fail() -> None:
     """Red and green of equal lightness merge for a deuteranope, so the check above means something."""
     matrix = np.array(DEFICIENCIES["deuteranopia"])
     red, green = (oklab(np.clip(matrix @ linear(c), 0, 1)) for c in ("#c06a50", "#8a8a50"))
     assert np.linalg.norm(red - green) < DISTANCE
 
 
-def test_every_method_and_group_has_its_own_colour_and_marker():
+def test_every_method_and_group_has_its_own_colour_and_marker() -> None:
     methods = set(RunConfig.model_fields["method"].annotation.__args__)
     assert set(theme.SYMBOLS) == methods
     assert len(set(theme.SYMBOLS.values())) == len(methods)
@@ -93,7 +96,7 @@ def test_every_method_and_group_has_its_own_colour_and_marker():
         assert set(theme.GROUP_COLORS[mode]) == set(EVERY_GROUP)
 
 
-def test_streamlit_uses_the_same_surface():
+def test_streamlit_uses_the_same_surface() -> None:
     config = tomllib.loads((Path(theme.__file__).parents[3] / ".streamlit" / "config.toml").read_text())
     names = {
         "primaryColor": "primary",
@@ -108,7 +111,7 @@ def test_streamlit_uses_the_same_surface():
     assert config["client"]["showErrorDetails"] == "none"
 
 
-def test_labels_are_drawn_by_method_and_backbone():
+def test_labels_are_drawn_by_method_and_backbone() -> None:
     assert theme.method_color("llm-esr/gru4rec") == theme.method_color("llm-esr") == theme.METHODS["light"]["llm-esr"]
     assert theme.dash("llm-esr/gru4rec") == "dot"
     assert theme.dash("popularity") == "solid"
@@ -129,5 +132,5 @@ def test_labels_are_drawn_by_method_and_backbone():
         (theme.date("2025-01-31T14:05:59.1+00:00"), "2025-01-31 14:05 UTC"),
     ],
 )
-def test_numbers_have_one_format(text, wanted):
+def test_numbers_have_one_format(text: str, wanted: str) -> None:
     assert text == wanted

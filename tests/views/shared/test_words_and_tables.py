@@ -1,8 +1,11 @@
 """Untrusted text in Markdown and in spreadsheets."""
 
+from __future__ import annotations
+
 import html
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,11 +38,11 @@ from llmesr.views.shared.tables import csv_bytes, harmless, neutral
         (None, None),
     ],
 )
-def test_no_cell_is_a_formula(value, safe):
+def test_no_cell_is_a_formula(value: Any, safe: Any) -> None:
     assert neutral(value) == safe
 
 
-def test_csv_keeps_numbers_and_neutralises_text_and_headings():
+def test_csv_keeps_numbers_and_neutralises_text_and_headings() -> None:
     frame = pd.DataFrame({"=cmd": ["=1+1", "plain, text"], "gain": [-0.25, np.nan]})
     read = pd.read_csv(io.BytesIO(csv_bytes(frame)), encoding="utf-8-sig")
     assert read.columns.tolist() == ["'=cmd", "gain"]
@@ -47,7 +50,7 @@ def test_csv_keeps_numbers_and_neutralises_text_and_headings():
     assert read["gain"].tolist()[0] == -0.25
 
 
-def test_a_table_is_shown_without_formulas_because_it_can_be_copied_and_downloaded():
+def test_a_table_is_shown_without_formulas_because_it_can_be_copied_and_downloaded() -> None:
     frame = pd.DataFrame({"Title": ["=1+1", "", "Soap"], "gain": [-0.25, 0.5, np.nan]}, index=[4, 2, 9])
     shown = harmless(frame)
     assert shown["Title"].tolist() == ["'=1+1", "", "Soap"]
@@ -55,7 +58,7 @@ def test_a_table_is_shown_without_formulas_because_it_can_be_copied_and_download
     pd.testing.assert_series_equal(shown["gain"], frame["gain"])
 
 
-def test_csv_takes_categories_and_doubled_headings():
+def test_csv_takes_categories_and_doubled_headings() -> None:
     frame = pd.DataFrame([["=a", "b"]], columns=["x", "x"]).astype("category")
     assert csv_bytes(frame).decode("utf-8-sig").splitlines()[1] == "'=a,b"
 
@@ -71,12 +74,12 @@ def test_csv_takes_categories_and_doubled_headings():
         ("long " * 100, "long " * 59 + "long…"),
     ],
 )
-def test_markdown_shows_text_as_text(text, shown):
+def test_markdown_shows_text_as_text(text: str, shown: str) -> None:
     assert words.as_text(text) == shown
 
 
 @given(st.text())
-def test_no_markdown_character_is_left_unescaped(text):
+def test_no_markdown_character_is_left_unescaped(text: str) -> None:
     shown = words.as_text(text)
     plain = shown.replace("\\\\", "")
     for mark in "*_`[]<>$:#!|":
@@ -104,7 +107,7 @@ REWRITES = (
         "AT&amp;T &lt;b&gt; &#58;smile&#58;",
     ],
 )
-def test_no_icon_link_or_arrow_is_made_of_text(title):
+def test_no_icon_link_or_arrow_is_made_of_text(title: str) -> None:
     shown = words.as_text(title)
     read = html.unescape(re.sub(r"\\([\\`*_{}\[\]()<>#+\-.!|~$:@&])", "\x00\\1", shown).replace("\x00&", "\x00＆"))
     text = read.replace("\x00＆", "&").replace("\x00", "").replace(":material/", ":material_")
@@ -112,12 +115,12 @@ def test_no_icon_link_or_arrow_is_made_of_text(title):
     assert text.replace("\u2060", "") == title
 
 
-def test_metrics_are_explained_with_their_k():
+def test_metrics_are_explained_with_their_k() -> None:
     assert "first 10 recommendations" in words.metric_meaning("HR@10")
     assert words.metric_meaning("nonsense@3") == ""
 
 
-def test_the_line_beside_every_number_names_protocol_and_definition():
+def test_the_line_beside_every_number_names_protocol_and_definition() -> None:
     line = words.protocol_line("uni100", Thresholds(item=4, user=9), SplitConfig())
     assert "Held-out test items (leave-one-out)" in line
     assert "100 random items (uni100)" in line

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from llmesr.views.story.material import material as material_of
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One store for the module: nothing here changes it."""
     store = Store(tmp_path_factory.mktemp("story"))
     dataset = make_dataset(store, users=400, items=80, seed=2)
@@ -27,12 +29,12 @@ def shelf(tmp_path_factory):
 
 
 @pytest.fixture
-def material(shelf) -> Material:
+def material(shelf: Any) -> Material:
     store, dataset, _ = shelf
     return material_of(store, dataset, thresholds=dataset.thresholds, metric="HR@10", protocol="full")
 
 
-def test_the_tail_in_numbers(material):
+def test_the_tail_in_numbers(material: Material) -> None:
     step = story.the_tail(material)
     counts = material.dataset.item_counts[1:]
     tail = material.thresholds.tail_items(counts)
@@ -42,7 +44,7 @@ def test_the_tail_in_numbers(material):
     assert step.table["training interactions"].sum() == counts.sum()
 
 
-def test_whom_the_plain_recommender_fails(material):
+def test_whom_the_plain_recommender_fails(material: Material) -> None:
     step = story.whom_it_fails(material)
     (plain,) = (c for c in material.chosen if c.name == "id/sasrec")
     tables = [metric_table(run.per_user(), material.thresholds) for run in plain.runs]
@@ -54,7 +56,7 @@ def test_whom_the_plain_recommender_fails(material):
     assert step.headline.startswith("A plain recommender finds")
 
 
-def test_what_text_knows_names_the_nearest_by_cosine(material, shelf):
+def test_what_text_knows_names_the_nearest_by_cosine(material: Material, shelf: Any) -> None:
     item, vectors = material.item, shelf[2]
     counts = material.dataset.item_counts
     assert material.thresholds.tail_items(counts[item])
@@ -69,11 +71,11 @@ def test_what_text_knows_names_the_nearest_by_cosine(material, shelf):
     assert "semantic-knn" in step.sentences[1]
 
 
-def test_another_example_is_another_item(material):
+def test_another_example_is_another_item(material: Material) -> None:
     assert material.item != replace(material, example=1).item
 
 
-def test_what_changed_says_how_much_and_how_sure(material):
+def test_what_changed_says_how_much_and_how_sure(material: Material) -> None:
     step = story.what_changed(material)
     row = step.table.set_index("group").loc["Tail Item"]
     assert row["significant"]
@@ -84,14 +86,14 @@ def test_what_changed_says_how_much_and_how_sure(material):
     assert "Seeds: 2 and 2" in step.sentences[1]
 
 
-def test_no_change_is_said_plainly(material):
+def test_no_change_is_said_plainly(material: Material) -> None:
     plain, esr = ({c.method: c for c in material.chosen}[m] for m in ("id", "llm-esr"))
     same = replace(esr, runs=plain.runs, manifests=plain.manifests)
     step = story.what_changed(replace(material, chosen=[plain, same]))
     assert step.headline == "llm-esr shows no clear change on tail items compared with id."
 
 
-def test_what_next_measures_the_gap_and_advises(material):
+def test_what_next_measures_the_gap_and_advises(material: Material) -> None:
     step = story.what_next(material)
     own = step.table[step.table["configuration"] == "llm-esr/sasrec"].set_index("group")["mean"]
     assert f"{own['Head Item'] / own['Tail Item']:.1f} times" in step.headline
@@ -100,7 +102,7 @@ def test_what_next_measures_the_gap_and_advises(material):
     assert "three seeds" in advice
 
 
-def test_missing_artifacts_say_what_to_make(material):
+def test_missing_artifacts_say_what_to_make(material: Material) -> None:
     bare = replace(material, chosen=[], embedding=None)
     steps = [told(bare) for told in story.STEPS]
     assert not steps[0].missing
@@ -109,7 +111,7 @@ def test_missing_artifacts_say_what_to_make(material):
     assert all(s.missing and s.chart is None for s in steps[3:])
 
 
-def test_a_moved_threshold_moves_the_story(material):
+def test_a_moved_threshold_moves_the_story(material: Material) -> None:
     everything = replace(material, thresholds=Thresholds(item=10**6, user=10**6))
     assert story.the_tail(everything).headline.startswith("100% of the 80 items")
     assert "no held-out head items" in story.whom_it_fails(everything).headline
@@ -119,11 +121,11 @@ def test_a_moved_threshold_moves_the_story(material):
     ("rate", "said"),
     [(0.42, "42% of"), (0.15, "15% of"), (0.025, "2.5% of"), (0.0, "none of the"), (float("nan"), "no held-out")],
 )
-def test_rates_for_a_room(rate, said):
+def test_rates_for_a_room(rate: float, said: str) -> None:
     assert story._share(rate) == said
 
 
-def test_of_several_runs_with_text_validation_decides(shelf, tmp_path):
+def test_of_several_runs_with_text_validation_decides(shelf: Any, tmp_path: Path) -> None:
     store, dataset, _ = Store(tmp_path), shelf[1], None
     made = make_dataset(store, users=200, items=60, seed=4)
     make_run(store, made, "id")
@@ -133,7 +135,7 @@ def test_of_several_runs_with_text_validation_decides(shelf, tmp_path):
     assert told.text.name == "llm-esr/sasrec (loss=bce)"
 
 
-def test_every_chart_draws_in_both_modes_and_becomes_a_section(material):
+def test_every_chart_draws_in_both_modes_and_becomes_a_section(material: Material) -> None:
     steps = [told(material) for told in story.STEPS]
     for step in steps:
         for mode in ("light", "dark"):
