@@ -25,7 +25,7 @@ from llmesr.views.neighbours.case import (
 )
 
 
-def frame(ranks: dict[str, list[int]], lengths: Any) -> pd.DataFrame:
+def frame(ranks: list[int], lengths: Any) -> pd.DataFrame:
     n = len(ranks)
     rows = {"user": range(n), "target": 1, "target_popularity": 3, "history_length": lengths, "rank": ranks}
     full = pd.DataFrame({**rows, "part": "test", "protocol": "full"})

@@ -73,7 +73,7 @@ def test_marks_stand_out_from_the_page(mode: Mode) -> None:
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 @pytest.mark.parametrize("palette", ["METHODS", "GROUP_COLORS", "PARTS"])
 @pytest.mark.parametrize("mode", MODES)
-def test_colours_stay_apart_under_every_common_deficiency(mode: Mode, palette: dict[str, str], deficiency: str) -> None:
+def test_colours_stay_apart_under_every_common_deficiency(mode: Mode, palette: str, deficiency: str) -> None:
     matrix = np.array(DEFICIENCIES[deficiency])
     seen = {k: oklab(np.clip(matrix @ linear(c), 0, 1)) for k, c in getattr(theme, palette)[mode].items()}
     for (a, one), (b, other) in itertools.combinations(seen.items(), 2):
