@@ -46,13 +46,14 @@ PLAIN: dict[str, dict[str, Any]] = {
     "ease": {"method": "ease"},
     "text-ease": {"method": "text-ease"},
 }
+DENSE_AND_LOCAL: dict[str, dict[str, Any]] = {
+    "dense": {"solver": "dense"},
+    **{f"local {m}": {"solver": "local", "item_neighbours": m} for m in (64, 128, 256)},
+}
 SOLVERS: dict[str, dict[str, Any]] = {
     f"{method}, {label}, no fallback": {"method": method, "fallback": "none", **settings}
     for method in ("ease", "text-ease")
-    for label, settings in (
-        ("dense", {"solver": "dense"}),
-        *((f"local {m}", {"solver": "local", "item_neighbours": m}) for m in (64, 128, 256)),
-    )
+    for label, settings in DENSE_AND_LOCAL.items()
 }
 TEXT: dict[str, dict[str, Any]] = {
     f"text-ease, a = {a:g}, no fallback": {"method": "text-ease", "text_weight": a, "fallback": "none"}

@@ -22,7 +22,8 @@ from llmesr.linear.interactions import chosen, followed
 from llmesr.retrieval.similar import similar_users
 from llmesr.runs.record import MODEL
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.tuning.search import PolicyTuningConfig, tune_policy
+from llmesr.scoring.tuning.outcome import PolicyTuningConfig
+from llmesr.scoring.tuning.search import tune_policy
 from llmesr.semantic.embed import user_vectors
 from llmesr.semantic.inputs import user_texts
 from llmesr.store import Store

@@ -128,7 +128,9 @@ def test_every_setting_changes_the_scores(
 ) -> None:
     if method == "ials":
         pytest.importorskip("implicit")
-    base = {"item_neighbours": 20} if "item_neighbours" in (n for m, n in CHANGES if m == method) else {}
+    base: dict[str, Any] = (
+        {"item_neighbours": 20} if "item_neighbours" in (n for m, n in CHANGES if m == method) else {}
+    )
     # All items are within reach of the local solver here: it must be kept from all of them to differ from the inverse.
     before = scores(trained(made, method, **base), made[1])
     if setting == "item_neighbours" and method in ("ease", "text-ease"):

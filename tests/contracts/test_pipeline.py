@@ -79,4 +79,5 @@ def test_indexes_agree_on_who_is_similar(prepared: tuple[Store, Dataset, dict[st
 def test_llmemb_aligns_to_a_run_it_makes_itself(prepared: tuple[Store, Dataset, dict[str, Embedding]]) -> None:
     store, data, embeddings = prepared
     run = train(data, RunConfig.read(None, method="llmemb", **TINY), store, embedding=embeddings["decoder"])
+    assert run.config.alignment_run is not None
     assert store.manifest("runs", run.config.alignment_run).config["method"] == "id"

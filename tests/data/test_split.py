@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llmesr.config import IngestConfig, SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.profile import profile
-from llmesr.data.split import leave_one_out
+from llmesr.data.split import Part, leave_one_out
 from llmesr.data.splitting import dated
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
@@ -114,7 +114,8 @@ def test_leave_one_out_by_its_definition(lengths: list[int]) -> None:
     histories = [items[a:b].tolist() for a, b in pairwise(offsets)]
     judged = [h for h in histories if len(h) >= 3]
     assert split.train_items.tolist() == [i for h in histories for i in (h[:-2] if len(h) >= 3 else h)]
-    for part, place in (("valid", -2), ("test", -1)):
+    places: dict[Part, int] = {"valid": -2, "test": -1}
+    for part, place in places.items():
         assert split.targets(part).tolist() == [h[place] for h in judged]
         assert split.pairs(part)[1].tolist() == [h[place] for h in judged]
         assert split.input_lengths(part)[split.users(part)].tolist() == [len(h) + place for h in judged]
@@ -144,7 +145,7 @@ def test_shares_become_dates() -> None:
     )
     assert (by_time.valid_from, by_time.test_from) == ("1970-01-06", "1970-02-20")
     assert dated(by_time, skewed, "c", real=True) == by_time
-    assert SplitConfig(kind="temporal", test_from="2024-03-01T12:00:00+02:00").test_from.startswith("2024")
+    assert str(SplitConfig(kind="temporal", test_from="2024-03-01T12:00:00+02:00").test_from).startswith("2024")
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     for training in missing(make_claim(store, weak, base)):
         config = trained_anew(training).model_dump()
         settings = {k: config[k] for k in ("seed", "epochs", "patience")}
-        skill = {"tail_skill": 3.0} if training.method == "llm-esr" else {}
-        make_run(store, shop, training.method, **settings, **skill)
+        skill = 3.0 if training.method == "llm-esr" else None
+        make_run(store, shop, training.method, tail_skill=skill, **settings)
     claim = make_claim(store, weak, base)
     assert missing(claim) == []
     assert claim.run.seeds == claim.baseline.seeds == (42, 43, 44)

@@ -12,6 +12,7 @@ from llmesr.errors import UserError
 from llmesr.maps.make import find_map, load_map, make_map
 from llmesr.maps.projection import MapConfig
 from llmesr.maps.spaces import available, choose, open_space, parts_of, vectors
+from llmesr.models.scorers import DotScorer
 from llmesr.runs.record import MODEL, Run
 from llmesr.store import Store
 from llmesr.training.train import train
@@ -73,7 +74,9 @@ def test_the_last_item_has_its_own_vector(store: Store, tiny: Dataset, trained: 
     space = open_space(store, f"run:{trained.id}:collaborative", tiny)
     table = vectors(store, space, tiny)
     assert table.shape == (tiny.n_items, 8)
-    matrix = load_scorer(trained).item_matrix()
+    scorer = load_scorer(trained)
+    assert isinstance(scorer, DotScorer)
+    matrix = scorer.item_matrix()
     np.testing.assert_array_equal(table[-1], matrix[tiny.n_items, :8].numpy())
     assert table[-1].any()
 

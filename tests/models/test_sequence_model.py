@@ -7,7 +7,7 @@ from llmesr.encoders import ENCODERS
 from llmesr.models.fusion import CrossView
 from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
 from llmesr.models.sequence_model import SequenceModel
-from llmesr.models.tables import IdTable
+from llmesr.models.tables import IdTable, ItemTable
 
 N, D = 7, 8
 
@@ -16,7 +16,7 @@ def recommender(
     *, masked: bool = False, views: int = 1, fusion: CrossView | None = None, shared: bool = True, max_length: int = 4
 ) -> SequenceModel:
     torch.manual_seed(0)
-    tables = {name: IdTable(N, D, scale=1.0) for name in ("collaborative", "semantic")[:views]}
+    tables: dict[str, ItemTable] = {name: IdTable(N, D, scale=1.0) for name in ("collaborative", "semantic")[:views]}
     name = "bert4rec" if masked else "sasrec"
     encoders = [
         ENCODERS[name](embedding_size=D, layers=1, heads=1, dropout=0.0, causal=True)
@@ -61,7 +61,9 @@ def test_views_are_the_columns_they_say() -> None:
     ]
     assert list(scorer.view_slices) == ["collaborative", "semantic"]
     torch.testing.assert_close(sum(parts), scorer.score(sequences))
-    torch.testing.assert_close(scorer.item_matrix()[N, :D], model.tables["collaborative"].weight()[N].detach())
+    collaborative = model.tables["collaborative"]
+    assert isinstance(collaborative, IdTable)
+    torch.testing.assert_close(scorer.item_matrix()[N, :D], collaborative.weight()[N].detach())
 
 
 def test_one_shared_encoder_equals_the_same_encoder_twice() -> None:

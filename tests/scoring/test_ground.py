@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,17 +23,14 @@ N = 50
 
 def ground(spaces: float) -> Ground:
     """With room for so many text spaces."""
-    one = Ground(**parts()).content().nbytes
-    return Ground(**parts(), budget=int(spaces * one))
-
-
-def parts() -> dict[str, torch.Tensor | Thresholds]:
-    return {
+    parts: dict[str, Any] = {
         "item_counts": torch.arange(N + 1),
         "train_lengths": torch.ones(3),
         "thresholds": Thresholds(item=1, user=2),
         "text": text_vectors(N),
     }
+    one = Ground(**parts).content().nbytes
+    return Ground(**parts, budget=int(spaces * one))
 
 
 def test_the_text_spaces_used_last_are_kept_within_the_budget() -> None:

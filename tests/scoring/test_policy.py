@@ -121,6 +121,8 @@ def test_fitted_weights_change_models_of_one_part_too() -> None:
     for scorer, name in ((Counts(COUNTS + 1), "collaborative"), (SemanticKnnScorer(text_vectors(N)), "semantic")):
         scores = PolicyScorer(scorer, ScoringPolicy(weights=WEIGHTS), ground()).score(SEQUENCES)
         weight, bias = (WEIGHTS.at(n, torch.log1p(COUNTS.float())) for n in (name, "bias"))
+        assert weight is not None
+        assert bias is not None
         torch.testing.assert_close(scores, scorer.score(SEQUENCES) * weight + bias)
 
 
@@ -229,6 +231,7 @@ def test_rows_are_forgotten_and_made_again(monkeypatch: pytest.MonkeyPatch) -> N
     for _ in range(20):  # users of up to five items, while three rows fit
         rows = torch.from_numpy(rng.integers(1, N + 1, (4, 5)) * (np.arange(5) < rng.integers(0, 6, (4, 1))))
         torch.testing.assert_close(small.score(rows), large.score(rows))
+    assert small._rows is not None
     assert small._rows.shape == (3, N + 1)
 
 

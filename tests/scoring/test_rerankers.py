@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmesr.data.dataset import Dataset
 from llmesr.scoring.rerankers import RERANKERS, Candidates, RerankConfig, popularity_classes, rerank
 
 
@@ -44,7 +43,7 @@ def lists(draw: Any) -> Any:
 @settings(max_examples=40, deadline=None)
 @given(data=lists(), k=st.integers(0, 15), strength=st.floats(0, 1))
 def test_an_order_is_k_different_candidates_and_the_same_every_time(
-    name: str, data: Dataset, k: Any, strength: Any
+    name: str, data: Candidates, k: int, strength: float
 ) -> None:
     config = RerankConfig(name=name, strength=strength)
     order = rerank(config, data, k)

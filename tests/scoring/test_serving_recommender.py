@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -105,13 +107,14 @@ def test_models_without_views_still_explain(store: Store, tiny: Dataset) -> None
 
 
 def test_bad_requests_are_said_in_a_sentence(store: Store, tiny: Dataset, recommender: Recommender) -> None:
-    for call, words in [
+    calls: list[tuple[Callable[[], object], str]] = [
         (lambda: recommender.recommend([0]), "no item 0"),
         (lambda: recommender.recommend([]), "empty"),
         (lambda: recommender.recommend([tiny.n_items + 1]), "no item"),
         (lambda: recommender.recommend(tiny.n_users), "no user"),
         (lambda: recommender.recommend([1], k=0), "at least 1"),
-    ]:
+    ]
+    for call, words in calls:
         with pytest.raises(UserError, match=words):
             call()
     with pytest.raises(UserError, match="items"):

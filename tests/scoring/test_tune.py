@@ -193,7 +193,9 @@ def test_tuning_keeps_every_point_and_reads_back(store: Store, tiny: Dataset) ->
         assert {p.metrics[name] for p in tail_only} == {tuned.points[0].metrics[name]}
     again = tuned.choose(3)
     again.save(opened.run)
-    assert load_tuned_policy(opened.run).policy == tuned.points[3].policy
+    kept = load_tuned_policy(opened.run)
+    assert kept is not None
+    assert kept.policy == tuned.points[3].policy
     with pytest.raises(UserError, match="no point 999"):
         tuned.choose(999)
 

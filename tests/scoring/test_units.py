@@ -9,6 +9,7 @@ from serving_doubles import FakeScorer, bare_run
 
 from llmesr.data.batches import pad_histories
 from llmesr.data.dataset import Dataset
+from llmesr.scoring.cooccurrence import CooccurrenceTerm
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units, matching, median, short, spread
 from llmesr.store import Store
@@ -42,9 +43,14 @@ def test_units_are_worked_out_only_for_knobs_that_are_turned(
     store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
-    counted = []
+    counted: list[int] = []
     together = made.ground.cooccurrence
-    monkeypatch.setattr(made.ground, "cooccurrence", lambda: counted.append(1) or together())
+
+    def counting() -> CooccurrenceTerm:
+        counted.append(1)
+        return together()
+
+    monkeypatch.setattr(made.ground, "cooccurrence", counting)
     units = Units(made)
     histories = [tiny.history(u)[:n].tolist() for u, n in enumerate(tiny.split.train_lengths) if n]
     step = len(histories) // 64 or 1

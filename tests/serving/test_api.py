@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import httpx
@@ -56,9 +57,11 @@ class Client:
         self.http = httpx.AsyncClient(transport=transport, base_url="http://test")
         return self.http
 
-    async def __aexit__(self, *error: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.http.aclose()
-        await self.life.__aexit__(*error)
+        await self.life.__aexit__(kind, error, trace)
 
 
 def served(
@@ -135,8 +138,9 @@ def test_similar_items_and_neighbours(store: Store, tiny: Dataset, with_text: No
         cosines.topk(3).indices - 1
     ].tolist()
     assert semantic["items"] != collaborative["items"]
-    vectors = hub.get(None).recommender.embedding.user_vectors
-    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    embedding = hub.get(None).recommender.embedding
+    assert embedding is not None
+    vectors = embedding.user_vectors / np.linalg.norm(embedding.user_vectors, axis=1, keepdims=True)
     order = np.argsort(-(vectors @ vectors[3]))
     assert [u["user_id"] for u in users["users"]] == tiny.user_ids[order[order != 3][:5]].tolist()
     assert all(len(u["history"]) <= 20 for u in users["users"])

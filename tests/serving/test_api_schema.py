@@ -51,6 +51,7 @@ def address(store: Store, tiny: Dataset) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(PROGRAM is None, reason="schemathesis is not installed")
 def test_every_answer_is_one_the_description_promises(address: str) -> None:
+    assert PROGRAM is not None
     command = [PROGRAM, "run", f"{address}/openapi.json", "-H", f"X-API-Key: {KEY}", "--checks", "all", "-n", "40"]
     done = subprocess.run(
         [*command, "--suppress-health-check", "all", "--no-color"], capture_output=True, text=True, timeout=280

@@ -15,11 +15,12 @@ from llmesr.linear.scorer import LinearScorer
 from llmesr.training.fallback import fit_fallback
 
 
-def fitted(data: Dataset, **settings: bool) -> tuple[LinearScorer, Fallback, tuple[float, float]]:
+def fitted(data: Dataset, *, popularity: bool = True) -> tuple[LinearScorer, Fallback, tuple[float, float]]:
     counts = torch.from_numpy(data.item_counts)
     weights = cosines(gram(chosen(data)), shrinkage=10.0, neighbours=3)
     scorer, fallback = LinearScorer(weights, decay=0.8), Fallback(counts)
-    return scorer, fallback, fit_fallback(scorer, fallback, data, Sequences(data), max_length=50, **settings)
+    weights_found = fit_fallback(scorer, fallback, data, Sequences(data), max_length=50, popularity=popularity)
+    return scorer, fallback, weights_found
 
 
 def test_ties_are_broken_by_popularity_and_full_ranking_pays_nothing(tiny: Dataset) -> None:
