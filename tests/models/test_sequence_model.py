@@ -1,5 +1,7 @@
 """The recommender: where a user is read off, and how views line up."""
 
+from typing import Any
+
 import pytest
 import torch
 
