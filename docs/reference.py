@@ -32,7 +32,6 @@ ENVIRONMENT = {
 }
 CONFIGS = {  # where it is read, for each class of settings
     "llmesr.config:IngestConfig": "llmesr ingest",
-    "llmesr.config.data:SplitConfig": "llmesr ingest, llmesr split",
     "llmesr.config:EmbedConfig": "llmesr embed",
     "llmesr.config:FinetuneConfig": "llmesr finetune",
     "llmesr.config:SplitConfig": "llmesr split",

@@ -56,7 +56,7 @@ def test_no_texts(store: Store) -> None:
 
 def test_nan_from_a_model_is_refused_and_not_kept(store: Store) -> None:
     class Broken(FakeEmbedder):
-        def stream(self, texts: Any) -> Iterator[Any]:  # type: ignore[no-untyped-def]
+        def stream(self, texts: Any) -> Iterator[Any]:
             for rows, vectors in super().stream(texts):
                 vectors[0, 0] = np.nan
                 yield rows, vectors
