@@ -1,34 +1,40 @@
 """The overview: empty, full, with a damaged artifact, with a job on its way."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from app_pages import healthy, metrics, pick, texts
+from conftest import Visit
 from factories import corrupt, make_dataset, make_run, make_running_run, make_standard_runs
 
 from llmesr.evaluation.contenders import validation_score
 from llmesr.evaluation.table import metric_table
 from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
+from llmesr.store import Store
 
 
 @pytest.fixture
-def shop(store):
+def shop(store: Store) -> Any:
     dataset = make_dataset(store)
     return dataset, make_standard_runs(store, dataset)
 
 
-def headline_table(app):
+def headline_table(app: Any) -> Any:
     frames = [d.value for d in app.dataframe if "Best run" in d.value.columns]
     assert frames, "the headline has no table"
     return frames[0].set_index("Best run")
 
 
-def test_empty_install_offers_the_demo_and_the_upload(visit):
+def test_empty_install_offers_the_demo_and_the_upload(visit: Visit) -> None:
     app = healthy(visit())
     assert [b.label for b in app.button] == ["Prepare the demo"]
     assert "Use your own data" in texts(app)
 
 
-def test_one_button_submits_the_demo_once_and_shows_its_progress(visit, store, started):
+def test_one_button_submits_the_demo_once_and_shows_its_progress(visit: Visit, store: Store, started: Any) -> None:
     app = visit()
     app.button[0].click().run()
     healthy(app)
@@ -41,7 +47,7 @@ def test_one_button_submits_the_demo_once_and_shows_its_progress(visit, store, s
     assert [b.label for b in healthy(visit()).button][:1] == ["Stop"]
 
 
-def test_headline_numbers_are_those_of_the_evaluation(visit, shop):
+def test_headline_numbers_are_those_of_the_evaluation(visit: Visit, shop: Any) -> None:
     dataset, runs = shop
     app = healthy(visit())
     shown = headline_table(app)
@@ -59,7 +65,7 @@ def test_headline_numbers_are_those_of_the_evaluation(visit, shop):
     assert dataset.thresholds.describe() in texts(app)
 
 
-def test_tiles_say_how_large_the_tail_is(visit, shop):
+def test_tiles_say_how_large_the_tail_is(visit: Visit, shop: Any) -> None:
     dataset, _ = shop
     shown = metrics(visit())
     tail = dataset.thresholds.tail_items(dataset.item_counts[1:])
@@ -67,7 +73,7 @@ def test_tiles_say_how_large_the_tail_is(visit, shop):
     assert shown["Items in the tail"] == f"{100 * tail.mean():.0f}%"
 
 
-def test_protocol_changes_every_number_and_is_said(visit, store):
+def test_protocol_changes_every_number_and_is_said(visit: Visit, store: Store) -> None:
     dataset = make_dataset(store, users=80, items=400)
     make_standard_runs(store, dataset)
     app = visit()
@@ -79,7 +85,9 @@ def test_protocol_changes_every_number_and_is_said(visit, store):
     assert "against 100 random items (uni100)" in texts(app)
 
 
-def test_the_best_configuration_is_chosen_on_validation_with_all_its_seeds(visit, store, shop):
+def test_the_best_configuration_is_chosen_on_validation_with_all_its_seeds(
+    visit: Visit, store: Store, shop: Any
+) -> None:
     """Whatever the test says: the better on validation is shown, the mean of its seeds."""
     dataset, runs = shop
     other = [make_run(store, dataset, "id", seed=s, dropout=0.5, head_skill=3.0) for s in (42, 43)]
@@ -90,14 +98,14 @@ def test_the_best_configuration_is_chosen_on_validation_with_all_its_seeds(visit
     assert headline_table(visit()).loc["id/sasrec", "Overall"] == pytest.approx(wanted)
 
 
-def test_a_doubt_stands_in_the_headline_in_amber(visit, shop):
+def test_a_doubt_stands_in_the_headline_in_amber(visit: Visit, shop: Any) -> None:
     (said,) = [w.value for w in visit().warning]
     assert "times as often" not in said
     assert "but that is not settled: " in said
     assert "one seed" in said
 
 
-def test_a_moved_border_holds_on_every_page_and_in_the_address(visit, shop):
+def test_a_moved_border_holds_on_every_page_and_in_the_address(visit: Visit, shop: Any) -> None:
     dataset, _ = shop
     app = visit()
     app.slider(key="tail_item").set_value(dataset.thresholds.item + 1).run()
@@ -107,7 +115,7 @@ def test_a_moved_border_holds_on_every_page_and_in_the_address(visit, shop):
     assert app.slider(key="tail_item").value == dataset.thresholds.item + 1
 
 
-def test_a_dataset_without_runs_offers_to_train(visit, store, started):
+def test_a_dataset_without_runs_offers_to_train(visit: Visit, store: Store, started: Any) -> None:
     dataset = make_dataset(store)
     app = healthy(visit())
     pick(app, "defaults").click().run()
@@ -121,7 +129,7 @@ def test_a_dataset_without_runs_offers_to_train(visit, store, started):
 
 
 @pytest.mark.parametrize("how", ["manifest", "per_user"])
-def test_a_damaged_run_is_named_and_the_rest_shown(visit, store, shop, how):
+def test_a_damaged_run_is_named_and_the_rest_shown(visit: Visit, store: Store, shop: Any, how: Any) -> None:
     _, runs = shop
     broken = runs["llm-esr/sasrec"][0]
     corrupt(store, "runs", broken.id, how)
@@ -132,13 +140,13 @@ def test_a_damaged_run_is_named_and_the_rest_shown(visit, store, shop, how):
     assert "damaged" in said
 
 
-def test_a_damaged_dataset_is_named(visit, store, shop):
+def test_a_damaged_dataset_is_named(visit: Visit, store: Store, shop: Any) -> None:
     corrupt(store, "datasets", shop[0].id)
     app = healthy(visit())
     assert any("damaged" in e.label for e in app.expander)
 
 
-def test_a_running_job_and_run_are_seen(visit, store, shop, running_job):
+def test_a_running_job_and_run_are_seen(visit: Visit, store: Store, shop: Any, running_job: Any) -> None:
     run = make_running_run(store, shop[0])
     running_job("Train llm-esr/sasrec", run=run.id)
     app = healthy(visit())
@@ -148,7 +156,7 @@ def test_a_running_job_and_run_are_seen(visit, store, shop, running_job):
     assert "Stop" in [b.label for b in app.button]
 
 
-def test_two_datasets_are_chosen_by_link(visit, store, shop):
+def test_two_datasets_are_chosen_by_link(visit: Visit, store: Store, shop: Any) -> None:
     other = make_dataset(store, name="other", users=60, items=30, seed=5)
     assert metrics(visit(dataset=other.id))["Users"] == "60"
     assert metrics(visit(dataset=shop[0].id))["Users"] == "120"
@@ -158,7 +166,7 @@ def test_two_datasets_are_chosen_by_link(visit, store, shop):
     assert metrics(visit())["Users"] == "60"
 
 
-def test_hostile_titles_do_not_reach_markdown(visit, store):
+def test_hostile_titles_do_not_reach_markdown(visit: Visit, store: Store) -> None:
     dataset = make_dataset(store, name="**x** <script>", hostile=True)
     make_standard_runs(store, dataset)
     app = healthy(visit())

@@ -128,7 +128,7 @@ def test_the_line_beside_every_number_names_protocol_and_definition() -> None:
     assert "fewer than 9" in line
 
 
-def test_the_line_names_a_temporal_split_by_its_dates():
+def test_the_line_names_a_temporal_split_by_its_dates() -> None:
     split = SplitConfig(kind="temporal", valid_from="2024-03-01", test_from="2024-04-01", targets="all")
     of = {part: words.protocol_line("full", Thresholds(item=4, user=9), split, part) for part in ("valid", "test")}
     assert "(temporal split, from 2024-04-01 on, all targets)" in of["test"]
