@@ -69,7 +69,6 @@ def test_users_are_drawn_from_the_training_part(store: Store, tiny: Dataset, tra
 
 
 def test_the_last_item_has_its_own_vector(store: Store, tiny: Dataset, trained: Run) -> None:
-    from llmesr.models.scorers import DotScorer
     from llmesr.training.load import load_scorer
 
     space = open_space(store, f"run:{trained.id}:collaborative", tiny)

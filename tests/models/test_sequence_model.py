@@ -1,7 +1,5 @@
 """The recommender: where a user is read off, and how views line up."""
 
-from typing import Any
-
 import pytest
 import torch
 
