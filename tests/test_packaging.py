@@ -119,7 +119,7 @@ def test_the_demo_trains(installed: Path, environment: dict[str, str], tmp_path:
 
     assert "serve" in run("--help")
     made = json.loads(run("demo", "--synthetic", "--users", "150", "--json"))
-    assert len(made["runs"]) == 4
+    assert len(made["runs"]) >= 4
     rows = json.loads(run("compare", *made["runs"][:2], "--json"))["rows"]
     assert {row["run"] for row in rows} == set(made["runs"][:2])
 
