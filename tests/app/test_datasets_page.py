@@ -15,11 +15,12 @@ from app_pages import healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_run, make_running_run, make_standard_runs
 from streamlit.testing.v1 import AppTest
 
+from llmesr.config import SplitConfig, has_backbone
 from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.data.profile import gini
-from llmesr.jobs.plans import GOOD_DEFAULTS
+from llmesr.jobs.plans import GOOD_DEFAULTS, SEEDS
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
 from llmesr.store import Store
@@ -71,7 +72,8 @@ def test_upload_is_on_disk_guessed_and_imported_with_one_click(
     assert command[:3] == ["ingest", str(folder / "bestellungen.csv"), str(folder / "sortiment.csv")]
     assert "user_id=Kundennr" in command
     assert "title=Bezeichnung" in command
-    assert [s.command[0] for s in job.record.steps[1:]] == ["embed", *["train"] * len(GOOD_DEFAULTS), "map"]
+    trainings = sum(len(SEEDS) if has_backbone(method) else 1 for method in GOOD_DEFAULTS)
+    assert [s.command[0] for s in job.record.steps[1:]] == ["embed", *["train"] * trainings, "map"]
     assert "Import bestellungen" in texts(app)
 
 
@@ -90,6 +92,29 @@ def test_the_import_command_really_makes_the_dataset(
     made = load_dataset(store, "bestellungen")
     assert made.n_users > 50
     assert made.catalogue["title"].str.len().min() > 5
+    assert made.split_config == SplitConfig()
+
+
+def test_a_split_in_time_is_chosen_in_the_form(
+    visit: Callable[..., AppTest], store: Store, orders: Any, started: list[Job]
+) -> None:
+    from typer.testing import CliRunner
+
+    from llmesr.cli.main import app as cli
+
+    app = send(visit("datasets"), *orders)
+    pick(app, "ingest.all").set_value(False).run()
+    pick(app, "ingest.split").set_value("temporal").run()
+    pick(app, "ingest.split.test_from").set_value("soon").run()
+    assert "neither a share nor a date" in app.error[0].value
+    assert not [b for b in app.button if b.label == "Import"]
+    pick(app, "ingest.split.test_from").set_value("0.85").run()
+    next(b for b in healthy(app).button if b.label == "Import").click().run()
+    result = CliRunner().invoke(cli, started[0].record.steps[0].command)
+    assert result.exit_code == 0, result.output
+    split = load_dataset(store, "bestellungen").split_config
+    assert (split.kind, split.targets) == ("temporal", "first")
+    assert str(split.valid_from) < str(split.test_from)  # the shares have become dates
 
 
 def test_a_refreshed_browser_finds_its_upload(visit: Callable[..., AppTest], orders: Any) -> None:

@@ -21,6 +21,7 @@ from llmesr.store import Store
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets import reading
 from llmesr.views.datasets.roles import item_column, likely_roles, title_column
+from llmesr.views.datasets.split_form import chosen_split
 from llmesr.views.shared import exhibits, forms, job_panels, links
 from llmesr.views.shared.words import as_text
 
@@ -37,7 +38,7 @@ FIELDS = {
 NONE = "—"
 SHOWN = 50
 """Columns of a preview."""
-ELSEWHERE = ("name", "columns", "item_columns", "time_format", *reading.WRITTEN)
+ELSEWHERE = ("name", "columns", "item_columns", "time_format", "split", *reading.WRITTEN)
 """Settings with a place of their own in the form."""
 
 
@@ -221,6 +222,7 @@ def _settings(files: Sequence[Path]) -> dict[str, Any]:
                 value = forms.setting_widget(schema[name], schema[name].default, f"ingest.{name}")
             if value != schema[name].default:
                 values[name] = value
+        values |= chosen_split()
     return values
 
 

@@ -142,7 +142,7 @@ def changes(values: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, An
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     if get_origin(annotation) in (typing.Union, types.UnionType):
         rest = [a for a in get_args(annotation) if a is not type(None)]
-        return rest[0], len(rest) < len(get_args(annotation))
+        return str if str in rest else rest[0], len(rest) < len(get_args(annotation))
     return annotation, False
 
 
@@ -161,7 +161,7 @@ def setting_widget(setting: Setting, value: Any, key: str) -> Any:
         return st.multiselect(setting.label, setting.choices, chosen, **common) or None
     hint = "automatic" if setting.optional else None
     if setting.kind == "text":
-        return st.text_input(setting.label, value or "", placeholder=hint, **common) or (
+        return st.text_input(setting.label, "" if value is None else str(value), placeholder=hint, **common) or (
             None if setting.optional else ""
         )
     kind: Any = int if setting.kind == "whole" else float
