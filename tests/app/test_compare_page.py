@@ -72,7 +72,14 @@ def text(at: AppTest) -> str:
 
 
 def frame(at: AppTest, position: int = 0) -> Any:
-    return at.dataframe[position].value
+    """A table of the view that is open; the verdicts stand above it where there is something to compare."""
+    tables = [d.value for d in at.dataframe if "Overall" not in d.value.columns]
+    return tables[position]
+
+
+def verdicts(at: AppTest) -> Any:
+    """The matrix of verdicts: a row per configuration, a column per group."""
+    return next(d.value for d in at.dataframe if "Overall" in d.value.columns).set_index("configuration")
 
 
 def test_empty_says_what_to_do(store: Store) -> None:
@@ -111,16 +118,16 @@ def test_numbers_and_verdict_are_those_of_the_statistics(store: Store, runs: Any
     at = visit()
     frames = {name: [r.per_user() for r in group] for name, group in made.items()}
     alone = ("popularity", "semantic-knn")
-    expected = statistics.summary(frames, dataset.thresholds, metrics=["NDCG@10"], alone=alone)
+    expected = statistics.summary(frames, dataset.thresholds, metrics=["HR@10"], alone=alone)
     shown = frame(at)
     assert list(shown["mean"]) == pytest.approx(list(expected["value"]))
     assert list(shown["95% low"]) == pytest.approx(list(expected["low"]))
-    how = {"baseline": "id/sasrec", "metrics": ["NDCG@10"], "alone": alone}
+    how = {"baseline": "id/sasrec", "metrics": ["HR@10"], "alone": alone}
     compared = statistics.compare(frames, dataset.thresholds, **how)
     differences = frame(at, 1)
     assert list(differences["p (corrected)"]) == pytest.approx(list(compared["p_adjusted"]))
     overall = compared[(compared["run"] == "llm-esr/sasrec") & (compared["group"] == "Overall")].iloc[0]
-    assert "Compared with id/sasrec, in NDCG@10" in text(at).replace("**", "")
+    assert "Compared with id/sasrec, in HR@10" in text(at).replace("**", "")
     assert f"{overall['difference']:+.3f}" in text(at)
     assert dataset.thresholds.describe() in text(at)
 
@@ -187,7 +194,7 @@ def test_who_pays_shows_gains_of_both_sides(store: Store, runs: Any) -> None:
     dataset, made = runs
     shown = frame(visit(view="seesaw")).set_index("run")
     frames = {name: [r.per_user() for r in group] for name, group in made.items()}
-    how = {"baseline": "id/sasrec", "metrics": ["NDCG@10"], "alone": ("popularity", "semantic-knn")}
+    how = {"baseline": "id/sasrec", "metrics": ["HR@10"], "alone": ("popularity", "semantic-knn")}
     compared = statistics.compare(frames, dataset.thresholds, **how)
     tail = compared[(compared["run"] == "semantic-knn") & (compared["group"] == "Tail Item")]
     assert shown.loc["semantic-knn", "tail"] == pytest.approx(tail["difference"].iloc[0])
@@ -197,7 +204,7 @@ def test_the_drill_down_lists_who_gained_and_lost_most_and_leads_to_them(store: 
     dataset, made = runs
     at = visit(view="users")
     frames = {name: [r.per_user() for r in made[name]] for name in ("id/sasrec", "llm-esr/sasrec")}
-    moved = movers(frames["id/sasrec"], frames["llm-esr/sasrec"], metric="NDCG@10")
+    moved = movers(frames["id/sasrec"], frames["llm-esr/sasrec"], metric="HR@10")
     gained, lost = frame(at, 1), frame(at, 2)
     assert list(gained["user"].head(3)) == list(moved["user_id"].head(3))
     assert list(lost["user"].head(3)) == list(moved["user_id"].iloc[::-1].head(3))
@@ -251,7 +258,7 @@ def test_a_search_lists_its_trials_and_hands_over_its_best_run(store: Store, run
     assert not at.exception
     name = next(n for n in set(frame(at)["configuration"]) if "dropout=0.4" in n)
     best = metric_table(Run(store, search.run_id(3)).per_user(), dataset.thresholds)
-    value = best.loc[(best["group"] == "Overall") & (best["metric"] == "NDCG@10"), "value"].iloc[0]
+    value = best.loc[(best["group"] == "Overall") & (best["metric"] == "HR@10"), "value"].iloc[0]
     own = frame(at)
     assert own.loc[(own["configuration"] == name) & (own["group"] == "Overall"), "mean"].iloc[0] == pytest.approx(value)
 
