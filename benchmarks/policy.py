@@ -30,7 +30,7 @@ TRIED: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "id, fitted": ({"method": "id"}, {}),
     "llm-esr": ({"method": "llm-esr"}, None),
     "llm-esr, set by hand": ({"method": "llm-esr"}, {"emphases": ()}),
-    "llm-esr, fitted without co-occurrence": ({"method": "llm-esr"}, {"cooccurrence": False}),
+    "llm-esr, fitted without the linear term": ({"method": "llm-esr"}, {"linear_kinds": ()}),
     "llm-esr, fitted without content": ({"method": "llm-esr"}, NO_TEXT),
     "llm-esr, fitted": ({"method": "llm-esr"}, {}),
 }

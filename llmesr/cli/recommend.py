@@ -37,8 +37,9 @@ def recommend(
         float | None, typer.Option("--route-weight", help="Weight of the collaborative part for them.")
     ] = None,
     popularity: Annotated[float | None, typer.Option("--popularity", help="Weight of log popularity.")] = None,
-    cooccurrence: Annotated[
-        float | None, typer.Option("--cooccurrence", help="Weight of the co-occurrence term.")
+    linear: Annotated[float | None, typer.Option("--linear", help="Weight of the linear term.")] = None,
+    linear_kind: Annotated[
+        str | None, typer.Option("--linear-kind", help="Weights it adds up: cosines, ease or text-ease.")
     ] = None,
     tail_users_only: Annotated[
         bool, typer.Option("--tail-users-only", help="Leave head users' scores unchanged.")
@@ -72,7 +73,8 @@ def recommend(
         "route_threshold": route_threshold,
         "route_weight": route_weight,
         "popularity": popularity,
-        "cooccurrence": cooccurrence,
+        "linear": linear,
+        "linear_kind": linear_kind,
         "tail_users_only": tail_users_only or None,
     }
     given = {key: value for key, value in asked.items() if value is not None}

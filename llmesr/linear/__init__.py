@@ -6,6 +6,7 @@
     ridge, local   the weights of EASE and text-EASE, all items at once or each item on its strongest others
     counted        weights that are counts: item-knn, Markov chains
     weights        item-to-item weights, dense or sparse, as tensors on disk
+    rows           sparse weights by the item of the history
     scorer         a score is the sum of weights over the history, newest first; its parts are therefore exact
     factors        iALS, whose users are solved for from any history
 

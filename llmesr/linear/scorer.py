@@ -13,13 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from llmesr.ids import PAD
 from llmesr.linear.fading import fading
 from llmesr.linear.fallback import Fallback
+from llmesr.linear.rows import Rows
 from llmesr.linear.weights import Weights
-
-AT_ONCE = 2**24
-"""Summands that exist at once."""
 
 
 class LinearScorer:
@@ -37,7 +34,7 @@ class LinearScorer:
         self.decay = decay
         self.fallback = fallback
         self.n_items = weights.n_items
-        self._rows = None if weights.items is None else _Rows(self.weights)
+        self._rows = None if weights.items is None else Rows.of(self.weights)
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
@@ -95,39 +92,3 @@ class LinearScorer:
             same = self.weights.items[wanted][:, None, :] == history[None, :, None]
             found[row] = (same * table[wanted][:, None, :]).sum(2)
         return found
-
-
-class _Rows:
-    """Sparse weights by the item of the history: what it gives to which candidates."""
-
-    def __init__(self, weights: Weights) -> None:
-        if weights.items is None:
-            raise ValueError("dense weights have no sparse rows")
-        candidate, place = (weights.items != PAD).nonzero(as_tuple=True)
-        history = weights.items[candidate, place].long()
-        order = torch.argsort(history, stable=True)
-        self.size = len(weights.items)
-        self.candidates = candidate[order].int()
-        self.values = weights.weights[candidate, place][order]
-        counts = torch.bincount(history, minlength=self.size)
-        self.starts = F.pad(torch.cumsum(counts, 0), (1, 0))  # (N + 2,)
-
-    def sums(self, sequences: Tensor, faded: Tensor) -> Tensor:
-        """(B, L) and their weights (B, L) -> (B, N + 1)."""
-        real = sequences != PAD
-        owner, item, fade = real.nonzero()[:, 0], sequences[real], faded[real]
-        first = self.starts[item]
-        many = self.starts[item + 1] - first
-        total = torch.zeros(len(sequences) * self.size, device=sequences.device)
-        bounds = torch.cumsum(many, 0)
-        begin = 0
-        while begin < len(item):
-            done = int(bounds[begin - 1]) if begin else 0
-            end = max(begin + 1, int(torch.searchsorted(bounds, done + AT_ONCE, right=True)))
-            part = slice(begin, end)
-            each = torch.repeat_interleave(torch.arange(end - begin, device=item.device), many[part])
-            within = torch.arange(len(each), device=item.device) - (torch.cumsum(many[part], 0) - many[part])[each]
-            at = first[part][each] + within
-            total.index_add_(0, owner[part][each] * self.size + self.candidates[at], fade[part][each] * self.values[at])
-            begin = end
-        return total.view(len(sequences), self.size)

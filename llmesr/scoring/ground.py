@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.scoring.content import ContentTerm, whitened
-from llmesr.scoring.cooccurrence import CooccurrenceTerm
+from llmesr.scoring.linear_term import READS_TEXT, LinearKind, LinearTerm, make
 
-CONTENT_BUDGET = 2**31
-"""Bytes that the text spaces kept ready may take together, each with its rows of cosines."""
-FEWEST_SPACES = 2
-"""Text spaces kept at the least: the text as it is, and the one of the policy in use."""
+BUDGET = 2**31
+"""Bytes that the terms kept ready may take together: text spaces, each with its rows of cosines, and linear weights."""
+FEWEST = 3
+"""Terms kept at the least: the text as it is, and the text space and the linear term of the policy in use."""
 
 
 class Unavailable(UserError):
@@ -38,13 +38,13 @@ class Ground:
         train_lengths: Tensor,
         thresholds: Thresholds,
         text: np.ndarray | Tensor | None = None,
-        cooccurrence: Callable[[], CooccurrenceTerm] | None = None,
+        linear: Callable[[LinearKind], LinearTerm] | None = None,
         device: torch.device | str = "cpu",
-        budget: int = CONTENT_BUDGET,
+        budget: int = BUDGET,
     ) -> None:
         """``item_counts`` (N + 1,) and ``train_lengths`` (U,) are training interactions; ``text`` (N + 1, E).
 
-        ``cooccurrence`` makes that term when it is first asked for; ``budget``: see :data:`CONTENT_BUDGET`.
+        ``linear`` makes a linear term when it is first asked for; ``budget``: see :data:`BUDGET`.
         """
         self.item_counts = item_counts.to(device)
         self.log_counts = torch.log1p(self.item_counts.float())  # (N + 1,)
@@ -54,10 +54,10 @@ class Ground:
         self._text = text
         self._device = device
         self.budget = budget
-        self._spaces: OrderedDict[float, ContentTerm] = OrderedDict()  # by whitening, most recently used last
-        self._lock = threading.Lock()
-        self._make_cooccurrence = cooccurrence
-        self._cooccurrence: CooccurrenceTerm | None = None
+        # By whitening or kind, most recently used last.
+        self._kept: OrderedDict[float | LinearKind, ContentTerm | LinearTerm] = OrderedDict()
+        self._lock, self._solving = threading.Lock(), threading.Lock()
+        self._make_linear = linear
 
     @classmethod
     def of(cls, dataset: Dataset, text: np.ndarray | None, device: torch.device | str = "cpu") -> Self:
@@ -72,37 +72,48 @@ class Ground:
             train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)),
             thresholds=dataset.thresholds,
             text=text,
-            cooccurrence=lambda: CooccurrenceTerm.from_dataset(dataset, device),
+            linear=lambda kind: make(kind, dataset, text, device),
             device=device,
         )
 
-    def cooccurrence(self) -> CooccurrenceTerm:
-        """The co-occurrence term. Unavailable when the ground was made without interactions."""
-        if self._cooccurrence is None:
-            if self._make_cooccurrence is None:
-                raise Unavailable("The co-occurrence term needs the training interactions of the dataset.")
-            self._cooccurrence = self._make_cooccurrence()
-        return self._cooccurrence
+    def linear(self, kind: LinearKind) -> LinearTerm:
+        """The linear term of a kind, solved for when it is first asked for. Unavailable when the ground was made
+        without interactions, or without the text that the kind reads. Do not keep it: see :meth:`content`."""
+        if self._make_linear is None:
+            raise Unavailable("The linear term needs the training interactions of the dataset.")
+        if kind in READS_TEXT and not self.has_text:
+            raise Unavailable(f"The linear term {kind} needs text vectors: run `llmesr embed` on the dataset first.")
+        with self._solving:  # others go on meanwhile
+            with self._lock:
+                found = self._kept.get(kind)
+            term = self._make_linear(kind) if found is None else found
+        with self._lock:
+            self._keep(kind, term)
+        return cast(LinearTerm, term)
 
     def content(self, whitening: float = 0.0) -> ContentTerm:
         """The content term in the text space evened out by ``whitening``. Unavailable without text.
 
-        The spaces used last are kept, as many as the budget holds; do not keep one yourself.
+        The terms used last are kept, as many as the budget holds; do not keep one yourself.
         """
         if self._text is None:
             raise Unavailable("This needs text vectors of the dataset: run `llmesr embed` on it first.")
         with self._lock:
-            if whitening not in self._spaces:
-                self._spaces[whitening] = ContentTerm(whitened(self._text, whitening), self._device)
-            self._spaces.move_to_end(whitening)
-            while len(self._spaces) > FEWEST_SPACES and self.content_bytes > self.budget:
-                self._spaces.popitem(last=False)
-            return self._spaces[whitening]
+            term = self._kept.get(whitening) or ContentTerm(whitened(self._text, whitening), self._device)
+            self._keep(whitening, term)
+        return cast(ContentTerm, term)
+
+    def _keep(self, key: float | LinearKind, term: ContentTerm | LinearTerm) -> None:
+        """As the one used last; those used longest ago go as far as the budget asks."""
+        self._kept[key] = term
+        self._kept.move_to_end(key)
+        while len(self._kept) > FEWEST and self.kept_bytes > self.budget:
+            self._kept.popitem(last=False)
 
     @property
-    def content_bytes(self) -> int:
-        """What the text spaces kept ready take at the most."""
-        return sum(term.nbytes for term in self._spaces.values())
+    def kept_bytes(self) -> int:
+        """What the terms kept ready take at the most."""
+        return sum(term.nbytes for term in self._kept.values())
 
     def tail_users(self, sequences: Tensor, users: Tensor | None) -> Tensor:
         """(B,) bool. Known users by their training history; unknown ones (-1, or no ``users`` at all) by the

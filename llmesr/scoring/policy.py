@@ -1,12 +1,13 @@
 """What may be changed in a trained model's scores without training it again.
 
     score(u, i) = w_i * collaborative(u, i) + semantic(u, i) + gamma * max over h in history of cos(text_h, text_i)
-                  + cooccurrence * co-occurrence(u, i) + popularity * log(1 + n_i)
+                  + linear * log(1 + 10 * sum over h in history of w(h, i)) + popularity * log(1 + n_i)
 
 The *content term* compares the candidate with the user's own past in the full text space, where a
 rare item is as well described as a popular one. *Routing* lowers the weight ``w_i`` of the
-collaborative part for items too rare to have earned a good id embedding. The *co-occurrence term*
-remembers which items the same users chose. The *popularity term*, of the ``n_i`` training interactions,
+collaborative part for items too rare to have earned a good id embedding. The *linear term*
+adds item-to-item weights over the history, of the kind the policy names: it remembers which items the same
+users chose (:mod:`llmesr.scoring.linear_term`). The *popularity term*, of the ``n_i`` training interactions,
 moves the balance between tail and head (the logit adjustment of Menon et al. 2021, "Long-tail learning
 via logit adjustment", with a sign and a weight found on validation).
 
@@ -23,6 +24,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from llmesr.prose import signed
+from llmesr.scoring.linear_term import PLAINEST, LinearKind
 from llmesr.scoring.terms import TERMS, Key, Term
 from llmesr.scoring.weights import ByTerm, PopularityWeights
 
@@ -56,8 +58,12 @@ class ScoringPolicy(ByTerm):
         le=1e6,
         description="Weight of log(1 + training interactions): above 0 popular items gain, below 0 rare ones.",
     )
-    cooccurrence: float = Field(
-        0.0, ge=0, le=1e6, description="Weight of the co-occurrence term: what was chosen by the same users."
+    linear: float = Field(
+        0.0, ge=0, le=1e6, description="Weight of the linear term: item-to-item weights added up over the history."
+    )
+    linear_kind: LinearKind = Field(
+        PLAINEST,
+        description="Its weights: cosines of what the same users chose, or those of ease or text-ease.",
     )
     weights: PopularityWeights | None = Field(
         None, description="Weights of all parts that follow an item's popularity, as `llmesr tune` fits them."

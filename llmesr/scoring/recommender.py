@@ -82,7 +82,7 @@ class Recommender:
         self._policed = lru_cache(maxsize=POLICIES_KEPT)(scored.under)
 
     def prepare(self, policy: ScoringPolicy) -> None:
-        """Work out what a policy needs (text spaces, co-occurrence) before the first request asks for it."""
+        """Work out what a policy needs (text spaces, linear weights) before the first request asks for it."""
         self._policed(policy)
 
     @property
@@ -101,7 +101,7 @@ class Recommender:
         """The best ``k`` items after a history of item numbers, oldest first, or after all a user (an int) chose.
 
         Columns item_id, title, score, rank (1 is first), tail, and the parts that sum to the score: collaborative
-        (as weighted by the policy, its co-occurrence and popularity included), semantic, content. UserError for an
+        (as weighted by the policy, its linear term and popularity included), semantic, content. UserError for an
         unknown item or user.
         """
         return self.frame(self.answer([self.request(history, k, policy, reranker, exclude_seen)])[0])
@@ -131,7 +131,9 @@ class Recommender:
         if k < 1:
             raise UserError(f"k must be at least 1, not {k}.")
         policy = self.policy if policy is None else policy
-        if not self.ground.has_text and (lacking := [t for t in TERMS.values() if t.reads_text and policy.weight(t)]):
+        if not self.ground.has_text and (
+            lacking := [t for t in TERMS.values() if policy.weight(t) and t.reads_text(policy.key(t)[1])]
+        ):
             title = lacking[0].title
             raise Unavailable(f"The {title} term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
         return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen)

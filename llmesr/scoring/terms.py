@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.scorers import DotScorer, Scorer, SemanticKnnScorer
 from llmesr.scoring.ground import Ground
+from llmesr.scoring.linear_term import PLAINEST, READS_TEXT, LinearKind
 
 Variant = float | str | None
 """What a term's scores depend on besides the run, such as the whitening of the text."""
@@ -64,8 +65,8 @@ class Term:
     """Whether its weight may follow popularity."""
     routed: bool = False
     """Whether routing lowers its weight for rare items."""
-    reads_text: bool = False
-    """Whether it needs text vectors of the items."""
+    reads_text: Callable[[Variant], bool] = lambda variant: False
+    """Whether a variant needs text vectors of the items."""
     column: Column = "collaborative"
     """Where it is counted in lists of items."""
 
@@ -184,12 +185,21 @@ def _own(name: str) -> Callable[[Scorer, Ground, Variant], TermScorer | None]:
     return make
 
 
+def _always(variant: Variant) -> bool:
+    return True
+
+
 def _content(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
     return Kept(lambda: ground.content(float(variant or 0.0)))
 
 
-def _cooccurrence(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
-    return Kept(ground.cooccurrence)
+def _linear(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
+    kind = cast(LinearKind, variant or PLAINEST)
+    return Kept(lambda: ground.linear(kind))
+
+
+def _reads_text(variant: Variant) -> bool:
+    return variant in READS_TEXT
 
 
 def _popularity(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
@@ -200,14 +210,14 @@ def _bias(scorer: Scorer, ground: Ground, variant: Variant) -> TermScorer:
     return PerItem(torch.ones_like(ground.log_counts))
 
 
-# What was chosen together and how popular an item is are knowledge of who chose what, too: hence their column.
+# What was chosen together, and how popular an item is are knowledge of who chose what, too: hence their column.
 TERMS: dict[str, Term] = {
     term.name: term
     for term in (
         Term("collaborative", "collaborative", _own("collaborative"), own=True, routed=True),
         Term("semantic", "semantic", _own("semantic"), own=True, column="semantic"),
-        Term("content", "content", _content, "gamma", "whitening", "whitened", reads_text=True, column="content"),
-        Term("cooccurrence", "co-occurrence", _cooccurrence, "cooccurrence"),
+        Term("content", "content", _content, "gamma", "whitening", "whitened", reads_text=_always, column="content"),
+        Term("linear", "linear", _linear, "linear", "linear_kind", reads_text=_reads_text),
         Term("popularity", "popularity", _popularity, "popularity", signed=True, curved=False),
         Term("bias", "popularity", _bias, signed=True),
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from llmesr.data.batches import pad_histories
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.terms import TERMS, open_terms
+from llmesr.scoring.terms import TERMS, Key, Variant, open_terms
 
 PROBES = 64
 """Users whose scores are looked at."""
@@ -22,7 +22,7 @@ class Units:
 
     def __init__(self, scored: ScoredRun) -> None:
         self._scored = scored
-        self._found: dict[str, float] = {}
+        self._found: dict[Key, float] = {}
         dataset = scored.dataset
         users = np.flatnonzero(dataset.split.train_lengths)
         users = users[:: max(1, len(users) // PROBES)][:PROBES]
@@ -33,14 +33,16 @@ class Units:
             with torch.inference_mode():
                 self._own = spread(scored.scorer.score(self._sequences, None))
 
-    def of(self, name: str) -> float:
+    def of(self, name: str, variant: Variant = None) -> float:
         """The unit of a term by name; 0 where it says nothing to anyone, or needs text and there is none."""
-        if name not in self._found:
-            self._found[name] = 0.0 if TERMS[name].reads_text and not self._scored.ground.has_text else self._unit(name)
-        return self._found[name]
+        key = name, variant
+        if key not in self._found:
+            lacking = TERMS[name].reads_text(variant) and not self._scored.ground.has_text
+            self._found[key] = 0.0 if lacking else self._unit(key)
+        return self._found[key]
 
-    def _unit(self, name: str) -> float:
-        opened = open_terms(self._scored.scorer, self._scored.ground, [(name, None)])
+    def _unit(self, key: Key) -> float:
+        opened = open_terms(self._scored.scorer, self._scored.ground, [key])
         with torch.inference_mode():
             return median([matching(self._own, term.score(self._sequences)) for term in opened.values()])
 

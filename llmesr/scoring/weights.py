@@ -17,6 +17,9 @@ from llmesr.scoring.terms import TERMS
 Weight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Curve = Annotated[tuple[Weight, ...], Field(max_length=32)]
 
+FORMERLY = {"cooccurrence": "linear"}
+"""What terms were called in policies that are stored: cosines were once all that the linear term had."""
+
 
 class ByTerm(Config):
     """Settings of which some belong to terms. Those of the table's own terms are fields; a term that was added to the
@@ -32,6 +35,8 @@ class ByTerm(Config):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            values = {FORMERLY.get(name, name): value for name, value in values.items()}
         for key in set(values) - set(cls.model_fields) - cls.of_terms() if isinstance(values, dict) else ():
             error = InitErrorDetails(type="extra_forbidden", loc=(key,), input=values[key])
             raise ValidationError.from_exception_data(cls.__name__, [error])
@@ -53,7 +58,7 @@ class PopularityWeights(ByTerm):
     collaborative: Curve = Field((), description="Weight of the collaborative part at each count.")
     semantic: Curve = Field((), description="Weight of the semantic part.")
     content: Curve = Field((), description="Multiplies gamma.")
-    cooccurrence: Curve = Field((), description="Multiplies the weight of the co-occurrence term.")
+    linear: Curve = Field((), description="Multiplies the weight of the linear term.")
     bias: Curve = Field((), description="Added to the score.")
     tail_emphasis: float = Field(
         0.0, ge=0, le=1e6, description="How much more a user whose target is a tail item counted in the fit: 1 + this."

@@ -104,18 +104,18 @@ def test_the_popularity_weight_moves_the_list_to_the_head_or_to_the_tail(trained
     assert "popularity weight +0.5 (in scores" in words(app).lower()
 
 
-def test_the_co_occurrence_weight_brings_what_was_chosen_together(trained: Store) -> None:
+def test_the_linear_weight_brings_what_was_chosen_together(trained: Store) -> None:
     run = run_of(trained, "id")
     user, user_id = user_of(trained)
     app = opened("recommend", user=user_id)
-    app.slider(key="rec.cooccurrence").set_value(4.0).run()
+    app.slider(key="rec.linear").set_value(4.0).run()
     assert healthy(app), words(app)
     recommender = Recommender(ScoredRun(trained, run))
-    weight = float(f"{4 * Units(recommender.scored).of('cooccurrence'):.3g}")
-    expected = recommender.recommend(user, policy=ScoringPolicy(cooccurrence=weight))
+    weight = float(f"{4 * Units(recommender.scored).of('linear'):.3g}")
+    expected = recommender.recommend(user, policy=ScoringPolicy(linear=weight))
     assert listed(app, run.config.method) == expected["item_id"].tolist()
     assert expected["item_id"].tolist() != recommender.recommend(user)["item_id"].tolist()
-    assert f"co-occurrence weight 4 (in scores {weight:g})" in words(app).lower()
+    assert f"linear weight 4 (in scores {weight:g})" in words(app).lower()
 
 
 def test_routing_sends_rare_items_to_text(trained: Store) -> None:

@@ -66,7 +66,7 @@ def test_parts_sum_to_the_score(form: str, ranked: bool) -> None:
 
 def test_few_summands_at_once_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = LinearScorer(sparse(), decay=0.7).score(SEQUENCES)
-    monkeypatch.setattr("llmesr.linear.scorer.AT_ONCE", 2)
+    monkeypatch.setattr("llmesr.linear.rows.AT_ONCE", 2)
     torch.testing.assert_close(LinearScorer(sparse(), decay=0.7).score(SEQUENCES), expected)
 
 

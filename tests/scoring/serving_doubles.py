@@ -19,7 +19,7 @@ WEIGHTS = PopularityWeights(
     collaborative=(0.2, 1.1),
     semantic=(1.5, 0.3),
     content=(2.0, 0.5),
-    cooccurrence=(0.1, 0.9),
+    linear=(0.1, 0.9),
     bias=(0.3, -0.8),
 )
 """Every part counts otherwise for rare items than for popular ones."""

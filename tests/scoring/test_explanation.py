@@ -20,9 +20,7 @@ from llmesr.training.train import train
 
 HISTORY = [3, 9, 21, 9, 30]
 ITEMS = [1, 2, 40, 60]
-POLICY = ScoringPolicy(
-    gamma=1.5, cooccurrence=2.0, route_threshold=5, route_weight=0.25, weights=WEIGHTS, popularity=0.2
-)
+POLICY = ScoringPolicy(gamma=1.5, linear=2.0, route_threshold=5, route_weight=0.25, weights=WEIGHTS, popularity=0.2)
 
 
 def scored(store: Store, data: Dataset, method: str, **settings: Any) -> ScoredRun:

@@ -59,21 +59,21 @@ def test_known_weights_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "RARE", 0.0)
     choices = Choices.of([simulated()])
     tail = torch.zeros(U, dtype=torch.bool)
-    found = fit_weights(choices, ground(), tail, spread=2.0, units={"content": 3.0}, emphases=(0.0,))[0]
+    found = fit_weights(choices, ground(), tail, spread=2.0, units={("content", 0.0): 3.0}, emphases=(0.0,))[0]
     assert found.counts == (0, 200)
     # The score is `spread` times the likelihood's exponent; content is multiplied by its unit afterwards.
     np.testing.assert_allclose(np.array(found.collaborative) / 2, TRUE["collaborative"], atol=0.1)
     np.testing.assert_allclose(np.array(found.content) * 3 / 2, TRUE["content"], atol=0.1)
     middle = np.mean(found.bias)  # a bias of all items alike changes no choice
     np.testing.assert_allclose((np.array(found.bias) - middle) / 2, TRUE["bias"], atol=0.12)
-    assert found.cooccurrence == ()  # no such term, no curve
+    assert found.linear == ()  # no such term, no curve
 
 
 def test_emphasis_moves_the_bias_towards_the_tail() -> None:
     block = simulated(1)
     choices = Choices.of([block])
     tail = COUNTS[choices.items[:, 0]] < 20
-    plain, strong = fit_weights(choices, ground(), tail, spread=1.0, units={"content": 1.0}, emphases=(0.0, 4.0))
+    plain, strong = fit_weights(choices, ground(), tail, spread=1.0, units={("content", 0.0): 1.0}, emphases=(0.0, 4.0))
     assert (plain.tail_emphasis, strong.tail_emphasis) == (0.0, 4.0)
     lean = [w.bias[0] - w.bias[-1] for w in (plain, strong)]
     assert lean[1] > lean[0] + 0.5
@@ -82,7 +82,9 @@ def test_emphasis_moves_the_bias_towards_the_tail() -> None:
 def test_no_users_worth_mentioning_leave_the_scores_as_they_are() -> None:
     choices = Choices.of([simulated(2)])
     few = Choices(choices.items[:2], {k: v[:2] for k, v in choices.terms.items()}, choices.barred[:2])
-    found = fit_weights(few, ground(), torch.zeros(2), spread=1.0, units={"content": 1.0}, emphases=(0,), ridge=1e6)[0]
+    found = fit_weights(
+        few, ground(), torch.zeros(2), spread=1.0, units={("content", 0.0): 1.0}, emphases=(0,), ridge=1e6
+    )[0]
     np.testing.assert_allclose(found.collaborative, 1.0, atol=1e-3)
     np.testing.assert_allclose([*found.content, *found.bias], 0.0, atol=1e-3)
 
@@ -96,7 +98,7 @@ def test_what_a_user_has_seen_is_no_candidate() -> None:
     assert barred[drawn == choices.items[:, :1]].all()
     assert not choices.barred[:, 0].any()
     assert 0 < barred.float().mean() < 0.02
-    torch.testing.assert_close(choices.terms["content"], block.terms["content", 0.0].gather(1, choices.items))
+    torch.testing.assert_close(choices.terms["content", 0.0], block.terms["content", 0.0].gather(1, choices.items))
 
 
 def test_knots_span_the_catalogue() -> None:
@@ -116,14 +118,14 @@ def test_knots_span_the_catalogue() -> None:
     ],
 )
 def test_weights_that_make_no_sense_are_refused(change: dict[str, Any], said: str) -> None:
-    good = dict.fromkeys(("collaborative", "semantic", "content", "cooccurrence", "bias"), (1.0, 2.0))
+    good = dict.fromkeys(("collaborative", "semantic", "content", "linear", "bias"), (1.0, 2.0))
     PopularityWeights(counts=(0, 3), **good)
     with pytest.raises(ValidationError, match=said):
         PopularityWeights(**({"counts": (0, 3)} | good | change))
 
 
 def test_curves_are_straight_over_the_logarithm_and_level_outside() -> None:
-    flat = dict.fromkeys(("collaborative", "semantic", "content", "cooccurrence"), (0.0, 0.0))
+    flat = dict.fromkeys(("collaborative", "semantic", "content", "linear"), (0.0, 0.0))
     weights = PopularityWeights(counts=(1, 7), bias=(2.0, 4.0), **flat)
     at = weights.at("bias", torch.log1p(torch.tensor([0.0, 1.0, 3.0, 7.0, 50.0])))
     torch.testing.assert_close(at, torch.tensor([2.0, 2.0, 3.0, 4.0, 4.0]))

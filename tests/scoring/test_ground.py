@@ -40,7 +40,7 @@ def test_the_text_spaces_used_last_are_kept_within_the_budget() -> None:
         term = at.content(float(whitening))
         assert at.content(0.0) is first  # in use all the time
         assert at.content(float(whitening)) is term
-        assert at.content_bytes <= 3 * term.nbytes
+        assert at.kept_bytes <= 3 * term.nbytes
     assert ground(spaces=0).content(0.5) is not None  # the one that is asked for is always there
 
 
@@ -56,10 +56,10 @@ def test_many_different_requests_do_not_grow_what_is_kept(store: Store, tiny: Da
     vectors, users = text_vectors(tiny.n_items).numpy()[1:], np.zeros((tiny.n_users, 6), np.float32)
     text = Embedding(tiny.manifest, vectors, users, tiny.catalogue["item_id"].to_numpy())
     scored = ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items), embedding=text)
-    scored.ground.budget = 2 * scored.ground.content().nbytes
+    scored.ground.budget = 2 * scored.ground.content().nbytes + scored.ground.linear("cosines").nbytes
     recommender = Recommender(scored)
     for i in range(60):
-        policy = ScoringPolicy(gamma=1 + i, whitening=i / 60, cooccurrence=i, route_threshold=i)
+        policy = ScoringPolicy(gamma=1 + i, whitening=i / 60, linear=i, route_threshold=i)
         assert len(recommender.recommend([3, 7], 5, policy)) == 5
-        assert scored.ground.content_bytes <= scored.ground.budget
+        assert scored.ground.kept_bytes <= scored.ground.budget
     assert recommender.policies_kept == POLICIES_KEPT

@@ -17,10 +17,11 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
+from llmesr.linear.rows import Rows
 from llmesr.models.scorers import SemanticKnnScorer
 from llmesr.scoring.content import ContentTerm, whitened
-from llmesr.scoring.cooccurrence import CooccurrenceTerm
 from llmesr.scoring.ground import Ground
+from llmesr.scoring.linear_term import LinearTerm
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.terms import open_terms
@@ -38,7 +39,7 @@ WEIGHTS = PopularityWeights(
     collaborative=(0.2, 0.7, 1.1),
     semantic=(1.5, 0.9, 0.3),
     content=(2.0, 1.0, -0.5),
-    cooccurrence=(0.1, 0.4, 0.9),
+    linear=(0.1, 0.4, 0.9),
     bias=(0.3, 0.0, -0.8),
 )
 
@@ -51,7 +52,7 @@ def ground(text: bool = True) -> Ground:
         train_lengths=lengths,
         thresholds=Thresholds(item=1, user=4),
         text=vectors,
-        cooccurrence=lambda: CooccurrenceTerm(COSINES),
+        linear=lambda kind: LinearTerm(Rows.of_matrix(COSINES)),
     )
 
 
@@ -72,13 +73,13 @@ def by_hand(scorer: FakeScorer, policy: ScoringPolicy, row: int) -> Any:
         se = float(user[4:] @ items[item, 4:])
         content = max(cosine(text[h], text[item]) for h in history)
         popular = math.log(1 + int(COUNTS[item]))
-        together = policy.cooccurrence * math.log(1 + 10 * sum(COSINES[h, item] for h in history))
-        of = dict.fromkeys(("collaborative", "semantic", "content", "cooccurrence"), 1.0) | {"bias": 0.0}
+        together = policy.linear * math.log(1 + 10 * sum(COSINES[h, item] for h in history))
+        of = dict.fromkeys(("collaborative", "semantic", "content", "linear"), 1.0) | {"bias": 0.0}
         if policy.weights is not None:
             knots = np.log1p(policy.weights.counts)
             of = {name: np.interp(popular, knots, getattr(policy.weights, name)) for name in of}
         own = weight * of["collaborative"] * co + of["semantic"] * se + of["bias"] + policy.popularity * popular
-        scores.append(own + of["content"] * policy.gamma * content + of["cooccurrence"] * together)
+        scores.append(own + of["content"] * policy.gamma * content + of["linear"] * together)
     return np.array(scores)
 
 
@@ -90,10 +91,10 @@ def by_hand(scorer: FakeScorer, policy: ScoringPolicy, row: int) -> Any:
         ScoringPolicy(gamma=0.7, route_threshold=20, route_weight=0.5),
         ScoringPolicy(popularity=-0.8),
         ScoringPolicy(gamma=0.7, route_threshold=20, route_weight=0.5, popularity=1.5),
-        ScoringPolicy(cooccurrence=2.5),
+        ScoringPolicy(linear=2.5),
         ScoringPolicy(weights=WEIGHTS),
-        ScoringPolicy(gamma=0.7, cooccurrence=2.5, weights=WEIGHTS, popularity=-0.3),
-        ScoringPolicy(gamma=0.7, cooccurrence=2.5, weights=WEIGHTS, route_threshold=12, route_weight=0.5),
+        ScoringPolicy(gamma=0.7, linear=2.5, weights=WEIGHTS, popularity=-0.3),
+        ScoringPolicy(gamma=0.7, linear=2.5, weights=WEIGHTS, route_threshold=12, route_weight=0.5),
     ],
 )
 def test_scores_are_the_formula(policy: ScoringPolicy) -> None:
@@ -127,9 +128,9 @@ def test_fitted_weights_change_models_of_one_part_too() -> None:
 
 
 def test_a_policy_says_what_it_does() -> None:
-    policy = ScoringPolicy(gamma=2, cooccurrence=3, weights=WEIGHTS.but(tail_emphasis=0.5), popularity=-0.25)
+    policy = ScoringPolicy(gamma=2, linear=3, weights=WEIGHTS.but(tail_emphasis=0.5), popularity=-0.25)
     assert policy.describe() == "every part weighted by popularity (tail ×1.5), popularity weight −0.25"
-    assert policy.but(weights=None).describe() == "content weight 2, co-occurrence weight 3, popularity weight −0.25"
+    assert policy.but(weights=None).describe() == "content weight 2, linear weight 3 (cosines), popularity weight −0.25"
     assert ScoringPolicy.model_validate_json(policy.model_dump_json()) == policy
     assert hash(policy) == hash(ScoringPolicy.model_validate_json(policy.model_dump_json()))
 

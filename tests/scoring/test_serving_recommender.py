@@ -19,7 +19,7 @@ from llmesr.semantic.embed import Embedding
 from llmesr.store import Store
 
 POLICY = ScoringPolicy(gamma=1.5, route_threshold=5, route_weight=0.25)
-FITTED = ScoringPolicy(gamma=1.5, cooccurrence=2.0, weights=WEIGHTS, popularity=0.2)
+FITTED = ScoringPolicy(gamma=1.5, linear=2.0, weights=WEIGHTS, popularity=0.2)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,22 +102,34 @@ def test_only_terms_of_the_table_have_settings() -> None:
 
 
 def test_policies_written_before_are_read() -> None:
-    old = {
+    old: dict[str, Any] = {
         "gamma": 4.37,
         "whitening": 0.5,
         "route_threshold": 0,
         "route_weight": 0.0,
         "popularity": 0.0,
-        "cooccurrence": 1.24,
+        "linear": 1.24,
+        "linear_kind": "cosines",
         "weights": {
             "counts": [1, 5],
             "collaborative": [1.0, 1.0],
             "semantic": [0.3, 0.2],
             "content": [0.1, 0.0],
-            "cooccurrence": [0.2, 0.6],
+            "linear": [0.2, 0.6],
             "bias": [-0.08, 0.27],
             "tail_emphasis": 0.5,
         },
         "tail_users_only": False,
     }
-    assert ScoringPolicy.model_validate_json(json.dumps(old)).model_dump(mode="json") == old
+    read = ScoringPolicy.model_validate_json(json.dumps(old))
+    assert read.model_dump(mode="json") == old
+    # Before the linear term had kinds, it was called by the only one it had.
+    old["cooccurrence"], old["weights"]["cooccurrence"] = old.pop("linear"), old["weights"].pop("linear")
+    del old["linear_kind"]
+    assert ScoringPolicy.model_validate_json(json.dumps(old)) == read
+
+
+def test_outcomes_of_tuning_written_before_are_read() -> None:
+    assert PolicyTuningConfig.read(None, cooccurrence=True).linear_kinds == ("cosines",)
+    assert PolicyTuningConfig.read(None, cooccurrence=False).linear_kinds == ()
+    assert PolicyTuningConfig().linear_kinds == ("cosines", "ease", "text-ease")

@@ -41,9 +41,9 @@ POLICIES = [
     ScoringPolicy(gamma=0.5, route_threshold=9, route_weight=0.5, whitening=0.5),
     ScoringPolicy(popularity=0.7),
     ScoringPolicy(gamma=1.5, popularity=-0.4),
-    ScoringPolicy(cooccurrence=2.0),
-    ScoringPolicy(gamma=1.5, cooccurrence=2.0, weights=WEIGHTS),
-    ScoringPolicy(gamma=0.5, whitening=0.5, cooccurrence=2.0, weights=WEIGHTS),
+    ScoringPolicy(linear=2.0),
+    ScoringPolicy(gamma=1.5, linear=2.0, weights=WEIGHTS),
+    ScoringPolicy(gamma=0.5, whitening=0.5, linear=2.0, weights=WEIGHTS),
     ScoringPolicy(gamma=1.5, weights=WEIGHTS, popularity=0.4, route_threshold=6, route_weight=0.5),
 ]
 
@@ -173,14 +173,16 @@ def test_tuning_keeps_every_point_and_reads_back(store: Store, tiny: Dataset) ->
     tuned = tune_policy(opened, config)
     assert load_tuned_policy(opened.run) == tuned
     # each policy for all users and for tail users; the best three also with two popularity weights
-    assert len(tuned.points) == 1 + 2 * (5 * 5 - 1) + 2 * 3 + 2 * 3 * 2
+    assert len(tuned.points) == 1 + 2 * (5 * 5 - 1) + 2 * 3 * 3 + 2 * 3 * 2
     fitted = {p.policy.weights.tail_emphasis for p in tuned.points if p.policy.weights}
     assert fitted == {0, 1, 3}
     without = tune_policy(opened, config.but(emphases=()))
-    assert all(p.policy.weights is None and p.policy.cooccurrence == 0 for p in without.points)
-    apart = tune_policy(opened, config.but(cooccurrence=False, whitenings=()))
+    assert all(p.policy.weights is None and p.policy.linear == 0 for p in without.points)
+    kinds = {p.policy.linear_kind for p in tuned.points if p.policy.weights}
+    assert kinds == {"cosines", "ease", "text-ease"}
+    apart = tune_policy(opened, config.but(linear_kinds=(), whitenings=()))
     assert any(p.policy.weights for p in apart.points)
-    assert all(p.policy.cooccurrence == p.policy.gamma == 0 for p in apart.points)
+    assert all(p.policy.linear == p.policy.gamma == 0 for p in apart.points)
     tuned.save(opened.run)
     assert {np.sign(p.policy.popularity) for p in tuned.points} == {-1, 0, 1}
     assert tuned.points[0].policy.inert

@@ -9,7 +9,7 @@ from serving_doubles import FakeScorer, bare_run
 
 from llmesr.data.batches import pad_histories
 from llmesr.data.dataset import Dataset
-from llmesr.scoring.cooccurrence import CooccurrenceTerm
+from llmesr.scoring.linear_term import LinearKind, LinearTerm
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units, matching, median, short, spread
 from llmesr.store import Store
@@ -44,13 +44,13 @@ def test_units_are_worked_out_only_for_knobs_that_are_turned(
 ) -> None:
     made = ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items))
     counted: list[int] = []
-    together = made.ground.cooccurrence
+    solved = made.ground.linear
 
-    def counting() -> CooccurrenceTerm:
+    def counting(kind: LinearKind) -> LinearTerm:
         counted.append(1)
-        return together()
+        return solved(kind)
 
-    monkeypatch.setattr(made.ground, "cooccurrence", counting)
+    monkeypatch.setattr(made.ground, "linear", counting)
     units = Units(made)
     histories = [tiny.history(u)[:n].tolist() for u, n in enumerate(tiny.split.train_lengths) if n]
     step = len(histories) // 64 or 1
@@ -59,7 +59,7 @@ def test_units_are_worked_out_only_for_knobs_that_are_turned(
     assert units.of("popularity") == pytest.approx(expected, rel=1e-4)
     assert units.of("content") == 0  # there is no text
     assert not counted
-    assert units.of("cooccurrence") > 0
+    assert units.of("linear") > 0
     asked = len(counted)
-    assert units.of("cooccurrence") > 0
+    assert units.of("linear") > 0
     assert len(counted) == asked  # worked out once

@@ -389,7 +389,7 @@ def test_a_hub_works_out_the_tuned_policy_before_the_first_request(
     prepared = []
     monkeypatch.setattr(Recommender, "prepare", lambda self, policy: prepared.append(policy))
     run = bare_run(store, tiny)
-    policy = ScoringPolicy(gamma=2, cooccurrence=1)
+    policy = ScoringPolicy(gamma=2, linear=1)
     save_policy(run, tiny, policy)
     Hub(store, [run.id], open_run=open_fake)
     assert prepared == [ScoringPolicy(), policy]

@@ -8,8 +8,8 @@ may count against an item: weights are not negative.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from llmesr.ids import PAD
 from llmesr.scoring.ground import Ground
-from llmesr.scoring.terms import TERMS, Term
+from llmesr.scoring.terms import TERMS, Key, Term
 from llmesr.scoring.tuning.grid import Block
 from llmesr.scoring.weights import PopularityWeights, hats
 
@@ -38,19 +38,23 @@ class Choices:
     """Who chose what among which candidates: the first candidate of each user is the held-out item."""
 
     items: Tensor  # (U, 1 + DRAWN)
-    terms: dict[str, Tensor]  # each (U, 1 + DRAWN)
+    terms: dict[Key, Tensor]  # each (U, 1 + DRAWN)
     barred: Tensor  # (U, 1 + DRAWN) bool: not a candidate after all (in the history, or the target itself)
 
     @classmethod
     def of(cls, blocks: Iterable[Block], *, seed: int = 0) -> Self:
-        """Draw candidates for the users of ``blocks``, which hold one variant of each term."""
+        """Draw candidates for the users of ``blocks``."""
         generator = torch.Generator().manual_seed(seed)
         items, barred, terms = zip(*(_candidates(block, generator) for block in blocks), strict=True)
-        together = {name: torch.cat([scores[name] for scores in terms]) for name in terms[0]}
+        together = {key: torch.cat([scores[key] for scores in terms]) for key in terms[0]}
         return cls(torch.cat(items), together, torch.cat(barred))
 
+    def among(self, keys: Collection[Key]) -> Choices:
+        """The same choices by these terms alone."""
+        return replace(self, terms={key: scores for key, scores in self.terms.items() if key in keys})
 
-def _candidates(block: Block, generator: torch.Generator) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+
+def _candidates(block: Block, generator: torch.Generator) -> tuple[Tensor, Tensor, dict[Key, Tensor]]:
     """Items, which of them are barred, and their terms, (B, 1 + DRAWN) each."""
     target = block.target[:, None]
     catalogue = next(iter(block.terms.values())).shape[1]
@@ -60,7 +64,7 @@ def _candidates(block: Block, generator: torch.Generator) -> tuple[Tensor, Tenso
         seen = block.excluded[:, step, None]
         barred |= (drawn == seen) & (seen != PAD)
     items = torch.cat([target, drawn], 1)
-    terms = {name: scores.gather(1, items) for (name, _), scores in block.terms.items()}
+    terms = {key: scores.gather(1, items) for key, scores in block.terms.items()}
     return items, torch.cat([torch.zeros_like(target, dtype=torch.bool), barred], 1), terms
 
 
@@ -76,23 +80,25 @@ def fit_weights(
     tail: Tensor,
     *,
     spread: float,
-    units: Mapping[str, float],
+    units: Mapping[Key, float],
     emphases: Sequence[float],
     ridge: float = 3.0,
 ) -> list[PopularityWeights]:
-    """The best weights for each emphasis on tail items.
+    """The best weights for each emphasis on tail items. ``choices`` hold one variant of each term.
 
     ``tail`` (U,) marks users whose target is a tail item; each counts ``1 + emphasis`` times. ``spread`` is that of
-    the model's scores and ``units`` the weight at which a term with a setting (content, cooccurrence) spreads as far:
+    the model's scores and ``units`` the weight at which a term with a setting (content, linear) spreads as far:
     the curves multiply these. ``ridge`` pulls towards the scores as they are and towards level curves, as strongly as
     so many users would.
     """
     counts = knots(ground.item_counts[1:].cpu().numpy())
     shares = hats(counts, ground.log_counts)[choices.items]  # (U, C, K)
-    fitted = [term for term in TERMS.values() if term.curved and term.name in choices.terms]
-    fitted = [term for term in fitted if term.setting is None or term.name in units]
+    keys = {TERMS[key[0]]: key for key in choices.terms}
+    fitted = [term for term in TERMS.values() if term.curved and term in keys]
+    fitted = [term for term in fitted if term.setting is None or keys[term] in units]
     fitted.sort(key=lambda term: not term.signed)  # the bias first, as an intercept
-    parts = [choices.terms[term.name] * (_scale(term, units, spread) / spread) for term in fitted]
+    scales = {term: _scale(term, units.get(keys[term], 0.0), spread) for term in fitted}
+    parts = [choices.terms[keys[term]] * (scales[term] / spread) for term in fitted]
     features = torch.cat([part[..., None] * shares for part in parts], dim=-1)  # (U, C, terms * K)
     prior = torch.tensor([[float(term.own)] * len(counts) for term in fitted], device=shares.device)
     least = torch.tensor([[-torch.inf if term.signed else 0.0] * len(counts) for term in fitted], device=shares.device)
@@ -103,7 +109,7 @@ def fit_weights(
         )
         curves = {
             # Where the policy has no weight for it, the curve holds the scale as well.
-            term.name: [v * (1.0 if term.own or term.setting else _scale(term, units, spread)) for v in values]
+            term.name: [v * (1.0 if term.own or term.setting else scales[term]) for v in values]
             for term, values in zip(fitted, found.tolist(), strict=True)
         }
         rounded = {name: tuple(float(f"{v:.4g}") for v in values) for name, values in curves.items()}
@@ -111,10 +117,10 @@ def fit_weights(
     return made
 
 
-def _scale(term: Term, units: Mapping[str, float], spread: float) -> float:
+def _scale(term: Term, unit: float, spread: float) -> float:
     """The weight of a term of which curves are multiples."""
     if term.setting is not None:
-        return units[term.name]
+        return unit
     return 1.0 if term.own else spread
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llmesr.config import GROUPS, Config, Protocol
 from llmesr.config.base import Seed
@@ -15,6 +15,7 @@ from llmesr.errors import UserError
 from llmesr.evaluation.pareto import pareto_front
 from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.runs.record import POLICY, Run
+from llmesr.scoring.linear_term import KINDS, PLAINEST, LinearKind
 from llmesr.scoring.policy import ScoringPolicy, Whitening
 from llmesr.store import write_json
 
@@ -52,12 +53,23 @@ class PolicyTuningConfig(Config):
         (0.0, 0.5, 1.0, 2.0, 4.0),
         description="How much more tail items count in the weights fitted by popularity; empty: none are fitted.",
     )
-    cooccurrence: bool = Field(True, description="Whether the fitted weights include the co-occurrence term.")
+    linear_kinds: tuple[LinearKind, ...] = Field(
+        KINDS, description="Kinds of the linear term that the fitted weights are tried with; empty: without the term."
+    )
     fitted_users: int = Field(3000, ge=100, description="Most users the weights are fitted on.")
     refined: int = Field(8, ge=0, description="Best points of the rest that are tried with each popularity weight.")
     sample: int = Field(4000, ge=100, description="Most users the whole grid is tried on; the finalists see all.")
     finalists: int = Field(12, ge=1, description="Points that are measured on all users when a sample was used.")
     seed: Seed = Field(0, description="Seed of the sample of users.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _formerly(cls, values: Any) -> Any:
+        """Outcomes stored when cosines were all that the linear term had say whether it was fitted."""
+        if not isinstance(values, dict) or "cooccurrence" not in values:
+            return values
+        kept = {name: value for name, value in values.items() if name != "cooccurrence"}
+        return {"linear_kinds": (PLAINEST,) if values["cooccurrence"] else (), **kept}
 
 
 class PolicyPoint(BaseModel):

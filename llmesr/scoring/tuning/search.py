@@ -24,9 +24,10 @@ from llmesr.errors import UserError
 from llmesr.evaluation.table import event_metrics
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, find_run
+from llmesr.scoring.linear_term import LinearKind
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import ScoredRun, own_policy
-from llmesr.scoring.terms import TERMS, Key
+from llmesr.scoring.terms import TERMS, Key, Variant
 from llmesr.scoring.tuning.fit import Choices, fit_weights
 from llmesr.scoring.tuning.grid import Block, blocks, rank_grid
 from llmesr.scoring.tuning.outcome import (
@@ -118,6 +119,7 @@ class _Search:
         everyone = dataset.split.users("valid")
         targets = np.zeros(dataset.n_users, np.int64)
         targets[everyone] = dataset.split.targets("valid")
+        self._kinds = config.linear_kinds if config.emphases else ()
         self._members = dataset.thresholds.members(dataset.item_counts[targets], dataset.split.train_lengths)  # (U,)
 
     def floor(self, users: np.ndarray) -> dict[str, float]:
@@ -146,20 +148,20 @@ class _Search:
             points[i].front = True
         return points, sampled, units.content()
 
-    def _keys(self, whitenings: Sequence[float]) -> list[Key]:
-        """Every term that there is what it needs for; content in each of ``whitenings``."""
-        out = () if self.config.emphases and self.config.cooccurrence else ("cooccurrence",)
-        terms = [t for t in TERMS.values() if t.name not in out and (self.ground.has_text or not t.reads_text)]
+    def _keys(self, whitenings: Sequence[float], kinds: Sequence[LinearKind]) -> list[Key]:
+        """Every term that there is what it needs for; content in each of ``whitenings``, the linear term of each of
+        ``kinds``."""
         plain = ScoringPolicy()
-        variants = {"content": [("content", w) for w in whitenings]}
-        return [key for term in terms for key in variants.get(term.name, [plain.key(term)])]
+        variants: dict[str, Sequence[Variant]] = {"content": whitenings, "linear": kinds}
+        keys = [(t.name, v) for t in TERMS.values() for v in variants.get(t.name, [plain.key(t)[1]])]
+        return [key for key in keys if self.ground.has_text or not TERMS[key[0]].reads_text(key[1])]
 
     def _blocks(self, users: np.ndarray, keys: Sequence[Key]) -> Iterator[Block]:
         return blocks(self.scored, users, "valid", keys)
 
     def _units(self, users: np.ndarray) -> _Units:
         """From some of the users."""
-        keys = self._keys(self.config.whitenings)
+        keys = self._keys(self.config.whitenings, self._kinds)
         spreads: list[Tensor] = []
         found: dict[Key, list[Tensor]] = {key: [] for key in keys if TERMS[key[0]].setting}
         with torch.inference_mode():
@@ -171,7 +173,8 @@ class _Search:
         return _Units(median(spreads), {key: median(weights) for key, weights in found.items()})
 
     def _fitted(self, points: list[PolicyPoint], units: _Units, floor: dict[str, float]) -> list[ScoringPolicy]:
-        """Weights that follow popularity, for every emphasis on tail items, in the text space that was best so far."""
+        """Weights that follow popularity, for every kind of the linear term and every emphasis on tail items, in the
+        text space that was best so far."""
         if not self.config.emphases or units.spread <= 0:
             return []
         order = ranking(points, self.config, floor)
@@ -182,16 +185,28 @@ class _Search:
             users = np.sort(chosen)
         keys = [
             k
-            for k in self._keys((whitening,))
+            for k in self._keys((whitening,), self._kinds)
             if TERMS[k[0]].curved and (TERMS[k[0]].setting is None or units.of.get(k))
         ]
         with torch.no_grad():
             choices = Choices.of(self._blocks(users, keys), seed=self.config.seed)
         tail = self.dataset.thresholds.tail_items(self.ground.item_counts[choices.items[:, 0]])
-        scale = {key[0]: units.of[key] for key in keys if key in units.of}
-        found = fit_weights(choices, self.ground, tail, spread=units.spread, units=scale, emphases=self.config.emphases)
-        fixed = ScoringPolicy(**_settings({key: units.of[key] for key in keys if key in units.of}))
-        return [fixed.but(weights=weights) for weights in found]
+        made = []
+        linear = [key for key in keys if key[0] == "linear"]
+        for others in [[k for k in linear if k != kind] for kind in linear] or [[]]:
+            used = [key for key in keys if key not in others]
+            scale = {key: units.of[key] for key in used if key in units.of}
+            found = fit_weights(
+                choices.among(used),
+                self.ground,
+                tail,
+                spread=units.spread,
+                units=scale,
+                emphases=self.config.emphases,
+            )
+            fixed = ScoringPolicy(**_settings(scale))
+            made += [fixed.but(weights=weights) for weights in found]
+        return made
 
     def _with_popularity(
         self, points: list[PolicyPoint], units: _Units, floor: dict[str, float]

@@ -22,8 +22,9 @@ from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets, w
 NOBODY = "none"
 ABOUT = (
     "A policy changes the scores of a trained run, without training: it adds a **content** term (how similar the texts "
-    "of candidate and history are) and a **co-occurrence** term (what the same users chose), and weights every part by "
-    "the popularity of the item. It is tuned on validation and then evaluated on test as a run of its own."
+    "of candidate and history are) and a **linear** term (item-to-item weights of what the same users chose, with or "
+    "without the text), and weights every part by the popularity of the item. It is tuned on validation and then "
+    "evaluated on test as a run of its own."
 )
 OBJECTIVES = {
     "balanced": "Tail and head items equally, no group far behind",

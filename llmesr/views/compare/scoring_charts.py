@@ -17,8 +17,8 @@ from llmesr.views.shared.marks import NARROW, plain, titled
 from llmesr.views.shared.theme import Mode
 
 METRIC = f"NDCG@{CUT}"
-DASHES = {"collaborative": "solid", "semantic": "dash", "content": "dot", "cooccurrence": "dashdot"}
-SYMBOLS = {"collaborative": "circle", "semantic": "square", "content": "diamond", "cooccurrence": "triangle-up"}
+DASHES = {"collaborative": "solid", "semantic": "dash", "content": "dot", "linear": "dashdot"}
+SYMBOLS = {"collaborative": "circle", "semantic": "square", "content": "diamond", "linear": "triangle-up"}
 
 
 def policy_frame(points: Sequence[PolicyPoint], protocol: str) -> pd.DataFrame:

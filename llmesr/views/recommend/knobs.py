@@ -8,6 +8,7 @@ from typing import cast
 import streamlit as st
 
 from llmesr.data.dataset import Dataset
+from llmesr.scoring.linear_term import KINDS, READS_TEXT, LinearKind
 from llmesr.scoring.policy import ScoringPolicy, weight_text
 from llmesr.scoring.rerankers import RerankConfig, RerankerName
 from llmesr.scoring.terms import TERMS
@@ -30,6 +31,11 @@ MEANING: dict[str, str] = {
     "epsilon": "Each place is given, with this probability, to a random candidate.",
     "ucb": "The last places go to candidates about which little is known yet.",
 }
+LINEAR_KINDS: dict[LinearKind, str] = {
+    "cosines": "Cosines of what the same users chose",
+    "ease": "EASE",
+    "text-ease": "text-EASE",
+}
 COMPARED = {"last": "last change", "plain": "run as it is"}
 
 
@@ -38,7 +44,8 @@ class Settings:
     """The knobs: what is added to scores and how the list is put together."""
 
     weight: float  # of the content term, in units of the spread of a run's own scores
-    cooccurrence: float  # of the co-occurrence term, in the same units
+    linear: float  # of the linear term, in the same units
+    linear_kind: LinearKind
     popularity: float  # of log popularity, in the same units
     threshold: int
     route_weight: float
@@ -50,7 +57,8 @@ class Settings:
         """In the scores of a run; the unit of a knob that is not turned is not asked for."""
         return ScoringPolicy(
             gamma=short(self.weight and self.weight * units.of("content")),
-            cooccurrence=short(self.cooccurrence and self.cooccurrence * units.of("cooccurrence")),
+            linear=short(self.linear and self.linear * units.of("linear", self.linear_kind)),
+            linear_kind=self.linear_kind,
             popularity=short(self.popularity and self.popularity * units.of("popularity")),
             route_threshold=self.threshold,
             route_weight=self.route_weight,
@@ -59,7 +67,7 @@ class Settings:
 
     def weights_in(self, policy: ScoringPolicy) -> dict[str, str]:
         """The knobs beside what they come to in the scores of a run, by term: "0.5 (in scores 1.24)"."""
-        knobs = {"content": self.weight, "cooccurrence": self.cooccurrence, "popularity": self.popularity}
+        knobs = {"content": self.weight, "linear": self.linear, "popularity": self.popularity}
         return {
             name: f"{weight_text(TERMS[name], knob)} (in scores {weight_text(TERMS[name], policy.weight(TERMS[name]))})"
             for name, knob in knobs.items()
@@ -68,7 +76,7 @@ class Settings:
     @property
     def as_made(self) -> bool:
         """Whether scores stay as the run makes them, its tuned policy included."""
-        return not (self.weight or self.cooccurrence or self.popularity or self.threshold)
+        return not (self.weight or self.linear or self.popularity or self.threshold)
 
 
 def settings(dataset: Dataset, has_text: bool) -> Settings:
@@ -100,15 +108,15 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 f"0 is off; the tail begins below {dataset.thresholds.item}.",
             )
         with second:
-            together = st.slider(
-                "Co-occurrence",
+            linear = st.slider(
+                "Linear weight",
                 0.0,
                 4.0,
                 0.0,
                 0.25,
-                key="rec.cooccurrence",
-                help="Adds how often a candidate was chosen by those who chose what is in the history. 1 gives it the "
-                "spread of a run's own scores.",
+                key="rec.linear",
+                help="Adds item-to-item weights over the history: how strongly what was chosen speaks for a candidate. "
+                "1 gives it the spread of a run's own scores.",
             )
             route = st.slider(
                 "Weight of behaviour for rare items", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0
@@ -124,12 +132,19 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
                 "left rare ones. 1 would give it the spread of a run's own scores.",
             )
+            kind = st.selectbox(
+                "Linear weights",
+                [k for k in KINDS if has_text or k not in READS_TEXT],
+                format_func=LINEAR_KINDS.__getitem__,
+                key="rec.linear_kind",
+                disabled=linear == 0,
+            )
         only = st.toggle(
             "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
         )
         reranker = _reranker()
     k = int(st.session_state.get("rec.k") or 10)
-    return Settings(weight, together, popularity, threshold, route, only, reranker, k)
+    return Settings(weight, linear, kind, popularity, threshold, route, only, reranker, k)
 
 
 def _reranker() -> RerankConfig:
@@ -163,7 +178,8 @@ def view_controls() -> str:
 def _reset() -> None:
     for key in (
         "rec.weight",
-        "rec.cooccurrence",
+        "rec.linear",
+        "rec.linear_kind",
         "rec.popularity",
         "rec.only",
         "rec.threshold",

@@ -21,7 +21,7 @@ from llmesr.views.shared import exhibits, links, pickers, widgets, words
 from llmesr.views.shared.words import as_text
 
 PARTS_ABOUT = (
-    "Bars split each score. **Collaborative**: learned from who chose what, co-occurrence and popularity included. "
+    "Bars split each score. **Collaborative**: learned from who chose what, the linear term and popularity included. "
     "**Semantic**: what the run itself reads in the text. **Content**: how similar the text of an item is to the "
     "history, added by the content weight. Below each title: the items of the history behind it, exact parts of the "
     "score for linear methods (because of), leave-one-out for the others (leans on)."

@@ -101,8 +101,8 @@ SEMANTIC: dict[Mode, dict[str, str]] = {
 """Text for gains and losses, and the colour of a selection on a map."""
 
 PARTS: dict[Mode, dict[str, str]] = {
-    "light": {"collaborative": "#24509f", "semantic": "#12836f", "content": "#c0850f", "cooccurrence": "#5c1a33"},
-    "dark": {"collaborative": "#6f8fe8", "semantic": "#2fc7ab", "content": "#d9b13a", "cooccurrence": "#c4516a"},
+    "light": {"collaborative": "#24509f", "semantic": "#12836f", "content": "#c0850f", "linear": "#5c1a33"},
+    "dark": {"collaborative": "#6f8fe8", "semantic": "#2fc7ab", "content": "#d9b13a", "linear": "#c4516a"},
 }
 """The parts of a score."""
 

@@ -14,7 +14,7 @@ WEIGHTS = PopularityWeights(
     collaborative=(0.2, 0.7, 1.1),
     semantic=(0.0, 0.0, 0.0),
     content=(2.0, 1.0, 0.5),
-    cooccurrence=(0.1, 0.4, 0.9),
+    linear=(0.1, 0.4, 0.9),
     bias=(0.3, 0.0, -0.8),
 )
 
@@ -23,10 +23,10 @@ WEIGHTS = PopularityWeights(
 def test_each_part_with_a_weight_is_a_line_over_popularity(mode: Mode) -> None:
     figure = weights_chart(WEIGHTS, 20, mode)
     lines = {trace.name: trace for trace in figure.data}
-    assert list(lines) == ["collaborative", "content", "co-occurrence"]
+    assert list(lines) == ["collaborative", "content", "linear"]
     assert list(lines["content"].x) == [1, 10, 100]
     assert list(lines["content"].y) == [2.0, 1.0, 0.5]
-    assert lines["co-occurrence"].line.color == theme.PARTS[mode]["cooccurrence"]
+    assert lines["linear"].line.color == theme.PARTS[mode]["linear"]
     assert list(figure.layout.xaxis.ticktext) == ["0", "9", "99"]
     assert [(s.x0, s.x1) for s in figure.layout.shapes] == [(1, 21)]
     assert [(a.text, a.x) for a in figure.layout.annotations] == [("tail items", 0.0)]  # the logarithm of 1

@@ -1,0 +1,71 @@
+"""Sparse item-to-item weights by the item of the history: what it gives to which candidates."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from llmesr.ids import PAD
+from llmesr.linear.weights import Weights
+
+AT_ONCE = 2**24
+"""Summands that exist at once."""
+
+
+class Rows:
+    """Row h holds the candidates that item h of a history gives something to, and how much."""
+
+    def __init__(self, starts: Tensor, candidates: Tensor, values: Tensor) -> None:
+        """Row h is ``starts[h]`` to ``starts[h + 1]``, (N + 2,), of the other two."""
+        self.starts, self.candidates, self.values = starts, candidates, values
+        self.size = len(starts) - 1
+
+    @classmethod
+    def of(cls, weights: Weights) -> Self:
+        """From sparse weights, which are stored by candidate."""
+        if weights.items is None:
+            raise ValueError("dense weights have no sparse rows")
+        candidate, place = (weights.items != PAD).nonzero(as_tuple=True)
+        history = weights.items[candidate, place].long()
+        order = torch.argsort(history, stable=True)
+        counts = torch.bincount(history, minlength=len(weights.items))
+        starts = F.pad(torch.cumsum(counts, 0), (1, 0))
+        return cls(starts, candidate[order].int(), weights.weights[candidate, place][order])
+
+    @classmethod
+    def of_matrix(cls, matrix: sparse.csr_matrix, device: torch.device | str = "cpu") -> Self:
+        """From a matrix (N + 1, N + 1) whose row h is already that of item h."""
+        return cls(
+            torch.from_numpy(matrix.indptr.astype(np.int64)).to(device),
+            torch.from_numpy(matrix.indices.astype(np.int32)).to(device),
+            torch.from_numpy(matrix.data.astype(np.float32)).to(device),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        return self.starts.nbytes + self.candidates.nbytes + self.values.nbytes
+
+    def sums(self, sequences: Tensor, faded: Tensor) -> Tensor:
+        """(B, L) and their weights (B, L) -> (B, N + 1)."""
+        real = sequences != PAD
+        owner, item, fade = real.nonzero()[:, 0], sequences[real], faded[real]
+        first = self.starts[item]
+        many = self.starts[item + 1] - first
+        total = torch.zeros(len(sequences) * self.size, device=sequences.device)
+        bounds = torch.cumsum(many, 0)
+        begin = 0
+        while begin < len(item):
+            done = int(bounds[begin - 1]) if begin else 0
+            end = max(begin + 1, int(torch.searchsorted(bounds, done + AT_ONCE, right=True)))
+            part = slice(begin, end)
+            each = torch.repeat_interleave(torch.arange(end - begin, device=item.device), many[part])
+            within = torch.arange(len(each), device=item.device) - (torch.cumsum(many[part], 0) - many[part])[each]
+            at = first[part][each] + within
+            total.index_add_(0, owner[part][each] * self.size + self.candidates[at], fade[part][each] * self.values[at])
+            begin = end
+        return total.view(len(sequences), self.size)
