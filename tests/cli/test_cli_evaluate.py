@@ -142,7 +142,7 @@ def test_runs_of_other_datasets_are_refused_naming_what_differs(store: Store, ru
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--metric", "Precision@10"], "'Recall@10' is not a metric"),
+        (["--metric", "Precision@10"], "'Precision@10' is not a metric"),
         (["--baseline", "nothing"], "no run called 'nothing'"),
     ],
 )
