@@ -46,6 +46,7 @@ _PUBLIC = {
     "embed": "llmesr.api",
     "train": "llmesr.api",
     "register_ranking": "llmesr.api",
+    "blend": "llmesr.api",
     "compare": "llmesr.api",
     "recommend": "llmesr.api",
 }

@@ -94,6 +94,17 @@ def compare(
     return compare_runs(where, runs, baseline=baseline, metrics=metrics, protocol=protocol, part=part)
 
 
+def blend(*runs: Run, emphasis: float = 0.5) -> Run:
+    """The sum of separately trained runs of one dataset as a run of its own, its weights fitted on validation.
+
+    A user whose target is a tail item counts 1 + ``emphasis`` times in the fit. UserError for runs of different
+    datasets or splits, and for those without a model.
+    """
+    from llmesr.scoring.blend import blend as make
+
+    return make(runs, emphasis=emphasis)
+
+
 def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:
     """The best ``k`` items after a history of item ids, oldest first, as a frame from best to worst.
 

@@ -25,6 +25,7 @@ STAGES = (
     "finetune",
     "train",
     "search",
+    "blend",
     "evaluate",
     "defend",
     "recommend",

@@ -131,11 +131,11 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
 
         for note in few_candidates(run.per_user(), ["HR@10"]):
             say(f"Note: {note}")
-        emit(json, {"run": run.id}, _summary(run))
+        emit(json, {"run": run.id}, summary(run))
     return 0
 
 
-def _summary(run: Run) -> Any:
+def summary(run: Run) -> Any:
     """The groups of a run under both protocols, for a person."""
     values = {(r["protocol"], r["group"], r["metric"]): r for r in run.metrics()}
     rows = []

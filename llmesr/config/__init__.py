@@ -16,13 +16,24 @@ app's forms and the manifests all use them. ``description`` is the help text the
 from llmesr.config.base import Config, parse_overrides
 from llmesr.config.data import IngestConfig, SplitConfig
 from llmesr.config.groups import COLD, EVERY_GROUP, GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
-from llmesr.config.methods import EXTERNAL, LINEAR, NEEDS_TEXT, UNTRAINED, BackboneName, MethodName, has_backbone, reads
+from llmesr.config.methods import (
+    BLEND,
+    EXTERNAL,
+    LINEAR,
+    NEEDS_TEXT,
+    UNTRAINED,
+    BackboneName,
+    MethodName,
+    has_backbone,
+    reads,
+)
 from llmesr.config.presets import PRESETS, preset
 from llmesr.config.run import DEFAULT_NEGATIVES, RunConfig, settings_read, unread_settings
 from llmesr.config.search import SearchConfig
 from llmesr.config.text import EmbedConfig, FinetuneConfig, NeighbourConfig
 
 __all__ = [
+    "BLEND",
     "COLD",
     "DEFAULT_NEGATIVES",
     "EVERY_GROUP",

@@ -11,7 +11,9 @@ MethodName = Literal[
 BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 EXTERNAL = "external"
 """The method of a run that is only the evaluation of a ranking made elsewhere: nothing trains or loads it."""
-UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL)
+BLEND = "blend"
+"""The method of a run that is the sum of others: made by `llmesr blend`, nothing trains it."""
+UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL, BLEND)
 NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "text-ease", "llm-init", "adapter", "llm-esr", "llmemb")
 """Methods that read item text."""
 LINEAR: tuple[str, ...] = ("item-knn", "markov", "ease", "text-ease", "ials")

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from llmesr.config import (
+    BLEND,
     EXTERNAL,
     NEEDS_TEXT,
     PRESETS,
@@ -61,7 +62,7 @@ class Contender:
     @property
     def seeded(self) -> bool:
         """Whether luck is part of its numbers, which only several seeds can show."""
-        return self.trained or self.method == "ials"
+        return self.trained or self.method in ("ials", BLEND)
 
     @property
     def tuned(self) -> bool:
@@ -163,7 +164,9 @@ def _configuration(manifest: Manifest) -> tuple[Any, ...]:
 def _settings(manifest: Manifest) -> dict[str, Any]:
     """What a run depends on but its seed: a setting its method never looks at sets no run apart."""
     read = settings_read({**FORMERLY, **manifest.config})
-    return {k: v for k, v in read.items() if k not in ("seed", "alignment_run")}
+    blend = manifest.info.get("blend")
+    members = {"members": " + ".join(blend["members"])} if isinstance(blend, Mapping) else {}
+    return members | {k: v for k, v in read.items() if k not in ("seed", "alignment_run")}
 
 
 def _one_policy_per_seed(group: list[tuple[Run, Manifest]]) -> list[list[tuple[Run, Manifest]]]:

@@ -13,7 +13,7 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from llmesr.config import EXTERNAL, RunConfig, has_backbone
+from llmesr.config import BLEND, EXTERNAL, RunConfig, has_backbone
 from llmesr.errors import UserError
 from llmesr.runs.live import Live, State, Status
 from llmesr.store import Store, read_json, write_json
@@ -36,8 +36,9 @@ class Run(Live):
     @property
     def config(self) -> RunConfig:
         values = self.manifest.config
-        if values.get("method") == EXTERNAL:  # not a setting anyone may choose, so it would not pass as one
-            return RunConfig().model_copy(update={"method": EXTERNAL})
+        if values.get("method") in (EXTERNAL, BLEND):  # not settings anyone may choose, so they would not pass as one
+            read = {name: values[name] for name in ("method", "max_length", "seed") if values.get(name) is not None}
+            return RunConfig().model_copy(update=read)
         return RunConfig.read(None, **{**FORMERLY, **values})
 
     @property

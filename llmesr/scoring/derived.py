@@ -42,7 +42,8 @@ def derive(scored: ScoredRun, policy: ScoringPolicy, progress: Progress = silent
         store.delete("runs", id)
     # Made only now: whoever is interrupted while evaluating leaves no run behind.
     name, device = f"{run.manifest.name} + policy", str(scored.device)
-    info = {"policy": {"run": run.id, "values": policy.model_dump(), "describe": policy.describe()}}
+    info = {name: run.manifest.info[name] for name in ("blend",) if name in run.manifest.info}
+    info |= {"policy": {"run": run.id, "values": policy.model_dump(), "describe": policy.describe()}}
     derived = Run.create(store, run.config, parents, name=name, id=id, device=device, info=info)
     derived.write_results(*results)
     seconds = round(time.perf_counter() - started, 3)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from llmesr.linear.scorer import LinearScorer
+from llmesr.models.blend import BlendScorer
 from llmesr.models.scorers import DotScorer, Scorer, SemanticKnnScorer
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.linear_term import PLAINEST, READS_TEXT, LinearKind
@@ -133,6 +134,20 @@ class Whole:
         return self.model.score(sequences, None).gather(1, items)
 
 
+class Blended:
+    """What the members of a blend have of one part, by their weights (N + 1,), and the ``bias`` (N + 1,)."""
+
+    def __init__(self, parts: Sequence[tuple[TermScorer, Tensor]], bias: Tensor) -> None:
+        self.parts, self.bias = parts, bias
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        added = (term.score(sequences, users) * weight for term, weight in self.parts)
+        return sum(added, start=self.bias.expand(len(sequences), -1))
+
+    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+        return sum((term.of(sequences, items) * weight[items] for term, weight in self.parts), start=self.bias[items])
+
+
 class PerItem:
     """The same for every user: ``values`` (N + 1,)."""
 
@@ -180,6 +195,12 @@ def _own(name: str) -> Callable[[Scorer, Ground, Variant], TermScorer | None]:
             return Views(scorer, slices) if slices else None
         if isinstance(scorer, LinearScorer):
             return scorer.parts.get(name)
+        if isinstance(scorer, BlendScorer):
+            made = (
+                (make(remembered(m), ground, variant), w) for m, w in zip(scorer.members, scorer.weights, strict=True)
+            )
+            parts = [(term, weight) for term, weight in made if term is not None]
+            return Blended(parts, scorer.bias if name == "collaborative" else torch.zeros_like(scorer.bias))
         return Whole(scorer) if own_term(scorer) == name else None
 
     return make

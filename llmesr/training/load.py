@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import torch
 
-from llmesr.config import LINEAR
+from llmesr.config import BLEND, LINEAR
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.methods import Inputs
+from llmesr.models.blend import BlendScorer
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import Run
+from llmesr.training.checkpoint import load_tensors
 from llmesr.training.inputs import reload
 from llmesr.training.linear import linear_scorer
-from llmesr.training.model import load_model
+from llmesr.training.model import load_model, stored_model
 
 
 def load_scorer(run: Run, *, dataset: Dataset | None = None, device: torch.device | str = "cpu") -> Scorer:
     """The scorer of a finished run. UserError when the run has no model or an artifact it needs is gone."""
     dataset = dataset or load_dataset(run.store, run.dataset_id)
+    if run.config.method == BLEND:
+        return _blend(run, dataset, device)
     inputs = reload(run, dataset)
     if run.config.method in ("popularity", "semantic-knn"):
         return untrained_scorer(run.config.method, dataset, inputs, device)
     if run.config.method in LINEAR:
         return linear_scorer(run, dataset, inputs, device)
     return NeuralScorer(load_model(run, inputs), device)
+
+
+def _blend(run: Run, dataset: Dataset, device: torch.device | str) -> BlendScorer:
+    tensors, _ = load_tensors(stored_model(run))
+    members = []
+    for id in run.manifest.info["blend"]["runs"]:
+        if not run.store.exists("runs", id):
+            raise UserError(f"Run {run.id!r} is a blend of run {id!r}, which is gone.")
+        members.append(load_scorer(Run(run.store, id), dataset=dataset, device=device))
+    return BlendScorer(members, tensors["weights"].to(device), tensors["bias"].to(device))
 
 
 def untrained_scorer(method: str, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:

@@ -104,7 +104,7 @@ def fit_weights(
     least = torch.tensor([[-torch.inf if term.signed else 0.0] * len(counts) for term in fitted], device=shares.device)
     made, found = [], prior
     for emphasis in emphases:
-        found = _most_likely(
+        found = most_likely(
             features, choices.barred, 1 + emphasis * tail.float(), begin=found, prior=prior, least=least, ridge=ridge
         )
         curves = {
@@ -124,7 +124,7 @@ def _scale(term: Term, unit: float, spread: float) -> float:
     return 1.0 if term.own else spread
 
 
-def _most_likely(
+def most_likely(
     features: Tensor, barred: Tensor, counted: Tensor, *, begin: Tensor, prior: Tensor, least: Tensor, ridge: float
 ) -> Tensor:
     """The values of the curves, (terms, K), not below ``least``, with the highest penalised likelihood."""
