@@ -26,6 +26,7 @@ panels.tiles(data, thresholds)
 
 runs = artifacts.runs(root, manifest.id, finished=True)
 if runs:
+    panels.more_to_come(root, manifest)
     with widgets.boundary("The headline"):
         panels.show_headline(root, data, runs, protocol, thresholds)
 else:

@@ -11,7 +11,7 @@ from rich.table import Table
 from llmesr.cli.output import Json, emit, progress, say, store, table
 from llmesr.config import GROUPS, EmbedConfig, IngestConfig, RunConfig, has_backbone
 from llmesr.errors import UserError
-from llmesr.jobs.plans import defended
+from llmesr.jobs.plans import DEMOS, defended
 from llmesr.progress import Progress
 from llmesr.store import Store
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmesr.runs.record import Run
     from llmesr.semantic.embed import Embedding
 
-NAME = "movielens-100k"
+NAME = DEMOS["dataset"]
 USERS = 1_200
 """The generated shop: small enough that three seeds of everything train out in minutes."""
 FAST: dict[str, Any] = {"embedding_size": 32, "layers": 1, "batch_size": 256, "learning_rate": 0.003, "patience": 6}
@@ -70,7 +70,7 @@ def _dataset(where: Store, synthetic: bool, users: int, listen: Progress) -> Dat
             return ingest(files, IngestConfig(name=NAME, k_core=5), where, progress=listen)
         except UserError as error:
             say(f"{error}\nUsing a generated marketplace instead.")
-    return make(where, name="synthetic", users=users, items=users * 2 // 5, seed=7)
+    return make(where, name=DEMOS["generated"], users=users, items=users * 2 // 5, seed=7)
 
 
 def _run(data: Dataset, vectors: Embedding, config: RunConfig, where: Store, listen: Progress) -> Run:

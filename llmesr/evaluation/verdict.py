@@ -83,15 +83,16 @@ class Verdict:
         """What a group comes to in a word or three: *ahead* instead of *better* while something serious stands."""
         return (_GUARDED if self.doubts else _WORDS)[answer.outcome]
 
-    def sentence(self, *, metric: bool = True) -> str:
-        """The whole in one sentence; ``metric`` False leaves its name to the place around it."""
+    def sentence(self, *, metric: bool = True, doubts: bool = True) -> str:
+        """The whole in one sentence; ``metric`` False leaves its name, ``doubts`` False what is serious against it to
+        the place around it."""
         parts: dict[str, list[str]] = {word: [] for word in (_GUARDED if self.doubts else _WORDS).values()}
         for a in self.answers:
             where = WHERE.get(a.group, f"for {a.group}")
             parts[self.word(a)].append(where + a.numbers(self.metric if metric else ""))
         said = [f"{word} {listed(places)}" for word, places in parts.items() if places]
         text = "; ".join(said)
-        if self.doubts:
+        if self.doubts and doubts:
             text += f", but that is not settled: {'; '.join(f.short for f in self.doubts)}"
         return text[:1].upper() + text[1:] + "."
 

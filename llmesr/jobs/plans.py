@@ -12,12 +12,14 @@ from typing import Any
 from llmesr.config import NEEDS_TEXT, MethodName, RunConfig, has_backbone
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, Step, typed_step
-from llmesr.store import slug
+from llmesr.store import Manifest, slug
 
 GOOD_DEFAULTS: tuple[MethodName, ...] = ("popularity", "item-knn", "ease", "text-ease", "id", "llm-init", "llm-esr")
 """A comparison that can be defended: floor, strong linear baselines with and without text, blind model, simple text
 model, method."""
 SEEDS: tuple[int, ...] = (42, 43, 44)
+DEMOS = {"generated": "synthetic", "dataset": "movielens-100k"}
+"""The datasets of the demo: under which name its job saves the id -> the dataset's name."""
 UNTIL_IT_STOPS: dict[str, Any] = {"epochs": 200}
 """A budget that early stopping ends, not the other way round."""
 
@@ -206,6 +208,14 @@ def submit_good_defaults(jobs: Jobs, dataset_id: str, name: str, values: Mapping
     return jobs.submit_steps(
         steps, kind="pipeline", label=f"Embed and train {name}", parents=[f"datasets/{dataset_id}"]
     )
+
+
+def preparing(jobs: Jobs, dataset: Manifest) -> list[Job]:
+    """Waiting and running jobs that read a dataset or make runs of it. The demo is among them for its own datasets,
+    whose ids it does not save before all of their runs are made."""
+    busy = list(jobs.using("datasets", dataset.id))
+    making = [j for j in jobs.list() if j.active and j.kind == "demo" and j not in busy]
+    return busy + [j for j in making if DEMOS.get(j.step.saves or "") == dataset.name]
 
 
 def submit_demo(jobs: Jobs) -> Job | None:

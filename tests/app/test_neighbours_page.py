@@ -42,6 +42,11 @@ def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -
     assert dataset.thresholds.tail_users(best["history_length"])
 
 
+def test_what_stands_against_the_two_configurations_is_said_above_the_user(trained: Store) -> None:
+    (said,) = [w.value.replace("\\", "") for w in opened("neighbours").warning if "Not settled yet" in w.value]
+    assert "id/sasrec was still improving when its 2 epochs ran out" in said
+
+
 def test_the_most_hurt_are_another_list(trained: Store) -> None:
     app = opened("neighbours", need="hurt")
     assert healthy(app), words(app)

@@ -98,11 +98,32 @@ def test_the_best_configuration_is_chosen_on_validation_with_all_its_seeds(
     assert headline_table(visit()).loc["id/sasrec", "Overall"] == pytest.approx(wanted)
 
 
-def test_a_doubt_stands_in_the_headline_in_amber(visit: Visit, shop: Any) -> None:
-    (said,) = [w.value for w in visit().warning]
-    assert "times as often" not in said
-    assert "but that is not settled: " in said
+def test_a_doubt_stands_beside_the_headline_in_amber(visit: Visit, shop: Any) -> None:
+    app = visit()
+    (said,) = [w.value for w in app.warning]
+    assert said.startswith("**Not settled yet**")
     assert "one seed" in said
+    assert "times as often" not in texts(app)
+    assert "but that is not settled." in texts(app)
+    assert "Better" not in texts(app)
+
+
+def test_the_demo_is_never_called_untrained_while_it_is_prepared(visit: Visit, store: Store, started: Any) -> None:
+    plans.submit_demo(Jobs(store))
+    app = healthy(visit())
+    assert "The demo is being prepared" in texts(app)
+    generated = make_dataset(store, name=plans.DEMOS["generated"])
+    app = healthy(visit())
+    assert "Nothing has been trained" not in texts(app)
+    assert "In progress:" in texts(app)
+    make_run(store, generated, "id")
+    assert "More runs are being trained" in texts(healthy(visit()))
+
+
+def test_the_demo_prepares_no_other_dataset(visit: Visit, store: Store, started: Any) -> None:
+    plans.submit_demo(Jobs(store))
+    make_dataset(store)
+    assert "Nothing has been trained" in texts(healthy(visit()))
 
 
 def test_a_moved_border_holds_on_every_page_and_in_the_address(visit: Visit, shop: Any) -> None:

@@ -33,19 +33,17 @@ def verdict(choice: Choice) -> None:
     """What the comparison says, above everything else: a sentence per run, a matrix of groups, what stands against."""
     if not choice.others:
         st.info("Add a second configuration to compare.", icon=":material/balance:")
-        doubts.listed(choice.findings())
+        doubts.shown(choice.findings())
         return
     said = choice.judged()
+    doubts.shown(choice.findings())
     with st.container(border=True):
         st.markdown(f"**Compared with {as_text(choice.reference)}**, in {choice.metric}:")
         if not any(v.significant for v in said):
             st.markdown("**No clear difference** in any group.")
         for one in said if len(said) <= FEW else ():
-            text = f"**{as_text(one.run)}**: {as_text(one.sentence(metric=False), 1500)}"
-            if one.doubts:
-                st.warning(text, icon=":material/warning:")
-            else:
-                st.markdown(f"- {text}")
+            sentence = as_text(one.sentence(metric=False, doubts=False), 1500)
+            st.markdown(f"- **{as_text(one.run)}**{' (not settled)' if one.doubts else ''}: {sentence}")
         exhibits.table(
             verdict_matrix(said),
             key="verdicts",
@@ -56,7 +54,6 @@ def verdict(choice: Choice) -> None:
             "Difference with its 95% interval over users and seeds, p after Benjamini-Hochberg. *ahead* and *behind*: "
             "something serious stands against the comparison."
         )
-        doubts.listed(choice.findings())
 
 
 def groups(choice: Choice) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
+from llmesr.evaluation.findings import Finding
 from llmesr.maps.spaces import parts_of
 from llmesr.prose import counted
 from llmesr.runs.record import Run
@@ -32,10 +33,12 @@ from llmesr.views.neighbours.case import (
     pick_users,
     rank_table,
 )
-from llmesr.views.shared import exhibits, links, pickers, theme, widgets
+from llmesr.views.shared import doubts, exhibits, links, pickers, theme, widgets
 from llmesr.views.shared.words import as_text
 
 NEEDS = {"helped": "Most helped", "hurt": "Most hurt", "random": "Random tail", "search": "Search"}
+METRIC = "HR@10"
+"""What the two configurations are held against each other by."""
 OFFERED = 30
 SHOWN = 10
 STEPS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -75,8 +78,19 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         others = [r for r in runs if r.id != baseline] or runs
         chosen = links.choose("Run", list(by_id), "after", show=_namer(by_id), default=_default(others, "llm-esr"))
     before, after = by_id[str(baseline)], by_id[str(chosen)]
+    doubts.shown(_findings(root, dataset, before, after, protocol))
     user = _user(root, dataset, before, after, protocol)
     return None if user is None else Choice(root, dataset, runs, before, after, protocol, Case.of(dataset, user))
+
+
+def _findings(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str) -> tuple[Finding, ...]:
+    """What stands against comparing the two configurations, whichever of their seeds are looked at."""
+    every = evidence.everyone(root, dataset.id)
+    pair = [next((c for c in every if run.id in c.ids), None) for run in (before, after)]
+    lineup = {c.name: c.ids for c in pair if c is not None}
+    if pair[0] is None or len(lineup) < 2:
+        return ()
+    return evidence.findings(root, lineup, pair[0].name, dataset.thresholds, METRIC, protocol)
 
 
 def _namer(by_id: dict[str, Run]) -> Callable[[str], str]:

@@ -36,7 +36,7 @@ def sentence(h: Headline, by: str = "Item", k: int = 10) -> str:
     """Whom the model without text fails, and what text changes, for the side that is looked at (Item or User).
 
     Where nothing differs that comes first. While something serious stands, no ratio is given and the sentence says
-    why.
+    that it is not settled; what stands against it is shown beside it.
     """
     said = []
     if h.verdict is not None and not h.verdict.significant:
@@ -47,7 +47,7 @@ def sentence(h: Headline, by: str = "Item", k: int = 10) -> str:
         said.append(_with(h, h.reading, by))
     text = " ".join(said)
     if text and h.doubts:
-        text = f"{text[:-1]}, but that is not settled: {'; '.join(f.short for f in h.doubts)}."
+        text = f"{text[:-1]}, but that is not settled."
     return text
 
 

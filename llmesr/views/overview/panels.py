@@ -13,7 +13,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
 from llmesr.evaluation.findings import serious
-from llmesr.jobs.plans import submit_demo
+from llmesr.jobs.plans import preparing, submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts, evidence
@@ -36,7 +36,7 @@ def first_steps(root: Store) -> None:
                 "A dataset with a long tail, and recommenders trained on it until they no longer improve. You may "
                 "leave this page: what is ready is shown as it comes."
             )
-        job_panels.progress(root, making.id)
+        job_panels.progress(root, making.id, news=lambda: len(artifacts.manifests(root, "datasets")))
         return
     left, right = st.columns(2, gap="large")
     with left, st.container(border=True):
@@ -58,14 +58,25 @@ def first_steps(root: Store) -> None:
 
 def no_runs(root: Store, manifest: Manifest) -> None:
     """A dataset without an evaluated run: what is on its way, or the button that starts it."""
-    busy = list(artifacts.jobs(root).using("datasets", manifest.id))
-    if busy:
+    if preparing(artifacts.jobs(root), manifest):
         st.markdown("No run of this dataset has finished yet. In progress:")
-        for job in busy:
-            job_panels.progress(root, job.id)
+        _on_their_way(root, manifest)
         return
     st.info("Nothing has been trained on this dataset yet.", icon=":material/lightbulb:")
     job_panels.defaults_button(root, manifest)
+
+
+def more_to_come(root: Store, manifest: Manifest) -> None:
+    """While runs of the dataset are being made: what is shown is not yet all."""
+    if preparing(artifacts.jobs(root), manifest):
+        st.markdown("**More runs are being trained; what is shown below is not yet all.**")
+        _on_their_way(root, manifest)
+
+
+def _on_their_way(root: Store, manifest: Manifest) -> None:
+    """The jobs that make runs of a dataset; each finished run is shown at once."""
+    for job in preparing(artifacts.jobs(root), manifest):
+        job_panels.progress(root, job.id, news=lambda: len(artifacts.runs(root, manifest.id, finished=True)))
 
 
 def tiles(data: Dataset, thresholds: Thresholds) -> None:
@@ -112,7 +123,7 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
 def _say(
     root: Store, every: Sequence[Contender], frame: pd.DataFrame, thresholds: Thresholds, protocol: str, by: str
 ) -> None:
-    """The sentence, amber while something serious stands against it, and how sure it is."""
+    """What stands against the sentence, the sentence, and how sure it is."""
     blind, reading = best_without_and_with_text(every, partial(evidence.validation, root))
     first = blind or reading
     if first is None:
@@ -122,17 +133,13 @@ def _say(
     found, said = evidence.findings(*at), evidence.judged(*at)[0] if len(lineup) > 1 else None
     plain, text_reader = (c.label if c is not None else None for c in (blind, reading))
     headline = Headline(frame, plain, text_reader, said, said.doubts if said else serious(found))
-    text = sentence(headline, by)
-    with st.container(border=not headline.doubts, key="headline-words"):
-        if headline.doubts:
-            st.warning(text, icon=":material/warning:")
-        else:
-            st.markdown(text)
+    doubts.amber(found)
+    with st.container(border=True, key="headline-words"):
+        st.markdown(sentence(headline, by))
         if said is not None:
-            st.caption(
-                f"How sure? {as_text(said.run)} against {as_text(said.baseline)}: {as_text(said.sentence(), 1500)}"
-            )
-        doubts.listed(found)
+            sure = as_text(said.sentence(doubts=False), 1500)
+            st.caption(f"How sure? {as_text(said.run)} against {as_text(said.baseline)}: {sure}")
+    doubts.folded(found)
 
 
 def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> None:

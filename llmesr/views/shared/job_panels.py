@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
@@ -38,23 +39,33 @@ def settle(root: Store) -> None:
     sweep_now_and_then(jobs)
 
 
-def progress(root: Store, id: str, *, until: str | None = None, place: str = "job") -> None:
+def progress(
+    root: Store, id: str, *, until: str | None = None, news: Callable[[], object] | None = None, place: str = "job"
+) -> None:
     """A job, live: redraws itself until the job ends (or has saved an id as ``until``), then the whole page once.
-    A resumed job redraws the whole page too.
+    A resumed job redraws the whole page too, and so does every change of what ``news`` returns.
 
     ``place`` tells apart two drawings of one job on one page.
     """
     job = artifacts.jobs(root).get(id)
-    widgets.live(EVERY if job.active else None)(_draw)(root, id, job.active, until, place)
+    widgets.live(EVERY if job.active else None)(_draw)(root, id, job.active, until, place, news, news and news())
 
 
-def _draw(root: Store, id: str, was_active: bool, until: str | None, place: str) -> None:
+def _draw(
+    root: Store,
+    id: str,
+    was_active: bool,
+    until: str | None,
+    place: str,
+    news: Callable[[], object] | None,
+    known: object,
+) -> None:
     jobs = artifacts.jobs(root)
     if was_active:
         jobs.reconcile()
     job = jobs.get(id)
     body(root, job, place)
-    if job.active != was_active or (was_active and until in job.status.saved):
+    if job.active != was_active or (was_active and until in job.status.saved) or (news and news() != known):
         st.rerun()  # a job resumed from here is to be drawn live again
 
 

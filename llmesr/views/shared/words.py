@@ -55,7 +55,7 @@ METHODS: dict[str, str] = {
 METHODS_IN_SHORT: dict[str, str] = {
     "popularity": "the same for everyone",
     "semantic-knn": "text alone",
-    "item-knn": "same users",
+    "item-knn": "behaviour, neighbours",
     "markov": "what follows",
     "ease": "behaviour, linear",
     "text-ease": "text and behaviour, linear",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import exhibits, links, pickers, widgets
+from llmesr.views.shared import doubts, exhibits, links, pickers, widgets
 from llmesr.views.shared.words import as_text
 from llmesr.views.story.material import METRIC, material
 from llmesr.views.story.steps import NAMES, STEPS, StoryStep
@@ -82,6 +82,7 @@ def _present(on: bool) -> None:
 def _show(step: StoryStep, number: int) -> None:
     words, picture = st.columns([2, 3] if step.chart else [4, 1], gap="large")
     with words, st.container(key="told"):
+        doubts.shown(step.findings)
         for sentence in step.sentences:
             st.markdown(as_text(sentence, 1000))
         if step.missing:

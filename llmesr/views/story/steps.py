@@ -15,6 +15,8 @@ import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
 from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.findings import Finding, about, serious
+from llmesr.prose import counted, listed
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section
 from llmesr.views.shared.tables import readable_comparison, readable_summary
@@ -38,6 +40,8 @@ class StoryStep:
     table: pd.DataFrame | None = None
     missing: str = ""
     """What to do when the step cannot be told yet."""
+    findings: Sequence[Finding] = ()
+    """What stands against what is told, shown above it."""
 
 
 def the_tail(m: Material) -> StoryStep:
@@ -90,6 +94,7 @@ def whom_it_fails(m: Material) -> StoryStep:
         chart=partial(charts.groups_chart, table, m.metric, f"{m.plain.name}. {m.line}"),
         alt=f"{m.metric} of {m.plain.name} in the five groups, with 95% intervals.",
         table=readable_summary(table),
+        findings=about(m.doubts, m.plain.name),
     )
 
 
@@ -138,15 +143,17 @@ def what_changed(m: Material) -> StoryStep:
     tail = table[table["group"] == "Tail Item"].iloc[0]
     return StoryStep(
         NAMES[3],
-        _headline_of_change(tail, m.text, m.plain),
+        _headline_of_change(tail, m.text, m.plain, settled=not serious(m.doubts)),
         [
-            f"{m.text.name} compared with {m.plain.name}, in {m.metric}: {m.verdict.sentence(metric=False)}",
-            f"Seeds: {len(m.text.seeds)} and {len(m.plain.seeds)}. Paired permutation test over "
+            f"{m.text.name} compared with {m.plain.name}, in {m.metric}: "
+            f"{m.verdict.sentence(metric=False, doubts=False)}",
+            f"{_seeds(m.text, m.plain)}Paired permutation test over "
             f"{theme.count(table['users'].max())} users, p corrected for {len(table)} tests.",
         ],
         chart=partial(charts.gains_chart, table, m.metric, f"{m.text.name} minus {m.plain.name}. {m.line}"),
         alt=f"Gain in {m.metric} of {m.text.name} over {m.plain.name} in the five groups, with 95% intervals.",
         table=readable_comparison(table),
+        findings=m.doubts,
     )
 
 
@@ -157,21 +164,15 @@ def what_next(m: Material) -> StoryStep:
         return StoryStep(NAMES[4], "What to do next?", missing=missing)
     table = m.summary(m.plain, m.text)
     own = table[table["run"] == m.text.name].set_index("group")["value"]
-    gap = own["Head Item"] / own["Tail Item"] if own["Tail Item"] > 0 else np.inf
-    if np.isfinite(gap) and gap <= 1:
-        headline = "Tail items are now found as often as head items."
-    elif np.isfinite(gap):
-        headline = f"Head items are still found {gap:.1f} times as often as tail items."
-    else:
-        headline = "Tail items are still never found."
     labels = {c.name: c.label for c in (m.plain, m.text)}
     return StoryStep(
         NAMES[4],
-        headline,
+        _headline_of_the_gap(own["Head Item"], own["Tail Item"], m.metric, settled=not serious(m.doubts)),
         advice(m),
         chart=partial(charts.remaining_chart, table, labels, m.metric, m.line),
         alt=f"{m.metric} of {m.plain.name} and {m.text.name} by group.",
         table=readable_summary(table),
+        findings=m.doubts,
     )
 
 
@@ -181,7 +182,13 @@ STEPS: tuple[Callable[[Material], StoryStep], ...] = (the_tail, whom_it_fails, w
 def sections(steps: Sequence[StoryStep]) -> list[Section]:
     """The story as part of a report."""
     return [
-        Section(f"Story {i}. {s.headline}", [*s.sentences, s.missing], s.chart, s.alt, s.table)
+        Section(
+            f"Story {i}. {s.headline}",
+            [*(f.sentence for f in serious(s.findings)), *s.sentences, s.missing],
+            s.chart,
+            s.alt,
+            s.table,
+        )
         for i, s in enumerate(steps, start=1)
     ]
 
@@ -193,14 +200,14 @@ def advice(m: Material) -> list[str]:
     by = m.comparison.set_index("group")
     told = []
     lost = [g for g in GROUPS if by.loc[g, "significant"] and by.loc[g, "difference"] < 0]
-    if lost:
+    if lost and m.text.trained and not serious(m.doubts):
         told.append(
-            f"{' and '.join(lost)} lose significantly: tune a policy that applies to tail users only, or choose a "
+            f"{listed(lost)} lose significantly: tune a policy that applies to tail users only, or choose a "
             "policy on the Pareto front where nobody loses."
         )
-    if "policy" not in m.text.manifests[0].info:
+    if m.text.trained and not m.text.tuned:
         told.append(f"Tune a scoring policy on validation; it needs no training. Run: llmesr tune {m.text.ids[0]}")
-    if len(m.text.seeds) < 3:
+    if m.text.seeded and len(m.text.seeds) < 3:
         told.append("Train with three seeds or more: fewer cannot show how much is luck.")
     rival = m.best("llm-init")
     if rival and rival is not m.text and m.validation(rival) > m.validation(m.text):
@@ -210,12 +217,30 @@ def advice(m: Material) -> list[str]:
     elif rival is None:
         told.append("Train llm-init with the same settings: the strong simple baseline that text must beat.")
     if small := [g for g in GROUPS if by.loc[g, "warning"]]:
-        told.append(f"{' and '.join(small)}: too few users for a sure answer. Collect more before deciding.")
+        told.append(f"{listed(small)}: too few users for a sure answer. Collect more before deciding.")
     told.append("Try a stronger text encoder and compare: for a tail item, text is nearly all there is to go by.")
     return told[:4]
 
 
-def _headline_of_change(tail: pd.Series, text: Contender, plain: Contender) -> str:
+def _seeds(text: Contender, plain: Contender) -> str:
+    """How many seeds stand behind those that luck has a part in."""
+    counts = [f"{counted(len(c.seeds), 'seed')} of {c.name}" for c in (text, plain) if c.seeded]
+    return f"{' and '.join(counts)}. " if counts else ""
+
+
+def _headline_of_the_gap(head: float, tail: float, metric: str, *, settled: bool) -> str:
+    if not (np.isfinite(head) and np.isfinite(tail)):
+        return "Head and tail cannot be set against each other here."
+    if tail <= 0:
+        return "Tail items are still never found."
+    if head <= tail:
+        return "Tail items are now found as often as head items."
+    if settled:
+        return f"Head items are still found {head / tail:.1f} times as often as tail items."
+    return f"{metric} is {_value(head, metric)} on head items and {_value(tail, metric)} on tail items."
+
+
+def _headline_of_change(tail: pd.Series, text: Contender, plain: Contender, *, settled: bool) -> str:
     if tail["users"] == 0:
         return f"No held-out item is a tail item, so {text.method} cannot show what it does for them."
     if not tail["significant"]:
@@ -225,6 +250,8 @@ def _headline_of_change(tail: pd.Series, text: Contender, plain: Contender) -> s
     how = f"from {theme.percent(before, 1)} to {theme.percent(after, 1)}"
     if not str(tail["metric"]).startswith("HR"):
         how = f"from {theme.metric(before)} to {theme.metric(after)}"
+    if not settled:
+        return f"{tail['metric']} on tail items: {how} with {text.method}, but that is not settled."
     rises = "rises" if tail["difference"] > 0 else "falls"
     return f"With {text.method}, {tail['metric']} on tail items {rises} {how}."
 

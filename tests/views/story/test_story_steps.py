@@ -11,8 +11,10 @@ import pytest
 from factories import make_dataset, make_embedding, make_run, make_standard_runs
 
 from llmesr.data.groups import Thresholds
+from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.table import metric_table
 from llmesr.store import Store
+from llmesr.views.cache import evidence
 from llmesr.views.story import steps as story
 from llmesr.views.story.material import Material
 from llmesr.views.story.material import material as material_of
@@ -83,7 +85,7 @@ def test_what_changed_says_how_much_and_how_sure(material: Material) -> None:
     after = before + row["difference"]
     assert step.headline == f"With llm-esr, HR@10 on tail items rises from {100 * before:.1f}% to {100 * after:.1f}%."
     assert "on tail items (+" in step.sentences[0]
-    assert "Seeds: 2 and 2" in step.sentences[1]
+    assert step.sentences[1].startswith("2 seeds of llm-esr/sasrec and 2 seeds of id/sasrec. ")
 
 
 def test_no_change_is_said_plainly(material: Material) -> None:
@@ -100,6 +102,33 @@ def test_what_next_measures_the_gap_and_advises(material: Material) -> None:
     advice = " ".join(step.sentences)
     assert "llmesr tune" in advice
     assert "three seeds" in advice
+
+
+CUT = Finding("undertrained", "serious", ("id/sasrec",), (), {"best_epoch": 15, "epochs": 15, "waited": 0})
+
+
+def test_while_something_serious_stands_no_step_says_better_or_gives_a_ratio(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "findings", lambda *_: (CUT,))
+    fails, changed, following = (story.STEPS[i](material) for i in (1, 3, 4))
+    assert all(CUT in step.findings for step in (fails, changed, following))
+    assert changed.headline.endswith("with llm-esr, but that is not settled.")
+    said = " ".join([changed.headline, *changed.sentences, following.headline, *following.sentences])
+    assert not any(word in said for word in ("better", "rises", " times as often", "lose significantly"))
+    assert CUT.sentence in story.sections([changed])[0].paragraphs
+
+
+def test_what_has_no_luck_is_not_told_to_train_more_seeds(material: Material, shelf: Any, tmp_path: Path) -> None:
+    store, dataset, _ = Store(tmp_path), shelf[1], None
+    made = make_dataset(store, users=200, items=60, seed=4)
+    make_embedding(store, made)
+    make_run(store, made, "item-knn")
+    make_run(store, made, "semantic-knn", head_skill=2.0, tail_skill=2.0)
+    told = material_of(store, made, thresholds=dataset.thresholds, metric="HR@10", protocol="full")
+    said = " ".join([*story.what_changed(told).sentences, *story.what_next(told).sentences])
+    assert "seeds" not in said
+    assert "llmesr tune" not in said
 
 
 def test_missing_artifacts_say_what_to_make(material: Material) -> None:
