@@ -1,11 +1,12 @@
-"""Our best configuration against the papers' and against the strong simple baseline, with intervals and tests.
+"""The best recommender we can make against all others, with intervals and tests.
 
     python benchmarks/best.py PATH --name office --seeds 42 43 44
 
-PATH is a folder with interactions and items. Contenders: popularity, semantic-knn, id and llm-init with cross-entropy,
-llm-esr as published, llm-esr with our defaults, and the same under scoring policies tuned on validation
-(`llmesr tune`): the balanced one, and the best that leaves no group below the published configuration. Runs already
-under the artifact root are reused.
+PATH is a folder with interactions and items. Contenders: popularity, semantic-knn, item-knn, ease and text-ease; id,
+llm-init and adapter with cross-entropy; llm-esr as published, and with our defaults; sums of them (`llmesr blend`); and
+several of these under scoring policies tuned on validation (`llmesr tune`): the balanced one, and the best that leaves
+no group below the published configuration. Runs already under the artifact root are reused; `--leave-out` spares
+training the others.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import pandas as pd
 import torch
 from quality import PAPER, find_or_train
 
-from llmesr.config import GROUPS, EmbedConfig, IngestConfig
+from llmesr.config import GROUPS, EmbedConfig, IngestConfig, has_backbone
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest
 from llmesr.evaluation.statistics import compare, summary
+from llmesr.evaluation.table import event_metrics
 from llmesr.evaluation.verdict import verdicts
 from llmesr.runs.record import Run
+from llmesr.scoring.blend import blend
 from llmesr.scoring.derived import derive
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
@@ -36,30 +39,53 @@ from llmesr.store import Store
 
 OURS, PUBLISHED, SIMPLE = "llm-esr + policy", "llm-esr, as published", "llm-init, ce"
 NOBODY_WORSE = "llm-esr + policy, nobody worse"
+TEXT_EASE, BLEND, BEST = "text-ease", "blend of 4", "blend of 4 + policy"
 CONTENDERS: dict[str, dict[str, Any]] = {
     "popularity": {"method": "popularity"},
     "semantic-knn": {"method": "semantic-knn"},
+    "item-knn": {"method": "item-knn"},
+    "ease": {"method": "ease"},
+    TEXT_EASE: {"method": "text-ease"},
     "id, ce": {"method": "id"},
     PUBLISHED: {"method": "llm-esr", **PAPER},
     SIMPLE: {"method": "llm-init"},
+    "adapter, ce": {"method": "adapter"},
     "llm-esr, ce": {"method": "llm-esr"},
+}
+BLENDS: dict[str, tuple[str, ...]] = {
+    "blend of 2": (SIMPLE, TEXT_EASE),
+    BLEND: ("llm-esr, ce", TEXT_EASE, "item-knn", "semantic-knn"),
 }
 
 
 def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Namespace) -> dict[str, list[Run]]:
-    """Every contender with every seed; the last two get a tuned policy as contenders of their own."""
+    """Every contender with every seed where it has one, their blends, and the policies tuned for some of them."""
     found: dict[str, list[Run]] = {}
-    for label, settings in CONTENDERS.items():
-        started = time.perf_counter()
-        seeds = args.seeds[:1] if settings["method"] in ("popularity", "semantic-knn") else args.seeds
-        whole = {"max_length": args.max_length, **settings}
+    for label in (label for label in CONTENDERS if label not in args.leave_out):
+        started, settings = time.perf_counter(), CONTENDERS[label]
+        seeds = args.seeds if has_backbone(settings["method"]) else args.seeds[:1]
+        whole = {"max_length": args.max_length, "epochs": args.epochs, **settings}
         found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
         print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    found[f"{SIMPLE} + policy"] = [tuned(run, store, args) for run in found[SIMPLE]]
-    found[OURS] = [tuned(run, store, args) for run in found["llm-esr, ce"]]
-    pairs = zip(found["llm-esr, ce"], found[PUBLISHED], strict=True)
-    found[NOBODY_WORSE] = [tuned(run, store, args, published.id) for run, published in pairs]
+    for label, of in BLENDS.items():
+        each = [[runs[min(i, len(runs) - 1)] for runs in (found[m] for m in of)] for i in range(len(args.seeds))]
+        found[label] = [blend(members, device=args.device) for members in each]
+    for label, of_policy in ((f"{SIMPLE} + policy", SIMPLE), (OURS, "llm-esr, ce"), (BEST, BLEND)):
+        found[label] = [tuned(run, store, args) for run in found[of_policy]]
+    if PUBLISHED in found:
+        pairs = zip(found["llm-esr, ce"], found[PUBLISHED], strict=True)
+        found[NOBODY_WORSE] = [tuned(run, store, args, published.id) for run, published in pairs]
     return found
+
+
+def validated(found: dict[str, list[Run]], data: Dataset) -> None:
+    """What choices are made by: both protocols on validation, mean over seeds."""
+    print("\nNDCG@10 on validation (of blends and policies: where their weights were fitted), full and uni100\n")
+    for label, runs in found.items():
+        frames = [frame[frame["part"] == "valid"] for frame in (run.per_user() for run in runs)]
+        each = [event_metrics(frame, data.thresholds) for frame in frames]
+        values = [sum(m[f"{p}/Overall/NDCG@10"] for m in each) / len(each) for p in ("full", "uni100")]
+        print(f"{label}: {values[0]:.4f} {values[1]:.4f}")
 
 
 def tuned(run: Run, store: Store, args: argparse.Namespace, reference: str | None = None) -> Run:
@@ -92,6 +118,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--k-core", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=100, help="at the most; training stops by validation")
+    parser.add_argument("--leave-out", nargs="+", default=[], choices=list(CONTENDERS), help="contenders to leave out")
     parser.add_argument("--objective", default="balanced", choices=["balanced", "overall", "tail"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
@@ -102,11 +130,14 @@ def main() -> None:
     found = trained(data, embed(data, EmbedConfig(), store), store, args)
     frames = {label: [run.per_user() for run in runs] for label, runs in found.items()}
     print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}")
+    validated(found, data)
+    claims = [*product((OURS, NOBODY_WORSE), (PUBLISHED, SIMPLE)), *product((BLEND, BEST), (TEXT_EASE, OURS))]
+    claims = [pair for pair in claims if set(pair) <= set(found)]
     for protocol in ("full", "uni100"):
         for metric in ("HR@10", "NDCG@10"):
             table = summary(frames, data.thresholds, metrics=[metric], protocol=protocol)
             show(table, f"{metric}, {protocol}, test, {len(args.seeds)} seeds")
-            for ours, baseline in product((OURS, NOBODY_WORSE), (PUBLISHED, SIMPLE)):
+            for ours, baseline in claims:
                 print(f"\n{ours} / {baseline}: {ratios(table, ours, baseline)}")
                 pair = {k: frames[k] for k in (baseline, ours)}
                 [told] = verdicts(compare(pair, data.thresholds, metrics=[metric], protocol=protocol), findings=[])
