@@ -24,8 +24,8 @@ PLAINEST: LinearKind = "cosines"
 READS_TEXT: frozenset[object] = frozenset({"text-ease"})
 """The kinds that need item text."""
 SCALE = 10.0
-"""Of the sum inside the logarithm; what a history of many items adds up to grows ever slower. For the weights of ease
-and text-ease, as small as they are, 10 ranks as well as the plain sum on validation, 100 and 1000 rank worse."""
+"""Of the sum inside the logarithm; what a history of many items adds up to grows ever slower. With the small
+weights of text-ease, 10 ranks within .001 of the plain sum (NDCG@10, validation); 100 and 1000 rank worse."""
 
 
 @dataclass(frozen=True, eq=False)
