@@ -10,6 +10,7 @@ import pandas as pd
 
 from llmesr.config import EVERY_GROUP
 from llmesr.evaluation.guard import Finding, about, serious
+from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted, listed, signed
 
 WHERE = {
@@ -146,7 +147,7 @@ def _outcome(row: dict[str, object]) -> Outcome:
     if row["users"] == 0:
         return "few"
     if row["better"] == row["worse"] == 0:
-        return "equal"
+        return "few" if int(str(row["users"])) < FEW_USERS else "equal"
     if row["significant"]:
         return "better" if float(str(row["difference"])) > 0 else "worse"
     return "few" if row["warning"] else "same"

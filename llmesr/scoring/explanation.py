@@ -190,7 +190,7 @@ def sentence(explanation: Explanation, titles: Sequence[str], many: int = 2, lon
         rest = max(explanation.others, key=lambda name: explanation.others[name], default="")
         return f"because of {rest} alone" if rest and explanation.others[rest] > 0 else ""
     text = explanation.text_share
-    tail = f"; {text:.0%} of it by text" if text else ""
+    tail = f"; {text:.0%} of it by text" if text and text >= NEGLIGIBLE else ""
     return f"{'because of' if explanation.kind == 'exact' else 'leans on'} {', '.join(named)}{tail}"
 
 

@@ -97,3 +97,5 @@ def test_the_sentence_names_what_matters() -> None:
     bare = Explanation("exact", 7, 0.1, (Reason(2, 0.0, 0.0, 0.0),), {"popularity": 0.1}, 0.0)
     assert sentence(bare, titles) == "because of popularity alone"
     assert np.isclose(sum(r.value for r in reasons), 0.831)
+    most = Explanation("exact", 7, 0.5, (Reason(1, 0.5, 0.0, 0.996), Reason(2, 0.002, 0.0, 0.004)), {}, 0.002)
+    assert sentence(most, titles) == "because of Pen 100%"

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmesr.config import EVERY_GROUP
+from llmesr.config import COLD, EVERY_GROUP
+from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import NARROW, SIGNED, dash, marker, plain, titled, variants_of, whiskers
@@ -30,6 +31,7 @@ def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "li
 
     ``frame``: run, label, group, value, low, high, users.
     """
+    frame, caption = _large_enough(frame, caption)
     most = max(float(frame[["value", "high"]].max().max()), 0.01)
     axis = {"range": [-0.05 * most, 1.05 * most], "nticks": 3, "tickformat": ".2~f"}
     figure = _forest(frame, mode, metric, axis, hover="%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]")
@@ -41,6 +43,7 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
 
     ``frame``: run, label, group, difference, low, high, significant, users.
     """
+    frame, caption = _large_enough(frame, caption)
     zero = {"zeroline": True, "zerolinecolor": theme.SURFACE[mode]["muted"], "zerolinewidth": 1}
     figure = _forest(
         frame.rename(columns={"difference": "value"}),
@@ -159,6 +162,15 @@ def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bo
         hovertemplate=hover,
         showlegend=False,
     )
+
+
+def _large_enough(frame: pd.DataFrame, caption: str) -> tuple[pd.DataFrame, str]:
+    """Without a group of cold items that is so small that its intervals would set the scale of all; said so."""
+    small = (frame["group"] == COLD) & (frame["users"] < FEW_USERS)
+    if not small.any():
+        return frame, caption
+    users = counted(int(frame.loc[small, "users"].max()), "user")
+    return frame[~small], f"{caption} {COLD}: {users}, too few to draw, but in the table."
 
 
 def _groups(frame: pd.DataFrame) -> list[str]:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.verdict import Answer, Verdict
+from llmesr.evaluation.verdict import Answer, Outcome, Verdict
+from llmesr.prose import signed
 
 
 def beyond_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -42,13 +43,15 @@ def drill_down(movers: pd.DataFrame, dataset: Dataset, thresholds: Thresholds, g
     ).reset_index(drop=True)
 
 
+_SHORT: dict[Outcome, str] = {"same": "unclear", "equal": "equal", "few": "too few"}
+"""Words short enough for a column per group; *better* and *worse* are the verdict's to say."""
+
+
 def verdict_matrix(found: Sequence[Verdict]) -> pd.DataFrame:
-    """A row per configuration and a column per group: verdict, difference, interval and p."""
+    """A row per configuration and a column per group: the verdict in a word, and the difference."""
     return pd.DataFrame([{"configuration": v.run, **{a.group: _cell(v, a) for a in v.answers}} for v in found])
 
 
 def _cell(verdict: Verdict, a: Answer) -> str:
-    word = verdict.word(a)
-    if a.outcome in ("few", "equal"):
-        return word
-    return f"{word} {a.difference:+.3f} ({a.low:+.3f} to {a.high:+.3f}), {a.p_text}"
+    word = _SHORT.get(a.outcome) or verdict.word(a)
+    return word if a.outcome in ("few", "equal") else f"{word} {signed(a.difference)}"

@@ -51,8 +51,9 @@ def verdict(choice: Choice) -> None:
             alt=f"Verdict on each configuration against {choice.reference} in the five groups.",
         )
         st.caption(
-            "Difference with its 95% interval over users and seeds, p after Benjamini-Hochberg. *ahead* and *behind*: "
-            "something serious stands against the comparison."
+            "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
+            "something serious stands against the comparison. Intervals and p are in the table of differences under "
+            "Head and tail."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -85,7 +86,17 @@ def _why(why: str, mode: Mode, longest: int) -> str:
     if not why:
         return ""
     muted = theme.SURFACE[mode]["muted"]
-    return f"<br><span style='color:{muted};font-size:11px'>{plain(why, longest + longest // 3)}</span>"
+    return f"<br><span style='color:{muted};font-size:11px'>{plain(_fitting(why, longest + longest // 3))}</span>"
+
+
+def _fitting(why: str, longest: int) -> str:
+    """As many whole parts of a reason as a line holds, at least the first."""
+    said, *more = re.split(r"(?<=\d%)(?=[,;] )", why)
+    for part in more:
+        if len(said) + len(part) > longest:
+            break
+        said += part
+    return said
 
 
 def _heading(rank: int, title: str, tail: bool, move: str, mode: Mode, longest: int) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset, save_thresholds
 from llmesr.data.groups import Thresholds, default_thresholds
+from llmesr.jobs.plans import preparing
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
@@ -17,7 +18,8 @@ from llmesr.views.shared import links, theme, widgets, words
 def pick_dataset(root: Store) -> Manifest | None:
     """The dataset, in the sidebar; the same on every page. Says what to do when there is none.
 
-    At first the newest with a finished run: there is nothing to see of a dataset that is only just being trained on.
+    At first the newest whose runs are all made, else the newest with a finished run: there is little to see of a
+    dataset that is only just being trained on.
     """
     found = artifacts.manifests(root, "datasets")
     if not found:
@@ -26,7 +28,9 @@ def pick_dataset(root: Store) -> Manifest | None:
     by_id = {m.id: m for m in found}
     first = None
     if links.wanted("dataset") not in by_id:
-        first = next((id for id in by_id if artifacts.runs(root, id, finished=True)), None)
+        shown = [m for m in found if artifacts.runs(root, m.id, finished=True)]
+        jobs = artifacts.jobs(root)
+        first = next((m.id for m in shown if not preparing(jobs, m)), shown[0].id if shown else None)
     with st.sidebar:
         chosen = links.choose("Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id), default=first)
     return by_id[chosen] if chosen else None

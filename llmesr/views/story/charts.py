@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmesr.config import EVERY_GROUP
+from llmesr.config import COLD, EVERY_GROUP
 from llmesr.data.groups import Thresholds
+from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import SIGNED, plain, titled, whiskers
@@ -173,8 +174,10 @@ def _from_zero(summary: pd.DataFrame) -> list[float]:
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Groups that have users, in order; few cold items would set the scale of all, and stand in the table alone."""
     order = {g: i for i, g in enumerate(EVERY_GROUP)}
-    return frame[frame["users"] > 0].sort_values("group", key=lambda g: g.map(order), kind="stable")
+    small = (frame["group"] == COLD) & (frame["users"] < FEW_USERS)
+    return frame[(frame["users"] > 0) & ~small].sort_values("group", key=lambda g: g.map(order), kind="stable")
 
 
 def _tick(group: str, users: int) -> str:

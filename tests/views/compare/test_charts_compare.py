@@ -69,6 +69,16 @@ def test_a_panel_per_group_with_values_and_intervals() -> None:
     assert "40 users" in heads[0]
 
 
+def test_few_cold_items_are_named_and_not_drawn() -> None:
+    table = summary()
+    cold = table[table["group"] == "Overall"].assign(group="Cold Item", users=8)
+    figure = charts.group_chart(pd.concat([table, cold]), "HR@10", LINE)
+    assert len(figure.data) == len(GROUPS)
+    assert "Cold Item: 8 users, too few to draw" in figure.layout.title.subtitle.text.replace("<br>", " ")
+    many = charts.group_chart(pd.concat([table, cold.assign(users=800)]), "HR@10", LINE)
+    assert len(many.data) == len(GROUPS) + 1
+
+
 def test_an_empty_group_leaves_its_panel_empty() -> None:
     table = summary()
     table.loc[table["group"] == "Tail Item", ["value", "low", "high"]] = np.nan

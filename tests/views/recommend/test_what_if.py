@@ -53,3 +53,10 @@ def test_bars_are_the_parts_that_are_there_and_titles_are_text(frame: pd.DataFra
     assert table["Group"].tolist() == ["Tail Item", "Head Item"]
     assert "Moved" not in charts.list_table(frame, ["", ""])
     assert "2 Plain ▼1" in charts.describe("id", frame, ["new", "▼1"])
+
+
+def test_a_reason_is_cut_between_its_parts() -> None:
+    why = "because of Three Musketeers, The 60%, Pen 32%; 12% of it by text"
+    assert charts._fitting(why, 100) == why
+    assert charts._fitting(why, 46) == "because of Three Musketeers, The 60%, Pen 32%"
+    assert charts._fitting(why, 10) == "because of Three Musketeers, The 60%"
