@@ -218,7 +218,7 @@ def advice(m: Material) -> list[str]:
         told.append("Train llm-init with the same settings: the strong simple baseline that text must beat.")
     if small := [g for g in GROUPS if by.loc[g, "warning"]]:
         told.append(f"{listed(small)}: too few users for a sure answer. Collect more before deciding.")
-    told.append("Try a stronger text encoder and compare: the rarer an item, the more its text has to say.")
+    told.append("Try a stronger text encoder and compare.")
     return told[:4]
 
 
