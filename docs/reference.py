@@ -11,7 +11,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from llmesr.cli.main import app
-from llmesr.config import Config
+from llmesr.config import Config, SplitConfig
 
 PAGE = Path(__file__).with_name("reference.md")
 ENVIRONMENT = {
@@ -109,6 +109,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, SplitConfig):
+        value = value.kind  # the word that gives it; the rest is for other kinds
     return "" if value is None or value in ([], {}) else f"`{value}`"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
@@ -28,9 +29,9 @@ class ByTerm(Config):
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
 
     @classmethod
+    @abstractmethod
     def of_terms(cls) -> set[str]:
         """The settings that terms bring along."""
-        raise NotImplementedError
 
     @model_validator(mode="before")
     @classmethod

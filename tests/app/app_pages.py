@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
+
+Visit = Callable[..., AppTest]
 
 
 def texts(app: AppTest) -> str:

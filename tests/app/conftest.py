@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
+from app_pages import Visit
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
@@ -18,7 +19,6 @@ from llmesr.store import Store, write_json
 from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
-Visit = Callable[..., AppTest]
 
 
 @pytest.fixture(autouse=True)

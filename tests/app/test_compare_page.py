@@ -122,8 +122,7 @@ def test_numbers_and_verdict_are_those_of_the_statistics(store: Store, runs: Any
     shown = frame(at)
     assert list(shown["mean"]) == pytest.approx(list(expected["value"]))
     assert list(shown["95% low"]) == pytest.approx(list(expected["low"]))
-    how = {"baseline": "id/sasrec", "metrics": ["HR@10"], "alone": alone}
-    compared = statistics.compare(frames, dataset.thresholds, **how)
+    compared = statistics.compare(frames, dataset.thresholds, baseline="id/sasrec", metrics=["HR@10"], alone=alone)
     differences = frame(at, 1)
     assert list(differences["p (corrected)"]) == pytest.approx(list(compared["p_adjusted"]))
     overall = compared[(compared["run"] == "llm-esr/sasrec") & (compared["group"] == "Overall")].iloc[0]
@@ -194,8 +193,8 @@ def test_who_pays_shows_gains_of_both_sides(store: Store, runs: Any) -> None:
     dataset, made = runs
     shown = frame(visit(view="seesaw")).set_index("run")
     frames = {name: [r.per_user() for r in group] for name, group in made.items()}
-    how = {"baseline": "id/sasrec", "metrics": ["HR@10"], "alone": ("popularity", "semantic-knn")}
-    compared = statistics.compare(frames, dataset.thresholds, **how)
+    alone = ("popularity", "semantic-knn")
+    compared = statistics.compare(frames, dataset.thresholds, baseline="id/sasrec", metrics=["HR@10"], alone=alone)
     tail = compared[(compared["run"] == "semantic-knn") & (compared["group"] == "Tail Item")]
     assert shown.loc["semantic-knn", "tail"] == pytest.approx(tail["difference"].iloc[0])
 

@@ -1,5 +1,7 @@
 """The Embeddings page: full, empty, damaged, while a job runs; and each control that matters."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from explorer import healthy, opened, tables, words
@@ -21,7 +23,7 @@ def empty(store: Store) -> Store:
     return store
 
 
-def box(x0: float, x1: float, y0: float, y1: float) -> dict:
+def box(x0: float, x1: float, y0: float, y1: float) -> dict[str, Any]:
     return {"selection": {"points": [], "lasso": [], "box": [{"x": [x0, x1], "y": [y0, y1]}]}}
 
 

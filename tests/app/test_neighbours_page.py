@@ -33,8 +33,8 @@ def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -
     app = opened("neighbours")
     assert healthy(app), words(app)
     dataset = load_dataset(trained, "shop")
-    frames = [run_of(trained, m).per_user() for m in ("id", "llm-esr")]
-    best = changes(*frames, "full", dataset.thresholds).iloc[0]
+    plain, esr = (run_of(trained, m).per_user() for m in ("id", "llm-esr"))
+    best = changes(plain, esr, "full", dataset.thresholds).iloc[0]
     assert app.selectbox(key="pick.user").value == str(dataset.user_ids[int(best["user"])])
     assert metric(app, "Rank by id/sasrec") == str(int(best["before"]))
     assert metric(app, "Rank by llm-esr/sasrec") == str(int(best["after"]))
@@ -83,6 +83,7 @@ def test_every_run_is_ranked_and_the_content_term_tried(trained: Store) -> None:
         assert listed[run.label] == row["rank"].item()
     case = Case.of(dataset, user)
     recommender = Recommender(ScoredRun(trained, run_of(trained, "llm-esr")))
+    assert case.target is not None
     rank = recommender.rank_of(case.read.tolist(), case.target, ScoringPolicy())
     assert rank == listed["llm-esr/sasrec"]  # without a content term it is the evaluated rank
 
@@ -106,7 +107,7 @@ def test_uni100_shows_its_own_ranks(trained: Store) -> None:
     app = opened("neighbours", protocol="uni100")
     assert healthy(app), words(app)
     dataset = load_dataset(trained, "shop")
-    user = dataset.user(app.selectbox(key="pick.user").value)
+    user = dataset.user(str(app.selectbox(key="pick.user").value))
     frame = run_of(trained, "llm-esr").per_user()
     row = frame[frame["user"] == user].query("part == 'test' and protocol == 'uni100'")
     assert metric(app, "Rank by llm-esr/sasrec") == str(row["rank"].item())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from app_pages import healthy, metrics, pick, texts
-from conftest import Visit
+from app_pages import Visit, healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_run, make_running_run, make_standard_runs
 
 from llmesr.evaluation.contenders import validation_score

@@ -36,7 +36,8 @@ def shown(app: AppTest, method: str) -> Any:
 
 
 def listed(app: AppTest, method: str) -> list[str]:
-    return shown(app, method)["Item"].tolist()
+    items: list[str] = shown(app, method)["Item"].tolist()
+    return items
 
 
 def user_of(store: Store) -> tuple[int, str]:

@@ -74,6 +74,7 @@ def test_fitted_weights_are_shown_by_popularity(trained: Store) -> None:
     assert healthy(app), words(app)
     (curves,) = tables(app, "Training interactions", "collaborative", "bias")
     weights = tuned.points[fitted].policy.weights
+    assert weights is not None
     assert curves["Training interactions"].tolist() == list(weights.counts)
     assert curves["content"].tolist() == pytest.approx(weights.content)
     next(s for s in app.selectbox if s.label == "Policy").set_value(0).run()

@@ -32,13 +32,13 @@ def launch(app: AppTest) -> Any:
 
 def form_settings(app: AppTest) -> set[str]:
     kinds = (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect)
-    return {e.key.split(".")[3] for kind in kinds for e in kind if e.key.startswith("set.")}
+    return {e.key.split(".")[3] for kind in kinds for e in kind if e.key and e.key.startswith("set.")}
 
 
 def field(app: AppTest, name: str) -> Any:
     for kind in (app.number_input, app.selectbox, app.toggle, app.text_input, app.multiselect):
         for element in kind:
-            if element.key.startswith("set.") and element.key.split(".")[3] == name:
+            if element.key and element.key.startswith("set.") and element.key.split(".")[3] == name:
                 return element
     raise AssertionError(name)
 
@@ -336,7 +336,7 @@ def test_a_finished_tuning_shows_what_it_did(visit: Callable[..., AppTest], stor
     for step, accuracy in ((0, 0.25), (8, 0.75)):
         tuning.append_event({"step": step, "accuracy": accuracy, "mean_cosine": 0.9 - accuracy, "seconds": 2.0})
     measures = {"mean_cosine": 0.5, "uniformity": -1.0, "alignment": 0.1}
-    info = {"before": {"accuracy": 0.25, **measures}, "after": {"accuracy": 0.75, **measures}}
+    info: dict[str, Any] = {"before": {"accuracy": 0.25, **measures}, "after": {"accuracy": 0.75, **measures}}
     info |= {"steps": 8, "best_step": 8, "seconds_per_step": 0.5, "prompts_per_second": 16.0}
     tuning.finish(tuning.status().model_copy(update={"state": "SUCCEEDED"}), {"tune": 4.0}, info)
     app = healthy(visit("training", part="tune"))

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from playwright.sync_api import Page
 
@@ -143,14 +143,15 @@ def metric(page: Page, label: str) -> str:
     return box.locator('[data-testid="stMetricValue"]').inner_text().strip()
 
 
-def chart_data(page: Page, selector: str) -> list[dict]:
+def chart_data(page: Page, selector: str) -> list[dict[str, Any]]:
     """The traces of the chart inside ``selector``: name and number of points."""
     page.wait_for_selector(f"{selector} .js-plotly-plot .main-svg")
-    return page.evaluate(
+    traces: list[dict[str, Any]] = page.evaluate(
         "s => document.querySelector(s + ' .js-plotly-plot')._fullData"
         ".map(t => ({name: t.name, points: t.x ? t.x.length : 0}))",
         selector,
     )
+    return traces
 
 
 def lasso(page: Page, selector: str) -> None:
@@ -159,6 +160,7 @@ def lasso(page: Page, selector: str) -> None:
     plot.scroll_into_view_if_needed()
     page.wait_for_timeout(300)
     box = plot.bounding_box()
+    assert box is not None, f"no chart to draw on in {selector}"
     corners = [(0.15, 0.1), (0.85, 0.1), (0.85, 0.9), (0.15, 0.9), (0.15, 0.12)]
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     page.mouse.move(*places[0])

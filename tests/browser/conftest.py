@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Server, serving
+from browser.browsing import Server, serving
 from playwright.sync_api import Browser, Page
 
 from llmesr.store import Store

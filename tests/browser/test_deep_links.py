@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browsing import Server, serving, settled, visit
+from browser.browsing import Server, serving, settled, visit
 from factories import HOSTILE, make_dataset, make_embedding, make_running_run, make_standard_runs
-from playwright.sync_api import Page
+from playwright.sync_api import Dialog, Page
 
 from llmesr.data.dataset import Dataset
 from llmesr.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
+Shop = tuple[Server, Dataset]
 UNHURT = "window.pwned === undefined"
 PAGES = ("/", *(f"/story?step={n}" for n in range(1, 6)), "/datasets", "/training", "/training?part=watch", "/compare")
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Dataset]]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The app over a dataset whose name, titles and files are meant to do harm, beside a harmless newer one."""
     root = tmp_path_factory.mktemp("links")
     store = Store(root)
@@ -32,12 +33,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Dat
         yield server, dataset
 
 
-def test_a_deep_link_is_the_first_thing_a_new_server_sees(page: Page, shop: Dataset) -> None:
+def test_a_deep_link_is_the_first_thing_a_new_server_sees(page: Page, shop: Shop) -> None:
     server, dataset = shop
     visit(page, server, f"/story?dataset={dataset.id}&step=4&protocol=uni100&present=1")
     assert page.locator("h1").inner_text().startswith("4. ")
     page.wait_for_selector(".js-plotly-plot .main-svg")
-    assert "uni100" in page.locator(".js-plotly-plot").text_content(), "the chart names its protocol"
+    assert "uni100" in (page.locator(".js-plotly-plot").text_content() or ""), "the chart names its protocol"
     assert not page.locator('[data-testid="stSidebar"]').is_visible()
     page.keyboard.press("ArrowRight")
     page.get_by_text("Step 5 of 5").wait_for()
@@ -45,7 +46,7 @@ def test_a_deep_link_is_the_first_thing_a_new_server_sees(page: Page, shop: Data
     assert dataset.id in page.url
 
 
-def test_a_link_to_what_is_gone_shows_what_is_there(page: Page, shop: Dataset) -> None:
+def test_a_link_to_what_is_gone_shows_what_is_there(page: Page, shop: Shop) -> None:
     server, dataset = shop
     visit(page, server, "/training?dataset=gone-1234&part=watch&run=gone-5678")
     page.get_by_text("3 of").first.wait_for()  # the running run, of the dataset that has runs
@@ -56,10 +57,15 @@ def test_a_link_to_what_is_gone_shows_what_is_there(page: Page, shop: Dataset) -
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_hostile_names_and_titles_are_shown_as_text(page: Page, shop: Dataset, path: str) -> None:
+def test_hostile_names_and_titles_are_shown_as_text(page: Page, shop: Shop, path: str) -> None:
     server, dataset = shop
     dialogs: list[str] = []
-    page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     visit(page, server, f"{path}{'&' if '?' in path else '?'}dataset={dataset.id}")
     settled(page)
     assert page.evaluate(UNHURT)
@@ -71,12 +77,12 @@ def test_hostile_names_and_titles_are_shown_as_text(page: Page, shop: Dataset, p
         assert page.get_by_role("combobox", name="Dataset").input_value().startswith("<img")
 
 
-def test_hostile_titles_in_a_chart_are_named_as_they_are(page: Page, shop: Dataset) -> None:
+def test_hostile_titles_in_a_chart_are_named_as_they_are(page: Page, shop: Shop) -> None:
     """Among the nearest items of one tail item or another is a hostile one: its title is drawn, not run."""
     server, dataset = shop
     visit(page, server, f"/story?dataset={dataset.id}&step=3")
     for _ in range(15):
-        drawn = page.locator(".js-plotly-plot").text_content()
+        drawn = page.locator(".js-plotly-plot").text_content() or ""
         if any(title in drawn for title in HOSTILE if "pwned" in title):
             break
         page.get_by_role("button", name="Another tail item").click()

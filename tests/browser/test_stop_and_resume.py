@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browsing import Server, ended, launch, metric, ready, settled, wait_for
+from browser.browsing import Server, ended, launch, metric, ready, settled, wait_for
 from factories import make_dataset
 from playwright.sync_api import Page
 
@@ -22,7 +22,7 @@ def epoch(server: Server, job: Job) -> int:
 
 def no_epoch_twice(server: Server, job: Job) -> list[int]:
     (run,) = job.runs
-    epochs = Run(server.store, run).events()["epoch"].tolist()
+    epochs: list[int] = Run(server.store, run).events()["epoch"].tolist()
     assert epochs == list(range(1, len(epochs) + 1))
     return epochs
 

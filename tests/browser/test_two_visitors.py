@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from browsing import Server, choose, launch, metric, ready, settled, visit
+from browser.browsing import Server, choose, launch, metric, ready, settled, visit
 from factories import make_dataset, make_standard_runs
 from playwright.sync_api import Page
 
@@ -24,12 +24,12 @@ def test_each_visitor_keeps_an_own_selection(visitors: Callable[..., Page], serv
     choose(second, "Dataset", "large")
     first.get_by_text("uni100", exact=True).first.click()
     settled(first)
-    for page, size, protocol in ((first, "60", "uni100"), (second, "120", "full")):
-        assert metric(page, "Users") == size
+    for page, users, protocol in ((first, "60", "uni100"), (second, "120", "full")):
+        assert metric(page, "Users") == users
         assert f"protocol={protocol}" in page.url
         page.reload()  # the selection is in the URL
         ready(page)
-        assert metric(page, "Users") == size
+        assert metric(page, "Users") == users
 
     first.get_by_role("link", name="Datasets").first.click()  # and goes along to another page
     first.get_by_text("Where does the tail end?").wait_for()

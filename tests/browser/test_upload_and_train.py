@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from browsing import Server, ended, settled, visit, wait_for
+from browser.browsing import Server, ended, settled, visit, wait_for
 from playwright.sync_api import Page
 
 from llmesr.data import synthetic

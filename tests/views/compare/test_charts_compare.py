@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from factories import HOSTILE
 
@@ -39,7 +40,7 @@ def seesaw() -> pd.DataFrame:
     return pd.DataFrame({"run": ["llm-esr/sasrec"], "label": ["llm-esr/sasrec"], **sides})
 
 
-def every(mode: theme.Mode, runs: dict[str, str] = RUNS) -> list:
+def every(mode: theme.Mode, runs: dict[str, str] = RUNS) -> list[go.Figure]:
     table = summary(runs)
     points = table[table["group"] == "Overall"].assign(accuracy=0.2, exposure=0.3)
     shares = pd.DataFrame({"group": GROUPS, "gained": 0.2, "same": 0.7, "lost": 0.1, "users": 10})

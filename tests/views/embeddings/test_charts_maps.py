@@ -13,7 +13,7 @@ from llmesr.maps.points import Pair, Points, Side, live_pair
 from llmesr.maps.spaces import Space
 from llmesr.store import Manifest, Store
 from llmesr.views.embeddings import charts
-from llmesr.views.embeddings.colouring import colouring, hover_texts
+from llmesr.views.embeddings.colouring import ColourBy, colouring, hover_texts
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 
@@ -31,7 +31,7 @@ def pair_of(n: int, seed: int = 0) -> Pair:
     return live_pair((spaces[0], tables[0]), (spaces[1], tables[1]), neighbours=5, sample=50)
 
 
-def figure(points: Points, pair: Pair, by: str = "group", selected: tuple[int, ...] = (), **more: Any) -> Any:
+def figure(points: Points, pair: Pair, by: ColourBy = "group", selected: tuple[int, ...] = (), **more: Any) -> Any:
     coloured = colouring(points, pair, by, "light", **more)
     chosen = np.asarray(selected, dtype=np.int64)
     ranges = charts.extent(pair)
@@ -75,6 +75,7 @@ def test_categories_beyond_the_frequent_are_other() -> None:
     assert points.attributes == ["kind"]
     coloured = colouring(points, pair_of(len(names)), "category", "light", "kind")
     assert list(coloured.names) == ["none given", *(f"kind {i}" for i in range(6)), "other"]
+    assert coloured.codes is not None
     assert np.bincount(coloured.codes).tolist() == [20, 12, 11, 10, 9, 8, 7, 6 + 5 + 4 + 3]
     assert len(set(zip(coloured.colours, coloured.symbols, strict=True))) == 8
 
@@ -123,6 +124,7 @@ def test_the_table_lists_the_selected_most_chosen_first() -> None:
     frame = charts.selected_table(points, pair, np.array([2, 33, 1]), None)
     assert frame["Title"].tolist() == ["Item 33", "Item 2", "Item 1"]
     assert frame["Group"].tolist() == ["Head Item", "Tail Item", "Tail Item"]
+    assert pair.gap is not None
     assert frame["Gap"].tolist() == pytest.approx(pair.gap[[33, 2, 1]].tolist())
     line = charts.summary_line(points, pair, np.array([2, 33, 1]))
     assert line.startswith("**3 items selected**, 67% in the tail (all: 75%), median 1 training interactions (all: 1)")

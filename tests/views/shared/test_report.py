@@ -26,7 +26,7 @@ def report(sections: list[Section], title: str = "Shop", **more: Any) -> str:
     return html_report(title, ["A sentence."], sections, **{"provenance": {}, "definitions": {}, **more})
 
 
-def embedded(html: str) -> list:
+def embedded(html: str) -> list[Any]:
     return [json.loads(t) for t in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html)]
 
 

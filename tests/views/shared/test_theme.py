@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from llmesr.config import EVERY_GROUP, RunConfig
 from llmesr.views.shared import theme
 from llmesr.views.shared.theme import Mode
 
-MODES = ("light", "dark")
+MODES: tuple[Mode, ...] = ("light", "dark")
 
 # Machado, Oliveira and Fernandes (2009), severity 1.0, on linear RGB.
 DEFICIENCIES = {
@@ -42,7 +43,7 @@ def oklab(rgb: np.ndarray) -> np.ndarray:
         [1.9779984951, -2.4285922050, 0.4505937099],
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
-    return np.array(to_lab) @ np.cbrt(np.array(to_lms) @ rgb)
+    return np.asarray(np.array(to_lab) @ np.cbrt(np.array(to_lms) @ rgb))
 
 
 def contrast(one: str, other: str) -> float:
@@ -88,7 +89,7 @@ def test_the_simulation_can_fail() -> None:
 
 
 def test_every_method_and_group_has_its_own_colour_and_marker() -> None:
-    methods = set(RunConfig.model_fields["method"].annotation.__args__)
+    methods = set(get_args(RunConfig.model_fields["method"].annotation))
     assert set(theme.SYMBOLS) == methods
     assert len(set(theme.SYMBOLS.values())) == len(methods)
     for mode in MODES:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from factories import make_dataset, make_embedding, make_run, make_standard_runs
 
@@ -15,9 +16,16 @@ from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.table import metric_table
 from llmesr.store import Store
 from llmesr.views.cache import evidence
+from llmesr.views.shared.report import MODES
 from llmesr.views.story import steps as story
 from llmesr.views.story.material import Material
 from llmesr.views.story.material import material as material_of
+
+
+def table(step: story.StoryStep) -> pd.DataFrame:
+    """The table of a step that has one."""
+    assert step.table is not None
+    return step.table
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +50,8 @@ def test_the_tail_in_numbers(material: Material) -> None:
     tail = material.thresholds.tail_items(counts)
     share, choices = round(100 * tail.mean()), round(100 * counts[tail].sum() / counts.sum())
     assert step.headline == f"{share}% of the 80 items get {choices}% of all interactions."
-    assert list(step.table["items"]) == [(~tail).sum(), tail.sum()]
-    assert step.table["training interactions"].sum() == counts.sum()
+    assert list(table(step)["items"]) == [(~tail).sum(), tail.sum()]
+    assert table(step)["training interactions"].sum() == counts.sum()
 
 
 def test_whom_the_plain_recommender_fails(material: Material) -> None:
@@ -51,7 +59,7 @@ def test_whom_the_plain_recommender_fails(material: Material) -> None:
     (plain,) = (c for c in material.chosen if c.name == "id/sasrec")
     tables = [metric_table(run.per_user(), material.thresholds) for run in plain.runs]
     tail = np.mean([t.loc[(t["group"] == "Tail Item") & (t["metric"] == "HR@10"), "value"].iloc[0] for t in tables])
-    mean = step.table.set_index("group")["mean"]
+    mean = table(step).set_index("group")["mean"]
     assert mean["Tail Item"] == pytest.approx(tail)
     assert mean.min() == mean["Tail Item"]
     assert "It serves tail items worst" in step.sentences[0]
@@ -60,6 +68,7 @@ def test_whom_the_plain_recommender_fails(material: Material) -> None:
 
 def test_what_text_knows_names_the_nearest_by_cosine(material: Material, shelf: Any) -> None:
     item, vectors = material.item, shelf[2]
+    assert item is not None
     counts = material.dataset.item_counts
     assert material.thresholds.tail_items(counts[item])
     nearest = material.nearest(item)
@@ -79,7 +88,7 @@ def test_another_example_is_another_item(material: Material) -> None:
 
 def test_what_changed_says_how_much_and_how_sure(material: Material) -> None:
     step = story.what_changed(material)
-    row = step.table.set_index("group").loc["Tail Item"]
+    row = table(step).set_index("group").loc["Tail Item"]
     assert row["significant"]
     before = row["difference"] / row["relative"]
     after = before + row["difference"]
@@ -97,7 +106,8 @@ def test_no_change_is_said_plainly(material: Material) -> None:
 
 def test_what_next_measures_the_gap_and_advises(material: Material) -> None:
     step = story.what_next(material)
-    own = step.table[step.table["configuration"] == "llm-esr/sasrec"].set_index("group")["mean"]
+    shown = table(step)
+    own = shown[shown["configuration"] == "llm-esr/sasrec"].set_index("group")["mean"]
     assert f"{own['Head Item'] / own['Tail Item']:.1f} times" in step.headline
     advice = " ".join(step.sentences)
     assert "llmesr tune" in advice
@@ -161,12 +171,14 @@ def test_of_several_runs_with_text_validation_decides(shelf: Any, tmp_path: Path
     make_run(store, made, "llm-esr", head_skill=0.5, tail_skill=0)
     make_run(store, made, "llm-esr", loss="bce", head_skill=2.5, tail_skill=1)
     told = material_of(store, made, thresholds=dataset.thresholds, metric="HR@10", protocol="full")
+    assert told.text is not None
     assert told.text.name == "llm-esr/sasrec (loss=bce)"
 
 
 def test_every_chart_draws_in_both_modes_and_becomes_a_section(material: Material) -> None:
     steps = [told(material) for told in story.STEPS]
     for step in steps:
-        for mode in ("light", "dark"):
+        assert step.chart is not None
+        for mode in MODES:
             assert step.chart(mode).data
     assert [s.title.split(".")[0] for s in story.sections(steps)] == [f"Story {i}" for i in range(1, 6)]
