@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from llmesr.prose import counted, listed
 
 Severity = Literal["serious", "caution", "note"]
 SEVERITIES: tuple[Severity, ...] = ("serious", "caution", "note")
@@ -105,30 +107,25 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(kept, key=lambda f: SEVERITIES.index(f.severity)))
 
 
-def joined(items: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
-
-
 def _undertrained(f: Finding) -> str:
     waited, best, epochs = (f.numbers[k] for k in ("waited", "best_epoch", "epochs"))
     if waited == 0:
-        return f"{f.names[0]} was still improving when its {epochs} epochs ran out"
+        return f"{f.names[0]} was still improving when its {counted(int(epochs), 'epoch')} ran out"
     return (
-        f"{f.names[0]} was at its best only {waited} evaluation{'s' * (waited != 1)} before its training ended "
+        f"{f.names[0]} was at its best only {counted(int(waited), 'evaluation')} before its training ended "
         f"(epoch {best} of {epochs})"
     )
 
 
 def _one_seed(f: Finding) -> str:
-    who = joined(f.names)
+    who = listed(f.names)
     return f"{who} {'was' if len(f.names) == 1 else 'were'} trained with one seed, so luck in training is not counted"
 
 
 def _few_hits(f: Finding) -> str:
     return (
-        f"{f.names[0]} hits for fewer than {f.numbers['enough']} users in {joined(f.numbers['groups'])} "
-        f"({joined([str(h) for h in f.numbers['hits']])})"
+        f"{f.names[0]} hits for fewer than {f.numbers['enough']} users in {listed(f.numbers['groups'])} "
+        f"({listed([str(h) for h in f.numbers['hits']])})"
     )
 
 
@@ -172,7 +169,7 @@ _CLAUSES: dict[Kind, Callable[[Finding], str]] = {
     "policy": lambda f: f"the scoring of {f.names[0]} was tuned on validation, that of {f.names[1]} was not",
     "text": lambda f: f"{f.names[0]} and {f.names[1]} read different text vectors",
     "weak-baseline": _weak,
-    "missing-baseline": lambda f: f"no run of {joined(f.numbers['methods'])} is here to compare with",
+    "missing-baseline": lambda f: f"no run of {listed(f.numbers['methods'])} is here to compare with",
     "few-hits": _few_hits,
     "few-candidates": _few_candidates,
     "tied": lambda f: f"{f.numbers['metric']} is 1 for every user of {f.names[0]}: it can tell nothing apart",
@@ -183,10 +180,10 @@ _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
     "train-longer": lambda r: (
         f"Train to convergence: up to {r.values['epochs']} epochs, patience {r.values['patience']}."
     ),
-    "add-seeds": lambda r: f"Train seed{'s' * (len(r.seeds) != 1)} {joined([str(s) for s in r.seeds])} as well.",
+    "add-seeds": lambda r: f"Train seed{'s' * (len(r.seeds) != 1)} {listed([str(s) for s in r.seeds])} as well.",
     "include-runs": lambda r: f"Take {'it' if len(r.runs) == 1 else 'them'} in.",
     "search-baseline": lambda r: f"Search the baseline's settings with {r.trials} trials.",
     "compare-with": lambda _: "Compare with that one.",
-    "train-baseline": lambda r: f"Train {joined(r.methods)}.",
+    "train-baseline": lambda r: f"Train {listed(r.methods)}.",
     "look-at": lambda r: f"Look at {r.values['protocol']} before saying which is better.",
 }

@@ -121,6 +121,7 @@ def test_a_fair_comparison_is_left_in_peace(make: Make) -> None:
     ("best", "epochs", "says"),
     [
         (15, 15, "id/sasrec was still improving when its 15 epochs ran out"),
+        (1, 1, "id/sasrec was still improving when its 1 epoch ran out"),
         (13, 15, "id/sasrec was at its best only 2 evaluations before its training ended (epoch 13 of 15)"),
     ],
 )
