@@ -38,7 +38,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def titles(page: Page, chart: int) -> list[str]:
     """The lines of one list on Recommend, without its marks of what moved."""
     said = page.evaluate("i => document.querySelectorAll('.js-plotly-plot')[i].layout.annotations", chart)
-    return [a["text"].rsplit("</span>", 1)[1].strip() for a in said]
+    return [a["text"].split("<br>")[0].rsplit("</span>", 1)[1].strip() for a in said]
 
 
 def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page: Page, shop: Server) -> None:
@@ -97,7 +97,7 @@ def test_an_edited_history_changes_the_ranking(page: Page, shop: Server) -> None
     add.click()
     page.wait_for_function(
         "([i, was]) => JSON.stringify(document.querySelectorAll('.js-plotly-plot')[i].layout.annotations"
-        ".map(a => a.text.split('</span>').pop().trim())) !== JSON.stringify(was)",
+        ".map(a => a.text.split('<br>')[0].split('</span>').pop().trim())) !== JSON.stringify(was)",
         arg=[model, before],
     )
     settled(page)

@@ -76,7 +76,7 @@ def test_from_a_file_to_a_comparison(page: Page, server: Server, files: Any) -> 
     (job,) = Jobs(server.store).list()
     run = next(r for r in job.runs if "-id-" in r)
     visit(page, server, f"/training?dataset={dataset.id}&part=watch&run={run}")
-    page.get_by_text("of 7:").first.wait_for()  # progress: step so and so of seven
+    page.get_by_text(f"of {len(job.record.steps)}:").first.wait_for()  # progress: step so and so of all
     page.locator(".js-plotly-plot").first.wait_for()  # curves of a run
     assert ended(server.store, job.id).state == "SUCCEEDED", job.log()
 
@@ -85,6 +85,6 @@ def test_from_a_file_to_a_comparison(page: Page, server: Server, files: Any) -> 
         assert label in page.locator('[data-testid="stMain"]').inner_text() or page.get_by_text(label).count()
     visit(page, server, f"/?dataset={dataset.id}")
     headline = wait_for(lambda: page.locator(".st-key-headline-words").inner_text(), 20)
-    assert "With item text (llm-esr/sasrec)" in headline
+    assert "With item text (" in headline
     assert headline.count("%") >= 4
     assert "How sure?" in headline
