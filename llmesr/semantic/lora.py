@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,12 @@ def attach(model: nn.Module, *, rank: int, alpha: int, dropout: float) -> Any:
 
     settings = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=target_modules(model))
     with _quiet():
-        return get_peft_model(model, settings)
+        wrapped = get_peft_model(model, settings)
+    # peft keeps the modules as a set and fills them in its order, which differs from process to process.
+    for name, weights in sorted(wrapped.named_parameters()):
+        if ".lora_A." in name:
+            nn.init.kaiming_uniform_(weights, a=math.sqrt(5))
+    return wrapped
 
 
 def recompute_activations(model: Any) -> None:
