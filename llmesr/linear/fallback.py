@@ -9,7 +9,6 @@ from __future__ import annotations
 from copy import copy
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from llmesr.ids import PAD
@@ -80,8 +79,3 @@ class Fallback:
         if self.vectors is None:
             raise ValueError("this fallback was made without vectors")
         return self.vectors
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Rows of length 1; rows without a vector stay zero."""
-    return F.normalize(vectors.float(), dim=1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from llmesr.data.unit_rows import unit_rows
 
 
 def centred(vectors: Tensor) -> Tensor:
@@ -15,7 +16,7 @@ def centred(vectors: Tensor) -> Tensor:
     known = table.any(dim=1)
     if not known.any():
         return torch.zeros_like(table)
-    return F.normalize(torch.where(known[:, None], table - table[known].mean(0), 0.0), dim=1)
+    return unit_rows(torch.where(known[:, None], table - table[known].mean(0), 0.0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from llmesr.data.unit_rows import unit_rows
 from llmesr.linear.fading import fading
-from llmesr.linear.fallback import Fallback, unit
+from llmesr.linear.fallback import Fallback
 from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Columns, Weights
 
@@ -28,7 +29,7 @@ def whole(of: Weights) -> Weights:
 
 
 def fallback() -> Fallback:
-    vectors = unit(torch.randn(N + 1, 4, generator=torch.Generator().manual_seed(3)))
+    vectors = unit_rows(torch.randn(N + 1, 4, generator=torch.Generator().manual_seed(3)))
     vectors[[0, 7]] = 0
     return Fallback(torch.arange(N + 1), popularity=0.01, content=0.05, vectors=vectors)
 
