@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # now: its defaults keep the group that exists when it is first imported
 from torch import Tensor, nn
 
 TIMEOUT = timedelta(hours=6)
@@ -97,7 +98,11 @@ ALONE = Processes()
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
-    """Meet the processes torchrun started with this one (gloo between processors, NCCL between GPUs), or be alone."""
+    """Meet the processes torchrun started with this one (gloo between processors, NCCL between GPUs), or be alone.
+
+    Nothing may hold the group beyond this block: gloo's threads end with its last reference, and one that still runs
+    while the interpreter shuts down aborts the process.
+    """
     size = int(os.environ.get("WORLD_SIZE") or 1)
     if size == 1:
         yield ALONE

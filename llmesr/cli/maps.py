@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -26,10 +29,6 @@ def map_(
 
     A dataset stands for its newest embedding and the views of its newest run; a run for its text and its views.
     """
-    import os
-
-    import torch
-
     from llmesr.data.dataset import load_dataset
     from llmesr.maps.make import make_map
     from llmesr.maps.projection import MapConfig
@@ -37,9 +36,8 @@ def map_(
 
     values = parse_overrides(set or [])
     settings = MapConfig.read(config, **({"of": "users"} if users else {}), **values)
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     dataset, specs = choose(store(), list(refs))
-    with progress() as listen:
+    with _all_cores(), progress() as listen:
         made = make_map(load_dataset(store(), dataset), specs, settings, store(), listen)
     info = made.manifest.info
     trust = info["trustworthiness"]
@@ -50,6 +48,19 @@ def map_(
     title = f"{made.id}: {info['points']:,} {info['of']}"
     heads = ["space", "dimensions", "trustworthiness of PCA", "of UMAP"]
     emit(json, {"id": made.id, **info}, table(title, heads, rows))
+
+
+@contextlib.contextmanager
+def _all_cores() -> Iterator[None]:
+    """Matrix products on every core this process may use; afterwards on as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _shown(value: float | None) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import torch
@@ -39,7 +41,7 @@ class OneIsAsked:
         pass
 
 
-def main(root: str, dataset_id: str, embedding_id: str) -> None:
+def main(root: str, dataset_id: str, embedding_id: str) -> weakref.ref[Any]:
     store = Store(root)
     dataset, vectors = load_dataset(store, dataset_id), load_embedding(store, embedding_id)
     with joined(torch.device("cpu")) as processes:
@@ -60,9 +62,10 @@ def main(root: str, dataset_id: str, embedding_id: str) -> None:
                     processes=processes,
                 )
         except Stopped:
-            return
+            return weakref.ref(torch.distributed.group.WORLD)
     raise AssertionError("nobody stopped")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    group = main(*sys.argv[1:])
+    assert group() is None  # or its threads would meet the end of the interpreter
