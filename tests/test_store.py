@@ -146,7 +146,7 @@ def hidden(store: Store) -> list[str]:
 def grow_old(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything hidden was made long ago."""
     now = time.time
-    monkeypatch.setattr("llmesr.store.root.time.time", lambda: now() + 3600)
+    monkeypatch.setattr("llmesr.store.leftovers.time.time", lambda: now() + 3600)
 
 
 def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,6 +17,7 @@ from llmesr.errors import UserError
 if TYPE_CHECKING:
     from llmesr.runs.record import Run
     from llmesr.scoring.policy import ScoringPolicy
+    from llmesr.scoring.recommender import Recommender, Request
     from llmesr.scoring.tuning.outcome import TunedPolicy
 
 RunRef = Annotated[str, typer.Argument(help="Run: id, unique prefix or name.")]
@@ -57,9 +58,6 @@ def recommend(
 ) -> None:
     """The best items for a user or a history, with what made each rank where it does."""
     from llmesr.runs.record import find_run
-    from llmesr.scoring.explanation import document, sentence
-    from llmesr.scoring.explanation import explain as reasons_for
-    from llmesr.scoring.policy import ScoringPolicy
     from llmesr.scoring.recommender import Recommender
     from llmesr.scoring.rerankers import RerankConfig
     from llmesr.scoring.scored_run import ScoredRun
@@ -68,7 +66,7 @@ def recommend(
     if (user is None) == (history is None):
         raise UserError("Give either --user or --history.")
     found = find_run(store(), run)
-    asked = {
+    weights = {
         "gamma": gamma,
         "route_threshold": route_threshold,
         "route_weight": route_weight,
@@ -77,35 +75,49 @@ def recommend(
         "linear_kind": linear_kind,
         "tail_users_only": tail_users_only or None,
     }
-    given = {key: value for key, value in asked.items() if value is not None}
-    base = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
-    chosen = (base or ScoringPolicy()).but(**given) if base or given else None
+    chosen = _asked_policy(found, policy, {key: value for key, value in weights.items() if value is not None})
     reranking = RerankConfig.read(None, name=reranker, strength=strength)
     recommender = Recommender(ScoredRun(store(), found, pick_device(device)))
     dataset = recommender.dataset
     whom = dataset.user(user) if user is not None else [dataset.item(i.strip()) for i in _split(history)]
     request = recommender.request(whom, k, chosen, reranking, exclude_seen=not include_seen)
+    items, shown = _list(recommender, request, explain)
+    shown.title = f"{found.label}, {(chosen or recommender.policy).describe()}. {dataset.thresholds.describe()}"
+    emit(json, {"items": items}, shown)
+
+
+def _asked_policy(run: Run, word: str, given: dict[str, Any]) -> ScoringPolicy | None:
+    """The policy that ``--policy`` names with the weights that are given; None where neither asks for one."""
+    from llmesr.scoring.policy import ScoringPolicy
+
+    base = _tuned_policy(run) if _word(word, "policy", ("none", "tuned")) == "tuned" else None
+    return (base or ScoringPolicy()).but(**given) if base or given else None
+
+
+def _list(recommender: Recommender, request: Request, explain: bool) -> tuple[list[dict[str, Any]], Table]:
+    """The answer to ``request`` as JSON and as a table, each item with its parts or with its reasons."""
+    from llmesr.scoring.explanation import document, sentence
+    from llmesr.scoring.explanation import explain as reasons_for
+    from llmesr.scoring.terms import COLUMNS
+
     answer = recommender.answer([request])[0]
     frame = recommender.frame(answer)
-    columns = ["item_id", "title", "score", "rank", "tail"]
-    rows = [
-        [str(r.rank), r.item_id, r.title[:60], f"{r.score:.3f}", f"{r.collaborative:.3f}", f"{r.semantic:.3f}",
-         f"{r.content:.3f}", "tail" if r.tail else ""]
-        for r in frame.itertuples()
-    ]  # fmt: skip
-    title = f"{found.label}, {(chosen or recommender.policy).describe()}. {dataset.thresholds.describe()}"
-    heads = ["rank", "item", "title", "score", "collaborative", "semantic", "content", ""]
-    items = frame[columns].to_dict("records")
+    items = frame[["item_id", "title", "score", "rank", "tail"]].to_dict("records")
+    start = [[str(r.rank), r.item_id, r.title[:60], f"{r.score:.3f}"] for r in frame.itertuples()]
+    heads, marks = ["rank", "item", "title", "score"], ["tail" if tail else "" for tail in frame["tail"]]
     if explain:
         titles = recommender.titles.tolist()
         why = reasons_for(recommender.scored, request.history, answer.items.tolist(), request.policy, request.user)
-        items = [
-            {**i, "reasons": document(e, recommender.item_ids.tolist(), titles)}
-            for i, e in zip(items, why, strict=True)
-        ]
-        rows = [[*row[:4], sentence(e, titles, many=3), row[-1]] for row, e in zip(rows, why, strict=True)]
-        heads = [*heads[:4], f"why ({why[0].kind})" if why else "why", ""]
-    emit(json, {"items": items}, table(title, heads, rows))
+        ids = recommender.item_ids.tolist()
+        items = [{**i, "reasons": document(e, ids, titles)} for i, e in zip(items, why, strict=True)]
+        middle = [[sentence(e, titles, many=3)] for e in why]
+        heads = [*heads, f"why ({why[0].kind})" if why else "why", ""]
+    else:
+        parts = list(COLUMNS)
+        middle = [[f"{value:.3f}" for value in row] for row in frame[parts].itertuples(index=False)]
+        heads = [*heads, *parts, ""]
+    rows = [[*first, *rest, mark] for first, rest, mark in zip(start, middle, marks, strict=True)]
+    return items, table("", heads, rows)
 
 
 def tune(

@@ -106,7 +106,9 @@ def create_app(hub: Hub, config: ServeConfig, hosts: Collection[str] = ()) -> Fa
         hosts=hosts,
     )
     _handlers(app, state)
-    _routes(app, state, [Security(KEY)] if config.api_key else [])  # described here, checked by the gate
+    guards = [Security(KEY)] if config.api_key else []  # described here, checked by the gate
+    for routes in (_recommending, _comparing, _operating):
+        routes(app, state, guards)
     return app
 
 
@@ -133,14 +135,16 @@ def _handlers(app: FastAPI, state: _State) -> None:
         return JSONResponse({"detail": detail}, 422)
 
 
-def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
-    def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
-        return {code: ERRORS[code] for code in (*((401,) if guards else ()), 400, 408, 413, 429, *codes)}
+def _errors(guards: list[Any], *codes: int) -> dict[int | str, dict[str, Any]]:
+    """The answers a route gives beside its own, as its description names them."""
+    return {code: ERRORS[code] for code in (*((401,) if guards else ()), 400, 408, 413, 429, *codes)}
 
+
+def _recommending(app: FastAPI, state: _State, guards: list[Any]) -> None:
     @app.post(
         "/recommend",
         response_model=schemas.Recommended,
-        responses=errors(404, 409, 503),
+        responses=_errors(guards, 404, 409, 503),
         dependencies=guards,
         summary="The best items for a user or a history",
     )
@@ -162,10 +166,12 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
         # Made by us from arrays: written without a second validation.
         return JSONResponse({"run": served.run.id, "policy": request.policy.model_dump(), "items": items})
 
+
+def _comparing(app: FastAPI, state: _State, guards: list[Any]) -> None:
     @app.get(
         "/similar-items",
         response_model=schemas.SimilarItems,
-        responses=errors(404, 409),
+        responses=_errors(guards, 404, 409),
         dependencies=guards,
         summary="Items nearest to an item, by text or by behaviour",
     )
@@ -182,7 +188,7 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
     @app.get(
         "/neighbours",
         response_model=schemas.Neighbours,
-        responses=errors(404, 409),
+        responses=_errors(guards, 404, 409),
         dependencies=guards,
         summary="Users most similar to a user, by the text they chose",
     )
@@ -207,7 +213,11 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
             ],
         }
 
-    @app.post("/reload", response_model=schemas.Reloaded, responses=errors(), dependencies=guards, summary="Load again")
+
+def _operating(app: FastAPI, state: _State, guards: list[Any]) -> None:
+    @app.post(
+        "/reload", response_model=schemas.Reloaded, responses=_errors(guards), dependencies=guards, summary="Load again"
+    )
     async def reload() -> dict[str, Any]:
         return {"reloaded": await state.hub.reload(force=True)}
 
@@ -215,7 +225,7 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
         "/health",
         response_model=schemas.Health,
         response_model_exclude_unset=True,
-        responses={code: ERRORS[code] for code in (400, 408, 413, 429)},
+        responses=_errors([]),
         summary="That it lives; with the key, where there is one, also what is served",
     )
     async def health(request: Request) -> dict[str, Any]:
@@ -231,7 +241,10 @@ def _routes(app: FastAPI, state: _State, guards: list[Any]) -> None:
     @app.get(
         "/metrics",
         response_class=Response,
-        responses={**errors(), 200: {"content": {"text/plain": {}}, "description": "Prometheus exposition format."}},
+        responses={
+            **_errors(guards),
+            200: {"content": {"text/plain": {}}, "description": "Prometheus exposition format."},
+        },
         dependencies=guards,
         summary="Counters for Prometheus",
     )

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,8 @@ from pydantic import ValidationError
 
 from llmesr.errors import UserError
 from llmesr.store.files import belonging, file_digest, read_json, sync_files, write_json
-from llmesr.store.lock import Held, is_locked, locked
+from llmesr.store.leftovers import DELETED, REPLACED, SCRATCH, heal, hidden
+from llmesr.store.lock import Held, locked
 from llmesr.store.manifest import (
     CHECKPOINTS,
     KINDS,
@@ -30,9 +30,6 @@ from llmesr.store.manifest import (
     provenance,
 )
 
-SCRATCH, REPLACED, DELETED = ".scratch.", ".replaced.", ".deleted."
-YOUNG = 60.0
-"""Seconds for which a hidden folder without a lock is left alone: somebody may be renaming or removing it."""
 WorkFolder = Literal["jobs", "uploads", "downloads", "cache"]
 
 
@@ -150,7 +147,7 @@ class Store:
         return self._scan(kind)[1]
 
     def _scan(self, kind: str) -> tuple[builtins.list[Manifest], dict[str, str]]:
-        self._heal(self.root / kind)
+        heal(self.root / kind)
         good: builtins.list[Manifest] = []
         bad: dict[str, str] = {}
         for id in self.ids(kind):
@@ -247,7 +244,7 @@ class Store:
             if not replace and self.exists(kind, id):
                 raise FileExistsError(final)
             if final.exists():
-                old = _hidden(final, REPLACED)
+                old = hidden(final, REPLACED)
                 final.rename(old)
                 scratch.rename(final)
                 shutil.rmtree(old, ignore_errors=True)
@@ -279,7 +276,7 @@ class Store:
             names = ", ".join(f"{m.kind}/{m.id}" for m in children[:5])
             raise UserError(f"{id!r} is used by {len(children)} artifacts ({names}); delete those first.")
         entry = self.root / kind / id
-        grave = _hidden(entry, DELETED)
+        grave = hidden(entry, DELETED)
         try:
             with locked(entry, wait=False):
                 entry.rename(grave)
@@ -287,38 +284,11 @@ class Store:
             raise UserError(f"The {noun(kind)} {id!r} is being worked on; stop that first, then delete it.") from None
         shutil.rmtree(grave)
 
-    # -- healing ---------------------------------------------------------------------------------------------------
-
     def heal(self) -> None:
         """Remove what killed processes left, and put back an artifact that was being replaced. Nothing in use."""
         for folder in (self.root, *(self.root / kind for kind in KINDS)):
-            self._heal(folder)
-
-    def _heal(self, folder: Path) -> None:
-        entries = [e for e in folder.iterdir() if e.name.startswith(".")] if folder.is_dir() else []
-        for entry in entries:
-            ours = entry.name.startswith((SCRATCH, REPLACED, DELETED))
-            if not ours or not entry.is_dir() or _in_use(entry):
-                continue
-            final = folder / entry.name.removeprefix(REPLACED).rpartition(".")[0]
-            if entry.name.startswith(REPLACED) and not final.exists():
-                entry.rename(final)
-            else:
-                shutil.rmtree(entry, ignore_errors=True)  # a root that cannot be written stays as it is
+            heal(folder)
 
     def _check_kind(self, kind: str) -> None:
         if kind not in KINDS:
             raise ValueError(f"unknown artifact kind {kind!r}; one of {', '.join(KINDS)}")
-
-
-def _hidden(path: Path, prefix: str) -> Path:
-    """A name beside ``path`` that no reader looks at: prefix, the name itself, a number."""
-    return path.with_name(f"{prefix}{path.name}.{time.time_ns()}")
-
-
-def _in_use(folder: Path) -> bool:
-    """Whether a hidden folder may still be somebody's: its lock is held, or it has just been made or renamed."""
-    try:
-        return is_locked(folder) or time.time() - folder.stat().st_ctime < YOUNG
-    except OSError:  # it went meanwhile
-        return True

@@ -81,32 +81,11 @@ class Settings:
 
 def settings(dataset: Dataset, has_text: bool) -> Settings:
     """The knobs of scoring and re-ranking."""
-    most = max(int(dataset.thresholds.item) * 4, 4)
     with st.container(border=True):
         first, second, third = st.columns(3)
         with first:
-            weight = st.slider(
-                "Content weight",
-                0.0,
-                8.0,
-                0.0,
-                0.25,
-                key="rec.weight",
-                disabled=not has_text,
-                help="Adds the highest cosine between a candidate's text and the history's. 1 gives it the spread of a "
-                "run's own scores, so that runs can be compared."
-                if has_text
-                else "Needs text vectors: embed this dataset first.",
-            )
-            threshold = st.slider(
-                "Routing threshold",
-                0,
-                most,
-                0,
-                key="rec.threshold",
-                help="Items with fewer training interactions rely on their text: behaviour counts less for them. "
-                f"0 is off; the tail begins below {dataset.thresholds.item}.",
-            )
+            weight = _content_weight(has_text)
+            threshold = _routing_threshold(dataset)
         with second:
             linear = st.slider(
                 "Linear weight",
@@ -132,19 +111,51 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
                 "left rare ones. 1 would give it the spread of a run's own scores.",
             )
-            kind = st.selectbox(
-                "Linear weights",
-                [k for k in KINDS if has_text or k not in READS_TEXT],
-                format_func=LINEAR_KINDS.__getitem__,
-                key="rec.linear_kind",
-                disabled=linear == 0,
-            )
+            kind = _linear_kind(has_text, disabled=linear == 0)
         only = st.toggle(
             "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
         )
         reranker = _reranker()
     k = int(st.session_state.get("rec.k") or 10)
     return Settings(weight, linear, kind, popularity, threshold, route, only, reranker, k)
+
+
+def _content_weight(has_text: bool) -> float:
+    return st.slider(
+        "Content weight",
+        0.0,
+        8.0,
+        0.0,
+        0.25,
+        key="rec.weight",
+        disabled=not has_text,
+        help="Adds the highest cosine between a candidate's text and the history's. 1 gives it the spread of a "
+        "run's own scores, so that runs can be compared."
+        if has_text
+        else "Needs text vectors: embed this dataset first.",
+    )
+
+
+def _routing_threshold(dataset: Dataset) -> int:
+    return st.slider(
+        "Routing threshold",
+        0,
+        max(int(dataset.thresholds.item) * 4, 4),
+        0,
+        key="rec.threshold",
+        help="Items with fewer training interactions rely on their text: behaviour counts less for them. "
+        f"0 is off; the tail begins below {dataset.thresholds.item}.",
+    )
+
+
+def _linear_kind(has_text: bool, *, disabled: bool) -> LinearKind:
+    return st.selectbox(
+        "Linear weights",
+        [k for k in KINDS if has_text or k not in READS_TEXT],
+        format_func=LINEAR_KINDS.__getitem__,
+        key="rec.linear_kind",
+        disabled=disabled,
+    )
 
 
 def _reranker() -> RerankConfig:
