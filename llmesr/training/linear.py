@@ -157,7 +157,7 @@ class _Kept:
         if path.is_file():
             tensors, state = load_tensors(path)
             return Columns(tensors["items"], tensors["weights"], tensors.get("content"), state["shifted"])
-        if self.runtime.should_stop():
+        if self.runtime.should_stop() or self.runtime.enough():
             raise Stopped
         columns = work()
         if self.n_items > COLUMNS:

@@ -71,10 +71,12 @@ class Loop:
         self.epoch, self.step, self.epoch_random = 0, 0, self.random.bit_generator.state
         self.sums: dict[str, Tensor] = {}  # on the device: reading them every step would wait for it
         self.seconds = 0.0
+        self.cut_short = False
+        """Whether it was enough before it was done."""
 
     def fit(self) -> Stopper:
-        """Train until the last epoch or until validation stops improving. Raises :class:`Stopped` and
-        :class:`Pruned`."""
+        """Train until the last epoch, until validation stops improving or until it is enough. Raises :class:`Stopped`
+        and :class:`Pruned`."""
         self.processes.sync_parameters(self.model)
         if not self.processes.is_main:  # its rows get a dropout of their own
             torch.manual_seed(hash((self.config.seed, self.epoch, self.step, self.processes.rank)))
@@ -83,19 +85,26 @@ class Loop:
                 raise Pruned(reason)
             started = time.perf_counter() - self.seconds
             losses = self._epoch(started)
+            if losses is None:
+                break
             trained = time.perf_counter() - started
             self.epoch, self.step, self.seconds, self.sums = self.epoch + 1, 0, 0.0, {}
             self.epoch_random = self.random.bit_generator.state
             self._after_epoch(losses, trained, started)
         return self.stopper
 
-    def _epoch(self, started: float) -> dict[str, float]:
+    def _epoch(self, started: float) -> dict[str, float] | None:
+        """The mean losses; None when it is enough."""
         self.model.train()
         self.random.bit_generator.state = self.epoch_random
         order = np.arange(len(self.rows.users))
         batches = list(bucketed(order, self.rows.ends, self.config.batch_size, self.random))
         for chosen in batches[self.step :]:
-            if self.processes.any(self.runtime.should_stop()):
+            enough = self.processes.any(self.runtime.enough())
+            if enough and self.stopper.best is not None:
+                self.cut_short = True
+                return None
+            if enough or self.processes.any(self.runtime.should_stop()):
                 self.seconds = time.perf_counter() - started
                 self._checkpoint()
                 raise Stopped

@@ -21,7 +21,7 @@ def never(_run: Run) -> str | None:
 
 
 def unasked() -> bool:
-    """Nobody asks to stop."""
+    """Nobody asks to stop, and no time runs out."""
     return False
 
 
@@ -29,12 +29,14 @@ def unasked() -> bool:
 class Runtime:
     """Of several ``processes`` each holds the whole model on its ``device`` and reads a share of every batch.
 
-    ``should_stop()`` is asked before every step, ``give_up(run)`` before every epoch.
+    ``should_stop()`` and ``enough()`` are asked before every step, ``give_up(run)`` before every epoch. When it is
+    enough, training ends with the best epoch so far as if it had no longer improved; without one it stops.
     """
 
     device: torch.device
     processes: Processes = ALONE
     should_stop: Callable[[], bool] = unasked
+    enough: Callable[[], bool] = unasked
     give_up: GiveUp = never
     progress: Progress = silent
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -28,7 +29,7 @@ from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.linear import fit_linear
 from llmesr.training.load import untrained_scorer
 from llmesr.training.loop import BEST, Loop
-from llmesr.training.runtime import GiveUp, Runtime, never
+from llmesr.training.runtime import GiveUp, Runtime, never, unasked
 from llmesr.training.stopping import Stopped, recorded_end, terminate
 
 
@@ -42,6 +43,7 @@ def train(
     run_id: str | None = None,
     device: str = "auto",
     processes: Processes = ALONE,
+    enough: Callable[[], bool] = unasked,
     give_up: GiveUp = never,
     progress: Progress = silent,
 ) -> Run:
@@ -49,11 +51,12 @@ def train(
 
     Stopped by SIGTERM or an interrupt it keeps a checkpoint, leaves the run STOPPED and raises
     :class:`~llmesr.training.stopping.Stopped`; :func:`resume` goes on to the same result. A run that ``give_up`` gives
-    a reason not to go on with is left in the same state with that reason, and Pruned is raised. Several ``processes``
+    a reason not to go on with is left in the same state with that reason, and Pruned is raised. Once ``enough()``, the
+    best epoch so far is taken, and ``info["cut_short"]`` says so; before a first one, Stopped is raised. ``processes``
     call this alike, on one artifact root, and return the same run; the first one writes it.
     UserError when something the method needs is missing, or when the loss is no longer a number.
     """
-    runtime = Runtime(pick_device(device), processes, give_up=give_up, progress=progress)
+    runtime = Runtime(pick_device(device), processes, enough=enough, give_up=give_up, progress=progress)
     if config.views:
         config = config.but(views=[store.find("embeddings", ref).id for ref in config.views])
     if needs_reference(config) and config.alignment_run is None:
@@ -77,12 +80,13 @@ def resume(
     *,
     device: str = "auto",
     processes: Processes = ALONE,
+    enough: Callable[[], bool] = unasked,
     give_up: GiveUp = never,
     progress: Progress = silent,
 ) -> Run:
     """Go on with a run that was stopped or broke off. UserError when it is finished, or another process trains it."""
     run = run if processes.is_main else Follower(run.store, run.id)
-    runtime = Runtime(pick_device(device), processes, give_up=give_up, progress=progress)
+    runtime = Runtime(pick_device(device), processes, enough=enough, give_up=give_up, progress=progress)
     with run.hold():
         if run.status().state == "SUCCEEDED":
             raise UserError(f"Run {run.id!r} is finished; clone it to train again.")
@@ -182,6 +186,7 @@ def _fit(
         "best": stopper.best,
         "epochs": loop.epoch,
         "parameters": parameters,
+        **({"cut_short": True} if loop.cut_short else {}),
     }
     return NeuralScorer(method.model, device), info
 

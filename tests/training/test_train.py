@@ -161,3 +161,30 @@ def test_a_run_with_a_damaged_status_is_mended_by_resuming(tiny: Dataset, store:
     assert run.status().state == "SUCCEEDED"
     after = load_tensors(run.folder / MODEL)[0]
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_when_it_is_enough_the_best_epoch_so_far_is_taken(tiny: Dataset, store: Store) -> None:
+    config = RunConfig(method="id", **SMALL)
+    asked: list[int] = []
+    steps = -(-len(tiny.split.users("valid")) // SMALL["batch_size"])
+
+    def after_an_epoch() -> bool:
+        asked.append(1)
+        return len(asked) > steps + 2  # in the second epoch
+
+    run = train(tiny, config, store, run_id="short", enough=after_an_epoch)
+    info = run.manifest.info
+    assert (info["cut_short"], info["epochs"], info["best_epoch"]) == (True, 1, 1)
+    assert len(run.events()) == 1
+    one = train(tiny, config.but(epochs=1), store)
+    assert (run.folder / MODEL).read_bytes() == (one.folder / MODEL).read_bytes()
+    assert "cut_short" not in one.manifest.info
+
+
+def test_without_an_epoch_it_stops_and_can_go_on(tiny: Dataset, store: Store) -> None:
+    config = RunConfig(method="id", **SMALL)
+    with pytest.raises(Stopped):
+        train(tiny, config, store, run_id="none", enough=lambda: True)
+    assert Run(store, "none").status().state == "STOPPED"
+    whole = train(tiny, config, store)
+    assert (resume(Run(store, "none")).folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
