@@ -46,7 +46,8 @@ def train(
     config: ConfigFile = None,
     embedding: Annotated[str | None, typer.Option(help="Embedding to use; the dataset's newest when absent.")] = None,
     views: Annotated[
-        str | None, typer.Option(help="Further embeddings of the items (images, sound ...), with commas between.")
+        str | None,
+        typer.Option(help="Further embeddings of the items (images, sound ...) or `words`, with commas between."),
     ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="Id of the new run.")] = None,
     device: Device = "auto",

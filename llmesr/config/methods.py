@@ -18,6 +18,8 @@ NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "text-ease", "llm-init", "adapter
 """Methods that read item text."""
 LINEAR: tuple[str, ...] = ("item-knn", "markov", "ease", "text-ease", "ials")
 """Fitted in closed form (iALS in a few sweeps): a stored model, but no backbone, no epochs, no curves."""
+WORDS = "words"
+"""Among the further views of text-ease: the words of the item texts."""
 
 _TEXT_METHODS = ("adapter", "llm-esr", "llmemb")
 _RIDGE = ("ease", "text-ease")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from llmesr.config.base import Config, Seed
 from llmesr.config.groups import RANK_METRIC, GroupName, Protocol
-from llmesr.config.methods import READ_ONLY_BY, BackboneName, MethodName, reads
+from llmesr.config.methods import READ_ONLY_BY, WORDS, BackboneName, MethodName, reads
 
 DEFAULT_NEGATIVES = {"bce": 1, "gbce": 128, "sampled": 1024}
 """By loss, when ``negatives`` is not set."""
@@ -52,7 +52,9 @@ class RunConfig(Config):
     )
     shared_encoder: bool = Field(True, description="One encoder for both views, or one each.")
     views: list[str] | None = Field(
-        None, description="Embeddings of the items (images, sound ...) that are further frozen views beside the text."
+        None,
+        description="Embeddings of the items (images, sound ...) that are further frozen views beside the text. "
+        "text-ease also takes `words`: the words of the texts (TF-IDF).",
     )
     adapter_layers: Literal[1, 2] = Field(2, description="Linear layers from text space to the model.")
     adapter_init: Literal["auto", "pca", "random"] = Field(
@@ -106,7 +108,12 @@ class RunConfig(Config):
         le=1,
         description="markov: what a pair counts the other way round; 0 keeps the direction, 1 drops it.",
     )
-    ridge: float = Field(20.0, gt=0, description="lambda of the squared weights (ease) or factors (ials).")
+    ridge: float | None = Field(
+        None,
+        gt=0,
+        description="lambda of the squared weights (ease, text-ease) or factors (ials). When empty 20, but in ease and "
+        "text-ease twice the mean length of a training history where that is more: long ones hold more chance pairs.",
+    )
     solver: Literal["auto", "dense", "local"] = Field(
         "auto",
         description="dense: one inverse over all items; local: each item on its item_neighbours strongest others, for "
@@ -152,6 +159,8 @@ class RunConfig(Config):
             raise ValueError(
                 "views stand beside the text: they need method llm-esr with its semantic_view, adapter or text-ease"
             )
+        if WORDS in (self.views or ()) and self.method != "text-ease":
+            raise ValueError(f"the view {WORDS} is for text-ease only: {self.method} needs an embedding")
         if self.fallback == "content" and self.method in READ_ONLY_BY["fallback"] and self.method != "text-ease":
             raise ValueError(f"{self.method} reads no text: its fallback is popularity or none")
         return self

@@ -19,7 +19,7 @@ from llmesr.ids import PAD
 from llmesr.linear.fading import fading
 
 
-def fit(users: sparse.csr_matrix, config: RunConfig) -> Tensor:
+def fit(users: sparse.csr_matrix, config: RunConfig, ridge: float) -> Tensor:
     """(U, N + 1) zeros and ones -> item factors (N + 1, D), row 0 zero. UserError when `implicit` is missing."""
     try:
         from implicit.cpu.als import AlternatingLeastSquares
@@ -29,7 +29,7 @@ def fit(users: sparse.csr_matrix, config: RunConfig) -> Tensor:
         ) from error
     model = AlternatingLeastSquares(
         factors=config.embedding_size,
-        regularization=config.ridge,
+        regularization=ridge,
         alpha=config.confidence,
         iterations=config.sweeps,
         random_state=config.seed,

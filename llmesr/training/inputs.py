@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmesr.config import NeighbourConfig, RunConfig
+from llmesr.config import WORDS, NeighbourConfig, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.methods import Inputs, needs_reference, needs_similar, needs_text, starts_adapter
@@ -20,6 +20,7 @@ from llmesr.runs.record import Run, find_run
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.semantic.matrix import fit_pca, pad, pca
 from llmesr.store import Manifest, Store, slug
+from llmesr.text.words import item_words
 from llmesr.training.model import load_model
 
 
@@ -66,7 +67,7 @@ def prepare(
         run = find_run(store, config.alignment_run)
         reference = _reference(run, dataset, device)
         parents.append(run.manifest)
-    views = view_tables(further, device)
+    views = view_tables(further, device) | words_table(config, dataset, device)
     adapted = {**({} if text is None else {"text": text}), **views} if starts_adapter(config) else {}
     inputs = Inputs(
         n_items=dataset.n_items,
@@ -89,17 +90,24 @@ def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> In
     embedding = load_embedding(run.store, embedding_id)
     reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if _starts_from_text(config) else None
     text = torch.from_numpy(embedding.padded()).to(device)
-    views = view_tables(open_views(config, run.store, dataset), device)
+    views = view_tables(open_views(config, run.store, dataset), device)  # of words nothing is read again
     return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, views=views)
 
 
 def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedding]:
     """The embeddings that ``config.views`` names. UserError for one that is named twice or of another dataset."""
-    found = [load_embedding(store, ref, dataset) for ref in config.views or []]
+    found = [load_embedding(store, ref, dataset) for ref in config.views or [] if ref != WORDS]
     ids = [view.id for view in found]
     if twice := next((id for id in ids if ids.count(id) > 1), None):
         raise UserError(f"Embedding {twice!r} is named twice among the views; once is enough.")
     return found
+
+
+def words_table(config: RunConfig, dataset: Dataset, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """``words`` -> (N + 1, D) where ``config`` asks for that view. UserError when the items have no words."""
+    if WORDS not in (config.views or ()):
+        return {}
+    return {WORDS: torch.from_numpy(pad(item_words(dataset.catalogue))).to(device)}
 
 
 def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> dict[str, Tensor]:

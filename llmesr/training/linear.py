@@ -14,7 +14,7 @@ from llmesr.config import RunConfig
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.linear.agreement import agreement
-from llmesr.linear.build import COLUMNS, Source, build, is_dense
+from llmesr.linear.build import COLUMNS, Source, build, is_dense, ridge_of
 from llmesr.linear.factors import FactorScorer, fit
 from llmesr.linear.fallback import Fallback
 from llmesr.linear.interactions import bounded, chosen
@@ -69,7 +69,7 @@ def _scorer(
     device: torch.device | str,
 ) -> LinearModel:
     if config.method == "ials":
-        settings = {"ridge": config.ridge, "confidence": config.confidence, "decay": config.decay}
+        settings = {"ridge": ridge_of(config, dataset), "confidence": config.confidence, "decay": config.decay}
         return FactorScorer(tensors["factors"], **settings, device=device)
     weights = state.get("fallback", {})
     fallback = None
@@ -89,8 +89,9 @@ def _fitted(
     """Tensors and state of the model, and what the manifest says of it."""
     config = run.config
     if config.method == "ials":
-        factors = fit(chosen(dataset), config)
-        return {"factors": factors}, {}, {"parameters": factors.numel()}
+        ridge = ridge_of(config, dataset)
+        factors = fit(chosen(dataset), config, ridge)
+        return {"factors": factors}, {}, {"parameters": factors.numel(), "ridge": ridge}
     source = Source(dataset, inputs.text, inputs.views, runtime.device)
     kept = _Kept(run.checkpoints, dataset.n_items, runtime)
     weights = build(source, config, kept)
@@ -107,6 +108,9 @@ def _solved(source: Source, config: RunConfig, weights: Weights) -> dict[str, ob
     n_items = source.dataset.n_items
     dense = is_dense(config, n_items)
     said: dict[str, object] = {"solver": "dense" if dense else "local", "repaired": weights.shift}
+    said["ridge"] = ridge_of(config, source.dataset)
+    if config.ridge is None:
+        said["ridge_from"] = "twice the mean training history, at least 20"
     if (newest := bounded(source.dataset.split.train_lengths)) is not None:
         said["newest_per_user"] = newest
     if not dense and n_items <= config.dense_up_to:

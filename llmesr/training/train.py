@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from llmesr.config import LINEAR, UNTRAINED, RunConfig, has_backbone, reads, settings_read
+from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, has_backbone, reads, settings_read
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
@@ -58,7 +58,7 @@ def train(
     """
     runtime = Runtime(pick_device(device), processes, enough=enough, give_up=give_up, progress=progress)
     if config.views:
-        config = config.but(views=[store.find("embeddings", ref).id for ref in config.views])
+        config = config.but(views=[r if r == WORDS else store.find("embeddings", r).id for r in config.views])
     if needs_reference(config) and config.alignment_run is None:
         config = config.but(alignment_run=_reference(dataset, _reference_config(config), store, runtime))
     started = time.perf_counter()

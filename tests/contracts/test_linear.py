@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from llmesr.config import LINEAR, RunConfig, has_backbone, reads
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.data.synthetic import make
-from llmesr.linear.build import MODELS
+from llmesr.errors import UserError
+from llmesr.linear.build import LEAST_RIDGE, MODELS, ridge_of
 from llmesr.linear.factors import FactorScorer
 from llmesr.linear.scorer import LinearScorer
 from llmesr.methods import METHODS
@@ -146,6 +148,29 @@ def test_views_are_further_kernels_with_a_weight(made: tuple[Store, Dataset, Emb
     faint = scores(trained(made, "text-ease", views=[view.id], view_weight=0.0), data)
     assert (seen != plain).any()
     np.testing.assert_allclose(faint, plain)
+
+
+def test_words_are_a_view_that_is_no_artifact(made: tuple[Store, Dataset, Embedding, Embedding]) -> None:
+    data = made[1]
+    run = trained(made, "text-ease", views=["words"], text_weight=0.0)
+    assert [p.kind for p in run.manifest.parents] == ["datasets", "embeddings"]
+    assert (scores(run, data) != scores(trained(made, "text-ease", text_weight=0.0), data)).any()
+    with pytest.raises(UserError, match="words is for text-ease only"):
+        RunConfig.read(None, method="adapter", views=["words"])
+
+
+def test_the_ridge_follows_the_length_of_histories(made: tuple[Store, Dataset, Embedding, Embedding]) -> None:
+    data = made[1]
+    lengths = np.asarray(data.split.train_lengths)
+    assert ridge_of(RunConfig(method="ease"), data) == LEAST_RIDGE > 2 * lengths[lengths > 0].mean()
+    long = replace(data, items=np.repeat(data.items, 10), offsets=data.offsets * 10, timestamps=None)
+    mean = long.split.train_lengths[long.split.train_lengths > 0].mean()
+    assert ridge_of(RunConfig(method="text-ease"), long) == pytest.approx(2 * mean, abs=0.1)
+    assert ridge_of(RunConfig(method="ease", ridge=3.0), long) == 3.0
+    assert ridge_of(RunConfig(method="ials"), long) == LEAST_RIDGE
+    info = trained(made, "ease").manifest.info
+    assert (info["ridge"], info["ridge_from"]) == (LEAST_RIDGE, "twice the mean training history, at least 20")
+    assert "ridge_from" not in trained(made, "ease", ridge=5.0).manifest.info
 
 
 def test_a_stopped_solver_goes_on_with_the_parts_it_has(

@@ -166,7 +166,7 @@ def test_a_run_with_a_damaged_status_is_mended_by_resuming(tiny: Dataset, store:
 def test_when_it_is_enough_the_best_epoch_so_far_is_taken(tiny: Dataset, store: Store) -> None:
     config = RunConfig(method="id", **SMALL)
     asked: list[int] = []
-    steps = -(-len(tiny.split.users("valid")) // SMALL["batch_size"])
+    steps = -(-len(tiny.split.users("valid")) // int(SMALL["batch_size"]))
 
     def after_an_epoch() -> bool:
         asked.append(1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from llmesr.config import NEEDS_TEXT, PRESETS, UNTRAINED, RunConfig, SearchConfig, has_backbone, reads
+from llmesr.config import NEEDS_TEXT, PRESETS, UNTRAINED, WORDS, RunConfig, SearchConfig, has_backbone, reads
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
@@ -72,7 +72,8 @@ def _embeddings(root: Store, manifest: Manifest) -> list[Manifest]:
 
 def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], embeddings: list[str]) -> dict[str, Any]:
     schema = forms.settings(RunConfig)
-    schema["views"] = replace(schema["views"], choices=tuple(embeddings))
+    words_too = (WORDS,) if method == "text-ease" else ()
+    schema["views"] = replace(schema["views"], choices=(*words_too, *embeddings))
     basic, advanced = forms.shown(method, backbone)
     scope = f"{preset}.{backbone}"
     values: dict[str, Any] = {}
@@ -209,7 +210,7 @@ def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[s
 
 
 def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str]) -> None:
-    parents = [f"datasets/{manifest.id}", *(f"embeddings/{view}" for view in views)]
+    parents = [f"datasets/{manifest.id}", *(f"embeddings/{view}" for view in views if view != WORDS)]
     label = f"{steps[-1].label} on {manifest.name}"
     kind = steps[-1].verb
     artifacts.jobs(root).submit_steps(steps, kind=kind, label=label, parents=parents)
