@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from llmesr.views.cache import artifacts
-from llmesr.views.compare import panels, scoring, search
+from llmesr.views.compare import panels, scoring, search, slices
 from llmesr.views.compare.choice import choose
 from llmesr.views.compare.download import report_button
 from llmesr.views.shared import exhibits, links, pickers, widgets
@@ -16,6 +16,7 @@ VIEWS = {
     "seesaw": panels.trade_offs,
     "lists": panels.lists,
     "users": panels.users,
+    "slices": slices.slices,
     "scoring": lambda choice: scoring.scoring(choice.root, choice.dataset.id, choice.protocol),
     "search": search.searches,
 }

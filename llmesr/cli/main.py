@@ -27,6 +27,7 @@ STAGES = (
     "search",
     "blend",
     "evaluate",
+    "slices",
     "defend",
     "recommend",
     "maps",

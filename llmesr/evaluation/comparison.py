@@ -18,7 +18,9 @@ from llmesr.evaluation.comparable import check_comparable
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.guard import Case, examine
+from llmesr.evaluation.slices import Found, Question, slices, stand_out
 from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
+from llmesr.evaluation.table import Group
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.runs.record import Run, list_runs
 from llmesr.store import Store
@@ -88,6 +90,35 @@ class Comparison:
     def verdicts(self) -> list[Verdict]:
         """One per contender and metric, none where the baseline is alone."""
         return verdicts(self.tests, self.findings, EVERY_GROUP) if len(self.chosen) > 1 else []
+
+    @cached_property
+    def slices(self) -> list[Group]:
+        """The targets by what is known of their items and users (see :mod:`evaluation.slices`)."""
+        return slices(
+            self._values.rows, self.thresholds, load_dataset(self.store, self.baseline.runs[0].dataset_id).catalogue
+        )
+
+    @cached_property
+    def values_by_slice(self) -> pd.DataFrame:
+        """:attr:`summary` of every slice in the place of the groups; the dimension is the column."""
+        asked = {**self._asked, "groups": self.slices}
+        return statistics.summary(self._values, self.thresholds, alone=self.alone, **asked)
+
+    @cached_property
+    def tests_by_slice(self) -> pd.DataFrame:
+        """:attr:`tests` of every slice, corrected over all of them."""
+        asked = {**self._asked, "groups": self.slices, "baseline": self.baseline.name}
+        return statistics.compare(self._values, self.thresholds, alone=self.alone, **asked)
+
+    def stand_out(self, run: str, question: Question = "fails") -> list[Found]:
+        """The slices, and pairs of slices, in which the contender named ``run`` fails, gains or loses most.
+
+        See :func:`evaluation.slices.search`; of the first metric.
+        """
+        if run not in self.frames:
+            raise UserError(f"{run!r} is not compared here: one of {', '.join(self.frames)}.")
+        of = {"metric": self.metrics[0], "protocol": self.protocol, "part": self.part}
+        return stand_out(self.frames, run, self.baseline.name, question, self.slices, **of)
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
         """A row per contender, a column per group: the means of one metric (the first)."""

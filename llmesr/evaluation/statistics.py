@@ -21,6 +21,7 @@ from llmesr.evaluation.uncertainty import Error, bound, detectable, error_of, t_
 
 Contenders = Mapping[str, Sequence[pd.DataFrame]]
 Which = Literal["named", "all"]
+"""The five named groups (and cold items); or the cells and the buckets too."""
 DEFAULT_METRICS = ("HR@10", "NDCG@10")
 FEW_USERS = 100
 FEW_EVENTS = 10
@@ -108,13 +109,13 @@ def summary(
     metrics: Sequence[str] = DEFAULT_METRICS,
     protocol: str = "full",
     part: str = "test",
-    groups: Which = "named",
+    groups: Which | Sequence[Group] = "named",
     only: Sequence[str] = (),
     alone: Collection[str] = (),
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """Mean per contender, group and metric with its 95% interval over users and seeds; of the dimensions in ``only``
-    if given.
+    if given. ``groups`` may be groups of your own, such as :mod:`evaluation.slices` makes.
 
     Columns run, dimension, group, metric, value, low, high, users, seeds, spread (standard deviation of the
     seeds' means; NaN for one seed), warning (empty when the group is large enough).
@@ -162,7 +163,7 @@ def compare(
     metrics: Sequence[str] = DEFAULT_METRICS,
     protocol: str = "full",
     part: str = "test",
-    groups: Which = "named",
+    groups: Which | Sequence[Group] = "named",
     alone: Collection[str] = (),
     resamples: int = RESAMPLES,
     flips: int = FLIPS,
@@ -170,7 +171,8 @@ def compare(
     """Every other contender against ``baseline`` (the first by default), paired by user.
 
     Columns run, baseline, dimension, group, metric, difference (run - baseline), low, high (95%, over users and
-    seeds), relative (difference / baseline), users, better, worse (users whose value rose or fell), p_permutation,
+    seeds), relative (difference / baseline), users, better, worse (users whose value rose or fell), missed (users whom
+    neither reaches: both values are 0 under every seed), p_permutation,
     p_wilcoxon (over users alone), p (the larger of p_permutation and a t-test over users and seeds), p and p_wilcoxon
     adjusted by Benjamini-Hochberg over this whole table (p_adjusted, p_wilcoxon_adjusted), floor (no permutation was
     as extreme: p is at most what is given), error, error_seeds (standard errors: in all, and of the seeds), bound (two
@@ -267,6 +269,7 @@ def _contrast(d: np.ndarray, start: np.ndarray) -> dict[str, Any]:
         "users": len(d),
         "better": better,
         "worse": worse,
+        "missed": int(((d == 0) & (start == 0)).sum()),
         "effect": mean / deviation if deviation else (0.0 if len(d) else np.nan),
         "rank_biserial": float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else 0.0,
         "warning": _small(len(d), better + worse or FEW_EVENTS, "difference"),  # nobody differs: that is clear
@@ -274,7 +277,7 @@ def _contrast(d: np.ndarray, start: np.ndarray) -> dict[str, Any]:
 
 
 _ORDER = ["run", "baseline", "dimension", "group", "metric", "difference", "low", "high", "relative", "users", "better"]
-_ORDER += ["worse", "p_permutation", "p_wilcoxon", "p", "p_adjusted", "floor", "p_wilcoxon_adjusted", "error"]
+_ORDER += ["worse", "missed", "p_permutation", "p_wilcoxon", "p", "p_adjusted", "floor", "p_wilcoxon_adjusted", "error"]
 _ORDER += ["error_seeds", "bound", "detectable", "effect", "rank_biserial", "significant", "warning"]
 
 
@@ -285,8 +288,10 @@ def _judged(table: pd.DataFrame) -> pd.DataFrame:
     return table[_ORDER]
 
 
-def _groups(rows: pd.DataFrame, thresholds: Thresholds, which: Which) -> list[Group]:
-    return named_groups(rows, thresholds) if which == "named" else all_groups(rows, thresholds)
+def _groups(rows: pd.DataFrame, thresholds: Thresholds, which: Which | Sequence[Group]) -> Sequence[Group]:
+    if isinstance(which, str):
+        return named_groups(rows, thresholds) if which == "named" else all_groups(rows, thresholds)
+    return which
 
 
 def _small(users: int, events: int, event: str) -> str:

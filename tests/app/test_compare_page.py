@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from factories import (
     HOSTILE,
@@ -24,6 +25,7 @@ from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation import statistics
 from llmesr.evaluation.contrast import movers
+from llmesr.evaluation.slices import slices
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run
 from llmesr.store import Store
@@ -268,3 +270,33 @@ def test_a_search_under_way_says_how_far_it_is(store: Store, runs: Any) -> None:
     at = visit(view="search")
     assert "3 of 4 trials are done; running, about 42 s left" in text(at)
     assert not [b for b in at.button if b.key == "search.compare"]
+
+
+def test_slices_show_the_numbers_of_the_comparison_and_the_users_behind_them(runs: Any) -> None:
+    dataset, made = runs
+    at = visit(view="slices", column="category")
+    assert not at.error
+    said = text(at)
+    assert "stands out" in said or "there and" in said
+    shown = next(d.value for d in at.dataframe if "slice" in d.value.columns and "id/sasrec" in d.value)
+    contenders = {"id/sasrec": [r.per_user() for r in made["id/sasrec"]]}
+    rows = statistics.per_user(contenders, ["HR@10"], "full", "test")
+    groups = slices(rows.rows, dataset.thresholds, dataset.catalogue)
+    right = statistics.summary(rows, dataset.thresholds, metrics=["HR@10"], groups=groups)
+    right = right[right["dimension"] == "category"].set_index("group")
+    assert shown.set_index("slice")["id/sasrec"].to_dict() == pytest.approx(right["value"].round(4).to_dict())
+    assert shown.set_index("slice")["users"].to_dict() == right["users"].to_dict()
+    at.session_state["slice.users"] = True
+    at.run()
+    assert not at.exception
+
+
+def test_outcomes_say_who_is_missed_by_both(runs: Any) -> None:
+    made = runs[1]
+    at = visit(view="users", **{"with": "llm-esr/sasrec", "against": "id/sasrec"})
+    shown = next(d.value for d in at.dataframe if "missed" in d.value.columns).set_index("group")
+    hits = [[(f := r.per_user())[f["protocol"].eq("full") & f["part"].eq("test")].sort_values("user")["rank"].le(10)
+             for r in made[name]] for name in ("id/sasrec", "llm-esr/sasrec")]  # fmt: skip
+    nobody = ~np.any([h.to_numpy() for both in hits for h in both], axis=0)
+    assert shown.loc["Overall", "missed"] == pytest.approx(nobody.mean())
+    assert shown.loc["Overall", ["gained", "same", "missed", "lost"]].sum() == pytest.approx(1)

@@ -50,3 +50,35 @@ def test_the_first_run_is_the_baseline_unless_another_is_named(store: Store, sho
     runs: list[Run] = [make_run(store, shop, "llm-esr"), make_run(store, shop, "popularity")]
     assert llmesr.compare(runs).baseline.name == "llm-esr/sasrec"
     assert llmesr.compare(runs, baseline=runs[1]).verdicts[0].baseline == "popularity"
+
+
+def test_slices_are_the_same_on_the_command_line(store: Store, shop: Dataset) -> None:
+    runs = [make_run(store, shop, "id"), make_run(store, shop, "llm-esr", tail_skill=2.5)]
+    found = llmesr.compare(runs, metric="HR@10")
+    words = ["slices", *(r.id for r in runs), "--json"]
+    printed = json.loads(CliRunner().invoke(app, words, standalone_mode=False).stdout)
+    assert [r["value"] for r in printed["rows"]] == pytest.approx(found.values_by_slice["value"].tolist())
+    assert [t["p"] for t in printed["tests"]] == pytest.approx(found.tests_by_slice["p"].tolist())
+    listed = {r["dimension"] for r in printed["rows"]}
+    assert listed == {"category", "history length"}  # too few users for five buckets of popularity
+    one = json.loads(CliRunner().invoke(app, [*words, "--by", "category"], standalone_mode=False).stdout)["rows"]
+    assert {r["dimension"] for r in one} == {"category"}
+    with pytest.raises(UserError, match="no slices by 'colour'"):
+        CliRunner().invoke(app, [*words, "--by", "colour"], standalone_mode=False, catch_exceptions=False)
+    with pytest.raises(UserError, match="fails, helps, hurts"):
+        CliRunner().invoke(app, [*words, "--find", "odd"], standalone_mode=False, catch_exceptions=False)
+
+
+def test_a_search_names_where_the_text_helps(store: Store) -> None:
+    shop: Dataset = make_dataset(store, name="large", users=900, items=60)
+    runs = [make_run(store, shop, "id"), make_run(store, shop, "llm-esr", tail_skill=4.0)]
+    words = ["slices", *(r.id for r in runs), "--find", "helps", "--metric", "MRR@20", "--json"]
+    printed = json.loads(CliRunner().invoke(app, words, standalone_mode=False).stdout)
+    best = printed["rows"][0]
+    assert best["confirmed"] is True
+    assert best["slice"].startswith("popularity: ")
+    assert best["difference"] > 0
+    found = llmesr.compare(runs, metric="MRR@20")
+    assert [f.group.name for f in found.stand_out("llm-esr/sasrec", "helps")] == [r["slice"] for r in printed["rows"]]
+    with pytest.raises(UserError, match="'x' is not compared"):
+        found.stand_out("x")

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation import contrast, statistics
+from llmesr.evaluation import contrast, slices, statistics
 from llmesr.evaluation.beyond import beyond_table
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.guard import Case, Finding, examine
-from llmesr.evaluation.table import metric_table
+from llmesr.evaluation.table import Group, metric_table
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
@@ -96,6 +96,66 @@ def full_table(root: Store, lineup: Lineup, thresholds: Thresholds, k: int, prot
         for frame in frames
     ]
     return _mean_of_seeds(tables, ["run", "dimension", "group", "metric"])
+
+
+_of_slices = digests(lineup="runs", dataset_id="datasets")
+
+
+@kept(_of_slices, entries=8, spinner=SAID)
+def slice_groups(root: Store, lineup: Lineup, dataset_id: str, metric: str, protocol: str) -> list[Group]:
+    """See :func:`evaluation.slices.slices`; they do not depend on the thresholds."""
+    rows = _values(root, lineup, metric, protocol).rows
+    return slices.slices(rows, Thresholds(item=1, user=1), artifacts.dataset(root, dataset_id).catalogue)
+
+
+@kept(_of_slices, copies=True, entries=32, spinner=SAID)
+def values_by_slice(root: Store, lineup: Lineup, dataset_id: str, metric: str, protocol: str) -> pd.DataFrame:
+    """:func:`summary` of every slice; the dimension is the column."""
+    return statistics.summary(
+        _values(root, lineup, metric, protocol),
+        Thresholds(item=1, user=1),
+        metrics=[metric],
+        protocol=protocol,
+        groups=slice_groups(root, lineup, dataset_id, metric, protocol),
+        alone=_alone(root, lineup),
+    )
+
+
+@kept(_of_slices, copies=True, entries=32, spinner=SAID)
+def tests_by_slice(
+    root: Store, lineup: Lineup, reference: str, dataset_id: str, metric: str, protocol: str
+) -> pd.DataFrame:
+    """:func:`comparison` of every slice, corrected over all of them."""
+    return statistics.compare(
+        _values(root, lineup, metric, protocol),
+        Thresholds(item=1, user=1),
+        baseline=reference,
+        metrics=[metric],
+        protocol=protocol,
+        groups=slice_groups(root, lineup, dataset_id, metric, protocol),
+        alone=_alone(root, lineup),
+    )
+
+
+@kept(_of_slices, entries=64, spinner="Searching slices …")
+def stand_out(
+    root: Store,
+    lineup: Lineup,
+    run: str,
+    reference: str,
+    question: slices.Question,
+    dataset_id: str,
+    metric: str,
+    protocol: str,
+) -> list[slices.Found]:
+    """See :func:`evaluation.slices.stand_out`."""
+    groups = slice_groups(root, lineup, dataset_id, metric, protocol)
+    return slices.stand_out(_frames(root, lineup), run, reference, question, groups, metric=metric, protocol=protocol)
+
+
+def users_in(root: Store, lineup: Lineup, group: Group, metric: str, protocol: str) -> np.ndarray:
+    """The numbers of the users with a target in a slice."""
+    return np.unique(_values(root, lineup, metric, protocol).rows["user"].to_numpy()[group.members])
 
 
 def validation(root: Store, contender: Contender) -> float:

@@ -13,6 +13,8 @@ from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
 from llmesr.evaluation.contrast import frontier
 from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.slices import Found, Question
+from llmesr.evaluation.table import Group
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence
@@ -79,6 +81,24 @@ class Choice:
     def movers(self, after: str) -> pd.DataFrame:
         pair = {name: self.lineup[name] for name in (self.reference, after)}
         return evidence.movers(self.root, pair, self.metric, self.protocol)
+
+    def slice_groups(self) -> list[Group]:
+        return evidence.slice_groups(self.root, self.lineup, self.dataset.id, self.metric, self.protocol)
+
+    def by_slice(self) -> pd.DataFrame:
+        return self.labelled(
+            evidence.values_by_slice(self.root, self.lineup, self.dataset.id, self.metric, self.protocol)
+        )
+
+    def tests_by_slice(self) -> pd.DataFrame:
+        return evidence.tests_by_slice(
+            self.root, self.lineup, self.reference, self.dataset.id, self.metric, self.protocol
+        )
+
+    def stand_out(self, run: str, question: Question) -> list[Found]:
+        return evidence.stand_out(
+            self.root, self.lineup, run, self.reference, question, self.dataset.id, self.metric, self.protocol
+        )
 
     def trade_off(self) -> pd.DataFrame:
         """Accuracy with its interval, exposure, and who is on the frontier."""

@@ -18,10 +18,19 @@ def beyond_frame(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def outcomes(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Per group the shares of users who gained, saw no change and lost. ``comparison``: one run's rows."""
+    """Per group the shares of users who gained, whom both reach alike, whom neither reaches, and who lost.
+
+    ``comparison``: one run's rows.
+    """
     rows = comparison[comparison["users"] > 0]
-    gained, lost = rows["better"] / rows["users"], rows["worse"] / rows["users"]
-    shares = {"group": rows["group"], "gained": gained, "same": 1 - gained - lost, "lost": lost}
+    gained, lost, missed = (rows[column] / rows["users"] for column in ("better", "worse", "missed"))
+    shares = {
+        "group": rows["group"],
+        "gained": gained,
+        "same": 1 - gained - lost - missed,
+        "missed": missed,
+        "lost": lost,
+    }
     return pd.DataFrame({**shares, "users": rows["users"]}).reset_index(drop=True)
 
 

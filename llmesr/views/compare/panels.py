@@ -22,6 +22,7 @@ VIEWS = {
     "seesaw": "Trade-offs",
     "lists": "Beyond accuracy",
     "users": "User by user",
+    "slices": "Slices",
     "scoring": "Scoring",
     "search": "Search",
 }
@@ -166,7 +167,7 @@ def users(choice: Choice) -> None:
     exhibits.chart(
         trade_off_charts.outcome_chart(shares, after, choice.reference, line, widgets.mode()),
         key="outcomes",
-        alt=f"Share of users who gained, saw no change or lost with {after} over {choice.reference}.",
+        alt=f"Share of users who gained or lost with {after} over {choice.reference}, whom both find or both miss.",
         data=shares,
         name="gained-and-lost",
     )

@@ -16,7 +16,12 @@ from llmesr.views.shared import theme
 from llmesr.views.shared.marks import NARROW, SIGNED, marker, markers, plain, titled, variants_of, whiskers
 from llmesr.views.shared.theme import Mode
 
-OUTCOMES = {"gained": ("good", "gained"), "same": ("muted", "no change"), "lost": ("bad", "lost")}
+OUTCOMES = {
+    "gained": ("good", "gained"),
+    "same": ("same", "found alike by both"),
+    "missed": ("missed", "missed by both"),
+    "lost": ("bad", "lost"),
+}
 """Column -> (colour, name)."""
 LISTS = {
     "Coverage": "share of items ever shown",
@@ -87,9 +92,13 @@ def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str,
 
 
 def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:
-    """Share of users who gained, saw no change, or lost. ``frame``: group, gained, same, lost (shares), users."""
+    """Share of users who gained, whom both reach alike or miss, and who lost.
+
+    ``frame``: group, gained, same, missed, lost (shares), users.
+    """
     figure = go.Figure()
-    colors = {**theme.SEMANTIC[mode], "muted": theme.SURFACE[mode]["border"]}
+    surface = theme.SURFACE[mode]
+    colors = {**theme.SEMANTIC[mode], "same": surface["border"], "missed": surface["muted"]}
     groups = [g for g in EVERY_GROUP if g in set(frame["group"])][::-1]
     rows = frame.set_index("group").reindex(groups)
     for outcome, (tone, name_of_it) in OUTCOMES.items():
@@ -102,7 +111,7 @@ def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, 
             text=[theme.percent(v) if v >= 0.03 else "" for v in rows[outcome]],
             textposition="inside",
             insidetextanchor="middle",
-            insidetextfont={"size": 13, "color": theme.SURFACE[mode]["text" if outcome == "same" else "background"]},
+            insidetextfont={"size": 13, "color": surface["text" if outcome == "same" else "background"]},
             textangle=0,
             customdata=rows["users"],
             hovertemplate="%{y}: %{x:.1%} of %{customdata:,} users: " + name_of_it + "<extra></extra>",

@@ -36,6 +36,7 @@ _COMPARISON = {
     "rank_biserial": "rank-biserial",
     "better": "users better",
     "worse": "users worse",
+    "missed": "missed by both",
     "users": "users",
     "warning": "note",
 }

@@ -43,7 +43,7 @@ def seesaw() -> pd.DataFrame:
 def every(mode: theme.Mode, runs: dict[str, str] = RUNS) -> list[go.Figure]:
     table = summary(runs)
     points = table[table["group"] == "Overall"].assign(accuracy=0.2, exposure=0.3)
-    shares = pd.DataFrame({"group": GROUPS, "gained": 0.2, "same": 0.7, "lost": 0.1, "users": 10})
+    shares = pd.DataFrame({"group": GROUPS, "gained": 0.2, "same": 0.1, "missed": 0.6, "lost": 0.1, "users": 10})
     lists = pd.concat([table.assign(metric=m)[table["group"] == "Overall"] for m in ("Coverage@10", "Gini@10")])
     first, last = next(iter(runs)), list(runs)[-1]
     return [

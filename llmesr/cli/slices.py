@@ -1,0 +1,114 @@
+"""slices: for which items and users a run fails, and where another one helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from llmesr.cli import metric_tables as tables
+from llmesr.cli.evaluate import Part, ProtocolChoice
+from llmesr.cli.output import Json, emit, store, table
+from llmesr.errors import UserError
+from llmesr.prose import signed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmesr.evaluation.comparison import Comparison
+    from llmesr.evaluation.slices import Found
+
+SHOWN = 30
+
+
+def slices(
+    runs: Annotated[list[str], typer.Argument(help="Runs of one dataset; the first is the baseline.")],
+    by: Annotated[str | None, typer.Option("--by", help="One column only, such as brand. [default: all]")] = None,
+    find: Annotated[
+        str | None,
+        typer.Option(
+            "--find", help="Search for slices in which the last run fails, helps or hurts; tested on held-out users."
+        ),
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help="HR@K, NDCG@K or MRR@K.")] = "HR@10",
+    protocol: Annotated[ProtocolChoice, typer.Option(help="full ranking, or 100 sampled negatives.")] = "full",
+    baseline: Annotated[str | None, typer.Option(help="Compare against this run instead of the first.")] = None,
+    part: Part = "test",
+    json: Json = False,
+) -> None:
+    """Runs by slice: every column of the items, popularity and history length; or a search for what stands out."""
+    from llmesr.evaluation.comparison import compare_runs
+    from llmesr.evaluation.slices import QUESTIONS, as_frame
+    from llmesr.runs.record import find_run
+
+    chosen = store()
+    first = find_run(chosen, baseline) if baseline else None
+    found = compare_runs(
+        chosen, [find_run(chosen, r) for r in runs], baseline=first, metrics=[metric], protocol=protocol, part=part
+    )
+    name = found.chosen[-1].name
+    if find is not None:
+        question = next((q for q in QUESTIONS if q == find), None)
+        if question is None:
+            raise UserError(f"--find is one of {', '.join(QUESTIONS)}, not {find!r}.")
+        if question != "fails" and name == found.baseline.name:
+            raise UserError("Where a run helps or hurts is seen against a baseline: give two runs.")
+        answer = found.stand_out(name, question)
+        emit(
+            json,
+            {"run": name, "rows": tables.plain(as_frame(answer))},
+            _found(answer, f"{name}. {QUESTIONS[question]}"),
+        )
+        return
+    values = found.values_by_slice
+    if by is not None:
+        there = list(dict.fromkeys(values["dimension"]))
+        if by not in there:
+            raise UserError(f"There are no slices by {by!r}; there are by {', '.join(there)}.")
+        values = values[values["dimension"] == by]
+    tests = found.tests_by_slice if len(found.chosen) > 1 else None
+    emit(
+        json,
+        {"rows": tables.plain(values), "tests": [] if tests is None else tables.plain(tests)},
+        _table(found, values),
+    )
+
+
+def _table(found: Comparison, values: pd.DataFrame) -> Table:
+    """Slices down, those first in which the last configuration is worst; configurations across."""
+    keys = ["dimension", "group"]
+    wide = values.pivot_table(index=keys, columns="run", values="value", sort=False)
+    users = values.drop_duplicates(keys).set_index(keys)["users"]
+    names = [c.name for c in found.chosen]
+    marks = {}
+    if len(names) > 1:
+        tests = found.tests_by_slice
+        marks = {
+            (t.dimension, t.group, t.run): " ▲" if t.difference > 0 else " ▼"
+            for t in tests[tests["significant"]].itertuples()
+        }
+    worst = wide.sort_values(names[-1], kind="stable").head(SHOWN)
+    rows = [
+        [f"{d}: {g}", f"{users[d, g]:,}", *(f"{row[n]:.4f}{marks.get((d, g, n), '')}" for n in names)]
+        for (d, g), row in worst.iterrows()
+    ]
+    more = f" The {SHOWN} lowest of {len(wide)}." if len(wide) > SHOWN else ""
+    title = f"{found.metrics[0]}, {found.protocol} ranking, {found.part} part.{more}"
+    if marks:
+        title += f" ▲ ▼: differs from {found.baseline.name}, p < .05"
+    return table(title, ["slice", "users", *names], rows)
+
+
+def _found(answer: list[Found], title: str) -> Table:
+    rows = [
+        [f.group.name, f"{f.users:,}", f"{f.value:.4f}", f"{f.rest:.4f}", signed(f.difference), f"{f.p_adjusted:.4f}",
+         "confirmed" if f.confirmed else "not confirmed"]
+        for f in answer
+    ]  # fmt: skip
+    note = "found in one half of the users, tested on the other" if rows else "nothing stands out"
+    return table(f"{title} ({note})", ["slice", "users", "value", "rest", "difference", "p", ""], rows)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(slices)

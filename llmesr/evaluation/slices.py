@@ -1,0 +1,270 @@
+"""Slices: the evaluated targets by what is known of their items and users, and a search for those that stand out.
+
+A slice is a group like any other, so values, intervals and tests come from :mod:`evaluation.statistics`. The search
+looks at one half of the users and tests what it found on the other half, so that a slice it names is no accident of
+having looked at many (data splitting; Benjamini-Hochberg over the tests; the tests of this module simulate its level).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from llmesr.config import COLD
+from llmesr.data.groups import Thresholds, quantile_buckets
+from llmesr.errors import UserError
+from llmesr.evaluation.resampling import FLIPS, adjust
+from llmesr.evaluation.statistics import SIGNIFICANT, Contenders
+from llmesr.evaluation.table import Group, all_groups, metric_values, select
+
+FEWEST = 30
+"""Targets a slice must have to be listed; in a search, in each half."""
+MOST_VALUES = 40
+"""Values of one column that are listed, the most frequent ones."""
+COVERED = 0.2
+"""The least share of targets with a listed value of a column: titles, of which no two are alike, have less."""
+SEPARATOR = "; "
+BETWEEN = " & "
+NOTABLE = 1.5
+"""Standard errors from the rest, in the half that is explored, from which a slice is tested on the other."""
+ALIKE = 0.8
+"""Two slices that share this much (Jaccard) are one finding: the stronger is tested."""
+CELLS = 50_000_000
+"""Permuted values in all; fewer permutations where there are many users."""
+
+
+Question = Literal["fails", "helps", "hurts"]
+QUESTIONS: dict[Question, str] = {
+    "fails": "Where does a run fail more than elsewhere?",
+    "helps": "Where does it gain more over the baseline than elsewhere?",
+    "hurts": "Where does it gain less, or lose?",
+}
+
+
+class Found(NamedTuple):
+    """A slice that stood out where it was explored, and what the other half of the users says of it.
+
+    ``value``, ``rest`` and ``difference`` are means of the half that tests, ``explored`` is the difference in the half
+    that was explored, ``p`` is one-sided (a permutation test of the direction that was explored).
+    """
+
+    group: Group
+    users: int
+    value: float
+    rest: float
+    difference: float
+    explored: float
+    p: float
+    p_adjusted: float
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the other half agrees, after correction for all that were tested."""
+        return self.p_adjusted < SIGNIFICANT
+
+
+def slices(
+    rows: pd.DataFrame,
+    thresholds: Thresholds,
+    items: pd.DataFrame,
+    users: pd.DataFrame | None = None,
+    *,
+    fewest: int = FEWEST,
+) -> list[Group]:
+    """Every slice of ``rows`` (R targets, see :func:`evaluation.ranks.evaluate`) with at least ``fewest`` of them.
+
+    ``items``: the catalogue, row i for item i + 1. ``users``: attributes with a column user_id, where there are any.
+    Columns of numbers become bands of similar size; a list ("Comedy; Crime") counts for each of its entries.
+    Popularity, history length and cold items are slices too. The dimension of a slice is its column.
+    """
+    names = {"popularity": "popularity", "length": "history length"}
+    every = all_groups(rows, thresholds)
+    found = [Group(names[g.dimension], g.name, g.members) for g in every if g.dimension in names]
+    found += [Group("popularity", COLD, g.members) for g in every if g.name == COLD]
+    chosen = items.iloc[rows["target"].to_numpy() - 1]
+    for column in items.columns.drop("item_id"):
+        found += column_slices(column, chosen[column], fewest)
+    if users is not None:
+        known = users.set_index(users["user_id"].astype(str)).reindex(rows["user_id"].astype(str))
+        for column in users.columns.drop("user_id"):
+            found += column_slices(f"user {column}", known[column], fewest)
+    return [g for g in found if fewest <= g.members.sum() < len(rows)]
+
+
+def column_slices(name: str, values: pd.Series, fewest: int = FEWEST) -> list[Group]:
+    """The slices by one column, ``values`` (R,) of the targets; none where hardly two targets agree in it."""
+    cells = values.fillna("").astype(str).to_numpy(object)
+    known = cells != ""
+    numbers = pd.to_numeric(pd.Series(cells[known]).str.replace(r"^[$€£]\s*", "", regex=True), errors="coerce")
+    if known.mean() >= COVERED and numbers.notna().all() and numbers.nunique() > MOST_VALUES:
+        return _bands(name, numbers.to_numpy(float), known)
+    pairs = [(row, entry) for row, cell in enumerate(cells) for entry in set(cell.split(SEPARATOR)) if entry]
+    entries = pd.DataFrame(pairs, columns=["row", "value"])
+    often = entries["value"].value_counts()
+    listed = entries[entries["value"].isin(often[often >= fewest].index[:MOST_VALUES])]
+    if listed["row"].nunique() < COVERED * len(cells):
+        return []
+    return [Group(name, str(value), _mask(at.to_numpy(), len(cells))) for value, at in listed.groupby("value")["row"]]
+
+
+def _bands(name: str, numbers: np.ndarray, known: np.ndarray) -> list[Group]:
+    """Bands of similar size of ``numbers`` (K,), which the rows in ``known`` (R,) bool have."""
+    band, labels = quantile_buckets(numbers)
+    at = np.flatnonzero(known)
+    ends = [(numbers[band == b].min(), numbers[band == b].max()) for b in range(len(labels))]
+    return [Group(name, f"{low:g} to {high:g}", _mask(at[band == b], len(known))) for b, (low, high) in enumerate(ends)]
+
+
+def _mask(rows: np.ndarray, size: int) -> np.ndarray:
+    members = np.zeros(size, bool)
+    members[rows] = True
+    return members
+
+
+def target_values(frames: Sequence[pd.DataFrame], metric: str, protocol: str, part: str) -> np.ndarray:
+    """(R,) what each target is worth by its own rank, means over the seeds' ``frames``, in the order of users."""
+    ranks = [select(f, protocol, part).sort_values("user", kind="stable")["rank"].to_numpy() for f in frames]
+    return np.asarray(np.mean([metric_values(rank, metric) for rank in ranks], axis=0))
+
+
+def stand_out(
+    frames: Contenders,
+    run: str,
+    baseline: str,
+    question: Question,
+    groups: Sequence[Group],
+    *,
+    metric: str = "HR@10",
+    protocol: str = "full",
+    part: str = "test",
+) -> list[Found]:
+    """The answer to ``question`` about the contender ``run``; ``baseline`` matters to gains alone. See :func:`search`.
+
+    Of every target its own rank counts, so of a metric over several targets of a user the part that is one's.
+    """
+    rows = select(frames[run][0], protocol, part).sort_values("user", kind="stable")
+    values = target_values(frames[run], metric, protocol, part)
+    if question != "fails":
+        values = values - target_values(frames[baseline], metric, protocol, part)
+    return search(values, groups, rows["user"].to_numpy(), less=question != "helps")
+
+
+def as_frame(found: Sequence[Found]) -> pd.DataFrame:
+    """A row per slice that was tested; see :class:`Found`."""
+    rows = [(f.group.name, *f[1:], f.confirmed) for f in found]
+    return pd.DataFrame(rows, columns=["slice", *Found._fields[1:], "confirmed"])
+
+
+def search(
+    values: np.ndarray,
+    groups: Sequence[Group],
+    users: np.ndarray,
+    *,
+    less: bool,
+    fewest: int = FEWEST,
+    most: int = 10,
+    seed: int = 0,
+) -> list[Found]:
+    """Slices, and pairs of slices of different columns, in which ``values`` (R,) differ most from those of the rest.
+
+    ``users`` (R,) says whose target a row is; of several targets of a user one, drawn at random, is looked at.
+    ``less``: slices with lower values are looked for, else with higher ones. The strongest ``most`` of a random half of
+    the users are tested on the other half and returned, the surest first. UserError with too few users to halve.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(users))
+    one = order[np.unique(users[order], return_index=True)[1]]  # a random row of every user
+    one = rng.permutation(one)
+    explore, confirm = one[: len(one) // 2], one[len(one) // 2 :]
+    if len(explore) < 2 * fewest:
+        raise UserError(
+            f"{len(one):,} users are too few to search: one half is explored, the other tests what was found there, "
+            f"and each must hold at least {2 * fewest}."
+        )
+    signed = -values if less else values
+    chosen = _explore(signed[explore], groups, explore, fewest, most)
+    chosen = [(g, z) for g, z in chosen if fewest <= g.members[confirm].sum() < len(confirm)]
+    if not chosen:
+        return []
+    inside = np.stack([g.members[confirm] for g, _ in chosen], axis=1)
+    p = permutation_test(signed[confirm], inside, seed=seed)
+    found = []
+    for (group, explored), members, chance, adjusted in zip(chosen, inside.T, p, adjust(p), strict=True):
+        value, rest = values[confirm][members].mean(), values[confirm][~members].mean()
+        found.append(
+            Found(
+                group,
+                int(members.sum()),
+                float(value),
+                float(rest),
+                float(value - rest),
+                -explored if less else explored,
+                float(chance),
+                float(adjusted),
+            )
+        )
+    return sorted(found, key=lambda f: (f.p, -abs(f.difference)))
+
+
+def _explore(
+    values: np.ndarray, groups: Sequence[Group], at: np.ndarray, fewest: int, most: int
+) -> list[tuple[Group, float]]:
+    """Slices and pairs with the highest mean of ``values`` (n,), at rows ``at``: each with its lead over the rest."""
+    members = np.stack([g.members[at] for g in groups], axis=1).astype(np.float32)  # (n, groups)
+    counts, sums = members.T @ members, members.T @ (members * values[:, None].astype(np.float32))
+    lead, z = _against_rest(counts, sums, values)
+    own = z.diagonal()
+    candidates = [(own[i], i, i) for i in range(len(groups)) if counts[i, i] >= fewest]
+    for i, j in combinations(range(len(groups)), 2):
+        # A pair earns its place: it must stand out more than either of its halves.
+        if groups[i].dimension != groups[j].dimension and counts[i, j] >= fewest and z[i, j] > max(own[i], own[j]):
+            candidates.append((z[i, j], i, j))
+    chosen: list[tuple[Group, float]] = []
+    for score, i, j in sorted(candidates, reverse=True):
+        if score < NOTABLE or len(chosen) == most:
+            break
+        group = _together(groups[i], groups[j]) if i != j else _together(groups[i])
+        if all(_jaccard(group.members[at], other.members[at]) < ALIKE for other, _ in chosen):
+            chosen.append((group, float(lead[i, j])))
+    return chosen
+
+
+def _against_rest(counts: np.ndarray, sums: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean minus that of the rest, and the same in standard errors. Slices: ``counts`` rows that add up to ``sums``."""
+    size, total, spread = len(values), float(values.sum()), max(float(values.std()), 1e-12)
+    outside = np.maximum(size - counts, 1)
+    inside = np.maximum(counts, 1)
+    lead = sums / inside - (total - sums) / outside
+    return lead, lead / (spread * np.sqrt(1 / inside + 1 / outside))
+
+
+def _together(*parts: Group) -> Group:
+    """The targets that are in all ``parts``, under a name that says so."""
+    name = BETWEEN.join(f"{g.dimension}: {g.name}" for g in parts)
+    return Group(BETWEEN.join(g.dimension for g in parts), name, np.logical_and.reduce([g.members for g in parts]))
+
+
+def _jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def permutation_test(values: np.ndarray, members: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """(S,) one-sided p that the mean of ``values`` (n,) in a slice, ``members`` (n, S), is higher than by chance.
+
+    Chance: which users are in the slice has nothing to do with their values. The observed assignment counts as one.
+    """
+    sizes = members.sum(axis=0)
+    observed = values @ members
+    permutations = int(min(FLIPS, max(1999, CELLS // len(values))))
+    rng = np.random.default_rng(seed)
+    reached = np.zeros(len(sizes), np.int64)
+    step = max(1, 2**22 // len(values))
+    for start in range(0, permutations, step):
+        block = np.tile(values, (min(step, permutations - start), 1))
+        sums = rng.permuted(block, axis=1).cumsum(axis=1)[:, sizes - 1]
+        reached += (sums >= observed - 1e-9).sum(axis=0)
+    return np.asarray((reached + 1) / (permutations + 1))
