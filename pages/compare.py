@@ -7,7 +7,7 @@ import streamlit as st
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import panels, scoring, search, slices
 from llmesr.views.compare.choice import choose
-from llmesr.views.compare.download import report_button
+from llmesr.views.compare.download import download_buttons
 from llmesr.views.shared import exhibits, links, pickers, widgets
 
 VIEWS = {
@@ -42,4 +42,4 @@ with widgets.boundary("The comparison"):
             exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
         with st.container(horizontal=True):
             exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
-            report_button(choice)
+            download_buttons(choice)

@@ -102,8 +102,8 @@ def _table(found: Comparison, values: pd.DataFrame) -> Table:
 
 def _found(answer: list[Found], title: str) -> Table:
     rows = [
-        [f.group.name, f"{f.users:,}", f"{f.value:.4f}", f"{f.rest:.4f}", signed(f.difference), f"{f.p_adjusted:.4f}",
-         "confirmed" if f.confirmed else "not confirmed"]
+        [f.group.name, f"{f.users:,}", *(signed(v, 4).removeprefix("+") for v in (f.value, f.rest)),
+         signed(f.difference), f"{f.p_adjusted:.4f}", "confirmed" if f.confirmed else "not confirmed"]
         for f in answer
     ]  # fmt: skip
     note = "found in one half of the users, tested on the other" if rows else "nothing stands out"

@@ -31,7 +31,7 @@ def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "li
 
     ``frame``: run, label, group, value, low, high, users.
     """
-    frame, caption = _large_enough(frame, caption)
+    frame, caption = large_enough(frame, caption)
     most = max(float(frame[["value", "high"]].max().max()), 0.01)
     axis = {"range": [-0.05 * most, 1.05 * most], "nticks": 3, "tickformat": ".2~f"}
     figure = _forest(frame, mode, metric, axis, hover="%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]")
@@ -43,7 +43,7 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
 
     ``frame``: run, label, group, difference, low, high, significant, users.
     """
-    frame, caption = _large_enough(frame, caption)
+    frame, caption = large_enough(frame, caption)
     zero = {"zeroline": True, "zerolinecolor": theme.SURFACE[mode]["muted"], "zerolinewidth": 1}
     figure = _forest(
         frame.rename(columns={"difference": "value"}),
@@ -164,7 +164,7 @@ def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bo
     )
 
 
-def _large_enough(frame: pd.DataFrame, caption: str) -> tuple[pd.DataFrame, str]:
+def large_enough(frame: pd.DataFrame, caption: str) -> tuple[pd.DataFrame, str]:
     """Without a group of cold items that is so small that its intervals would set the scale of all; said so."""
     small = (frame["group"] == COLD) & (frame["users"] < FEW_USERS)
     if not small.any():

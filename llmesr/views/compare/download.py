@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from llmesr.evaluation.contrast import seesaw
 from llmesr.store import slug
 from llmesr.views.cache import artifacts
 from llmesr.views.compare.choice import Choice
+from llmesr.views.compare.deck import comparison_deck
 from llmesr.views.compare.report import Findings, comparison_report
+from llmesr.views.shared.report import Section
 from llmesr.views.story.material import material
 from llmesr.views.story.steps import STEPS, StoryStep, sections
 
 
-def report_button(choice: Choice) -> None:
-    """The whole comparison as one HTML file, written when it is asked for."""
+def download_buttons(choice: Choice) -> None:
+    """The whole comparison as one file, an HTML report or slides, written when it is asked for."""
     st.download_button(
         "Download the report (HTML)",
         data=lambda: _report(choice).encode(),
@@ -24,6 +28,16 @@ def report_button(choice: Choice) -> None:
         icon=":material/description:",
         on_click="ignore",
         help="One file with every chart (interactive, opens offline), table, test, definition and where it comes from.",
+    )
+    st.download_button(
+        "Download slides (PowerPoint)",
+        data=lambda: comparison_deck(choice.dataset, choice.chosen, _findings(choice)),
+        file_name=f"{slug(choice.dataset.name)}-comparison.pptx",
+        mime="application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        key="deck",
+        icon=":material/slideshow:",
+        on_click="ignore",
+        help="Verdicts, charts that PowerPoint can edit, tables of differences, what stands against the comparison.",
     )
 
 
@@ -40,9 +54,16 @@ def _story(choice: Choice) -> list[StoryStep]:
 
 
 def _report(choice: Choice) -> str:
-    comparison = choice.comparison() if choice.others else None
     used = {p.id for c in choice.chosen for m in c.manifests for p in m.parents if p.kind == "embeddings"}
-    found = Findings(
+    embeddings = [m for m in artifacts.manifests(choice.root, "embeddings") if m.id in used]
+    found = _findings(choice, sections(_story(choice)))
+    return comparison_report(choice.dataset, choice.chosen, found, embeddings)
+
+
+def _findings(choice: Choice, story: Sequence[Section] = ()) -> Findings:
+    """What the page shows of a comparison, all views of it."""
+    comparison = choice.comparison() if choice.others else None
+    return Findings(
         metric=choice.metric,
         k=choice.k,
         protocol=choice.protocol,
@@ -58,7 +79,5 @@ def _report(choice: Choice) -> str:
         verdicts=choice.judged() if choice.others else (),
         findings=choice.findings(),
         seesaw=None if comparison is None else choice.labelled(seesaw(comparison, choice.metric)),
-        story=sections(_story(choice)),
+        story=story,
     )
-    embeddings = [m for m in artifacts.manifests(choice.root, "embeddings") if m.id in used]
-    return comparison_report(choice.dataset, choice.chosen, found, embeddings)
