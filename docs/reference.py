@@ -38,6 +38,7 @@ CONFIGS = {  # where it is read, for each class of settings
     "llmesr.config:NeighbourConfig": "similar users, made when a method needs them",
     "llmesr.config:RunConfig": "llmesr train",
     "llmesr.config:SearchConfig": "llmesr search",
+    "llmesr.config:BestConfig": "llmesr best",
     "llmesr.scoring.tuning.outcome:PolicyTuningConfig": "llmesr tune",
     "llmesr.scoring.policy:ScoringPolicy": "a request to the API, `llmesr recommend`",
     "llmesr.scoring.rerankers:RerankConfig": "a request to the API, `llmesr recommend`",

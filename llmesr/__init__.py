@@ -15,6 +15,7 @@ The folders are the stages of the method, in the order data flows through them:
     evaluation   ranks -> metrics per user -> groups -> statistics
     runs         what a run records
     scoring      a run opened for scoring: what a score is made of, its policy and its tuning, re-ranking, lists
+    contest      the best recommender of a dataset within a time, chosen on validation
     maps         embeddings in the plane
     serving      the HTTP API
     jobs         commands as detached worker processes, here or on a Ray cluster
@@ -41,12 +42,14 @@ _PUBLIC = {
     "SplitConfig": "llmesr.config",
     "EmbedConfig": "llmesr.config",
     "RunConfig": "llmesr.config",
+    "BestConfig": "llmesr.config",
     "ingest": "llmesr.api",
     "split": "llmesr.api",
     "embed": "llmesr.api",
     "train": "llmesr.api",
     "register_ranking": "llmesr.api",
     "blend": "llmesr.api",
+    "best": "llmesr.api",
     "compare": "llmesr.api",
     "recommend": "llmesr.api",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llmesr.config import EmbedConfig, IngestConfig, RunConfig, SplitConfig
+from llmesr.config import BestConfig, EmbedConfig, IngestConfig, RunConfig, SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
@@ -103,6 +103,19 @@ def blend(*runs: Run, emphasis: float = 0.5) -> Run:
     from llmesr.scoring.blend import blend as make
 
     return make(runs, emphasis=emphasis)
+
+
+def best(dataset: Dataset, *, embedding: Embedding | None = None, store: Store | None = None, **settings: Any) -> Run:
+    """The best recommender of a dataset that ``minutes=10`` can find. ``settings``: :class:`BestConfig`.
+
+    Linear models, sequence models, their blends and a scoring policy are made as far as the time allows and judged on
+    validation under both protocols. ``manifest.info["chosen_from"]`` of the run has the criterion and every candidate.
+    UserError for a dataset with nobody to validate on.
+    """
+    from llmesr.contest.find import best as find
+
+    found = find(dataset, BestConfig.read(None, **settings), store or Store(), embedding=embedding)
+    return Run(found.store, found.manifest.info["run"])
 
 
 def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:

@@ -2,9 +2,15 @@
 
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets
-from llmesr.views.training import finetune, form, panels
+from llmesr.views.training import best, finetune, form, panels
 
-PARTS = {"new": "New run", "tune": "Fine-tune the text model", "watch": "Runs and curves", "queue": "Queue"}
+PARTS = {
+    "new": "New run",
+    "best": "Find the best",
+    "tune": "Fine-tune the text model",
+    "watch": "Runs and curves",
+    "queue": "Queue",
+}
 
 widgets.page(
     "Training",
@@ -25,6 +31,11 @@ if manifest is not None:
         config, steps = form.form(root, manifest)
         form.show_estimate(root, data, config, form.trainings(steps))
         form.launch(root, manifest, steps, config.views or ())
+    elif part == "best":
+        with widgets.boundary("The form"):
+            best.form(root, manifest, data)
+            best.blend_form(root, manifest)
+        best.history(root, manifest)
     elif part == "tune":
         with widgets.boundary("The form"):
             finetune.form(root, manifest, data)

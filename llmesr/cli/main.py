@@ -26,6 +26,7 @@ STAGES = (
     "train",
     "search",
     "blend",
+    "best",
     "evaluate",
     "slices",
     "defend",

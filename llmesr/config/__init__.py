@@ -11,9 +11,11 @@ app's forms and the manifests all use them. ``description`` is the help text the
     run.py       one training run
     presets.py   named starting points of a run
     search.py    a search for the settings of a run
+    best.py      finding the best recommender within a time
 """
 
 from llmesr.config.base import Config, parse_overrides
+from llmesr.config.best import BestConfig
 from llmesr.config.data import IngestConfig, SplitConfig
 from llmesr.config.groups import COLD, EVERY_GROUP, GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
 from llmesr.config.methods import (
@@ -47,6 +49,7 @@ __all__ = [
     "UNTRAINED",
     "WORDS",
     "BackboneName",
+    "BestConfig",
     "Config",
     "EmbedConfig",
     "FinetuneConfig",

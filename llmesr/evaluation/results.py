@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ class Results(NamedTuple):
 
 
 def evaluate_parts(
-    scorer: Scores,
+    scorer: Scores | Mapping[Part, Scores],
     dataset: Dataset,
     *,
     parts: Sequence[Part] = ("valid", "test"),
@@ -40,11 +40,15 @@ def evaluate_parts(
     processes: Processes = ALONE,
     progress: Progress = silent,
 ) -> Results:
-    """Rank the targets of ``parts`` (test among them) and make the metric table."""
+    """Rank the targets of ``parts`` (test among them) and make the metric table.
+
+    ``scorer``: one, or one for each part, where the split trains again for the test.
+    """
+    scorers = scorer if isinstance(scorer, Mapping) else dict.fromkeys(parts, scorer)
     sequences = sequences or Sequences(dataset, device)
     found = {
         part: evaluate(
-            scorer,
+            scorers[part],
             dataset,
             part,
             top=top if part == "test" else 0,

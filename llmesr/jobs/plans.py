@@ -170,6 +170,19 @@ def search_step(
     )
 
 
+def best_step(dataset: str, values: Mapping[str, Any], *, name: str = "shop") -> Step:
+    """Find the best recommender of a dataset within a time; ``values`` are settings of ``BestConfig``."""
+    return Step(
+        verb="best",
+        arguments=[dataset, *(word for key, value in values.items() for word in (f"--{key}", str(value))), "--json"],
+        label="Find the best recommender",
+        makes="contests",
+        run=_fresh(f"{name}-best"),
+        reads=[f"datasets/{dataset}"],
+        trainings=2,
+    )
+
+
 def map_step(dataset: str, run: str | None) -> Step:
     """Draw the text space beside the views of a run (or of the newest run)."""
     return Step(verb="map", arguments=[run or dataset, "--json"], label="Draw the maps")

@@ -100,7 +100,7 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
     if verb == "resume" and arguments:
         step |= {"run": arguments[0], "arguments": arguments[1:], "resumes": True}
     if step["run"]:
-        step["makes"] = {"finetune": "adapters", "search": "searches"}.get(verb, "runs")
+        step["makes"] = {"finetune": "adapters", "search": "searches", "best": "contests"}.get(verb, "runs")
     return step
 
 

@@ -18,12 +18,13 @@ def artifact_state(store: Store, step: Step) -> State | None:
 
 
 def settle(store: Store, step: Step, state: State, message: str) -> None:
-    """Give what a step makes (of a search also the run it was at), when its process is gone, the state of its job,
-    unless it has a final one itself."""
+    """Give what a step makes (of a search or a contest also the run it was at), when its process is gone, the state of
+    its job, unless it has a final one itself."""
     made = _artifact(store, step)
     if made is None:
         return
     _settle(made, state, message)
+    from llmesr.runs.contest import Contest
     from llmesr.runs.record import Run
     from llmesr.runs.search import Search
 
@@ -31,6 +32,10 @@ def settle(store: Store, step: Step, state: State, message: str) -> None:
         trial = made.run_id(len(made.trials()) + 1)
         if store.exists("runs", trial):
             _settle(Run(store, trial), state, message)
+    if isinstance(made, Contest):
+        for manifest in store.list("runs"):
+            if manifest.id.startswith(f"{made.id}-"):
+                _settle(Run(store, manifest.id), state, message)
 
 
 def _settle(made: Live, state: State, message: str) -> None:
@@ -41,9 +46,10 @@ def _settle(made: Live, state: State, message: str) -> None:
 def _artifact(store: Store, step: Step) -> Live | None:
     if step.run is None or step.makes is None or not store.exists(step.makes, step.run):
         return None
+    from llmesr.runs.contest import Contest
     from llmesr.runs.finetune import Finetune
     from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
     from llmesr.runs.search import Search
 
-    made: dict[str, type[Live]] = {"runs": Run, "adapters": Finetune, "searches": Search}
+    made: dict[str, type[Live]] = {"runs": Run, "adapters": Finetune, "searches": Search, "contests": Contest}
     return made[step.makes](store, step.run)

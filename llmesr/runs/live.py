@@ -55,7 +55,7 @@ class Live:
     kind: ClassVar[str]
     noun: ClassVar[str]
     unit: ClassVar[str] = "epoch"
-    """What events count; the config's field of that name and an "s" holds the total."""
+    """What events count; the config's field of that name and an "s" holds the total, where it is known at first."""
     resume_command: ClassVar[str]
     unsealed: ClassVar[tuple[str, ...]] = (MANIFEST, STATUS)
 
@@ -88,7 +88,7 @@ class Live:
             with store.new(manifest, replace=False) as folder:
                 (folder / CHECKPOINTS).mkdir()
                 write_bytes(folder / CONFIG, yaml.safe_dump(values, sort_keys=False).encode())
-                _write_status(folder, Status(epochs=values[f"{cls.unit}s"]))
+                _write_status(folder, Status(epochs=values.get(f"{cls.unit}s", 0)))
         except FileExistsError:
             raise UserError(
                 f"{cls.noun} {new_id!r} exists already; resume it with `{cls.resume_command} {new_id}` or delete it."

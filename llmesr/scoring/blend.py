@@ -8,7 +8,7 @@ counts, for items of every popularity, is fitted on validation as the weights of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,13 +17,17 @@ from torch import Tensor
 from llmesr.config import BLEND, EXTERNAL
 from llmesr.data.batches import Sequences, in_order
 from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.evaluation.questions import Questions
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.models.blend import BlendScorer
+from llmesr.models.folded import Folded
 from llmesr.models.scorers import Scorer
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import MODEL, Run, Status
+from llmesr.scoring.derived import CROSS_FITTED
+from llmesr.scoring.halves import halved
 from llmesr.scoring.scored_run import own_policy
 from llmesr.scoring.tuning.fit import Choices, knots, most_likely
 from llmesr.scoring.tuning.grid import BLOCK, Block
@@ -44,6 +48,8 @@ def blend(
 ) -> Run:
     """The sum of ``runs``, fitted on validation, evaluated and stored; the same runs again replace it.
 
+    Validation ranks each half of the users it was fitted on by weights of the other half, so that the blend does not
+    flatter itself there; the test is ranked by the weights of all of them.
     ``info["blend"]`` of its manifest holds the runs and their weights. UserError for fewer than two runs, for one that
     is named twice, has no model of its own, or is of another dataset (each split is a dataset), for runs that read
     histories of different lengths, and for a dataset with nobody to validate on.
@@ -55,8 +61,9 @@ def blend(
         raise UserError(f"Dataset {dataset.name!r} has nobody to validate on: nobody has a past and a target there.")
     max_length = runs[0].config.max_length
     members = [load_scorer(run, dataset=dataset, device=device) for run in runs]
-    scorer, found = _fitted(members, dataset, max_length, emphasis, torch.device(device), progress)
-    results = evaluate_parts(scorer, dataset, max_length=max_length, device=device, progress=progress)
+    scorer, judging, found = _fitted(members, dataset, max_length, emphasis, torch.device(device), progress)
+    scorers: dict[Part, Scorer] = {"valid": judging, "test": scorer}
+    results = evaluate_parts(scorers, dataset, max_length=max_length, device=device, progress=progress)
     labels = [run.label for run in runs]
     ids = [run.id for run in runs]
     config = {"method": BLEND, "backbone": None, "max_length": max_length}
@@ -71,6 +78,7 @@ def blend(
         made.write_results(*results)
         made.set_status(Status(state="SUCCEEDED", message=" + ".join(labels)))
         draft.manifest.info["blend"] = {"runs": ids, "members": labels, "emphasis": emphasis, **found}
+        draft.manifest.info["validation"] = CROSS_FITTED
         draft.manifest.timings = {"blend": round(time.perf_counter() - started, 3)}
     return Run(store, id)
 
@@ -112,36 +120,60 @@ def _fitted(
     emphasis: float,
     device: torch.device,
     progress: Progress,
-) -> tuple[BlendScorer, dict[str, object]]:
-    """The weights that are likeliest on validation, and what the manifest says of them."""
+) -> tuple[BlendScorer, Folded, dict[str, object]]:
+    """The weights that are likeliest on validation, those to judge them by, and what the manifest says of them."""
     users = dataset.split.users("valid")
     if len(users) > FITTED_USERS:
         users = np.sort(np.random.default_rng(dataset.seed).choice(users, FITTED_USERS, replace=False))
+    asked: list[np.ndarray] = []
     spreads: list[list[Tensor]] = [[] for _ in members]
     with torch.no_grad():
-        choices = Choices.of(_blocks(members, dataset, users, max_length, device, spreads, progress))
+        choices = Choices.of(_blocks(members, dataset, users, max_length, device, spreads, asked, progress))
     units = [median(each) or 1.0 for each in spreads]
     item_counts = torch.from_numpy(np.asarray(dataset.item_counts)).to(device)
-    log_counts = torch.log1p(item_counts.float())
     counts = knots(np.asarray(dataset.item_counts)[1:])
-    places = hats(counts, log_counts)  # (N + 1, K)
+    places = hats(counts, torch.log1p(item_counts.float()))  # (N + 1, K)
     shares = places[choices.items]  # (U, C, K)
     parts = [scores / unit for scores, unit in zip(choices.terms.values(), units, strict=True)]
     features = torch.cat([shares, *(part[..., None] * shares for part in parts)], dim=-1)
     prior = torch.tensor([[float(row > 0)] * len(counts) for row in range(len(members) + 1)], device=device)
     least = torch.where(prior > 0, 0.0, -torch.inf)
-    tail = dataset.thresholds.tail_items(item_counts[choices.items[:, 0]])
-    found = most_likely(
-        features, choices.barred, 1 + emphasis * tail.float(), begin=prior, prior=prior, least=least, ridge=3.0
-    )
-    bias, *curves = found  # (K,) each
-    weights = torch.stack([places @ curve / unit for curve, unit in zip(curves, units, strict=True)])
-    said = {
-        "counts": list(counts),
-        "weights": [[round(float(v / unit), 6) for v in curve] for curve, unit in zip(curves, units, strict=True)],
-        "bias": [round(float(v), 6) for v in bias],
-    }
-    return BlendScorer(members, weights, places @ bias), said
+    weighed = 1 + emphasis * dataset.thresholds.tail_items(item_counts[choices.items[:, 0]]).float()
+
+    def fitted(rows: Tensor) -> tuple[BlendScorer, dict[str, object]]:
+        found = most_likely(
+            features[rows], choices.barred[rows], weighed[rows], begin=prior, prior=prior, least=least, ridge=3.0
+        )
+        bias, *curves = found  # (K,) each
+        weights = torch.stack([places @ curve / unit for curve, unit in zip(curves, units, strict=True)])
+        said = {
+            "counts": list(counts),
+            "weights": [[round(float(v / unit), 6) for v in curve] for curve, unit in zip(curves, units, strict=True)],
+            "bias": [round(float(v), 6) for v in bias],
+        }
+        return BlendScorer(members, weights, places @ bias), said
+
+    whole, said = fitted(torch.arange(len(features), device=device))
+    return whole, _judging(whole, fitted, dataset, users, np.concatenate(asked), device), said
+
+
+def _judging(
+    whole: BlendScorer,
+    fitted: Callable[[Tensor], tuple[BlendScorer, dict[str, object]]],
+    dataset: Dataset,
+    users: np.ndarray,
+    asked: np.ndarray,
+    device: torch.device,
+) -> Folded:
+    """Each half of ``users`` by the weights of the other half, and everybody else by those of all of them; ``asked``
+    are the users in the order of the rows that are fitted."""
+    half, halves = halved(users, dataset.n_users, dataset.seed)
+    if not len(halves[0]):  # a single user: there is nobody else to fit on
+        return Folded([whole], torch.zeros(dataset.n_users, dtype=torch.long, device=device))
+    fold = torch.full((dataset.n_users,), 2)
+    fold[users] = half[users]
+    rows = [torch.from_numpy(np.flatnonzero(np.isin(asked, other))).to(device) for other in reversed(halves)]
+    return Folded([*(fitted(of)[0] for of in rows), whole], fold.to(device))
 
 
 def _blocks(
@@ -151,9 +183,10 @@ def _blocks(
     max_length: int,
     device: torch.device,
     spreads: list[list[Tensor]],
+    order: list[np.ndarray],
     progress: Progress,
 ) -> Iterator[Block]:
-    """The members' scores of ``users``, and how far they spread."""
+    """The members' scores of ``users``; how far they spread, and in which order users come, are added to the lists."""
     asked = Questions(dataset, "valid", Sequences(dataset, device), max_length)
     done = 0
     for some in in_order(users, dataset.lengths, max(1, min(1024, BLOCK // (dataset.n_items + 1)))):
@@ -161,6 +194,7 @@ def _blocks(
         scores = [member.score(batch.inputs, batch.users).float() for member in members]
         for found, part in zip(spreads, scores, strict=True):
             found.append(spread(part))
+        order.append(some)
         done += len(some)
         progress("blending", done, len(users))
         yield Block(

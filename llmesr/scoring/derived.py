@@ -10,6 +10,7 @@ import time
 
 from llmesr.errors import UserError
 from llmesr.evaluation.results import evaluate_parts
+from llmesr.models.scorers import Scorer
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, Status
 from llmesr.scoring.policy import ScoringPolicy
@@ -17,11 +18,15 @@ from llmesr.scoring.scored_run import ScoredRun, own_policy
 from llmesr.store import config_digest
 
 SUFFIX = "policy"
+CROSS_FITTED = "cross-fitted: each half of the users is ranked by what was fitted on the other half"
 
 
-def derive(scored: ScoredRun, policy: ScoringPolicy, progress: Progress = silent) -> Run:
+def derive(
+    scored: ScoredRun, policy: ScoringPolicy, progress: Progress = silent, *, validating: Scorer | None = None
+) -> Run:
     """The run that a run becomes under ``policy``, evaluated on validation and test; made once per policy.
 
+    ``validating`` ranks validation in its place: what was tuned there is judged by others.
     UserError when the policy changes nothing, or when the run is itself such a run.
     """
     run, store = scored.run, scored.store
@@ -35,8 +40,13 @@ def derive(scored: ScoredRun, policy: ScoringPolicy, progress: Progress = silent
         return derived
     started = time.perf_counter()
     parents = [scored.dataset.manifest, run.manifest] + ([scored.embedding.manifest] if scored.embedding else [])
+    under = scored.under(policy)
     results = evaluate_parts(
-        scored.under(policy), scored.dataset, max_length=scored.max_length, device=scored.device, progress=progress
+        {"valid": validating or under, "test": under},
+        scored.dataset,
+        max_length=scored.max_length,
+        device=scored.device,
+        progress=progress,
     )
     if derived.folder.exists():  # what an interrupted attempt left
         store.delete("runs", id)
@@ -44,6 +54,7 @@ def derive(scored: ScoredRun, policy: ScoringPolicy, progress: Progress = silent
     name, device = f"{run.manifest.name} + policy", str(scored.device)
     info = {name: run.manifest.info[name] for name in ("blend",) if name in run.manifest.info}
     info |= {"policy": {"run": run.id, "values": policy.model_dump(), "describe": policy.describe()}}
+    info |= {} if validating is None else {"validation": CROSS_FITTED}
     derived = Run.create(store, run.config, parents, name=name, id=id, device=device, info=info)
     derived.write_results(*results)
     seconds = round(time.perf_counter() - started, 3)

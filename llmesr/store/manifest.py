@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-KINDS = ("datasets", "embeddings", "neighbours", "runs", "maps", "adapters", "searches")
+KINDS = ("datasets", "embeddings", "neighbours", "runs", "maps", "adapters", "searches", "contests")
 SCHEMA_VERSION = 1
 MANIFEST, STATUS, CHECKPOINTS = "manifest.json", "status.json", "checkpoints"
 _PACKAGES = ("llmesr", "torch", "transformers", "numpy", "pandas", "faiss-cpu", "umap-learn")

@@ -344,3 +344,61 @@ def test_a_finished_tuning_shows_what_it_did(visit: Callable[..., AppTest], stor
     assert frame.iloc[0].tolist() == ["Retrieval accuracy on held-out items", 0.25, 0.75]
     assert "Measured on 1 fine-tuning run of this model on this machine" in texts(app)
     assert "About 4 s per step" in texts(app)  # 2 x 32 prompts at 16 a second
+
+
+def test_the_best_is_one_button_with_its_plan(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+) -> None:
+    make_embedding(store, shop)
+    app = healthy(visit("training", part="best"))
+    assert "Likely tried" in texts(app)
+    assert "text-ease and words" in texts(app)
+    next(n for n in app.number_input if n.key == "best.minutes").set_value(3.0).run()
+    next(b for b in app.button if b.label == "Find the best").click().run()
+    (job,) = started
+    (step,) = job.record.steps
+    assert step.command[:4] == ["best", shop.id, "--minutes", "3.0"]
+    assert step.resume_command == ["best", "--resume", step.run, "--json"]
+    assert step.makes == "contests"
+    healthy(app)
+
+
+def test_a_contest_is_shown_with_every_candidate_and_why(visit: Callable[..., AppTest], store: Store) -> None:
+    from llmesr.config import BestConfig
+    from llmesr.runs.contest import Contest
+    from llmesr.runs.live import Status
+
+    shop = make_dataset(store)
+    run = make_run(store, shop, "llm-esr")
+    contest = Contest.create(store, BestConfig(), [shop.manifest], name="shop best", id="held", device="cpu")
+    metrics = {"full/Overall/NDCG@10": 0.12, "uni100/Overall/NDCG@10": 0.34}
+    entry = {"candidate": "llm-esr", "state": "judged", "run": run.id, "metrics": metrics, "seconds": 61, "reason": ""}
+    late: dict[str, Any] = {
+        "candidate": "policy",
+        "state": "left out",
+        "run": None,
+        "metrics": {},
+        "seconds": 0,
+        "reason": "too long",
+    }
+    for each in (entry, late):
+        contest.append_event(each)
+    info = {"run": run.id, "candidate": "llm-esr", "criterion": "Judged on validation.", "shares": {"llm-esr": 1.0}}
+    contest.finish(Status(state="SUCCEEDED"), {}, info)
+    app = healthy(visit("training", part="best"))
+    table = next(d.value for d in app.dataframe if "candidate" in d.value.columns)
+    assert table["outcome"].tolist() == ["chosen", "left out: too long"]
+    assert table["uni100 NDCG@10"].tolist()[0] == 0.34
+    assert "Best: **llm-esr**" in "".join(s.value for s in app.success)
+    assert "Judged on validation." in texts(app)
+
+
+def test_runs_of_ones_choice_are_blended(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+) -> None:
+    made = [make_run(store, shop, m) for m in ("ease", "id")]
+    app = visit("training", part="best")
+    app.multiselect(key="blend.runs").set_value([r.id for r in made]).run()
+    next(b for b in app.button if b.label == "Blend").click().run()
+    command = started[0].record.steps[0].command
+    assert command[:3] == ["blend", *(r.id for r in made)]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from factories import make_embedding
 
+import llmesr
 from llmesr.config import RunConfig, SearchConfig
 from llmesr.data.dataset import Dataset, load_dataset, save_thresholds
 from llmesr.data.groups import Thresholds
@@ -218,3 +219,19 @@ def test_a_search_keeps_to_the_text_it_began_with(tiny: Dataset, store: Store, m
     quest = resume_search(Search(store, "quest"))
     assert {p.id for p in quest.manifest.parents} == {tiny.id, text.id}
     assert {Run(store, t["run"]).manifest.parent("embeddings") for t in quest.trials()} == {text.id}
+
+
+@pytest.mark.parametrize("kind", ["leave-one-out", "temporal"])
+@pytest.mark.parametrize("method", ["ease", "text-ease", "item-knn"])
+def test_linear_methods_are_searched_under_both_splits(method: str, kind: str, tiny: Dataset, store: Store) -> None:
+    data = tiny if kind == "leave-one-out" else llmesr.split(tiny, kind=kind, store=store)
+    make_embedding(store, data)
+    found = search(data, SearchConfig(trials=3, fixed={"method": method}), store)
+    trials = found.trials()
+    assert {t["state"] for t in trials} == {"complete"}
+    known = {"ease": "ridge", "text-ease": "text_weight", "item-knn": "shrinkage"}[method]
+    assert len({t["settings"][known] for t in trials}) == 3
+    ranks = Run(store, found.manifest.info["run"]).per_user()
+    judged = event_metrics(ranks[ranks["part"] == "valid"], data.thresholds, ["NDCG@10"])
+    assert found.manifest.info["value"] == pytest.approx(judged["full/Overall/NDCG@10"])
+    assert found.manifest.info["value"] == max(t["value"] for t in trials)

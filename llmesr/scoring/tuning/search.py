@@ -22,8 +22,10 @@ from llmesr.config import Protocol
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.table import event_metrics
+from llmesr.models.folded import Folded
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, find_run
+from llmesr.scoring.halves import halved
 from llmesr.scoring.linear_term import LinearKind
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import ScoredRun, own_policy
@@ -50,18 +52,39 @@ def tune_policy(
 
     UserError when the run has no model, is itself a run under a policy, or when its dataset has nobody to validate on.
     """
-    config = config or PolicyTuningConfig()
+    tuned = _tuned(scored, config or PolicyTuningConfig(), scored.dataset.split.users("valid"), progress)
+    tuned.save(scored.run)
+    return tuned
+
+
+def cross_fitted(
+    scored: ScoredRun, config: PolicyTuningConfig | None = None, *, progress: Progress = silent
+) -> Folded | None:
+    """The run under policies that are each tuned on one half of the users of validation and score the other half.
+
+    A policy flatters itself on the users it was tuned for; so scored, validation tells it from other candidates. None
+    where there are too few users to halve. Nothing is stored.
+    """
+    fold, halves = halved(scored.dataset.split.users("valid"), scored.dataset.n_users, scored.dataset.seed)
+    if min(map(len, halves)) == 0:
+        return None
+    tuned = [_tuned(scored, config or PolicyTuningConfig(), half, progress) for half in halves]
+    return Folded([scored.under(t.policy) for t in reversed(tuned)], fold.to(scored.device))
+
+
+def _tuned(scored: ScoredRun, config: PolicyTuningConfig, users: np.ndarray, progress: Progress) -> TunedPolicy:
+    """The policy chosen on ``users`` of validation."""
     started = time.perf_counter()
     run, dataset = scored.run, scored.dataset
     if own_policy(run) is not None:
         raise UserError(f"Run {run.id!r} already stands for a policy; tune the run it was made from.")
-    if not len(dataset.split.users("valid")):
+    if not len(users):
         raise UserError(f"Dataset {dataset.name!r} has nobody to validate on: nobody has a past and a target there.")
     judged = None if config.reference is None else _judged(find_run(scored.store, config.reference), dataset)
-    search = _Search(scored, config, judged, progress)
+    search = _Search(scored, config, judged, users, progress)
     points, sampled, units = search.points()
-    floor = search.floor(dataset.split.users("valid"))
-    tuned = TunedPolicy(
+    floor = search.floor(users)
+    return TunedPolicy(
         run=run.id,
         dataset=dataset.id,
         embedding=None if scored.embedding is None else scored.embedding.id,
@@ -69,15 +92,13 @@ def tune_policy(
         thresholds=dataset.thresholds,
         units=units,
         reference=floor,
-        users=len(dataset.split.users("valid")),
+        users=len(users),
         seconds=round(time.perf_counter() - started, 2),
         created=now(),
         points=points,
         sampled=sampled,
         chosen=best_point(points, config, floor),
     )
-    tuned.save(run)
-    return tuned
 
 
 def _judged(reference: Run, dataset: Dataset) -> pd.DataFrame:
@@ -108,7 +129,12 @@ class _Search:
     all users."""
 
     def __init__(
-        self, scored: ScoredRun, config: PolicyTuningConfig, judged: pd.DataFrame | None, progress: Progress
+        self,
+        scored: ScoredRun,
+        config: PolicyTuningConfig,
+        judged: pd.DataFrame | None,
+        users: np.ndarray,
+        progress: Progress,
     ) -> None:
         self.scored = scored
         self.dataset = dataset = scored.dataset
@@ -116,9 +142,9 @@ class _Search:
         self.config = config
         self.judged = judged
         self.progress = progress
-        everyone = dataset.split.users("valid")
+        self.everyone = users
         targets = np.zeros(dataset.n_users, np.int64)
-        targets[everyone] = dataset.split.targets("valid")
+        targets[dataset.split.users("valid")] = dataset.split.targets("valid")
         self._kinds = config.linear_kinds if config.emphases else ()
         self._members = dataset.thresholds.members(dataset.item_counts[targets], dataset.split.train_lengths)  # (U,)
 
@@ -130,8 +156,7 @@ class _Search:
 
     def points(self) -> tuple[list[PolicyPoint], list[PolicyPoint], dict[float, float]]:
         """Points on all users with the front marked, the grid on a sample (if one was used), the units of gamma."""
-        everyone = self.dataset.split.users("valid")
-        few = everyone
+        few = everyone = self.everyone
         if len(everyone) > self.config.sample:
             few = np.sort(np.random.default_rng(self.config.seed).choice(everyone, self.config.sample, replace=False))
         units, floor = self._units(few), self.floor(few)
@@ -179,7 +204,7 @@ class _Search:
             return []
         order = ranking(points, self.config, floor)
         whitening = next((points[i].policy.whitening for i in order if points[i].policy.gamma), 0.0)
-        users = self.dataset.split.users("valid")
+        users = self.everyone
         if len(users) > self.config.fitted_users:
             chosen = np.random.default_rng(self.config.seed).choice(users, self.config.fitted_users, replace=False)
             users = np.sort(chosen)

@@ -266,12 +266,7 @@ def duration(seconds: float | None) -> str:
     """``8 s``, ``2 min 05 s``, ``1 h 20 min``."""
     if seconds is None or _absent(seconds):
         return MISSING
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return prose.duration(seconds)
 
 
 def short_date(iso: str) -> str:

@@ -1,0 +1,111 @@
+"""The time there is, and how long candidates will likely take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from llmesr.config import BestConfig, RunConfig, has_backbone
+from llmesr.contest.candidates import BLENDED, SOLVED, TRAINED, Candidate
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.runs.estimate import USUAL_EPOCHS, Timing, estimate
+from llmesr.runs.record import Run
+from llmesr.store import Store
+
+SECONDS_PER_SCORE = 8e-8
+"""Of ranking a user's target among the items, on one plain core."""
+SECONDS_PER_ITEM, SECONDS_PER_PAIR = 4e-4, 3e-8
+"""Of solving for the weights of an item, and of looking at each other item for it."""
+FALLBACK_PASSES, FALLBACK_USERS = 3.0, 4000
+"""What finding a fallback costs, in rankings of so many users."""
+SECONDS_PER_TEXT = 0.02
+"""Of embedding with the bundled encoder."""
+TUNING_PASSES = 40.0
+"""What tuning a policy costs, in rankings of the users of validation."""
+LEAST_EPOCHS = 3
+
+
+def ranking(dataset: Dataset) -> float:
+    """Seconds of ranking validation and test once."""
+    users = len(dataset.split.users("valid")) + len(dataset.split.users("test"))
+    return users * dataset.n_items * SECONDS_PER_SCORE
+
+
+def solving(config: RunConfig, dataset: Dataset) -> float:
+    """Seconds of a candidate without epochs, its ranking included."""
+    seconds = ranking(dataset)
+    if config.method in ("ease", "text-ease"):
+        users = min(len(dataset.split.users("valid")), FALLBACK_USERS)
+        seconds += FALLBACK_PASSES * users * dataset.n_items * SECONDS_PER_SCORE
+        kernels = 1 + len(config.views or []) if config.method == "text-ease" else 0
+        seconds += dataset.n_items * (SECONDS_PER_ITEM + (1 + kernels) * SECONDS_PER_PAIR * dataset.n_items)
+    return seconds
+
+
+def tuning(dataset: Dataset) -> float:
+    """Seconds of tuning a policy on all of validation and on each half of it, and of ranking under it."""
+    users = min(len(dataset.split.users("valid")), FALLBACK_USERS)
+    return 2 * TUNING_PASSES * users * dataset.n_items * SECONDS_PER_SCORE + ranking(dataset)
+
+
+def training(config: RunConfig, dataset: Dataset, past: Sequence[Timing]) -> tuple[float, float]:
+    """Seconds until a sequence model usually stops improving, and the fewest that are worth beginning with."""
+    found = estimate(config, len(dataset.split.train_items), dataset.n_items, past)
+    if found is None or not has_backbone(config.method):
+        raise ValueError(f"{config.method} has no epochs")
+    usual = min(found.per_epoch * USUAL_EPOCHS, found.longest) if found.likely is None else found.likely
+    return usual + ranking(dataset), LEAST_EPOCHS * found.per_epoch + ranking(dataset)
+
+
+def estimated(
+    candidate: Candidate, config: BestConfig, dataset: Dataset, past: Sequence[Timing], pace: float = 1.0
+) -> tuple[float, float]:
+    """Seconds that a candidate will likely take, and the fewest that are worth beginning with."""
+    if candidate.kind == TRAINED:
+        return training(candidate.run_config(config), dataset, past)
+    if candidate.kind == SOLVED:
+        seconds = solving(candidate.run_config(config), dataset)
+    elif candidate.kind == BLENDED:
+        seconds = 2 * len(candidate.of) * ranking(dataset)
+    else:
+        seconds = tuning(dataset)
+    return seconds * pace, seconds * pace
+
+
+class Clock:
+    """Counts down ``seconds``; ``spent`` of them were used before."""
+
+    def __init__(self, seconds: float, spent: float = 0.0) -> None:
+        self.total = seconds
+        self._started = time.monotonic() - spent
+        self.pace = 1.0
+        """How much longer things take here than was thought, as far as was seen."""
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def left(self) -> float:
+        return self.total - self.elapsed
+
+    def learn(self, took: Sequence[tuple[float, float]]) -> None:
+        """Set the pace from pairs (seconds it took, seconds that were thought)."""
+        thought = sum(guess for _, guess in took)
+        if thought > 0:
+            self.pace = max(sum(seconds for seconds, _ in took) / thought, 0.1)
+
+
+def timings(store: Store, newest: int = 20) -> list[Timing]:
+    """What the ``newest`` finished trainings took on this machine; runs whose dataset is gone are passed over."""
+    trained = [m for m in store.list("runs") if "train" in m.timings and has_backbone(str(m.config.get("method")))]
+    found = []
+    for manifest in trained[:newest]:
+        run, parent = Run(store, manifest.id), manifest.parent("datasets")
+        events = run.events()
+        if parent is None or not store.exists("datasets", parent) or "seconds" not in events:
+            continue
+        data = load_dataset(store, parent)
+        took = float(events["seconds"].median())
+        found.append(Timing(run.config, len(data.split.train_items), data.n_items, took, int(run.status().epoch)))
+    return found
