@@ -15,6 +15,7 @@ VIEWS = {
     "curves": panels.curves,
     "seesaw": panels.trade_offs,
     "lists": panels.lists,
+    "popularity": panels.popularity,
     "users": panels.users,
     "slices": slices.slices,
     "scoring": lambda choice: scoring.scoring(choice.root, choice.dataset.id, choice.protocol),
@@ -38,7 +39,7 @@ with widgets.boundary("The comparison"):
             label_visibility="collapsed",
         )
         VIEWS[str(view)](choice)
-        if view not in ("scoring", "search"):  # these speak of validation, one in a protocol of its own
+        if view not in ("scoring", "search", "popularity"):  # of validation, or of both protocols
             exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
         with st.container(horizontal=True):
             exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])

@@ -300,3 +300,8 @@ def test_outcomes_say_who_is_missed_by_both(runs: Any) -> None:
     nobody = ~np.any([h.to_numpy() for both in hits for h in both], axis=0)
     assert shown.loc["Overall", "missed"] == pytest.approx(nobody.mean())
     assert shown.loc["Overall", ["gained", "same", "missed", "lost"]].sum() == pytest.approx(1)
+
+
+def test_what_popularity_explains_is_shown_for_any_runs(runs: Any) -> None:
+    assert runs
+    assert "popularity alone scores" in text(visit(view="popularity"))

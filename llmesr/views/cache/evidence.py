@@ -16,6 +16,7 @@ from llmesr.evaluation import contrast, slices, statistics
 from llmesr.evaluation.beyond import beyond_table
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.guard import Case, Finding, examine
+from llmesr.evaluation.popularity import explained, popularity_ranks
 from llmesr.evaluation.table import Group, metric_table
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.runs.record import Run
@@ -183,6 +184,17 @@ def beyond(
         for id in ids
     ]
     return _mean_of_seeds(tables, ["run", "group", "metric"])
+
+
+@kept(digests(lineup="runs", dataset_id="datasets"), copies=True, entries=64, spinner=SAID)
+def popularity(root: Store, lineup: Lineup, dataset_id: str, metric: str) -> pd.DataFrame:
+    """See :func:`evaluation.popularity.explained`."""
+    return explained(_frames(root, lineup), _popular(root, dataset_id), metric)
+
+
+@kept(digests(dataset_id="datasets"), entries=4)
+def _popular(root: Store, dataset_id: str) -> pd.DataFrame:
+    return popularity_ranks(artifacts.dataset(root, dataset_id))
 
 
 def newest_embedding(root: Store, dataset_id: str) -> str | None:

@@ -78,6 +78,9 @@ class Choice:
         text = evidence.newest_embedding(self.root, self.dataset.id)
         return self.labelled(evidence.beyond(self.root, self.lineup, self.dataset.id, text, self.thresholds, self.k))
 
+    def popularity(self) -> pd.DataFrame:
+        return self.labelled(evidence.popularity(self.root, self.lineup, self.dataset.id, self.metric))
+
     def movers(self, after: str) -> pd.DataFrame:
         pair = {name: self.lineup[name] for name in (self.reference, after)}
         return evidence.movers(self.root, pair, self.metric, self.protocol)

@@ -11,6 +11,7 @@ from llmesr.store import slug
 from llmesr.views.cache import artifacts
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.deck import comparison_deck
+from llmesr.views.compare.reasons import reasons
 from llmesr.views.compare.report import Findings, comparison_report
 from llmesr.views.shared.report import Section
 from llmesr.views.story.material import material
@@ -75,6 +76,8 @@ def _findings(choice: Choice, story: Sequence[Section] = ()) -> Findings:
         trade_off=choice.trade_off(),
         beyond=choice.beyond(),
         every=choice.every_metric(),
+        explained=choice.popularity(),
+        reasons=reasons(choice.root, choice.dataset, choice.chosen),
         comparison=comparison,
         verdicts=choice.judged() if choice.others else (),
         findings=choice.findings(),

@@ -10,6 +10,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.verdict import Answer, Outcome, Verdict
 from llmesr.prose import signed
+from llmesr.views.shared.words import as_text
 
 
 def beyond_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -32,6 +33,21 @@ def outcomes(comparison: pd.DataFrame) -> pd.DataFrame:
         "lost": lost,
     }
     return pd.DataFrame({**shares, "users": rows["users"]}).reset_index(drop=True)
+
+
+def popularity_sentence(table: pd.DataFrame, metric: str) -> str:
+    """What popularity explains of the configurations it explains most and least of, under uni100, and of full ranking.
+    ``table``: see :func:`evaluation.popularity.explained`."""
+    sampled = table[(table["protocol"] == "uni100") & table["share"].notna()].sort_values("share", kind="stable")
+    if sampled.empty:
+        return f"None of these configurations finds anything under uni100 ({metric})."
+    least, most = sampled.iloc[0], sampled.iloc[-1]
+    said = f"Of the uni100 {metric} of {as_text(most['run'])}, popularity alone scores **{most['share']:.0%}** as well"
+    if least["run"] != most["run"]:
+        said += f"; of that of {as_text(least['run'])}, **{least['share']:.0%}**"
+    named = table["run"].isin([least["run"], most["run"]]) & table["share"].notna()
+    full = table[named & (table["protocol"] == "full")]
+    return said + (f". Under full ranking it is at most {full['share'].max():.0%}." if len(full) else ".")
 
 
 def drill_down(movers: pd.DataFrame, dataset: Dataset, thresholds: Thresholds, group: str = "Overall") -> pd.DataFrame:

@@ -11,8 +11,9 @@ from llmesr.prose import counted
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.compare.choice import Choice
-from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes, verdict_matrix
-from llmesr.views.shared import doubts, exhibits, links, pickers, widgets
+from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes, popularity_sentence, verdict_matrix
+from llmesr.views.compare.popularity_charts import popularity_chart
+from llmesr.views.shared import doubts, exhibits, links, pickers, widgets, words
 from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
 
@@ -21,6 +22,7 @@ VIEWS = {
     "curves": "Along the tail",
     "seesaw": "Trade-offs",
     "lists": "Beyond accuracy",
+    "popularity": "Popularity",
     "users": "User by user",
     "slices": "Slices",
     "scoring": "Scoring",
@@ -149,6 +151,25 @@ def _alike(choice: Choice) -> None:
     square = overlap(tops, k=choice.k).pivot(index="run", columns="other", values="jaccard")
     square = square.loc[list(tops), list(tops)].round(3)
     exhibits.table(square.reset_index(), key="overlap", name="overlap")
+
+
+def popularity(choice: Choice) -> None:
+    """What ranking by popularity alone scores as well, under both protocols: why they may disagree."""
+    frame = choice.popularity()
+    st.markdown(popularity_sentence(frame, choice.metric))
+    exhibits.chart(
+        popularity_chart(frame, choice.metric, words.split_line(choice.dataset.split_config), widgets.mode()),
+        key="popularity",
+        alt=f"{choice.metric} of each configuration under both protocols, split into what popularity alone "
+        "scores on the same targets and the rest.",
+        data=frame.drop(columns="label"),
+        name="what-popularity-explains",
+    )
+    st.caption(
+        "Of each target the smaller of two values counts as explained: the configuration's, and that of ranking the "
+        "same candidates by their training interactions. The negatives of uni100 are mostly rare items, so popularity "
+        "alone finds many popular targets among them, and next to none among all items."
+    )
 
 
 def users(choice: Choice) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender
@@ -17,7 +18,9 @@ from llmesr.evaluation.resampling import FLIPS, RESAMPLES
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Manifest, provenance
 from llmesr.views.compare import charts, trade_off_charts
-from llmesr.views.compare.frames import beyond_frame, outcomes
+from llmesr.views.compare.frames import beyond_frame, outcomes, popularity_sentence
+from llmesr.views.compare.popularity_charts import popularity_chart
+from llmesr.views.compare.reasons import ABOUT, history_line
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section, html_report
 from llmesr.views.shared.tables import readable_comparison, readable_summary
@@ -46,6 +49,8 @@ class Findings:
     trade_off: pd.DataFrame
     beyond: pd.DataFrame
     every: pd.DataFrame
+    explained: pd.DataFrame | None = None
+    reasons: pd.DataFrame | None = None
     comparison: pd.DataFrame | None = None
     seesaw: pd.DataFrame | None = None
     story: Sequence[Section] = field(default=())
@@ -71,7 +76,12 @@ def comparison_report(
         **{m: words.metric_meaning(m) for m in metrics},
         **{c.method: words.METHODS.get(c.method, "") for c in chosen},
     }
-    sections = [*_accuracy(found, line), *_lists(found, line), *found.story]
+    sections = [
+        *_accuracy(found, line),
+        *_lists(found, line, dataset.split_config),
+        *_reasons(dataset, found),
+        *found.story,
+    ]
     return html_report(
         f"{dataset.name}: head and tail compared",
         lead,
@@ -109,7 +119,7 @@ def _accuracy(found: Findings, line: str) -> list[Section]:
     return sections
 
 
-def _lists(found: Findings, line: str) -> list[Section]:
+def _lists(found: Findings, line: str, split: SplitConfig) -> list[Section]:
     sections = []
     if found.comparison is not None and found.seesaw is not None:
         draw = partial(trade_off_charts.seesaw_chart, found.seesaw, found.metric, found.reference, line)
@@ -133,7 +143,21 @@ def _lists(found: Findings, line: str) -> list[Section]:
         )
     )
     sections.append(Section("Every metric and group", table=found.every))
+    if found.explained is not None:
+        share = partial(popularity_chart, found.explained, found.metric, words.split_line(split))
+        said = popularity_sentence(found.explained, found.metric).replace("**", "")
+        table = found.explained.drop(columns="label")
+        sections.append(
+            Section("What popularity explains", [said], chart=share, alt="Parts of each score", table=table)
+        )
     return sections
+
+
+def _reasons(dataset: Dataset, found: Findings) -> list[Section]:
+    if found.reasons is None or found.reasons.empty:
+        return []
+    about = [history_line(dataset), ABOUT]
+    return [Section("What is recommended, and why", about, table=found.reasons)]
 
 
 def _provenance(

@@ -37,6 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Similar users": ("distillation", "distillation_weight", "neighbours", "teacher_refresh"),
     "Alignment": ("alignment_loss", "alignment_weight", "alignment_temperature", "alignment_run"),
+    "Learning from other runs": ("base", "teacher", "teacher_weight", "teacher_items", "teacher_popularity"),
     "Weights between items": (
         "reverse_weight",
         "kernel_power",
