@@ -6,7 +6,7 @@ To add one, write a builder and name it in :data:`METHODS`; the contract tests t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,9 +15,12 @@ from llmesr.config import RunConfig, reads
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
+from llmesr.models.residual import BaseWeight
+from llmesr.models.scorers import Scorer
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import AdaptedTable, Directions, IdTable, ItemTable
 from llmesr.objectives.base import Objective
+from llmesr.objectives.imitation import Imitation
 from llmesr.objectives.terms import Alignment, Distillation, NextItem
 
 
@@ -31,6 +34,10 @@ class Inputs:
     similar: Tensor | None = None  # (U, K) similar users, -1 where fewer
     reference: Tensor | None = None  # (N + 1, D) item embeddings of an id-only run
     views: dict[str, Tensor] = field(default_factory=dict)  # name -> (N + 1, E') further frozen vectors, zero: none
+    base: Scorer | None = None  # linear scores the model's are added to, out of fold: for training only
+    base_unit: float = 1.0  # how high the base scores at best, as a rule
+    teacher: Scorer | None = None  # a run that is imitated
+    item_counts: Tensor | None = None  # (N + 1,) training interactions, where a teacher is imitated
     directions: dict[str, Directions] | None = None  # where adapters start, by "text" or view; None: weights follow
 
 
@@ -40,6 +47,8 @@ class Method:
 
     model: SequenceModel
     objectives: list[Objective]
+    base: Scorer | None = None
+    """Linear scores that those of the model are added to while it is trained."""
 
 
 INIT_SCALE = 1.0
@@ -73,8 +82,21 @@ def starts_adapter(config: RunConfig) -> bool:
 
 
 def build(inputs: Inputs, config: RunConfig) -> Method:
-    """Assemble the trained method that ``config`` names."""
-    return METHODS[config.method](inputs, config)
+    """Assemble the trained method that ``config`` names, with the base and the teacher it learns from."""
+    made = METHODS[config.method](inputs, config)
+    if config.base is not None:
+        made = replace(made, base=inputs.base)
+    if inputs.teacher is not None and config.teacher_weight > 0:
+        made.objectives.append(
+            Imitation(
+                teacher=inputs.teacher,
+                weight=config.teacher_weight,
+                items=config.teacher_items,
+                item_counts=_present(inputs.item_counts, "the popularity of the items"),
+                popularity=config.teacher_popularity,
+            )
+        )
+    return made
 
 
 def _id(inputs: Inputs, config: RunConfig) -> Method:
@@ -176,6 +198,7 @@ def _sequence_model(tables: dict[str, ItemTable], inputs: Inputs, config: RunCon
         dropout=config.dropout,
         newest_first=config.positions == "recent",
         masked=config.backbone in MASKED,
+        base=None if config.base is None else BaseWeight(inputs.base_unit),
     )
 
 

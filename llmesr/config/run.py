@@ -87,6 +87,18 @@ class RunConfig(Config):
     alignment_run: str | None = Field(
         None, description="The id-only run to align to; trained automatically when absent."
     )
+    # learning from other runs
+    base: str | None = Field(
+        None,
+        description="item-knn, markov, ease or text-ease, or a run of one: its scores are added to the model's by a "
+        "learned weight, so that the model learns what a linear one cannot. Solved automatically.",
+    )
+    teacher: str | None = Field(None, description="A run whose best items the model learns to rank as it does.")
+    teacher_weight: float = Field(0.3, ge=0, description="Weight of that imitation; 0 switches it off.")
+    teacher_items: int = Field(50, ge=2, description="How many of the teacher's best items count.")
+    teacher_popularity: float = Field(
+        0.0, ge=0, description="b: the teacher's items count 1 / (1 + n)^b, so that popular ones do not drown the tail."
+    )
     freeze_text: bool = Field(True, description="Keep the text table frozen (adapter, llm-esr, llmemb).")
     adapter: bool = Field(True, description="llmemb: learn an adapter; without it the text is reduced by PCA.")
     # linear methods

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -95,6 +95,14 @@ class Dataset:
         if saved:
             return Thresholds.model_validate(saved)
         return default_thresholds(self.item_counts[1:], self.split.train_lengths)
+
+    def without(self, users: np.ndarray) -> Dataset:
+        """The dataset whose training part lacks ``users``: what is made of it knows nothing of them."""
+        lengths = np.asarray(self.split.train_lengths).copy()
+        lengths[users] = 0
+        made = replace(self)
+        vars(made)["split"] = replace(self.split, train_lengths=lengths)  # in the place of the cached one
+        return made
 
     @property
     def text_columns(self) -> list[str]:

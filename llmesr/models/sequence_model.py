@@ -48,14 +48,17 @@ class SequenceModel(nn.Module):
         dropout: float,
         newest_first: bool,
         masked: bool,
+        base: nn.Module | None = None,
     ) -> None:
-        """``encoders`` has one encoder (shared by all views) or one per view."""
+        """``encoders`` has one encoder (shared by all views) or one per view; ``base`` gives the weight of the linear
+        scores that this model is added to (:mod:`llmesr.models.residual`)."""
         super().__init__()
         if len(encoders) not in (1, len(tables)):
             raise ValueError(f"{len(encoders)} encoders for {len(tables)} views; give one, or one per view")
         self.tables = nn.ModuleDict(tables)
         self.encoders = nn.ModuleList(encoders)
         self.fusion = fusion
+        self.base = base
         self.n_items = n_items
         self.max_length = max_length
         self.masked = masked

@@ -25,6 +25,8 @@ class EncodedBatch:
     owners: Tensor  # (P,) user of each predicted position
     user_states: Tensor  # (B, V * D) state at the newest item
     sample: Callable[[Tensor, int], Tensor]  # owners (P,), K -> (P, K) items outside their histories
+    prefixes: Callable[[slice], Tensor] | None = None  # some of P -> (p, L) what stands before them, padded right
+    base: Callable[[slice], Tensor] | None = None  # some of P -> (p, N + 1) scores the model's are added to
 
 
 class Objective(nn.Module, ABC):

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Base = Callable[[slice], Tensor]
+"""Some of the P positions -> (p, N + 1) scores that the model's are added to."""
 LOGITS_AT_ONCE = {"cpu": 500_000}
 """Rows are cut so that no more logits than this exist at once: on the CPU what stays in its cache (2 MB)."""
 LOGITS_ON_DEVICE = 16_000_000
@@ -27,38 +29,58 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, rows: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        table: Tensor,
+        targets: Tensor,
+        rows: int,
+        base: Base | None,
+        weight: Tensor,
+    ) -> Tensor:
         hidden_gradient = torch.empty_like(hidden)
         table_gradient = torch.zeros_like(table)
         total = torch.zeros((), device=hidden.device, dtype=torch.float32)
+        weight_gradient = torch.zeros_like(total)
         scale = 1.0 / max(len(hidden), 1)
         for start in range(0, len(hidden), rows):
             part, wanted = hidden[start : start + rows], targets[start : start + rows]
             logits = (part @ table.T).float()
+            added = None if base is None else base(slice(start, start + rows)).float()
+            if added is not None:
+                logits.addcmul_(added, weight)
             logits[:, 0] = -torch.inf
             greatest = logits.amax(1, keepdim=True)
             true = logits.gather(1, wanted[:, None])
             weights = logits.sub_(greatest).exp_()  # (rows, N + 1), the softmax but for its sum
             normaliser = weights.sum(1, keepdim=True)
             total += (normaliser.log() + greatest - true).sum()
+            if added is not None:
+                expected = (weights * added).sum(1, keepdim=True) / normaliser
+                weight_gradient += (expected - added.gather(1, wanted[:, None])).sum() * scale
             weights, share = weights.to(hidden.dtype), scale / normaliser
             hidden_gradient[start : start + rows] = (weights @ table) * share - table[wanted] * scale
             table_gradient.addmm_(weights.T, (part * share).to(hidden.dtype))
         table_gradient.index_add_(0, targets, hidden, alpha=-scale)
-        ctx.save_for_backward(hidden_gradient, table_gradient)
+        ctx.save_for_backward(hidden_gradient, table_gradient, weight_gradient)
         return total * scale
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        hidden_gradient, table_gradient = ctx.saved_tensors
-        return hidden_gradient * upstream, table_gradient * upstream, None, None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None, Tensor]:
+        hidden_gradient, table_gradient, weight_gradient = ctx.saved_tensors
+        return hidden_gradient * upstream, table_gradient * upstream, None, None, None, weight_gradient * upstream
 
 
-def cross_entropy(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-    """Softmax over the whole catalogue (row 0 excluded), mean over positions."""
+def cross_entropy(
+    hidden: Tensor, table: Tensor, targets: Tensor, base: Base | None = None, weight: Tensor | None = None
+) -> Tensor:
+    """Softmax over the whole catalogue (row 0 excluded), mean over positions; of ``weight * base`` and the products
+    where a ``base`` is given."""
     rows = max(1, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_ON_DEVICE) // len(table))
     apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
-    return apply(hidden, table.to(hidden.dtype), targets, rows)
+    if weight is None:
+        weight = torch.zeros((), device=hidden.device)
+    return apply(hidden, table.to(hidden.dtype), targets, rows, base, weight)
 
 
 def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
@@ -76,13 +98,23 @@ def generalised_binary_cross_entropy(positive: Tensor, negative: Tensor, *, n_it
     return (beta * F.softplus(-positive) + F.softplus(negative).sum(1)).mean() / (negative.shape[1] + 1)
 
 
-def sampled_softmax(hidden: Tensor, positive: Tensor, candidates: Tensor, clash: Tensor, *, n_items: int) -> Tensor:
+def sampled_softmax(
+    hidden: Tensor,
+    positive: Tensor,
+    candidates: Tensor,
+    clash: Tensor,
+    *,
+    n_items: int,
+    added: Tensor | None = None,
+) -> Tensor:
     """Softmax over the target and K shared uniform negatives, corrected for their sampling rate.
 
     ``candidates`` (K, D), ``clash`` (P, K) marks negatives that are the row's own target.
-    The logQ correction makes the sum over the sample estimate the sum over the catalogue.
+    ``added`` (P, K) is added to the scores of the negatives. The logQ correction makes the sum over the sample estimate
+    the sum over the catalogue.
     """
     negative = hidden @ candidates.T  # (P, K)
+    negative = negative if added is None else negative + added
     negative = negative + math.log(max(n_items - 1, 1) / candidates.shape[0])
     negative = negative.masked_fill(clash, -torch.inf)
     return (torch.logsumexp(torch.cat([positive[:, None], negative], 1), 1) - positive).mean()

@@ -14,6 +14,9 @@ from llmesr.objectives import distillation, next_item
 from llmesr.objectives.base import EncodedBatch, Objective
 from llmesr.objectives.contrastive import soft_contrastive
 
+BASE_ROWS = 256
+"""Positions that a base scores at once where few items are asked for."""
+
 
 class NextItem(Objective):
     """Predict the item at each position: ce, bce, gbce or sampled softmax."""
@@ -33,20 +36,34 @@ class NextItem(Objective):
     def forward(self, batch: EncodedBatch) -> Tensor:
         n_items = batch.model.n_items
         if self.loss == "ce":
-            return next_item.cross_entropy(batch.hidden, batch.model.candidates(), batch.targets)
+            weight = None if batch.model.base is None else batch.model.base()
+            return next_item.cross_entropy(batch.hidden, batch.model.candidates(), batch.targets, batch.base, weight)
         positive = (batch.hidden * batch.model.embed_items(batch.targets)).sum(-1)  # (P,)
+        positive = positive + self._based(batch, batch.targets[:, None])[:, 0]
         if self.loss == "sampled":
             drawn = torch.randint(1, n_items + 1, (min(self.negatives, n_items),), device=batch.hidden.device)
             clash = drawn == batch.targets[:, None]
             rows = batch.model.embed_items(drawn)
-            return next_item.sampled_softmax(batch.hidden, positive, rows, clash, n_items=n_items)
+            added = self._based(batch, drawn.expand(len(positive), -1))
+            return next_item.sampled_softmax(batch.hidden, positive, rows, clash, n_items=n_items, added=added)
         drawn = batch.sample(batch.owners, self.negatives)  # (P, K)
         negative = torch.einsum("pd,pkd->pk", batch.hidden, batch.model.embed_items(drawn))
+        negative = negative + self._based(batch, drawn)
         if self.loss == "bce":
             return next_item.binary_cross_entropy(positive, negative)
         return next_item.generalised_binary_cross_entropy(
             positive, negative, n_items=n_items, calibration=self.calibration
         )
+
+    @staticmethod
+    def _based(batch: EncodedBatch, items: Tensor) -> Tensor:
+        """(P, K) items -> what the base adds to their scores; 0 without one."""
+        if batch.base is None or batch.model.base is None:
+            return torch.zeros((), device=items.device).expand(items.shape)
+        rows = [slice(start, start + BASE_ROWS) for start in range(0, max(len(items), 1), BASE_ROWS)]
+        found = torch.cat([batch.base(some).gather(1, items[some]) for some in rows])
+        added: Tensor = batch.model.base() * found
+        return added
 
 
 class Distillation(Objective):

@@ -8,7 +8,7 @@ taken out. The two are never mixed up: every explanation says which it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +18,20 @@ from torch import Tensor
 from llmesr.ids import PAD
 from llmesr.linear.factors import FactorScorer
 from llmesr.linear.scorer import LinearScorer
+from llmesr.models.blend import BlendScorer
+from llmesr.models.scorers import NeuralScorer, PopularityScorer, SemanticKnnScorer
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.scored_run import ScoredRun
 
 Kind = Literal["exact", "leave-one-out"]
+_KINDS: dict[str, tuple[type, ...]] = {
+    "linear": (LinearScorer, FactorScorer),
+    "sequence model": (NeuralScorer,),
+    "text": (SemanticKnnScorer,),
+    "popularity": (PopularityScorer,),
+    "blend": (BlendScorer,),
+}
 NEGLIGIBLE = 0.005
 """Shares below half a percent are not mentioned in sentences."""
 
@@ -54,6 +63,9 @@ class Explanation:
     others: dict[str, float]  # what no single item of the history accounts for, such as popularity
     text_share: float | None
     """Exact: of all that speaks for the item, how much the text does."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Of a sum of models (a blend, a model on a linear base), without a policy: what each kind of them adds to the
+    score, exactly: ``linear``, ``sequence model``, ``text``, ``popularity``."""
 
     def top(self, many: int = 2) -> list[Reason]:
         """The reasons worth naming."""
@@ -75,7 +87,11 @@ def explain(
     sequence = torch.tensor([read], device=scored.device)
     if isinstance(scored.scorer, LinearScorer | FactorScorer):
         return _exact(scored.scorer, policed, sequence, list(items), user)
-    return _left_out(policed, sequence, list(items), user)
+    found = _left_out(policed, sequence, list(items), user)
+    if isinstance(scored.scorer, BlendScorer) and (scored.policy if policy is None else policy).inert:
+        summed = _summands(scored.scorer, sequence, list(items), user)
+        found = [replace(one, parts=parts) for one, parts in zip(found, summed, strict=True)]
+    return found
 
 
 def _exact(
@@ -135,6 +151,19 @@ def _left_out(policed: PolicyScorer, sequence: Tensor, items: list[int], user: i
     return found
 
 
+def _summands(scorer: BlendScorer, sequence: Tensor, items: list[int], user: int) -> list[dict[str, float]]:
+    """For each of ``items`` what the members of a sum add to its score, by kind."""
+    users = torch.tensor([user], device=sequence.device)
+    at = torch.tensor(items, device=sequence.device)
+    total = {"popularity": scorer.bias[at].double()}
+    for member, weight in zip(scorer.members, scorer.weights, strict=True):
+        name = next(name for name, kinds in _KINDS.items() if isinstance(member, kinds))
+        part = (member.score(sequence, users)[0] * weight)[at].double()
+        total[name] = total[name] + part if name in total else part
+    rows = zip(*(part.tolist() for part in total.values()), strict=True)
+    return [{name: value for name, value in zip(total, row, strict=True) if value} for row in rows]
+
+
 def _by_item(history: Tensor, behaviour: Tensor, text: Tensor) -> list[tuple[int, float, float]]:
     """Item of the history, behaviour, text; an item that stands there twice once."""
     total: dict[int, tuple[float, float]] = {}
@@ -178,6 +207,7 @@ def document(explanation: Explanation, item_ids: Sequence[str], titles: Sequence
             for r in explanation.reasons
         ],
         "others": explanation.others,
+        "parts": explanation.parts,
         "text_share": explanation.text_share,
     }
 

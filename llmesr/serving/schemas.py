@@ -57,6 +57,9 @@ class Reasons(_Body):
     kind: Literal["exact", "leave-one-out"]
     history: list[HistoryShare] = Field(description="Greatest first.")
     others: dict[str, float] = Field(description="What no single item of the history accounts for.")
+    parts: dict[str, float] = Field(
+        description="Of a sum of models without a policy: what each kind of model adds to the score, exactly."
+    )
     text_share: float | None = Field(description="Exact: how much of what speaks for the item is text.")
 
 

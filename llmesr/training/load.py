@@ -7,9 +7,12 @@ import torch
 from llmesr.config import BLEND, LINEAR
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
+from llmesr.linear.build import MODELS
+from llmesr.linear.scorer import LinearScorer
 from llmesr.methods import Inputs
 from llmesr.models.blend import BlendScorer
-from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer
+from llmesr.models.residual import scorer_of
+from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import Run
 from llmesr.training.checkpoint import load_tensors
 from llmesr.training.inputs import reload
@@ -27,7 +30,22 @@ def load_scorer(run: Run, *, dataset: Dataset | None = None, device: torch.devic
         return untrained_scorer(run.config.method, dataset, inputs, device)
     if run.config.method in LINEAR:
         return linear_scorer(run, dataset, inputs, device)
-    return NeuralScorer(load_model(run, inputs), device)
+    base = None if run.config.base is None else base_scorer(_existing(run, run.config.base), dataset, device)
+    return scorer_of(load_model(run, inputs), base, device)
+
+
+def base_scorer(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> LinearScorer:
+    """The weights of a linear run as a base: without its fallback, which the sequence model replaces."""
+    scorer = linear_scorer(run, dataset, reload(run, dataset), device)
+    if not isinstance(scorer, LinearScorer):
+        raise UserError(f"Run {run.id!r} has no weights between items; base is one of {', '.join(MODELS)}, or its run.")
+    return LinearScorer(scorer.weights, decay=scorer.decay, device=device)
+
+
+def _existing(run: Run, id: str) -> Run:
+    if not run.store.exists("runs", id):
+        raise UserError(f"Run {run.id!r} adds its scores to those of run {id!r}, which is gone.")
+    return Run(run.store, id)
 
 
 def _blend(run: Run, dataset: Dataset, device: torch.device | str) -> BlendScorer:

@@ -22,7 +22,7 @@ from llmesr.objectives.base import EncodedBatch
 from llmesr.runs.record import Run, Status
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
 from llmesr.training.devices import autocast
-from llmesr.training.rows import Batch, Rows, Seen, cloze_batch, next_item_batch
+from llmesr.training.rows import Batch, Prefixes, Rows, Seen, cloze_batch, next_item_batch
 from llmesr.training.runtime import Runtime
 from llmesr.training.stopping import Pruned, Stopped, Stopper
 
@@ -51,6 +51,7 @@ class Loop:
         self.dataset, self.sequences, self.config, self.run, self.validate = dataset, sequences, config, run, validate
         self.runtime, self.device, self.processes = runtime, runtime.device, runtime.processes
         self.model = method.model.to(self.device)
+        self.base = method.base
         self.objectives = [objective.to(self.device) for objective in method.objectives]
         self.rows = Rows.of(dataset, max_length=config.max_length, all_windows=config.all_windows)
         if not len(self.rows.users):
@@ -122,14 +123,18 @@ class Loop:
         with autocast(self.device, self.config.precision):
             states = self.model.encode(batch.inputs)  # (B, L, V * D)
             predicted = batch.targets != PAD
+            owners = batch.users[:, None].expand_as(predicted)[predicted]
+            prefixes = Prefixes(batch, self.dataset.n_items)
             encoded = EncodedBatch(
                 model=self.model,
                 users=batch.users,
                 hidden=states[predicted],
                 targets=batch.targets[predicted],
-                owners=batch.users[:, None].expand_as(predicted)[predicted],
+                owners=owners,
                 user_states=last_state(states, batch.lengths),
                 sample=self.seen.sample,
+                prefixes=prefixes,
+                base=self._based(prefixes, owners),
             )
             shares = self._shares(encoded, bool(len(mine)))
             terms = {o.name: o(encoded) * share for o, share in zip(self.objectives, shares, strict=True)}
@@ -140,6 +145,11 @@ class Loop:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         self.optimizer.step()
         return {"loss": loss.detach(), **{f"loss/{name}": term.detach() for name, term in terms.items()}}
+
+    def _based(self, prefixes: Prefixes, owners: Tensor) -> Callable[[slice], Tensor] | None:
+        """The scores that those of the model are added to, by position."""
+        base = self.base
+        return None if base is None else lambda some: base.score(prefixes(some), owners[some])
 
     def _shares(self, batch: EncodedBatch, counts: bool) -> list[float] | Tensor:
         """For each objective this process's share of the batch's examples: with it, means over shares add up."""

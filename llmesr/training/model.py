@@ -15,7 +15,7 @@ def load_model(run: Run, inputs: Inputs) -> SequenceModel:
     """The trained model of a run, on the CPU, in evaluation mode."""
     tensors, _ = load_tensors(stored_model(run))
     # Objectives belong to training: a run is rebuilt without them.
-    config = run.config.but(distillation="off", alignment_weight=0.0)
+    config = run.config.but(distillation="off", alignment_weight=0.0, teacher=None)
     model = build(inputs, config).model
     try:
         model.load_state_dict(tensors)

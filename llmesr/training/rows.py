@@ -77,6 +77,22 @@ def cloze_batch(
     return Batch(users, torch.where(masked, mask_id(n_items), items), torch.where(masked, items, PAD), lengths)
 
 
+class Prefixes:
+    """What stands before each predicted position of a batch, as histories of their own."""
+
+    def __init__(self, batch: Batch, n_items: int) -> None:
+        """Masked positions count as the items they hide: they lie in the past of later ones."""
+        hidden = batch.inputs == mask_id(n_items)
+        self.items = torch.where(hidden, batch.targets, batch.inputs)
+        self.row, place = (batch.targets != PAD).nonzero(as_tuple=True)
+        self.lengths = place + (~hidden[self.row, place]).long()  # of the next item, all that was read until there
+
+    def __call__(self, some: slice) -> Tensor:
+        """(p, L) padded on the right."""
+        items, lengths = self.items[self.row[some]], self.lengths[some]
+        return torch.where(torch.arange(items.shape[1], device=items.device) < lengths[:, None], items, PAD)
+
+
 class Seen:
     """Which items a user's training history holds, answered for many pairs at once."""
 

@@ -15,19 +15,22 @@ from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.table import event_metrics
-from llmesr.methods import build, needs_reference
-from llmesr.models.scorers import NeuralScorer, Scorer
+from llmesr.linear.build import MODELS
+from llmesr.methods import build, needs_reference, needs_text
+from llmesr.models.residual import scorer_of
+from llmesr.models.scorers import Scorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import MODEL, Follower, Run
-from llmesr.semantic.embed import Embedding, load_embedding
+from llmesr.runs.record import MODEL, Follower, Run, find_run
+from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
+from llmesr.training.guides import guided
 from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.linear import fit_linear
-from llmesr.training.load import untrained_scorer
+from llmesr.training.load import base_scorer, untrained_scorer
 from llmesr.training.loop import BEST, Loop
 from llmesr.training.runtime import GiveUp, Runtime, never, unasked
 from llmesr.training.stopping import Stopped, recorded_end, terminate
@@ -61,9 +64,11 @@ def train(
         config = config.but(views=[r if r == WORDS else store.find("embeddings", r).id for r in config.views])
     if needs_reference(config) and config.alignment_run is None:
         config = config.but(alignment_run=_reference(dataset, _reference_config(config), store, runtime))
+    config = _with_runs(config, dataset, embedding, store, runtime)
     started = time.perf_counter()
     with processes.main_first():  # who finds similar users that are there does not look for them again
         prepared = prepare(dataset, config, store, embedding=embedding, similar=similar, progress=progress)
+    prepared = _guided(prepared, dataset, config, store, runtime)
     seed = f" {config.seed}" if reads("seed", config.method, config.backbone) else ""
     name = f"{dataset.name} {label(config)}{seed}"
     run: Run | None = None
@@ -99,6 +104,7 @@ def resume(
             embedding=load_embedding(run.store, embedding_id) if embedding_id else None,
             similar=load_similar(run.store, similar_id) if similar_id else None,
         )
+        prepared = _guided(prepared, dataset, run.config, run.store, runtime)
         return _carry_out(run, dataset, prepared, runtime, 0.0)
 
 
@@ -143,13 +149,14 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
 
 def _fit(
     run: Run, dataset: Dataset, prepared: Prepared, sequences: Sequences, runtime: Runtime
-) -> tuple[NeuralScorer, dict[str, object]]:
+) -> tuple[Scorer, dict[str, object]]:
     config, device, processes = run.config, runtime.device, runtime.processes
     torch.manual_seed(config.seed)
     method = build(prepared.inputs, config)
+    base = None if config.base is None else base_scorer(find_run(run.store, config.base), dataset, device)
 
     def validate() -> dict[str, float]:
-        scorer = NeuralScorer(method.model, device)
+        scorer = scorer_of(method.model, base, device)
         found = evaluate(
             scorer,
             dataset,
@@ -188,29 +195,54 @@ def _fit(
         "parameters": parameters,
         **({"cut_short": True} if loop.cut_short else {}),
     }
-    return NeuralScorer(method.model, device), info
+    return scorer_of(method.model, base, device), info
 
 
 def _reference_config(config: RunConfig) -> RunConfig:
     """The id-only SASRec that LLMEmb aligns to: the same sizes and optimisation."""
-    return config.but(method="id", backbone="sasrec", alignment_run=None)
+    return config.but(method="id", backbone="sasrec", alignment_run=None, base=None, teacher=None)
 
 
-def _reference(dataset: Dataset, config: RunConfig, store: Store, runtime: Runtime) -> str:
+def _with_runs(
+    config: RunConfig, dataset: Dataset, embedding: Embedding | None, store: Store, runtime: Runtime
+) -> RunConfig:
+    """``config`` with the ids of the runs it learns from; a base that is named by its method is solved here."""
+    if config.base in MODELS:
+        solved = RunConfig.read(None, method=config.base, max_length=config.max_length)
+        config = config.but(base=_reference(dataset, solved, store, runtime, embedding))
+    elif config.base is not None:
+        config = config.but(base=find_run(store, config.base).id)
+    if config.teacher is not None:
+        config = config.but(teacher=find_run(store, config.teacher).id)
+    return config
+
+
+def _guided(prepared: Prepared, dataset: Dataset, config: RunConfig, store: Store, runtime: Runtime) -> Prepared:
+    """With the runs that the method learns from opened."""
+    inputs, parents = guided(prepared.inputs, dataset, config, store, runtime.device)
+    return Prepared(inputs, [*prepared.parents, *parents])
+
+
+def _reference(
+    dataset: Dataset, config: RunConfig, store: Store, runtime: Runtime, embedding: Embedding | None = None
+) -> str:
     """The id of a finished run of those settings: one that is there, or a new one."""
+    text = (embedding or default_embedding(store, dataset)).id if needs_text(config) else None
     wanted = settings_read(config.model_dump(mode="json"))
     there = (
         m.id
         for m in store.list("runs")
         if m.parent("datasets") == dataset.id
         and "policy" not in m.info
+        and text in (None, m.parent("embeddings"))
         and all(m.config.get(name) == value for name, value in wanted.items())
         and Run(store, m.id).status().state == "SUCCEEDED"
     )
     processes = runtime.processes
     if found := processes.broadcast(next(there, "")):
         return found
-    run = train(dataset, config, store, device=str(runtime.device), processes=processes, progress=runtime.progress)
+    options = {"processes": processes, "progress": runtime.progress}
+    run = train(dataset, config, store, embedding=embedding, device=str(runtime.device), **options)  # type: ignore[arg-type]
     return run.id
 
 

@@ -96,7 +96,12 @@ def test_a_blend_recommends_explains_serves_and_is_tuned(store: Store, tiny: Dat
         parts = answer["collaborative"] + answer["semantic"] + answer["content"]
         np.testing.assert_allclose(parts, answer["score"], rtol=1e-4, atol=1e-4)
         assert answer["semantic"].any()
-    assert {found.kind for found in explain(opened, HISTORY, [1, 2])} == {"leave-one-out"}
+    scores = opened.under().score(torch.tensor([HISTORY]), torch.tensor([-1]))[0]
+    for found in explain(opened, HISTORY, [1, 2]):
+        assert found.kind == "leave-one-out"
+        assert set(found.parts) <= {"linear", "sequence model", "text", "popularity"}
+        assert sum(found.parts.values()) == pytest.approx(float(scores[found.item]), rel=1e-4, abs=1e-4)
+    assert not explain(opened, HISTORY, [1], policy)[0].parts
     assert Hub(store, [made.id]).get(None).recommender.run.id == made.id
     tuned = derive(opened, policy)
     assert ScoredRun(store, tuned).under().score(SEQUENCES).shape == (2, tiny.n_items + 1)
