@@ -3,29 +3,35 @@
     python benchmarks/splits.py DATA/ml_latest_small --name ml --methods popularity semantic-knn id --epochs 60
     python benchmarks/splits.py DOWNLOADS/complete-journey --name journey --methods popularity item-knn ease
 
-Prints, for every metric asked for, each method's value with its 95% interval over users and its place under both
-splits, by group; then Kendall's tau between the two orders of methods. Trained methods stop early, so a run whose best
-epoch is its last one had not converged and is marked. Runs already under the artifact root are reused.
+Prints, for every metric asked for, each method's value with its 95% interval over users and seeds and its place under
+both splits, by group; then Kendall's tau between the two orders of methods, with its 95% interval over users.
+Trained methods stop early, so a run whose best epoch is its last one had not converged and is marked. ``--users`` draws
+so many users first, and ``--set`` sizes the trained models, where the whole would take too long. Runs already under the
+artifact root are reused.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from quality import find_or_train
 from scipy.stats import kendalltau
 
-from llmesr.config import EVERY_GROUP, UNTRAINED, EmbedConfig, IngestConfig, SplitConfig
+from llmesr.config import EVERY_GROUP, EmbedConfig, IngestConfig, SplitConfig, has_backbone
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest
 from llmesr.data.profile import profile
 from llmesr.data.splitting import resplit
-from llmesr.evaluation.statistics import summary
+from llmesr.evaluation.statistics import Values, per_user, summary
+from llmesr.evaluation.table import named_groups
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store
@@ -38,9 +44,9 @@ def trained(data: Dataset, args: argparse.Namespace, store: Store) -> dict[str, 
     for method in args.methods:
         started = time.perf_counter()
         settings: dict[str, Any] = {"method": method, "max_length": args.max_length}
-        if method not in UNTRAINED:
-            settings |= {"epochs": args.epochs, "patience": args.patience}
-        seeds = args.seeds[:1] if method in UNTRAINED else args.seeds
+        if has_backbone(method):
+            settings |= {"epochs": args.epochs, "patience": args.patience, **dict(args.set)}
+        seeds = args.seeds if has_backbone(method) else args.seeds[:1]
         found[method] = [find_or_train(data, vectors, {**settings, "seed": s}, store, args.device) for s in seeds]
         print(f"{data.name}, {method}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     return found
@@ -59,7 +65,33 @@ def measured(data: Dataset, runs: dict[str, list[Run]], metric: str, protocol: s
     return table.assign(place=table.groupby("group")["value"].rank(ascending=False, method="min"))
 
 
-def side_by_side(sides: dict[str, pd.DataFrame], names: dict[str, str]) -> None:
+def values(runs: dict[str, list[Run]], metric: str, protocol: str) -> Values:
+    """Of every method, by user."""
+    return per_user({m: [r.per_user() for r in of] for m, of in runs.items()}, [metric], protocol, "test")
+
+
+def tau(sides: Sequence[tuple[Dataset, Values]], group: str, draws: int = 1000) -> tuple[float, float, float]:
+    """Kendall's tau between the orders of methods under two splits, and its 95% interval: users are drawn again, and
+    one who is judged under both splits is drawn for both."""
+    tables = []
+    for data, of in sides:
+        [members] = [g.members for g in named_groups(of.rows, data.thresholds) if g.name == group]
+        scores = np.stack([of.mean(m)[:, 0] for m in of.values], axis=1)[members]  # (users, methods)
+        tables.append((of.rows["user_id"].to_numpy()[members], scores))
+    everyone = np.unique(np.concatenate([users for users, _ in tables]))
+    place = [np.searchsorted(everyone, users) for users, _ in tables]
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        times = np.bincount(rng.integers(len(everyone), size=len(everyone)), minlength=len(everyone))
+        found.append(kendalltau(*(times[at] @ scores for at, (_, scores) in zip(place, tables, strict=True))).statistic)
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return float(kendalltau(*(scores.mean(0) for _, scores in tables)).statistic), float(low), float(high)
+
+
+def side_by_side(
+    sides: dict[str, pd.DataFrame], names: dict[str, str], whole: Sequence[tuple[Dataset, Values]]
+) -> None:
     """A table per group, methods down and splits across, and how alike the orders are."""
     for group in EVERY_GROUP:
         parts = {split: t[t["group"] == group].set_index("run") for split, t in sides.items()}
@@ -71,12 +103,29 @@ def side_by_side(sides: dict[str, pd.DataFrame], names: dict[str, str]) -> None:
         for method, name in names.items():
             print(f"| {name} | " + " | ".join(cell(rows.loc[method]) for rows in here.values()) + " |")
         if len(here) == 2 and len(names) > 2:
-            one, other = (rows.loc[list(names), "value"] for rows in here.values())
-            print(f"\nKendall's tau between the orders: {kendalltau(one, other).statistic:.2f}")
+            value, low, high = tau(whole, group)
+            print(f"\nKendall's tau between the orders: {value:.2f} [{low:.2f}, {high:.2f}]")
 
 
 def cell(row: pd.Series) -> str:
     return f"{row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}] ({int(row['place'])})"
+
+
+def drawn(path: Path, users: int, folder: Path) -> Path:
+    """A folder with the interactions of so many of the users under ``path``, drawn once for all, and all items."""
+    [file] = path.glob("interactions.*")
+    rows = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype=str)
+    everyone = np.sort(rows["user_id"].unique())
+    kept = np.random.default_rng(0).choice(everyone, users, replace=False)
+    rows[rows["user_id"].isin(kept)].to_parquet(folder / "interactions.parquet", index=False)
+    for items in path.glob("items.*"):
+        (folder / items.name).write_bytes(items.read_bytes())
+    return folder
+
+
+def setting(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
 
 
 def main() -> None:
@@ -90,6 +139,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--patience", type=int, default=10)
     parser.add_argument("--max-length", type=int, default=50)
+    parser.add_argument("--set", type=setting, nargs="+", default=[], metavar="NAME=VALUE", help="of trained methods")
+    parser.add_argument("--users", type=int, help="draw so many users at random, the same ones every time")
     parser.add_argument("--k-core", type=int, default=2)
     parser.add_argument("--repeats", choices=["first", "last", "keep"], default="first")
     parser.add_argument("--valid-from", default=0.8, help="A share of the interactions, or a date.")
@@ -99,7 +150,9 @@ def main() -> None:
     args = parser.parse_args()
     store = Store()
     config = IngestConfig(name=args.name, k_core=args.k_core, repeats=args.repeats)
-    data = ingest([args.path], config, store)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = drawn(args.path, args.users, Path(scratch)) if args.users else args.path
+        data = ingest([path], config, store)
     cuts = SplitConfig.read(None, kind="temporal", valid_from=args.valid_from, test_from=args.test_from)
     splits = {d.split_config.kind: d for d in (data, resplit(data, cuts, store))}
     for split in splits.values():
@@ -115,7 +168,8 @@ def main() -> None:
     for protocol in args.protocols:
         for metric in args.metrics:
             print(f"\n{metric}, {protocol}: value [95% over users] (place)")
-            side_by_side({k: measured(splits[k], runs[k], metric, protocol) for k in splits}, names)
+            whole = [(splits[k], values(runs[k], metric, protocol)) for k in splits]
+            side_by_side({k: measured(splits[k], runs[k], metric, protocol) for k in splits}, names, whole)
     if any(name.endswith("*") for name in names.values()):
         print("\n* had its best epoch last in at least one run: not converged.")
 
