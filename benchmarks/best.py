@@ -2,16 +2,17 @@
 
     python benchmarks/best.py PATH --name office --seeds 42 43 44
 
-PATH is a folder with interactions and items. Contenders: popularity, semantic-knn, item-knn, ease and text-ease; id,
-llm-init and adapter with cross-entropy; llm-esr as published, and with our defaults; sums of them (`llmesr blend`); and
-several of these under scoring policies tuned on validation (`llmesr tune`): the balanced one, and the best that leaves
-no group below the published configuration. Runs already under the artifact root are reused; `--leave-out` spares
-training the others.
+PATH is a folder with interactions and items. Contenders: popularity, semantic-knn and every linear model; id, llm-init
+and adapter with cross-entropy; llm-esr as published, and with our defaults; sums of them (`llmesr blend`); and several
+of these under scoring policies tuned on validation (`llmesr tune`): the balanced one, and the best that leaves no group
+below the published configuration. Runs already under the artifact root are reused; `--leave-out` spares training the
+others, and what is made of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
 from itertools import product
@@ -40,10 +41,13 @@ from llmesr.store import Store
 OURS, PUBLISHED, SIMPLE = "llm-esr + policy", "llm-esr, as published", "llm-init, ce"
 NOBODY_WORSE = "llm-esr + policy, nobody worse"
 TEXT_EASE, BLEND, BEST = "text-ease", "blend of 4", "blend of 4 + policy"
+UNTRAINED, WITH_SIMPLE = "blend of 3 untrained", "blend of 4 with llm-init"
 CONTENDERS: dict[str, dict[str, Any]] = {
     "popularity": {"method": "popularity"},
     "semantic-knn": {"method": "semantic-knn"},
     "item-knn": {"method": "item-knn"},
+    "markov": {"method": "markov"},
+    **({"ials": {"method": "ials"}} if importlib.util.find_spec("implicit") else {}),
     "ease": {"method": "ease"},
     TEXT_EASE: {"method": "text-ease"},
     "id, ce": {"method": "id"},
@@ -52,9 +56,19 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "adapter, ce": {"method": "adapter"},
     "llm-esr, ce": {"method": "llm-esr"},
 }
+ALONE = (TEXT_EASE, "item-knn", "semantic-knn")
 BLENDS: dict[str, tuple[str, ...]] = {
+    UNTRAINED: ALONE,
     "blend of 2": (SIMPLE, TEXT_EASE),
-    BLEND: ("llm-esr, ce", TEXT_EASE, "item-knn", "semantic-knn"),
+    WITH_SIMPLE: (SIMPLE, *ALONE),
+    BLEND: ("llm-esr, ce", *ALONE),
+}
+POLICIES = {
+    f"{TEXT_EASE} + policy": TEXT_EASE,
+    f"{SIMPLE} + policy": SIMPLE,
+    OURS: "llm-esr, ce",
+    f"{WITH_SIMPLE} + policy": WITH_SIMPLE,
+    BEST: BLEND,
 }
 
 
@@ -68,11 +82,14 @@ def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Name
         found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
         print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     for label, of in BLENDS.items():
-        each = [[runs[min(i, len(runs) - 1)] for runs in (found[m] for m in of)] for i in range(len(args.seeds))]
-        found[label] = [blend(members, device=args.device) for members in each]
-    for label, of_policy in ((f"{SIMPLE} + policy", SIMPLE), (OURS, "llm-esr, ce"), (BEST, BLEND)):
-        found[label] = [tuned(run, store, args) for run in found[of_policy]]
-    if PUBLISHED in found:
+        if set(of) <= set(found):
+            most = max(len(found[m]) for m in of)
+            each = [[runs[min(i, len(runs) - 1)] for runs in (found[m] for m in of)] for i in range(most)]
+            found[label] = [blend(members, device=args.device) for members in each]
+    for label, of_policy in POLICIES.items():
+        if of_policy in found:
+            found[label] = [tuned(run, store, args) for run in found[of_policy]]
+    if {PUBLISHED, "llm-esr, ce"} <= set(found):
         pairs = zip(found["llm-esr, ce"], found[PUBLISHED], strict=True)
         found[NOBODY_WORSE] = [tuned(run, store, args, published.id) for run, published in pairs]
     return found
@@ -132,6 +149,7 @@ def main() -> None:
     print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}")
     validated(found, data)
     claims = [*product((OURS, NOBODY_WORSE), (PUBLISHED, SIMPLE)), *product((BLEND, BEST), (TEXT_EASE, OURS))]
+    claims += [(UNTRAINED, TEXT_EASE), *product((WITH_SIMPLE, BLEND), (UNTRAINED,))]
     claims = [pair for pair in claims if set(pair) <= set(found)]
     for protocol in ("full", "uni100"):
         for metric in ("HR@10", "NDCG@10"):
