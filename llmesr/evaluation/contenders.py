@@ -230,6 +230,8 @@ def _said(differing: dict[str, str], own: dict[str, str]) -> list[str]:
     for key, value in differing.items():
         if key == "policy":
             said += [value] if value else []
+        elif key == "members":
+            said.append(f"of {value}")
         elif key not in RunConfig.model_fields or value != str(RunConfig.model_fields[key].default):
             said.append(f"{key}={value}")
     return said

@@ -81,10 +81,10 @@ def slices(
     Columns of numbers become bands of similar size; a list ("Comedy; Crime") counts for each of its entries.
     Popularity, history length and cold items are slices too. The dimension of a slice is its column.
     """
-    names = {"popularity": "popularity", "length": "history length"}
+    names = {"popularity": "item popularity", "length": "history length"}
     every = all_groups(rows, thresholds)
     found = [Group(names[g.dimension], g.name, g.members) for g in every if g.dimension in names]
-    found += [Group("popularity", COLD, g.members) for g in every if g.name == COLD]
+    found += [Group(names["popularity"], COLD, g.members) for g in every if g.name == COLD]
     chosen = items.iloc[rows["target"].to_numpy() - 1]
     for column in items.columns.drop("item_id"):
         found += column_slices(column, chosen[column], fewest)

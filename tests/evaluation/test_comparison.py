@@ -76,7 +76,7 @@ def test_a_search_names_where_the_text_helps(store: Store) -> None:
     printed = json.loads(CliRunner().invoke(app, words, standalone_mode=False).stdout)
     best = printed["rows"][0]
     assert best["confirmed"] is True
-    assert best["slice"].startswith("popularity: ")
+    assert best["slice"].startswith("item popularity: ")
     assert best["difference"] > 0
     found = llmesr.compare(runs, metric="MRR@20")
     assert [f.group.name for f in found.stand_out("llm-esr/sasrec", "helps")] == [r["slice"] for r in printed["rows"]]

@@ -53,7 +53,7 @@ def test_slices_are_of_the_targets_and_of_their_users() -> None:
     assert found["brand: x"] == [True] * 3 + [False] * 5
     assert found["brand: y"] == [False] * 3 + [True] * 5
     assert found["user region: south"] == [True] * 4 + [False] * 4
-    assert found[f"popularity: {COLD}"] == found["history length: 2"] == [True] * 4 + [False] * 4
+    assert found[f"item popularity: {COLD}"] == found["history length: 2"] == [True] * 4 + [False] * 4
 
 
 def test_a_slice_is_a_group_like_any_other() -> None:

@@ -93,10 +93,10 @@ class Choice:
             evidence.values_by_slice(self.root, self.lineup, self.dataset.id, self.metric, self.protocol)
         )
 
-    def tests_by_slice(self) -> pd.DataFrame:
-        return evidence.tests_by_slice(
-            self.root, self.lineup, self.reference, self.dataset.id, self.metric, self.protocol
-        )
+    def tests_by_slice(self, run: str) -> pd.DataFrame:
+        """One configuration against the baseline, corrected over all slices."""
+        pair = {name: self.lineup[name] for name in (self.reference, run)}
+        return evidence.tests_by_slice(self.root, pair, self.reference, self.dataset.id, self.metric, self.protocol)
 
     def stand_out(self, run: str, question: Question) -> list[Found]:
         return evidence.stand_out(
