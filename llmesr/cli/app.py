@@ -12,6 +12,7 @@ import typer
 from llmesr.cli.doors import AllowHost, answered_names, guarded, has_sign_in
 from llmesr.cli.output import say, store
 from llmesr.errors import UserError
+from llmesr.visitors import MODELS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -27,6 +28,14 @@ def app_(
         bool, typer.Option("--without-sign-in", help="Allow everyone who can reach --host, without a sign-in.")
     ] = False,
     allow_host: AllowHost = None,
+    allow_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-model",
+            help="A language model that visitors may fine-tune, such as hf:Qwen/Qwen3-Embedding-0.6B; may be repeated; "
+            "* for any. The bundled one always.",
+        ),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Prepare the demo in the background if it is not there.")
     ] = False,
@@ -54,6 +63,8 @@ def app_(
         say(f"{root.root} cannot be written: the app shows what is there, and cannot upload, train or compute.")
     elif demo and (job := submit_demo(jobs)):
         say(f"The demo is being prepared (job {job.id}); the app shows how far it is.")
+    if allow_model:
+        os.environ[MODELS] = ",".join(allow_model)
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::1", "::") else host
     say(f"Open http://{shown}:{port}/{base_path.strip('/')}  (artifacts: {root.root})")
     os.environ.setdefault("LLMESR_DATA", str(Path.cwd()))  # files may be given by a path below here

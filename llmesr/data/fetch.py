@@ -13,6 +13,7 @@ import httpx
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 from llmesr.store import write_json
+from llmesr.visitors import client
 
 ATTEMPTS = 5
 TIMEOUT = httpx.Timeout(30, connect=10)
@@ -94,7 +95,10 @@ def _once(address: str, target: Path, progress: Progress) -> bool:
         headers["Range"] = f"bytes={start}-"
         if known.get("etag"):
             headers["If-Range"] = known["etag"]
-    with httpx.stream("GET", address, headers=headers, follow_redirects=True, timeout=TIMEOUT) as response:
+    with (
+        client(follow_redirects=True, timeout=TIMEOUT) as http,
+        http.stream("GET", address, headers=headers) as response,
+    ):
         if response.status_code == 416:  # the part is as long as the file, or longer than a changed one
             complete = str(response.headers.get("content-range", "")).endswith(f"/{start}")
             if not complete:

@@ -32,10 +32,12 @@ from llmesr.store import Store, locked, now, slug
 
 
 class Jobs:
-    """The jobs of an artifact root."""
+    """The jobs of an artifact root. With ``public_only``, the commands of what is submitted reach public addresses
+    only."""
 
-    def __init__(self, store: Store, engine: Engine | None = None) -> None:
+    def __init__(self, store: Store, engine: Engine | None = None, *, public_only: bool = False) -> None:
         self.store = store
+        self.public_only = public_only
         self.engine = engine or engine_of_environment()
         self.folder = store.work_folder("jobs")
 
@@ -52,7 +54,15 @@ class Jobs:
         reads = [name for step in steps for name in step.reads if "{" not in name]  # what is there already
         id = f"{slug(kind)}-{secrets.token_hex(3)}"
         needed = list(dict.fromkeys([*parents, *reads]))
-        record = Record(id=id, kind=kind, label=label, steps=list(steps), parents=needed, created=created)
+        record = Record(
+            id=id,
+            kind=kind,
+            label=label,
+            steps=list(steps),
+            parents=needed,
+            created=created,
+            public_only=self.public_only,
+        )
         folder = self.folder / id
         with locked(self.folder):
             folder.mkdir()
@@ -124,7 +134,8 @@ class Jobs:
             raise UserError(f"Job {job.id!r} is {job.state}; stop it before trying again.")
         record = job.record
         steps = [_renewed(s) for s in record.steps]
-        return self.submit_steps(steps, kind=record.kind, label=record.label, parents=record.parents)
+        again = Jobs(self.store, self.engine, public_only=self.public_only or record.public_only)
+        return again.submit_steps(steps, kind=record.kind, label=record.label, parents=record.parents)
 
     def delete(self, id: str) -> None:
         """Forget a finished job with its log. What it made stays."""

@@ -114,6 +114,8 @@ class Record(BaseModel):
     steps: list[Step] = Field(min_length=1)
     parents: list[str] = Field(default_factory=list)
     created: str
+    public_only: bool = False
+    """Whether its commands may reach public addresses only: a visitor of the app began it."""
 
 
 class JobStatus(BaseModel):

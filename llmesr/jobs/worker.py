@@ -24,6 +24,7 @@ from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import LOG, PROGRESS, Job, Step, read_job, write_status
 from llmesr.jobs.settle import artifact_state
 from llmesr.store import Store, locked
+from llmesr.visitors import PUBLIC_ONLY
 
 DEFAULT_GRACE = 30.0
 LOOK_EVERY = 1.0
@@ -87,6 +88,7 @@ class Worker:
             "LLMESR_ARTIFACTS": str(self.jobs.store.root),
             "LLMESR_TRACE": "1",  # the log is where somebody looks for it
             "COLUMNS": "2000",  # an error is one line of the log, however long
+            PUBLIC_ONLY: "1" if job.record.public_only else "0",
         }
         capture = self.folder / "output.json"
         with open(self.folder / LOG, "ab") as log, open(capture, "wb") as output:

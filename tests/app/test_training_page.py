@@ -402,3 +402,14 @@ def test_runs_of_ones_choice_are_blended(
     next(b for b in app.button if b.label == "Blend").click().run()
     command = started[0].record.steps[0].command
     assert command[:3] == ["blend", *(r.id for r in made)]
+
+
+def test_a_visitor_fine_tunes_only_models_the_operator_allows(
+    visit: Callable[..., AppTest], shop: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tune_field(healthy(visit("training", part="tune")), "base").options == ["minilm"]
+    monkeypatch.setenv("LLMESR_MODELS", "hf:some/model")
+    assert tune_field(healthy(visit("training", part="tune")), "base").options == ["minilm", "hf:some/model"]
+    monkeypatch.setenv("LLMESR_MODELS", "*")
+    app = healthy(visit("training", part="tune"))
+    assert not hasattr(tune_field(app, "base"), "options")  # a text to write

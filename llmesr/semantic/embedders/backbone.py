@@ -29,7 +29,7 @@ class Source:
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of every ``from_pretrained`` call."""
-        return {"gguf_file": self.gguf} if self.gguf else {}
+        return {"trust_remote_code": False, **({"gguf_file": self.gguf} if self.gguf else {})}
 
 
 def locate(ref: str) -> Source:
@@ -154,7 +154,7 @@ def load_model(source: Source, dtype: torch.dtype = torch.float32) -> Any:
     from transformers import AutoModel
     from transformers.utils import logging
 
-    extra = source.arguments() or {"use_safetensors": True}
+    extra = source.arguments() | ({} if source.gguf else {"use_safetensors": True})
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

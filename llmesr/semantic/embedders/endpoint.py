@@ -22,6 +22,7 @@ from llmesr.config import EmbedConfig
 from llmesr.errors import UserError
 from llmesr.semantic.embedders.contract import Embedder
 from llmesr.store import config_digest
+from llmesr.visitors import client
 
 DEFAULT_URL = "https://api.openai.com/v1"
 CHARACTERS_PER_TOKEN = 4
@@ -96,7 +97,7 @@ class EndpointEmbedder(Embedder):
     def _client(self) -> httpx.Client:
         key = os.environ.get("OPENAI_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(headers=headers, timeout=httpx.Timeout(120, connect=15))
+        return client(headers=headers, timeout=httpx.Timeout(120, connect=15))
 
     def _request(self, client: httpx.Client, texts: list[str]) -> np.ndarray:
         """(b, E) float32. UserError after the last try, or at once when another try would not help."""

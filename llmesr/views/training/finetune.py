@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from llmesr import visitors
 from llmesr.config import FinetuneConfig
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
@@ -40,6 +42,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
         st.info("This dataset has no item text, so there is nothing to fine-tune on.", icon=":material/subject:")
         return
     schema = forms.settings(FinetuneConfig)
+    schema["base"] = _base(schema["base"])
     start = FinetuneConfig().model_dump()
     values: dict[str, Any] = {}
     columns = st.columns(3)
@@ -52,6 +55,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
         for number, name in enumerate(rest):
             with columns[number % 3]:
                 values[name] = forms.setting_widget(schema[name], start[name], f"tune.{name}")
+    visitors.check_model(values["base"])
     config = FinetuneConfig.read(None, **values)
     st.caption(_estimate(root, config))
     steps = plans.finetune_steps(manifest.id, manifest.name, forms.changes(values, start))
@@ -64,6 +68,12 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
     )
     with st.expander("Equivalent command", icon=":material/terminal:"):
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
+
+
+def _base(setting: forms.Setting) -> forms.Setting:
+    """The model is chosen among those that the operator allows, and written only where any is allowed."""
+    offered = visitors.models()
+    return setting if visitors.ANY in offered else replace(setting, kind="choice", choices=tuple(offered))
 
 
 def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
