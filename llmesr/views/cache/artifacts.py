@@ -12,9 +12,10 @@ import pandas as pd
 from llmesr.config import EXTERNAL, IngestConfig, has_backbone
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
+from llmesr.data.look import look
 from llmesr.data.profile import Profile
 from llmesr.data.profile import profile as describe_dataset
-from llmesr.data.sources import Source, describe
+from llmesr.data.sources import Source
 from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
 from llmesr.jobs.queue import Jobs
@@ -23,6 +24,7 @@ from llmesr.runs.record import Run
 from llmesr.runs.search import Search
 from llmesr.store import Manifest, Store
 from llmesr.views.cache.kept import digests, file_state, kept
+from llmesr.visitors import private_allowed
 
 
 def store() -> Store:
@@ -31,8 +33,8 @@ def store() -> Store:
 
 
 def jobs(root: Store) -> Jobs:
-    """The queue of an artifact root."""
-    return Jobs(root)
+    """The queue of an artifact root, for what visitors begin."""
+    return Jobs(root, public_only=not private_allowed())
 
 
 def manifests(root: Store, kind: str) -> list[Manifest]:
@@ -71,7 +73,7 @@ def source(path: Path, written: tuple[tuple[str, Any], ...] = ()) -> Source:
 
     ``written``: settings of ``IngestConfig`` that say how it is written, such as its encoding.
     """
-    return describe(path, IngestConfig.read(None, name="preview", **dict(written)))
+    return look(path, IngestConfig.read(None, name="preview", **dict(written)))
 
 
 def runs(root: Store, dataset_id: str | None = None, *, finished: bool = False) -> list[Run]:
