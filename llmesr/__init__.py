@@ -22,8 +22,8 @@ The folders are the stages of the method, in the order data flows through them:
     views        the app: a room for every page, what they share, and the only caches
 
 Beside them: ``config/`` (every setting), ``api.py`` (the steps in Python), ``cli/`` (the same as commands),
-``store/`` (artifacts on disk), ``remote.py`` (the same at another place), ``processes.py`` (several processes that
-train one run).
+``store/`` (artifacts on disk), ``remote.py`` (the same at another place), ``repair.py`` (damaged ones made whole),
+``visitors.py`` (what a visitor of the app may reach), ``processes.py`` (several processes that train one run).
 """
 
 import os

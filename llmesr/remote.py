@@ -17,11 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
-from pydantic import ValidationError
 
 from llmesr.errors import UserError, masked
 from llmesr.progress import Progress, silent
-from llmesr.store import KINDS, MANIFEST, Manifest, Store, check_identity, check_size, file_digest
+from llmesr.store import KINDS, MANIFEST, Manifest, Store, check_identity, check_size, file_digest, parse_manifest
 
 FILES = "files.json"
 
@@ -162,8 +161,8 @@ class Remote:
         """None where there is none yet, or only a part of one."""
         found = self._read(kind, id, MANIFEST)
         try:
-            return Manifest.model_validate(found) if found is not None else None
-        except ValidationError:
+            return parse_manifest(json.dumps(found).encode()) if found is not None else None
+        except ValueError:
             return None
 
     def _read(self, kind: str, id: str, name: str) -> dict[str, Any] | None:

@@ -111,7 +111,8 @@ def _copied(store: Store, name: str, users: int, items: int, seed: int, signal: 
     made = _made(name, users, items, seed, signal)
     target = store.path("datasets", made.id)
     shutil.copytree(made.folder, target, dirs_exist_ok=True)
-    store.rewrite(made.manifest.model_copy(update={"created": now()}))  # the order of creation is that of the test
+    with store.changing("datasets", made.id) as manifest:
+        manifest.created = now()  # the order of creation is that of the test
     return made.id
 
 

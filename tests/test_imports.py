@@ -8,7 +8,7 @@ from pathlib import Path
 import llmesr
 
 ROOT = Path(llmesr.__file__).parent
-BASE = {"ids", "errors", "processes", "progress", "prose", "store", "config"}
+BASE = {"ids", "errors", "processes", "progress", "prose", "store", "config", "visitors"}
 MAY: dict[str, set[str]] = {
     "data": set(),
     "text": {"data"},
@@ -39,6 +39,7 @@ MAY: dict[str, set[str]] = {
     "maps": {"data", "linear", "retrieval", "runs", "semantic", "training", "models"},
     "jobs": {"remote", "runs"},
     "remote": set(),
+    "repair": {"data", "jobs", "maps", "remote", "retrieval", "runs", "scoring", "semantic"},
     "store": set(),
     "config": set(),
     "views": {
@@ -56,7 +57,7 @@ MAY: dict[str, set[str]] = {
     },
     "cli": {
         *("data", "semantic", "retrieval", "evaluation", "training", "runs", "scoring", "maps", "serving", "jobs"),
-        *("remote", "api", "contest"),
+        *("remote", "api", "contest", "repair"),
     },
     "api": {"contest", "data", "evaluation", "runs", "scoring", "semantic", "training"},
 }

@@ -143,10 +143,10 @@ def hidden(store: Store) -> list[str]:
     return [p.name for p in store.root.rglob(".*") if p.is_dir()]
 
 
-def grow_old(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything hidden was made long ago."""
-    now = time.time
-    monkeypatch.setattr("llmesr.store.leftovers.time.time", lambda: now() + 3600)
+def grow_old(store: Store, monkeypatch: pytest.MonkeyPatch, days: float = 1 / 24) -> None:
+    """Everything hidden was made long ago, as far as the clock tells."""
+    now = time.time()
+    monkeypatch.setattr("llmesr.store.leftovers.time.time", lambda: now + days * 86_400)
 
 
 def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(
@@ -223,3 +223,39 @@ def test_one_at_a_time_works_on_an_artifact(store: Store) -> None:
     with store.hold("datasets", "shop-1"):  # a lock dies with its holder
         pass
     store.delete("datasets", "shop-1")
+
+
+def named_as_before(store: Store, name: str) -> Path:
+    """A folder as versions before hid it: the artifact's id and eight letters, with nobody's lock."""
+    folder = store.path("datasets", "shop-1")
+    hidden = folder.with_name(name)
+    folder.rename(hidden)
+    return hidden
+
+
+def test_what_versions_before_left_goes_after_a_day_and_a_whole_artifact_comes_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = make(store)
+    half = named_as_before(store, ".shop-1-k3_x9abz")
+    (half / MANIFEST).rename(half / "else")
+    make(store)
+    whole = named_as_before(store, ".shop-1-0a1b2c3d")
+    (store.root / ".import-abcdefgh").mkdir()
+    (store.root / "datasets" / ".checkpoints-of-mine").mkdir()
+    grow_old(store, monkeypatch)
+    store.heal()
+    assert (half.exists(), whole.exists()) == (True, True)  # an hour is too short
+    grow_old(store, monkeypatch, days=2)
+    store.heal()
+    assert hidden(store) == [".checkpoints-of-mine"]
+    assert [m.id for m in store.list("datasets")] == [original.id]
+
+
+def test_a_clock_that_went_back_keeps_nothing_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(store)
+    folder = store.path("datasets", "shop-1")
+    folder.rename(folder.with_name(".deleted.shop-1.123"))
+    grow_old(store, monkeypatch, days=-400)
+    store.heal()
+    assert hidden(store) == []

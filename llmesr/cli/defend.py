@@ -32,6 +32,7 @@ def defend(
     from llmesr.evaluation.claim import make_claim, missing
     from llmesr.evaluation.statement import statement
     from llmesr.runs.record import find_run
+    from llmesr.store import write_bytes
 
     chosen = store()
     ours, theirs = find_run(chosen, run), find_run(chosen, baseline)
@@ -46,7 +47,7 @@ def defend(
         lacking = missing(claim)
         say(claim.sentence)
     command = ["llmesr", "defend", ours.id, "--baseline", theirs.id, "--metric", metric, "--protocol", protocol]
-    out.write_text(statement(claim, shlex.join(command)), encoding="utf-8")
+    write_bytes(out, statement(claim, shlex.join(command)).encode())
     say(f"The statement is in {out}." + (" --run-missing trains what it lacks." if lacking else ""))
     document = {
         "claim": claim.sentence,

@@ -9,7 +9,6 @@ import typer
 
 from llmesr.cli import metric_tables as tables
 from llmesr.cli.output import Json, emit, out, progress, say, store
-from llmesr.config import EXTERNAL
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
@@ -131,28 +130,11 @@ def compare(
 
 
 def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:
-    import time
-
-    from llmesr.evaluation.results import evaluate_parts
     from llmesr.runs.record import find_run
-    from llmesr.scoring.scored_run import ScoredRun
-    from llmesr.training.devices import pick_device
+    from llmesr.scoring.again import evaluate_again
 
-    run = find_run(chosen, ref)
-    if run.label == EXTERNAL:
-        raise UserError(f"Run {run.id!r} is a ranking made elsewhere: evaluate its file again with --ranking.")
-    scored, started = ScoredRun(chosen, run, pick_device(device)), time.perf_counter()
     with progress() as listen:
-        results = evaluate_parts(
-            scored.scorer if scored.policy.inert else scored.under(),
-            scored.dataset,
-            max_length=scored.max_length,
-            device=scored.device,
-            progress=listen,
-        )
-    run.write_results(*results)
-    run.finish(run.status(), {"evaluate": round(time.perf_counter() - started, 3)}, {})
-    return run
+        return evaluate_again(find_run(chosen, ref), device, listen)
 
 
 def _evaluate_ranking(chosen: Store, file: Path, ref: str, name: str | None) -> Run:

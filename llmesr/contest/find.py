@@ -230,12 +230,10 @@ class _Work:
 def _mark(run: Run, chosen_from: dict[str, Any]) -> None:
     """Say in the manifest of the best run what it was chosen from. Runs that were made from it name its manifest as it
     is now."""
-    manifest, store = run.manifest, run.store
-    manifest.info["chosen_from"] = chosen_from
-    store.rewrite(manifest)
-    for other in store.list("runs"):
-        if any(parent.id == run.id and parent.kind == "runs" for parent in other.parents):
-            others = [p for p in other.parents if (p.kind, p.id) != ("runs", run.id)]
-            place = next(i for i, p in enumerate(other.parents) if (p.kind, p.id) == ("runs", run.id))
-            other.parents = [*others[:place], store.parent_of(manifest), *others[place:]]
-            store.rewrite(other)
+    store = run.store
+    with store.changing("runs", run.id) as manifest:
+        manifest.info["chosen_from"] = chosen_from
+    mark = store.parent_of(manifest)
+    for id in [m.id for m in store.list("runs") if any((p.kind, p.id) == ("runs", run.id) for p in m.parents)]:
+        with store.changing("runs", id) as other:
+            other.parents = [mark if (p.kind, p.id) == ("runs", run.id) else p for p in other.parents]

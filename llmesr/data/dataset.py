@@ -193,8 +193,7 @@ def read_dataset(folder: Path, manifest: Manifest) -> Dataset:
 
 def save_thresholds(store: Store, id: str, thresholds: Thresholds | None) -> None:
     """Keep a head/tail definition with a dataset; None goes back to 80/20. Ranks stay valid: nothing is evaluated."""
-    manifest = store.manifest("datasets", id)
-    manifest.info.pop("thresholds", None)
-    if thresholds is not None:
-        manifest.info["thresholds"] = thresholds.model_dump()
-    store.rewrite(manifest)
+    with store.changing("datasets", id) as manifest:
+        manifest.info.pop("thresholds", None)
+        if thresholds is not None:
+            manifest.info["thresholds"] = thresholds.model_dump()

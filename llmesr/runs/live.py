@@ -171,12 +171,12 @@ class Live:
 
     def finish(self, status: Status, timings: dict[str, float], info: dict[str, Any]) -> None:
         """Seal: checksums and timings into the manifest, then the final status."""
-        manifest = self.manifest
-        manifest.timings.update(timings)
-        manifest.info.update(info)
         sealed = [p for p in self.store.files(self.kind, self.id) if p.name not in self.unsealed]
-        manifest.files = {p.relative_to(self.folder).as_posix(): file_digest(p) for p in sealed}
-        self.store.rewrite(manifest)
+        files = {p.relative_to(self.folder).as_posix(): file_digest(p) for p in sealed}
+        with self.store.changing(self.kind, self.id) as manifest:
+            manifest.timings.update(timings)
+            manifest.info.update(info)
+            manifest.files = files
         self.set_status(status)
 
 

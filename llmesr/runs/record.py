@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from llmesr.config import BLEND, EXTERNAL, RunConfig, has_backbone
 from llmesr.errors import UserError
 from llmesr.runs.live import Live, State, Status
-from llmesr.store import Store, read_json, write_json
+from llmesr.store import Store, read_json, replacing, slug, write_json
 
 __all__ = ["Run", "State", "Status", "find_run", "list_runs", "run_folder"]
 
@@ -43,17 +42,18 @@ class Run(Live):
 
     @property
     def label(self) -> str:
-        """``method/backbone`` where there is a backbone, ``method`` alone for the others."""
+        """``method/backbone`` where there is a backbone, ``method`` alone for the others. It stands in headings, where
+        a run from elsewhere shall put nothing but letters, however it names its method."""
         config = self.manifest.config
-        method = str(config["method"])
-        return f"{method}/{config['backbone']}" if has_backbone(method) else method
+        method = slug(str(config["method"]))
+        return f"{method}/{slug(str(config['backbone']))}" if has_backbone(method) else method
 
     def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None:
         """Store the evaluation: the frame of ranks, the (users, K) top items of the test part, the table."""
-        per_user.to_parquet(self.folder / f".{PER_USER}", index=False)
-        os.replace(self.folder / f".{PER_USER}", self.folder / PER_USER)
-        save_file({"items": np.ascontiguousarray(top_items)}, self.folder / f".{TOP_ITEMS}")
-        os.replace(self.folder / f".{TOP_ITEMS}", self.folder / TOP_ITEMS)
+        with replacing(self.folder / PER_USER) as path:
+            per_user.to_parquet(path, index=False)
+        with replacing(self.folder / TOP_ITEMS) as path:
+            save_file({"items": np.ascontiguousarray(top_items)}, path)
         write_json(self.folder / METRICS, metrics)
 
     def per_user(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from llmesr.config import SearchConfig
 from llmesr.runs.live import Live
-from llmesr.store import Store
+from llmesr.store import Store, slug
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
@@ -25,9 +25,9 @@ class Search(Live):
 
     @property
     def label(self) -> str:
-        """``method/backbone``."""
+        """``method/backbone``, and nothing but letters whatever the manifest says (see ``Run.label``)."""
         fixed = self.manifest.config["fixed"]
-        return f"{fixed['method']}/{fixed['backbone']}"
+        return f"{slug(str(fixed['method']))}/{slug(str(fixed['backbone']))}"
 
     def run_id(self, trial: int) -> str:
         """The id of the run of a trial (from 1), whether it has begun or not."""

@@ -5,6 +5,7 @@
     <root>/<kind>/<id>/checkpoints/     what only going on with the work needs; it stays at home
     <root>/<kind>/<id>/.lock            held by whoever writes to the artifact
     <root>/<kind>/.scratch.*            being written; renamed into place in one step
+    <root>/quarantine/<kind>/           damaged ones that a repair has put aside
     <root>/jobs, uploads, downloads, cache
 
 An artifact appears, is replaced and is deleted by renaming one folder, so a reader never sees half of it. What a killed
@@ -13,8 +14,8 @@ process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` rem
 
 from llmesr.store.archive import check_identity, check_size, export_archive, import_archive
 from llmesr.store.examine import Finding, examine
-from llmesr.store.files import file_digest, read_json, share_file, write_bytes, write_json
-from llmesr.store.lock import locked
+from llmesr.store.files import file_digest, read_json, replacing, share_file, write_bytes, write_json
+from llmesr.store.lock import is_locked, locked
 from llmesr.store.manifest import (
     CHECKPOINTS,
     KINDS,
@@ -26,6 +27,7 @@ from llmesr.store.manifest import (
     config_digest,
     noun,
     now,
+    parse_manifest,
     provenance,
     slug,
 )
@@ -49,11 +51,14 @@ __all__ = [
     "export_archive",
     "file_digest",
     "import_archive",
+    "is_locked",
     "locked",
     "noun",
     "now",
+    "parse_manifest",
     "provenance",
     "read_json",
+    "replacing",
     "share_file",
     "slug",
     "write_bytes",

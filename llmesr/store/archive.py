@@ -12,11 +12,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
 from llmesr.errors import UserError
-from llmesr.store.files import belonging, file_digest
-from llmesr.store.manifest import KINDS, MANIFEST, Manifest
+from llmesr.store.files import belonging, file_digest, replacing
+from llmesr.store.manifest import KINDS, MANIFEST, Manifest, parse_manifest
 from llmesr.store.root import Store
 
 LIST = "files.json"
@@ -33,7 +31,7 @@ def export_archive(store: Store, kind: str, id: str, archive: Path) -> Path:
     store.manifest(kind, id)
     archive, folder = Path(archive), store.path(kind, id)
     digests: dict[str, str] = {}
-    with tarfile.open(archive, "w:gz") as tar:
+    with replacing(archive) as written, tarfile.open(written, "w:gz") as tar:
         for path in belonging(folder):
             name = path.relative_to(folder).as_posix()
             digests[name] = file_digest(path)
@@ -166,10 +164,10 @@ def _safe_name(archive: Path, member: tarfile.TarInfo) -> str:
 
 def _read_manifest(source: Path, archive: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json((source / MANIFEST).read_bytes())
+        return parse_manifest((source / MANIFEST).read_bytes())
     except FileNotFoundError:
         raise UserError(f"{archive} does not hold exactly one artifact: there is no {MANIFEST}.") from None
-    except ValidationError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{archive} is damaged: {MANIFEST} cannot be read.") from error
 
 

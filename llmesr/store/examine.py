@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 from llmesr.store.files import file_digest
-from llmesr.store.manifest import KINDS
+from llmesr.store.manifest import KINDS, MANIFEST, STATUS
 from llmesr.store.root import Store
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one artifact that a person should know. What is not ``damaged`` can still be used."""
+    """Something about one artifact that a person should know. What is not ``damaged`` can still be used; otherwise
+    ``file`` is the one that is."""
 
     kind: str
     id: str
     what: str
     damaged: bool
+    file: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -38,18 +42,27 @@ def examine(store: Store, *, checksums: bool = True, progress: Progress = silent
     return found
 
 
+def _readable(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
 def _of(store: Store, kind: str, id: str, checksums: bool) -> Iterator[Finding]:
     try:
         manifest = store.manifest(kind, id)
     except UserError as error:
-        yield Finding(kind, id, str(error), damaged=True)
+        yield Finding(kind, id, str(error), damaged=True, file=MANIFEST)
         return
     folder = store.path(kind, id)
+    if (folder / STATUS).is_file() and not _readable(folder / STATUS):
+        yield Finding(kind, id, f"{STATUS} cannot be read.", damaged=True, file=STATUS)
     for name, digest in manifest.files.items():
         if not (folder / name).is_file():
-            yield Finding(kind, id, f"{name} is missing.", damaged=True)
+            yield Finding(kind, id, f"{name} is missing.", damaged=True, file=name)
         elif checksums and file_digest(folder / name) != digest:
-            yield Finding(kind, id, f"{name} does not match its checksum.", damaged=True)
+            yield Finding(kind, id, f"{name} does not match its checksum.", damaged=True, file=name)
     for parent in manifest.parents:
         if not store.exists(parent.kind, parent.id):
             yield Finding(kind, id, f"It was made from {parent.kind}/{parent.id}, which is gone.", damaged=False)

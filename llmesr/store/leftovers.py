@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from pathlib import Path
 
 from llmesr.store.lock import is_locked
+from llmesr.store.manifest import MANIFEST, parse_manifest
 
 SCRATCH, REPLACED, DELETED = ".scratch.", ".replaced.", ".deleted."
 YOUNG = 60.0
 """Seconds for which a hidden folder without a lock is left alone: somebody may be renaming or removing it."""
+OLD = 86_400.0
+"""Seconds for which one of a version before is left alone: somebody may be writing to it."""
+_EARLIER = re.compile(r"\.(?P<id>[A-Za-z0-9][A-Za-z0-9._-]*)-[a-z0-9_]{8}")
+"""How versions before named what they were writing, replacing and deleting: all alike, and without a lock."""
 
 
 def hidden(path: Path, prefix: str) -> Path:
@@ -19,22 +25,35 @@ def hidden(path: Path, prefix: str) -> Path:
 
 
 def heal(folder: Path) -> None:
-    """Remove what killed processes left in ``folder``, put back what was being replaced. Nothing in use is touched."""
+    """Put back, in the folder of a kind, the artifacts that were being replaced; remove everything else that is hidden,
+    ours and nobody's."""
     entries = [e for e in folder.iterdir() if e.name.startswith(".")] if folder.is_dir() else []
     for entry in entries:
         ours = entry.name.startswith((SCRATCH, REPLACED, DELETED))
-        if not ours or not entry.is_dir() or _in_use(entry):
+        earlier = None if ours else _EARLIER.fullmatch(entry.name)
+        if not (ours or earlier) or not entry.is_dir() or _in_use(entry, OLD if earlier else YOUNG):
             continue
-        final = folder / entry.name.removeprefix(REPLACED).rpartition(".")[0]
-        if entry.name.startswith(REPLACED) and not final.exists():
+        final = folder / (earlier["id"] if earlier else entry.name.removeprefix(REPLACED).rpartition(".")[0])
+        replaced = _is_whole(entry) if earlier else entry.name.startswith(REPLACED)
+        if replaced and not final.exists():
             entry.rename(final)
         else:
             shutil.rmtree(entry, ignore_errors=True)  # a root that cannot be written stays as it is
 
 
-def _in_use(folder: Path) -> bool:
-    """Whether a hidden folder may still be somebody's: its lock is held, or it has just been made or renamed."""
+def _in_use(folder: Path, young: float) -> bool:
+    """Whether a hidden folder may still be somebody's: its lock is held, or it was made or renamed less than ``young``
+    seconds from now. A time far in the future is that of a clock which was wrong, and protects nothing."""
     try:
-        return is_locked(folder) or time.time() - folder.stat().st_ctime < YOUNG
+        return is_locked(folder) or abs(time.time() - folder.stat().st_ctime) < young
     except OSError:  # it went meanwhile
         return True
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder holds an artifact with all the files that its manifest names."""
+    try:
+        manifest = parse_manifest((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return all((folder / name).is_file() for name in manifest.files)

@@ -8,6 +8,7 @@ import json
 import platform
 import re
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -16,8 +17,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
 KINDS = ("datasets", "embeddings", "neighbours", "runs", "maps", "adapters", "searches", "contests")
 SCHEMA_VERSION = 1
+MIGRATIONS: dict[str, Migration] = {}
+"""Schema version -> what makes the values of a manifest those of the next one. Manifests are migrated as they are read;
+what is on the disk stays, so that the version before can still be gone back to."""
 MANIFEST, STATUS, CHECKPOINTS = "manifest.json", "status.json", "checkpoints"
 _PACKAGES = ("llmesr", "torch", "transformers", "numpy", "pandas", "faiss-cpu", "umap-learn")
 
@@ -53,6 +58,17 @@ class Manifest(BaseModel):
     def parent(self, kind: str) -> str | None:
         """The id of the first parent of ``kind``, or None."""
         return next((p.id for p in self.parents if p.kind == kind), None)
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """A manifest from its JSON, brought to this schema version where it is of one before. pydantic's ValidationError
+    or ValueError when it is none."""
+    values = json.loads(content)
+    if not isinstance(values, dict):
+        raise ValueError("not an object")
+    while (version := str(values.get("schema_version", SCHEMA_VERSION))) in MIGRATIONS:
+        values = MIGRATIONS[version](values)
+    return Manifest.model_validate(values)
 
 
 def provenance() -> dict[str, Any]:

@@ -8,11 +8,10 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
-
-from pydantic import ValidationError
 
 from llmesr.errors import UserError
 from llmesr.store.files import belonging, file_digest, read_json, sync_files, write_json
@@ -27,10 +26,11 @@ from llmesr.store.manifest import (
     Manifest,
     Parent,
     noun,
+    parse_manifest,
     provenance,
 )
 
-WorkFolder = Literal["jobs", "uploads", "downloads", "cache"]
+WorkFolder = Literal["jobs", "uploads", "downloads", "cache", "quarantine"]
 
 
 class Draft:
@@ -96,7 +96,7 @@ class Store:
         """Read a manifest. UserError when it is missing, unreadable or of another schema version."""
         path = self.path(kind, id) / MANIFEST
         try:
-            manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+            manifest = parse_manifest(path.read_bytes())
         except FileNotFoundError:
             if path.parent.is_dir():
                 raise UserError(
@@ -105,7 +105,7 @@ class Store:
             raise UserError(
                 f"There is no {noun(kind)} {id!r} under {self.root}. `llmesr list` shows what is there."
             ) from None
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
             raise UserError(
                 f"The {noun(kind)} {id!r} cannot be read: {path} is damaged "
                 f"({str(error).splitlines()[0]}). Delete it or make it again."
@@ -119,7 +119,7 @@ class Store:
         if manifest.schema_version != SCHEMA_VERSION:
             raise UserError(
                 f"The {noun(kind)} {id!r} has schema version {manifest.schema_version}; "
-                f"this version of llmesr reads {SCHEMA_VERSION}. Make it again."
+                f"this version of llmesr reads {SCHEMA_VERSION} and older. Install a newer llmesr, or make it again."
             )
         return manifest
 
@@ -251,9 +251,14 @@ class Store:
             else:
                 scratch.rename(final)
 
-    def rewrite(self, manifest: Manifest) -> None:
-        """Write the manifest of an artifact anew, in one step."""
-        write_json(self.path(manifest.kind, manifest.id) / MANIFEST, manifest.model_dump())
+    @contextlib.contextmanager
+    def changing(self, kind: str, id: str) -> Iterator[Manifest]:
+        """The manifest of an artifact, written anew in one step when the block ends well. Of two who change it at the
+        same time, the second sees what the first has written. UserError when it cannot be read."""
+        with locked(self.root):
+            manifest = self.manifest(kind, id)
+            yield manifest
+            write_json(self.path(kind, id) / MANIFEST, manifest.model_dump())
 
     @contextlib.contextmanager
     def hold(self, kind: str, id: str) -> Iterator[None]:
@@ -283,6 +288,12 @@ class Store:
         except Held:
             raise UserError(f"The {noun(kind)} {id!r} is being worked on; stop that first, then delete it.") from None
         shutil.rmtree(grave)
+
+    def put_aside(self, folder: Path) -> Path:
+        """Move the folder of something damaged to where nobody reads it; where it lies now."""
+        aside = self.work_folder("quarantine") / folder.parent.name / f"{folder.name}.{time.time_ns()}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        return folder.rename(aside)
 
     def heal(self) -> None:
         """Remove what killed processes left, and put back an artifact that was being replaced. Nothing in use."""

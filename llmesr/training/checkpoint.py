@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from llmesr.errors import UserError
+from llmesr.store import replacing
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -20,15 +20,11 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) 
 
     UserError when the file cannot be written (a full disk): the old one stays, nothing half-written does.
     """
-    temporary = path.with_name(f".{path.name}")
     kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     try:
-        save_file(kept, temporary, metadata={"state": json.dumps(state)})
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            save_file(kept, temporary, metadata={"state": json.dumps(state)})
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(
             f"{path} cannot be written ({error}). Free space on that disk and resume; the checkpoint before it is kept."
         ) from error

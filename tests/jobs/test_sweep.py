@@ -45,12 +45,13 @@ def littered(store: Store) -> tuple[list[Path], list[Path]]:
     """What is left over, and what is not."""
     data = make_dataset(store)
     folder = store.path("datasets", data.id)
-    old, young, own = (folder / n for n in (".status.json.0a1b2c3d", ".status.json.99999999", ".keep"))
-    for path in (old, young, own):
+    names = (".status.json.0a1b2c3d", ".last.safetensors", ".status.json.99999999", ".keep")
+    old, earlier, young, own = (folder / name for name in names)
+    for path in (old, earlier, young, own):
         path.write_text("half")
-    aged(old, 2)
-    aged(own, 2)
-    return [old, upload(store, KEEP_DAYS + 1)], [young, own, upload(store, KEEP_DAYS - 1), folder / MANIFEST]
+    for path in (old, earlier, own):
+        aged(path, 2)
+    return [old, earlier, upload(store, KEEP_DAYS + 1)], [young, own, upload(store, KEEP_DAYS - 1), folder / MANIFEST]
 
 
 def test_doctor_shows_and_removes_what_is_left_over(store: Store, littered: tuple[list[Path], list[Path]]) -> None:
@@ -105,8 +106,8 @@ def test_doctor_finds_what_is_damaged(store: Store) -> None:
 def test_doctor_tells_of_parents_that_are_gone_or_others(store: Store) -> None:
     data = make_dataset(store)
     make_embedding(store, data)
-    manifest = store.manifest("datasets", data.id)
-    store.rewrite(manifest.model_copy(update={"name": "renamed"}))
+    with store.changing("datasets", data.id) as manifest:
+        manifest.name = "renamed"
     [finding] = doctor()["findings"]
     assert finding["what"].endswith("which has been made anew since.")
     store.path("datasets", data.id).rename(store.root / "away")

@@ -60,7 +60,7 @@ def every_kill(work: Callable[[], object], settled: Callable[[], None]) -> int:
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that was left was left an hour ago."""
     now = time.time
-    monkeypatch.setattr("llmesr.store.root.time.time", lambda: now() + 3600)
+    monkeypatch.setattr("llmesr.store.leftovers.time.time", lambda: now() + 3600)
 
 
 def hidden(store: Store) -> list[Path]:

@@ -1,6 +1,7 @@
 """What a record keeps while work goes on."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,11 @@ def test_damaged_events_hide_no_others(run: Run) -> None:
     with open(run.folder / EVENTS, "ab") as handle:
         handle.write(b'\xff\xfe\n5\n{"epoch": 2, "loss": 0.5}\n')
     assert run.events()["epoch"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("method", ["**bold** <b>", ":material/home: $x$", "[a](javascript:b)"])
+def test_a_method_from_elsewhere_puts_nothing_but_letters_into_headings(run: Run, method: str) -> None:
+    assert run.label == "llm-esr/sasrec"
+    with run.store.changing("runs", run.id) as manifest:
+        manifest.config["method"] = method
+    assert re.fullmatch(r"[a-z0-9/-]+", run.label)

@@ -33,7 +33,7 @@ from llmesr.config import EmbedConfig
 from llmesr.errors import UserError
 from llmesr.semantic.embedders.contract import Embedder
 from llmesr.semantic.matrix import align
-from llmesr.store import config_digest, file_digest
+from llmesr.store import config_digest, file_digest, replacing, write_bytes
 
 EXPANSION = 1000
 """How many times larger than its file a packed one may be, past ``SMALL``; vectors hardly pack at all."""
@@ -152,22 +152,29 @@ def write_vectors(path: Path, vectors: np.ndarray, item_ids: Sequence[str]) -> P
     ids = [str(i) for i in item_ids]
     if len(ids) != len(vectors):
         raise ValueError(f"{len(vectors)} vectors but {len(ids)} item ids")
-    vectors = np.ascontiguousarray(vectors, np.float32)
+    if path.suffix not in FORMATS:
+        raise UserError(f"Vectors can be written as {', '.join(FORMATS)}, not {path.name!r}.")
+    with replacing(path) as file:
+        _write(file, path.suffix, np.ascontiguousarray(vectors, np.float32), ids)
     if path.suffix == ".npy":
-        np.save(path, vectors)
-        path.with_suffix(".ids.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
-    elif path.suffix == ".npz":
-        np.savez(path, vectors=vectors, item_ids=np.array(ids, dtype=str))
-    elif path.suffix == ".parquet":
+        write_bytes(path.with_suffix(".ids.txt"), "".join(f"{i}\n" for i in ids).encode())
+    return path
+
+
+def _write(file: Path, suffix: str, vectors: np.ndarray, ids: list[str]) -> None:
+    if suffix == ".npy":
+        with open(file, "wb") as out:  # NumPy would add an ending to a name
+            np.save(out, vectors)
+    elif suffix == ".npz":
+        with open(file, "wb") as out:
+            np.savez(out, vectors=vectors, item_ids=np.array(ids, dtype=str))
+    elif suffix == ".parquet":
         rows = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-        pq.write_table(pa.table({"item_id": pa.array(ids), "vector": rows}), path)
-    elif path.suffix == ".safetensors":
+        pq.write_table(pa.table({"item_id": pa.array(ids), "vector": rows}), file)
+    else:
         from safetensors.numpy import save_file
 
-        save_file({"vectors": vectors}, path, metadata={"item_ids": json.dumps(ids)})
-    else:
-        raise UserError(f"Vectors can be written as {', '.join(FORMATS)}, not {path.name!r}.")
-    return path
+        save_file({"vectors": vectors}, file, metadata={"item_ids": json.dumps(ids)})
 
 
 def _npy(path: Path) -> tuple[np.ndarray, list[str] | None]:
