@@ -22,7 +22,7 @@ from llmesr.jobs.record import LOG, ORPHANED, Job, JobStatus
 
 WORKER = (sys.executable, "-m", "llmesr.jobs.worker")
 START_TOLERANCE = 2.0
-"""Seconds by which two readings of one process's start time may differ (the clock is adjusted)."""
+"""Seconds by which two readings of one process's start time may differ: the system rounds that of its own."""
 
 
 class Engine(Protocol):
@@ -113,10 +113,16 @@ def engine_of_environment() -> Engine:
 
 
 def started_at(pid: int) -> float | None:
-    """The start time of a process, or None when it is gone (a zombie is gone)."""
+    """The start time of a process, or None when it is gone (a zombie is gone).
+
+    On Linux in seconds since the machine started: the system tells the time of day of both by the clock of today, which
+    may have been put right since.
+    """
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return float(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0))
     except psutil.Error:
         return None
 

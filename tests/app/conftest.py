@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from app_pages import Visit
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from llmesr.jobs.engine import LocalEngine
+from llmesr.jobs.engine import LocalEngine, started_at
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, typed_step
 from llmesr.store import Store, write_json
@@ -64,11 +64,11 @@ def visit(store: Store) -> Visit:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Jobs that would have been started. They count as running: their worker is this very process."""
     found: list[Job] = []
-    me = psutil.Process()
+    me, since = os.getpid(), started_at(os.getpid()) or 0.0
 
     def start(self: LocalEngine, job: Job, slot: str) -> tuple[int, float]:
         found.append(job)
-        return me.pid, me.create_time()
+        return me, since
 
     monkeypatch.setenv("LLMESR_SLOTS", "cpu")
     monkeypatch.setattr(LocalEngine, "start", start)

@@ -203,12 +203,24 @@ def test_a_reused_pid_is_not_the_worker(jobs: Jobs, tmp_path: Path) -> None:
     wait(jobs, job.id, lambda j: j.progress.total == 4)
     (tmp_path / "go").touch()
     job = ended(jobs, job.id)
-    mine = psutil.Process()
-    stolen = JobStatus(state="RUNNING", worker=mine.pid, worker_started=mine.create_time() - 1000, slot="cpu")
+    mine, started = os.getpid(), started_at(os.getpid())
+    assert started is not None
+    stolen = JobStatus(state="RUNNING", worker=mine, worker_started=started - 1000, slot="cpu")
     write_status(job.folder, stolen)
     jobs.reconcile()
     assert jobs.get(job.id).state == "FAILED"
-    assert is_running(mine.pid, mine.create_time())
+    assert is_running(mine, started)
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the system tells when a process started by the clock of then")
+@pytest.mark.parametrize("seconds", [-86_400, 3_600])
+def test_a_clock_that_is_put_right_orphans_nobody(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = started_at(os.getpid())
+    moment = psutil.Process().create_time()
+    booted = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + seconds)  # the system reckons it back from today
+    assert abs(psutil.Process().create_time() - moment) > 1_000
+    assert is_running(os.getpid(), started)
 
 
 def test_an_orphans_run_is_settled_too(jobs: Jobs, tiny: Dataset) -> None:
