@@ -5,8 +5,9 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /source
 RUN python -m venv /opt/llmesr
 ENV PATH=/opt/llmesr/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY requirements.txt constraints.txt ./
+COPY requirements.txt constraints.txt hashes.txt ./
 RUN pip install --index-url "$TORCH_INDEX" --constraint constraints.txt "$(grep '^torch==' requirements.txt)" \
+    && if [ "$(uname -m)" = x86_64 ]; then pip install --require-hashes --no-deps --requirement hashes.txt; fi \
     && pip install --constraint constraints.txt --requirement requirements.txt
 COPY pyproject.toml setup.py README.md app.py ./
 COPY .streamlit/config.toml .streamlit/

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup app test slow lint docs lock sbom clean
+.PHONY: setup app test slow lint docs lock lock-check audit sbom clean
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 setup: $(READY)
@@ -36,9 +36,18 @@ lint: setup
 	$(BIN)/mypy
 
 # After a change of requirements, or to take newer versions: `make clean`, empty constraints.txt, `make test`, `make lock`.
-# The mark of a build (+cpu) is left out: which build of torch is installed is not what was asked.
+# It asks python3.11, 3.12 and 3.13, so that the versions hold for each; PYTHONS="--python /opt/python3.12 ..." names others.
 lock: setup
-	$(PIP) freeze --all --exclude pip --exclude-editable | sed 's/+[a-z0-9.]*$$//' > constraints.txt
+	$(BIN)/python lock.py $(PYTHONS)
+
+lock-check: setup
+	$(BIN)/python lock.py --check $(PYTHONS)
+
+# Known weaknesses of the locked versions. --strict: where the index of advisories cannot be asked, it fails and says so.
+audit: setup
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip --quiet --disable-pip-version-check install "pip-audit>=2.9,<3"
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
 
 docs: setup
 	$(BIN)/python docs/reference.py

@@ -18,6 +18,8 @@ from llmesr.cli.main import app
 REPOSITORY = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
+OF_TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
+"""Which build is installed depends on where it comes from."""
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
 
 
@@ -75,6 +77,28 @@ def constraints() -> dict[str, str]:
     return {_plain(name): version for name, version in pairs}
 
 
+def hashed() -> dict[str, tuple[str, list[str]]]:
+    """Package -> version and hashes."""
+    text = (REPOSITORY / "hashes.txt").read_text().replace("\\\n", " ")
+    lines = [line.split() for line in text.splitlines()]
+    return {_plain(name): (version, sums) for (name, version), sums in ((w[0].split("=="), w[1:]) for w in lines)}
+
+
+def needed(roots: list[str]) -> set[str]:
+    """What is installed here because of ``roots``, themselves included."""
+    found: set[str] = set()
+    ahead = [(_plain(Requirement(line).name), Requirement(line).extras) for line in roots]
+    while ahead:
+        name, extras = ahead.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for need in map(Requirement, metadata.requires(name) or []):
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras or {""}):
+                ahead.append((_plain(need.name), need.extras))
+    return found
+
+
 def test_the_tested_versions_are_what_is_asked_for() -> None:
     """`make lock` writes them again after a change of the requirements."""
     locked = constraints()
@@ -91,10 +115,29 @@ def test_what_the_tested_versions_ask_for_is_locked_too() -> None:
         try:
             needs = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
-            continue  # only where the lock was made
+            continue  # of another build of torch
         for need in map(Requirement, needs):
             if need.marker is None or need.marker.evaluate({"extra": ""}):
                 assert _plain(need.name) in {*locked, "pip"}, f"{name} needs {need}"
+
+
+def test_the_lock_is_of_what_is_installed() -> None:
+    """`make setup` installs the locked versions; what the tests run with is what is locked."""
+    installed = {_plain(found.name): found.version.partition("+")[0] for found in metadata.distributions()}
+    locked = constraints()
+    asked = [line for line in (REPOSITORY / "requirements-dev.txt").read_text().splitlines() if line[:2] != "-r"]
+    asked += (REPOSITORY / "requirements.txt").read_text().splitlines()
+    here = {name: installed[name] for name in needed(asked) - {"pip"}}
+    assert here == {name: locked.get(name) for name in here}
+
+
+def test_there_is_a_hash_for_everything_but_torch() -> None:
+    locked, sums = constraints(), hashed()
+    assert {name: version for name, (version, _) in sums.items()} == {name: locked[name] for name in sums}
+    assert all(one.startswith("--hash=sha256:") and len(one) == 78 for _, ones in sums.values() for one in ones)
+    assert all(ones for _, ones in sums.values())
+    asked = needed((REPOSITORY / "requirements.txt").read_text().splitlines())
+    assert {name for name in asked - set(sums) if not OF_TORCH.fullmatch(name)} == set()
 
 
 def _plain(name: str) -> str:
