@@ -1,0 +1,136 @@
+/* Stands between a process and the system (LD_PRELOAD): lets a number of writes below a folder succeed and answers that
+   the disk is full from there on (full_disk.py), and makes the clock of the day jump (clock_jumps.py). */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static char folder[4096];
+static long allowed = -1; /* -1: not counting, nothing fails */
+static long seen;
+
+void disk_watch(const char *path, long writes) {
+    strncpy(folder, path, sizeof folder - 1);
+    allowed = writes;
+    __atomic_store_n(&seen, 0, __ATOMIC_SEQ_CST);
+}
+
+long disk_writes(void) { return __atomic_load_n(&seen, __ATOMIC_SEQ_CST); }
+
+static int full(void) {
+    long number = __atomic_fetch_add(&seen, 1, __ATOMIC_SEQ_CST);
+    if (allowed < 0 || number < allowed) return 0;
+    errno = ENOSPC;
+    return 1;
+}
+
+static int below(int fd) {
+    char link[64], path[4096];
+    if (!folder[0]) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    return strncmp(path, folder, strlen(folder)) == 0;
+}
+
+#define REAL(name) (real ? real : (real = dlsym(RTLD_NEXT, name)))
+
+ssize_t write(int fd, const void *data, size_t size) {
+    static ssize_t (*real)(int, const void *, size_t);
+    if (below(fd) && full()) return -1;
+    return REAL("write")(fd, data, size);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
+    static ssize_t (*real)(int, const void *, size_t, off_t);
+    if (below(fd) && full()) return -1;
+    return REAL("pwrite")(fd, data, size, at);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+    static ssize_t (*real)(int, const void *, size_t, off64_t);
+    if (below(fd) && full()) return -1;
+    return REAL("pwrite64")(fd, data, size, at);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+    static ssize_t (*real)(int, const struct iovec *, int);
+    if (below(fd) && full()) return -1;
+    return REAL("writev")(fd, parts, count);
+}
+
+int fsync(int fd) {
+    static int (*real)(int);
+    if (below(fd) && full()) return -1;
+    return REAL("fsync")(fd);
+}
+
+int ftruncate(int fd, off_t size) {
+    static int (*real)(int, off_t);
+    if (size > 0 && below(fd) && full()) return -1;
+    return REAL("ftruncate")(fd, size);
+}
+
+int ftruncate64(int fd, off64_t size) {
+    static int (*real)(int, off64_t);
+    if (size > 0 && below(fd) && full()) return -1;
+    return REAL("ftruncate64")(fd, size);
+}
+
+int posix_fallocate(int fd, off_t at, off_t size) {
+    static int (*real)(int, off_t, off_t);
+    if (below(fd) && full()) return ENOSPC;
+    return REAL("posix_fallocate")(fd, at, size);
+}
+
+int mkdir(const char *path, mode_t mode) {
+    static int (*real)(const char *, mode_t);
+    if (folder[0] && strncmp(path, folder, strlen(folder)) == 0 && full()) return -1;
+    return REAL("mkdir")(path, mode);
+}
+
+static long jump_after = -1, jump_seconds, looks;
+
+void clock_jump(long after, long seconds) {
+    jump_after = after;
+    jump_seconds = seconds;
+    __atomic_store_n(&looks, 0, __ATOMIC_SEQ_CST);
+}
+
+long clock_looks(void) { return __atomic_load_n(&looks, __ATOMIC_SEQ_CST); }
+
+static long jumped(void) {
+    long number = __atomic_fetch_add(&looks, 1, __ATOMIC_SEQ_CST);
+    return jump_after >= 0 && number >= jump_after ? jump_seconds : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    int answer = REAL("clock_gettime")(clock, now);
+    if (clock == CLOCK_REALTIME && answer == 0) now->tv_sec += jumped();
+    return answer;
+}
+
+int gettimeofday(struct timeval *now, void *zone) {
+    static int (*real)(struct timeval *, void *);
+    int answer = REAL("gettimeofday")(now, zone);
+    if (answer == 0) now->tv_sec += jumped();
+    return answer;
+}
+
+time_t time(time_t *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out) *out = now.tv_sec;
+    return now.tv_sec;
+}

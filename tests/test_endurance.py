@@ -1,0 +1,69 @@
+"""The scripts that try the program hard, each at a small size; their docstrings tell how the full size is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+REPOSITORY = Path(__file__).parents[1]
+NO_COMPILER = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler to build faults.c with")
+
+
+def tried(tmp_path: Path, script: str, *words: str) -> dict[str, Any]:
+    """The figures of a script of benchmarks/."""
+    file = tmp_path / "figures.json"
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / script), *words, "--json", str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert file.is_file(), done.stderr[-4000:]
+    figures: dict[str, Any] = json.loads(file.read_text())
+    return figures
+
+
+def test_commands_killed_at_any_moment(tmp_path: Path) -> None:
+    found = tried(tmp_path, "kills.py", "--kills", "8", "--only", "ingest,train,export,evaluate")
+    assert found["kills"] == 8
+    assert found["faults"] == []
+
+
+def test_mutated_uploads_and_archives(tmp_path: Path) -> None:
+    found = tried(tmp_path, "uploads.py", "--files", "12", "--archives", "20")
+    assert (found["uploads"]["files"], found["uploads"]["faults"]) == (12, [])
+    assert found["archives"]["faults"] == []
+    assert found["uploads"]["peak_megabytes"] < 1000
+
+
+@NO_COMPILER
+def test_a_disk_that_is_full_at_any_write(tmp_path: Path) -> None:
+    found = tried(tmp_path, "full_disk.py", "--only", "ingest,train,evaluate", "--most", "4")
+    assert set(found["tried"]) == {"ingest", "train", "evaluate"}
+    assert found["faults"] == []
+
+
+@NO_COMPILER
+def test_a_clock_that_jumps(tmp_path: Path) -> None:
+    found = tried(tmp_path, "clock_jumps.py", "--only", "ingest,train ease")
+    assert (found["jumps"], found["faults"], found["swept while written"]) == (12, [], [])
+
+
+def test_a_server_under_every_kind_of_request_and_many_connections(tmp_path: Path) -> None:
+    words = ("--minutes", "0.2", "--connections", "700", "--browsers", "0", "--items", "300")
+    found = tried(tmp_path, "soak.py", *words)
+    assert found["soak"]["requests"] > 0
+    assert found["soak"]["server errors"] == 0
+    assert set(found["connections"]["answers"]) == {"200", "503"}
+    assert sum(found["connections"]["answers"].values()) == 700
+
+
+@pytest.mark.browser
+def test_several_browsers_at_once(tmp_path: Path) -> None:
+    found = tried(tmp_path, "soak.py", "--minutes", "0", "--connections", "0", "--browsers", "3")
+    assert (found["browsers"]["pages"], found["browsers"]["errors"]) == (24, [])
