@@ -2,7 +2,7 @@
 
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets
-from llmesr.views.training import best, finetune, form, panels
+from llmesr.views.training import best, finetune, form, leaderboard, panels
 
 PARTS = {
     "new": "New run",
@@ -41,6 +41,7 @@ if manifest is not None:
             finetune.form(root, manifest, data)
         finetune.history(root, manifest)
     elif part == "watch":
+        leaderboard.leaderboard(root, manifest, data.thresholds, protocol)
         run_id = panels.pick_run(root, manifest)
         if run_id is None:
             widgets.empty("No run of this dataset yet: launch one under New run.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 from app_pages import healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_embedding, make_run, make_running_run
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from llmesr.config import FinetuneConfig, RunConfig, reads
 from llmesr.data.dataset import Dataset
+from llmesr.evaluation.table import quick_metrics
 from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, write_status
@@ -217,12 +219,12 @@ def test_a_finished_run_shows_its_curves_as_tables_too(
     app = healthy(visit("training", part="watch", run=run.id))
     assert metrics(app)["State"] == "done"
     assert metrics(app)["Epoch"] == "12 of 12"
-    frame = next(d.value for d in app.dataframe if "Tail Item" in d.value.columns)
+    frame = next(d.value for d in app.dataframe if {"epoch", "Tail Item"} <= set(d.value.columns))
     events = run.events()
     assert frame["Tail Item"].tolist() == events["full/Tail Item/NDCG@10"].tolist()
     assert len(frame) == 12
     uni = healthy(visit("training", part="watch", run=run.id, protocol="uni100"))
-    frame = next(d.value for d in uni.dataframe if "Tail Item" in d.value.columns)
+    frame = next(d.value for d in uni.dataframe if {"epoch", "Tail Item"} <= set(d.value.columns))
     assert frame["Overall"].tolist() == events["uni100/Overall/NDCG@10"].tolist()
 
 
@@ -413,3 +415,19 @@ def test_a_visitor_fine_tunes_only_models_the_operator_allows(
     monkeypatch.setenv("LLMESR_MODELS", "*")
     app = healthy(visit("training", part="tune"))
     assert not hasattr(tune_field(app, "base"), "options")  # a text to write
+
+
+def test_the_leaderboard_orders_runs_by_validation_and_leads_to_compare(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
+    runs = [make_run(store, shop, "popularity"), *(make_run(store, shop, "id", seed=s) for s in (42, 43))]
+    waiting = make_running_run(store, shop)
+    app = healthy(visit("training", part="watch"))
+    board = next(d.value for d in app.dataframe if "configuration" in d.value.columns)
+    assert set(board["id"]) == {waiting.id, *(r.id for r in runs)}
+    reached = {r.id: quick_metrics(f[f["part"] == "valid"], shop.thresholds) for r in runs for f in [r.per_user()]}
+    shown = board.set_index("id")["Overall"]
+    assert shown[list(reached)].to_dict() == pytest.approx(reached)
+    assert shown.dropna().is_monotonic_decreasing
+    assert pd.isna(shown[waiting.id])  # not evaluated yet: no number
+    assert board.set_index("id").loc[runs[0].id, "best epoch"] == ""

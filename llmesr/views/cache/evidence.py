@@ -11,13 +11,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from llmesr.config import EVERY_GROUP
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation import contrast, slices, statistics
 from llmesr.evaluation.beyond import beyond_table
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.guard import Case, Finding, examine
 from llmesr.evaluation.popularity import explained, popularity_ranks
-from llmesr.evaluation.table import Group, metric_table
+from llmesr.evaluation.table import Group, metric_table, parse_metric
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
@@ -236,6 +237,18 @@ def _findings(
             protocol=protocol,
         )
     )
+
+
+@kept(digests(id="runs"), entries=4096)
+def validated(root: Store, id: str, thresholds: Thresholds, metric: str, protocol: str) -> dict[str, float]:
+    """What a run reached on validation, by named group; empty for a ranking made elsewhere, which has none."""
+    frame = artifacts.per_user(root, id)
+    if not frame["part"].eq("valid").any():
+        return {}
+    k = parse_metric(metric)[1]
+    table = metric_table(frame, thresholds, protocol=protocol, part="valid", ks=(k,))
+    rows = table[(table["metric"] == metric) & table["group"].isin(EVERY_GROUP)]
+    return dict(zip(rows["group"], rows["value"], strict=True))
 
 
 @kept(digests(lineup="runs"), entries=1024)

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
 from llmesr.views.shared import theme
+from llmesr.views.shared.marks import dash, marker, plain, variants_of
 from llmesr.views.shared.theme import Mode
 
 SHOWN = ("Overall", "Tail Item", "Head Item", "Tail User")
@@ -78,6 +79,26 @@ def validation_chart(
     return theme.finish(figure, mode, height=340).update_layout(margin_t=TOP)
 
 
+def overlaid_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light") -> go.Figure:
+    """A line per run: the metric on validation, overall, after each epoch. ``frame``: run, label, epoch, Overall."""
+    variants = variants_of(frame)
+    figure = go.Figure()
+    for name, rows in frame.groupby("run", sort=False):
+        label = str(rows["label"].iloc[0])
+        figure.add_scatter(
+            x=rows["epoch"],
+            y=rows["Overall"],
+            mode="lines+markers",
+            name=plain(str(name)),
+            line={"color": theme.method_color(label, mode), "dash": dash(label, variants[str(name)]), "width": 2},
+            marker=marker(label, mode, 7, variant=variants[str(name)]),
+            hovertemplate="%{fullData.name}<br>epoch %{x}: %{y:.4f}<extra></extra>",
+        )
+    figure.update_xaxes(title_text="Epoch", rangemode="tozero")
+    figure.update_yaxes(title_text=f"{metric} on validation", rangemode="tozero")
+    return theme.finish(figure, mode, height=360).update_layout(margin_t=TOP)
+
+
 def tuning_chart(events: pd.DataFrame, mode: Mode = "light") -> go.Figure:
     """Retrieval accuracy (held-out items found by their own copy) and the mean cosine of all pairs, by step.
 
@@ -89,13 +110,13 @@ def tuning_chart(events: pd.DataFrame, mode: Mode = "light") -> go.Figure:
         ("mean_cosine", "mean cosine of all pairs (lower is better)", surface["muted"], "dash"),
     )
     figure = go.Figure()
-    for column, name, color, dash in drawn:
+    for column, name, color, stroke in drawn:
         figure.add_scatter(
             x=events["step"],
             y=events[column],
             name=name,
             mode="lines+markers",
-            line={"color": color, "width": 2, "dash": dash},
+            line={"color": color, "width": 2, "dash": stroke},
             marker={"size": 6},
             hovertemplate=f"step %{{x}}: {column.replace('_', ' ')} %{{y:.3f}}<extra></extra>",
         )
