@@ -15,8 +15,11 @@ from llmesr.config import Config, SplitConfig
 
 PAGE = Path(__file__).with_name("reference.md")
 ENVIRONMENT = {
+    "LLMESR_ADDRESSES": "Beginnings of addresses that visitors of the app may read from, separated by spaces; none if not "
+    "set.",
     "LLMESR_ARTIFACTS": "Where everything computed lies; `--artifacts` goes before it. Default `./artifacts`.",
     "LLMESR_API_KEY": "The key `llmesr serve` asks clients for.",
+    "LLMESR_CONNECTIONS": "TOML file of databases and addresses under names: `connection:NAME`, offered by the app too.",
     "LLMESR_DATA": "Folder whose files the app may read by their path; the one the app was started in if not set.",
     "LLMESR_ENGINE": "Where jobs run: `local`, or `ray:` and the address of a cluster's dashboard.",
     "LLMESR_JOB": "Set for the commands of a job: its folder. Not for people.",
@@ -30,11 +33,13 @@ ENVIRONMENT = {
     "LLMESR_SLOTS": "How many jobs at once, and where: `cpu,cpu-2`, `cuda:0,cuda:1`. Default one for each device.",
     "LLMESR_STOP_GRACE": "Seconds a job has to keep a checkpoint when it is stopped (30); then it is killed.",
     "LLMESR_TRACE": "`1` shows where an error arose, for a report of it.",
+    "PGPASSWORD": "The password of a PostgreSQL database given by its address.",
     "OPENAI_API_KEY": "The key of an OpenAI-compatible endpoint.",
     "OPENAI_BASE_URL": "Its address, when `endpoint` is not set.",
 }
 CONFIGS = {  # where it is read, for each class of settings
     "llmesr.config:IngestConfig": "llmesr ingest",
+    "llmesr.data.places.connections:Connection": "a table of the file that `LLMESR_CONNECTIONS` names",
     "llmesr.config:EmbedConfig": "llmesr embed",
     "llmesr.config:FinetuneConfig": "llmesr finetune",
     "llmesr.config:SplitConfig": "llmesr split",

@@ -19,17 +19,25 @@ if TYPE_CHECKING:
     from llmesr.evaluation.comparison import Comparison
 
 
-def ingest(*sources: str | Path, name: str, store: Store | None = None, **settings: Any) -> Dataset:
+def ingest(
+    *sources: str | Path | Any, name: str, sql: str | Sequence[str] = (), store: Store | None = None, **settings: Any
+) -> Dataset:
     """Files (or a folder) of interactions and items -> a dataset. ``settings``: :class:`IngestConfig`.
 
+    A source may also be a frame (pandas, polars, Arrow, whatever has an Arrow stream), a database with its queries
+    ``sql``, or an address (``https://``, ``s3://`` ...): see ``llmesr ingest --help``.
+
     The same files and settings give the dataset that is there. Everything is written under ``store``, by default
-    ``LLMESR_ARTIFACTS`` or ``./artifacts``. UserError for files that cannot be read, columns that cannot be told, and
-    more unreadable lines than ``max_rejected``.
+    ``LLMESR_ARTIFACTS`` or ``./artifacts``. UserError for what cannot be read or reached, columns that cannot be told,
+    and more unreadable lines than ``max_rejected``.
     """
     from llmesr.data.ingest import ingest as run
+    from llmesr.data.places.bring import brought
 
     config = IngestConfig.read(None, name=name, **settings)
-    return run([Path(s) for s in sources], config, store or Store())
+    where = store or Store()
+    with brought(sources, where, sql=[sql] if isinstance(sql, str) else sql) as given:
+        return run(given.paths, config, where, origins=given.origins)
 
 
 def split(dataset: Dataset, *, name: str | None = None, store: Store | None = None, **settings: Any) -> Dataset:

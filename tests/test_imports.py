@@ -71,7 +71,9 @@ ONLY: dict[str, set[str]] = {
     "fastapi": {"serving"},
     "ray": {"jobs/ray_engine"},
     "implicit": {"linear/factors"},
-    "fsspec": {"remote"},
+    "fsspec": {"remote", "data/places/address"},
+    "adbc_driver_postgresql": {"data/places/database"},
+    "adbc_driver_sqlite": {"data/places/database"},
 }
 
 

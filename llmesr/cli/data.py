@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,13 +49,27 @@ def fetch(
 
 
 def ingest(
-    sources: Annotated[list[Path], typer.Argument(help="Files, or a folder of them.", show_default=False)],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, or a folder of them; a database (postgresql://USER@HOST/NAME, an SQLite or DuckDB file) with "
+            "--sql; an address (https://, s3://, gs://, hf://datasets/...); connection:NAME.",
+            show_default=False,
+        ),
+    ],
+    sql: Annotated[
+        list[str] | None,
+        typer.Option("--sql", help="Query of the database; once for interactions, again for items and users."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; default the first source's.")] = None,
     k_core: Annotated[
         int | None, typer.Option("--k-core", help="Keep users and items with at least this many interactions.")
     ] = None,
     column: Columns = None,
     item_column: ItemColumns = None,
+    max_gb: Annotated[
+        float, typer.Option("--max-gb", min=0, help="Bring no more than this many gigabytes from elsewhere.")
+    ] = 100,
     config: ConfigFile = None,
     set: Set = None,
     json: Json = False,
@@ -62,13 +77,14 @@ def ingest(
     """Read, check and store interactions and items. The same files and settings reuse what is there."""
     from llmesr.data.ingest import ingest as run
     from llmesr.data.layouts import assign, collect
+    from llmesr.data.places.bring import brought, default_name
     from llmesr.data.plan import ahead
 
     values: dict[str, Any] = parse_overrides(set or [])
     if name is not None:
         values["name"] = name
     elif config is None and "name" not in values:
-        values["name"] = sources[0].resolve().name.partition(".")[0]
+        values["name"] = default_name(sources[0])
     if k_core is not None:
         values["k_core"] = k_core
     if column:
@@ -76,10 +92,14 @@ def ingest(
     if item_column:
         values["item_columns"] = _pairs("--item-column", item_column)
     settings = IngestConfig.read(config, **values)
-    for sentence in ahead(assign(collect(sources), settings), settings):
-        say(f"! {sentence}")
-    with progress() as listen:
-        data = run(sources, settings, store(), listen)
+    with contextlib.ExitStack() as stack:
+        with progress() as listen:
+            bring = brought(sources, store(), sql=sql or (), limit=int(max_gb * 1e9), progress=listen)
+            given = stack.enter_context(bring)
+        for sentence in ahead(assign(collect(given.paths), settings), settings):
+            say(f"! {sentence}")
+        with progress() as listen:
+            data = run(given.paths, settings, store(), listen, origins=given.origins)
     info = data.manifest.info
     for finding in info["report"]:
         mark = "! " if finding["level"] == "warning" else "  "

@@ -25,15 +25,18 @@ def download(
     *,
     size: int | None = None,
     md5: str | None = None,
+    limit: int | None = None,
     progress: Progress = silent,
     pause: float = 1.0,
+    redirects: bool = True,
 ) -> Path:
     """Fetch ``target`` from the first of ``addresses`` that works; an existing target is kept.
 
     What has arrived stays in ``<target>.part`` and the next attempt, or the next call, asks for the
     rest (HTTP Range, with the ETag, so parts of two versions are never joined). ``pause`` seconds
-    between attempts doubles each time. UserError when no address works, when the disk is full, or
-    when size or MD5 differ from what is expected; a file that fails its check is deleted.
+    between attempts doubles each time. Without ``redirects``, an address that leads to another is not followed.
+    UserError when no address works, when the disk is full, beyond ``limit`` octets, or when size or MD5 differ from
+    what is expected; a file that fails its check is deleted.
     """
     if target.is_file():
         return target
@@ -41,7 +44,7 @@ def download(
     reasons: list[str] = []
     for address in addresses:
         try:
-            _attempts(address, target, progress, pause)
+            _attempts(address, target, progress, pause, limit, redirects)
             _check(target, _part(target), size, md5)
             _part(target).replace(target)
             _note(target).unlink(missing_ok=True)
@@ -68,12 +71,25 @@ def _note(target: Path) -> Path:
     return target.with_name(target.name + ".part.json")
 
 
-def _attempts(address: str, target: Path, progress: Progress, pause: float) -> None:
+def check_limit(name: str, size: int, limit: int | None) -> None:
+    """UserError when ``size`` octets are more than ``limit``."""
+    if limit is not None and size > limit:
+        raise UserError(
+            f"{name} is larger than {limit / 1_000_000_000:g} GB; ask for less, or allow more with --max-gb NUMBER."
+        )
+
+
+def _named(address: str) -> str:
+    """An address in a note: it may hold a key, so its digest stands there."""
+    return hashlib.sha256(address.encode()).hexdigest()
+
+
+def _attempts(address: str, target: Path, progress: Progress, pause: float, limit: int | None, redirects: bool) -> None:
     """Read until the file is complete, going on where the last attempt ended."""
     for attempt in range(ATTEMPTS):
         before = _part(target).stat().st_size if _part(target).is_file() else 0
         try:
-            if _once(address, target, progress):
+            if _once(address, target, progress, limit, redirects):
                 return
             reason = "the connection was cut"
         except httpx.HTTPError as error:
@@ -85,18 +101,18 @@ def _attempts(address: str, target: Path, progress: Progress, pause: float) -> N
     raise _Failed(reason)
 
 
-def _once(address: str, target: Path, progress: Progress) -> bool:
+def _once(address: str, target: Path, progress: Progress, limit: int | None, redirects: bool) -> bool:
     """One request; True when the file is complete."""
     part, note = _part(target), _note(target)
     known = json.loads(note.read_text()) if note.is_file() and part.is_file() else {}
-    start = part.stat().st_size if known.get("address") == address else 0
+    start = part.stat().st_size if known.get("address") == _named(address) else 0
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
         if known.get("etag"):
             headers["If-Range"] = known["etag"]
     with (
-        client(follow_redirects=True, timeout=TIMEOUT) as http,
+        client(follow_redirects=redirects, timeout=TIMEOUT) as http,
         http.stream("GET", address, headers=headers) as response,
     ):
         if response.status_code == 416:  # the part is as long as the file, or longer than a changed one
@@ -104,21 +120,30 @@ def _once(address: str, target: Path, progress: Progress) -> bool:
             if not complete:
                 part.unlink(missing_ok=True)
             return complete
-        if response.status_code not in (200, 206):
-            raise _Failed(f"the server answers {response.status_code} {response.reason_phrase}")
-        if "text/html" in response.headers.get("content-type", ""):
-            raise _Failed("the server answers with a web page instead of the file")
+        _check_answer(response)
         if response.status_code == 200:
             start = 0
         total = start + int(response.headers.get("content-length", 0))
-        write_json(note, {"address": address, "etag": response.headers.get("etag")})
+        check_limit(target.name, total, limit)
+        write_json(note, {"address": _named(address), "etag": response.headers.get("etag")})
         done = start
         with part.open("ab" if start else "wb") as out:
             for chunk in response.iter_raw():  # as it arrives, so that a cut loses nothing
                 out.write(chunk)
                 done += len(chunk)
+                check_limit(target.name, done, limit)
                 progress(f"fetching {target.name}", done, max(total, done))
     return total == start or done >= total
+
+
+def _check_answer(response: httpx.Response) -> None:
+    """_Failed unless the server sends the file, or the rest of it."""
+    if response.is_redirect:
+        raise _Failed("the server sends on to another address, which is not followed")
+    if response.status_code not in (200, 206):
+        raise _Failed(f"the server answers {response.status_code} {response.reason_phrase}")
+    if "text/html" in response.headers.get("content-type", ""):
+        raise _Failed("the server answers with a web page instead of the file")
 
 
 def _check(target: Path, part: Path, size: int | None, md5: str | None) -> None:

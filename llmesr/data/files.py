@@ -47,7 +47,7 @@ REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x7fELF", "a program: give a CSV, JSONL or Parquet file"),
     (0, b"MZ", "a program: give a CSV, JSONL or Parquet file"),
     (0, b"\xd0\xcf\x11\xe0", "an old Excel or Word document: save the sheet as CSV"),
-    (0, b"SQLite format 3", "an SQLite database: export the table as CSV"),
+    (0, b"SQLite format 3", 'an SQLite database: say what to read of it with --sql "SELECT ..."'),
     (0, b"\x89HDF", "an HDF5 file: export it as CSV or Parquet"),
     (0, b"\x93NUMPY", "a NumPy array: give a CSV, JSONL or Parquet file"),
     (0, b"ORC", "an ORC file: export it as Parquet"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,18 @@ VERSION = 2
 STAGES = 7
 
 
-def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress: Progress = silent) -> Dataset:
+def ingest(
+    sources: Sequence[Path],
+    config: IngestConfig,
+    store: Store,
+    progress: Progress = silent,
+    *,
+    origins: Mapping[Path, Mapping[str, str]] | None = None,
+) -> Dataset:
     """Read, check and store interactions and items; the same content and config reuse what is there.
 
-    ``sources`` are files or a folder; which file is which is told by their columns. The artifact
+    ``sources`` are files or a folder; which file is which is told by their columns. ``origins`` says where files came
+    from that were brought from elsewhere, for the manifest. The artifact
     holds interactions, users and items, rejects.parquet (lines that could not be used) and, where
     interactions carry text, reviews.parquet. ``manifest.info`` has ``report`` (findings in plain
     words), ``steps`` (what each step left), ``time``, ``columns`` and ``sources``.
@@ -67,7 +75,10 @@ def ingest(sources: Sequence[Path], config: IngestConfig, store: Store, progress
                         "encoding, such as --set encoding=cp1251.",
                         prepared.repaired,
                     )
-            work.files = [{"file": s.name, "bytes": s.path.stat().st_size, "sha256": p.digest} for s, p in files]
+            work.files = [
+                {"file": s.name, "bytes": s.path.stat().st_size, "sha256": p.digest, **(origins or {}).get(s.path, {})}
+                for s, p in files
+            ]
             _build(work, config, store, id, scratch, progress)
     return load_dataset(store, id)
 
@@ -288,7 +299,7 @@ def _tell_cleaning(
     if cleaned.tied:
         report.warn(
             "ties",
-            f"{counted(cleaned.tied, 'interaction')} have the same user and time as another; they stay in file order.",
+            f"{counted(cleaned.tied, 'interaction')} with the same user and time as another: the order of the file decides.",
             cleaned.tied,
             (f"user {name('users', u)}" for u in cleaned.tie_examples),
         )

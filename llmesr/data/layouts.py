@@ -54,11 +54,28 @@ def collect(paths: Sequence[Path]) -> list[Path]:
 
 
 def _folder(folder: Path) -> list[Path]:
-    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    files = [p for p in entries if p.is_file()]
+    entries = {p.name: p for p in sorted(folder.iterdir()) if not p.name.startswith(".")}
+    check_folder(str(folder), entries)
+    files = [n for n, p in entries.items() if p.is_file()]
     if not files and len(entries) == 1:
-        return _folder(entries[0])  # an unpacked archive with one folder in it
-    by_name = {p.name.removesuffix(".gz"): p for p in files}
+        return _folder(next(iter(entries.values())))  # an unpacked archive with one folder in it
+    return [entries[name] for name in data_files(str(folder), files)]
+
+
+def check_folder(folder: str, entries: Collection[str]) -> None:
+    """UserError for the folder of a table whose files, read one by one, would bring deleted rows back."""
+    kind = "a Delta" if "_delta_log" in entries else "an Iceberg" if {"metadata", "data"} <= set(entries) else ""
+    if kind:
+        read = "DeltaTable(PATH).to_pyarrow_table()" if kind == "a Delta" else "TABLE.scan().to_arrow()"
+        raise UserError(
+            f"{folder} is {kind} table, whose files also hold rows that were deleted; read it with its own library and "
+            f"give what that returns: llmesr.ingest({read}, name=...)."
+        )
+
+
+def data_files(folder: str, names: Sequence[str]) -> list[str]:
+    """The names of the data files among those in a folder. UserError when there are none, or very many."""
+    by_name = {n.removesuffix(".gz"): n for n in names}
     for pair in KNOWN_FOLDERS:
         if pair[0] in by_name:
             return [by_name[name] for name in pair if name in by_name]
