@@ -15,11 +15,10 @@ from llmesr.config import Config, SplitConfig
 
 PAGE = Path(__file__).with_name("reference.md")
 ENVIRONMENT = {
-    "LLMESR_ADDRESSES": "Beginnings of addresses that visitors of the app may read from, separated by spaces; none if not "
-    "set.",
+    "LLMESR_ADDRESSES": "Beginnings of addresses, separated by spaces, that visitors of the app may read from (none).",
     "LLMESR_ARTIFACTS": "Where everything computed lies; `--artifacts` goes before it. Default `./artifacts`.",
     "LLMESR_API_KEY": "The key `llmesr serve` asks clients for.",
-    "LLMESR_CONNECTIONS": "TOML file of databases and addresses under names: `connection:NAME`, offered by the app too.",
+    "LLMESR_CONNECTIONS": "TOML file of databases and addresses under names: `connection:NAME`; the app offers them.",
     "LLMESR_DATA": "Folder whose files the app may read by their path; the one the app was started in if not set.",
     "LLMESR_ENGINE": "Where jobs run: `local`, or `ray:` and the address of a cluster's dashboard.",
     "LLMESR_JOB": "Set for the commands of a job: its folder. Not for people.",

@@ -299,7 +299,7 @@ def _tell_cleaning(
     if cleaned.tied:
         report.warn(
             "ties",
-            f"{counted(cleaned.tied, 'interaction')} with the same user and time as another: the order of the file decides.",
+            f"{counted(cleaned.tied, 'interaction')} with the user and time of another: the order of the file decides.",
             cleaned.tied,
             (f"user {name('users', u)}" for u in cleaned.tie_examples),
         )
