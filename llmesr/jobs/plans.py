@@ -37,15 +37,17 @@ def settings(values: Mapping[str, Any]) -> list[str]:
 
 
 def ingest_step(
-    sources: Sequence[Path],
+    sources: Sequence[Path | str],
     name: str,
     *,
+    sql: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
     item_columns: Mapping[str, str] | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> Step:
-    """Make a dataset of files; the id is saved as ``{dataset}``. Columns are field -> column."""
-    given = [*map(str, sources), "--name", name]
+    """Make a dataset of files, or of the queries ``sql`` of a database; the id is saved as ``{dataset}``. Columns are
+    field -> column."""
+    given = [*map(str, sources), "--name", name, *(word for query in sql for word in ("--sql", query))]
     given += [w for field, column in (columns or {}).items() for w in ("--column", f"{field}={column}")]
     given += [w for field, column in (item_columns or {}).items() for w in ("--item-column", f"{field}={column}")]
     given += [*settings(values or {}), "--json"]

@@ -1,4 +1,4 @@
-"""What nobody needs any more: remains of killed processes, and uploads that have grown old. Nothing in use."""
+"""What nobody needs any more: remains of killed processes, uploads and fetches that have grown old. Nothing in use."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmesr.jobs.queue import Jobs
-from llmesr.jobs.uploads import Uploads
+from llmesr.jobs.uploads import KEEP_DAYS, Uploads
 from llmesr.store import KINDS, Store
+from llmesr.store.lock import is_locked
 
 OLD = 86_400.0
 """Seconds after which a file that was being written is nobody's."""
@@ -22,9 +23,11 @@ _BEING_WRITTEN = re.compile(r"\..+\.([0-9a-f]{8}|safetensors|parquet)")
 
 
 def remains(store: Store, *, now: float | None = None) -> list[Path]:
-    """Files that were being written when their writer was killed, and uploads that no waiting or running job reads."""
+    """Files that were being written when their writer was killed, uploads that no waiting or running job reads, and what
+    was fetched from elsewhere and never imported."""
     moment = now if now is not None else time.time()
-    return [*_half_written(store, moment - OLD), *Uploads(store).old(in_use=_read_by_jobs(store), now=moment)]
+    uploads = Uploads(store).old(in_use=_read_by_jobs(store), now=moment)
+    return [*_half_written(store, moment - OLD), *_fetched(store, moment - KEEP_DAYS * OLD), *uploads]
 
 
 def sweep(store: Store) -> list[Path]:
@@ -58,6 +61,13 @@ def _half_written(store: Store, before: float) -> Iterator[Path]:
                 path = Path(here) / name
                 if _BEING_WRITTEN.fullmatch(name) and path.lstat().st_mtime < before:
                     yield path
+
+
+def _fetched(store: Store, before: float) -> Iterator[Path]:
+    """Folders of addresses; whoever fetches from one touches its lock first."""
+    for lock in store.work_folder("addresses").glob("*/.lock"):
+        if lock.stat().st_mtime < before and not is_locked(lock.parent):
+            yield lock.parent
 
 
 def _read_by_jobs(store: Store) -> set[str]:

@@ -6,15 +6,16 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from llmesr.errors import UserError
-from llmesr.store import Store
+from llmesr.store import Store, read_json, write_json
 
 CHUNK = 1 << 20
 KEEP_DAYS = 7
+ORIGIN = ".origin.json"
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".item", ".inter", ".user", ".json", ".jsonl", ".parquet", ".gz")
 
 
@@ -24,9 +25,12 @@ class Uploads:
     def __init__(self, store: Store) -> None:
         self.folder = store.work_folder("uploads")
 
-    def receive(self, files: Iterable[tuple[str, IO[bytes]]], *, limit: int) -> str:
+    def receive(
+        self, files: Iterable[tuple[str, IO[bytes]]], *, limit: int, origin: Mapping[str, Any] | None = None
+    ) -> str:
         """Write files to disk in chunks; the token under which :meth:`files` finds them.
 
+        ``origin``: where all the rows are, when the files hold only the first of them (see :meth:`origin`).
         UserError on a name with folders in it, on two files of one name, and beyond ``limit`` octets in all.
         Nothing stays behind when a file is refused.
         """
@@ -40,6 +44,8 @@ class Uploads:
                 if path.exists():
                     raise UserError(f"Two of the files are called {path.name!r}; rename one.")
                 left = _copy(stream, path, left, limit)
+            if origin is not None:
+                write_json(folder / ORIGIN, dict(origin))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -50,7 +56,12 @@ class Uploads:
         folder = self.folder / token
         if not re.fullmatch(r"[0-9a-f]{16}", token) or not folder.is_dir():
             raise UserError(f"The upload is no longer here (files are kept for {KEEP_DAYS} days); send them again.")
-        return sorted(p for p in folder.iterdir() if p.is_file())
+        return sorted(p for p in folder.iterdir() if p.is_file() and p.name != ORIGIN)
+
+    def origin(self, token: str) -> dict[str, Any] | None:
+        """Where all rows of files are that hold only the first; None for files that are whole."""
+        self.files(token)
+        return read_json(self.folder / token / ORIGIN) if (self.folder / token / ORIGIN).is_file() else None
 
     def discard(self, token: str) -> None:
         """Forget an upload."""

@@ -6,7 +6,7 @@
     <root>/<kind>/<id>/.lock            held by whoever writes to the artifact
     <root>/<kind>/.scratch.*            being written; renamed into place in one step
     <root>/quarantine/<kind>/           damaged ones that a repair has put aside
-    <root>/jobs, uploads, downloads, cache
+    <root>/jobs, uploads, downloads, addresses, cache
 
 An artifact appears, is replaced and is deleted by renaming one folder, so a reader never sees half of it. What a killed
 process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` removes it.

@@ -30,7 +30,7 @@ from llmesr.store.manifest import (
     provenance,
 )
 
-WorkFolder = Literal["jobs", "uploads", "downloads", "cache", "quarantine"]
+WorkFolder = Literal["jobs", "uploads", "downloads", "addresses", "cache", "quarantine"]
 
 
 class Draft:

@@ -261,3 +261,72 @@ def test_a_running_pipeline_is_shown_with_the_dataset(
     assert "Embed and train shop" in texts(app)
     assert "defaults" not in [b.key for b in app.button]
     assert len(Jobs(store).list()) == 1
+
+
+@pytest.fixture
+def connected(orders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A server that names a database with the same two tables."""
+    import duckdb
+
+    database = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        for name, path in zip(("orders", "products"), orders, strict=True):
+            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM read_csv('{path}')")
+    file = tmp_path / "connections.toml"
+    queries = '["SELECT * FROM orders", "SELECT * FROM products"]'
+    file.write_text(f'[bakery]\nurl = "{database}"\nsql = {queries}\n')
+    monkeypatch.setenv("LLMESR_CONNECTIONS", str(file))
+    return file
+
+
+def test_a_connection_shows_its_first_rows_and_is_imported_by_its_name(
+    visit: Callable[..., AppTest], store: Store, connected: Path, started: list[Job]
+) -> None:
+    app = visit("datasets")
+    assert not app.text_area(key="paths").value
+    assert [t for t in app.text_area if t.label.startswith("Query")] == []
+    next(b for b in app.button if b.label == "Read the first rows").click().run()
+    healthy(app)
+    assert pick(app, "role.0.query 1.parquet").value == "interactions"
+    assert app.text_input(key="ingest.name").value == "bakery"
+    next(b for b in app.button if b.label == "Import").click().run()
+    command = started[0].record.steps[0].command
+    assert command[:2] == ["ingest", "connection:bakery"]
+    assert [command[n + 1] for n, word in enumerate(command) if word == "--sql"] == [
+        "SELECT * FROM orders",
+        "SELECT * FROM products",
+    ]
+    assert "user_id=Kundennr" in command
+    assert not any("parquet" in word for word in command)
+
+
+def test_a_link_to_first_rows_never_imports_only_those(
+    visit: Callable[..., AppTest], store: Store, connected: Path, started: list[Job]
+) -> None:
+    app = visit("datasets")
+    next(b for b in app.button if b.label == "Read the first rows").click().run()
+    (token,) = app.query_params["upload"]
+    again = healthy(visit("datasets", upload=token))
+    next(b for b in again.button if b.label == "Import").click().run()
+    assert started[0].record.steps[0].command[:2] == ["ingest", "connection:bakery"]
+
+
+def test_visitors_write_queries_only_where_the_configuration_allows_it(
+    visit: Callable[..., AppTest], store: Store, connected: Path
+) -> None:
+    connected.write_text(connected.read_text() + "any_sql = true\n")
+    app = visit("datasets")
+    app.text_area(key="sql.bakery.0").set_value("SELECT * FROM elsewhere").run()
+    next(b for b in app.button if b.label == "Read the first rows").click().run()
+    assert "table that is not there" in texts(app)
+
+
+def test_addresses_are_not_offered_unless_the_operator_says_which(
+    visit: Callable[..., AppTest], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [t for t in visit("datasets").text_input if t.label == "Address"] == []
+    monkeypatch.setenv("LLMESR_ADDRESSES", "https://data.example.org/open/")
+    app = visit("datasets")
+    app.text_input(key="address").set_value("http://169.254.169.254/latest/meta-data").run()
+    next(b for b in app.button if b.label == "Fetch the file").click().run()
+    assert "does not read from that address" in texts(app)

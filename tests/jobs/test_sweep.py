@@ -74,6 +74,15 @@ def test_an_upload_that_a_job_will_read_stays(store: Store, monkeypatch: pytest.
     assert remains(store) == [folder]
 
 
+def test_what_was_fetched_and_never_imported_grows_old(store: Store) -> None:
+    homes = [store.work_folder("addresses") / name for name in ("old", "new")]
+    for home, days in zip(homes, (KEEP_DAYS + 1, 1), strict=True):
+        home.mkdir(parents=True)
+        (home / ".lock").touch()
+        aged(home / ".lock", days)
+    assert remains(store) == [homes[0]]
+
+
 def test_sweeping_is_done_now_and_then(store: Store) -> None:
     jobs = Jobs(store)
     old = upload(store, KEEP_DAYS + 1)

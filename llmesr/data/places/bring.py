@@ -45,16 +45,18 @@ def brought(
     limit: int = LIMIT,
     progress: Progress = silent,
     rows: int | None = None,
+    redirects: bool = True,
 ) -> Iterator[Brought]:
     """Files of all ``sources``: paths as they are, databases (one, with its queries ``sql``), addresses, connections
     (``connection:NAME``) and frames (pandas, polars, Arrow, whatever has an Arrow stream).
 
-    ``rows``: of queries, no more than these. What was made is gone when the block ends; a fetch that was cut, or whose
+    ``rows``: of queries, no more than these; without ``redirects``, a web server that sends on to another address is
+    not followed. What was made is gone when the block ends; a fetch that was cut, or whose
     block failed, is kept for the next attempt. UserError says in one sentence what cannot be had, and why.
     """
-    keep = store.work_folder("downloads") / "addresses"
+    keep = store.work_folder("addresses")
     with store.scratch() as scratch:
-        bringer = _Bringer(scratch, keep, limit, progress, rows, list(sql))
+        bringer = _Bringer(scratch, keep, limit, progress, list(sql), rows=rows, redirects=redirects)
         for source in sources:
             bringer.bring(source)
         if bringer.queries:
@@ -68,9 +70,18 @@ class _Bringer:
     """Brings one source after the other into ``scratch``; what is fetched from an address lies in ``keep``."""
 
     def __init__(
-        self, scratch: Path, keep: Path, limit: int, progress: Progress, rows: int | None, queries: list[str]
+        self,
+        scratch: Path,
+        keep: Path,
+        limit: int,
+        progress: Progress,
+        queries: list[str],
+        *,
+        rows: int | None,
+        redirects: bool,
     ) -> None:
-        self.scratch, self.keep, self.limit, self.progress, self.rows = scratch, keep, limit, progress, rows
+        self.scratch, self.keep, self.limit, self.progress = scratch, keep, limit, progress
+        self.rows, self.redirects = rows, redirects
         self.queries = queries
         """Queries that no database has been asked yet."""
         self.found = Brought()
@@ -89,7 +100,8 @@ class _Bringer:
             self._database(text, password, own)
         elif "://" in text:
             self.fetched.append(text)
-            for path, origin in address.fetch(text, self.keep, limit=self.limit, progress=self.progress):
+            told = {"limit": self.limit, "progress": self.progress, "redirects": self.redirects}
+            for path, origin in address.fetch(text, self.keep, **told):
                 self.found.add(path, origin)
         else:
             self.found.paths.append(Path(source))

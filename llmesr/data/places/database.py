@@ -20,6 +20,8 @@ SCHEMES = ("postgresql", "postgres", "sqlite", "duckdb")
 BATCH = 1 << 16
 MEMORY = "1GB"
 HINT = "pip install 'llmesr[databases]'"
+PATIENCE = 10
+"""Seconds to wait for a server that does not answer."""
 PASSWORD = "PGPASSWORD"
 
 
@@ -103,9 +105,10 @@ def _postgresql(source: str, password: str | None) -> Any:
             "The address of the database holds a password, which others on this machine can see; leave it out, and "
             f"put it into the environment variable {PASSWORD}."
         )
+    given = [url.query] if "connect_timeout" in url.query else [url.query, f"connect_timeout={PATIENCE}"]
     if password is not None:
-        given = "&".join(filter(None, [url.query, "password=" + urllib.parse.quote(password, safe="")]))
-        source = urllib.parse.urlunsplit((*url[:3], given, ""))
+        given.append("password=" + urllib.parse.quote(password, safe=""))
+    source = urllib.parse.urlunsplit((*url[:3], "&".join(filter(None, given)), ""))
     try:
         import adbc_driver_postgresql.dbapi as driver
     except ImportError:

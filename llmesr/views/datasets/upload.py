@@ -12,6 +12,7 @@ import streamlit as st
 from llmesr.config import IngestConfig
 from llmesr.data.columns import INTERACTION_FIELDS
 from llmesr.data.ingest import check_name
+from llmesr.data.places.bring import default_name
 from llmesr.data.sources import Source
 from llmesr.errors import UserError
 from llmesr.jobs import plans
@@ -19,7 +20,7 @@ from llmesr.jobs.record import Job, Step
 from llmesr.jobs.uploads import Uploads, server_path
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
-from llmesr.views.datasets import reading
+from llmesr.views.datasets import elsewhere, reading
 from llmesr.views.datasets.roles import item_column, likely_roles, title_column
 from llmesr.views.datasets.split_form import chosen_split
 from llmesr.views.shared import exhibits, forms, job_panels, links
@@ -70,15 +71,19 @@ def add(root: Store) -> None:
             "nothing to work with. Add a file with an item ID and a title if you can.",
             icon=":material/warning:",
         )
-    values = {**_settings(files), **written, **time_format}
+    origin = _origin(root)
+    values = {**_settings(_usual_name(files, origin)), **written, **time_format}
     name = str(values.pop("name"))
     missing = [FIELDS[f] for f in ("user_id", "item_id") if f not in columns]
     if missing:
         st.info(f"Choose the column for: {', '.join(missing)}.", icon=":material/lightbulb:")
         return
     check_name(name)
-    files = [s.path for s in (*interactions, *items)]
-    _import(root, plans.ingest_step(files, name, columns=columns, item_columns=item_columns, values=values), name)
+    used = [s.path for s in (*interactions, *items)]
+    places: list[str | Path] = [origin["source"]] if origin else [*used]
+    sql = [origin["sql"][path.name] for path in used] if origin else []
+    step = plans.ingest_step(places, name, sql=sql, columns=columns, item_columns=item_columns, values=values)
+    _import(root, step, name)
 
 
 def _chosen(root: Store) -> list[Path]:
@@ -96,6 +101,18 @@ def _chosen(root: Store) -> list[Path]:
         st.query_params["upload"] = token
         return files
     return [Path(p) for p in st.session_state.get("server_paths", [])]
+
+
+def _origin(root: Store) -> dict[str, Any] | None:
+    """The queries whose first rows the files of this visit are; None for files that are whole."""
+    token = st.session_state.get("upload")
+    return Uploads(root).origin(token) if token else None
+
+
+def _usual_name(files: Sequence[Path], origin: dict[str, Any] | None) -> str:
+    if origin:
+        return default_name(origin["source"])
+    return files[0].name.split(".")[0].replace("_", " ").replace("interactions", "").strip() or "my data"
 
 
 def _forget(root: Store) -> None:
@@ -124,14 +141,17 @@ def _receive(root: Store) -> None:
         except UserError as error:
             st.error(as_text(error, 600), icon=":material/error:")
             return
-        st.session_state["upload"] = token
-        st.session_state["uploads"] = (
-            st.session_state.get("uploads", 0) + 1
-        )  # a new uploader: the old one frees its files
-        st.query_params["upload"] = token
-        st.rerun()
+        _arrived(token)
+    elsewhere.offer(root, megabytes * 1_000_000, _arrived)
     with st.expander("Large files: give their path on the server", icon=":material/folder_open:"):
         _by_path()
+
+
+def _arrived(token: str) -> None:
+    st.session_state["upload"] = token
+    st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1  # a new uploader: the old one frees its files
+    st.query_params["upload"] = token
+    st.rerun()
 
 
 def _by_path() -> None:
@@ -210,18 +230,17 @@ def _column(label: str, source: Source, guess: str | None, key: str, sure: bool)
     return None if picked == NONE else picked
 
 
-def _settings(files: Sequence[Path]) -> dict[str, Any]:
+def _settings(name: str) -> dict[str, Any]:
     """Name and the import options, from the config's own schema; only what differs from the defaults is kept."""
     schema = forms.settings(IngestConfig)
-    guess = files[0].name.split(".")[0].replace("_", " ").replace("interactions", "").strip() or "my data"
-    values: dict[str, Any] = {"name": st.text_input("Name of the dataset", guess, max_chars=120, key="ingest.name")}
+    values: dict[str, Any] = {"name": st.text_input("Name of the dataset", name, max_chars=120, key="ingest.name")}
     with st.expander("Import options", icon=":material/tune:"):
         columns = st.columns(3)
-        for number, name in enumerate(n for n in schema if n not in ELSEWHERE):
+        for number, setting in enumerate(n for n in schema if n not in ELSEWHERE):
             with columns[number % 3]:
-                value = forms.setting_widget(schema[name], schema[name].default, f"ingest.{name}")
-            if value != schema[name].default:
-                values[name] = value
+                value = forms.setting_widget(schema[setting], schema[setting].default, f"ingest.{setting}")
+            if value != schema[setting].default:
+                values[setting] = value
         values |= chosen_split()
     return values
 

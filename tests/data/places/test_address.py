@@ -96,7 +96,7 @@ def bucket() -> Iterator[str]:
 
 
 def kept(store: Store) -> list[Path]:
-    return [p for p in (store.root / "downloads").rglob("*") if p.is_file() and p.name != ".lock"]
+    return [p for p in (store.root / "addresses").rglob("*") if p.is_file() and p.name != ".lock"]
 
 
 def test_files_of_a_web_server_are_ingested_and_forgotten(web: Shop, store: Store) -> None:
