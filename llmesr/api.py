@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    *sources: str | Path | Any, name: str, sql: str | Sequence[str] = (), store: Store | None = None, **settings: Any
+    *sources: str | Path | Any,
+    name: str,
+    users: str | Path | Any = None,
+    sql: str | Sequence[str] = (),
+    store: Store | None = None,
+    **settings: Any,
 ) -> Dataset:
     """Files (or a folder) of interactions and items -> a dataset. ``settings``: :class:`IngestConfig`.
 
     A source may also be a frame (pandas, polars, Arrow, whatever has an Arrow stream), a database with its queries
     ``sql``, or an address (``https://``, ``s3://`` ...): see ``llmesr ingest --help``.
+
+    ``users``, a source too, holds what is known of them; other sources are told apart by their columns.
 
     The same files and settings give the dataset that is there. Everything is written under ``store``, by default
     ``LLMESR_ARTIFACTS`` or ``./artifacts``. UserError for what cannot be read or reached, columns that cannot be told,
@@ -36,8 +43,12 @@ def ingest(
 
     config = IngestConfig.read(None, name=name, **settings)
     where = store or Store()
-    with brought(sources, where, sql=[sql] if isinstance(sql, str) else sql) as given:
-        return run(given.paths, config, where, origins=given.origins)
+    people = () if users is None else (users,)
+    with (
+        brought(sources, where, sql=[sql] if isinstance(sql, str) else sql) as given,
+        brought(people, where) as told,
+    ):
+        return run(given.paths, config, where, users=told.paths, origins=given.origins | told.origins)
 
 
 def split(dataset: Dataset, *, name: str | None = None, store: Store | None = None, **settings: Any) -> Dataset:

@@ -24,6 +24,11 @@ ItemColumns = Annotated[
 ]
 
 
+UserColumns = Annotated[
+    list[str] | None, typer.Option("--user-column", help="Column of the file of users: user_id=NAME, age=NAME, ...")
+]
+
+
 def fetch(
     name: Annotated[str | None, typer.Argument(help="Known dataset, such as ml-100k or amazon-beauty-2014.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Target folder; default <artifacts>/downloads/NAME.")] = None,
@@ -67,6 +72,13 @@ def ingest(
     ] = None,
     column: Columns = None,
     item_column: ItemColumns = None,
+    user_column: UserColumns = None,
+    users: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--users", help="File of users and what is known of them (their columns tell that of others too)."
+        ),
+    ] = None,
     max_gb: Annotated[
         float, typer.Option("--max-gb", min=0, help="Bring no more than this many gigabytes from elsewhere.")
     ] = 100,
@@ -91,15 +103,20 @@ def ingest(
         values["columns"] = _pairs("--column", column)
     if item_column:
         values["item_columns"] = _pairs("--item-column", item_column)
+    if user_column:
+        values["user_columns"] = _pairs("--user-column", user_column)
     settings = IngestConfig.read(config, **values)
     with contextlib.ExitStack() as stack:
+        limit = int(max_gb * 1e9)
         with progress() as listen:
-            bring = brought(sources, store(), sql=sql or (), limit=int(max_gb * 1e9), progress=listen)
+            bring = brought(sources, store(), sql=sql or (), limit=limit, progress=listen)
             given = stack.enter_context(bring)
+            people = stack.enter_context(brought(users or (), store(), limit=limit, progress=listen))
         for sentence in ahead(assign(collect(given.paths), settings), settings):
             say(f"! {sentence}")
         with progress() as listen:
-            data = run(given.paths, settings, store(), listen, origins=given.origins)
+            origins = given.origins | people.origins
+            data = run(given.paths, settings, store(), listen, users=people.paths, origins=origins)
     info = data.manifest.info
     for finding in info["report"]:
         mark = "! " if finding["level"] == "warning" else "  "

@@ -88,6 +88,10 @@ class IngestConfig(Config):
         description="item_id and title of the item file, and attributes by name: brand=manufacturer takes a column in "
         "that would be left out, brand= leaves one out.",
     )
+    user_columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="user_id of the file of users, and attributes by name: age=years renames one, age= leaves it out.",
+    )
     time_format: str | None = Field(
         None,
         description="How times are written: s, ms, us or ns (unix time), excel, order, iso, or a pattern such as "

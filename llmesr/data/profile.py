@@ -138,3 +138,17 @@ def _thinned(frame: pd.DataFrame, *, log: bool) -> pd.DataFrame:
         return frame
     rows = np.geomspace(1, n, POINTS) - 1 if log else np.linspace(0, n - 1, POINTS)
     return frame.iloc[np.unique(np.round(rows).astype(np.int64))].reset_index(drop=True)
+
+
+def known_of_users(dataset: Dataset) -> pd.DataFrame:
+    """attribute, type, known (share of users), values (how many different), most (the most frequent, with its share of
+    the known): a row for each attribute of users, none without a file of users."""
+    people = dataset.user_attributes if dataset.user_attributes is not None else pd.DataFrame({"user_id": []})
+    rows = []
+    for column in people.columns.drop("user_id"):
+        values = people[column].dropna()
+        counts = values.value_counts()
+        most = f"{counts.index[0]} ({counts.iloc[0] / len(values):.0%})" if len(values) else ""
+        kind = "number" if pd.api.types.is_numeric_dtype(values) else "text"
+        rows.append([column, kind, len(values) / max(dataset.n_users, 1), len(counts), most])
+    return pd.DataFrame(rows, columns=["attribute", "type", "known", "values", "most"])

@@ -171,9 +171,10 @@ def stage_items(
     item_column: str,
     attributes: Mapping[str, str],
     *,
+    table: str = "catalogue",
     grouped: bool = False,
 ) -> None:
-    """Append to table ``catalogue`` (item_id, a0, a1, ...), which must exist; attributes in its order.
+    """Append to ``table`` (item_id, a0, a1, ...), which must exist; attributes in its order.
 
     ``grouped``: one row per item, with the last in the alphabet of what its rows say.
     """
@@ -185,7 +186,7 @@ def stage_items(
     def statement() -> str:
         raw = f"SELECT {', '.join([f'{reader.id_column(item_column)} AS raw', *cells])} FROM {reader.relation}"
         tidied = f"SELECT {tidy('raw')} AS id, {', '.join(names) or '0'} FROM ({raw})"
-        return f"INSERT INTO catalogue SELECT {present('id')}{chosen} FROM ({tidied}) {group}"
+        return f"INSERT INTO {table} SELECT {present('id')}{chosen} FROM ({tidied}) {group}"
 
     _run(connection, reader, statement)
     if not grouped:  # else the same file was read for its interactions: its lines are counted there

@@ -57,16 +57,22 @@ def check_rejects(
 
 
 def check_item_rejects(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[str], config: IngestConfig, report: Report
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[str],
+    config: IngestConfig,
+    report: Report,
+    *,
+    table: str = "catalogue",
 ) -> None:
-    """Report the lines of item files that the parser refused. UserError when they are too many."""
+    """Report the lines of files of items (or users, in ``table``) that the parser refused. UserError when they are too
+    many."""
     for file in files:
         bad = count(connection, "SELECT count(*) FROM rejects WHERE file = ?", [file])
         if not bad:
             continue
         query = "SELECT line, reason, text FROM rejects WHERE file = ? ORDER BY line LIMIT 5"
         examples = connection.execute(query, [file]).fetchall()
-        total = bad + count(connection, "SELECT count(*) FROM catalogue")
+        total = bad + count(connection, f"SELECT count(*) FROM {table}")
         line, reason, text = examples[0]
         if bad / total > config.max_rejected:
             raise UserError(

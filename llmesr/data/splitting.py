@@ -8,7 +8,7 @@ import numpy as np
 
 from llmesr.config import SplitConfig
 from llmesr.config.data import unix_seconds
-from llmesr.data.dataset import INTERACTIONS, ITEMS, USERS, Dataset, load_dataset, read_dataset
+from llmesr.data.dataset import INTERACTIONS, ITEMS, USER_ATTRIBUTES, USERS, Dataset, load_dataset, read_dataset
 from llmesr.data.report import Report
 from llmesr.data.split import Part
 from llmesr.errors import UserError
@@ -113,9 +113,12 @@ def resplit(dataset: Dataset, config: SplitConfig, store: Store, *, name: str | 
         return load_dataset(store, id)
     draft_of = {**source.config, "name": name, "split": config.model_dump()}
     with store.draft("datasets", id, name=name, config=draft_of, seed=source.seed) as draft:
-        for file in FILES:
+        for file in (*FILES, *([USER_ATTRIBUTES] if USER_ATTRIBUTES in source.files else [])):
             share_file(store.path("datasets", source.id) / file, draft.path / file)
-        kept = ("users", "items", "interactions", "rejected", "steps", "time", "columns", "sources")
+        kept = (
+            *("users", "items", "interactions", "users_with_attributes"),
+            *("rejected", "steps", "time", "columns", "sources"),
+        )
         draft.manifest.info = {key: source.info[key] for key in kept if key in source.info}
         draft.manifest.info["split"] = chosen.model_dump()
         report = Report()

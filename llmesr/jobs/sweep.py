@@ -23,8 +23,8 @@ _BEING_WRITTEN = re.compile(r"\..+\.([0-9a-f]{8}|safetensors|parquet)")
 
 
 def remains(store: Store, *, now: float | None = None) -> list[Path]:
-    """Files that were being written when their writer was killed, uploads that no waiting or running job reads, and what
-    was fetched from elsewhere and never imported."""
+    """Files that were being written when their writer was killed, uploads that no waiting or running job reads, and
+    what was fetched from elsewhere and never imported."""
     moment = now if now is not None else time.time()
     uploads = Uploads(store).old(in_use=_read_by_jobs(store), now=moment)
     return [*_half_written(store, moment - OLD), *_fetched(store, moment - KEEP_DAYS * OLD), *uploads]

@@ -15,6 +15,7 @@ from app_pages import healthy, metrics, pick, texts
 from factories import corrupt, make_dataset, make_run, make_running_run, make_standard_runs
 from streamlit.testing.v1 import AppTest
 
+import llmesr
 from llmesr.config import SplitConfig, has_backbone
 from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset, load_dataset
@@ -330,3 +331,12 @@ def test_addresses_are_not_offered_unless_the_operator_says_which(
     app.text_input(key="address").set_value("http://169.254.169.254/latest/meta-data").run()
     next(b for b in app.button if b.label == "Fetch the file").click().run()
     assert "does not read from that address" in texts(app)
+
+
+def test_what_is_known_of_users_is_shown(visit: Callable[..., AppTest], store: Store) -> None:
+    interactions, items = synthetic.frames(60, 40, seed=3)
+    ids = interactions["user_id"].drop_duplicates()
+    people = pd.DataFrame({"user_id": ids.iloc[:30], "age": range(30)})
+    llmesr.ingest(interactions, items, users=people, name="shop", store=store, k_core=1)
+    app = healthy(visit("datasets"))
+    assert "What is known of the users" in [e.label for e in app.expander]

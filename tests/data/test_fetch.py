@@ -232,7 +232,7 @@ def test_known_names() -> None:
         find("amazon-beauty")
 
 
-def test_the_complete_journey_becomes_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_complete_journey_becomes_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     transactions = pd.DataFrame(
         {
             "household_id": [900, 900],
@@ -252,14 +252,17 @@ def test_the_complete_journey_becomes_two_files(tmp_path: Path, monkeypatch: pyt
         }
     )
 
+    people = pd.DataFrame({"household_id": [900], "age": ["65+"], "kids_count": ["0"]})
+
     def wheel(requirement: str, members: dict[str, str], folder: Path, _: object) -> list[Path]:
         folder.mkdir(parents=True)
-        for name, frame in zip(members, (transactions, products), strict=True):
+        for name, frame in zip(members, (transactions, people, products), strict=True):
             frame.to_parquet(folder / name)
         return [folder / name for name in members]
 
     monkeypatch.setattr(journey, "from_wheel", wheel)
-    bought, items = get("complete-journey", tmp_path / "journey")
+    bought, items, users = get("complete-journey", tmp_path / "journey")
+    assert pd.read_parquet(users).to_numpy().tolist() == [["900", "65+", "0"]]
     assert pd.read_parquet(bought).to_numpy().tolist() == [
         ["900", "11", "2017-01-01 11:53"],
         ["900", "12", "2017-01-02 09:00"],
@@ -269,6 +272,6 @@ def test_the_complete_journey_becomes_two_files(tmp_path: Path, monkeypatch: pyt
         ["12", "Pastry", "", "Pastry", "Private"],
     ]
     left = sorted(p.name for p in bought.parent.iterdir())
-    assert left == ["interactions.parquet", "items.parquet", "provenance.json"]
+    assert left == ["interactions.parquet", "items.parquet", "provenance.json", "users.parquet"]
     assert "simulated" in known.find("complete-journey").terms
-    assert get("complete-journey", tmp_path / "journey") == [bought, items]
+    assert get("complete-journey", tmp_path / "journey") == [bought, items, users]

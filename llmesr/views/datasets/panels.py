@@ -11,7 +11,7 @@ import streamlit as st
 
 from llmesr.data.dataset import Dataset, save_thresholds
 from llmesr.data.groups import Thresholds, default_thresholds
-from llmesr.data.profile import Profile
+from llmesr.data.profile import Profile, known_of_users
 from llmesr.errors import UserError
 from llmesr.prose import counted, listed
 from llmesr.store import Manifest, Store, noun
@@ -160,6 +160,18 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     with st.expander("All numbers", icon=":material/table_rows:"):
         frame = pd.DataFrame(profile.rows(), columns=["", "Value"])
         exhibits.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
+
+
+def people(data: Dataset) -> None:
+    """What is known of the users, where a file told it."""
+    known = known_of_users(data)
+    if known.empty:
+        return
+    with st.expander("What is known of the users", icon=":material/group:"):
+        shown = known.assign(known=known["known"].map(theme.percent), values=known["values"].map(theme.count))
+        shown = shown.rename(columns={"most": "most frequent"}).rename(columns=str.capitalize)
+        exhibits.table(shown, key="people", name=f"users-{data.name}", alt="Attributes of users and their coverage.")
+        st.caption("Known: the share of users with a value. It is stored with the dataset; no method reads it.")
 
 
 def training_lengths(data: Dataset) -> pd.DataFrame:
