@@ -40,16 +40,20 @@ def ingest_step(
     sources: Sequence[Path | str],
     name: str,
     *,
+    users: Sequence[Path] = (),
     sql: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
     item_columns: Mapping[str, str] | None = None,
+    user_columns: Mapping[str, str] | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> Step:
     """Make a dataset of files, or of the queries ``sql`` of a database; the id is saved as ``{dataset}``. Columns are
     field -> column."""
     given = [*map(str, sources), "--name", name, *(word for query in sql for word in ("--sql", query))]
-    given += [w for field, column in (columns or {}).items() for w in ("--column", f"{field}={column}")]
-    given += [w for field, column in (item_columns or {}).items() for w in ("--item-column", f"{field}={column}")]
+    given += [word for path in users for word in ("--users", str(path))]
+    mappings = {"--column": columns, "--item-column": item_columns, "--user-column": user_columns}
+    for option, mapping in mappings.items():
+        given += [word for field, column in (mapping or {}).items() for word in (option, f"{field}={column}")]
     given += [*settings(values or {}), "--json"]
     return Step(verb="ingest", arguments=given, label=f"Read {name}", saves="dataset")
 

@@ -340,3 +340,17 @@ def test_what_is_known_of_users_is_shown(visit: Callable[..., AppTest], store: S
     llmesr.ingest(interactions, items, users=people, name="shop", store=store, k_core=1)
     app = healthy(visit("datasets"))
     assert "What is known of the users" in [e.label for e in app.expander]
+
+
+def test_a_file_of_users_has_a_role_of_its_own(
+    visit: Callable[..., AppTest], store: Store, orders: Any, tmp_path: Path, started: list[Job]
+) -> None:
+    people = tmp_path / "kunden.csv"
+    people.write_text("user_id,alter\nu1,30\nu2,40\n")
+    app = healthy(send(visit("datasets"), *orders, people))
+    assert pick(app, "role.1.kunden.csv").value == "users"
+    next(b for b in app.button if b.label == "Import").click().run()
+    command = started[0].record.steps[0].command
+    assert command[command.index("--users") + 1].endswith("kunden.csv")
+    assert command[command.index("--user-column") + 1] == "user_id=user_id"
+    assert not any(word.endswith("kunden.csv") for word in command[:3])

@@ -1,4 +1,4 @@
-"""Guesses for files whose column names say nothing: which one describes the items, and by which columns."""
+"""Guesses for files whose column names say nothing: which describes items, which users, and by which columns."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from llmesr.data.sources import Source
 
 
 def likely_roles(sources: list[Source]) -> list[str]:
-    """``interactions`` or ``items`` for each file; one file at least holds interactions."""
+    """``interactions``, ``items`` or ``users`` for each file; one file at least holds interactions."""
     roles = [_role(s) for s in sources]
     if "interactions" not in roles and sources:
-        unsure = [i for i, s in enumerate(sources) if not sure_items(s)] or [0]
+        unsure = [i for i, s in enumerate(sources) if not sure_items(s) and not sure_users(s)] or [0]
         roles[max(unsure, key=lambda i: _repeats(sources[i].sample))] = "interactions"
     return roles
 
@@ -28,9 +28,19 @@ def sure_items(source: Source) -> bool:
     return not sure_interactions(source) and "item_id" in source.item_guess
 
 
+def sure_users(source: Source) -> bool:
+    """Whether the column names alone tell a user, and no item."""
+    guess = source.interaction_guess
+    sure = "user_id" in guess and guess["user_id"].confidence >= ACCEPTED
+    named = "item_id" in guess and guess["item_id"].confidence >= ACCEPTED
+    return sure and not named and "item_id" not in source.item_guess and len(source.columns) > 1
+
+
 def _role(source: Source) -> str:
     if sure_interactions(source):
         return "interactions"
+    if sure_users(source):
+        return "users"
     if sure_items(source) or _first_id_never_repeats(source.sample):
         return "items"
     return "interactions"

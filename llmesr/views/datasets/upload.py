@@ -28,7 +28,7 @@ from llmesr.views.shared.words import as_text
 
 PLACES = "LLMESR_DATA"
 """Environment variable: folders (separated like PATH) from which files may be read by their path on the server."""
-ROLES = {"interactions": "Interactions", "items": "Items", "ignore": "Ignore"}
+ROLES = {"interactions": "Interactions", "items": "Items", "users": "Users", "ignore": "Ignore"}
 FIELDS = {
     "user_id": "User",
     "item_id": "Item",
@@ -39,7 +39,7 @@ FIELDS = {
 NONE = "—"
 SHOWN = 50
 """Columns of a preview."""
-ELSEWHERE = ("name", "columns", "item_columns", "time_format", "split", *reading.WRITTEN)
+ELSEWHERE = ("name", "columns", "item_columns", "user_columns", "time_format", "split", *reading.WRITTEN)
 """Settings with a place of their own in the form."""
 
 
@@ -59,12 +59,14 @@ def add(root: Store) -> None:
     roles = [_role(source, likely[number], number) for number, source in enumerate(sources)]
     interactions = [s for s, role in zip(sources, roles, strict=True) if role == "interactions"]
     items = [s for s, role in zip(sources, roles, strict=True) if role == "items"]
+    users = [s for s, role in zip(sources, roles, strict=True) if role == "users"]
     if not interactions:
         st.info("One of the files must hold interactions: a user and an item in each row.", icon=":material/lightbulb:")
         return
     columns = _interaction_columns(interactions[0])
     time_format = reading.as_read(interactions[0], columns, written)
     item_columns = _item_columns(items[0], interactions[0], columns.get("item_id")) if items else {}
+    user_columns = _user_columns(users[0]) if users else {}
     if not items:
         st.warning(
             "Without a file that describes the items there is no text to read, and the methods for the long tail have "
@@ -79,10 +81,14 @@ def add(root: Store) -> None:
         st.info(f"Choose the column for: {', '.join(missing)}.", icon=":material/lightbulb:")
         return
     check_name(name)
-    used = [s.path for s in (*interactions, *items)]
-    places: list[str | Path] = [origin["source"]] if origin else [*used]
-    sql = [origin["sql"][path.name] for path in used] if origin else []
-    step = plans.ingest_step(places, name, sql=sql, columns=columns, item_columns=item_columns, values=values)
+    used, people = [s.path for s in (*interactions, *items)], [s.path for s in users]
+    chosen: dict[str, Any] = {"columns": columns, "item_columns": item_columns, "values": values}
+    chosen["user_columns"] = user_columns
+    if origin:
+        sql = [origin["sql"][path.name] for path in (*used, *people)]
+        step = plans.ingest_step([origin["source"]], name, sql=sql, **chosen)
+    else:
+        step = plans.ingest_step(used, name, users=people, **chosen)
     _import(root, step, name)
 
 
@@ -221,6 +227,13 @@ def _item_columns(source: Source, interactions: Source, item: str | None) -> dic
     if "item_id" in chosen:
         chosen |= reading.attributes(source, chosen)
     return chosen
+
+
+def _user_columns(source: Source) -> dict[str, str]:
+    st.markdown("**Columns of the users**")
+    guess = source.interaction_guess.get("user_id")
+    picked = _column("User ID", source, guess.column if guess else None, "users.user_id", guess is not None)
+    return {"user_id": picked} if picked else {}
 
 
 def _column(label: str, source: Source, guess: str | None, key: str, sure: bool) -> str | None:
