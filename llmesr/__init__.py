@@ -23,7 +23,8 @@ The folders are the stages of the method, in the order data flows through them:
 
 Beside them: ``config/`` (every setting), ``api.py`` (the steps in Python), ``cli/`` (the same as commands),
 ``store/`` (artifacts on disk), ``remote.py`` (the same at another place), ``repair.py`` (damaged ones made whole),
-``visitors.py`` (what a visitor of the app may reach), ``processes.py`` (several processes that train one run).
+``exports/`` (results for other tools), ``charts.py`` (the app's figures in Python), ``visitors.py`` (what a visitor of
+the app may reach), ``processes.py`` (several processes that train one run).
 """
 
 import os
@@ -54,13 +55,17 @@ _PUBLIC = {
     "recommend": "llmesr.api",
 }
 
-__all__ = list(_PUBLIC)
+_MODULES = {"charts": "llmesr.charts"}
+
+__all__ = [*_PUBLIC, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported on first use, so that ``import llmesr`` costs nothing."""
-    if name not in _PUBLIC:
+    if name not in __all__:
         raise AttributeError(f"module 'llmesr' has no attribute {name!r}")
     import importlib
 
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     return getattr(importlib.import_module(_PUBLIC[name]), name)

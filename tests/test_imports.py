@@ -8,7 +8,7 @@ from pathlib import Path
 import llmesr
 
 ROOT = Path(llmesr.__file__).parent
-BASE = {"ids", "errors", "processes", "progress", "prose", "store", "config", "visitors"}
+BASE = {"cards", "ids", "errors", "processes", "progress", "prose", "store", "config", "visitors"}
 MAY: dict[str, set[str]] = {
     "data": set(),
     "text": {"data"},
@@ -42,6 +42,8 @@ MAY: dict[str, set[str]] = {
     "repair": {"data", "jobs", "maps", "remote", "retrieval", "runs", "scoring", "semantic"},
     "store": set(),
     "config": set(),
+    "charts": {"data", "evaluation", "runs", "views"},
+    "exports": {"data", "runs", "semantic"},
     "views": {
         "contest",
         "data",
@@ -57,7 +59,7 @@ MAY: dict[str, set[str]] = {
     },
     "cli": {
         *("data", "semantic", "retrieval", "evaluation", "training", "runs", "scoring", "maps", "serving", "jobs"),
-        *("remote", "api", "contest", "repair"),
+        *("remote", "api", "contest", "exports", "repair"),
     },
     "api": {"contest", "data", "evaluation", "runs", "scoring", "semantic", "training"},
 }
@@ -71,6 +73,7 @@ ONLY: dict[str, set[str]] = {
     "fastapi": {"serving"},
     "ray": {"jobs/ray_engine"},
     "implicit": {"linear/factors"},
+    "mlflow": {"exports/tracking"},
     "fsspec": {"remote", "data/places/address"},
     "adbc_driver_postgresql": {"data/places/database"},
     "adbc_driver_sqlite": {"data/places/database"},

@@ -58,11 +58,36 @@ def delete(kind: str, ref: str, yes: Annotated[bool, typer.Option("--yes", help=
     here.delete(kind, id)
 
 
-def export(kind: str, ref: str, archive: Path, json: Json = False) -> None:
-    """Write an artifact as one .tar.gz."""
-    kind = _kind(kind)
-    path = export_archive(store(), kind, store().find(kind, ref).id, archive)
-    emit(json, {"archive": str(path)}, f"Wrote {path}")
+def export(
+    kind: Annotated[str, typer.Argument(help="Such as run, dataset, embedding.")],
+    ref: Annotated[str, typer.Argument(help="Its name, id or the start of one.")],
+    target: Annotated[
+        str | None, typer.Argument(help="File or folder to write; for mlflow its tracking URI (MLFLOW_TRACKING_URI).")
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="archive (.tar.gz, for `import`); run: mlflow, tensorboard, parquet; embedding: parquet; dataset: "
+            "recbole, rectools, lenskit.",
+        ),
+    ] = "archive",
+    users: Annotated[bool, typer.Option("--users", help="The vectors of the users instead of the items.")] = False,
+    json: Json = False,
+) -> None:
+    """Write an artifact as one .tar.gz, or for other tools."""
+    kind, here = _kind(kind), store()
+    id = here.find(kind, ref).id
+    if target is None and to != "mlflow":
+        raise UserError("Say where to write: `llmesr export KIND REF TARGET`.")
+    if to == "archive":
+        path = export_archive(here, kind, id, Path(str(target)))
+        emit(json, {"archive": str(path)}, f"Wrote {path}")
+        return
+    from llmesr.cli.exporting import written
+
+    made = written(here, kind, id, to, target, "users" if users else "items")
+    emit(json, {"written": made}, "\n".join(f"Wrote {place}" for place in made))
 
 
 def import_(archive: Path, json: Json = False) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
 
+from llmesr import cards
 from llmesr.config import SplitConfig
 from llmesr.data.cosines import item_cosines
 from llmesr.data.groups import Thresholds, default_thresholds
@@ -40,6 +41,18 @@ class Dataset:
     @property
     def id(self) -> str:
         return self.manifest.id
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = [
+            ("users", self.n_users),
+            ("items", self.n_items),
+            ("interactions", len(self.items)),
+            ("text", ", ".join(self.text_columns)),
+            ("times", "real" if self.has_times else "only an order"),
+            ("split", self.split_config.describe()),
+        ]
+        return cards.card(self.name, f"dataset {self.id}", cards.facts(rows))
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 
 HEAD = 1 << 20
-CHUNK = 1 << 22
+CHUNK = 1 << 20
 MAX_EXPANSION = 250
 """Gzip that unpacks to more than this many times its size (past 64 MB) is refused; text gives 3 to 20."""
 SPARE_DISK = 1 << 30
@@ -68,6 +68,8 @@ class Prepared:
     digest: str
     repaired: int = 0
     first_repaired: int = 0
+    plus: bool = True
+    """Whether there may be a ``+`` in it: without one no id is in scientific notation, and none is looked at."""
 
 
 def head(path: Path, encoding: str | None = None) -> bytes:
@@ -126,7 +128,11 @@ def decode(start: bytes, encoding: str | None = None) -> str:
     elif start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         text = start[: len(start) // 2 * 2].decode("utf-16", errors="replace")
     else:
-        text = "\n".join(map(_line, start.removeprefix(codecs.BOM_UTF8).split(b"\n")))
+        plain = start.removeprefix(codecs.BOM_UTF8)
+        try:  # all at once, which is most files; a character cut by the end of the beginning is no error
+            text = codecs.getincrementaldecoder("utf-8")().decode(plain, len(start) < HEAD)
+        except UnicodeDecodeError:
+            text = "\n".join(map(_line, plain.split(b"\n")))
     if len(start) == HEAD and "\n" in text:
         text = text[: text.rindex("\n") + 1]
     return text
@@ -152,7 +158,7 @@ def prepare(path: Path, scratch: Path, progress: Progress = silent, encoding: st
             return Prepared(path, hashlib.file_digest(handle, "sha256").hexdigest())
     packed = is_gzip(path)
     copy = scratch / f"{path.name}.{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}.txt"
-    digest, valid = _scan(path, copy if packed else None, progress)
+    digest, valid, plus = _scan(path, copy if packed else None, progress)
     plain = copy if packed else path
     converted = copy.with_suffix(".utf8")
     if encoding is not None:
@@ -160,7 +166,7 @@ def prepare(path: Path, scratch: Path, progress: Progress = silent, encoding: st
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return Prepared(_converted(plain, converted, path, "utf-16"), digest)
     if valid:
-        return Prepared(plain, digest)
+        return Prepared(plain, digest, plus=plus)
     return _repair(plain, converted, digest)
 
 
@@ -226,9 +232,9 @@ def _chunks(path: Path, packed: bool, progress: Progress) -> Iterator[bytes]:
             progress(f"checking {path.name}", min(raw.tell(), size), size)
 
 
-def _scan(path: Path, copy: Path | None, progress: Progress) -> tuple[str, bool]:
-    """Digest and whether all is UTF-8; writes the unpacked content to ``copy``."""
-    digest, valid = hashlib.sha256(), True
+def _scan(path: Path, copy: Path | None, progress: Progress) -> tuple[str, bool, bool]:
+    """Digest, whether all is UTF-8, and whether there is a plus sign; writes the unpacked content to ``copy``."""
+    digest, valid, plus = hashlib.sha256(), True, False
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with copy.open("wb") if copy else contextlib.nullcontext() as out:
@@ -239,9 +245,10 @@ def _scan(path: Path, copy: Path | None, progress: Progress) -> tuple[str, bool]
                         raise UserError(f"Unpacking {path.name} would fill the disk; free some space first.")
                     out.write(chunk)
                 valid = valid and _decodes(decoder, chunk)
+                plus = plus or b"+" in chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _bad_gzip(path) from error
-    return digest.hexdigest(), valid and _decodes(decoder, b"", final=True)
+    return digest.hexdigest(), valid and _decodes(decoder, b"", final=True), plus
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, final: bool = False) -> bool:

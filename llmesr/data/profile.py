@@ -140,6 +140,12 @@ def _thinned(frame: pd.DataFrame, *, log: bool) -> pd.DataFrame:
     return frame.iloc[np.unique(np.round(rows).astype(np.int64))].reset_index(drop=True)
 
 
+def training_lengths(dataset: Dataset) -> pd.DataFrame:
+    """length, users: how many users have how many training interactions."""
+    values, users = np.unique(dataset.split.train_lengths, return_counts=True)
+    return pd.DataFrame({"length": values, "users": users})
+
+
 def known_of_users(dataset: Dataset) -> pd.DataFrame:
     """attribute, type, known (share of users), values (how many different), most (the most frequent, with its share of
     the known): a row for each attribute of users, none without a file of users."""

@@ -32,7 +32,7 @@ class Reader:
 
     def __init__(self, source: Source, prepared: Prepared, scratch: Path) -> None:
         self.source = source
-        self.path = prepared.path
+        self.path, self.plus = prepared.path, prepared.plus
         self.departures: Departures | None = None
         self.rejects: Path | None = None
         self._records = scratch / f"{hashlib.sha256(str(source.path.resolve()).encode()).hexdigest()[:16]}.records"

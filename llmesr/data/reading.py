@@ -145,7 +145,8 @@ def _reason(reader: Reader, mapping: Mapping[str, str], times: TimeFormat | None
     future = f"WHEN time > {now} THEN 7" if times and times.kind == "seconds" else ""
     absent = f"CASE WHEN {present('trim(time_text)')} IS NULL THEN 4 ELSE 5 END"
     no_time = f"WHEN time IS NULL THEN {absent} WHEN time < 0 THEN 6" if times else ""
-    signs = f"WHEN {_scientific('user_id')} OR {_scientific('item_id')} THEN 11"
+    written = reader.plus or not reader.source.delimited  # JSON can hide a sign behind an escape
+    signs = f"WHEN {_scientific('user_id')} OR {_scientific('item_id')} THEN 11" if written else ""
     if not reader.source.delimited:
         signs += f" WHEN {literal(NESTED)} IN (user_id, item_id) THEN 12"
         signs += f" WHEN {literal(INEXACT)} IN (user_id, item_id) THEN 10"

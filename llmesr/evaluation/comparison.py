@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from llmesr import cards
 from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import load_dataset
 from llmesr.data.groups import Thresholds
@@ -130,6 +131,15 @@ class Comparison:
         tables = [f"{metric}, {where}\n{self.table(metric)}" for metric in self.metrics]
         said = [f"{v.run} against {v.baseline} ({v.metric}): {v.sentence()}" for v in self.verdicts]
         return "\n".join([*tables, *said, *(f"{f.severity}: {f.sentence}" for f in self.findings)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the same as in print, the verdicts and what stands against them below the table."""
+        where = f"{self.protocol} ranking, {self.part} part. {self.thresholds.describe()}"
+        tables = [cards.grid(self.table(metric), metric) for metric in self.metrics]
+        said = [f"{v.run} against {v.baseline} ({v.metric}): {v.sentence()}" for v in self.verdicts]
+        said += [f"{f.severity}: {f.sentence}" for f in self.findings]
+        title = f"{len(self.chosen)} methods against {self.baseline.name}"
+        return cards.card(title, where, *tables, cards.sentences(said))
 
     @cached_property
     def _values(self) -> statistics.Values:

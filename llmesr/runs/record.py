@@ -12,6 +12,7 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from llmesr import cards
 from llmesr.config import BLEND, EXTERNAL, RunConfig, has_backbone
 from llmesr.errors import UserError
 from llmesr.runs.live import Live, State, Status
@@ -21,6 +22,7 @@ __all__ = ["Run", "State", "Status", "find_run", "list_runs", "run_folder"]
 
 MODEL, PER_USER, TOP_ITEMS, METRICS = "model.safetensors", "per_user.parquet", "top_items.safetensors", "metrics.json"
 POLICY = "policy.json"
+SHOWN = ("HR@10", "NDCG@10", "MRR@10", "Recall@10")
 FORMERLY = {"adapter_init": "random", "alignment_loss": "inner_product"}
 """What runs were made with before these settings could be chosen."""
 
@@ -47,6 +49,18 @@ class Run(Live):
         config = self.manifest.config
         method = slug(str(config["method"]))
         return f"{method}/{slug(str(config['backbone']))}" if has_backbone(method) else method
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: settings that matter, and the test part's metrics once there are any."""
+        manifest, status = self.manifest, self.status()
+        rows = [("state", status.state), ("dataset", self.dataset_id), ("seed", manifest.seed)]
+        metrics = pd.DataFrame(self.metrics())
+        found = ""
+        if not metrics.empty:
+            asked = metrics[(metrics["protocol"] == "full") & metrics["metric"].isin(SHOWN)]
+            table = asked.pivot_table(index="group", columns="metric", values="value", sort=False)
+            found = cards.grid(table, "full ranking, test part")
+        return cards.card(self.label, f"run {self.id}", cards.facts(rows), found)
 
     def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None:
         """Store the evaluation: the frame of ranks, the (users, K) top items of the test part, the table."""

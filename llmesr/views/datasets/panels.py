@@ -11,7 +11,7 @@ import streamlit as st
 
 from llmesr.data.dataset import Dataset, save_thresholds
 from llmesr.data.groups import Thresholds, default_thresholds
-from llmesr.data.profile import Profile, known_of_users
+from llmesr.data.profile import Profile, known_of_users, training_lengths
 from llmesr.errors import UserError
 from llmesr.prose import counted, listed
 from llmesr.store import Manifest, Store, noun
@@ -172,12 +172,6 @@ def people(data: Dataset) -> None:
         shown = shown.rename(columns={"most": "most frequent"}).rename(columns=str.capitalize)
         exhibits.table(shown, key="people", name=f"users-{data.name}", alt="Attributes of users and their coverage.")
         st.caption("Known: the share of users with a value. It is stored with the dataset; no method reads it.")
-
-
-def training_lengths(data: Dataset) -> pd.DataFrame:
-    """length, users: how many users have how many training interactions."""
-    values, users = np.unique(data.split.train_lengths, return_counts=True)
-    return pd.DataFrame({"length": values, "users": users})
 
 
 def next_step(root: Store, manifest: Manifest) -> None:
