@@ -10,6 +10,7 @@ from marketplace import csv, items_csv, put, rows
 
 import llmesr
 from llmesr.config import SplitConfig
+from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset
 from llmesr.data.profile import known_of_users
 from llmesr.data.splitting import resplit
@@ -69,8 +70,10 @@ def test_a_file_said_to_be_of_users_is_one(store: Store, tmp_path: Path) -> None
     assert llmesr.ingest(orders, users=frame, name="fans", store=store).manifest.info["users_with_attributes"] == 1
 
 
-def test_the_same_data_under_another_split_keeps_them(store: Store, tmp_path: Path) -> None:
-    data = made(store, tmp_path / "in", USERS)
+def test_the_same_data_under_another_split_keeps_them(store: Store) -> None:
+    interactions, items = synthetic.frames(60, 40, seed=3)
+    people = pd.DataFrame({"user_id": interactions["user_id"].unique()}).assign(age=30)
+    data = llmesr.ingest(interactions, items, users=people, name="shop", store=store)
     other = resplit(data, SplitConfig(kind="temporal"), store)
     assert other.user_attributes is not None
     assert data.user_attributes is not None
