@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +11,7 @@ from llmesr.cli.doors import AllowHost, answered_names, guarded
 from llmesr.cli.output import Json, Set, emit, progress, say, store, table
 from llmesr.config import parse_overrides
 from llmesr.errors import UserError
+from llmesr.ids import read_line
 
 if TYPE_CHECKING:
     from llmesr.runs.record import Run
@@ -79,7 +78,7 @@ def recommend(
     reranking = RerankConfig.read(None, name=reranker, strength=strength)
     recommender = Recommender(ScoredRun(store(), found, pick_device(device)))
     dataset = recommender.dataset
-    whom = dataset.user(user) if user is not None else [dataset.item(i.strip()) for i in _split(history)]
+    whom = dataset.user(user) if user is not None else [dataset.item(i.strip()) for i in read_line(history or "")]
     request = recommender.request(whom, k, chosen, reranking, exclude_seen=not include_seen)
     items, shown = _list(recommender, request, explain)
     shown.title = f"{found.label}, {(chosen or recommender.policy).describe()}. {dataset.thresholds.describe()}"
@@ -238,12 +237,6 @@ def _word(value: str, name: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise UserError(f"--{name} is one of {', '.join(known)}, not {value!r}.")
     return value
-
-
-def _split(history: str | None) -> list[str]:
-    """Ids between commas; one that holds a comma, a quote or a line break stands in quotes, as in a CSV file."""
-    cells = csv.reader(io.StringIO(history or "", newline=""), skipinitialspace=True)
-    return [item for row in cells for item in row if item.strip()]
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,6 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
 
 from llmesr.cli.main import app
-from llmesr.cli.recommend import _split
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.runs.record import Run
@@ -166,18 +165,3 @@ def test_recommend_explains_each_item(store: Store, tiny: Dataset) -> None:
     for item in json.loads(result.stdout)["items"]:
         parts = sum(part["behaviour"] + part["text"] for part in item["reasons"]["history"])
         assert parts + sum(item["reasons"]["others"].values()) == pytest.approx(item["score"], rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("given", "ids"),
-    [
-        ("a,b", ["a", "b"]),
-        ('"Game 1, II",b', ["Game 1, II", "b"]),
-        ('a, "say ""hi"""', ["a", 'say "hi"']),
-        ('"two\nlines",x', ["two\nlines", "x"]),
-        ('12" vinyl,b', ['12" vinyl', "b"]),
-        (None, []),
-    ],
-)
-def test_ids_with_commas_stand_in_quotes(given: str | None, ids: list[str]) -> None:
-    assert _split(given) == ids

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.data.dataset import Dataset
+from llmesr.ids import read_line, write_line
 from llmesr.prose import counted
 from llmesr.views.cache import artifacts, spaces
 from llmesr.views.shared import exhibits, links
@@ -67,7 +68,7 @@ def _built(dataset: Dataset) -> list[int]:
     """The visitor's own history; ``?history=`` brings item ids, oldest first."""
     if st.session_state.get("rec.about") != dataset.id:
         st.session_state["rec.about"] = dataset.id
-        ids = [i for i in st.query_params.get("history", "").split(",") if i]
+        ids = read_line(st.query_params.get("history", ""))
         known = set(dataset.catalogue["item_id"])
         st.session_state["rec.history"] = [dataset.item(i) for i in ids if i in known]
     history = cast(list[int], st.session_state["rec.history"])
@@ -100,7 +101,7 @@ def _add(dataset: Dataset, item: int) -> None:
 def _set(dataset: Dataset, history: list[int]) -> None:
     st.session_state["rec.history"] = history
     ids = dataset.catalogue["item_id"].to_numpy(object)
-    st.query_params["history"] = ",".join(str(ids[i - 1]) for i in history)
+    st.query_params["history"] = write_line(str(ids[i - 1]) for i in history)
 
 
 def _show_history(dataset: Dataset, history: list[int], user: int | None) -> None:
