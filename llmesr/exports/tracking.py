@@ -19,6 +19,8 @@ from llmesr.store import slug
 
 HINT = "pip install 'llmesr[tracking]'"
 TAG, STATE = "llmesr.run", "llmesr.state"
+NAMED = ("overall", "item", "user")
+"""Kinds of groups that have names of their own; buckets are called alike in several runs and mean others."""
 LONGEST = 500
 """Characters of a parameter that MLflow takes."""
 
@@ -104,9 +106,10 @@ def curves(run: Run) -> Iterator[tuple[str, float, int]]:
 
 
 def results(run: Run) -> Iterator[tuple[str, float, int]]:
-    """Name, value, 0 of the test part's metrics, such as ``test/full/Tail_Item/NDCG_at_10``."""
+    """Name, value, 0 of the test part's metrics in the named groups, such as ``test/full/Tail_Item/NDCG_at_10``."""
     for row in run.metrics():
-        if row.get("part", "test") == "test" and _is_number(row["value"]):
+        named = row["dimension"] in NAMED and row["part"] == "test"
+        if named and _is_number(row["value"]):  # a group without users has no value
             yield _name(f"test/{row['protocol']}/{row['group']}/{row['metric']}"), float(row["value"]), 0
 
 

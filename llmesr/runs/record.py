@@ -57,7 +57,8 @@ class Run(Live):
         metrics = pd.DataFrame(self.metrics())
         found = ""
         if not metrics.empty:
-            asked = metrics[(metrics["protocol"] == "full") & metrics["metric"].isin(SHOWN)]
+            named = metrics["dimension"].isin(("overall", "item", "user")) & metrics["metric"].isin(SHOWN)
+            asked = metrics[named & (metrics["protocol"] == "full") & (metrics["part"] == "test")]
             table = asked.pivot_table(index="group", columns="metric", values="value", sort=False)
             found = cards.grid(table, "full ranking, test part")
         return cards.card(self.label, f"run {self.id}", cards.facts(rows), found)
