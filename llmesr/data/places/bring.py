@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -55,7 +56,8 @@ def brought(
     block failed, is kept for the next attempt. UserError says in one sentence what cannot be had, and why.
     """
     keep = store.work_folder("addresses")
-    with store.scratch() as scratch:
+    with contextlib.ExitStack() as stack:
+        scratch = functools.cache(lambda: stack.enter_context(store.scratch()))  # files that are here need none
         bringer = _Bringer(scratch, keep, limit, progress, list(sql), rows=rows, redirects=redirects)
         for source in sources:
             bringer.bring(source)
@@ -67,11 +69,11 @@ def brought(
 
 
 class _Bringer:
-    """Brings one source after the other into ``scratch``; what is fetched from an address lies in ``keep``."""
+    """Brings one source after the other into the folder ``scratch``; what is fetched lies in ``keep``."""
 
     def __init__(
         self,
-        scratch: Path,
+        scratch: Callable[[], Path],
         keep: Path,
         limit: int,
         progress: Progress,
@@ -121,7 +123,7 @@ class _Bringer:
         self._write(_stream(frame, name), name, {"from": f"a frame of {type(frame).__module__.partition('.')[0]}"})
 
     def _write(self, batches: pa.RecordBatchReader, name: str, origin: Mapping[str, str]) -> None:
-        target = self.scratch / name
+        target = self.scratch() / name
         if target.exists():
             raise UserError("Give one database at a time.")
         write(batches, target, name, self.limit, self.progress)

@@ -140,7 +140,7 @@ def _of_database(error: Exception) -> bool:
 _DRIVER = re.compile(r"\[(libpq|SQLite)\] ")
 _CAUSES: tuple[tuple[str, str], ...] = (
     (r"password authentication failed|no password supplied|authentication failed",
-     f"{{where}} refuses the user or the password, which is read from {PASSWORD}."),
+     f"{{where}} refuses the user or the password ({PASSWORD}, or the variable that its connection names)."),
     (r"could not translate host name|Connection refused|timeout expired|Network is unreachable|No route to host",
      "{where} cannot be reached; check host and port, and that the server is running."),
     (r'database "[^"]*" does not exist', "{where} does not exist on that server; check the name of the database."),

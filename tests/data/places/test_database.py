@@ -104,6 +104,20 @@ def test_postgres_gives_the_dataset_and_no_password_is_kept(shop: str, store: St
     assert b"nowhere" not in kept
 
 
+def test_a_connection_has_its_password_in_a_variable_of_its_own(
+    shop: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.toml").write_text(f'[shop]\nurl = "{shop}"\npassword = "SHOP_SECRET"\nsql = ["{ORDERS}"]\n')
+    monkeypatch.setenv("LLMESR_CONNECTIONS", str(tmp_path / "c.toml"))
+    monkeypatch.setenv("SHOP_SECRET", os.environ["PGPASSWORD"])
+    monkeypatch.delenv("PGPASSWORD")
+    assert llmesr.ingest("connection:shop", name="shop", store=store).n_users == 8
+    monkeypatch.setenv("SHOP_SECRET", "nor is this to be found, nowhere")
+    with pytest.raises(UserError) as caught:
+        llmesr.ingest("connection:shop", name="other", store=store)
+    assert "nor is this" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_troubles_of_a_server_are_one_sentence(shop: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'table that is not there: relation "elsewhere"' in said(shop, "SELECT * FROM elsewhere", store=store)
     assert 'column "price" does not exist' in said(shop, "SELECT price FROM orders", store=store)

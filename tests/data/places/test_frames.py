@@ -43,6 +43,12 @@ def test_the_same_frame_gives_the_same_dataset(store: Store) -> None:
     assert ids == set(store.ids("datasets"))
 
 
+def test_files_that_are_here_leave_nothing(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no file"):
+        llmesr.ingest(tmp_path / "none.csv", name="x", store=Store(tmp_path / "fresh"))
+    assert not (tmp_path / "fresh").exists()
+
+
 def test_a_column_of_several_types_is_named(store: Store) -> None:
     mixed = ROWS.assign(user_id=[*ROWS["user_id"][:-1], 7])
     with pytest.raises(UserError, match="column 'user_id' holds values of several types"):
