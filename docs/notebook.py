@@ -14,7 +14,7 @@ PAGE = Path(__file__).with_name("example.ipynb")
 
 def executed(page: Path = PAGE) -> Any:
     """The notebook with its outputs. CellExecutionError where a cell fails."""
-    notebook = nbformat.read(page, as_version=4)
+    notebook = nbformat.read(page, as_version=4)  # type: ignore[no-untyped-call]
     for number, cell in enumerate(notebook.cells):
         cell["id"], cell["metadata"] = f"cell-{number}", {}
         if cell.cell_type == "code":
@@ -30,4 +30,4 @@ def executed(page: Path = PAGE) -> Any:
 
 
 if __name__ == "__main__":
-    nbformat.write(executed(), PAGE)
+    nbformat.write(executed(), PAGE)  # type: ignore[no-untyped-call]

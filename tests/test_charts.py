@@ -30,7 +30,8 @@ def runs(store: Store, data: Dataset) -> list[Run]:
 
 @pytest.fixture
 def compared(runs: list[Run]) -> Comparison:
-    return llmesr.compare(runs, baseline=runs[1], metric=["NDCG@10", "HR@10"])
+    found: Comparison = llmesr.compare(runs, baseline=runs[1], metric=["NDCG@10", "HR@10"])
+    return found
 
 
 def titles(figure: Figure) -> str:

@@ -186,7 +186,7 @@ def resolve(
     UserError when a given column does not exist or a required field has none.
     """
     mapping = {f: g.column for f, g in guesses.items() if g.confidence >= ACCEPTED and g.column not in given.values()}
-    option = {("item_id",): "--item-column", ("user_id",): "--user-column"}.get(required, "--column")
+    option = {"item_id": "--item-column", "user_id": "--user-column"}.get("".join(required), "--column")
     listing = ", ".join(repr(c) for c in columns[:12]) + (", ..." if len(columns) > 12 else "")
     for field, column in given.items():
         if column == "":

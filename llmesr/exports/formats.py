@@ -54,9 +54,7 @@ def write(dataset: Dataset, store: Store, library: Library, folder: Path) -> lis
     if library != "recbole":
         frame = rectools(dataset, store) if library == "rectools" else lenskit(dataset, store)
         made = {"interactions.parquet": frame, "items.parquet": dataset.catalogue}
-        return [
-            replaced(folder / name, lambda p, f=table: f.to_parquet(p, index=False)) for name, table in made.items()
-        ]
+        return [_parquet(table, folder / name) for name, table in made.items()]
     frame = interactions(dataset, store)
     if "timestamp" not in frame:
         frame["timestamp"] = _places(dataset)
@@ -72,7 +70,11 @@ def write(dataset: Dataset, store: Store, library: Library, folder: Path) -> lis
 def _places(dataset: Dataset) -> np.ndarray:
     """(interactions,) the place of each in its history, where there are no times."""
     starts = np.repeat(dataset.offsets[:-1], dataset.lengths)
-    return np.arange(len(dataset.items)) - starts
+    return np.asarray(np.arange(len(dataset.items)) - starts)
+
+
+def _parquet(table: pd.DataFrame, target: Path) -> Path:
+    return replaced(target, lambda path: table.to_parquet(path, index=False))
 
 
 def _atomic(table: pd.DataFrame, target: Path) -> Path:

@@ -61,7 +61,11 @@ class Uploads:
     def origin(self, token: str) -> dict[str, Any] | None:
         """Where all rows of files are that hold only the first; None for files that are whole."""
         self.files(token)
-        return read_json(self.folder / token / ORIGIN) if (self.folder / token / ORIGIN).is_file() else None
+        path = self.folder / token / ORIGIN
+        if not path.is_file():
+            return None
+        found: dict[str, Any] = read_json(path, "The upload", "Read the first rows again.")
+        return found
 
     def discard(self, token: str) -> None:
         """Forget an upload."""

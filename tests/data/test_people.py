@@ -23,7 +23,8 @@ HEAD = ["user_id", "age", "zip", "city", "score"]
 
 def made(store: Store, folder: Path, users: str, **settings: object) -> Dataset:
     put(folder, {"orders.csv": csv(rows()), "items.csv": items_csv(), "users.csv": users})
-    return llmesr.ingest(folder, name="shop", store=store, **settings)
+    data: Dataset = llmesr.ingest(folder, name="shop", store=store, **settings)
+    return data
 
 
 def findings(data: Dataset) -> dict[str, str]:

@@ -94,7 +94,8 @@ class _Bringer:
         if not isinstance(source, (str, Path)):
             self._frame(source)
             return
-        text, password, own = str(source), None, ()
+        text, password = str(source), None
+        own: tuple[str, ...] = ()
         if text.startswith(PREFIX):
             named = connection(text)
             text, password, own = named.url, named.secret(), named.sql
@@ -102,8 +103,8 @@ class _Bringer:
             self._database(text, password, own)
         elif "://" in text:
             self.fetched.append(text)
-            told = {"limit": self.limit, "progress": self.progress, "redirects": self.redirects}
-            for path, origin in address.fetch(text, self.keep, **told):
+            fetched = address.fetch(text, self.keep, limit=self.limit, progress=self.progress, redirects=self.redirects)
+            for path, origin in fetched:
                 self.found.add(path, origin)
         else:
             self.found.paths.append(Path(source))

@@ -178,7 +178,7 @@ def test_a_copy_of_a_store_goes_on_where_it_ended(
     monkeypatch.setattr(address, "CHUNK", 100)
     seen: list[int] = []
 
-    def cut(_: str, done: int, __: int) -> None:
+    def cut(stage: str, done: int, total: int) -> None:
         seen.append(done)
         if done == 300:
             raise OSError("the line was cut")

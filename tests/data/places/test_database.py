@@ -24,6 +24,7 @@ from llmesr.data.places.bring import brought
 from llmesr.errors import UserError
 from llmesr.store import Store
 
+pytest_plugins = ("postgres",)
 ORDERS, PRODUCTS = "SELECT user_id, item_id, bought_at FROM orders", "SELECT item_id, title FROM products"
 
 
