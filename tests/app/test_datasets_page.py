@@ -306,8 +306,8 @@ def test_a_link_to_first_rows_never_imports_only_those(
 ) -> None:
     app = visit("datasets")
     next(b for b in app.button if b.label == "Read the first rows").click().run()
-    (token,) = app.query_params["upload"]
-    again = healthy(visit("datasets", upload=token))
+    (folder,) = (store.root / "uploads").iterdir()
+    again = healthy(visit("datasets", upload=folder.name))
     next(b for b in again.button if b.label == "Import").click().run()
     assert started[0].record.steps[0].command[:2] == ["ingest", "connection:bakery"]
 
