@@ -22,6 +22,7 @@ from llmesr.data.layouts import check_folder, data_files
 from llmesr.errors import UserError, masked
 from llmesr.progress import Progress, silent
 from llmesr.store import file_digest, locked
+from llmesr.visitors import client
 
 HINT = "pip install 'llmesr[remote]'"
 WEB = ("http://", "https://")
@@ -89,9 +90,8 @@ def _fetched(one: Found, home: Path, limit: int, progress: Progress, redirects: 
 def _on_the_web(address: str, redirects: bool) -> Found:
     name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).name or "data"
     try:
-        answer = httpx.head(
-            address, follow_redirects=redirects, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
-        )
+        with client(follow_redirects=redirects, timeout=TIMEOUT) as http:
+            answer = http.head(address, headers={"Accept-Encoding": "identity"})
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UserError(f"{shown(address)} cannot be reached: {error or type(error).__name__}.") from error
     if answer.status_code != 200:  # not every server answers HEAD; a GET tells what is wrong
