@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmesr.ids import read_line, write_line
@@ -24,9 +24,10 @@ def test_ids_with_commas_stand_in_quotes(line: str, ids: list[str]) -> None:
     assert read_line(line) == ids
 
 
-IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip))
+IDS = st.text("a1,;'é\n\r\" ", min_size=1, max_size=6).map(str.strip).filter(bool)
 
 
-@given(IDS.map(lambda ids: [i.strip() for i in ids]))
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
+@given(st.lists(IDS, max_size=5))
 def test_what_is_written_is_read(ids: list[str]) -> None:
     assert read_line(write_line(ids)) == ids
