@@ -37,7 +37,8 @@ def outcomes(comparison: pd.DataFrame) -> pd.DataFrame:
 
 def popularity_sentence(table: pd.DataFrame, metric: str) -> str:
     """What popularity explains of the configurations it explains most and least of, under uni100, and of full ranking.
-    ``table``: see :func:`evaluation.popularity.explained`."""
+    ``table``: see :func:`evaluation.popularity.explained`, with the label of each."""
+    table = table[table["label"] != "popularity"]  # of itself it explains all
     sampled = table[(table["protocol"] == "uni100") & table["share"].notna()].sort_values("share", kind="stable")
     if sampled.empty:
         return f"None of these configurations finds anything under uni100 ({metric})."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -32,17 +34,22 @@ def popularity_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode 
         colors = [theme.method_color(label, mode) for label in rows["label"]]
         rest = rows["value"] - rows["popularity"]
         shares = [theme.percent(s) if s == s else "" for s in rows["share"]]
-        parts = (
-            ("popularity alone scores it too", rows["popularity"], theme.SURFACE[mode]["muted"]),
-            ("the rest", rest, colors),
+        hatched = {"shape": "/", "fgcolor": theme.SURFACE[mode]["muted"], "size": 5, "solidity": 0.3}
+        parts: tuple[tuple[str, pd.Series, dict[str, Any]], ...] = (
+            (
+                "popularity alone scores it too",
+                rows["popularity"],
+                {"color": theme.SURFACE[mode]["grid"], "pattern": hatched},
+            ),
+            ("the rest", rest, {"color": colors}),
         )
-        for name, values, color in parts:
+        for name, values, marker in parts:
             figure.add_bar(
                 x=values,
                 y=[plain(n) for n in names],
                 orientation="h",
                 name=name,
-                marker={"color": color},
+                marker=marker,
                 customdata=list(zip(rows["value"], shares, strict=True)),
                 hovertemplate=f"%{{y}}: %{{x:.4f}} of %{{customdata[0]:.4f}}, {name} "
                 "(popularity: %{customdata[1]})<extra></extra>",
@@ -67,6 +74,6 @@ def popularity_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode 
         figure.update_xaxes(range=[0, 1.18 * most], nticks=4, title_text=metric, row=1, col=column)
     figure.update_yaxes(categoryorder="array", categoryarray=[plain(n) for n in names][::-1])
     figure.update_layout(barmode="stack", bargap=0.35)
-    grey = "Grey: what ranking by training interactions alone scores on the same targets; its share in percent."
+    hatch = "Hatched: what ranking by training interactions alone scores on the same targets; its share in percent."
     title = f"How much of {plain(metric)} popularity explains, under each protocol"
-    return titled(figure, title, f"{grey} {caption}", mode, 70 + ROW * len(names), panels=True)
+    return titled(figure, title, f"{hatch} {caption}", mode, 70 + ROW * len(names), panels=True)

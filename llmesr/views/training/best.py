@@ -22,6 +22,8 @@ ABOUT = (
     "Linear models, sequence models, their blends and a scoring policy compete on validation, as far as the time "
     "allows. The winner is a run like any other, and says what it was chosen from."
 )
+ROW = 35
+"""Pixels of a row: all candidates are seen at once."""
 CELLS = {"full/Overall/NDCG@10": "full NDCG@10", "uni100/Overall/NDCG@10": "uni100 NDCG@10"}
 
 
@@ -120,7 +122,7 @@ def _outcome(contest: Contest) -> None:
         st.success(f"Best: **{info['candidate']}**.", icon=":material/trophy:")
         left, right = st.columns(2)
         with left:
-            links.link(links.RECOMMEND, "Recommend with it", ":material/recommend:", run=info["run"])
+            links.link(links.RECOMMEND, "Recommend with it", ":material/recommend:", recommenders=info["run"])
         with right:
             links.link(links.COMPARE, "Compare it with others", ":material/balance:")
     if not entries:
@@ -129,6 +131,7 @@ def _outcome(contest: Contest) -> None:
         outcome_frame(entries, info),
         key=f"contest.{contest.id}",
         name=f"contest-{contest.id}",
+        height=ROW * (len(entries) + 1) + 3,
         alt="Every candidate with its validation metrics, its share of the best, seconds, and what became of it.",
         column_config={
             **{name: st.column_config.NumberColumn(format="%.4f") for name in CELLS.values()},

@@ -86,6 +86,8 @@ def test_what_popularity_explains_is_part_of_each_bar_and_said() -> None:
     said = said.replace("\\", "")
     assert "(loss=bce), popularity alone scores **45%** as well; of that of id/sasrec, **25%**" in said
     assert said.endswith("Under full ranking it is at most 2%.")
+    itself = explained({**RUNS, "popularity": "popularity"})
+    assert popularity_sentence(itself, "HR@10").replace("\\", "") == said
     nothing = explained().assign(share=np.nan)
     assert popularity_sentence(nothing, "HR@10").startswith("None of these")
 
