@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from llmesr.config import BestConfig, RunConfig, has_backbone
 from llmesr.contest.candidates import BLENDED, SOLVED, TRAINED, Candidate
 from llmesr.data.dataset import Dataset, load_dataset
@@ -16,6 +18,12 @@ SECONDS_PER_SCORE = 8e-8
 """Of ranking a user's target among the items, on one plain core."""
 SECONDS_PER_ITEM, SECONDS_PER_PAIR = 4e-4, 3e-8
 """Of solving for the weights of an item, and of looking at each other item for it."""
+SECONDS_PER_COUNT = 5e-7
+"""Of counting a pair of items, and of sorting it among the others."""
+OVERHEAD = 1.0
+"""Seconds that any run takes, however small its data."""
+SLOWEST, FASTEST = 4.0, 0.25
+"""Bounds of the pace: one surprise must not leave out everything that follows."""
 FALLBACK_PASSES, FALLBACK_USERS = 3.0, 4000
 """What finding a fallback costs, in rankings of so many users."""
 SECONDS_PER_TEXT = 0.02
@@ -33,7 +41,10 @@ def ranking(dataset: Dataset) -> float:
 
 def solving(config: RunConfig, dataset: Dataset) -> float:
     """Seconds of a candidate without epochs, its ranking included."""
-    seconds = ranking(dataset)
+    lengths = np.asarray(dataset.split.train_lengths, np.float64)
+    pairs = min(float((lengths**2).sum()), float(dataset.n_items) ** 2)
+    counted = config.method not in ("popularity", "semantic-knn")
+    seconds = OVERHEAD + ranking(dataset) + counted * pairs * SECONDS_PER_COUNT
     if config.method in ("ease", "text-ease"):
         users = min(len(dataset.split.users("valid")), FALLBACK_USERS)
         seconds += FALLBACK_PASSES * users * dataset.n_items * SECONDS_PER_SCORE
@@ -93,7 +104,7 @@ class Clock:
         """Set the pace from pairs (seconds it took, seconds that were thought)."""
         thought = sum(guess for _, guess in took)
         if thought > 0:
-            self.pace = max(sum(seconds for seconds, _ in took) / thought, 0.1)
+            self.pace = min(max(sum(seconds for seconds, _ in took) / thought, FASTEST), SLOWEST)
 
 
 def timings(store: Store, newest: int = 20) -> list[Timing]:

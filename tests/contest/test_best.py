@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from llmesr.config import BestConfig, RunConfig
 from llmesr.contest import find as finding
 from llmesr.contest import make as making
 from llmesr.contest.candidates import candidates
+from llmesr.contest.clock import FASTEST, SLOWEST, Clock, solving
 from llmesr.contest.find import best, planned, resume_best
 from llmesr.contest.judge import best_of, shares
 from llmesr.data.dataset import Dataset
@@ -186,3 +188,20 @@ def test_validation_of_a_blend_is_that_of_weights_fitted_on_others(
     assert (first.weights != second.weights).any()  # type: ignore[attr-defined]
     assert (all_of_them.weights == seen[0]["test"].weights).all()  # type: ignore[attr-defined]
     assert "cross-fitted" in made.manifest.info["validation"]
+
+
+def test_one_surprise_does_not_leave_out_what_follows() -> None:
+    clock = Clock(600)
+    clock.learn([(25.0, 0.01)])
+    assert clock.pace == SLOWEST
+    clock.learn([(0.01, 25.0)])
+    assert clock.pace == FASTEST
+    clock.learn([(4.0, 1.0), (2.0, 2.0)])
+    assert clock.pace == 2.0
+
+
+def test_long_histories_are_thought_to_take_longer(tiny: Dataset) -> None:
+    config = RunConfig(method="item-knn")
+    long = replace(tiny, items=np.repeat(tiny.items, 10), offsets=tiny.offsets * 10, timestamps=None)
+    assert solving(config, long) > solving(config, tiny) > 1
+    assert solving(RunConfig(method="text-ease"), tiny) > solving(config, tiny)
