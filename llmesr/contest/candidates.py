@@ -43,7 +43,7 @@ def candidates(dataset: Dataset, *, text: bool) -> list[Candidate]:
         for method in (("llm-init", "llm-esr") if text else ("id",))
     ]
     weights = tuple(c.name for c in solved if c.settings["method"] in ("ease", "text-ease"))
-    beside = (("item-knn",), *((("semantic-knn",),) if text else (("markov",),)))
+    beside = (("item-knn", "markov"), ("semantic-knn",)) if text else (("item-knn",), ("markov",))
     names = tuple(c.name for c in trained)
     best_two = (weights, *beside)
     blends = [
@@ -57,7 +57,7 @@ def candidates(dataset: Dataset, *, text: bool) -> list[Candidate]:
 
 
 def _simple(text: bool) -> list[Candidate]:
-    methods = ("popularity", "item-knn", *(("semantic-knn",) if text else ("markov",)))
+    methods = ("popularity", "item-knn", "markov", *(("semantic-knn",) if text else ()))
     return [Candidate(method, SOLVED, {"method": method}) for method in methods]
 
 

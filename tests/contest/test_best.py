@@ -190,6 +190,18 @@ def test_validation_of_a_blend_is_that_of_weights_fitted_on_others(
     assert "cross-fitted" in made.manifest.info["validation"]
 
 
+def test_what_is_tried_follows_from_the_text(tiny: Dataset) -> None:
+    read = {c.name: c for c in candidates(tiny, text=True)}
+    blind = {c.name: c for c in candidates(tiny, text=False)}
+    assert not any("text" in name or "llm" in name or "semantic" in name for name in blind)
+    assert read["blend"].of[0] == ("llm-init", "llm-esr")
+    assert blind["blend"].of == (("id",), ("ease", "ease, stronger ridge"), ("item-knn",), ("markov",))
+    for found in (read, blind):
+        names = list(found)
+        for candidate in found.values():  # what a sum or a policy is made of comes before it
+            assert all(names.index(name) < names.index(candidate.name) for of in candidate.of for name in of)
+
+
 def test_one_surprise_does_not_leave_out_what_follows() -> None:
     clock = Clock(600)
     clock.learn([(25.0, 0.01)])
