@@ -79,12 +79,16 @@ def planned(dataset: Dataset, config: BestConfig, store: Store) -> list[tuple[Ca
     made = bool(whole_embeddings(store.list("embeddings"), dataset.id))
     seconds, texts, past = 60 * config.minutes, 0.0 if made else reading(dataset), clocks.timings(store)
     text = made or 0 < texts <= TEXT_SHARE * seconds
-    found, left = [], seconds - (texts if text else 0.0)
-    for candidate in candidates(dataset, text=text):
-        likely, least = clocks.estimated(candidate, config, dataset, past)
-        fits = least <= left
-        found.append((candidate, likely, fits))
-        left -= min(likely, left) if fits else 0.0
+    tried, left = candidates(dataset, text=text), seconds - (texts if text else 0.0)
+    took = [clocks.estimated(candidate, config, dataset, past) for candidate in tried]
+    found = []
+    for number, (candidate, (likely, least)) in enumerate(zip(tried, took, strict=True)):
+        later = zip(tried[number + 1 :], took[number + 1 :], strict=True)
+        kept = sum(time[0] for c, time in later if c.kind == BLENDED) if candidate.kind == TRAINED else 0.0
+        fits = least <= left - kept
+        spent = min(likely, left - kept) if fits else 0.0
+        found.append((candidate, spent if fits else likely, fits))
+        left -= spent
     return found
 
 
