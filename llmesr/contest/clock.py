@@ -77,9 +77,9 @@ def estimated(
     if candidate.kind == SOLVED:
         seconds = solving(candidate.run_config(config), dataset)
     elif candidate.kind == BLENDED:
-        seconds = 2 * len(candidate.of) * ranking(dataset)
+        seconds = len(candidate.of) * (OVERHEAD + 2 * ranking(dataset))
     else:
-        seconds = tuning(dataset)
+        seconds = OVERHEAD + tuning(dataset)
     return seconds * pace, seconds * pace
 
 
