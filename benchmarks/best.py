@@ -82,12 +82,12 @@ def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Name
         found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
         print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     for label, of in BLENDS.items():
-        if set(of) <= set(found):
+        if set(of) <= set(found) and label not in args.leave_out:
             most = max(len(found[m]) for m in of)
             each = [[runs[min(i, len(runs) - 1)] for runs in (found[m] for m in of)] for i in range(most)]
             found[label] = [blend(members, device=args.device) for members in each]
     for label, of_policy in POLICIES.items():
-        if of_policy in found:
+        if of_policy in found and label not in args.leave_out:
             found[label] = [tuned(run, store, args) for run in found[of_policy]]
     if {PUBLISHED, "llm-esr, ce"} <= set(found):
         pairs = zip(found["llm-esr, ce"], found[PUBLISHED], strict=True)
@@ -136,7 +136,8 @@ def main() -> None:
     parser.add_argument("--k-core", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=100, help="at the most; training stops by validation")
-    parser.add_argument("--leave-out", nargs="+", default=[], choices=list(CONTENDERS), help="contenders to leave out")
+    everything = [*CONTENDERS, *BLENDS, *POLICIES]
+    parser.add_argument("--leave-out", nargs="+", default=[], choices=everything, help="contenders to leave out")
     parser.add_argument("--objective", default="balanced", choices=["balanced", "overall", "tail"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
