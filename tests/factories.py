@@ -336,9 +336,8 @@ def _top_items(dataset: Dataset, ranks: np.ndarray, skill: tuple[float, float], 
 
 def _metric_rows(dataset: Dataset, per_user: pd.DataFrame) -> list[dict[str, object]]:
     tables = [
-        metric_table(per_user, dataset.thresholds, protocol=protocol, part=part).assign(protocol=protocol, part=part)
+        metric_table(per_user, dataset.thresholds, protocol=protocol).assign(protocol=protocol)
         for protocol in ("full", "uni100")
-        for part in ("valid", "test")
     ]
     rows: list[dict[str, object]] = pd.concat(tables, ignore_index=True).to_dict("records")
     return rows

@@ -56,7 +56,8 @@ def connect(scratch: Path, inputs: Sequence[Path] = ()) -> duckdb.DuckDBPyConnec
     octets = sum(p.stat().st_size * (PACKED if p.suffix in (".gz", ".parquet") else 1) for p in inputs)
     wanted = min(1.5 * octets, psutil.virtual_memory().available / 2)
     connection = duckdb.connect()
-    connection.execute("SET enable_progress_bar = false")  # it would draw into what --json prints
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(True,)]:
+        connection.execute("SET enable_progress_bar = false")  # it would draw into what --json prints
     connection.execute(f"SET threads = {threads}")
     connection.execute(f"SET memory_limit = '{max(1000, 256 * threads, int(wanted / 1e6))}MB'")
     connection.execute(f"SET temp_directory = {literal(str(scratch / 'spill'))}")

@@ -108,8 +108,7 @@ def curves(run: Run) -> Iterator[tuple[str, float, int]]:
 def results(run: Run) -> Iterator[tuple[str, float, int]]:
     """Name, value, 0 of the test part's metrics in the named groups, such as ``test/full/Tail_Item/NDCG_at_10``."""
     for row in run.metrics():
-        named = row["dimension"] in NAMED and row["part"] == "test"
-        if named and _is_number(row["value"]):  # a group without users has no value
+        if row["dimension"] in NAMED and _is_number(row["value"]):  # a group without users has no value
             yield _name(f"test/{row['protocol']}/{row['group']}/{row['metric']}"), float(row["value"]), 0
 
 

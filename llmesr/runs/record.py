@@ -58,7 +58,7 @@ class Run(Live):
         found = ""
         if not metrics.empty:
             named = metrics["dimension"].isin(("overall", "item", "user")) & metrics["metric"].isin(SHOWN)
-            asked = metrics[named & (metrics["protocol"] == "full") & (metrics["part"] == "test")]
+            asked = metrics[named & (metrics["protocol"] == "full")]
             table = asked.pivot_table(index="group", columns="metric", values="value", sort=False)
             found = cards.grid(table, "full ranking, test part")
         return cards.card(self.label, f"run {self.id}", cards.facts(rows), found)
@@ -93,7 +93,7 @@ class Run(Live):
         return items
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The stored metric rows (see ``evaluation.table``)."""
+        """The stored metric rows of the test part (see ``evaluation.table``)."""
         path = self.folder / METRICS
         if not path.is_file():
             return []

@@ -62,7 +62,7 @@ def test_mlflow_has_a_run_once_with_its_settings_and_metrics(run: Run, mlflow_at
     assert found.info.status == "FINISHED"
     assert found.data.params["method"] == "llm-esr"
     assert found.data.tags["llmesr.run"] == run.id
-    rows = [r for r in run.metrics() if r["part"] == "test" and r["dimension"] in ("overall", "item", "user")]
+    rows = [r for r in run.metrics() if r["dimension"] in ("overall", "item", "user")]
     wanted = {f"test/{r['protocol']}/{r['group']}/{r['metric']}": r["value"] for r in rows}
     assert len({r["protocol"] for r in rows}) == 2
     for key, value in wanted.items():
@@ -99,7 +99,7 @@ def test_tensorboard_has_a_run_once(run: Run, tmp_path: Path) -> None:
     loss = read.Scalars("loss")
     assert [e.step for e in loss] == run.events()["epoch"].tolist()
     assert [e.value for e in loss] == pytest.approx(run.events()["loss"].tolist())
-    rows = [r for r in run.metrics() if r["part"] == "test" and r["metric"] == "NDCG@10"]
+    rows = [r for r in run.metrics() if r["metric"] == "NDCG@10"]
     row = next(r for r in rows if r["group"] == "Tail Item")
     (shown,) = read.Scalars(f"test/{row['protocol']}/Tail_Item/NDCG_at_10")
     assert shown.value == pytest.approx(row["value"])
