@@ -25,6 +25,9 @@ def executed(page: Path = PAGE) -> Any:
         cell["metadata"] = {}  # when each cell ran says nothing
         if cell.cell_type == "code":
             cell["outputs"] = [o for o in cell["outputs"] if o.get("output_type") != "stream"]
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):  # what stands beside it holds numbers of this one run
+                del output["data"]["text/plain"]
     notebook["metadata"] = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return notebook
 

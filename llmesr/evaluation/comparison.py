@@ -23,6 +23,7 @@ from llmesr.evaluation.slices import Found, Question, slices, stand_out
 from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
 from llmesr.evaluation.table import Group
 from llmesr.evaluation.verdict import Verdict, verdicts
+from llmesr.prose import listed
 from llmesr.runs.record import Run, list_runs
 from llmesr.store import Store
 
@@ -138,7 +139,8 @@ class Comparison:
         tables = [cards.grid(self.table(metric), metric) for metric in self.metrics]
         said = [f"{v.run} against {v.baseline} ({v.metric}): {v.sentence()}" for v in self.verdicts]
         said += [f"{f.severity}: {f.sentence}" for f in self.findings]
-        title = f"{len(self.chosen)} methods against {self.baseline.name}"
+        others = [c.name for c in self.chosen if c.name != self.baseline.name]
+        title = f"{listed(others)} against {self.baseline.name}" if others else self.baseline.name
         return cards.card(title, where, *tables, cards.sentences(said))
 
     @cached_property
