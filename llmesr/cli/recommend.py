@@ -191,7 +191,8 @@ def rerank(
     found = find_run(store(), run)
     chosen = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
     _word(part, "part", ("valid", "test"))
-    recommender = Recommender(ScoredRun(store(), found, pick_device(device)))
+    scored = ScoredRun(store(), found, pick_device(device)).of(part)  # type: ignore[arg-type]
+    recommender = Recommender(scored)
     with progress() as listen:
         frame = effects(recommender, policy=chosen, part=part, users=users, progress=listen)  # type: ignore[arg-type]
     rows = [[str(r["reranker"]), f"{r['strength']:g}", *(f"{v:.4g}" for v in r.iloc[3:])] for _, r in frame.iterrows()]

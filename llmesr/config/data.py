@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from llmesr.config.base import Config, Seed
 
@@ -32,6 +32,11 @@ class SplitConfig(Config):
     targets: Literal["first", "all"] = Field(
         "first", description="What is to be found of a user after a cut: the first choice, or all of them."
     )
+    refit: bool = Field(
+        False,
+        description="Train again on training and validation together once validation has chosen (the epoch, the "
+        "fallback, a policy), so that the tested model knows everything up to the test.",
+    )
 
     @field_validator("valid_from", "test_from", mode="before")
     @classmethod
@@ -48,6 +53,12 @@ class SplitConfig(Config):
             raise ValueError("give a share between 0 and 1, or a date such as 2024-03-01")
         return share
 
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the refit where there is none: ids of datasets are digests of this, and some are older than it."""
+        values: dict[str, Any] = write(self)
+        return values if self.refit else {name: value for name, value in values.items() if name != "refit"}
+
     def describe(self) -> str:
         """The split in a sentence, to stand beside every number."""
         if self.kind == "leave-one-out":
@@ -56,6 +67,7 @@ class SplitConfig(Config):
         return (
             f"Temporal split: trained before {self.valid_from}, validated from there, tested from {self.test_from} on; "
             f"targets are {found} after a cut."
+            + (" Tested models were trained again on training and validation together." if self.refit else "")
         )
 
     def brief(self, part: str = "test") -> str:
@@ -63,7 +75,9 @@ class SplitConfig(Config):
         if self.kind == "leave-one-out":
             return "leave-one-out"
         when = f"from {self.test_from} on" if part == "test" else f"{self.valid_from} to {self.test_from}"
-        return f"temporal split, {when}" + (", all targets" if self.targets == "all" else "")
+        return f"temporal split, {when}" + (", all targets" if self.targets == "all" else "") + (
+            ", refit" if self.refit else ""
+        )
 
 
 def unix_seconds(text: str) -> int:

@@ -14,7 +14,7 @@ from llmesr import cards
 from llmesr.config import SplitConfig
 from llmesr.data.cosines import item_cosines
 from llmesr.data.groups import Thresholds, default_thresholds
-from llmesr.data.split import Split, leave_one_out, temporal
+from llmesr.data.split import Part, Split, leave_one_out, temporal
 from llmesr.errors import UserError
 from llmesr.store import Draft, Manifest, Store
 
@@ -37,6 +37,7 @@ class Dataset:
     user_ids: np.ndarray  # (U,) str
     catalogue: pd.DataFrame  # N rows: item_id, title, then one str column per text attribute
     user_attributes: pd.DataFrame | None = None  # U rows: user_id, then typed columns, null where nothing is known
+    refitted: bool = False  # whether the validation part is for training as well: see training_for
 
     @property
     def id(self) -> str:
@@ -91,7 +92,19 @@ class Dataset:
             return leave_one_out(self.offsets, self.items)
         if self.timestamps is None:
             raise UserError(f"Dataset {self.name!r} is damaged: it has a temporal split but no times. Ingest it again.")
-        return temporal(self.offsets, self.items, self.timestamps, self.split_config)
+        made = temporal(self.offsets, self.items, self.timestamps, self.split_config)
+        return made.up_to("test") if self.refitted else made
+
+    def training_for(self, part: Part) -> Dataset:
+        """The dataset as the model that is asked ``part`` was trained on it.
+
+        It is the dataset itself, but for the test of a split that refits: there the validation part is for training
+        too. Head and tail stay what they are, so that groups are the same with and without it.
+        """
+        if part == "valid" or not self.split_config.refit:
+            return self
+        info = {**self.manifest.info, "thresholds": self.thresholds.model_dump()}
+        return replace(self, manifest=self.manifest.model_copy(update={"info": info}), refitted=True)
 
     @cached_property
     def item_counts(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from llmesr.config.data import SplitConfig, unix_seconds
 
 Part = Literal["valid", "test"]
+PARTS: tuple[Part, ...] = ("valid", "test")
 MIN_HISTORY = 3
 """Users with fewer interactions are kept for training only: leave-one-out has no train/valid/test triple for them."""
 
@@ -51,6 +52,10 @@ class Split:
     @cached_property
     def _users(self) -> dict[Part, np.ndarray]:
         return {part: np.flatnonzero((w.begin > 0) & (w.end > w.begin)) for part, w in self.windows.items()}
+
+    def up_to(self, part: Part) -> Split:
+        """The same questions, with everything that lies before those of ``part`` for training."""
+        return replace(self, train_lengths=self.input_lengths(part))
 
     def users(self, part: Part) -> np.ndarray:
         """(U_part,) users who have a past and a target in ``part``, in rising order."""

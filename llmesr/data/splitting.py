@@ -107,7 +107,7 @@ def resplit(dataset: Dataset, config: SplitConfig, store: Store, *, name: str | 
     chosen = dated(config, dataset.timestamps, dataset.name, real=dataset.has_times)
     if chosen == dataset.split_config:
         raise UserError(f"Dataset {dataset.name!r} is split like this already: {chosen.describe()}")
-    name = name or f"{dataset.name} {chosen.kind}"
+    name = name or f"{dataset.name} {chosen.kind}" + (" refit" if chosen.refit else "")
     id = f"{slug(name)}-{config_digest([source.files[f] for f in FILES], chosen.model_dump(), source.seed)}"
     if store.exists("datasets", id):
         return load_dataset(store, id)

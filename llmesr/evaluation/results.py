@@ -12,7 +12,7 @@ import torch
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.data.split import Part
+from llmesr.data.split import PARTS, Part
 from llmesr.evaluation.ranks import PROTOCOLS, Scores, evaluate
 from llmesr.evaluation.table import metric_table
 from llmesr.processes import ALONE, Processes
@@ -32,7 +32,7 @@ def evaluate_parts(
     scorer: Scores | Mapping[Part, Scores],
     dataset: Dataset,
     *,
-    parts: Sequence[Part] = ("valid", "test"),
+    parts: Sequence[Part] = PARTS,
     max_length: int = 50,
     top: int = 20,
     device: torch.device | str = "cpu",

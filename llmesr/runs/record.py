@@ -21,6 +21,8 @@ from llmesr.store import Store, read_json, replacing, slug, write_json
 __all__ = ["Run", "State", "Status", "find_run", "list_runs", "run_folder"]
 
 MODEL, PER_USER, TOP_ITEMS, METRICS = "model.safetensors", "per_user.parquet", "top_items.safetensors", "metrics.json"
+VALIDATED = "validated.safetensors"
+"""The model that validation was asked of, where the split then trained :data:`MODEL` again, with validation."""
 POLICY = "policy.json"
 SHOWN = ("HR@10", "NDCG@10", "MRR@10", "Recall@10")
 FORMERLY = {"adapter_init": "random", "alignment_loss": "inner_product"}

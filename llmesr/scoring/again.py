@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from llmesr.config import EXTERNAL
+from llmesr.data.split import PARTS
 from llmesr.errors import UserError
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.progress import Progress, silent
@@ -20,7 +21,7 @@ def evaluate_again(run: Run, device: str = "auto", progress: Progress = silent) 
         raise UserError(f"Run {run.id!r} is a ranking made elsewhere: evaluate its file again with --ranking.")
     scored, started = ScoredRun(run.store, run, pick_device(device)), time.perf_counter()
     results = evaluate_parts(
-        scored.scorer if scored.policy.inert else scored.under(),
+        {part: s.scorer if s.policy.inert else s.under() for part in PARTS for s in [scored.of(part)]},
         scored.dataset,
         max_length=scored.max_length,
         device=scored.device,

@@ -60,9 +60,12 @@ def blend(
     if not len(dataset.split.users("valid")):
         raise UserError(f"Dataset {dataset.name!r} has nobody to validate on: nobody has a past and a target there.")
     max_length = runs[0].config.max_length
-    members = [load_scorer(run, dataset=dataset, device=device) for run in runs]
+    members = [load_scorer(run, dataset=dataset, part="valid", device=device) for run in runs]
     scorer, judging, found = _fitted(members, dataset, max_length, emphasis, torch.device(device), progress)
     scorers: dict[Part, Scorer] = {"valid": judging, "test": scorer}
+    if dataset.split_config.refit:
+        members = [load_scorer(run, dataset=dataset, device=device) for run in runs]
+        scorers["test"] = BlendScorer(members, scorer.weights, scorer.bias)
     results = evaluate_parts(scorers, dataset, max_length=max_length, device=device, progress=progress)
     labels = [run.label for run in runs]
     ids = [run.id for run in runs]

@@ -40,9 +40,8 @@ def derive(
         return derived
     started = time.perf_counter()
     parents = [scored.dataset.manifest, run.manifest] + ([scored.embedding.manifest] if scored.embedding else [])
-    under = scored.under(policy)
     results = evaluate_parts(
-        {"valid": validating or under, "test": under},
+        {"valid": validating or scored.of("valid").under(policy), "test": scored.of("test").under(policy)},
         scored.dataset,
         max_length=scored.max_length,
         device=scored.device,

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 
 from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.models.scorers import Scorer
 from llmesr.runs.record import Run
@@ -46,6 +47,8 @@ class ScoredRun:
     """A run opened for scoring. What it needs is loaded when it is first asked for, and kept.
 
     ``policy``: what its scores follow when nothing else is asked for; nothing for a run with a model of its own.
+    ``part``: whose questions it answers. Where a split trains again for the test, validation has a model of its own:
+    a policy chosen by a model that knows the answers would be worthless (:meth:`of`).
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class ScoredRun:
         scorer: Scorer | None = None,
         dataset: Dataset | None = None,
         embedding: Embedding | None = None,
+        part: Part = "test",
     ) -> None:
         """``scorer`` replaces that of the run; ``dataset`` and ``embedding`` spare loading them.
 
@@ -68,7 +72,16 @@ class ScoredRun:
         self.model_run = model_run(run)
         self.policy = own_policy(run) or ScoringPolicy()
         self.max_length = self.model_run.config.max_length
+        self.part: Part = part
         self._given = scorer, dataset, embedding
+
+    def of(self, part: Part) -> ScoredRun:
+        """The run opened for the questions of ``part``: this one, unless the split has two models."""
+        if part == self.part or not self.dataset.split_config.refit:
+            return self
+        return ScoredRun(
+            self.store, self.run, self.device, dataset=self.dataset, embedding=self._given[2], part=part
+        )
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -82,7 +95,9 @@ class ScoredRun:
     @cached_property
     def scorer(self) -> Scorer:
         """The model, without a policy. UserError when there is none, or it does not fit the dataset."""
-        scorer = self._given[0] or load_scorer(self.model_run, dataset=self.dataset, device=self.device)
+        scorer = self._given[0] or load_scorer(
+            self.model_run, dataset=self.dataset, part=self.part, device=self.device
+        )
         if scorer.n_items != self.dataset.n_items:
             raise UserError(
                 f"Run {self.run.id!r} knows {scorer.n_items} items, its dataset {self.dataset.name!r} has "
@@ -93,7 +108,7 @@ class ScoredRun:
     @cached_property
     def ground(self) -> Ground:
         text = None if self.embedding is None else self.embedding.padded()
-        return Ground.of(self.dataset, text, self.device)
+        return Ground.of(self.dataset.training_for(self.part), text, self.device)
 
     def under(self, policy: ScoringPolicy | None = None) -> PolicyScorer:
         """The model under a policy; under its own when None."""

@@ -31,7 +31,8 @@ def guided(
 ) -> tuple[Inputs, list[Manifest]]:
     """``inputs`` with the base and the teacher that ``config`` names, and the manifests of their runs.
 
-    UserError for a run of another dataset, or a base that is no linear model.
+    The teacher is the model that has not seen validation, as what it teaches is judged there. UserError for a run of
+    another dataset, or a base that is no linear model.
     """
     parents = []
     if config.base is not None:
@@ -41,7 +42,7 @@ def guided(
     if teaches(config) and config.teacher is not None:
         run = _of(find_run(store, config.teacher), dataset)
         counts = torch.from_numpy(np.asarray(dataset.item_counts)).to(device)
-        inputs = replace(inputs, teacher=load_scorer(run, dataset=dataset, device=device), item_counts=counts)
+        inputs = replace(inputs, teacher=load_scorer(run, dataset=dataset, part="valid", device=device), item_counts=counts)
         parents.append(run.manifest)
     return inputs, parents
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from llmesr.config import WORDS, NeighbourConfig, RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.methods import Inputs, needs_reference, needs_similar, needs_text, starts_adapter
 from llmesr.models.tables import Directions
@@ -65,7 +66,7 @@ def prepare(
                 "This method aligns its items to an id-only run: give alignment_run, or let `train` make one."
             )
         run = find_run(store, config.alignment_run)
-        reference = _reference(run, dataset, device)
+        reference = reference_items(run, dataset, "valid", device)
         parents.append(run.manifest)
     views = view_tables(further, device) | words_table(config, dataset, device)
     adapted = {**({} if text is None else {"text": text}), **views} if starts_adapter(config) else {}
@@ -153,10 +154,11 @@ def _starts_from_text(config: RunConfig) -> bool:
     return config.method in ("llm-init", "llm-esr") and config.item_init == "pca"
 
 
-def _reference(run: Run, dataset: Dataset, device: torch.device | str) -> Tensor:
+def reference_items(run: Run, dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> Tensor:
+    """(N + 1, D) items of the id-only run to align to, as its model for ``part`` has them. UserError for another."""
     if run.config.method != "id" or run.dataset_id != dataset.id:
         raise UserError(
             f"alignment_run {run.id!r} is a {run.config.method} run of {run.dataset_id}; "
             f"an id run of {dataset.id} is needed."
         )
-    return load_model(run, Inputs(n_items=dataset.n_items)).candidates().detach().to(device)
+    return load_model(run, Inputs(n_items=dataset.n_items), part).candidates().detach().to(device)

@@ -13,6 +13,7 @@ from torch import Tensor
 from llmesr.config import RunConfig
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
+from llmesr.data.split import PARTS, Part
 from llmesr.linear.agreement import agreement
 from llmesr.linear.build import COLUMNS, Source, build, is_dense, ridge_of
 from llmesr.linear.factors import FactorScorer, fit
@@ -22,7 +23,7 @@ from llmesr.linear.kernel import centred
 from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Columns, Weights
 from llmesr.methods import Inputs
-from llmesr.runs.record import MODEL, Run
+from llmesr.runs.record import MODEL, VALIDATED, Run
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.fallback import fit_fallback
 from llmesr.training.model import stored_model
@@ -38,10 +39,10 @@ def fit_linear(
     inputs: Inputs,
     sequences: Sequences,
     runtime: Runtime,
-) -> tuple[LinearModel, dict[str, object]]:
-    """The scorer of a linear run, stored as its model, and what its manifest says of it.
+) -> tuple[dict[Part, LinearModel], dict[str, object]]:
+    """The scorers of a linear run for each part, stored as its models, and what its manifest says of it.
 
-    Large catalogues are solved in parts that stay on disk: stopped, the run goes on with the parts it lacks. Of
+    A split that refits solves twice: for validation, which finds the fallback, then with validation for the test. Large catalogues are solved in parts that stay on disk: stopped, the run goes on with the parts it lacks. Of
     several processes the first one solves.
     """
     info: dict[str, object] = {}
@@ -49,15 +50,22 @@ def fit_linear(
         with terminate() as should_stop:
             stoppable = replace(runtime, should_stop=should_stop)
             tensors, state, info = _fitted(run, dataset, inputs, sequences, stoppable)
+            whole = dataset.training_for("test")
+            if whole is not dataset:
+                save_tensors(run.folder / VALIDATED, tensors, state)
+                tensors = _solve(run, whole, inputs, stoppable, info)
         save_tensors(run.folder / MODEL, tensors, state)
     runtime.processes.barrier()
-    return linear_scorer(run, dataset, inputs, runtime.device), info
+    return {part: linear_scorer(run, dataset, inputs, part, runtime.device) for part in PARTS}, info
 
 
-def linear_scorer(run: Run, dataset: Dataset, inputs: Inputs, device: torch.device | str = "cpu") -> LinearModel:
-    """The stored model of a linear run. UserError when there is none, or the file is damaged."""
-    tensors, state = load_tensors(stored_model(run))
-    return _scorer(run.config, dataset, inputs, tensors, state, device)
+def linear_scorer(
+    run: Run, dataset: Dataset, inputs: Inputs, part: Part = "test", device: torch.device | str = "cpu"
+) -> LinearModel:
+    """The stored model of a linear run that ``part`` is asked of. UserError when there is none, or the file is
+    damaged."""
+    tensors, state = load_tensors(stored_model(run, part))
+    return _scorer(run.config, dataset.training_for(part), inputs, tensors, state, device)
 
 
 def _scorer(
@@ -87,20 +95,33 @@ def _fitted(
     runtime: Runtime,
 ) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, object]]:
     """Tensors and state of the model, and what the manifest says of it."""
+    info: dict[str, object] = {}
+    tensors = _solve(run, dataset, inputs, runtime, info)
+    if run.config.method == "ials":
+        return tensors, {}, info
+    popularity, content = _fallback(run.config, dataset, inputs, Weights.read(tensors), sequences, runtime)
+    info["fallback"] = {"popularity": popularity, "content": content}
+    return tensors, {"fallback": info["fallback"]}, info
+
+
+def _solve(
+    run: Run, dataset: Dataset, inputs: Inputs, runtime: Runtime, info: dict[str, object]
+) -> dict[str, Tensor]:
+    """The tensors of the model that the training part of ``dataset`` gives; what is to be said of it goes to
+    ``info``."""
     config = run.config
     if config.method == "ials":
         ridge = ridge_of(config, dataset)
         factors = fit(chosen(dataset), config, ridge)
-        return {"factors": factors}, {}, {"parameters": factors.numel(), "ridge": ridge}
+        info |= {"parameters": factors.numel(), "ridge": ridge}
+        return {"factors": factors}
     source = Source(dataset, inputs.text, inputs.views, runtime.device)
-    kept = _Kept(run.checkpoints, dataset.n_items, runtime)
+    kept = _Kept(run.checkpoints, "whole" if dataset.refitted else "columns", dataset.n_items, runtime)
     weights = build(source, config, kept)
-    info: dict[str, object] = {"parameters": int((weights.weights != 0).sum())}
+    info |= {"parameters": int((weights.weights != 0).sum())}
     if config.method in ("ease", "text-ease"):
         info |= _solved(source, config, weights)
-    popularity, content = _fallback(config, dataset, inputs, weights, sequences, runtime)
-    info["fallback"] = {"popularity": popularity, "content": content}
-    return weights.tensors(), {"fallback": info["fallback"]}, info
+    return weights.tensors()
 
 
 def _solved(source: Source, config: RunConfig, weights: Weights) -> dict[str, object]:
@@ -153,11 +174,11 @@ def _text(inputs: Inputs) -> Tensor:
 class _Kept:
     """Solved columns on disk, where there are several parts of them; stops between two parts."""
 
-    def __init__(self, folder: Path, n_items: int, runtime: Runtime) -> None:
-        self.folder, self.n_items, self.runtime = folder, n_items, runtime
+    def __init__(self, folder: Path, name: str, n_items: int, runtime: Runtime) -> None:
+        self.folder, self.name, self.n_items, self.runtime = folder, name, n_items, runtime
 
     def __call__(self, first: int, work: Callable[[], Columns]) -> Columns:
-        path = self.folder / f"columns-{first}.safetensors"
+        path = self.folder / f"{self.name}-{first}.safetensors"
         if path.is_file():
             tensors, state = load_tensors(path)
             return Columns(tensors["items"], tensors["weights"], tensors.get("content"), state["shifted"])

@@ -6,6 +6,7 @@ import torch
 
 from llmesr.config import BLEND, LINEAR
 from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.linear.build import MODELS
 from llmesr.linear.scorer import LinearScorer
@@ -20,23 +21,26 @@ from llmesr.training.linear import linear_scorer
 from llmesr.training.model import load_model, stored_model
 
 
-def load_scorer(run: Run, *, dataset: Dataset | None = None, device: torch.device | str = "cpu") -> Scorer:
-    """The scorer of a finished run. UserError when the run has no model or an artifact it needs is gone."""
+def load_scorer(
+    run: Run, *, dataset: Dataset | None = None, part: Part = "test", device: torch.device | str = "cpu"
+) -> Scorer:
+    """The scorer of a finished run that ``part`` is asked of. UserError when the run has no model or an artifact it
+    needs is gone."""
     dataset = dataset or load_dataset(run.store, run.dataset_id)
     if run.config.method == BLEND:
-        return _blend(run, dataset, device)
+        return _blend(run, dataset, part, device)
     inputs = reload(run, dataset)
     if run.config.method in ("popularity", "semantic-knn"):
-        return untrained_scorer(run.config.method, dataset, inputs, device)
+        return untrained_scorer(run.config.method, dataset.training_for(part), inputs, device)
     if run.config.method in LINEAR:
-        return linear_scorer(run, dataset, inputs, device)
-    base = None if run.config.base is None else base_scorer(_existing(run, run.config.base), dataset, device)
-    return scorer_of(load_model(run, inputs), base, device)
+        return linear_scorer(run, dataset, inputs, part, device)
+    base = None if run.config.base is None else base_scorer(_existing(run, run.config.base), dataset, part, device)
+    return scorer_of(load_model(run, inputs, part), base, device)
 
 
-def base_scorer(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> LinearScorer:
+def base_scorer(run: Run, dataset: Dataset, part: Part = "test", device: torch.device | str = "cpu") -> LinearScorer:
     """The weights of a linear run as a base: without its fallback, which the sequence model replaces."""
-    scorer = linear_scorer(run, dataset, reload(run, dataset), device)
+    scorer = linear_scorer(run, dataset, reload(run, dataset), part, device)
     if not isinstance(scorer, LinearScorer):
         raise UserError(f"Run {run.id!r} has no weights between items; base is one of {', '.join(MODELS)}, or its run.")
     return LinearScorer(scorer.weights, decay=scorer.decay, device=device)
@@ -48,18 +52,18 @@ def _existing(run: Run, id: str) -> Run:
     return Run(run.store, id)
 
 
-def _blend(run: Run, dataset: Dataset, device: torch.device | str) -> BlendScorer:
+def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> BlendScorer:
     tensors, _ = load_tensors(stored_model(run))
     members = []
     for id in run.manifest.info["blend"]["runs"]:
         if not run.store.exists("runs", id):
             raise UserError(f"Run {run.id!r} is a blend of run {id!r}, which is gone.")
-        members.append(load_scorer(Run(run.store, id), dataset=dataset, device=device))
+        members.append(load_scorer(Run(run.store, id), dataset=dataset, part=part, device=device))
     return BlendScorer(members, tensors["weights"].to(device), tensors["bias"].to(device))
 
 
 def untrained_scorer(method: str, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:
-    """The two methods that have no parameters."""
+    """The two methods that have no parameters. ``dataset`` as :meth:`~llmesr.data.dataset.Dataset.training_for`."""
     if method == "popularity":
         return PopularityScorer(dataset.item_counts, device)
     if inputs.text is None:

@@ -33,8 +33,9 @@ GRADIENT_NORM = 5.0
 class Loop:
     """Trains ``method`` on ``dataset``, recording into ``run``.
 
-    ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides. Of several
-    processes each reads its share of every batch; the gradients are added up, so that they are those of the whole one.
+    ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides. Without it
+    nothing is judged, and nothing recorded but the status: every epoch of ``config`` is trained, the last one counts.
+    Its state is kept as ``checkpoint``. Of several processes each reads its share of every batch; the gradients are added up, so that they are those of the whole one.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Loop:
         sequences: Sequences,
         config: RunConfig,
         run: Run,
-        validate: Callable[[], dict[str, float]],
+        validate: Callable[[], dict[str, float]] | None,
         runtime: Runtime,
+        checkpoint: str = LAST,
     ) -> None:
         self.dataset, self.sequences, self.config, self.run, self.validate = dataset, sequences, config, run, validate
         self.runtime, self.device, self.processes = runtime, runtime.device, runtime.processes
+        self.checkpoint = checkpoint
         self.model = method.model.to(self.device)
         self.base = method.base
         self.objectives = [objective.to(self.device) for objective in method.objectives]
@@ -201,6 +204,10 @@ class Loop:
                 f"The loss became {losses['loss']} in epoch {self.epoch}. Lower learning_rate "
                 f"(now {self.config.learning_rate}) or check the text vectors; the last good checkpoint is kept."
             )
+        if self.validate is None:
+            self._checkpoint()
+            self._report(trained, "training again on training and validation")
+            return
         event: dict[str, Any] = {"epoch": self.epoch, **losses, "train_seconds": round(trained, 4)}
         if self.epoch % self.config.evaluate_every == 0 or self.epoch == self.config.epochs:
             metrics = self.processes.broadcast(self.validate())  # one judge of when to stop
@@ -211,6 +218,10 @@ class Loop:
         event["seconds"] = round(time.perf_counter() - started, 4)
         self.run.append_event(event)  # first: an event that the checkpoint does not know is dropped on resuming
         self._checkpoint()
+        self._report(event["seconds"], f"best {self.config.monitor} in epoch {self.stopper.best_epoch}")
+
+    def _report(self, seconds: float, message: str) -> None:
+        """The status after an epoch that took ``seconds``."""
         left = self.config.epochs - self.epoch
         self.run.set_status(
             Status(
@@ -218,8 +229,8 @@ class Loop:
                 epoch=self.epoch,
                 epochs=self.config.epochs,
                 best=self.stopper.best,
-                seconds_left=0.0 if self.stopper.done else round(left * event["seconds"], 1),
-                message=f"best {self.config.monitor} in epoch {self.stopper.best_epoch}",
+                seconds_left=0.0 if self.stopper.done else round(left * seconds, 1),
+                message=message,
             )
         )
 
@@ -235,7 +246,7 @@ class Loop:
             "stopper": self.stopper.state(),
             "numpy": self.epoch_random,
         }
-        self._save(LAST, tensors, state)
+        self._save(self.checkpoint, tensors, state)
 
     def _save(self, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         if self.processes.is_main:
@@ -246,9 +257,10 @@ class Loop:
 
         The number of processes may be another one.
         """
-        path = self.run.checkpoint(LAST)
+        path = self.run.checkpoint(self.checkpoint)
         if not path.is_file():
-            self.run.truncate_events(0)
+            if self.validate is not None:
+                self.run.truncate_events(0)
             return
         tensors, state = load_tensors(path)
         kept = unpack(tensors, state, self.model, self.optimizer, self.device)
@@ -259,4 +271,5 @@ class Loop:
         self.sums = {name: torch.tensor(value * self.processes.is_main, device=self.device) for name, value in whole}
         self.stopper = Stopper(**state["stopper"])
         self.epoch_random = state["numpy"]
-        self.run.truncate_events(self.epoch)
+        if self.validate is not None:
+            self.run.truncate_events(self.epoch)

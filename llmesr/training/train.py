@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -11,18 +11,19 @@ import torch
 from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, has_backbone, reads, settings_read
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.split import PARTS, Part
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.table import event_metrics
 from llmesr.linear.build import MODELS
-from llmesr.methods import build, needs_reference, needs_text
+from llmesr.methods import Inputs, build, needs_reference, needs_text
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import MODEL, Follower, Run, find_run
+from llmesr.runs.record import MODEL, VALIDATED, Follower, Run, find_run
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
@@ -32,6 +33,7 @@ from llmesr.training.inputs import Prepared, prepare
 from llmesr.training.linear import fit_linear
 from llmesr.training.load import base_scorer, untrained_scorer
 from llmesr.training.loop import BEST, Loop
+from llmesr.training.refit import refit
 from llmesr.training.runtime import GiveUp, Runtime, never, unasked
 from llmesr.training.stopping import Stopped, recorded_end, terminate
 
@@ -124,16 +126,22 @@ def _carry_out(run: Run, dataset: Dataset, prepared: Prepared, runtime: Runtime,
 def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime: Runtime, preparing: float) -> None:
     started, config = time.perf_counter(), run.config
     sequences = Sequences(dataset, runtime.device)
+    scorers: Mapping[Part, Scorer]
     if config.method in UNTRAINED:
-        scorer: Scorer = untrained_scorer(config.method, dataset, prepared.inputs, runtime.device)
+        scorers = {
+            part: untrained_scorer(config.method, dataset.training_for(part), prepared.inputs, runtime.device)
+            for part in PARTS
+        }
         info: dict[str, object] = {}
     elif config.method in LINEAR:
-        scorer, info = fit_linear(run, dataset, prepared.inputs, sequences, runtime)
+        scorers, info = fit_linear(run, dataset, prepared.inputs, sequences, runtime)
     else:
-        scorer, info = _fit(run, dataset, prepared, sequences, runtime)
+        scorers, info = _fit(run, dataset, prepared.inputs, sequences, runtime)
+    if dataset.split_config.refit:
+        info["refit"] = True
     trained = time.perf_counter()
     results = evaluate_parts(
-        scorer,
+        scorers,
         dataset,
         max_length=config.max_length,
         device=runtime.device,
@@ -148,12 +156,13 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
 
 
 def _fit(
-    run: Run, dataset: Dataset, prepared: Prepared, sequences: Sequences, runtime: Runtime
-) -> tuple[Scorer, dict[str, object]]:
+    run: Run, dataset: Dataset, inputs: Inputs, sequences: Sequences, runtime: Runtime
+) -> tuple[dict[Part, Scorer], dict[str, object]]:
+    """The scorers that validation and the test are asked of, one and the same where the split does not refit."""
     config, device, processes = run.config, runtime.device, runtime.processes
     torch.manual_seed(config.seed)
-    method = build(prepared.inputs, config)
-    base = None if config.base is None else base_scorer(find_run(run.store, config.base), dataset, device)
+    method = build(inputs, config)
+    base = None if config.base is None else base_scorer(find_run(run.store, config.base), dataset, "valid", device)
 
     def validate() -> dict[str, float]:
         scorer = scorer_of(method.model, base, device)
@@ -182,9 +191,10 @@ def _fit(
         )
         loop.resume()
         stopper = loop.fit()
+    refits = dataset.split_config.refit
     if processes.is_main:
         weights, _ = load_tensors(run.checkpoint(BEST))
-        save_tensors(run.folder / MODEL, weights, {})
+        save_tensors(run.folder / (VALIDATED if refits else MODEL), weights, {})
         method.model.load_state_dict(weights)
     processes.sync_parameters(method.model)
     parameters = sum(p.numel() for p in method.model.parameters() if p.requires_grad)
@@ -195,7 +205,9 @@ def _fit(
         "parameters": parameters,
         **({"cut_short": True} if loop.cut_short else {}),
     }
-    return scorer_of(method.model, base, device), info
+    scorer = scorer_of(method.model, base, device)
+    whole = refit(run, dataset, inputs, stopper.best_epoch, sequences, runtime) if refits else scorer
+    return {"valid": scorer, "test": whole}, info
 
 
 def _reference_config(config: RunConfig) -> RunConfig:

@@ -29,7 +29,7 @@ from llmesr.semantic.inputs import user_texts
 from llmesr.store import Store
 from llmesr.training.train import train
 
-KINDS = ("leave-one-out", "temporal")
+KINDS = ("leave-one-out", "temporal", "refit")
 
 
 class Reader:
@@ -44,8 +44,9 @@ def pair(tmp_path: Path, kind: str, behind: str) -> list[tuple[Store, Dataset]]:
     for name in ("a", "b"):
         store = Store(tmp_path / name)
         data = synthetic.make(store, name="shop", users=150, items=50, seed=3)
-        if kind == "temporal":
-            data = resplit(data, SplitConfig(kind="temporal", valid_from=0.6, test_from=0.8), store)
+        if kind != "leave-one-out":
+            cuts = SplitConfig(kind="temporal", valid_from=0.6, test_from=0.8, refit=kind == "refit")
+            data = resplit(data, cuts, store)
         made.append((store, data if name == "a" else other_future(data, behind)))
     return made
 
@@ -100,7 +101,7 @@ def test_what_is_made_of_the_training_part(tmp_path: Path, kind: str) -> None:
 def test_what_is_trained_and_tuned_before_the_test(tmp_path: Path, kind: str) -> None:
     """Leave-one-out keeps one look ahead, as in the papers: uni100's negatives are never the test item, so only what
     full ranking says is compared there."""
-    weights, policies, metrics = [], [], []
+    weights, policies, metrics, fitted = [], [], [], []
     for store, data in pair(tmp_path, kind, "test"):
         embedding = make_embedding(store, data)
         config = RunConfig(
@@ -110,11 +111,15 @@ def test_what_is_trained_and_tuned_before_the_test(tmp_path: Path, kind: str) ->
         scored = ScoredRun(store, run, dataset=data, embedding=embedding)
         tuned = tune_policy(scored, PolicyTuningConfig(objective="overall", emphases=(0.0, 1.0), sample=100))
         weights.append(load_file(run.folder / MODEL))
+        linear = train(data, RunConfig(method="item-knn", max_length=10), store, device="cpu")
+        fitted.append({**load_file(linear.folder / MODEL), "popularity": scored.ground.item_counts.numpy()})
         policies.append([point.policy for point in tuned.points])
         metrics.append([{k: v for k, v in p.metrics.items() if k.startswith("full/")} for p in tuned.points])
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
         assert np.array_equal(tensor, weights[1][name]), name
+    for name, array in fitted[0].items():
+        assert np.array_equal(array, fitted[1][name]), name
     assert policies[0] == policies[1]
     assert metrics[0] == metrics[1]
 

@@ -52,7 +52,7 @@ def tune_policy(
 
     UserError when the run has no model, is itself a run under a policy, or when its dataset has nobody to validate on.
     """
-    tuned = _tuned(scored, config or PolicyTuningConfig(), scored.dataset.split.users("valid"), progress)
+    tuned = _tuned(scored.of("valid"), config or PolicyTuningConfig(), scored.dataset.split.users("valid"), progress)
     tuned.save(scored.run)
     return tuned
 
@@ -65,6 +65,7 @@ def cross_fitted(
     A policy flatters itself on the users it was tuned for; so scored, validation tells it from other candidates. None
     where there are too few users to halve. Nothing is stored.
     """
+    scored = scored.of("valid")
     fold, halves = halved(scored.dataset.split.users("valid"), scored.dataset.n_users, scored.dataset.seed)
     if min(map(len, halves)) == 0:
         return None

@@ -1,0 +1,63 @@
+"""Training again once validation has chosen: on training and validation together, for the epochs that were best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from llmesr.config import RunConfig
+from llmesr.data.batches import Sequences
+from llmesr.data.dataset import Dataset
+from llmesr.methods import Inputs, build, needs_reference
+from llmesr.models.residual import scorer_of
+from llmesr.models.scorers import Scorer
+from llmesr.runs.record import MODEL, Run, find_run
+from llmesr.training.checkpoint import save_tensors
+from llmesr.training.inputs import reference_items
+from llmesr.training.load import base_scorer
+from llmesr.training.loop import Loop
+from llmesr.training.runtime import Runtime, never, unasked
+from llmesr.training.stopping import terminate
+
+REFIT = "refit.safetensors"
+
+
+def refit(run: Run, dataset: Dataset, inputs: Inputs, epochs: int, sequences: Sequences, runtime: Runtime) -> Scorer:
+    """The model of ``run`` trained anew on what ``dataset`` has before the test, ``epochs`` long, stored as its model.
+
+    Similar users, and what a linear base says while training, stay those of the training part: they are an input, made
+    before training began. Stopped, the run goes on here; where training was told that it is enough, this still is done.
+    """
+    config, whole = run.config.but(epochs=epochs), dataset.training_for("test")
+    before = run.status()
+    torch.manual_seed(config.seed)
+    method = build(_aligned(inputs, config, run, dataset), config)
+    with terminate() as should_stop:
+        loop = Loop(
+            method=method,
+            dataset=whole,
+            sequences=sequences,
+            config=config,
+            run=run,
+            validate=None,
+            runtime=replace(runtime, should_stop=should_stop, enough=unasked, give_up=never),
+            checkpoint=REFIT,
+        )
+        loop.resume()
+        loop.fit()
+    if runtime.processes.is_main:
+        save_tensors(run.folder / MODEL, method.model.state_dict(), {})
+    runtime.processes.sync_parameters(method.model)
+    run.set_status(before)  # what validation found is what the status goes on saying
+    base = None
+    if config.base is not None:
+        base = base_scorer(find_run(run.store, config.base), dataset, "test", runtime.device)
+    return scorer_of(method.model, base, runtime.device)
+
+
+def _aligned(inputs: Inputs, config: RunConfig, run: Run, dataset: Dataset) -> Inputs:
+    """With the items of the id-only run as it was trained for the test, where a method aligns to one."""
+    if not needs_reference(config) or config.alignment_run is None:
+        return inputs
+    return replace(inputs, reference=reference_items(find_run(run.store, config.alignment_run), dataset, "test"))
