@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from llmesr.views.cache import artifacts
-from llmesr.views.compare import panels, scoring, search, slices
+from llmesr.views.compare import claims, panels, scoring, search, slices, splits
 from llmesr.views.compare.choice import choose
 from llmesr.views.compare.download import download_buttons
 from llmesr.views.shared import exhibits, links, pickers, widgets
@@ -18,6 +18,8 @@ VIEWS = {
     "popularity": panels.popularity,
     "users": panels.users,
     "slices": slices.slices,
+    "splits": splits.splits,
+    "defend": claims.defend,
     "scoring": lambda choice: scoring.scoring(choice.root, choice.dataset.id, choice.protocol),
     "search": search.searches,
 }
@@ -39,7 +41,8 @@ with widgets.boundary("The comparison"):
             label_visibility="collapsed",
         )
         VIEWS[str(view)](choice)
-        if view not in ("scoring", "search", "popularity"):  # of validation, or of both protocols
+        # Of validation, of both protocols or of several splits: these views say so themselves.
+        if view not in ("scoring", "search", "splits", "popularity"):
             exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
         with st.container(horizontal=True):
             exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])

@@ -17,4 +17,4 @@ with widgets.boundary("This user"):
         panels.heading(choice)
         panels.ranks(choice)
         panels.similar_users(choice)
-        exhibits.caption(choice.protocol, choice.dataset.thresholds, choice.dataset.split_config)
+        exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)

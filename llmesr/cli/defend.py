@@ -10,12 +10,19 @@ import typer
 
 from llmesr.cli.evaluate import ProtocolChoice
 from llmesr.cli.output import Json, emit, progress, say, store
+from llmesr.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llmesr.evaluation.claim import Training
-    from llmesr.runs.record import Run
+    from llmesr.data.dataset import Dataset
+    from llmesr.evaluation.claim import Claim
+    from llmesr.runs.wanted import Training
+    from llmesr.semantic.embed import Embedding
+    from llmesr.store import Store
+
+ROUNDS = 3
+"""What has been trained may lack something itself: a longer budget, when early stopping did not end it."""
 
 
 def defend(
@@ -24,16 +31,24 @@ def defend(
     metric: Annotated[str, typer.Option(help="HR@K, NDCG@K or MRR@K.")] = "NDCG@10",
     protocol: Annotated[ProtocolChoice, typer.Option(help="full ranking, or 100 sampled negatives.")] = "full",
     run_missing: Annotated[bool, typer.Option("--run-missing", help="Train what the claim lacks.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Train what the claim lacks as a job.")] = False,
     out: Annotated[Path, typer.Option(help="Where the statement is written.")] = Path("claim.html"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Write a claim down, list (or run) what it lacks, and state it on one page with what would overturn it."""
-    from llmesr.evaluation.claim import make_claim, missing
+    """Write a claim down, list (or run) what it lacks, and state it on one page with what would overturn it.
+
+    What it can lack: trainings to the end, three seeds, classic baselines, a scoring policy for both sides or neither,
+    and the same comparison under a temporal split, where the data has times.
+    """
+    from llmesr.evaluation.claim import make_claim
+    from llmesr.evaluation.lacking import missing
     from llmesr.evaluation.statement import statement
     from llmesr.runs.record import find_run
     from llmesr.store import write_bytes
 
+    if queue and run_missing:
+        raise UserError("Give --run-missing to train here and now, or --queue to leave it to a job, not both.")
     chosen = store()
     ours, theirs = find_run(chosen, run), find_run(chosen, baseline)
     claim = make_claim(chosen, ours, theirs, metric=metric, protocol=protocol)
@@ -41,37 +56,91 @@ def defend(
     say(claim.sentence)
     for training in lacking:
         say(f"  lacks {training.why}")
-    if run_missing and lacking:
-        _train(ours, lacking, device)
+    for _ in range(ROUNDS if run_missing else 0):
+        if not lacking:
+            break
+        _train(chosen, claim, lacking, device)
         claim = make_claim(chosen, ours, theirs, metric=metric, protocol=protocol)
         lacking = missing(claim)
         say(claim.sentence)
+    job = _queued(chosen, claim, lacking) if queue and lacking else None
     command = ["llmesr", "defend", ours.id, "--baseline", theirs.id, "--metric", metric, "--protocol", protocol]
     write_bytes(out, statement(claim, shlex.join(command)).encode())
-    say(f"The statement is in {out}." + (" --run-missing trains what it lacks." if lacking else ""))
+    hint = f" Job {job} trains what it lacks." if job else " --run-missing trains what it lacks, --queue as a job."
+    say(f"The statement is in {out}." + (hint if lacking else ""))
     document = {
         "claim": claim.sentence,
         "stands": claim.stands,
         "findings": [f.document() for f in claim.findings],
-        "missing": [{**vars(t), "settings": dict(t.settings)} for t in lacking],
+        "missing": [t.document() for t in lacking],
+        "job": job,
         "statement": str(out),
     }
     emit(json, document, claim.sentence)
 
 
-def _train(run: Run, lacking: Sequence[Training], device: str) -> None:
+def _queued(chosen: Store, claim: Claim, lacking: Sequence[Training]) -> str:
+    """The id of a job that trains exactly what is missing."""
+    from llmesr.jobs.queue import Jobs
+    from llmesr.jobs.wanted import wanted_steps
+
+    dataset = chosen.manifest("datasets", claim.run.runs[0].dataset_id)
+    there = claim.in_time.dataset if claim.in_time is not None else None
+    steps = wanted_steps(chosen, dataset, lacking, in_time=there)
+    return Jobs(chosen).submit_steps(steps, kind="defend", label=f"Defend {claim.title}").id
+
+
+def _train(chosen: Store, claim: Claim, lacking: Sequence[Training], device: str) -> None:
     """Train exactly what is missing, one after the other."""
     from llmesr.data.dataset import load_dataset
-    from llmesr.evaluation.claim import trained_anew
+    from llmesr.runs.record import find_run
+    from llmesr.scoring.derived import derive
+    from llmesr.scoring.scored_run import ScoredRun
+    from llmesr.scoring.tuning.outcome import PolicyTuningConfig
+    from llmesr.scoring.tuning.search import tune_policy
     from llmesr.semantic.embed import load_embedding
+    from llmesr.training.devices import pick_device
     from llmesr.training.train import train
 
-    data = load_dataset(run.store, run.dataset_id)
+    data = load_dataset(chosen, claim.run.runs[0].dataset_id)
+    later = _in_time(chosen, claim, data) if any(t.in_time for t in lacking) else data
     for number, training in enumerate(lacking, start=1):
         say(f"Training {number} of {len(lacking)}: {training.why}")
-        text = load_embedding(run.store, training.embedding, data) if training.embedding else None
+        place = later if training.in_time else data
+        text = load_embedding(chosen, training.embedding, data) if training.embedding else None
+        if text is not None and training.in_time:
+            text = _read_again(chosen, text, later)
         with progress() as listen:
-            train(data, trained_anew(training), run.store, embedding=text, device=device, progress=listen)
+            if training.of_run is None:
+                made = train(place, training.config, chosen, embedding=text, device=device, progress=listen)
+            else:
+                made = find_run(chosen, training.of_run)
+            if training.policy is not None:
+                scored = ScoredRun(chosen, made, pick_device(device), dataset=place)
+                tuned = tune_policy(scored, PolicyTuningConfig.read(None, **training.policy), progress=listen)
+                if not tuned.policy.inert:
+                    derive(scored, tuned.policy, listen)
+
+
+def _in_time(chosen: Store, claim: Claim, data: Dataset) -> Dataset:
+    """The dataset under its temporal split, made where there is none."""
+    from llmesr.config import SplitConfig
+    from llmesr.data.dataset import load_dataset
+    from llmesr.data.splitting import resplit
+    from llmesr.jobs.wanted import SPLIT
+
+    if claim.in_time is not None and claim.in_time.dataset is not None:
+        return load_dataset(chosen, claim.in_time.dataset)
+    return resplit(data, SplitConfig.read(None, **SPLIT), chosen)
+
+
+def _read_again(chosen: Store, text: Embedding, later: Dataset) -> Embedding:
+    """The same text vectors for the dataset under another split: nothing is embedded anew, users are read again."""
+    from llmesr.config import EmbedConfig
+    from llmesr.semantic.embed import embed
+
+    with progress() as listen:
+        return embed(later, EmbedConfig.read(None, **text.manifest.config), chosen, listen)
 
 
 def register(app: typer.Typer) -> None:

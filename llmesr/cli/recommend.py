@@ -9,7 +9,7 @@ from rich.table import Table
 
 from llmesr.cli.doors import AllowHost, answered_names, guarded
 from llmesr.cli.output import Json, Set, emit, progress, say, store, table
-from llmesr.config import parse_overrides
+from llmesr.config import EVERY_GROUP, parse_overrides
 from llmesr.errors import UserError
 from llmesr.ids import read_line
 
@@ -148,6 +148,8 @@ def tune(
             tuned = last.choose(point)
             tuned.save(found)
         derived = derive(scored, tuned.policy, listen) if evaluate and not tuned.policy.inert else None
+    if scored.dataset.split_config.targets == "all":
+        say("Policies are judged by the first item that each user chose after the cut, not by all of them.")
     if tuned.policy.inert:
         say("No policy does better on validation than the run as it is.")
     document = {
@@ -162,7 +164,7 @@ def tune(
 
 def _front_table(tuned: TunedPolicy) -> Table:
     protocol = tuned.config.protocol
-    groups = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
+    groups = [g for g in EVERY_GROUP if f"{protocol}/{g}/NDCG@10" in tuned.points[0].metrics]
     rows = [
         [f"{i}{' *' if i == tuned.chosen else ''}", p.policy.describe(),
          *(f"{p.metrics.get(f'{protocol}/{g}/NDCG@10', float('nan')):.4f}" for g in groups)]

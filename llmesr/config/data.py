@@ -75,8 +75,10 @@ class SplitConfig(Config):
         if self.kind == "leave-one-out":
             return "leave-one-out"
         when = f"from {self.test_from} on" if part == "test" else f"{self.valid_from} to {self.test_from}"
-        return f"temporal split, {when}" + (", all targets" if self.targets == "all" else "") + (
-            ", refit" if self.refit else ""
+        return (
+            f"temporal split, {when}"
+            + (", all targets" if self.targets == "all" else "")
+            + (", refit" if self.refit else "")
         )
 
 

@@ -58,6 +58,16 @@ class Thresholds(BaseModel):
         }
         return found | ({COLD: cold} if cold.any() else {})
 
+    def item_group(self, count: int) -> str:
+        """The narrowest group of an item chosen ``count`` times in training."""
+        if self.cold_items(count):
+            return COLD
+        return "Tail Item" if self.tail_items(count) else "Head Item"
+
+    def user_group(self, length: int) -> str:
+        """The group of a user with ``length`` training interactions."""
+        return "Tail User" if self.tail_users(length) else "Head User"
+
     def describe(self) -> str:
         """The definition in a sentence, to stand beside every number."""
         return (

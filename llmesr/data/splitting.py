@@ -8,12 +8,21 @@ import numpy as np
 
 from llmesr.config import SplitConfig
 from llmesr.config.data import unix_seconds
-from llmesr.data.dataset import INTERACTIONS, ITEMS, USER_ATTRIBUTES, USERS, Dataset, load_dataset, read_dataset
+from llmesr.data.dataset import (
+    INTERACTIONS,
+    ITEMS,
+    USER_ATTRIBUTES,
+    USERS,
+    Dataset,
+    load_dataset,
+    read_dataset,
+    split_of,
+)
 from llmesr.data.report import Report
 from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.prose import counted
-from llmesr.store import Store, config_digest, share_file, slug
+from llmesr.store import Manifest, Store, config_digest, share_file, slug
 
 FILES = (INTERACTIONS, USERS, ITEMS)
 """What datasets that differ only in their split have in common."""
@@ -95,6 +104,17 @@ def tell_split(dataset: Dataset, report: Report) -> None:
                 f"{counted(strangers, 'user')} first seen in {what} have no past and are left out of it.",
                 strangers,
             )
+
+
+def siblings(store: Store, id: str) -> list[Manifest]:
+    """The datasets of the same data as dataset ``id``, itself among them: they differ in their split alone.
+
+    Leave-one-out comes first, then the oldest. Told by the digests of their files.
+    """
+    own = store.manifest("datasets", id)
+    wanted = [own.files.get(f) for f in FILES]
+    found = [m for m in store.list("datasets") if [m.files.get(f) for f in FILES] == wanted and m.seed == own.seed]
+    return sorted(found, key=lambda m: (split_of(m).kind != "leave-one-out", m.created))
 
 
 def resplit(dataset: Dataset, config: SplitConfig, store: Store, *, name: str | None = None) -> Dataset:

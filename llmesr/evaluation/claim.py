@@ -1,49 +1,52 @@
 """A claim that one configuration ranks better than another: what it rests on, what it lacks, what would overturn it.
 
-A claim is made of runs that are there. What the guard misses in it is written down as trainings
-(:func:`missing`), so that a command or a job can run exactly those; then the claim is made again.
+A claim is made of runs that are there. What it lacks is written down as trainings
+(:mod:`llmesr.evaluation.lacking`), so that a command or a job can run exactly those; then the claim is made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from llmesr.config import GROUPS, RunConfig, has_backbone, settings_read
+from llmesr.config import BLEND, EXTERNAL, GROUPS, settings_read
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.groups import Thresholds
+from llmesr.data.splitting import siblings
 from llmesr.errors import UserError
+from llmesr.evaluation.across import BUDGET, like
 from llmesr.evaluation.comparison import Comparison, compare_runs
-from llmesr.evaluation.contenders import Contender, best_of_each
+from llmesr.evaluation.contenders import Contender, best_of_each, contenders
 from llmesr.evaluation.findings import Finding
-from llmesr.evaluation.guard import LONGEST, PATIENCE, SEEDS
 from llmesr.evaluation.verdict import Answer, Verdict
-from llmesr.runs.record import Run
+from llmesr.runs.record import Run, list_runs
 from llmesr.store import Store
 
-_BUDGET = ("epochs", "patience")
-FIRST_SEED = 42
 
+@dataclass(frozen=True, eq=False)
+class InTime:
+    """The claim under a temporal split of the same data. ``dataset``: its id, None where the data was not split so yet;
+    ``sides``: the run and the baseline there, None where a side was not trained; ``comparison`` of both."""
 
-@dataclass(frozen=True)
-class Training:
-    """A run that a claim lacks: the settings that differ from the defaults, its text, and why it is needed."""
-
-    method: str
-    backbone: str
-    settings: Mapping[str, Any]
-    embedding: str | None
-    why: str
+    dataset: str | None
+    sides: tuple[Contender | None, Contender | None]
+    comparison: Comparison | None
 
 
 @dataclass(frozen=True, eq=False)
 class Claim:
     """``comparison``: the run against the baseline; ``elsewhere``: the same under the other protocol; ``rivals``: the
-    best of every other method against the run (which is the baseline there)."""
+    best of every other method against the run (which is the baseline there); ``in_time``: the same under a temporal
+    split, None where there can be none; ``split``: in a sentence."""
 
     comparison: Comparison
     elsewhere: Comparison
     rivals: Comparison
+    in_time: InTime | None
+    split: str
+    timed: bool
 
     @property
     def run(self) -> Contender:
@@ -72,9 +75,14 @@ class Claim:
         return not self.verdict.doubts and overall is not None and overall.outcome == "better"
 
     @property
+    def title(self) -> str:
+        """Who against whom."""
+        return f"{self.run.name} against {self.baseline.name}"
+
+    @property
     def sentence(self) -> str:
         """The claim in one sentence, qualified as far as it must be."""
-        return f"{self.run.name} against {self.baseline.name}: {self.verdict.sentence()}"
+        return f"{self.title}: {self.verdict.sentence()}"
 
     @property
     def tested_against(self) -> list[tuple[Contender, Answer]]:
@@ -107,81 +115,83 @@ class Claim:
         if worse:
             said.append(f"Whoever cares for {' and '.join(worse)} first: there it is behind.")
         said += [finding.sentence for finding in self.findings]
-        said.append(
-            "Other users, another time: the split leaves each user's last item out, so models may have seen other "
-            "users' future. A split in time would show whether that matters."
-        )
-        return said
+        return said + self._of_another_time()
+
+    def _of_another_time(self) -> list[str]:
+        """What a split in time says, or could say."""
+        leak = "Leave-one-out lets models see what other users chose after the moment they are asked about. "
+        if self.in_time is None:
+            if self.timed:
+                return ["Other users, another time: this was one period."]
+            return [f"{leak}This data has only an order, no times, so nothing here can show whether that matters."]
+        there = self.in_time.comparison
+        if there is None:
+            return [f"{leak}A temporal split of the same data would show whether that matters; it lacks these runs."]
+        here, then = self.verdict.answer(GROUPS[0]), there.verdicts[0].answer(GROUPS[0])
+        if here is None or then is None or here.outcome == then.outcome:
+            return ["Other users, another time: this was one period."]
+        return [f"Under a temporal split the answer is another: {there.verdicts[0].sentence()}"]
 
 
-def make_claim(store: Store, run: Run, baseline: Run, *, metric: str = "NDCG@10", protocol: str = "full") -> Claim:
+def make_claim(
+    store: Store,
+    run: Run,
+    baseline: Run,
+    *,
+    metric: str = "NDCG@10",
+    protocol: str = "full",
+    thresholds: Thresholds | None = None,
+) -> Claim:
     """The claim that the configuration of ``run`` is better than that of ``baseline``, from all their seeds.
 
-    Where a configuration was trained again with a longer budget, that one is taken. UserError when the two are one
-    configuration or cannot be compared.
+    Where a configuration was trained again with a longer budget, that one is taken; where the scoring of ``run`` was
+    tuned, so is that of the baseline, once it is there. ``thresholds``: the dataset's own when absent. UserError when
+    the two are one configuration or cannot be compared.
     """
-    asked = compare_runs(store, [run, baseline], baseline=baseline, metrics=(metric,), protocol=protocol)
+    asked = compare_runs(
+        store, [run, baseline], baseline=baseline, metrics=(metric,), protocol=protocol, thresholds=thresholds
+    )
     if len(asked.chosen) < 2:
         raise UserError("A claim needs two configurations; these two runs differ in nothing but the seed.")
     ours, base = (_settled(_whole(r, asked.everyone), asked.everyone) for r in (run, baseline))
+    base = _tuned_alike(ours, base, asked.everyone)
     pair = replace(asked, chosen=[base, ours], baseline=base)
     other = replace(pair, protocol="uni100" if protocol == "full" else "full")
     taken = {*ours.ids, *base.ids}
     rest = [c for c in asked.everyone if not taken & set(c.ids)]
     best = [c for c in best_of_each(rest, asked.validation) if c.method not in (ours.method, base.method)]
-    return Claim(pair, other, replace(pair, chosen=[ours, base, *best], baseline=ours))
+    data = load_dataset(store, run.dataset_id)
+    return Claim(
+        comparison=pair,
+        elsewhere=other,
+        rivals=replace(pair, chosen=[ours, base, *best], baseline=ours),
+        in_time=_in_time(store, data, ours, base, pair),
+        split=data.split_config.describe(),
+        timed=data.has_times,
+    )
 
 
-def missing(claim: Claim) -> list[Training]:
-    """The trainings that the guard asks for: more epochs, more seeds, classic baselines. Each once."""
-    found: list[Training] = []
-    for side in (claim.run, claim.baseline):
-        if side.seeded and not side.tuned:
-            found += _of_side(side, claim)
-    found += _baselines(claim)
+def _in_time(store: Store, data: Dataset, ours: Contender, base: Contender, pair: Comparison) -> InTime | None:
+    """The two sides under the newest temporal split of the same data that has most of them."""
+    made_here = all(c.method not in (EXTERNAL, BLEND) and not c.manifests[0].config.get("views") for c in (ours, base))
+    if data.split_config.kind != "leave-one-out" or not data.has_times or not made_here:
+        return None
+    found = InTime(None, (None, None), None)
+    for sibling in siblings(store, data.id)[::-1]:
+        if sibling.id == data.id:
+            continue
+        finished = [r for r in list_runs(store, sibling.id) if r.status().state == "SUCCEEDED"]
+        everyone = contenders(finished)
+        run, baseline = like(ours, everyone, store), like(base, everyone, store)
+        if found.dataset is not None and sum(map(bool, (run, baseline))) <= sum(map(bool, found.sides)):
+            continue
+        comparison = None
+        if run is not None and baseline is not None:
+            thresholds = load_dataset(store, sibling.id).thresholds
+            chosen = [baseline, run]
+            comparison = replace(pair, chosen=chosen, baseline=baseline, everyone=everyone, thresholds=thresholds)
+        found = InTime(sibling.id, (run, baseline), comparison)
     return found
-
-
-def trained_anew(training: Training) -> RunConfig:
-    """The settings of a training as a run reads them."""
-    given = {"method": training.method, "backbone": training.backbone, **training.settings}
-    return RunConfig.read(None, **given)
-
-
-def _of_side(side: Contender, claim: Claim) -> Iterator[Training]:
-    """What makes one side of the claim trained out and of three seeds."""
-    own = [f for f in claim.findings if f.names == (side.name,)]
-    cut = next((f for f in own if f.kind == "undertrained"), None)
-    manifest = side.manifests[0]
-    defaults = RunConfig(method=manifest.config["method"], backbone=manifest.config["backbone"]).model_dump()
-    known = {k: v for k, v in settings_read(manifest.config).items() if k in defaults and k != "alignment_run"}
-    settings = {k: v for k, v in known.items() if v != defaults[k] and k not in ("method", "backbone", "seed")}
-    seeds: list[int] = list(side.seeds) if cut is not None else []
-    if cut is not None and cut.remedy is not None:
-        settings |= {k: v for k, v in cut.remedy.values.items() if v != defaults[k]}
-        settings = {k: v for k, v in settings.items() if v != defaults[k]}
-    first = max(side.seeds) + 1
-    seeds += range(first, first + max(0, SEEDS - len(side.seeds)))
-    for seed in seeds:
-        again = cut is not None and seed in side.seeds
-        why = f"{side.name} until it no longer improves" if again else f"seed {seed} of {side.name}"
-        given = {**settings, **({"seed": seed} if seed != defaults["seed"] else {})}
-        yield Training(side.method, manifest.config["backbone"], given, manifest.parent("embeddings"), why)
-
-
-def _baselines(claim: Claim) -> Iterator[Training]:
-    """Classic baselines that the dataset has not seen: once where nothing is luck, else three seeds."""
-    lacking = next((f for f in claim.findings if f.kind == "missing-baseline"), None)
-    backbone = str(claim.run.manifests[0].config.get("backbone") or "sasrec")
-    text = claim.run.manifests[0].parent("embeddings")
-    for method in lacking.remedy.methods if lacking is not None and lacking.remedy is not None else ():
-        trained = has_backbone(method)
-        budget = {"epochs": LONGEST, "patience": PATIENCE}
-        defaults = RunConfig().model_dump()
-        for seed in range(FIRST_SEED, FIRST_SEED + (SEEDS if trained else 1)):
-            given = {**(budget if trained else {}), "seed": seed}
-            settings = {k: v for k, v in given.items() if v != defaults[k]}
-            yield Training(method, backbone, settings, text, f"{method}, a classic baseline")
 
 
 def _whole(run: Run, everyone: Sequence[Contender]) -> Contender:
@@ -193,7 +203,19 @@ def _settled(contender: Contender, everyone: Sequence[Contender]) -> Contender:
     """The same configuration with the longest budget it was trained with."""
     wanted = _but_budget(contender)
     twins = [c for c in everyone if _but_budget(c) == wanted]
-    return max(twins, key=lambda c: tuple(int(c.manifests[0].config.get(k, 0)) for k in _BUDGET))
+    return max(twins, key=lambda c: tuple(int(c.manifests[0].config.get(k, 0)) for k in BUDGET))
+
+
+def _tuned_alike(ours: Contender, base: Contender, everyone: Sequence[Contender]) -> Contender:
+    """The baseline under a policy of its own, where the scoring of the run was tuned and its own was too."""
+    if not ours.tuned or base.tuned:
+        return base
+    return next((c for c in everyone if c.tuned and _models(c) <= set(base.ids)), base)
+
+
+def _models(c: Contender) -> set[str]:
+    """The ids of the runs whose models a tuned contender uses."""
+    return {str(m.info["policy"]["run"]) for m in c.manifests}
 
 
 def _but_budget(c: Contender) -> tuple[Any, ...]:
@@ -201,7 +223,7 @@ def _but_budget(c: Contender) -> tuple[Any, ...]:
     if not c.trained or c.tuned:
         return (c.ids,)
     read = settings_read(manifest.config)
-    settings = {k: v for k, v in read.items() if k not in (*_BUDGET, "seed", "alignment_run")}
+    settings = {k: v for k, v in read.items() if k not in (*BUDGET, "seed", "alignment_run")}
     return manifest.parent("embeddings"), tuple(sorted((k, repr(v)) for k, v in settings.items()))
 
 

@@ -92,6 +92,14 @@ class Contender:
         return Contender(self.name, self.label, runs, manifests)
 
 
+def model_manifest(c: Contender, number: int) -> Manifest:
+    """The manifest of the training behind a run of a contender: that of its model, where it stands for a policy."""
+    run, manifest = c.runs[number], c.manifests[number]
+    policy = manifest.info.get("policy")
+    source = policy.get("run") if isinstance(policy, Mapping) else None
+    return run.store.manifest("runs", source) if source and run.store.exists("runs", source) else manifest
+
+
 def contenders(runs: Sequence[Run]) -> list[Contender]:
     """Group runs that differ only in their seed; of several runs with the same seed the newest counts.
 

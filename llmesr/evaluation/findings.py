@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from llmesr.prose import counted, listed
+from llmesr.prose import counted, listed, signed
 
 Severity = Literal["serious", "caution", "note"]
 SEVERITIES: tuple[Severity, ...] = ("serious", "caution", "note")
@@ -137,8 +137,8 @@ def _few_candidates(f: Finding) -> str:
 def _protocols(f: Finding) -> str:
     here, there = f.numbers["difference"], f.numbers["other_difference"]
     return (
-        f"under {f.numbers['other']} {f.names[0]} is {'ahead' if there > 0 else 'behind'} overall ({there:+.3f} "
-        f"{f.numbers['metric']}), and {'ahead' if here > 0 else 'behind'} here ({here:+.3f})"
+        f"under {f.numbers['other']} {f.names[0]} is {'ahead' if there > 0 else 'behind'} overall ({signed(there)} "
+        f"{f.numbers['metric']}), and {'ahead' if here > 0 else 'behind'} here ({signed(here)})"
     )
 
 

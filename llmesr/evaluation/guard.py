@@ -16,19 +16,18 @@ import pandas as pd
 
 from llmesr.config import EXTERNAL, MethodName
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import CHOSEN_BY, Contender, Validation
+from llmesr.evaluation.contenders import CHOSEN_BY, Contender, Validation, model_manifest
 from llmesr.evaluation.findings import Finding, Remedy, Severity, about, in_order, serious
 from llmesr.evaluation.negatives import NEGATIVES
 from llmesr.evaluation.statistics import FEW_EVENTS
 from llmesr.evaluation.table import metric_values, named_groups, select
+from llmesr.runs.wanted import LONGEST, PATIENCE, SEEDS, seeds_after
 from llmesr.store import Manifest
 
 __all__ = ["Case", "Finding", "Remedy", "about", "examine", "serious"]
 
 WAITED = 5
 """Evaluations without a better one after which a run counts as trained out."""
-SEEDS = 3
-LONGEST, PATIENCE = 200, 10
 UNEVEN = 5
 """Configurations tried from which a baseline tried once is at a disadvantage."""
 STRONGER = 1.02
@@ -88,7 +87,7 @@ def _convergence(c: Contender) -> Iterator[Finding]:
         yield Finding("elsewhere", "caution", (c.name,), c.ids)
     if not c.trained:
         return
-    manifests = [_training(c, i) for i in range(len(c.runs))]
+    manifests = [model_manifest(c, i) for i in range(len(c.runs))]
     waits = {m.id: w for m in manifests if (w := _waited(m)) is not None}
     if len(waits) < len(manifests):
         missing = tuple(m.id for m in manifests if m.id not in waits)
@@ -110,14 +109,6 @@ def _waited(m: Manifest) -> int | None:
     if best is None or epochs is None:
         return None
     return int((int(epochs) - int(best)) // int(m.config.get("evaluate_every", 1)))
-
-
-def _training(c: Contender, number: int) -> Manifest:
-    """The manifest of the training behind a run: that of its model, where it stands for a policy."""
-    run, manifest = c.runs[number], c.manifests[number]
-    policy = manifest.info.get("policy")
-    source = policy.get("run") if isinstance(policy, Mapping) else None
-    return run.store.manifest("runs", source) if source and run.store.exists("runs", source) else manifest
 
 
 def _seeds_left_out(c: Contender, everyone: Sequence[Contender]) -> Iterator[Finding]:
@@ -145,8 +136,7 @@ def _luck(run: Contender, base: Contender) -> Iterator[Finding]:
 
 
 def _more_seeds(c: Contender, runs: tuple[str, ...]) -> Remedy:
-    first = max(c.seeds) + 1
-    return Remedy("add-seeds", runs, seeds=tuple(range(first, first + SEEDS - len(c.seeds))))
+    return Remedy("add-seeds", runs, seeds=seeds_after(c.seeds))
 
 
 def _budgets(run: Contender, base: Contender) -> Iterator[Finding]:
@@ -156,7 +146,7 @@ def _budgets(run: Contender, base: Contender) -> Iterator[Finding]:
     mine, theirs = run.manifests[0].config, base.manifests[0].config
     other = [k for k in _BUDGET if mine.get(k) != theirs.get(k)]
     watched = [k for k in other if k.startswith("monitor")]
-    ended = [any(_ended_by_budget(_training(c, i)) for i in range(len(c.runs))) for c in (run, base)]
+    ended = [any(_ended_by_budget(model_manifest(c, i)) for i in range(len(c.runs))) for c in (run, base)]
     if watched or (other and any(ended)):
         settings = [f"{k} {mine.get(k)} and {theirs.get(k)}" for k in other]
         yield Finding("budget", "caution", (run.name, base.name), (*run.ids, *base.ids), {"settings": settings})

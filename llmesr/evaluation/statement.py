@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from html import escape
 
 from llmesr.config import EVERY_GROUP
+from llmesr.data.dataset import split_of
 from llmesr.evaluation.claim import Claim
 from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.verdict import Answer
+from llmesr.prose import signed
 from llmesr.store import MANIFEST, Store, file_digest, provenance
 
 _WIDTH, _ROW, _LEFT, _RIGHT = 640, 30, 110, 150
@@ -25,7 +27,7 @@ _OUTCOMES = {
 def statement(claim: Claim, command: str) -> str:
     """The page. ``command`` makes it again."""
     c = claim.comparison
-    where = f"{c.metrics[0]}, {c.protocol} ranking, {c.part} part. {c.thresholds.describe()}"
+    where = f"{c.metrics[0]}, {c.protocol} ranking, {c.part} part. {claim.split} {c.thresholds.describe()}"
     doubts = claim.verdict.doubts
     parts = [
         f'<p class="{"doubt" if doubts else "claim"}">{escape(claim.sentence)}</p>',
@@ -37,6 +39,7 @@ def statement(claim: Claim, command: str) -> str:
             [[r.name, str(len(r.seeds)), *_cells(a)] for r, a in claim.tested_against],
         ),
         f"<p>Under {claim.elsewhere.protocol}: {escape(claim.elsewhere.verdicts[0].sentence())}</p>",
+        *_in_time(claim),
         "<h2>What would overturn it</h2>",
         _bullets(claim.overturned_by),
         "<h2>What it rests on</h2>",
@@ -44,8 +47,18 @@ def statement(claim: Claim, command: str) -> str:
         _table(["run", "seed", "made", "manifest (SHA-256)"], _runs(c.store, [claim.run, claim.baseline])),
         f"<p>Make it again:</p><pre>{escape(command)}</pre>",
     ]
-    title = f"{claim.run.name} against {claim.baseline.name}"
-    return _PAGE.format(title=escape(title), body="\n".join(parts))
+    return _PAGE.format(title=escape(claim.title), body="\n".join(parts))
+
+
+def _in_time(claim: Claim) -> list[str]:
+    """The same two under a temporal split, where they were trained there; nothing else of it is known."""
+    if claim.in_time is None or claim.in_time.comparison is None:
+        return []
+    there, id = claim.in_time.comparison, str(claim.in_time.dataset)
+    seeds = " and ".join(str(len(c.seeds)) for c in (there.chosen[1], there.chosen[0]))
+    split = split_of(there.store.manifest("datasets", id)).describe()
+    said = f"Under a temporal split ({id}, {seeds} seeds): {there.verdicts[0].sentence()} {split}"
+    return [f"<p>{escape(said)}</p>", _forest(there.verdicts[0].answers)]
 
 
 def _basis(claim: Claim) -> list[str]:
@@ -76,7 +89,7 @@ def _digest(store: Store, kind: str, id: str) -> str:
 
 
 def _cells(a: Answer) -> list[str]:
-    return [f"{a.difference:+.3f}", f"{a.low:+.3f} to {a.high:+.3f}", a.p_text, _OUTCOMES[a.outcome]]
+    return [signed(a.difference), f"{signed(a.low)} to {signed(a.high)}", a.p_text, _OUTCOMES[a.outcome]]
 
 
 def _forest(answers: Sequence[Answer]) -> str:
@@ -94,11 +107,11 @@ def _forest(answers: Sequence[Answer]) -> str:
             f'<text x="0" y="{y + 4}">{escape(a.group)}</text>'
             f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}" class="{"clear" if clear else "open"}"/>'
             f'<circle cx="{x:.1f}" cy="{y}" r="5" class="{"clear" if clear else "open"}"/>'
-            f'<text x="{_WIDTH - _RIGHT + 12}" y="{y + 4}">{a.difference:+.3f}, {escape(a.p_text)}</text>'
+            f'<text x="{_WIDTH - _RIGHT + 12}" y="{y + 4}">{signed(a.difference)}, {escape(a.p_text)}</text>'
         )
     zero, height = _LEFT - low * scale, _ROW * len(shown) + 8
     axis = f'<line x1="{zero:.1f}" x2="{zero:.1f}" y1="4" y2="{height - 4}" class="zero"/>'
-    said = "; ".join(f"{a.group} {a.difference:+.3f} ({a.low:+.3f} to {a.high:+.3f})" for a in shown)
+    said = "; ".join(f"{a.group} {signed(a.difference)} ({signed(a.low)} to {signed(a.high)})" for a in shown)
     label = escape(f"Difference by group with 95% intervals: {said}", quote=True)
     return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">{axis}{"".join(marks)}</svg>'
 

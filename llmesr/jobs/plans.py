@@ -12,15 +12,16 @@ from typing import Any
 from llmesr.config import NEEDS_TEXT, MethodName, RunConfig, has_backbone
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, Step, typed_step
+from llmesr.runs import wanted
 from llmesr.store import Manifest, slug
 
 GOOD_DEFAULTS: tuple[MethodName, ...] = ("popularity", "item-knn", "ease", "text-ease", "id", "llm-init", "llm-esr")
 """A comparison that can be defended: floor, strong linear baselines with and without text, blind model, simple text
 model, method."""
-SEEDS: tuple[int, ...] = (42, 43, 44)
+SEEDS: tuple[int, ...] = tuple(range(wanted.FIRST_SEED, wanted.FIRST_SEED + wanted.SEEDS))
 DEMOS = {"generated": "synthetic", "dataset": "movielens-100k"}
 """The datasets of the demo: under which name its job saves the id -> the dataset's name."""
-UNTIL_IT_STOPS: dict[str, Any] = {"epochs": 200}
+UNTIL_IT_STOPS: dict[str, Any] = {"epochs": wanted.LONGEST}
 """A budget that early stopping ends, not the other way round."""
 
 

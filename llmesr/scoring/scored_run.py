@@ -79,9 +79,7 @@ class ScoredRun:
         """The run opened for the questions of ``part``: this one, unless the split has two models."""
         if part == self.part or not self.dataset.split_config.refit:
             return self
-        return ScoredRun(
-            self.store, self.run, self.device, dataset=self.dataset, embedding=self._given[2], part=part
-        )
+        return ScoredRun(self.store, self.run, self.device, dataset=self.dataset, embedding=self._given[2], part=part)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -95,9 +93,7 @@ class ScoredRun:
     @cached_property
     def scorer(self) -> Scorer:
         """The model, without a policy. UserError when there is none, or it does not fit the dataset."""
-        scorer = self._given[0] or load_scorer(
-            self.model_run, dataset=self.dataset, part=self.part, device=self.device
-        )
+        scorer = self._given[0] or load_scorer(self.model_run, dataset=self.dataset, part=self.part, device=self.device)
         if scorer.n_items != self.dataset.n_items:
             raise UserError(
                 f"Run {self.run.id!r} knows {scorer.n_items} items, its dataset {self.dataset.name!r} has "

@@ -42,7 +42,8 @@ def fit_linear(
 ) -> tuple[dict[Part, LinearModel], dict[str, object]]:
     """The scorers of a linear run for each part, stored as its models, and what its manifest says of it.
 
-    A split that refits solves twice: for validation, which finds the fallback, then with validation for the test. Large catalogues are solved in parts that stay on disk: stopped, the run goes on with the parts it lacks. Of
+    A split that refits solves twice: for validation, which finds the fallback, then with validation for the test.
+    Large catalogues are solved in parts that stay on disk: stopped, the run goes on with the parts it lacks. Of
     several processes the first one solves.
     """
     info: dict[str, object] = {}
@@ -104,9 +105,7 @@ def _fitted(
     return tensors, {"fallback": info["fallback"]}, info
 
 
-def _solve(
-    run: Run, dataset: Dataset, inputs: Inputs, runtime: Runtime, info: dict[str, object]
-) -> dict[str, Tensor]:
+def _solve(run: Run, dataset: Dataset, inputs: Inputs, runtime: Runtime, info: dict[str, object]) -> dict[str, Tensor]:
     """The tensors of the model that the training part of ``dataset`` gives; what is to be said of it goes to
     ``info``."""
     config = run.config

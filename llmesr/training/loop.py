@@ -35,7 +35,8 @@ class Loop:
 
     ``validate()`` returns validation metrics by name; ``config.monitor`` names the one that decides. Without it
     nothing is judged, and nothing recorded but the status: every epoch of ``config`` is trained, the last one counts.
-    Its state is kept as ``checkpoint``. Of several processes each reads its share of every batch; the gradients are added up, so that they are those of the whole one.
+    Its state is kept as ``checkpoint``. Of several processes each reads its share of every batch; the gradients are
+    added up, so that they are those of the whole one.
     """
 
     def __init__(

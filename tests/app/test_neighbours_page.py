@@ -10,6 +10,7 @@ from factories import corrupt, make_dataset, make_run, make_running_run
 from streamlit.testing.v1 import AppTest
 
 from llmesr.data.dataset import load_dataset
+from llmesr.evaluation.contenders import best_without_and_with_text, contenders, validation_score
 from llmesr.runs.record import list_runs
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
@@ -29,8 +30,21 @@ def metric(app: AppTest, label: str) -> str:
     return next(m.value for m in app.metric if m.label == label)
 
 
-def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -> None:
+def pair(store: Store) -> dict[str, str]:
+    """The two runs that most tests look at, as the link says them."""
+    return {"before": run_of(store, "id").id, "after": run_of(store, "llm-esr").id}
+
+
+def test_the_runs_are_those_of_the_overview(trained: Store) -> None:
+    """The best on validation without text and with text, by the rule that decides everywhere."""
+    every = contenders(list_runs(trained))
+    best = best_without_and_with_text(every, lambda c: validation_score(r.per_user() for r in c.runs))
     app = opened("neighbours")
+    assert [app.selectbox(key=f"pick.{key}").value for key in ("before", "after")] == [c.ids[0] for c in best if c]
+
+
+def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -> None:
+    app = opened("neighbours", **pair(trained))
     assert healthy(app), words(app)
     dataset = load_dataset(trained, "shop")
     plain, esr = (run_of(trained, m).per_user() for m in ("id", "llm-esr"))
@@ -43,12 +57,14 @@ def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -
 
 
 def test_what_stands_against_the_two_configurations_is_said_above_the_user(trained: Store) -> None:
-    (said,) = [w.value.replace("\\", "") for w in opened("neighbours").warning if "Not settled yet" in w.value]
+    (said,) = [
+        w.value.replace("\\", "") for w in opened("neighbours", **pair(trained)).warning if "Not settled yet" in w.value
+    ]
     assert "id/sasrec was still improving when its 2 epochs ran out" in said
 
 
 def test_the_most_hurt_are_another_list(trained: Store) -> None:
-    app = opened("neighbours", need="hurt")
+    app = opened("neighbours", need="hurt", **pair(trained))
     assert healthy(app), words(app)
     rank = {r: int(metric(app, f"Rank by {r}/sasrec").replace(",", "")) for r in ("id", "llm-esr")}
     assert rank["llm-esr"] > rank["id"]
@@ -75,7 +91,7 @@ def test_random_users_can_be_drawn_again(trained: Store) -> None:
 def test_every_run_is_ranked_and_the_content_term_tried(trained: Store) -> None:
     dataset = load_dataset(trained, "shop")
     user = int(dataset.split.users("test")[7])
-    app = opened("neighbours", need="search", user=str(dataset.user_ids[user]))
+    app = opened("neighbours", need="search", user=str(dataset.user_ids[user]), **pair(trained))
     listed = tables(app, "Label", "Rank")[0].set_index("Label")["Rank"]
     for method in ("popularity", "id", "llm-esr"):
         run = run_of(trained, method)
@@ -93,7 +109,7 @@ def test_similar_users_by_text_are_those_the_run_was_taught_by(trained: Store) -
 
     dataset = load_dataset(trained, "shop")
     user = int(dataset.split.users("test")[7])
-    app = opened("neighbours", need="search", user=str(dataset.user_ids[user]))
+    app = opened("neighbours", need="search", user=str(dataset.user_ids[user]), **pair(trained))
     stored = load_similar(trained, run_of(trained, "llm-esr").manifest.parent("neighbours"))
     listed, behaviour = tables(app, "User", "Cosine")
     assert listed["User"].tolist() == [str(dataset.user_ids[u]) for u in stored.users[user][:10]]
@@ -104,7 +120,7 @@ def test_similar_users_by_text_are_those_the_run_was_taught_by(trained: Store) -
 
 
 def test_uni100_shows_its_own_ranks(trained: Store) -> None:
-    app = opened("neighbours", protocol="uni100")
+    app = opened("neighbours", protocol="uni100", **pair(trained))
     assert healthy(app), words(app)
     dataset = load_dataset(trained, "shop")
     user = dataset.user(str(app.selectbox(key="pick.user").value))

@@ -205,7 +205,7 @@ def test_a_stopped_solver_goes_on_with_the_parts_it_has(
 def test_asked_to_stop_it_stops_between_two_parts(tmp_path: Any) -> None:
     from llmesr.training.linear import _Kept
 
-    kept = _Kept(tmp_path, 60, Runtime(torch.device("cpu"), should_stop=lambda: True))
+    kept = _Kept(tmp_path, "columns", 60, Runtime(torch.device("cpu"), should_stop=lambda: True))
     with pytest.raises(Stopped):
         kept(1, lambda: pytest.fail("nothing may be solved any more"))
 

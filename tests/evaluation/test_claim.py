@@ -12,12 +12,30 @@ from factories import make_dataset, make_run
 from typer.testing import CliRunner
 
 from llmesr.cli.main import app
+from llmesr.config import RunConfig, SplitConfig
 from llmesr.data.dataset import Dataset
+from llmesr.data.splitting import resplit
 from llmesr.errors import UserError
-from llmesr.evaluation.claim import make_claim, missing, trained_anew
+from llmesr.evaluation.claim import make_claim
+from llmesr.evaluation.lacking import missing
 from llmesr.evaluation.statement import statement
+from llmesr.jobs.queue import Jobs
 from llmesr.runs.record import Run, list_runs
+from llmesr.runs.wanted import Training
+from llmesr.scoring.derived import derive
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import MANIFEST, Store, file_digest
+from llmesr.training.train import train
+
+
+def carry_out(store: Store, shop: Dataset, later: Dataset, wanted: list[Training]) -> None:
+    """What is wanted, as if it had been trained."""
+    for training in wanted:
+        config = training.config.model_dump()
+        settings = {k: config[k] for k in ("seed", "epochs", "patience")}
+        skill = 3.0 if training.method == "llm-esr" else None
+        make_run(store, later if training.in_time else shop, training.method, tail_skill=skill, **settings)
 
 
 @pytest.fixture
@@ -37,25 +55,36 @@ def test_what_a_weak_claim_lacks_is_written_down_once(store: Store, shop: Datase
     claim = make_claim(store, weak, base)
     assert not claim.stands
     assert "not settled" in claim.sentence
-    lacking = missing(claim)
+    every = missing(claim)
+    lacking = [t for t in every if not t.in_time]
     ours = [t for t in lacking if t.method == "llm-esr"]
     assert [t.settings.get("seed", 42) for t in ours] == [42, 43, 44]
     assert all(t.settings["epochs"] == 200 for t in ours)
     assert [t.settings["seed"] for t in lacking if t.method == "id"] == [43, 44]
     assert all(t.settings["epochs"] == 12 for t in lacking if t.method == "id")  # trained out within its own budget
     assert {"popularity", "llm-init"} <= {t.method for t in lacking}
-    assert trained_anew(ours[0]).epochs == 200
+    assert ours[0].config.epochs == 200
+    later = [(t.method, t.settings.get("seed", 42)) for t in every if t.in_time]
+    assert later == [(m, s) for m in ("llm-esr", "id") for s in (42, 43, 44)]
 
 
 def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     weak, base = cut_short(make_run(store, shop, "llm-esr", tail_skill=3.0)), make_run(store, shop, "id")
-    for training in missing(make_claim(store, weak, base)):
-        config = trained_anew(training).model_dump()
-        settings = {k: config[k] for k in ("seed", "epochs", "patience")}
-        skill = 3.0 if training.method == "llm-esr" else None
-        make_run(store, shop, training.method, tail_skill=skill, **settings)
+    later = resplit(shop, SplitConfig(kind="temporal", valid_from=0.5, test_from=0.7), store)
+    first = make_claim(store, weak, base)
+    assert first.in_time is not None
+    assert first.in_time.comparison is None
+    assert any("it lacks these runs" in s for s in first.overturned_by)
+    carry_out(store, shop, later, missing(first))
     claim = make_claim(store, weak, base)
     assert missing(claim) == []
+    assert claim.in_time is not None
+    assert claim.in_time.comparison is not None
+    assert claim.in_time.dataset == later.id
+    assert [c.seeds for c in claim.in_time.comparison.chosen] == [(42, 43, 44)] * 2
+    page = statement(claim, "llmesr defend")
+    assert f"Under a temporal split ({later.id}, 3 and 3 seeds)" in page
+    assert page.count("<svg") == 2
     assert claim.run.seeds == claim.baseline.seeds == (42, 43, 44)
     assert claim.stands
     assert {c.method for c, _ in claim.tested_against} >= {"popularity", "llm-init"}
@@ -92,3 +121,46 @@ def test_defend_from_the_command_line(store: Store, shop: Dataset, tmp_path: Pat
     assert found["stands"] in (True, False)
     assert (tmp_path / "claim.html").read_text().startswith("<!doctype html>")
     assert len(list_runs(store)) == 2  # nothing is trained unless it is asked for
+
+
+def test_a_tuned_run_wants_a_tuned_baseline(store: Store, shop: Dataset) -> None:
+    run, base = (train(shop, RunConfig(method=m), store, device="cpu") for m in ("item-knn", "popularity"))
+    tuned = derive(ScoredRun(store, run), ScoringPolicy(popularity=0.05))
+    (wanted,) = [t for t in missing(make_claim(store, tuned, base)) if t.of_run]
+    assert (wanted.of_run, wanted.policy) == (base.id, {})
+    later = [t for t in missing(make_claim(store, tuned, base)) if t.in_time]
+    assert [(t.method, t.policy) for t in later] == [("item-knn", {}), ("popularity", None)]
+
+    alike = derive(ScoredRun(store, base), ScoringPolicy(popularity=-0.05))
+    claim = make_claim(store, tuned, base)
+    assert claim.baseline.ids == (alike.id,)
+    assert not [f for f in claim.findings if f.kind == "policy"]
+    assert not [t for t in missing(claim) if t.of_run]
+
+
+def test_times_that_are_only_an_order_cannot_show_leakage(store: Store, shop: Dataset) -> None:
+    manifest = store.manifest("datasets", shop.id)
+    manifest.info["time"] = "order"
+    store.rewrite(manifest)
+    claim = make_claim(store, make_run(store, shop, "llm-esr"), make_run(store, shop, "id"))
+    assert claim.in_time is None
+    assert not [t for t in missing(claim) if t.in_time]
+    assert any("has only an order" in s for s in claim.overturned_by)
+
+
+def test_a_claim_is_queued_as_a_job_of_exactly_what_it_lacks(
+    store: Store, shop: Dataset, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Jobs, "dispatch", lambda self: None)  # queued, not begun
+    run, base = make_run(store, shop, "llm-esr"), make_run(store, shop, "id")
+    words = ["defend", run.id, "--baseline", base.id, "--queue", "--out", str(tmp_path / "c.html"), "--json"]
+    done = CliRunner().invoke(app, words, standalone_mode=False)
+    assert done.exit_code == 0, done.exception
+    found = json.loads(done.stdout)
+    steps = Jobs(store).get(found["job"]).record.steps
+    assert sum(s.verb == "train" for s in steps) == len(found["missing"])
+    here = [s for s in steps if s.verb == "train" and s.arguments[0] == shop.id]
+    assert sum(not t["in_time"] for t in found["missing"]) == len(here)
+    (split,) = [s for s in steps if s.verb == "split"]
+    assert split.saves == "temporal"
+    assert all(s.arguments[0] == "{temporal}" for s in steps[steps.index(split) + 1 :])

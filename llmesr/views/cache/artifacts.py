@@ -16,6 +16,7 @@ from llmesr.data.look import look
 from llmesr.data.profile import Profile
 from llmesr.data.profile import profile as describe_dataset
 from llmesr.data.sources import Source
+from llmesr.data.splitting import siblings as find_siblings
 from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
 from llmesr.jobs.queue import Jobs
@@ -80,6 +81,17 @@ def runs(root: Store, dataset_id: str | None = None, *, finished: bool = False) 
     """Readable runs, newest first; of one dataset, and only evaluated ones, when asked."""
     found = [Run(root, m.id) for m in manifests(root, "runs") if dataset_id in (None, m.parent("datasets"))]
     return [r for r in found if r.status().state == "SUCCEEDED"] if finished else found
+
+
+def siblings(root: Store, dataset_id: str) -> list[Manifest]:
+    """The datasets of the same data, one for each split (see :func:`data.splitting.siblings`)."""
+    return list(find_siblings(root, dataset_id))
+
+
+def runs_of_data(root: Store, dataset_id: str) -> dict[str, tuple[str, ...]]:
+    """Dataset id -> the ids of its evaluated runs, for every split of the data."""
+    ids = [m.id for m in siblings(root, dataset_id)]
+    return {id: tuple(r.id for r in runs(root, id, finished=True)) for id in ids}
 
 
 def searches(root: Store, dataset_id: str) -> list[Search]:

@@ -15,6 +15,7 @@ from llmesr.config import EVERY_GROUP
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation import contrast, slices, statistics
 from llmesr.evaluation.beyond import beyond_table
+from llmesr.evaluation.claim import Claim, make_claim
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.guard import Case, Finding, examine
 from llmesr.evaluation.popularity import explained, popularity_ranks
@@ -66,6 +67,13 @@ def judged(
         comparison(root, lineup, reference, thresholds, metric, protocol),
         findings(root, lineup, reference, thresholds, metric, protocol),
     )
+
+
+@kept(digests(pair="runs", there="runs"), entries=16, spinner=SAID)
+def claim(root: Store, pair: Lineup, there: Lineup, thresholds: Thresholds, metric: str, protocol: str) -> Claim:
+    """The claim that the first of ``pair`` is better than the second; ``there``: all runs of the data (any split)."""
+    run, baseline = (Run(root, ids[0]) for ids in pair.values())
+    return make_claim(root, run, baseline, metric=metric, protocol=protocol, thresholds=thresholds)
 
 
 def everyone(root: Store, dataset_id: str) -> list[Contender]:

@@ -25,6 +25,8 @@ VIEWS = {
     "popularity": "Popularity",
     "users": "User by user",
     "slices": "Slices",
+    "splits": "Splits",
+    "defend": "Defend",
     "scoring": "Scoring",
     "search": "Search",
 }
@@ -36,10 +38,10 @@ def verdict(choice: Choice) -> None:
     """What the comparison says, above everything else: a sentence per run, a matrix of groups, what stands against."""
     if not choice.others:
         st.info("Add a second configuration to compare.", icon=":material/balance:")
-        doubts.shown(choice.findings())
+        doubts.shown(choice.root, choice.dataset.id, choice.findings())
         return
     said = choice.judged()
-    doubts.shown(choice.findings())
+    doubts.shown(choice.root, choice.dataset.id, choice.findings())
     with st.container(border=True):
         st.markdown(f"**Compared with {as_text(choice.reference)}**, in {choice.metric}:")
         if not any(v.significant for v in said):
@@ -58,6 +60,15 @@ def verdict(choice: Choice) -> None:
             "something serious stands against the comparison. Intervals and p are in the table of differences under "
             "Head and tail."
         )
+        if links.current("view", "groups") != "defend":
+            st.button(
+                "Defend this claim",
+                key="defend",
+                icon=":material/shield:",
+                on_click=links.preselect,
+                args=("view", "defend"),
+                help="What it lacks to stand, the job that trains exactly that, and a one-page statement.",
+            )
 
 
 def groups(choice: Choice) -> None:
@@ -181,8 +192,8 @@ def users(choice: Choice) -> None:
     with left:
         after = str(links.choose("Configuration", choice.others, "with", default=choice.others[-1]))
     with right:
-        group = pickers.pick_group("Group", "among")
-    comparison = choice.comparison()
+        comparison = choice.comparison()
+        group = pickers.pick_group("Group", "among", set(comparison["group"]))
     shares = outcomes(comparison[comparison["run"] == after])
     line = f"{choice.line} Gained: {choice.metric} rose."
     exhibits.chart(

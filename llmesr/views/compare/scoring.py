@@ -113,6 +113,7 @@ def _front(run: Run, tuned: TunedPolicy, frame: pd.DataFrame, protocol: str) -> 
     shown = _shown(run, tuned)
     split = split_of(run.store.manifest("datasets", tuned.dataset))
     line = words.protocol_line(protocol, tuned.thresholds, split, "valid")
+    line += " Judged by the first target of each user." if split.targets == "all" else ""
     found = exhibits.chart(
         scoring_charts.policy_chart(frame, shown, line, widgets.mode()),
         key=f"policy.front.{run.id}",

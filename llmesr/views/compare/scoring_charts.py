@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.scoring.terms import TERMS
 from llmesr.scoring.tuning.outcome import CUT, PolicyPoint, policy_front
 from llmesr.scoring.weights import PopularityWeights
@@ -24,11 +24,12 @@ SYMBOLS = {"collaborative": "circle", "semantic": "square", "content": "diamond"
 def policy_frame(points: Sequence[PolicyPoint], protocol: str) -> pd.DataFrame:
     """point, policy (in words), one column per group, and front: no other point is better overall and in the tail."""
     best = set(policy_front(points, protocol))  # type: ignore[arg-type]
+    there = [g for g in EVERY_GROUP if any(f"{protocol}/{g}/{METRIC}" in p.metrics for p in points)]
     rows = [
         {
             "point": i,
             "policy": p.policy.describe(),
-            **{g: p.metrics.get(f"{protocol}/{g}/{METRIC}", np.nan) for g in GROUPS},
+            **{g: p.metrics.get(f"{protocol}/{g}/{METRIC}", np.nan) for g in there},
             "front": i in best,
         }
         for i, p in enumerate(points)
@@ -130,11 +131,12 @@ def weights_chart(weights: PopularityWeights, tail: int, mode: Mode = "light") -
 
 def change_table(frame: pd.DataFrame, shown: int) -> pd.DataFrame:
     """Group, Before, After, Change in percent."""
-    before, after = (frame.set_index("point").loc[i, list(GROUPS)].astype(float) for i in (0, shown))
+    groups = [g for g in EVERY_GROUP if g in frame.columns]
+    before, after = (frame.set_index("point").loc[i, groups].astype(float) for i in (0, shown))
     change = (after / before.where(before > 0) - 1) * 100
     return pd.DataFrame(
         {
-            "Group": GROUPS,
+            "Group": groups,
             "Before": before.to_numpy(),
             "After": after.to_numpy(),
             "Change, %": change.to_numpy(),

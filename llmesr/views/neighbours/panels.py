@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from llmesr.data.dataset import Dataset
+from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
+from llmesr.evaluation.contenders import best_of_each, best_without_and_with_text
 from llmesr.evaluation.findings import Finding
 from llmesr.maps.spaces import parts_of
-from llmesr.prose import counted
+from llmesr.prose import counted, signed
 from llmesr.runs.record import Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import model_run
@@ -55,6 +58,7 @@ class Choice:
     before: Run
     after: Run
     protocol: str
+    thresholds: Thresholds
     case: Case
 
 
@@ -70,39 +74,48 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         return None
     protocol = pickers.pick_protocol()
     dataset = artifacts.dataset(root, dataset_id)
+    thresholds = pickers.pick_thresholds(root, dataset)
     by_id = {r.id: r for r in runs}
+    first, second = _defaults(root, dataset_id, runs)
     columns = st.columns(2)
     with columns[0]:
-        baseline = links.choose("Baseline", list(by_id), "before", show=_namer(by_id), default=_default(runs, "id"))
+        baseline = links.choose("Baseline", list(by_id), "before", show=_namer(by_id), default=first)
     with columns[1]:
-        others = [r for r in runs if r.id != baseline] or runs
-        chosen = links.choose("Run", list(by_id), "after", show=_namer(by_id), default=_default(others, "llm-esr"))
+        chosen = links.choose("Run", list(by_id), "after", show=_namer(by_id), default=second)
     before, after = by_id[str(baseline)], by_id[str(chosen)]
-    doubts.shown(_findings(root, dataset, before, after, protocol))
-    user = _user(root, dataset, before, after, protocol)
-    return None if user is None else Choice(root, dataset, runs, before, after, protocol, Case.of(dataset, user))
+    doubts.shown(root, dataset_id, _findings(root, dataset, before, after, protocol, thresholds))
+    user = _user(root, dataset, before, after, protocol, thresholds)
+    if user is None:
+        return None
+    return Choice(root, dataset, runs, before, after, protocol, thresholds, Case.of(dataset, user))
 
 
-def _findings(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str) -> tuple[Finding, ...]:
+def _findings(
+    root: Store, dataset: Dataset, before: Run, after: Run, protocol: str, thresholds: Thresholds
+) -> tuple[Finding, ...]:
     """What stands against comparing the two configurations, whichever of their seeds are looked at."""
     every = evidence.everyone(root, dataset.id)
     pair = [next((c for c in every if run.id in c.ids), None) for run in (before, after)]
     lineup = {c.name: c.ids for c in pair if c is not None}
     if pair[0] is None or len(lineup) < 2:
         return ()
-    return evidence.findings(root, lineup, pair[0].name, dataset.thresholds, METRIC, protocol)
+    return evidence.findings(root, lineup, pair[0].name, thresholds, METRIC, protocol)
 
 
 def _namer(by_id: dict[str, Run]) -> Callable[[str], str]:
     return lambda id: pickers.run_name(by_id[id])
 
 
-def _default(runs: list[Run], method: str) -> str:
-    plain = [r for r in runs if r.label.startswith(method) and "policy" not in r.manifest.info]
-    return (plain or runs)[0].id
+def _defaults(root: Store, dataset_id: str, runs: list[Run]) -> tuple[str, str]:
+    """The first run of the two that the overview's headline is about; where one is missing, the next best there is."""
+    every, validation = evidence.everyone(root, dataset_id), partial(evidence.validation, root)
+    pair = [c.ids[0] for c in best_without_and_with_text(every, validation) if c is not None]
+    rest = [c.ids[0] for c in best_of_each(every, validation) if c.ids[0] not in pair] + [r.id for r in runs]
+    first, second, *_ = [*pair, *rest, *rest]
+    return first, second
 
 
-def _user(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str) -> int | None:
+def _user(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str, thresholds: Thresholds) -> int | None:
     """The user: from the link, a search, or the list of those most helped, hurt or drawn at random."""
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
@@ -110,9 +123,7 @@ def _user(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str)
     if need == "search":
         with right:
             return _search(dataset)
-    every = changes(
-        artifacts.per_user(root, before.id), artifacts.per_user(root, after.id), protocol, dataset.thresholds
-    )
+    every = changes(artifacts.per_user(root, before.id), artifacts.per_user(root, after.id), protocol, thresholds)
     offered = pick_users(every, str(need), OFFERED, seed=st.session_state.get("near.seed", 0))
     if offered.empty:
         st.info(f"No tail user was {'helped' if need == 'helped' else 'hurt'} by this run.", icon=":material/info:")
@@ -149,7 +160,7 @@ def heading(choice: Choice) -> None:
     """Who this is, what was held out, and how the two runs did."""
     case, dataset = choice.case, choice.dataset
     length = int(dataset.split.train_lengths[case.user])
-    group = "Tail User" if dataset.thresholds.tail_users(length) else "Head User"
+    group = choice.thresholds.user_group(length)
     st.subheader(f"User {as_text(case.user_id, 60)}", anchor=False)
     st.markdown(f":gray[{group}, {counted(length, 'training interaction')}]")
     if case.target is None:
@@ -159,14 +170,14 @@ def heading(choice: Choice) -> None:
     columns = st.columns([5, 2, 2])
     with columns[0]:
         popularity = int(dataset.item_counts[case.target])
-        kind = "Tail Item" if dataset.thresholds.tail_items(popularity) else "Head Item"
+        kind = choice.thresholds.item_group(popularity)
         st.markdown(f"Held-out item  \n**{as_text(_title(dataset, case.target), 140)}**")
         st.caption(f"{kind}, {counted(popularity, 'training interaction')}")
     first, second = (int(ranks["rank"].get(r.id, 0)) for r in (choice.before, choice.after))
     with columns[1]:
         st.metric(f"Rank by {choice.before.label}", theme.count(first or None))
     with columns[2]:
-        moved = f"{first - second:+,}" if first and second and first != second else None
+        moved = signed(first - second, 0) if first and second and first != second else None
         st.metric(f"Rank by {choice.after.label}", theme.count(second or None), delta=moved, help="Places gained")
 
 

@@ -128,18 +128,18 @@ def _say(
     first = blind or reading
     if first is None:
         return
-    lineup = {c.label: c.ids for c in (blind, reading) if c is not None}
+    lineup, dataset_id = {c.label: c.ids for c in (blind, reading) if c is not None}, first.runs[0].dataset_id
     at = (root, lineup, first.label, thresholds, METRIC, protocol)
     found, said = evidence.findings(*at), evidence.judged(*at)[0] if len(lineup) > 1 else None
     plain, text_reader = (c.label if c is not None else None for c in (blind, reading))
     headline = Headline(frame, plain, text_reader, said, said.doubts if said else serious(found))
-    doubts.amber(found)
+    doubts.amber(root, dataset_id, found)
     with st.container(border=True, key="headline-words"):
         st.markdown(sentence(headline, by))
         if said is not None:
             sure = as_text(said.sentence(doubts=False), 1500)
             st.caption(f"How sure? {as_text(said.run)} against {as_text(said.baseline)}: {sure}")
-    doubts.folded(found)
+    doubts.folded(root, dataset_id, found)
 
 
 def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> None:

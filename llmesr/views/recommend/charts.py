@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from llmesr.config import COLD
 from llmesr.views.recommend.what_if import PARTS
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
@@ -20,7 +21,8 @@ _ROW = 46
 
 
 def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longest: int = 44) -> go.Figure:
-    """One list, best first; ``frame`` as from ``Recommender.recommend``, ``moves`` as from ``what_if.moved``.
+    """One list, best first; ``frame`` as from ``Recommender.recommend`` with the ``group`` of
+    every item, ``moves`` as from ``what_if.moved``.
 
     Over each bar stand the rank, what moved, the title, a mark for tail items, and below them why, where ``frame`` has
     such a column.
@@ -64,12 +66,14 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
             "xref": "paper",
             "xanchor": "left",
             "y": row - 0.2,
-            "text": _heading(row + 1, title, bool(tail), move, mode, longest) + _why(why, mode, longest),
+            "text": _heading(row + 1, title, group, move, mode, longest) + _why(why, mode, longest),
             "showarrow": False,
             "align": "left",
             "font": {"size": 13},
         }
-        for row, (title, tail, move, why) in enumerate(zip(frame["title"], frame["tail"], moves, reasons, strict=True))
+        for row, (title, group, move, why) in enumerate(
+            zip(frame["title"], frame["group"], moves, reasons, strict=True)
+        )
     ]
     # All at once: plotly checks every annotation again whenever one is added.
     figure.update_layout(barmode="relative", bargap=0.4, annotations=headings)
@@ -99,12 +103,17 @@ def _fitting(why: str, longest: int) -> str:
     return said
 
 
-def _heading(rank: int, title: str, tail: bool, move: str, mode: Mode, longest: int) -> str:
+def _heading(rank: int, title: str, group: str, move: str, mode: Mode, longest: int) -> str:
     surface, signs = theme.SURFACE[mode], theme.SEMANTIC[mode]
     colour = signs["good"] if move.startswith("▲") or move == "new" else signs["bad"] if move.startswith("▼") else ""
     moved = f' <span style="color:{colour or surface["muted"]}">{move}</span>' if move else ""
-    badge = f' <span style="color:{BADGE[mode]}"><b>tail</b></span>' if tail else ""
+    badge = f' <span style="color:{BADGE[mode]}"><b>{_short(group)}</b></span>' if _short(group) else ""
     return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {plain(title, longest)}'
+
+
+def _short(group: str) -> str:
+    """*tail* or *cold*; nothing for an item of the head."""
+    return {"Tail Item": "tail", COLD: "cold"}.get(group, "")
 
 
 def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
@@ -115,7 +124,7 @@ def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
             "Moved": list(moves),
             "Title": frame["title"],
             "Item": frame["item_id"],
-            "Group": frame["tail"].map({True: "Tail Item", False: "Head Item"}),
+            "Group": frame["group"],
             "Score": frame["score"],
         }
     )
@@ -129,7 +138,8 @@ def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
 def describe(label: str, frame: pd.DataFrame, moves: Sequence[str]) -> str:
     """The list in words."""
     words = [
-        f"{r.rank} {plain(r.title, 60)}{' (tail)' if r.tail else ''}{f' {m}' if m and m != '=' else ''}"
+        f"{r.rank} {plain(r.title, 60)}{f' ({_short(r.group)})' if _short(r.group) else ''}"
+        f"{f' {m}' if m and m != '=' else ''}"
         for r, m in zip(frame.itertuples(), moves, strict=True)
     ]
     return f"Recommendations of {label}, best first: " + "; ".join(words)

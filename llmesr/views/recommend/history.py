@@ -81,7 +81,8 @@ def _built(dataset: Dataset) -> list[int]:
         if not rows:
             st.caption(f"Nothing found for {as_text(text, 80)}.")
         for row in rows:
-            mark = f"{points.counts[row]:,}{' · tail' if points.tail[row] else ''}"
+            short = dataset.thresholds.item_group(int(points.counts[row])).split()[0].lower()
+            mark = f"{points.counts[row]:,}{'' if short == 'head' else f' · {short}'}"
             label = f"{as_text(points.titles[row], 70)} :gray[{mark}]"
             st.button(
                 label,
@@ -116,7 +117,7 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
         {
             "Title": points.titles[rows],
             "In training": points.counts[rows],
-            "Group": np.where(points.tail[rows], "Tail Item", "Head Item"),
+            "Group": [dataset.thresholds.item_group(int(n)) for n in points.counts[rows]],
         }
     )
     editable = user is None
@@ -151,7 +152,7 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
 
 
 def _group(dataset: Dataset, user: int) -> str:
-    return "Tail User" if dataset.thresholds.tail_users(dataset.split.train_lengths[user]) else "Head User"
+    return dataset.thresholds.user_group(int(dataset.split.train_lengths[user]))
 
 
 def _edit(dataset: Dataset, history: list[int]) -> None:

@@ -131,7 +131,11 @@ def _with_reasons(made: Recommender, request: Request, longest: int) -> pd.DataF
     answer = made.answer([request])[0]
     why = explain(made.scored, request.history, answer.items.tolist(), request.policy, request.user)
     titles = made.titles.tolist()
-    return made.frame(answer).assign(why=[sentence(e, titles, longest=longest // 3) for e in why])
+    counts, thresholds = made.dataset.item_counts[answer.items], made.dataset.thresholds
+    return made.frame(answer).assign(
+        why=[sentence(e, titles, longest=longest // 3) for e in why],
+        group=[thresholds.item_group(int(n)) for n in counts],
+    )
 
 
 def _applied(policy: ScoringPolicy, chosen: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What the guard found, shown in the same way wherever runs are compared."""
+"""What the guard found, shown in the same way wherever runs are compared, with what settles it at a click."""
 
 from __future__ import annotations
 
@@ -6,43 +6,124 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from llmesr.evaluation.findings import Finding, serious
-from llmesr.views.shared import links
+from llmesr.evaluation.findings import Finding, Remedy, serious
+from llmesr.evaluation.lacking import trainings
+from llmesr.jobs import plans
+from llmesr.jobs.record import Step
+from llmesr.jobs.wanted import wanted_steps
+from llmesr.prose import counted, listed
+from llmesr.runs.record import Run
+from llmesr.store import Store
+from llmesr.views.cache import artifacts
+from llmesr.views.shared import job_panels, links
 from llmesr.views.shared.words import as_text
 
 _ICONS = {"caution": ":material/info:", "note": ":material/notes:"}
 
 
-def shown(findings: Sequence[Finding]) -> None:
-    """Above a comparison: what is serious in amber, with the way to its remedy; the rest folded away."""
-    amber(findings)
-    folded(findings)
+def shown(root: Store, dataset: str, findings: Sequence[Finding]) -> None:
+    """Above a comparison of runs of ``dataset`` (its id): what is serious in amber, the rest folded away."""
+    amber(root, dataset, findings)
+    folded(root, dataset, findings)
 
 
-def amber(findings: Sequence[Finding]) -> None:
-    """What is serious, with the way to its remedy."""
+def amber(root: Store, dataset: str, findings: Sequence[Finding]) -> None:
+    """What is serious, with what settles it."""
     grave = serious(findings)
     if grave:
-        listed = "\n".join(f"- {as_text(f.sentence, 600)}" for f in grave)
-        st.warning(f"**Not settled yet**, so nothing here is called better:\n\n{listed}", icon=":material/warning:")
-        _ways(grave)
+        told = "\n".join(f"- {as_text(f.sentence, 600)}" for f in grave)
+        st.warning(f"**Not settled yet**, so nothing here is called better:\n\n{told}", icon=":material/warning:")
+        _remedies(root, dataset, grave, "grave")
 
 
-def folded(findings: Sequence[Finding]) -> None:
+def folded(root: Store, dataset: str, findings: Sequence[Finding]) -> None:
     """What is to be borne in mind, under a line that says how much that is."""
     rest = [f for f in findings if f not in serious(findings)]
     if rest:
         with st.expander(f"Before you repeat this: {len(rest)} to bear in mind", icon=":material/gavel:"):
             for finding in rest:
                 st.markdown(f"{_ICONS[finding.severity]} {as_text(finding.sentence, 600)}")
+            _remedies(root, dataset, rest, "mild")
 
 
-def _ways(grave: Sequence[Finding]) -> None:
-    """A link for each thing that a click can begin: training more, or taking the stronger baseline."""
-    remedies = [f.remedy for f in grave if f.remedy]
-    stronger = list(dict.fromkeys(str(f.numbers["stronger"]) for f in grave if f.kind == "weak-baseline"))
+def _remedies(root: Store, dataset: str, findings: Sequence[Finding], place: str) -> None:
+    """A button for each remedy that trains (it queues exactly those runs), a link for the others."""
+    remedies = list(dict.fromkeys(_key(f.remedy) for f in findings if f.remedy and f.remedy.trains))
+    by_key = {_key(f.remedy): f.remedy for f in findings if f.remedy}
+    running = []
     with st.container(horizontal=True):
-        if any(r.trains for r in remedies):
-            links.link(links.TRAINING, "Train what is missing", links.TRAINING.icon)
-        for name in stronger:
-            links.link(links.COMPARE, f"Compare with {as_text(name, 60)}", links.COMPARE.icon, against=name)
+        for number, key in enumerate(remedies):
+            remedy = by_key[key]
+            label = _job_label(root, remedy)
+            job = next((j for j in artifacts.jobs(root).list() if j.active and j.label == label), None)
+            if job is not None:
+                running.append(job.id)
+                continue
+            st.button(
+                _called(root, remedy),
+                key=f"remedy.{place}.{number}",
+                icon=":material/model_training:",
+                on_click=_queue,
+                args=(root, dataset, remedy, label),
+                help=remedy.sentence,
+            )
+        for finding in findings:
+            if finding.kind == "weak-baseline":
+                stronger = str(finding.numbers["stronger"])
+                links.link(links.COMPARE, f"Compare with {as_text(stronger, 60)}", links.COMPARE.icon, against=stronger)
+            elif finding.kind == "protocols":
+                other = str(finding.numbers["other"])
+                links.link(links.COMPARE, f"Look at {other}", links.COMPARE.icon, protocol=other)
+    for id in running:
+        job_panels.progress(root, id, place=f"remedy.{place}")
+
+
+def _key(remedy: Remedy | None) -> tuple[object, ...]:
+    """What two remedies that ask for the same have in common."""
+    return () if remedy is None else (remedy.action, remedy.runs, remedy.seeds, remedy.methods, remedy.trials)
+
+
+def _called(root: Store, remedy: Remedy) -> str:
+    """What the button says."""
+    if remedy.action == "add-seeds":
+        return f"Add {counted(len(remedy.seeds), 'seed')} of {listed(_names(root, remedy))}"
+    if remedy.action == "search-baseline":
+        return f"Search settings of {listed(_names(root, remedy))}"
+    if remedy.action == "train-baseline":
+        return f"Train {listed(remedy.methods)}"
+    return f"Train {listed(_names(root, remedy))} to convergence"
+
+
+def _names(root: Store, remedy: Remedy) -> list[str]:
+    return list(dict.fromkeys(Run(root, id).label for id in remedy.runs))
+
+
+def _job_label(root: Store, remedy: Remedy) -> str:
+    """The name of the job, the same for the same runs."""
+    seeds = f" ({listed([str(s) for s in remedy.seeds])})" if remedy.seeds else ""
+    return _called(root, remedy) + seeds
+
+
+def _queue(root: Store, dataset: str, remedy: Remedy, label: str) -> None:
+    manifest = root.manifest("datasets", dataset)
+    steps = _search(root, remedy, manifest.name) if remedy.action == "search-baseline" else []
+    steps = steps or wanted_steps(root, manifest, trainings(root, remedy, dataset))
+    artifacts.jobs(root).submit_steps(steps, kind="remedy", label=label, parents=[f"datasets/{dataset}"])
+    st.toast(as_text(f"Queued: {label}."), icon=":material/schedule:")
+
+
+def _search(root: Store, remedy: Remedy, name: str) -> list[Step]:
+    """As many trials for the baseline as the other side had."""
+    run = Run(root, remedy.runs[0])
+    config, text = run.config, run.manifest.parent("embeddings")
+    return [
+        plans.search_step(
+            run.dataset_id,
+            config.method,
+            backbone=config.backbone,
+            trials=remedy.trials,
+            objective="Overall",
+            embedding=text,
+            name=name,
+        )
+    ]

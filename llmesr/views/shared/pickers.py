@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import streamlit as st
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP, GROUPS
 from llmesr.data.dataset import Dataset, save_thresholds
 from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.jobs.plans import preparing
@@ -69,9 +71,9 @@ def pick_image_format() -> None:
         )
 
 
-def pick_group(label: str, key: str) -> str:
-    """One of the five groups."""
-    return str(links.choose(label, list(GROUPS), key))
+def pick_group(label: str, key: str, groups: Collection[str] = GROUPS) -> str:
+    """One of the named groups that are there (``groups``), in their order."""
+    return str(links.choose(label, [g for g in EVERY_GROUP if g in groups], key))
 
 
 def run_name(run: Run) -> str:

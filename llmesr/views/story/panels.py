@@ -40,7 +40,7 @@ def tell(root: Store, dataset: Manifest) -> None:
     )
     _way(number, alone)
     st.title(f"{number}. {as_text(step.headline, 400)}", anchor=False)
-    _show(step, number)
+    _show(root, dataset.id, step, number)
 
 
 def _number() -> int:
@@ -79,10 +79,10 @@ def _present(on: bool) -> None:
         st.query_params.pop("present", None)
 
 
-def _show(step: StoryStep, number: int) -> None:
+def _show(root: Store, dataset: str, step: StoryStep, number: int) -> None:
     words, picture = st.columns([2, 3] if step.chart else [4, 1], gap="large")
     with words, st.container(key="told"):
-        doubts.shown(step.findings)
+        doubts.shown(root, dataset, step.findings)
         for sentence in step.sentences:
             st.markdown(as_text(sentence, 1000))
         if step.missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from llmesr.config import GROUPS
+from llmesr.config import EVERY_GROUP
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import dash, marker, plain, variants_of
 from llmesr.views.shared.theme import Mode
@@ -35,7 +35,7 @@ def loss_chart(events: pd.DataFrame, mode: Mode = "light") -> go.Figure:
 
 def validation_frame(events: pd.DataFrame, metric: str, protocol: str) -> pd.DataFrame:
     """epoch and one column per group that was recorded; rows without an evaluation are left out."""
-    names = {f"{protocol}/{group}/{metric}": group for group in GROUPS}
+    names = {f"{protocol}/{group}/{metric}": group for group in EVERY_GROUP}
     there = [c for c in names if c in events.columns]
     frame = events[["epoch", *there]] if "epoch" in events.columns else pd.DataFrame(columns=["epoch"])
     return frame.rename(columns=names).dropna(how="all", subset=[names[c] for c in there])

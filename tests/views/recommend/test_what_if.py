@@ -31,6 +31,7 @@ def frame() -> pd.DataFrame:
             "score": [3.0, 1.5],
             "rank": [1, 2],
             "tail": [True, False],
+            "group": ["Tail Item", "Head Item"],
             "collaborative": [1.0, 2.0],
             "semantic": [2.0, -0.5],
             "content": [0.0, 0.0],

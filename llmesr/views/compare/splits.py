@@ -1,0 +1,139 @@
+"""The Splits view: the same methods under every split of the data. Does their ranking survive without leakage?"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from llmesr.config import BLEND, EXTERNAL
+from llmesr.data.dataset import split_of
+from llmesr.evaluation.across import Agreement, agreements, like, named_splits, placed
+from llmesr.evaluation.contenders import Contender, best_of_each
+from llmesr.jobs.wanted import wanted_steps
+from llmesr.prose import counted
+from llmesr.runs.wanted import Recipe, Training
+from llmesr.store import Manifest
+from llmesr.views.cache import artifacts, evidence
+from llmesr.views.compare.choice import Choice
+from llmesr.views.compare.splits_charts import places_table, splits_chart
+from llmesr.views.shared import exhibits, job_panels, pickers, widgets
+from llmesr.views.shared.words import as_text
+
+NAMED = 6
+"""Pairs of methods that changed places and are named."""
+
+
+def splits(choice: Choice) -> None:
+    """The best of each method on validation, under each split, side by side."""
+    st.markdown(
+        "Leave-one-out lets a model see what other users chose later; a temporal split does not. Each method is shown "
+        "by its best configuration on validation under each split; levels differ because the questions do, so look at "
+        "the **order**."
+    )
+    datasets = artifacts.siblings(choice.root, choice.dataset.id)
+    named = named_splits(datasets)
+    best = {m.id: _best(choice, m.id) for m in datasets}
+    shown = [m for m in datasets if best[m.id]]
+    _more(choice, datasets, best)
+    if len(shown) < 2:
+        return
+    summaries = {named[m.id]: _summary(choice, m.id, best[m.id]) for m in shown}
+    table = placed(summaries)
+    if table.empty:
+        st.info("The splits have no method in common yet.", icon=":material/info:")
+        return
+    group = pickers.pick_group("Group", "among", set(table.loc[table["users"] > 0, "group"]))
+    for found in agreements(table, group):
+        st.markdown(_said(found, choice.metric))
+    rows = table[table["group"] == group]
+    exhibits.chart(
+        splits_chart(rows, choice.metric, group, choice.protocol, widgets.mode()),
+        key="splits",
+        alt=f"{choice.metric} of {rows['run'].nunique()} methods under {len(summaries)} splits, {group}.",
+        data=places_table(rows),
+        name="splits",
+    )
+    for manifest in shown:
+        thresholds = artifacts.dataset(choice.root, manifest.id).thresholds
+        exhibits.caption(choice.protocol, thresholds, split_of(manifest))
+    st.caption(
+        "Head and tail are those of each split: popularity is counted on its training part. Intervals are 95%. Two "
+        "methods whose intervals overlap may change places by chance."
+    )
+
+
+def _best(choice: Choice, dataset: str) -> list[Contender]:
+    return best_of_each(evidence.everyone(choice.root, dataset), partial(evidence.validation, choice.root))
+
+
+def _summary(choice: Choice, dataset: str, best: list[Contender]) -> pd.DataFrame:
+    """``run`` is the method."""
+    lineup = {c.method: c.ids for c in best}
+    thresholds = artifacts.dataset(choice.root, dataset).thresholds
+    labels = {c.method: c.label for c in best}
+    frame = evidence.summary(choice.root, lineup, thresholds, choice.metric, choice.protocol)
+    return frame.assign(label=frame["run"].map(labels))
+
+
+def _said(a: Agreement, metric: str) -> str:
+    """How alike two splits order the methods, in a sentence."""
+    pairs = a.methods * (a.methods - 1) // 2
+    where = f"{as_text(a.first)} and {as_text(a.second)}"
+    if not a.pairs:
+        return f"**The order survives**: {where} order all {counted(a.methods, 'method')} alike ({metric}, {a.group})."
+    named = [f"{as_text(x)} and {as_text(y)}" for x, y in a.pairs[:NAMED]]
+    rest = f" and {len(a.pairs) - NAMED} more" if len(a.pairs) > NAMED else ""
+    tau = "" if a.tau is None else f", Kendall's τ {a.tau:.2f}".replace("-", "−")
+    return (
+        f"**{counted(len(a.pairs), 'pair')} of {pairs} change places** between {where} ({metric}, {a.group}{tau}): "
+        f"{'; '.join(named)}{rest}."
+    )
+
+
+def _more(choice: Choice, datasets: list[Manifest], best: dict[str, list[Contender]]) -> None:
+    """What the temporal split lacks of what is here, with the button that makes it."""
+    own = choice.dataset
+    if own.split_config.kind != "leave-one-out":
+        return
+    later = next((m for m in datasets[::-1] if split_of(m).kind == "temporal"), None)
+    if later is None and not own.has_times:
+        st.info("This data has only an order, no times, so that it cannot be split in time.", icon=":material/info:")
+        return
+    wanted = _wanted(choice, best[own.id], later)
+    label = f"Split {own.name} in time"
+    job = next((j for j in artifacts.jobs(choice.root).list() if j.active and j.label == label), None)
+    if job is not None:
+        job_panels.progress(choice.root, job.id, place="splits")
+    elif wanted:
+        st.button(
+            f"Train {counted(len(wanted), 'run')} under a temporal split",
+            key="splits.train",
+            type="primary" if later is None else "secondary",
+            icon=":material/event:",
+            on_click=_queue,
+            args=(choice, wanted, label, later.id if later is not None else None),
+            help="The best of each method here, with the same settings and seeds.",
+        )
+
+
+def _wanted(choice: Choice, best: list[Contender], later: Manifest | None) -> list[Training]:
+    """The best of each method here, as far as the temporal split has not seen them."""
+    there = evidence.everyone(choice.root, later.id) if later is not None else []
+    found = []
+    for c in best:
+        if c.method in (EXTERNAL, BLEND) or c.manifests[0].config.get("views"):
+            continue
+        twin = like(c, there, choice.root)
+        recipe = Recipe.of(c.manifests[0])
+        seeds = [s for s in c.seeds if twin is None or s not in twin.seeds]
+        found += [recipe.training(s, f"{c.name} under a temporal split", in_time=True) for s in seeds]
+    return found
+
+
+def _queue(choice: Choice, wanted: list[Training], label: str, later: str | None) -> None:
+    manifest = choice.root.manifest("datasets", choice.dataset.id)
+    steps = wanted_steps(choice.root, manifest, wanted, in_time=later)
+    parents = [f"datasets/{manifest.id}"]
+    artifacts.jobs(choice.root).submit_steps(steps, kind="splits", label=label, parents=parents)

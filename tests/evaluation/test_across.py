@@ -1,0 +1,75 @@
+"""The same methods under several splits: who is like whom, places, and how far two orders agree."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from factories import make_dataset, make_run
+
+from llmesr.config import SplitConfig
+from llmesr.data.splitting import resplit, siblings
+from llmesr.evaluation.across import agreements, like, named_splits, placed
+from llmesr.evaluation.contenders import contenders
+from llmesr.store import Store
+
+CUTS = SplitConfig(kind="temporal", valid_from=0.5, test_from=0.7)
+
+
+def test_datasets_of_the_same_data_are_siblings(store: Store) -> None:
+    shop, other = make_dataset(store), make_dataset(store, name="other", seed=1)
+    later = resplit(shop, CUTS, store)
+    again = resplit(later, CUTS.but(refit=True), store)
+    for one in (shop, later, again):
+        assert [m.id for m in siblings(store, one.id)] == [shop.id, later.id, again.id]
+    assert [m.id for m in siblings(store, other.id)] == [other.id]
+    said = named_splits(siblings(store, shop.id))
+    assert said[shop.id] == "leave-one-out"
+    assert said[again.id] == f"{said[later.id]}, refit"
+
+
+def test_two_splits_that_read_alike_are_told_apart_by_name(store: Store) -> None:
+    shop = make_dataset(store)
+    made = [shop, *(resplit(shop, CUTS.but(valid_from=cut), store, name=f"at {cut}") for cut in (0.4, 0.5))]
+    said = named_splits([d.manifest for d in made])
+    assert said[made[1].id].endswith("(at 0.4)")
+    assert len(set(said.values())) == 3
+
+
+def test_a_configuration_is_found_under_another_split(store: Store) -> None:
+    """The budget and the seeds may differ, the settings may not."""
+    shop = make_dataset(store)
+    later = resplit(shop, CUTS, store)
+    (here,) = contenders([make_run(store, shop, "id", dropout=0.5)])
+    make_run(store, later, "id")
+    wanted = [make_run(store, later, "id", seed=s, dropout=0.5, epochs=200) for s in (1, 2)]
+    short = make_run(store, later, "id", dropout=0.5)
+    there = contenders([*wanted, short, make_run(store, later, "llm-esr", dropout=0.5)])
+    found = like(here, there, store)
+    assert found is not None
+    assert set(found.ids) == {r.id for r in wanted}
+    assert like(here, contenders([make_run(store, later, "id", dropout=0.1)]), store) is None
+
+
+def summary(values: dict[str, float]) -> pd.DataFrame:
+    rows = {"run": list(values), "value": list(values.values())}
+    return pd.DataFrame({**rows, "metric": "HR@10", "group": "Overall", "users": 9})
+
+
+def test_places_are_among_the_methods_that_every_split_has() -> None:
+    table = placed(
+        {"one": summary({"a": 0.3, "b": 0.2, "c": 0.1, "x": 0.9}), "two": summary({"a": 0.1, "b": 0.5, "c": 0.2})}
+    )
+    place = table.pivot_table(index="run", columns="split", values="place")
+    assert place["one"].to_dict() == {"a": 1, "b": 2, "c": 3}
+    assert place["two"].to_dict() == {"a": 3, "b": 1, "c": 2}
+
+
+def test_how_far_two_orders_agree_by_hand() -> None:
+    table = placed({"one": summary({"a": 0.3, "b": 0.2, "c": 0.1}), "two": summary({"a": 0.1, "b": 0.5, "c": 0.2})})
+    (found,) = agreements(table, "Overall")
+    assert (found.first, found.second, found.methods) == ("one", "two", 3)
+    assert found.pairs == (("a", "b"), ("a", "c"))
+    assert found.tau == pytest.approx((1 - 2) / 3)
+    (few,) = agreements(table[table["run"] != "c"], "Overall")
+    assert few.tau is None
+    assert few.pairs == (("a", "b"),)
