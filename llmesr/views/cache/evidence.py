@@ -70,8 +70,16 @@ def judged(
 
 
 @kept(digests(pair="runs", there="runs"), entries=16, spinner=SAID)
-def claim(root: Store, pair: Lineup, there: Lineup, thresholds: Thresholds, metric: str, protocol: str) -> Claim:
-    """The claim that the first of ``pair`` is better than the second; ``there``: all runs of the data (any split)."""
+def claim(
+    root: Store,
+    pair: Lineup,
+    there: Lineup,  # noqa: ARG001 only a part of the key
+    thresholds: Thresholds,
+    metric: str,
+    protocol: str,
+) -> Claim:
+    """The claim that the first of ``pair`` is better than the second; ``there``: all runs of the data (any split),
+    which it is made anew for."""
     run, baseline = (Run(root, ids[0]) for ids in pair.values())
     return make_claim(root, run, baseline, metric=metric, protocol=protocol, thresholds=thresholds)
 
