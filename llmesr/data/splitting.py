@@ -94,8 +94,8 @@ def tell_split(dataset: Dataset, report: Report) -> None:
         cold = int(dataset.thresholds.cold_items(dataset.item_counts[targets]).sum())
         report.info(
             f"{part}_users",
-            f"{counted(len(users), 'user')} can be judged in {what}; {counted(cold, 'target')} of {len(targets):,} "
-            "were never chosen in training (cold items).",
+            f"{counted(len(users), 'user')} can be judged in {what}. Of {counted(len(targets), 'target')} {cold:,} "
+            f"{'was' if cold == 1 else 'were'} never chosen in training (cold items).",
             len(users),
         )
         if strangers := split.without_past(part):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import kendalltau
 
-from llmesr.config import settings_read
+from llmesr.config import BLEND, EXTERNAL, WORDS, settings_read
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.contenders import Contender
 from llmesr.store import Manifest, Store
@@ -37,6 +37,13 @@ def like(contender: Contender, others: Sequence[Contender], store: Store) -> Con
     wanted = configuration(contender, store)
     found = [c for c in others if configuration(c, store) == wanted]
     return max(found, key=lambda c: tuple(int(c.manifests[0].config.get(k) or 0) for k in BUDGET), default=None)
+
+
+def repeatable(contender: Contender) -> bool:
+    """Whether it can be trained under another split: neither a ranking made elsewhere nor a blend of runs, and without
+    views that are embeddings of this dataset alone."""
+    views = set(contender.manifests[0].config.get("views") or ())
+    return contender.method not in (EXTERNAL, BLEND) and views <= {WORDS}
 
 
 def named_splits(datasets: Sequence[Manifest]) -> dict[str, str]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from llmesr.config import BLEND, EXTERNAL, GROUPS, settings_read
+from llmesr.config import GROUPS, settings_read
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
 from llmesr.data.splitting import siblings
 from llmesr.errors import UserError
-from llmesr.evaluation.across import BUDGET, like
+from llmesr.evaluation.across import BUDGET, like, repeatable
 from llmesr.evaluation.comparison import Comparison, compare_runs
 from llmesr.evaluation.contenders import Contender, best_of_each, contenders
 from llmesr.evaluation.findings import Finding
@@ -173,7 +173,7 @@ def make_claim(
 
 def _in_time(store: Store, data: Dataset, ours: Contender, base: Contender, pair: Comparison) -> InTime | None:
     """The two sides under the newest temporal split of the same data that has most of them."""
-    made_here = all(c.method not in (EXTERNAL, BLEND) and not c.manifests[0].config.get("views") for c in (ours, base))
+    made_here = all(repeatable(c) for c in (ours, base))
     if data.split_config.kind != "leave-one-out" or not data.has_times or not made_here:
         return None
     found = InTime(None, (None, None), None)

@@ -7,9 +7,8 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import BLEND, EXTERNAL
 from llmesr.data.dataset import split_of
-from llmesr.evaluation.across import Agreement, agreements, like, named_splits, placed
+from llmesr.evaluation.across import Agreement, agreements, like, named_splits, placed, repeatable
 from llmesr.evaluation.contenders import Contender, best_of_each
 from llmesr.jobs.wanted import wanted_steps
 from llmesr.prose import counted
@@ -123,7 +122,7 @@ def _wanted(choice: Choice, best: list[Contender], later: Manifest | None) -> li
     there = evidence.everyone(choice.root, later.id) if later is not None else []
     found = []
     for c in best:
-        if c.method in (EXTERNAL, BLEND) or c.manifests[0].config.get("views"):
+        if not repeatable(c):
             continue
         twin = like(c, there, choice.root)
         recipe = Recipe.of(c.manifests[0])
