@@ -7,7 +7,7 @@ import streamlit as st
 
 from llmesr.evaluation.beyond import overlap
 from llmesr.evaluation.contrast import seesaw
-from llmesr.prose import counted
+from llmesr.prose import counted, signed
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.compare.choice import Choice
@@ -224,11 +224,7 @@ def _user_table(title: str, rows: pd.DataFrame) -> None:
         height=320,
         on_select="rerun",
         selection_mode="single-row",
-        column_config={
-            "gain": st.column_config.NumberColumn(format="%+.3f"),
-            "rank before": st.column_config.NumberColumn(format="%.0f"),
-            "rank after": st.column_config.NumberColumn(format="%.0f"),
-        },
+        formats={"gain": signed, "rank before": "{:,.0f}".format, "rank after": "{:,.0f}".format},
     )
     at = picked.selection.rows if picked else []
     if at and at[0] < len(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 import pandas as pd
@@ -11,6 +12,7 @@ from llmesr.config import UNTRAINED
 from llmesr.data.dataset import split_of
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
+from llmesr.prose import signed
 from llmesr.runs.record import Run
 from llmesr.scoring.tuning.outcome import PolicyObjective, PolicyTuningConfig, TunedPolicy, load_tuned_policy
 from llmesr.scoring.weights import PopularityWeights
@@ -147,11 +149,10 @@ def _point(root: Store, run: Run, tuned: TunedPolicy, frame: pd.DataFrame) -> in
         )
     )
     st.session_state[f"policy.shown.{run.id}"] = shown
-    formats = {"Before": "%.4f", "After": "%.4f", "Change, %": "%+.1f"}
     exhibits.table(
         scoring_charts.change_table(frame, shown),
         key=f"policy.change.{run.id}",
-        column_config={name: st.column_config.NumberColumn(format=form) for name, form in formats.items()},
+        formats={"Before": "{:.4f}".format, "After": "{:.4f}".format, "Change, %": partial(signed, digits=1)},
     )
     parents = [f"datasets/{run.dataset_id}", f"runs/{run.id}"]
     st.button(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -62,12 +62,15 @@ def table(
     key: str,
     name: str | None = None,
     column_config: dict[str, Any] | None = None,
+    formats: Mapping[str, Callable[[float], str]] | None = None,
     **more: Any,
 ) -> Any:
-    """A table and, with a ``name``, a button that saves it as CSV. ``more`` goes to ``st.dataframe`` (selection,
-    height); the selection is returned."""
+    """A table and, with a ``name``, a button that saves it as CSV. ``formats``: how columns of numbers are written,
+    where Streamlit's own formats do not do (it writes a hyphen for a minus). ``more`` goes to ``st.dataframe``
+    (selection, height); the selection is returned."""
     shown = harmless(frame)
-    selected = st.dataframe(shown, hide_index=True, column_config=column_config, key=key, **more)
+    written = shown.style.format(dict(formats), na_rep="") if formats else shown
+    selected = st.dataframe(written, hide_index=True, column_config=column_config, key=key, **more)
     if name and len(frame):
         download_csv(frame, name, key=f"{key}.csv")
     return selected

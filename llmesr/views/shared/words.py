@@ -88,6 +88,8 @@ _REWRITTEN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 """What Streamlit rewrites in text that Markdown has left alone: a backslash does not stop it."""
+_P = re.compile(r"\bp ([<=≤]) (?=[.\d])")
+"""What stands on one line: a p-value."""
 _JOINER = "\u2060"
 """Takes no room, and breaks a pattern in two."""
 
@@ -103,7 +105,8 @@ def one_line(text: object, longest: int = 300) -> str:
 
 def as_text(text: object, longest: int = 300) -> str:
     """``text`` so that Streamlit's Markdown shows it as it is: one line, escaped, no icon, link or arrow made of it."""
-    broken = _REWRITTEN.sub(lambda found: found[0] + _JOINER, one_line(text, longest))
+    whole = _P.sub("p\u00a0\\1\u00a0", one_line(text, longest))
+    broken = _REWRITTEN.sub(lambda found: found[0] + _JOINER, whole)
     return _MARKDOWN.sub(r"\\\1", broken)
 
 
