@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from llmesr import cards
-from llmesr.config import EVERY_GROUP
+from llmesr.config import EVERY_GROUP, Protocol
 from llmesr.data.dataset import load_dataset
 from llmesr.data.groups import Thresholds
+from llmesr.data.split import PARTS
 from llmesr.errors import UserError
 from llmesr.evaluation import statistics
 from llmesr.evaluation.comparable import check_comparable
@@ -21,7 +22,7 @@ from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.guard import Case, examine
 from llmesr.evaluation.slices import Found, Question, slices, stand_out
 from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
-from llmesr.evaluation.table import Group
+from llmesr.evaluation.table import Group, parse_metric
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.prose import listed
 from llmesr.runs.record import Run, list_runs
@@ -179,10 +180,17 @@ def compare_runs(
     """Runs of one dataset against ``baseline`` (the first), seeds of one configuration taken together.
 
     ``thresholds``: the dataset's own when absent. UserError for runs of different datasets, for a run without an
-    evaluation, and for a baseline that a newer run of the same seed replaces.
+    evaluation, for an unknown metric, and for a baseline that a newer run of the same seed replaces.
     """
     if not runs:
         raise UserError("Give at least one run to compare.")
+    for metric in metrics:
+        parse_metric(metric)
+    protocols = get_args(Protocol)
+    if protocol not in protocols or part not in PARTS:
+        raise UserError(
+            f"There is no {protocol}/{part}: the protocol is {' or '.join(protocols)}, the part {' or '.join(PARTS)}."
+        )
     first = baseline or runs[0]
     found = {run.id: run for run in [*runs, first]}
     check_comparable(store, [run.manifest for run in found.values()])

@@ -41,7 +41,9 @@ def test_runs_of_two_datasets_and_unknown_metrics_are_refused(store: Store, shop
     with pytest.raises(UserError, match="different datasets"):
         llmesr.compare(runs)
     with pytest.raises(UserError, match="'Precision@10' is not a metric"):
-        str(llmesr.compare(runs[:1], metric="Precision@10"))
+        llmesr.compare(runs[:1], metric=("HR@10", "Precision@10"))
+    with pytest.raises(UserError, match="the protocol is full or uni100"):
+        llmesr.compare(runs[:1], protocol="uni50")
     with pytest.raises(UserError, match="at least one run"):
         llmesr.compare([])
 

@@ -14,7 +14,7 @@ from llmesr.evaluation.contenders import Contender, best_of_each, best_without_a
 from llmesr.evaluation.contrast import frontier
 from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.slices import Found, Question
-from llmesr.evaluation.table import Group
+from llmesr.evaluation.table import RECALL, Group
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence
@@ -139,7 +139,8 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         plain = blind.name if blind else options[0]
         reference = links.choose("Baseline", options, "against", default=plain, help="Gains are measured against it.")
     with middle:
-        name = links.choose("Metric", list(METRICS), "metric", kind="segmented", default="HR")
+        several = (RECALL,) if dataset.split_config.targets == "all" else ()
+        name = links.choose("Metric", [*METRICS, *several], "metric", kind="segmented", default="HR")
     with right:
         k = links.choose("K", list(KS), "k", kind="segmented", default="10", help="Length of the recommendation list.")
     protocol = pickers.pick_protocol()

@@ -15,6 +15,8 @@ METRICS: dict[str, str] = {
     "NDCG": "Like the hit rate, but a hit counts less the further down it stands: 1 at the top, 0.63 in second place, "
     "0.29 in tenth. 0 to 1, higher is better.",
     "MRR": "One divided by the rank of the held-out item, 0 beyond the first K. 0 to 1, higher is better.",
+    "Recall": "The share of a user's held-out items that are among the first K, where there can be several. 0 to 1, "
+    "higher is better.",
     "Coverage": "The share of all items that are recommended to anyone. 0 to 1, higher means more of the catalogue "
     "is seen.",
     "Gini": "How unevenly recommendations fall on items: 0 when all items are shown alike, 1 when one item gets "
