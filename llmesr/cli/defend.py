@@ -53,7 +53,7 @@ def defend(
     ours, theirs = find_run(chosen, run), find_run(chosen, baseline)
     claim = make_claim(chosen, ours, theirs, metric=metric, protocol=protocol)
     lacking = missing(claim)
-    say(claim.sentence)
+    say(f"{claim.standing}. {claim.sentence}")
     for training in lacking:
         say(f"  lacks {training.why}")
     for _ in range(ROUNDS if run_missing else 0):
@@ -62,7 +62,7 @@ def defend(
         _train(chosen, claim, lacking, device)
         claim = make_claim(chosen, ours, theirs, metric=metric, protocol=protocol)
         lacking = missing(claim)
-        say(claim.sentence)
+        say(f"{claim.standing}. {claim.sentence}")
     job = _queued(chosen, claim, lacking) if queue and lacking else None
     command = ["llmesr", "defend", ours.id, "--baseline", theirs.id, "--metric", metric, "--protocol", protocol]
     write_bytes(out, statement(claim, shlex.join(command)).encode())

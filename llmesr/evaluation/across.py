@@ -6,9 +6,12 @@ each judged by its own split's questions: places and differences, never one numb
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
+import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
@@ -53,17 +56,39 @@ def named_splits(datasets: Sequence[Manifest]) -> dict[str, str]:
     return {m.id: said[m.id] if alike.count(said[m.id]) == 1 else f"{said[m.id]} ({m.name})" for m in datasets}
 
 
+def one_per_split(datasets: Sequence[Manifest], own: str, methods: Mapping[str, int]) -> list[Manifest]:
+    """Of datasets that have one and the same split (data that was read twice) the one with the id ``own``, else the one
+    with the most ``methods``."""
+    kept: dict[str, Manifest] = {}
+    for manifest in datasets:
+        split = split_of(manifest).describe()
+        there = kept.get(split)
+        if there is None or (there.id != own and (manifest.id == own or methods[manifest.id] > methods[there.id])):
+            kept[split] = manifest
+    return list(kept.values())
+
+
+Pair = tuple[str, str]
+
+
 @dataclass(frozen=True)
 class Agreement:
-    """How far two splits order the same methods alike: Kendall's tau (1 the same order, −1 the reverse; None of fewer
-    than three), and the ``pairs`` of methods whose order differs."""
+    """How far two splits order the same methods alike.
+
+    ``tau``: Kendall's (1 the same order, −1 the reverse), None of fewer than three methods or where all are tied.
+    ``turned``: pairs whose order differs, ``clear`` those of them whose intervals overlap under neither split;
+    ``tied``: pairs that one of the splits does not order. ``users``: the fewest that a split asks in the group.
+    """
 
     first: str
     second: str
     group: str
     methods: int
+    users: int
     tau: float | None
-    pairs: tuple[tuple[str, str], ...]
+    turned: tuple[Pair, ...]
+    clear: tuple[Pair, ...]
+    tied: int
 
 
 def placed(summaries: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -81,18 +106,29 @@ def placed(summaries: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def agreements(table: pd.DataFrame, group: str) -> list[Agreement]:
     """Every later split of a :func:`placed` table against the first, in one group."""
     rows = table[(table["group"] == group) & (table["users"] > 0)]
-    wide = rows.pivot_table(index="run", columns="split", values="value", sort=False).dropna()
-    first, *rest = [s for s in dict.fromkeys(table["split"]) if s in wide.columns] or [""]
-    found = []
-    for other in rest:
-        values = [wide[first].to_numpy(), wide[other].to_numpy()]
-        tau = float(kendalltau(*values).statistic) if len(wide) > 2 else None
-        names = list(wide.index)
-        turned = tuple(
-            (a, b)
-            for i, a in enumerate(names)
-            for j, b in enumerate(names[i + 1 :], start=i + 1)
-            if (values[0][i] - values[0][j]) * (values[1][i] - values[1][j]) < 0
-        )
-        found.append(Agreement(first, other, group, len(wide), tau, turned))
-    return found
+    by = {split: part.set_index("run") for split, part in rows.groupby("split", sort=False)}
+    first, *rest = [s for s in dict.fromkeys(table["split"]) if s in by] or [""]
+    return [_agreement(first, other, group, by[first], by[other]) for other in rest]
+
+
+def _agreement(first: str, second: str, group: str, one: pd.DataFrame, two: pd.DataFrame) -> Agreement:
+    names = [name for name in one.index if name in two.index]
+    pairs = list(combinations(names, 2))
+    steps = {p: [np.sign(f.loc[p[0], "value"] - f.loc[p[1], "value"]) for f in (one, two)] for p in pairs}
+    turned = tuple(p for p, (a, b) in steps.items() if a * b < 0)
+    tau = float(kendalltau(one.loc[names, "value"], two.loc[names, "value"]).statistic) if len(names) > 2 else math.nan
+    return Agreement(
+        first=first,
+        second=second,
+        group=group,
+        methods=len(names),
+        users=int(min(f["users"].min() for f in (one, two))),
+        tau=None if math.isnan(tau) else tau,
+        turned=turned,
+        clear=tuple(p for p in turned if not any(_overlap(f.loc[p[0]], f.loc[p[1]]) for f in (one, two))),
+        tied=sum(a * b == 0 for a, b in steps.values()),
+    )
+
+
+def _overlap(a: pd.Series, b: pd.Series) -> bool:
+    return bool(a["low"] <= b["high"] and b["low"] <= a["high"])

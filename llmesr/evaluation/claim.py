@@ -20,7 +20,8 @@ from llmesr.evaluation.across import BUDGET, like, repeatable
 from llmesr.evaluation.comparison import Comparison, compare_runs
 from llmesr.evaluation.contenders import Contender, best_of_each, contenders
 from llmesr.evaluation.findings import Finding
-from llmesr.evaluation.verdict import Answer, Verdict
+from llmesr.evaluation.verdict import WHERE, Answer, Verdict
+from llmesr.prose import listed
 from llmesr.runs.record import Run, list_runs
 from llmesr.store import Store
 
@@ -75,6 +76,13 @@ class Claim:
         return not self.verdict.doubts and overall is not None and overall.outcome == "better"
 
     @property
+    def standing(self) -> str:
+        """What has become of the claim, in a word or three, as it stands before the sentence."""
+        if self.verdict.doubts:
+            return "Not settled"
+        return "It stands" if self.stands else "It does not stand"
+
+    @property
     def title(self) -> str:
         """Who against whom."""
         return f"{self.run.name} against {self.baseline.name}"
@@ -111,9 +119,9 @@ class Claim:
         there = other.answer(GROUPS[0])
         if overall is not None and there is not None and overall.outcome != there.outcome:
             said.append(f"Under {self.elsewhere.protocol} the answer is another: {other.sentence()}")
-        worse = [a.group for a in self.verdict.answers if a.outcome == "worse"]
-        if worse:
-            said.append(f"Whoever cares for {' and '.join(worse)} first: there it is behind.")
+        worse = [WHERE[a.group] for a in self.verdict.answers if a.outcome == "worse" and a.group in WHERE]
+        if worse and overall is not None and overall.outcome != "worse":
+            said.append(f"It is behind {listed(worse)}: whoever cares for that first will not take it.")
         said += [finding.sentence for finding in self.findings]
         return said + self._of_another_time()
 

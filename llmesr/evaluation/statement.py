@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
 
@@ -11,7 +10,7 @@ from llmesr.data.dataset import split_of
 from llmesr.evaluation.claim import Claim
 from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.verdict import Answer
-from llmesr.prose import signed
+from llmesr.prose import counted, signed
 from llmesr.store import MANIFEST, Store, file_digest, provenance
 
 _WIDTH, _ROW, _LEFT, _RIGHT = 640, 30, 110, 150
@@ -28,9 +27,8 @@ def statement(claim: Claim, command: str) -> str:
     """The page. ``command`` makes it again."""
     c = claim.comparison
     where = f"{c.metrics[0]}, {c.protocol} ranking, {c.part} part. {claim.split} {c.thresholds.describe()}"
-    doubts = claim.verdict.doubts
     parts = [
-        f'<p class="{"doubt" if doubts else "claim"}">{escape(claim.sentence)}</p>',
+        f'<p class="{"claim" if claim.stands else "doubt"}"><b>{claim.standing}.</b> {escape(claim.sentence)}</p>',
         f"<p>{escape(where)}</p>",
         _forest(claim.verdict.answers),
         "<h2>What it was tested against</h2>",
@@ -40,7 +38,7 @@ def statement(claim: Claim, command: str) -> str:
         ),
         f"<p>Under {claim.elsewhere.protocol}: {escape(claim.elsewhere.verdicts[0].sentence())}</p>",
         *_in_time(claim),
-        "<h2>What would overturn it</h2>",
+        f"<h2>{'What would overturn it' if claim.stands else 'What stands against it'}</h2>",
         _bullets(claim.overturned_by),
         "<h2>What it rests on</h2>",
         _bullets(_basis(claim)),
@@ -55,9 +53,9 @@ def _in_time(claim: Claim) -> list[str]:
     if claim.in_time is None or claim.in_time.comparison is None:
         return []
     there, id = claim.in_time.comparison, str(claim.in_time.dataset)
-    seeds = " and ".join(str(len(c.seeds)) for c in (there.chosen[1], there.chosen[0]))
+    runs = " and ".join(counted(len(c.runs), "run") for c in (there.chosen[1], there.chosen[0]))
     split = split_of(there.store.manifest("datasets", id)).describe()
-    said = f"Under a temporal split ({id}, {seeds} seeds): {there.verdicts[0].sentence()} {split}"
+    said = f"Under a temporal split ({id}, {runs}): {there.verdicts[0].sentence()} {split}"
     return [f"<p>{escape(said)}</p>", _forest(there.verdicts[0].answers)]
 
 
@@ -71,7 +69,8 @@ def _basis(claim: Claim) -> list[str]:
         "Intervals are 95%, over users and seeds (BCa bootstrap over users, widened by the variance between seeds). "
         "p is the larger of a paired permutation test over users and a t-test over users and seeds, corrected for "
         f"{tests} tests by Benjamini-Hochberg.",
-        f"Written {here['created'][:16].replace('T', ' ')} UTC, versions {json.dumps(here['versions'])}, "
+        f"Written {here['created'][:16].replace('T', ' ')} UTC with "
+        f"{', '.join(f'{name} {version}' for name, version in here['versions'].items())}; "
         f"commit {here['git_commit'] or 'unknown'}.",
     ]
 
@@ -139,7 +138,8 @@ h1 {{font-size: 1.5rem; margin-bottom: .5rem}} h2 {{font-size: 1.05rem; margin: 
 .claim, .doubt {{font-size: 1.15rem; border-left: 5px solid #2a7f62; padding: .5rem .9rem; background: #eef6f2}}
 .doubt {{border-color: #c77700; background: #fff4e0}}
 table {{border-collapse: collapse; font-size: .88rem}} th, td {{text-align: left; padding: .2rem .7rem .2rem 0;
-  border-bottom: 1px solid #dde2e8; overflow-wrap: anywhere; vertical-align: top}}
+  border-bottom: 1px solid #dde2e8; vertical-align: top}}
+td {{overflow-wrap: anywhere}} th {{white-space: nowrap}}
 svg {{width: 100%; max-width: 42rem}} svg text {{font: 13px system-ui, sans-serif; fill: #1c2430}}
 .zero {{stroke: #8894a3; stroke-dasharray: 3 3}} line.clear {{stroke: #0b6aa2; stroke-width: 3}}
 line.open {{stroke: #8894a3; stroke-width: 3}} circle.clear {{fill: #0b6aa2}}

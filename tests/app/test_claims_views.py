@@ -13,6 +13,7 @@ from llmesr.data.splitting import resplit
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
 from llmesr.store import Store
+from llmesr.views.compare import splits
 
 CUTS = SplitConfig(kind="temporal", valid_from=0.5, test_from=0.7)
 
@@ -84,13 +85,18 @@ def test_defend_opens_from_the_verdict(shop: Dataset, visit: Visit) -> None:
     assert app.segmented_control(key="pick.view").value == "defend"
 
 
-def test_splits_says_who_changes_places(store: Store, shop: Dataset, visit: Visit) -> None:
+def test_splits_says_who_changes_places(
+    store: Store, shop: Dataset, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     later = resplit(shop, CUTS, store)
     make_run(store, later, "popularity", head_skill=3.0, tail_skill=3.0)
     make_run(store, later, "id", head_skill=-2.0, tail_skill=-2.0)
     app = visit("compare", dataset=shop.id, view="splits")
+    assert "Too little data to compare the orders" in said(app)
+    monkeypatch.setattr(splits, "FEW_USERS", 1)
+    app.run()
     assert not app.exception
-    assert "1 pair of 1 change places" in said(app).replace("**", "")
+    assert "1 of 1 pair changes places" in said(app).replace("**", "")
     table = next(d.value for d in app.dataframe if "method" in d.value.columns)
     assert set(table["method"]) == {"popularity", "id"}
     assert list(table.filter(like="place").iloc[:, 1]) in ([1, 2], [2, 1])

@@ -8,7 +8,7 @@ from factories import make_dataset, make_run
 
 from llmesr.config import SplitConfig
 from llmesr.data.splitting import resplit, siblings
-from llmesr.evaluation.across import agreements, like, named_splits, placed
+from llmesr.evaluation.across import agreements, like, named_splits, one_per_split, placed
 from llmesr.evaluation.contenders import contenders
 from llmesr.store import Store
 
@@ -51,8 +51,9 @@ def test_a_configuration_is_found_under_another_split(store: Store) -> None:
 
 
 def summary(values: dict[str, float]) -> pd.DataFrame:
-    rows = {"run": list(values), "value": list(values.values())}
-    return pd.DataFrame({**rows, "metric": "HR@10", "group": "Overall", "users": 9})
+    value = pd.Series(list(values.values()))
+    rows = {"run": list(values), "value": value, "low": value - 0.06, "high": value + 0.06}
+    return pd.DataFrame({**rows, "metric": "HR@10", "group": "Overall", "users": 90})
 
 
 def test_places_are_among_the_methods_that_every_split_has() -> None:
@@ -68,8 +69,29 @@ def test_how_far_two_orders_agree_by_hand() -> None:
     table = placed({"one": summary({"a": 0.3, "b": 0.2, "c": 0.1}), "two": summary({"a": 0.1, "b": 0.5, "c": 0.2})})
     (found,) = agreements(table, "Overall")
     assert (found.first, found.second, found.methods) == ("one", "two", 3)
-    assert found.pairs == (("a", "b"), ("a", "c"))
+    assert found.turned == (("a", "b"), ("a", "c"))
+    assert found.clear == ()  # a and b overlap under the first, a and c under the second
+    assert (found.tied, found.users) == (0, 90)
     assert found.tau == pytest.approx((1 - 2) / 3)
     (few,) = agreements(table[table["run"] != "c"], "Overall")
     assert few.tau is None
-    assert few.pairs == (("a", "b"),)
+    assert few.turned == (("a", "b"),)
+
+
+def test_ties_are_no_order_and_wide_apart_is_clear() -> None:
+    table = placed({"one": summary({"a": 0.5, "b": 0.2, "c": 0.1}), "two": summary({"a": 0.1, "b": 0.4, "c": 0.1})})
+    (found,) = agreements(table, "Overall")
+    assert found.turned == found.clear == (("a", "b"),)
+    assert found.tied == 1
+    level = placed({"one": summary({"a": 0.5, "b": 0.2, "c": 0.1}), "two": summary(dict.fromkeys("abc", 0.0))})
+    (nothing,) = agreements(level, "Overall")
+    assert (nothing.turned, nothing.tied, nothing.tau) == ((), 3, None)
+
+
+def test_data_that_was_read_twice_is_shown_once(store: Store) -> None:
+    shop = make_dataset(store)
+    later = resplit(shop, CUTS, store)
+    again = shop.manifest.model_copy(update={"id": "again"})
+    every, methods = [shop.manifest, again, later.manifest], {shop.id: 2, "again": 5, later.id: 1}
+    assert [m.id for m in one_per_split(every, shop.id, methods)] == [shop.id, later.id]
+    assert [m.id for m in one_per_split(every, later.id, methods)] == ["again", later.id]

@@ -83,7 +83,7 @@ def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     assert claim.in_time.dataset == later.id
     assert [c.seeds for c in claim.in_time.comparison.chosen] == [(42, 43, 44)] * 2
     page = statement(claim, "llmesr defend")
-    assert f"Under a temporal split ({later.id}, 3 and 3 seeds)" in page
+    assert f"Under a temporal split ({later.id}, 3 runs and 3 runs)" in page
     assert page.count("<svg") == 2
     assert claim.run.seeds == claim.baseline.seeds == (42, 43, 44)
     assert claim.stands

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
 from llmesr.evaluation.claim import Claim
@@ -34,15 +35,17 @@ def defend(choice: Choice) -> None:
         "Write a claim down, train what it lacks, and take a one-page statement with you: the claim, its numbers, what "
         "it was tested against, and what would overturn it."
     )
-    name = str(links.choose("Claim that this is better than the baseline", choice.others, "claim"))
+    name = str(
+        links.choose("Claim that this is better than the baseline", choice.others, "claim", default=_best(choice))
+    )
     pair = {n: choice.lineup[n] for n in (name, choice.reference)}
     claim = evidence.claim(
         choice.root, pair, artifacts.runs_of_data(choice.root, choice.dataset.id), choice.thresholds, choice.metric,
         choice.protocol,
     )  # fmt: skip
     lacking = missing(claim)
-    show = st.warning if claim.verdict.doubts else st.info
-    show(as_text(claim.sentence, 1500), icon=":material/gavel:")
+    show = st.success if claim.stands else st.warning
+    show(f"**{claim.standing}.** {as_text(claim.sentence, 1500)}", icon=":material/gavel:")
     for sentence in _taken(claim, choice, name):
         st.caption(as_text(sentence, 400))
     job = _job(choice, claim)
@@ -51,7 +54,9 @@ def defend(choice: Choice) -> None:
     elif lacking:
         _offer(choice, claim, lacking)
     else:
-        st.markdown("**Nothing is missing**: it is trained out, has its seeds, its rivals and its other split.")
+        st.markdown(
+            "**Nothing is missing.** The statement says what it was tested against, and what stands against it."
+        )
     st.download_button(
         "Download the statement (HTML)",
         data=lambda: statement(claim, _command(choice, claim)).encode(),
@@ -62,6 +67,12 @@ def defend(choice: Choice) -> None:
         on_click="ignore",
         help="One page that opens offline. It says what stands today, with what is missing." if lacking else None,
     )
+
+
+def _best(choice: Choice) -> str:
+    """Of those that are compared the best on validation: what somebody would claim."""
+    scored = {c.name: evidence.validation(choice.root, c) for c in choice.chosen if c.name != choice.reference}
+    return max(scored, key=lambda name: np.nan_to_num(scored[name], nan=-1.0))
 
 
 def _taken(claim: Claim, choice: Choice, name: str) -> list[str]:

@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.data.dataset import split_of
-from llmesr.evaluation.across import Agreement, agreements, like, named_splits, placed, repeatable
+from llmesr.evaluation.across import Agreement, agreements, like, named_splits, one_per_split, placed, repeatable
 from llmesr.evaluation.contenders import Contender, best_of_each
+from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.jobs.wanted import wanted_steps
-from llmesr.prose import counted
+from llmesr.prose import counted, signed
 from llmesr.runs.wanted import Recipe, Training
 from llmesr.store import Manifest
 from llmesr.views.cache import artifacts, evidence
@@ -31,9 +32,10 @@ def splits(choice: Choice) -> None:
         "by its best configuration on validation under each split; levels differ because the questions do, so look at "
         "the **order**."
     )
-    datasets = artifacts.siblings(choice.root, choice.dataset.id)
+    every = artifacts.siblings(choice.root, choice.dataset.id)
+    best = {m.id: _best(choice, m.id) for m in every}
+    datasets = one_per_split(every, choice.dataset.id, {id: len(found) for id, found in best.items()})
     named = named_splits(datasets)
-    best = {m.id: _best(choice, m.id) for m in datasets}
     shown = [m for m in datasets if best[m.id]]
     _more(choice, datasets, best)
     if len(shown) < 2:
@@ -58,8 +60,8 @@ def splits(choice: Choice) -> None:
         thresholds = artifacts.dataset(choice.root, manifest.id).thresholds
         exhibits.caption(choice.protocol, thresholds, split_of(manifest))
     st.caption(
-        "Head and tail are those of each split: popularity is counted on its training part. Intervals are 95%. Two "
-        "methods whose intervals overlap may change places by chance."
+        "Head and tail are those of each split: popularity is counted on its training part. Intervals are 95%, each of "
+        "one method alone; methods whose intervals overlap may have changed places by chance."
     )
 
 
@@ -77,17 +79,27 @@ def _summary(choice: Choice, dataset: str, best: list[Contender]) -> pd.DataFram
 
 
 def _said(a: Agreement, metric: str) -> str:
-    """How alike two splits order the methods, in a sentence."""
+    """How alike two splits order the methods, in a few sentences."""
     pairs = a.methods * (a.methods - 1) // 2
     where = f"{as_text(a.first)} and {as_text(a.second)}"
-    if not a.pairs:
-        return f"**The order survives**: {where} order all {counted(a.methods, 'method')} alike ({metric}, {a.group})."
-    named = [f"{as_text(x)} and {as_text(y)}" for x, y in a.pairs[:NAMED]]
-    rest = f" and {len(a.pairs) - NAMED} more" if len(a.pairs) > NAMED else ""
-    tau = "" if a.tau is None else f", Kendall's τ {a.tau:.2f}".replace("-", "−")
+    if a.users < FEW_USERS:
+        return f"**Too little data to compare the orders** of {where}: one asks {counted(a.users, 'user')} ({a.group})."
+    tied = f" {counted(a.tied, 'pair')} of {pairs} {'is' if a.tied == 1 else 'are'} tied." if a.tied else ""
+    if not a.turned:
+        say = "No pair changes places" if a.tied else "The order survives"
+        return f"**{say}**: {where} order {counted(a.methods, 'method')} alike ({metric}, {a.group}).{tied}"
+    named = [f"{as_text(x)} and {as_text(y)}" for x, y in (*a.clear, *(p for p in a.turned if p not in a.clear))]
+    rest = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    tau = "" if a.tau is None else f", Kendall's τ {signed(a.tau, 2).removeprefix('+')}"
+    verb = "changes places" if len(a.turned) == 1 else "change places"
+    clear = (
+        f"{len(a.clear)} of them clearly: the 95% intervals overlap under neither split"
+        if a.clear
+        else "none of them clearly: under one of the splits their 95% intervals overlap"
+    )
     return (
-        f"**{counted(len(a.pairs), 'pair')} of {pairs} change places** between {where} ({metric}, {a.group}{tau}): "
-        f"{'; '.join(named)}{rest}."
+        f"**{len(a.turned)} of {counted(pairs, 'pair')} {verb}** between {where} ({metric}, {a.group}{tau}), {clear}. "
+        f"{'; '.join(named[:NAMED])}{rest}.{tied}"
     )
 
 
