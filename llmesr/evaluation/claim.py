@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from llmesr.config import GROUPS, settings_read
-from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.dataset import Dataset, load_dataset, split_of
 from llmesr.data.groups import Thresholds
 from llmesr.data.splitting import siblings
 from llmesr.errors import UserError
@@ -186,7 +186,7 @@ def _in_time(store: Store, data: Dataset, ours: Contender, base: Contender, pair
         return None
     found = InTime(None, (None, None), None)
     for sibling in siblings(store, data.id)[::-1]:
-        if sibling.id == data.id:
+        if split_of(sibling).kind != "temporal":  # itself, or the same data read twice
             continue
         finished = [r for r in list_runs(store, sibling.id) if r.status().state == "SUCCEEDED"]
         everyone = contenders(finished)
