@@ -44,9 +44,10 @@ def like(contender: Contender, others: Sequence[Contender], store: Store) -> Con
 
 def repeatable(contender: Contender) -> bool:
     """Whether it can be trained under another split: neither a ranking made elsewhere nor a blend of runs, and without
-    views that are embeddings of this dataset alone."""
-    views = set(contender.manifests[0].config.get("views") or ())
-    return contender.method not in (EXTERNAL, BLEND) and views <= {WORDS}
+    views that are embeddings, or a base or a teacher that are runs, of this dataset alone."""
+    config = contender.manifests[0].config
+    bound = config.get("base") or config.get("teacher") or set(config.get("views") or ()) - {WORDS}
+    return contender.method not in (EXTERNAL, BLEND) and not bound
 
 
 def named_splits(datasets: Sequence[Manifest]) -> dict[str, str]:

@@ -42,7 +42,9 @@ def guided(
     if teaches(config) and config.teacher is not None:
         run = _of(find_run(store, config.teacher), dataset)
         counts = torch.from_numpy(np.asarray(dataset.item_counts)).to(device)
-        inputs = replace(inputs, teacher=load_scorer(run, dataset=dataset, part="valid", device=device), item_counts=counts)
+        inputs = replace(
+            inputs, teacher=load_scorer(run, dataset=dataset, part="valid", device=device), item_counts=counts
+        )
         parents.append(run.manifest)
     return inputs, parents
 
