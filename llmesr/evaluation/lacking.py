@@ -29,8 +29,10 @@ def missing(claim: Claim) -> list[Training]:
 
 
 def trainings(store: Store, remedy: Remedy, dataset: str) -> list[Training]:
-    """What a remedy that trains asks for; a search is a job of its own and not among them."""
-    manifests = [store.manifest("runs", id) for id in remedy.runs]
+    """What a remedy that trains asks for. A search is a job of its own and not among them, and blends are made of
+    runs: nothing can be trained of one."""
+    found = (store.manifest("runs", id) for id in remedy.runs)
+    manifests = [m for m in found if m.config["method"] not in (EXTERNAL, BLEND)]
     if remedy.action == "train-longer":
         return [
             Recipe.of(m).training(int(m.seed or 0), f"{_label(m)} until it no longer improves", values=remedy.values)

@@ -59,6 +59,8 @@ def _remedies(root: Store, dataset: str, findings: Sequence[Finding], place: str
             if job is not None:
                 running.append(job.id)
                 continue
+            if remedy.action != "search-baseline" and not trainings(root, remedy, dataset):
+                continue  # of a blend: its members have to be trained
             st.button(
                 _called(root, remedy),
                 key=f"remedy.{place}.{number}",
