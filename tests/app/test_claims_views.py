@@ -114,9 +114,8 @@ def test_splits_of_data_without_a_temporal_split_offers_to_make_it(
 
 
 def test_an_order_cannot_be_split_in_time(store: Store, shop: Dataset, visit: Visit) -> None:
-    manifest = store.manifest("datasets", shop.id)
-    manifest.info["time"] = "order"
-    store.rewrite(manifest)
+    with store.changing("datasets", shop.id) as manifest:
+        manifest.info["time"] = "order"
     app = visit("compare", dataset=shop.id, view="splits")
     assert "has only an order" in said(app)
     assert "splits.train" not in buttons(app).values()

@@ -139,9 +139,8 @@ def test_a_tuned_run_wants_a_tuned_baseline(store: Store, shop: Dataset) -> None
 
 
 def test_times_that_are_only_an_order_cannot_show_leakage(store: Store, shop: Dataset) -> None:
-    manifest = store.manifest("datasets", shop.id)
-    manifest.info["time"] = "order"
-    store.rewrite(manifest)
+    with store.changing("datasets", shop.id) as manifest:
+        manifest.info["time"] = "order"
     claim = make_claim(store, make_run(store, shop, "llm-esr"), make_run(store, shop, "id"))
     assert claim.in_time is None
     assert not [t for t in missing(claim) if t.in_time]
