@@ -3,6 +3,7 @@ all pages, links that carry it, and a statement that opens offline."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 def columns(page: Page, key: str) -> str:
     """What the table of that key says, as a screen reader is told it."""
+    page.locator(f".st-key-{key}").first.scroll_into_view_if_needed()  # it is drawn once it is seen
     table = page.locator(f".st-key-{key} canvas table").first
     table.wait_for(state="attached")
     return table.inner_text()
@@ -65,7 +67,7 @@ def test_one_definition_of_the_tail_holds_on_every_page_and_in_the_link(page: Pa
     tail = dataset.thresholds.item
     visit(page, server, f"/compare?dataset={dataset.id}&{PAIR}&tail_item={tail + 3}")
     page.get_by_text(f"fewer than {tail + 3} training interactions").first.wait_for()
-    slider = page.get_by_role("slider").first
+    slider = page.locator(".st-key-tail_item").get_by_role("slider")
     low, high, at = (int(slider.get_attribute(f"aria-value{n}") or 0) for n in ("min", "max", "now"))
     assert at == tail + 3
     assert (at - low) / (high - low) > 0.1, "the definition is not pressed against the edge of its scale"
@@ -104,7 +106,7 @@ def test_a_claim_becomes_a_statement_that_opens_offline(
 ) -> None:
     server, dataset, _ = shop
     visit(page, server, f"/compare?dataset={dataset.id}&{PAIR}&view=defend&claim=llm-esr/sasrec")
-    page.get_by_text("It lacks").wait_for()
+    page.get_by_text(re.compile("^It lacks")).wait_for()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download the statement (HTML)").click()
     file = tmp_path / "claim.html"
