@@ -12,10 +12,13 @@ from llmesr.contest.candidates import BLENDED, SOLVED, TRAINED, Candidate
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.runs.estimate import USUAL_EPOCHS, Timing, estimate
 from llmesr.runs.record import Run
+from llmesr.scoring.blend import FITTED_USERS
 from llmesr.store import Store
 
-SECONDS_PER_SCORE = 8e-8
+SECONDS_PER_SCORE = 4e-8
 """Of ranking a user's target among the items, on one plain core."""
+SLOWER = {"semantic-knn": 5.0, "text-ease": 3.0}
+"""What ranking costs where the nearest item of the history is looked for, as a multiple."""
 SECONDS_PER_ITEM, SECONDS_PER_PAIR = 4e-4, 3e-8
 """Of solving for the weights of an item, and of looking at each other item for it."""
 SECONDS_PER_COUNT = 5e-7
@@ -24,19 +27,19 @@ OVERHEAD = 1.0
 """Seconds that any run takes, however small its data."""
 SLOWEST, FASTEST = 4.0, 0.25
 """Bounds of the pace: one surprise must not leave out everything that follows."""
-FALLBACK_PASSES, FALLBACK_USERS = 3.0, 4000
+FALLBACK_PASSES, FALLBACK_USERS = 6.0, 4000
 """What finding a fallback costs, in rankings of so many users."""
 SECONDS_PER_TEXT = 0.02
 """Of embedding with the bundled encoder."""
-TUNING_PASSES = 40.0
+TUNING_PASSES = 60.0
 """What tuning a policy costs, in rankings of the users of validation."""
 LEAST_EPOCHS = 3
 
 
-def ranking(dataset: Dataset) -> float:
+def ranking(dataset: Dataset, method: str = "") -> float:
     """Seconds of ranking validation and test once."""
     users = len(dataset.split.users("valid")) + len(dataset.split.users("test"))
-    return users * dataset.n_items * SECONDS_PER_SCORE
+    return users * dataset.n_items * SECONDS_PER_SCORE * SLOWER.get(method, 1.0)
 
 
 def solving(config: RunConfig, dataset: Dataset) -> float:
@@ -44,13 +47,25 @@ def solving(config: RunConfig, dataset: Dataset) -> float:
     lengths = np.asarray(dataset.split.train_lengths, np.float64)
     pairs = min(float((lengths**2).sum()), float(dataset.n_items) ** 2)
     counted = config.method not in ("popularity", "semantic-knn")
-    seconds = OVERHEAD + ranking(dataset) + counted * pairs * SECONDS_PER_COUNT
+    seconds = OVERHEAD + ranking(dataset, config.method) + counted * pairs * SECONDS_PER_COUNT
     if config.method in ("ease", "text-ease"):
         users = min(len(dataset.split.users("valid")), FALLBACK_USERS)
         seconds += FALLBACK_PASSES * users * dataset.n_items * SECONDS_PER_SCORE
         kernels = 1 + len(config.views or []) if config.method == "text-ease" else 0
         seconds += dataset.n_items * (SECONDS_PER_ITEM + (1 + kernels) * SECONDS_PER_PAIR * dataset.n_items)
     return seconds
+
+
+def blending(dataset: Dataset, members: Sequence[float | None], pace: float) -> float:
+    """Seconds of blending: its ``members`` rank everybody once more, and the fitted users of validation before that.
+
+    ``members``: the seconds that ranking with each took, None for one that is not there yet.
+    """
+    users = len(dataset.split.users("valid"))
+    both = users + len(dataset.split.users("test"))
+    again = 1 + min(users, FITTED_USERS) / max(both, 1)
+    guess = pace * ranking(dataset, "text-ease")
+    return sum(OVERHEAD + again * (guess if took is None else took) for took in members)
 
 
 def tuning(dataset: Dataset) -> float:
@@ -77,7 +92,8 @@ def estimated(
     if candidate.kind == SOLVED:
         seconds = solving(candidate.run_config(config), dataset)
     elif candidate.kind == BLENDED:
-        seconds = len(candidate.of) * (OVERHEAD + 2 * ranking(dataset))
+        seconds = blending(dataset, [None] * len(candidate.of), pace)
+        return seconds, seconds
     else:
         seconds = OVERHEAD + tuning(dataset)
     return seconds * pace, seconds * pace

@@ -169,10 +169,18 @@ class _Work:
             self.clock.learn(self.took)
         id = self.contest.run_id(candidate.name)
         there = run.id if run else id if self.contest.store.exists("runs", id) else None
-        measures = measured(run, self.dataset) if run else {}
-        return {**entry, "state": state, "reason": reason, "run": there, "metrics": measures, "seconds": seconds}
+        made = {"metrics": measured(run, self.dataset), "ranking": run.manifest.timings.get("evaluate")} if run else {}
+        return {**entry, **made, "state": state, "reason": reason, "run": there, "seconds": seconds}
 
     def _estimated(self, candidate: Candidate) -> tuple[float, float]:
+        """Seconds it will likely take, and the fewest worth beginning with; of a blend from what its members took."""
+        if candidate.kind == BLENDED:
+            entries = self._judged()
+            took = {name: entry["ranking"] for name, entry in entries.items() if entry.get("ranking")}
+            known = [[took[name] for name in names if name in took] for names in candidate.of]
+            slowest = [max(each, default=None) for each in known]
+            seconds = clocks.blending(self.dataset, slowest, self.clock.pace)
+            return seconds, seconds
         return clocks.estimated(candidate, self.config, self.dataset, self.past, self.clock.pace)
 
     def _reserved(self, later: list[Candidate]) -> float:

@@ -12,8 +12,9 @@ JUDGED, LEFT_OUT, UNFINISHED, FAILED = "judged", "left out", "unfinished", "fail
 
 
 class Contest(Live):
-    """A folder of kind ``contests``. An event is a candidate that was dealt with: candidate, state (judged, left out,
-    unfinished or failed), run, metrics (validation), seconds and reason. The result names the best run."""
+    """A folder of kind ``contests``. An event is a candidate that was dealt with: candidate, kind, state (judged, left
+    out, unfinished or failed), run, metrics (validation), seconds and of them those of ranking, reason. The result
+    names the best run."""
 
     kind, noun, unit, resume_command = "contests", "Contest", "candidate", "llmesr best --resume"
 

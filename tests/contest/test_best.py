@@ -17,7 +17,7 @@ from llmesr.config import BestConfig, RunConfig
 from llmesr.contest import find as finding
 from llmesr.contest import make as making
 from llmesr.contest.candidates import candidates
-from llmesr.contest.clock import FASTEST, SLOWEST, Clock, solving
+from llmesr.contest.clock import FASTEST, SLOWEST, Clock, blending, solving
 from llmesr.contest.find import best, planned, resume_best
 from llmesr.contest.judge import best_of, shares
 from llmesr.data.dataset import Dataset
@@ -210,6 +210,13 @@ def test_one_surprise_does_not_leave_out_what_follows() -> None:
     assert clock.pace == FASTEST
     clock.learn([(4.0, 1.0), (2.0, 2.0)])
     assert clock.pace == 2.0
+
+
+def test_a_blend_takes_what_its_members_took_to_rank(tiny: Dataset) -> None:
+    users = {part: len(tiny.split.users(part)) for part in ("valid", "test")}
+    again = 1 + users["valid"] / sum(users.values())  # all of validation is fitted on, then everybody is ranked
+    assert blending(tiny, [10.0, 20.0], 1.0) == pytest.approx(2 + again * 30)
+    assert blending(tiny, [10.0, None], 4.0) > blending(tiny, [10.0, None], 1.0) > blending(tiny, [10.0], 1.0)
 
 
 def test_long_histories_are_thought_to_take_longer(tiny: Dataset) -> None:
