@@ -5,8 +5,9 @@
 A small library (faults.c, built with the C compiler of the machine) stands between the process and the system and
 counts what is written below the trial's folder, by Python, DuckDB, SQLite, Arrow and safetensors alike. For the first,
 second, third ... write of a command it lets those before succeed and answers ENOSPC from there on. With ``--most``, so
-many writes of each command are tried, evenly spread; 0 is all. After each: the command has ended with exit code 2 and
-"The disk is full", nothing is torn, and with room again the same command succeeds and nothing is left over.
+many writes of each command are tried, evenly spread; 0 is all. After each: the command has ended with exit code 2 and a
+sentence that says that the disk is full, nothing is torn, and with room again the same command succeeds and nothing is
+left over.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def trial(base: Path, place: Path, command: Command, allowed: int) -> dict[str, 
     with copy(base, place):
         ended = run(command.words, place, first=partial(watch, place, allowed))
         last = ended.said.strip().splitlines()[-1] if ended.said.strip() else ""
-        well = ended.code == 0 or (ended.code == 2 and "The disk is full" in last) or "cannot be written" in last
+        well = ended.code == 0 or (ended.code == 2 and ("is full" in last or "cannot be written" in last))
         found = {"said": [] if well and "Traceback" not in ended.said else [f"{ended.code}: {last}"]}
         found["torn"] = torn(place, command)
         again = redone(place, command)
