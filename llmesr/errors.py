@@ -39,6 +39,12 @@ def masked(text: str) -> str:
     return _PASSWORD.sub(r"\1:***@", text)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk is full, in whichever words."""
+    said = "No space left on device" in str(error) or "disk is full" in str(error)
+    return said or (isinstance(error, OSError) and error.errno in _NO_SPACE)
+
+
 def machine_failure(error: BaseException) -> str | None:
     """What is wrong with the machine and what to do, in a sentence; None when ``error`` does not say such a thing.
 
@@ -47,7 +53,7 @@ def machine_failure(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         code = seen.errno if isinstance(seen, OSError) else None
-        if code in _NO_SPACE or "No space left on device" in str(seen) or "disk is full" in str(seen):
+        if is_full(seen):
             return "The disk is full. Make room, then run the same command again: what is finished is kept."
         if isinstance(seen, MemoryError) or type(seen).__name__ in _OUT_OF_MEMORY:
             return (

@@ -18,7 +18,7 @@ from typing import Any
 
 import fsspec
 
-from llmesr.errors import UserError, masked
+from llmesr.errors import UserError, is_full, masked
 from llmesr.progress import Progress, silent
 from llmesr.store import KINDS, MANIFEST, Manifest, Store, check_identity, check_size, file_digest, parse_manifest
 
@@ -131,6 +131,8 @@ class Remote:
         try:
             yield
         except OSError as error:
+            if is_full(error):
+                raise  # this machine's disk, or a folder's: said as everywhere
             raise UserError(f"{self.url} cannot be read or written: {error}.") from error
 
     def _fetch(self, there: str, here: Path, digest: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import uuid
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from llmesr.cli.main import app
 from llmesr.data.dataset import Dataset, load_dataset
-from llmesr.errors import UserError
+from llmesr.errors import UserError, machine_failure
 from llmesr.jobs.engine import LocalEngine
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, Step, typed_step
@@ -227,3 +228,18 @@ def test_the_password_of_a_place_is_never_shown() -> None:
     remote = Remote("memory://me:hunter2@shared/llmesr")
     assert remote.url == "memory://me:***@shared/llmesr"
     assert "hunter2" in remote.root  # it is used
+
+
+def test_a_full_disk_is_not_the_fault_of_the_remote(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_dataset(store)
+    remote = Remote(f"file://{tmp_path}/remote")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remote.fs, "put_file", full)
+    with pytest.raises(OSError, match="No space left") as failed:
+        remote.push(store, "datasets", data.id)
+    assert "The disk is full" in (machine_failure(failed.value) or "")

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.uploads import KEEP_DAYS, Uploads
-from llmesr.store import KINDS, Store
-from llmesr.store.lock import is_locked
+from llmesr.store import KINDS, Store, is_locked
 
 OLD = 86_400.0
 """Seconds after which a file that was being written is nobody's."""
@@ -55,7 +54,12 @@ def sweep_now_and_then(jobs: Jobs) -> None:
 
 
 def _half_written(store: Store, before: float) -> Iterator[Path]:
-    for folder in (store.root / name for name in (*KINDS, "jobs")):
+    """Where nobody works: by a clock that is wrong, what is being written now may look old."""
+    active = {job.folder for job in Jobs(store).list() if job.active}
+    kinds = [folder for folder in (store.root / name for name in (*KINDS, "jobs")) if folder.is_dir()]
+    for folder in [entry for kind in kinds for entry in kind.iterdir() if entry.is_dir()]:
+        if folder in active or is_locked(folder):
+            continue
         for here, _, names in os.walk(folder):
             for name in names:
                 path = Path(here) / name

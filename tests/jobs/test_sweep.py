@@ -83,6 +83,21 @@ def test_what_was_fetched_and_never_imported_grows_old(store: Store) -> None:
     assert remains(store) == [homes[0]]
 
 
+def test_what_is_worked_on_stays_however_old_the_clock_makes_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_dataset(store)
+    monkeypatch.setattr(Jobs, "dispatch", lambda self: None)  # it waits
+    job = Jobs(store).submit(["profile", "shop"], kind="profile", label="x")
+    written = [folder / ".status.json.0a1b2c3d" for folder in (store.path("datasets", data.id), job.folder)]
+    for path in written:
+        path.write_text("half")
+    later = time.time() + 365 * 86_400
+    with store.hold("datasets", data.id):
+        assert remains(store, now=later) == []
+    assert remains(store, now=later) == written[:1]
+    Jobs(store).stop(job.id)
+    assert set(remains(store, now=later)) == set(written)
+
+
 def test_sweeping_is_done_now_and_then(store: Store) -> None:
     jobs = Jobs(store)
     old = upload(store, KEEP_DAYS + 1)
