@@ -147,14 +147,17 @@ def training_lengths(dataset: Dataset) -> pd.DataFrame:
 
 
 def known_of_users(dataset: Dataset) -> pd.DataFrame:
-    """attribute, type, known (share of users), values (how many different), most (the most frequent, with its share of
-    the known): a row for each attribute of users, none without a file of users."""
+    """attribute, type, known (share of users), values (how many different), seen (the range of numbers; the most
+    frequent text with its share of the known): a row for each attribute of users, none without a file of users."""
     people = dataset.user_attributes if dataset.user_attributes is not None else pd.DataFrame({"user_id": []})
     rows = []
     for column in people.columns.drop("user_id"):
         values = people[column].dropna()
         counts = values.value_counts()
-        most = f"{counts.index[0]} ({counts.iloc[0] / len(values):.0%})" if len(values) else ""
-        kind = "number" if pd.api.types.is_numeric_dtype(values) else "text"
-        rows.append([column, kind, len(values) / max(dataset.n_users, 1), len(counts), most])
-    return pd.DataFrame(rows, columns=["attribute", "type", "known", "values", "most"])
+        number = pd.api.types.is_numeric_dtype(values)
+        seen = ""
+        if len(values):
+            most = f"mostly {counts.index[0]} ({counts.iloc[0] / len(values):.0%})"
+            seen = f"{values.min():g} to {values.max():g}" if number else most
+        rows.append([column, "number" if number else "text", len(values) / max(dataset.n_users, 1), len(counts), seen])
+    return pd.DataFrame(rows, columns=["attribute", "type", "known", "values", "seen"])

@@ -104,4 +104,9 @@ def test_coverage_counts_users_with_a_value(store: Store, tmp_path: Path) -> Non
     known = known_of_users(made(store, tmp_path / "in", USERS)).set_index("attribute")
     assert known["known"].to_dict() == {"age": 1 / 8, "zip": 2 / 8, "city": 1 / 8, "score": 2 / 8}
     assert known["type"].to_dict() == {"age": "number", "zip": "text", "city": "text", "score": "number"}
-    assert known["most"]["city"] == "Bonn (100%)"
+    assert known["seen"].to_dict() | {"zip": ""} == {
+        "age": "41 to 41",
+        "zip": "",
+        "city": "mostly Bonn (100%)",
+        "score": "1.5 to 2",
+    }

@@ -169,7 +169,7 @@ def people(data: Dataset) -> None:
         return
     with st.expander("What is known of the users", icon=":material/group:"):
         shown = known.assign(known=known["known"].map(theme.percent), values=known["values"].map(theme.count))
-        shown = shown.rename(columns={"most": "most frequent"}).rename(columns=str.capitalize)
+        shown = shown.rename(columns=str.capitalize)
         exhibits.table(shown, key="people", name=f"users-{data.name}", alt="Attributes of users and their coverage.")
         st.caption("Known: the share of users with a value. It is stored with the dataset; no method reads it.")
 

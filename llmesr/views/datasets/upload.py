@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +52,9 @@ def add(root: Store) -> None:
         names = ", ".join(f.name for f in files)
         st.markdown(f"**{as_text(names)}**")
         st.button("Choose other files", icon=":material/undo:", on_click=_forget, args=(root,))
+    origin = _origin(root)
+    if origin:
+        st.caption(f"The first rows of {as_text(default_name(origin['source']))}; the import reads all of them.")
     written = reading.written()
     sources = [artifacts.source(path, tuple(written.items())) for path in files]
     likely = likely_roles(sources)
@@ -73,8 +75,7 @@ def add(root: Store) -> None:
             "nothing to work with. Add a file with an item ID and a title if you can.",
             icon=":material/warning:",
         )
-    origin = _origin(root)
-    values = {**_settings(_usual_name(files, origin)), **written, **time_format}
+    values = {**_settings(_usual_name(interactions[0].path, origin)), **written, **time_format}
     name = str(values.pop("name"))
     missing = [FIELDS[f] for f in ("user_id", "item_id") if f not in columns]
     if missing:
@@ -115,10 +116,10 @@ def _origin(root: Store) -> dict[str, Any] | None:
     return Uploads(root).origin(token) if token else None
 
 
-def _usual_name(files: Sequence[Path], origin: dict[str, Any] | None) -> str:
+def _usual_name(interactions: Path, origin: dict[str, Any] | None) -> str:
     if origin:
         return default_name(origin["source"])
-    return files[0].name.split(".")[0].replace("_", " ").replace("interactions", "").strip() or "my data"
+    return interactions.name.split(".")[0].replace("_", " ").replace("interactions", "").strip() or "my data"
 
 
 def _forget(root: Store) -> None:
@@ -134,7 +135,7 @@ def _receive(root: Store) -> None:
     megabytes = int(st.get_option("server.maxUploadSize"))
     st.markdown(
         "Upload a file of **interactions** (a user, an item and a time in each row; a rating if there is one) and a "
-        "file of **items** (an item ID, a title, and whatever else describes them)."
+        "file of **items** (an item ID, a title, and whatever else describes them), and one of **users** if there is."
     )
     sent = st.file_uploader(
         f"CSV, TSV, JSONL, Parquet or RecBole files, also gzipped; up to {megabytes} MB",
@@ -232,7 +233,8 @@ def _item_columns(source: Source, interactions: Source, item: str | None) -> dic
 def _user_columns(source: Source) -> dict[str, str]:
     st.markdown("**Columns of the users**")
     guess = source.interaction_guess.get("user_id")
-    picked = _column("User ID", source, guess.column if guess else None, "users.user_id", guess is not None)
+    with st.columns(5)[0]:
+        picked = _column("User ID", source, guess.column if guess else None, "users.user_id", guess is not None)
     return {"user_id": picked} if picked else {}
 
 
