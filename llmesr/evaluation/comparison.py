@@ -97,9 +97,8 @@ class Comparison:
     @cached_property
     def slices(self) -> list[Group]:
         """The targets by what is known of their items and users (see :mod:`evaluation.slices`)."""
-        return slices(
-            self._values.rows, self.thresholds, load_dataset(self.store, self.baseline.runs[0].dataset_id).catalogue
-        )
+        dataset = load_dataset(self.store, self.baseline.runs[0].dataset_id)
+        return slices(self._values.rows, self.thresholds, dataset.catalogue, dataset.user_attributes)
 
     @cached_property
     def values_by_slice(self) -> pd.DataFrame:

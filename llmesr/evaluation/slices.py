@@ -97,7 +97,7 @@ def slices(
 
 def column_slices(name: str, values: pd.Series, fewest: int = FEWEST) -> list[Group]:
     """The slices by one column, ``values`` (R,) of the targets; none where hardly two targets agree in it."""
-    cells = values.fillna("").astype(str).to_numpy(object)
+    cells = np.array(["" if pd.isna(v) else _written(v) for v in values], dtype=object)
     known = cells != ""
     numbers = pd.to_numeric(pd.Series(cells[known]).str.replace(r"^[$€£]\s*", "", regex=True), errors="coerce")
     if known.mean() >= COVERED and numbers.notna().all() and numbers.nunique() > MOST_VALUES:
@@ -109,6 +109,10 @@ def column_slices(name: str, values: pd.Series, fewest: int = FEWEST) -> list[Gr
     if listed["row"].nunique() < COVERED * len(cells):
         return []
     return [Group(name, str(value), _mask(at.to_numpy(), len(cells))) for value, at in listed.groupby("value")["row"]]
+
+
+def _written(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _bands(name: str, numbers: np.ndarray, known: np.ndarray) -> list[Group]:

@@ -38,6 +38,18 @@ def test_numbers_become_bands_with_their_ends() -> None:
     assert [int(g.members.sum()) for g in found] == [20] * 5
 
 
+def test_typed_columns_of_users_are_read_as_they_are() -> None:
+    ages = pd.Series([18.0, 34.0, None, 18.0, 34.0])
+    assert by_name(column_slices("user age", ages, fewest=2)) == {
+        "user age: 18": [True, False, False, True, False],
+        "user age: 34": [False, True, False, False, True],
+    }
+    many = pd.Series(range(100), dtype="Int64").shift()  # the first is missing
+    bands = column_slices("user income", many, fewest=5)
+    assert bands[0].name == "0 to 19"
+    assert sum(int(g.members.sum()) for g in bands) == 99
+
+
 def test_a_column_in_which_no_two_agree_is_no_slice() -> None:
     titles = pd.Series([f"title {i}" for i in range(95)] + ["again"] * 5)
     assert column_slices("title", titles, fewest=5) == []

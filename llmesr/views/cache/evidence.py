@@ -123,7 +123,8 @@ _of_slices = digests(lineup="runs", dataset_id="datasets")
 def slice_groups(root: Store, lineup: Lineup, dataset_id: str, metric: str, protocol: str) -> list[Group]:
     """See :func:`evaluation.slices.slices`; they do not depend on the thresholds."""
     rows = _values(root, lineup, metric, protocol).rows
-    return slices.slices(rows, Thresholds(item=1, user=1), artifacts.dataset(root, dataset_id).catalogue)
+    data = artifacts.dataset(root, dataset_id)
+    return slices.slices(rows, Thresholds(item=1, user=1), data.catalogue, data.user_attributes)
 
 
 @kept(_of_slices, copies=True, entries=32, spinner=SAID)
