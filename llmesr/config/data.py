@@ -13,7 +13,7 @@ SplitKind = Literal["leave-one-out", "temporal"]
 
 
 class SplitConfig(Config):
-    """What training may see and what is held out. All but the kind are for temporal splits."""
+    """What training may see and what is held out. All but the kind and the refit are for temporal splits."""
 
     kind: SplitKind = Field(
         "leave-one-out",
@@ -62,18 +62,23 @@ class SplitConfig(Config):
     def describe(self) -> str:
         """The split in a sentence, to stand beside every number."""
         if self.kind == "leave-one-out":
-            return "Leave-one-out: each user's last item is the test target, the one before it validation."
+            return (
+                "Leave-one-out: each user's last item is the test target, the one before it validation." + self._again
+            )
         found = "the first item chosen" if self.targets == "first" else "all items chosen"
         return (
             f"Temporal split: trained before {self.valid_from}, validated from there, tested from {self.test_from} on; "
-            f"targets are {found} after a cut."
-            + (" Tested models were trained again on training and validation together." if self.refit else "")
+            f"targets are {found} after a cut." + self._again
         )
+
+    @property
+    def _again(self) -> str:
+        return " Tested models were trained again on training and validation together." if self.refit else ""
 
     def brief(self, part: str = "test") -> str:
         """The split in a few words, for a caption."""
         if self.kind == "leave-one-out":
-            return "leave-one-out"
+            return "leave-one-out" + (", refit" if self.refit else "")
         when = f"from {self.test_from} on" if part == "test" else f"{self.valid_from} to {self.test_from}"
         return (
             f"temporal split, {when}"

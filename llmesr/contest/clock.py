@@ -87,10 +87,12 @@ def estimated(
     candidate: Candidate, config: BestConfig, dataset: Dataset, past: Sequence[Timing], pace: float = 1.0
 ) -> tuple[float, float]:
     """Seconds that a candidate will likely take, and the fewest that are worth beginning with."""
+    times = 2 if dataset.split_config.refit else 1
     if candidate.kind == TRAINED:
-        return training(candidate.run_config(config), dataset, past)
+        likely, least = training(candidate.run_config(config), dataset, past)
+        return times * likely, times * least
     if candidate.kind == SOLVED:
-        seconds = solving(candidate.run_config(config), dataset)
+        seconds = times * solving(candidate.run_config(config), dataset)
     elif candidate.kind == BLENDED:
         seconds = blending(dataset, [None] * len(candidate.of), pace)
         return seconds, seconds

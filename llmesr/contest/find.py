@@ -151,7 +151,7 @@ class _Work:
         making = Making(
             self.contest, self.config, self.dataset, self.embedding, self.device, self._said(candidate.name)
         )
-        enough: Callable[[], bool] = (lambda: self.clock.left < reserve) if entries else (lambda: False)
+        enough = self._enough(started, reserve) if entries else (lambda: False)
         state, reason, run = JUDGED, "", None
         try:
             run = make(making, candidate, members, enough)
@@ -171,6 +171,12 @@ class _Work:
         there = run.id if run else id if self.contest.store.exists("runs", id) else None
         made = {"metrics": measured(run, self.dataset), "ranking": run.manifest.timings.get("evaluate")} if run else {}
         return {**entry, **made, "state": state, "reason": reason, "run": there, "seconds": seconds}
+
+    def _enough(self, started: float, reserve: float) -> Callable[[], bool]:
+        """Whether a training that began then must end: for the blends to come, and where the split refits for training
+        as long again."""
+        again = self.dataset.split_config.refit
+        return lambda: self.clock.left - reserve < (time.monotonic() - started if again else 0.0)
 
     def _estimated(self, candidate: Candidate) -> tuple[float, float]:
         """Seconds it will likely take, and the fewest worth beginning with; of a blend from what its members took."""

@@ -89,10 +89,11 @@ class Dataset:
     @cached_property
     def split(self) -> Split:
         if self.split_config.kind == "leave-one-out":
-            return leave_one_out(self.offsets, self.items)
-        if self.timestamps is None:
+            made = leave_one_out(self.offsets, self.items)
+        elif self.timestamps is None:
             raise UserError(f"Dataset {self.name!r} is damaged: it has a temporal split but no times. Ingest it again.")
-        made = temporal(self.offsets, self.items, self.timestamps, self.split_config)
+        else:
+            made = temporal(self.offsets, self.items, self.timestamps, self.split_config)
         return made.up_to("test") if self.refitted else made
 
     def training_for(self, part: Part) -> Dataset:

@@ -35,7 +35,7 @@ def dated(config: SplitConfig, timestamps: np.ndarray | None, name: str, *, real
     before, between or behind the cuts.
     """
     if config.kind == "leave-one-out":
-        return SplitConfig()
+        return SplitConfig(refit=config.refit)
     if timestamps is None or not real:
         raise UserError(
             f"A temporal split needs real times, and {name!r} has only an order. Ingest it with a column of dates or "

@@ -16,6 +16,7 @@ from llmesr.config import RunConfig, SplitConfig
 from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset
 from llmesr.data.splitting import resplit
+from llmesr.errors import UserError
 from llmesr.linear.build import Source, build
 from llmesr.runs.record import MODEL, VALIDATED, Run
 from llmesr.scoring.blend import blend
@@ -64,6 +65,25 @@ def test_the_split_by_hand() -> None:
         assert [a.tolist() for a in whole.split.pairs(part)] == [a.tolist() for a in data.split.pairs(part)]
     assert "again on training and validation" in data.split_config.describe()
     assert data.split_config.brief().endswith("refit")
+
+
+def test_leave_one_out_refits_too(store: Store) -> None:
+    data = dataset_of([[1, 2, 3, 4], [2, 3]], 4, split=SplitConfig(refit=True))
+    whole = data.training_for("test")
+    assert data.split.train_items.tolist() == [1, 2, 2, 3]
+    assert whole.split.train_items.tolist() == [1, 2, 3, 2, 3]
+    for part in ("valid", "test"):
+        assert whole.split.pairs(part)[1].tolist() == data.split.pairs(part)[1].tolist()
+        assert whole.split.input_lengths(part)[0] == data.split.input_lengths(part)[0]
+    assert "again on training and validation" in data.split_config.describe()
+    shop = synthetic.make(store, name="shop", users=120, items=40, seed=3)
+    again = resplit(shop, SplitConfig(refit=True), store)
+    assert again.split_config == SplitConfig(refit=True)
+    with pytest.raises(UserError, match="split like this already"):
+        resplit(again, SplitConfig(refit=True), store)
+    run = trained(again, store, "ease")
+    assert (run.folder / VALIDATED).exists()
+    assert load_scorer(run).score(torch.tensor([[3, 9]])).shape == (1, again.n_items + 1)
 
 
 def test_without_a_refit_nothing_is_said_of_it(pair: tuple[Dataset, Dataset], store: Store) -> None:
