@@ -77,10 +77,13 @@ class Claim:
 
     @property
     def standing(self) -> str:
-        """What has become of the claim, in a word or three, as it stands before the sentence."""
+        """What has become of the claim, in a few words; only so far, where a split in time is untried."""
         if self.verdict.doubts:
             return "Not settled"
-        return "It stands" if self.stands else "It does not stand"
+        if not self.stands:
+            return "It does not stand"
+        untried = self.in_time is not None and self.in_time.comparison is None
+        return "It stands so far" if untried else "It stands"
 
     @property
     def title(self) -> str:

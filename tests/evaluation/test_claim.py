@@ -87,6 +87,7 @@ def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     assert page.count("<svg") == 2
     assert claim.run.seeds == claim.baseline.seeds == (42, 43, 44)
     assert claim.stands
+    assert claim.standing == "It stands"
     assert {c.method for c, _ in claim.tested_against} >= {"popularity", "llm-init"}
     assert any("leaves no sure difference" in s for s in claim.overturned_by)
 

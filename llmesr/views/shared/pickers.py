@@ -110,9 +110,17 @@ def _border(label: str, key: str, counts: np.ndarray, at_first: int) -> int:
     """A slider up to four times the saved border: one bestseller shall not squeeze everything into its first inch."""
     most = max(2, at_first, min(int(counts.max(initial=1)), 4 * at_first))
     kept = st.session_state.get(key, st.session_state.get(f"kept.{key}", at_first))
+    linked = st.query_params.get(key, "")
+    if linked.isdecimal() and linked != st.session_state.get(f"linked.{key}"):
+        kept = max(1, int(linked))
     if int(kept) > most:  # carried over from a larger dataset
         kept = at_first
     st.session_state[key] = int(kept)
-    value = int(st.slider(label, 1, most, key=key, bind="query-params"))
-    st.session_state[f"kept.{key}"] = value
+    value = int(st.slider(label, 1, most, key=key))
+    st.session_state[f"kept.{key}"], st.session_state[f"linked.{key}"] = value, str(value)
+    # Not bound to the address by Streamlit: it would forget the value there as soon as another page is opened.
+    if value != at_first:
+        st.query_params[key] = str(value)
+    elif key in st.query_params:
+        del st.query_params[key]
     return value
