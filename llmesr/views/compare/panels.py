@@ -18,12 +18,12 @@ from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
 
 VIEWS = {
-    "groups": "Head and tail",
-    "curves": "Along the tail",
+    "groups": "Groups",
+    "curves": "Curves",
     "seesaw": "Trade-offs",
-    "lists": "Beyond accuracy",
+    "lists": "Lists",
     "popularity": "Popularity",
-    "users": "User by user",
+    "users": "Users",
     "slices": "Slices",
     "splits": "Splits",
     "defend": "Defend",
@@ -58,7 +58,7 @@ def verdict(choice: Choice) -> None:
         st.caption(
             "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
             "something serious stands against the comparison. Intervals and p are in the table of differences under "
-            "Head and tail."
+            "Groups."
         )
         if links.current("view", "groups") != "defend":
             st.button(

@@ -31,7 +31,7 @@ def page(title: str, lead: str) -> None:
 
 
 def style() -> None:
-    """The few rules a theme cannot say: contrast of small text and of the primary button, and less empty space."""
+    """What a theme cannot say: contrast of small text and of the primary button, and less empty space."""
     s = theme.SURFACE[mode()]
     on_primary = "#ffffff" if mode() == "light" else theme.SURFACE["dark"]["background"]
     st.html(
@@ -40,6 +40,7 @@ def style() -> None:
         [data-testid="stBaseButton-primary"]:not(:disabled) :is(p, span) {{ color: {on_primary}; }}
         [data-testid="stMultiSelect"] [data-tag] :is(span, svg, button) {{ color: {on_primary}; }}
         [data-testid="stMainBlockContainer"] {{ padding-top: 3.5rem; padding-bottom: 4rem; max-width: 1600px; }}
+        .st-key-pick-view button {{ padding-left: 0.65rem; padding-right: 0.65rem; }}
         .st-key-headline-words p {{ font-size: 1.3rem; line-height: 1.5; }}
         </style>"""
     )
