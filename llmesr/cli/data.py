@@ -93,37 +93,38 @@ def ingest(
     from llmesr.data.plan import ahead
 
     values: dict[str, Any] = parse_overrides(set or [])
-    if name is not None:
-        values["name"] = name
-    elif config is None and "name" not in values:
-        values["name"] = default_name(sources[0])
-    if k_core is not None:
-        values["k_core"] = k_core
-    if column:
-        values["columns"] = _pairs("--column", column)
-    if item_column:
-        values["item_columns"] = _pairs("--item-column", item_column)
-    if user_column:
-        values["user_columns"] = _pairs("--user-column", user_column)
-    settings = IngestConfig.read(config, **values)
+    if name is None and config is None and "name" not in values:
+        name = default_name(sources[0])
+    given = {
+        "name": name,
+        "k_core": k_core,
+        "columns": _pairs("--column", column) if column else None,
+        "item_columns": _pairs("--item-column", item_column) if item_column else None,
+        "user_columns": _pairs("--user-column", user_column) if user_column else None,
+    }
+    settings = IngestConfig.read(config, **values | {k: v for k, v in given.items() if v is not None})
     with contextlib.ExitStack() as stack:
         limit = int(max_gb * 1e9)
         with progress() as listen:
-            bring = brought(sources, store(), sql=sql or (), limit=limit, progress=listen)
-            given = stack.enter_context(bring)
+            made = stack.enter_context(brought(sources, store(), sql=sql or (), limit=limit, progress=listen))
             people = stack.enter_context(brought(users or (), store(), limit=limit, progress=listen))
-        for sentence in ahead(assign(collect(given.paths), settings), settings):
+        for sentence in ahead(assign(collect(made.paths), settings), settings):
             say(f"! {sentence}")
         with progress() as listen:
-            origins = given.origins | people.origins
-            data = run(given.paths, settings, store(), listen, users=people.paths, origins=origins)
+            origins = made.origins | people.origins
+            data = run(made.paths, settings, store(), listen, users=people.paths, origins=origins)
+    _tell(data.manifest.info["report"])
     info = data.manifest.info
-    for finding in info["report"]:
+    rows = [[s["step"], *(f"{s[k]:,}" if s[k] is not None else "" for k in _STEP)] for s in info["steps"]]
+    emit(json, {"id": data.id, **info}, table(data.id, ["step", *_STEP], rows))
+
+
+def _tell(report: list[dict[str, Any]]) -> None:
+    """What was found while reading, a line each."""
+    for finding in report:
         mark = "! " if finding["level"] == "warning" else "  "
         examples = f" For example: {'; '.join(finding['examples'][:3])}" if finding["examples"] else ""
         say(f"{mark}{finding['message']}{examples}")
-    rows = [[s["step"], *(f"{s[k]:,}" if s[k] is not None else "" for k in _STEP)] for s in info["steps"]]
-    emit(json, {"id": data.id, **info}, table(data.id, ["step", *_STEP], rows))
 
 
 _STEP = ("interactions", "users", "items")

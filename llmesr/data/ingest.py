@@ -50,11 +50,10 @@ def ingest(
     """Read, check and store interactions and items; the same content and config reuse what is there.
 
     ``sources`` are files or a folder; which file is which is told by their columns, but for ``users``, which describe
-    those. ``origins`` says where files came
-    from that were brought from elsewhere, for the manifest. The artifact
-    holds interactions, users and items, rejects.parquet (lines that could not be used) and, where
-    interactions carry text, reviews.parquet. ``manifest.info`` has ``report`` (findings in plain
-    words), ``steps`` (what each step left), ``time``, ``columns`` and ``sources``.
+    those. ``origins`` says where files came from that were brought from elsewhere, for the manifest. The artifact holds
+    interactions, users and items, rejects.parquet (lines that could not be used) and, where interactions carry text,
+    reviews.parquet. ``manifest.info`` has ``report`` (findings in plain words), ``steps`` (what each step left),
+    ``time``, ``columns`` and ``sources``.
     UserError names the file, line or column and the remedy; nothing is left behind then.
     """
     check_name(config.name)
