@@ -59,7 +59,7 @@ def test_a_server_under_every_kind_of_request_and_many_connections(tmp_path: Pat
     found = tried(tmp_path, "soak.py", *words)
     assert found["soak"]["requests"] > 0
     assert found["soak"]["server errors"] == 0
-    assert set(found["connections"]["answers"]) == {"200", "503"}
+    assert {"503"} <= set(found["connections"]["answers"]) <= {"200", "503"}  # while all are open, all may be refused
     assert sum(found["connections"]["answers"].values()) == 700
 
 

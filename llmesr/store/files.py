@@ -45,16 +45,24 @@ def replacing(path: Path) -> Iterator[Path]:
     """A hidden name beside ``path`` to write to; it becomes ``path`` in one step when the block ends well."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename and Path(os.fsdecode(error.filename)).name == temporary.name:
-            error.filename = str(path)  # the name a person knows
-        raise
+        with blamed_on(path, temporary):
+            yield temporary
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def blamed_on(path: Path, hidden: Path) -> Iterator[None]:
+    """An OSError about ``hidden`` names ``path`` instead, which a person knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename and Path(os.fsdecode(error.filename)).name == hidden.name:
+            error.filename = str(path)
+        raise
 
 
 def share_file(source: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -181,3 +182,18 @@ def test_no_flipped_bit_is_taken(exported: Path, other: Store) -> None:
         folder = place.path("runs", manifest.id)
         assert {n: (folder / n).read_bytes() for n in expected} == expected
     assert taken < 5
+
+
+def test_an_export_takes_up_what_a_killed_one_left_and_two_do_not_mix(store: Store, tmp_path: Path) -> None:
+    data = make_dataset(store)
+    target = tmp_path / "shop.tar.gz"
+    part = tmp_path / ".shop.tar.gz.part"
+    part.write_bytes(b"half of it")
+    export_archive(store, "datasets", data.id, target)
+    assert not part.exists()
+    assert import_archive(Store(tmp_path / "other"), target).id == data.id
+    with open(part, "ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="Another process is writing"):
+            export_archive(store, "datasets", data.id, target)
+    assert import_archive(Store(tmp_path / "third"), target).id == data.id
