@@ -69,6 +69,18 @@ def _draw(
         st.rerun()  # a job resumed from here is to be drawn live again
 
 
+def watch(root: Store, kind: str, id: str, draw: Callable[..., None], *more: object) -> None:
+    """Draw an artifact that a job makes, live while it does.
+
+    ``draw`` is given the root, the artifact's id, the job's (None where none is known), whether the job was active when
+    the page was drawn, and ``more``.
+    """
+    made = (j for j in artifacts.jobs(root).list() if any(s.run == id and s.makes == kind for s in j.record.steps))
+    job = next(made, None)
+    active = job is not None and job.active
+    widgets.live(EVERY if active else None)(draw)(root, id, job.id if job else None, active, *more)
+
+
 def body(root: Store, job: Job, place: str = "job") -> None:
     """A job as it stands: what it is, how far, why it ended, and what can be done with it."""
     with st.container(border=True):

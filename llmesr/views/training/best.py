@@ -16,7 +16,7 @@ from llmesr.prose import duration, listed
 from llmesr.runs.contest import Contest
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import exhibits, forms, job_panels, links, pickers, widgets
+from llmesr.views.shared import exhibits, forms, job_panels, links, pickers
 
 ABOUT = (
     "Linear models, sequence models, their blends and a scoring policy compete on validation, as far as the time "
@@ -101,9 +101,7 @@ def history(root: Store, manifest: Manifest) -> None:
         return
     st.subheader("Contests")
     chosen = str(links.choose("Contest", ids, "contest"))
-    job = next((j for j in artifacts.jobs(root).list() if any(s.run == chosen for s in j.record.steps)), None)
-    active = job is not None and job.active
-    widgets.live(job_panels.EVERY if active else None)(_draw)(root, chosen, job.id if job else None, active)
+    job_panels.watch(root, "contests", chosen, _draw)
 
 
 def _draw(root: Store, contest_id: str, job_id: str | None, was_active: bool) -> None:

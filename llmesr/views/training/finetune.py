@@ -99,9 +99,7 @@ def history(root: Store, manifest: Manifest) -> None:
         return
     st.subheader("Fine-tuning runs")
     chosen = str(links.choose("Fine-tuning run", ids, "tuning"))
-    job = next((j for j in artifacts.jobs(root).list() if any(s.run == chosen for s in j.record.steps)), None)
-    active = job is not None and job.active
-    widgets.live(job_panels.EVERY if active else None)(_draw)(root, chosen, job.id if job else None, active)
+    job_panels.watch(root, "adapters", chosen, _draw)
 
 
 def _draw(root: Store, tuning_id: str, job_id: str | None, was_active: bool) -> None:

@@ -26,11 +26,7 @@ def pick_run(root: Store, manifest: Manifest) -> str | None:
 
 def watch(root: Store, run_id: str, protocol: str) -> None:
     """A run with its job, live while it trains."""
-    job = next((j for j in artifacts.jobs(root).list() if run_id in j.runs), None)
-    active = job is not None and job.active
-    widgets.live(job_panels.EVERY if active else None)(_draw_run)(
-        root, run_id, job.id if job else None, active, protocol
-    )
+    job_panels.watch(root, "runs", run_id, _draw_run, protocol)
 
 
 def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, protocol: str) -> None:
