@@ -1,4 +1,10 @@
-"""Configure, launch, watch, stop and resume training."""
+"""Configure, launch, watch, stop and resume training.
+
+What stands above a part that draws itself live is in a container: Streamlit knows a fragment by its place, and one that
+moves while it is drawn is seen twice and loses clicks.
+"""
+
+import streamlit as st
 
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets
@@ -32,16 +38,17 @@ if manifest is not None:
         form.show_estimate(root, data, config, form.trainings(steps))
         form.launch(root, manifest, steps, config.views or ())
     elif part == "best":
-        with widgets.boundary("The form"):
+        with st.container(), widgets.boundary("The form"):
             best.form(root, manifest, data)
             best.blend_form(root, manifest)
         best.history(root, manifest)
     elif part == "tune":
-        with widgets.boundary("The form"):
+        with st.container(), widgets.boundary("The form"):
             finetune.form(root, manifest, data)
         finetune.history(root, manifest)
     elif part == "watch":
-        leaderboard.leaderboard(root, manifest, data.thresholds, protocol)
+        with st.container():
+            leaderboard.leaderboard(root, manifest, data.thresholds, protocol)
         run_id = panels.pick_run(root, manifest)
         if run_id is None:
             widgets.empty("No run of this dataset yet: launch one under New run.")

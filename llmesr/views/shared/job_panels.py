@@ -171,12 +171,14 @@ def _buttons(root: Store, job: Job, place: str) -> None:
             st.code("\n".join(plans.command_line(s) for s in job.record.steps), language="bash", wrap_lines=True)
 
 
-def _act(action: object, id: str) -> None:
-    """Carry out a button; what it refuses is shown on the next drawing."""
+def _act(action: Callable[[str], object], id: str) -> None:
+    """Carry out a button and draw the whole page: the fragment that held the button may have moved since the click, and
+    Streamlit then runs the callback but draws nothing. What is refused is shown on that drawing."""
     try:
-        action(id)  # type: ignore[operator]
+        action(id)
     except UserError as error:
         st.toast(as_text(error, 500), icon=":material/error:")
+    st.rerun()
 
 
 def job_list(root: Store, *, longest: int = 20) -> None:
