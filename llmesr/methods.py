@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
@@ -15,6 +17,7 @@ from llmesr.config import RunConfig, reads
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
+from llmesr.models.graph import spread
 from llmesr.models.residual import BaseWeight
 from llmesr.models.scorers import Scorer
 from llmesr.models.sequence_model import SequenceModel
@@ -34,6 +37,7 @@ class Inputs:
     similar: Tensor | None = None  # (U, K) similar users, -1 where fewer
     reference: Tensor | None = None  # (N + 1, D) item embeddings of an id-only run
     views: dict[str, Tensor] = field(default_factory=dict)  # name -> (N + 1, E') further frozen vectors, zero: none
+    chosen: sparse.csr_matrix | None = None  # (U, N + 1) who chose what in training, where starts are spread over it
     base: Scorer | None = None  # linear scores the model's are added to, out of fold: for training only
     base_unit: float = 1.0  # how high the base scores at best, as a rule
     teacher: Scorer | None = None  # a run that is imitated
@@ -74,6 +78,11 @@ def needs_reference(config: RunConfig) -> bool:
     return config.method == "llmemb" and config.alignment_weight > 0
 
 
+def spreads(config: RunConfig) -> bool:
+    """Whether the start of the item vectors is spread over the graph of users and items."""
+    return reads("graph_steps", config.method, config.backbone) and config.graph_steps > 0 and config.graph_weight > 0
+
+
 def starts_adapter(config: RunConfig) -> bool:
     """Whether adapters begin as the main directions of what they adapt, scaled."""
     if not reads("adapter_init", config.method, config.backbone) or not config.adapter:
@@ -100,7 +109,7 @@ def build(inputs: Inputs, config: RunConfig) -> Method:
 
 
 def _id(inputs: Inputs, config: RunConfig) -> Method:
-    table = IdTable(inputs.n_items, config.embedding_size)
+    table = IdTable(inputs.n_items, config.embedding_size, spread=_spread(inputs, config))
     return Method(_sequence_model({"collaborative": table}, inputs, config), [_next_item(config)])
 
 
@@ -138,7 +147,7 @@ def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
     if config.adapter:
         table = _adapted(inputs, config)
     else:
-        table = IdTable(inputs.n_items, config.embedding_size, start=_reduced(inputs))
+        table = IdTable(inputs.n_items, config.embedding_size, start=_reduced(inputs), spread=_spread(inputs, config))
         table.requires_grad_(not config.freeze_text)
     objectives: list[Objective] = [_next_item(config)]
     if needs_reference(config):
@@ -208,7 +217,15 @@ def _next_item(config: RunConfig) -> NextItem:
 
 def _started(inputs: Inputs, config: RunConfig) -> IdTable:
     start = _reduced(inputs) if config.item_init == "pca" else None
-    return IdTable(inputs.n_items, config.embedding_size, start=start)
+    return IdTable(inputs.n_items, config.embedding_size, start=start, spread=_spread(inputs, config))
+
+
+def _spread(inputs: Inputs, config: RunConfig) -> Callable[[Tensor], Tensor] | None:
+    if not spreads(config):
+        return None
+    if inputs.chosen is None:
+        raise ValueError("a start is spread over who chose what in training")
+    return partial(spread, chosen=inputs.chosen, steps=config.graph_steps, weight=config.graph_weight)
 
 
 def _adapted(inputs: Inputs, config: RunConfig) -> AdaptedTable:

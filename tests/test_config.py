@@ -29,6 +29,9 @@ def test_a_bad_value_names_key_and_value() -> None:
         RunConfig.read(None, heads=3)
     with pytest.raises(UserError, match="at least one"):
         RunConfig.read(None, collaborative_view=False, semantic_view=False)
+    for values in ({"method": "llmemb"}, {"method": "llm-esr", "collaborative_view": False}):
+        with pytest.raises(UserError, match="graph_steps spread a start"):
+            RunConfig.read(None, graph_steps=1, **values)
 
 
 def test_file_is_overlaid_with_values(tmp_path: Path) -> None:

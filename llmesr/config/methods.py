@@ -22,6 +22,7 @@ WORDS = "words"
 """Among the further views of text-ease: the words of the item texts."""
 
 _TEXT_METHODS = ("adapter", "llm-esr", "llmemb")
+_STARTED = ("id", "llm-init", "llm-esr", "llmemb")
 _RIDGE = ("ease", "text-ease")
 _COUNTED = ("item-knn", "markov")
 READ_ONLY_BY: dict[str, tuple[str, ...]] = {
@@ -34,6 +35,8 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "neighbours": ("llm-esr",),
     "teacher_refresh": ("llm-esr",),
     "item_init": ("llm-init", "llm-esr"),
+    "graph_steps": _STARTED,
+    "graph_weight": _STARTED,
     "adapter_layers": _TEXT_METHODS,
     "adapter_init": _TEXT_METHODS,
     "views": ("text-ease", "adapter", "llm-esr"),

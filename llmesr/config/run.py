@@ -65,6 +65,16 @@ class RunConfig(Config):
     item_init: Literal["pca", "random"] = Field(
         "pca", description="Start of the id embeddings in llm-init and llm-esr."
     )
+    graph_steps: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Steps over the graph of users and items (training part) by which the start of the item vectors is "
+        "spread before training: items of the same users start alike. 0: none.",
+    )
+    graph_weight: float = Field(
+        1.0, ge=0, le=1, description="How much of the start comes from those steps; the rest is each item's own."
+    )
     # self-distillation (llm-esr)
     distillation: Literal["mse", "contrastive", "off"] = Field(
         "mse", description="Pull a user towards similar users' representations."
@@ -171,11 +181,21 @@ class RunConfig(Config):
             raise ValueError(
                 "views stand beside the text: they need method llm-esr with its semantic_view, adapter or text-ease"
             )
+        if self.graph_steps and not self._has_start:
+            raise ValueError(
+                "graph_steps spread a start of trainable item vectors: llmemb has one with adapter=false, llm-esr with "
+                "its collaborative_view"
+            )
         if WORDS in (self.views or ()) and self.method != "text-ease":
             raise ValueError(f"the view {WORDS} is for text-ease only: {self.method} needs an embedding")
         if self.fallback == "content" and self.method in READ_ONLY_BY["fallback"] and self.method != "text-ease":
             raise ValueError(f"{self.method} reads no text: its fallback is popularity or none")
         return self
+
+    @property
+    def _has_start(self) -> bool:
+        """Whether item vectors of the method are learned from a start of their own."""
+        return not (self.method == "llmemb" and self.adapter) and (self.method != "llm-esr" or self.collaborative_view)
 
 
 def settings_read(values: Mapping[str, Any]) -> dict[str, Any]:

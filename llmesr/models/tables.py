@@ -7,6 +7,7 @@ once, ``forward`` only the rows asked for.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -19,13 +20,24 @@ from llmesr.ids import PAD
 class IdTable(nn.Module):
     """A trainable vector per item, (N + 2, D), started at random or from given vectors."""
 
-    def __init__(self, n_items: int, embedding_size: int, *, start: Tensor | None = None, scale: float = 0.02) -> None:
+    def __init__(
+        self,
+        n_items: int,
+        embedding_size: int,
+        *,
+        start: Tensor | None = None,
+        spread: Callable[[Tensor], Tensor] | None = None,
+        scale: float = 0.02,
+    ) -> None:
+        """``start`` (N, D); ``spread`` changes the start, whichever it is, as :mod:`llmesr.models.graph` does."""
         super().__init__()
         values = torch.randn(n_items + 2, embedding_size) * scale
         if start is not None:
             if start.shape != (n_items, embedding_size):
                 raise ValueError(f"start has shape {tuple(start.shape)}, not {(n_items, embedding_size)}")
             values[1 : n_items + 1] = start
+        if spread is not None:
+            values[1 : n_items + 1] = spread(values[1 : n_items + 1])
         values[PAD] = 0
         self.vectors = nn.Parameter(values)
 

@@ -25,7 +25,12 @@ VALIDATED = "validated.safetensors"
 """The model that validation was asked of, where the split then trained :data:`MODEL` again, with validation."""
 POLICY = "policy.json"
 SHOWN = ("HR@10", "NDCG@10", "MRR@10", "Recall@10")
-FORMERLY = {"adapter_init": "random", "alignment_loss": "inner_product"}
+FORMERLY: dict[str, Any] = {
+    "adapter_init": "random",
+    "alignment_loss": "inner_product",
+    "graph_steps": 0,
+    "graph_weight": 1.0,
+}
 """What runs were made with before these settings could be chosen."""
 
 

@@ -13,7 +13,8 @@ from llmesr.config import WORDS, NeighbourConfig, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
-from llmesr.methods import Inputs, needs_reference, needs_similar, needs_text, starts_adapter
+from llmesr.linear.interactions import chosen
+from llmesr.methods import Inputs, needs_reference, needs_similar, needs_text, spreads, starts_adapter
 from llmesr.models.tables import Directions
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, similar_users
@@ -77,6 +78,7 @@ def prepare(
         similar=users,
         reference=reference,
         views=views,
+        chosen=chosen(dataset) if spreads(config) else None,
         directions={name: directions(table, config) for name, table in adapted.items()},
     )
     return Prepared(inputs, parents)

@@ -15,8 +15,8 @@ from llmesr.training.checkpoint import load_tensors
 def load_model(run: Run, inputs: Inputs, part: Part = "test") -> SequenceModel:
     """The trained model of a run that ``part`` is asked of, on the CPU, in evaluation mode."""
     tensors, _ = load_tensors(stored_model(run, part))
-    # Objectives belong to training: a run is rebuilt without them.
-    config = run.config.but(distillation="off", alignment_weight=0.0, teacher=None)
+    # Objectives and what a start is made of belong to training: a run is rebuilt without them.
+    config = run.config.but(distillation="off", alignment_weight=0.0, teacher=None, graph_steps=0)
     model = build(inputs, config).model
     try:
         model.load_state_dict(tensors)

@@ -23,7 +23,7 @@ from llmesr.models.scorers import Scorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import MODEL, VALIDATED, Follower, Run, find_run
+from llmesr.runs.record import FORMERLY, MODEL, VALIDATED, Follower, Run, find_run
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
@@ -212,7 +212,7 @@ def _fit(
 
 def _reference_config(config: RunConfig) -> RunConfig:
     """The id-only SASRec that LLMEmb aligns to: the same sizes and optimisation."""
-    return config.but(method="id", backbone="sasrec", alignment_run=None, base=None, teacher=None)
+    return config.but(method="id", backbone="sasrec", alignment_run=None, base=None, teacher=None, graph_steps=0)
 
 
 def _with_runs(
@@ -247,7 +247,7 @@ def _reference(
         if m.parent("datasets") == dataset.id
         and "policy" not in m.info
         and text in (None, m.parent("embeddings"))
-        and all(m.config.get(name) == value for name, value in wanted.items())
+        and all({**FORMERLY, **m.config}.get(name) == value for name, value in wanted.items())
         and Run(store, m.id).status().state == "SUCCEEDED"
     )
     processes = runtime.processes

@@ -105,7 +105,7 @@ def test_what_is_trained_and_tuned_before_the_test(tmp_path: Path, kind: str) ->
     for store, data in pair(tmp_path, kind, "test"):
         embedding = make_embedding(store, data)
         config = RunConfig(
-            method="llm-esr", epochs=3, patience=1, max_length=10, embedding_size=8, neighbours=3, seed=1
+            method="llm-esr", epochs=3, patience=1, max_length=10, embedding_size=8, neighbours=3, seed=1, graph_steps=2
         )
         run = train(data, config, store, embedding=embedding, device="cpu")
         scored = ScoredRun(store, run, dataset=data, embedding=embedding)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sparse
 import torch
 
 from llmesr.config import UNTRAINED, RunConfig
@@ -34,6 +35,7 @@ def inputs(size: int = 8) -> Inputs:
         similar=similar,
         reference=reference,
         directions=directions,
+        chosen=sparse.csr_matrix((torch.rand(USERS, N + 1) > 0.5).float().numpy()),
     )
 
 
@@ -159,6 +161,10 @@ SWITCHES: list[tuple[str, str, dict[str, Any]]] = [
     ("llm-esr", "sasrec", {"layers": 1}),
     ("llm-esr", "sasrec", {"heads": 2}),
     ("llm-init", "gru4rec", {"item_init": "random"}),
+    ("id", "sasrec", {"graph_steps": 1}),
+    ("llm-init", "sasrec", {"graph_steps": 2}),
+    ("llm-esr", "sasrec", {"graph_steps": 1, "item_init": "random"}),
+    ("llmemb", "sasrec", {"graph_steps": 1, "adapter": False}),
     ("adapter", "sasrec", {"adapter_init": "random"}),
     ("llm-esr", "sasrec", {"adapter_init": "pca"}),
     ("llmemb", "sasrec", {"alignment_loss": "inner_product"}),
@@ -172,6 +178,15 @@ SWITCHES: list[tuple[str, str, dict[str, Any]]] = [
 def test_every_switch_changes_the_loss(method: str, backbone: str, change: dict[str, Any]) -> None:
     assert loss_of(method, backbone) == loss_of(method, backbone)
     assert loss_of(method, backbone) != loss_of(method, backbone, **change)
+
+
+@pytest.mark.parametrize("method", ["id", "llm-init", "llm-esr"])
+def test_steps_over_the_graph_have_a_weight(method: str) -> None:
+    once = loss_of(method, "sasrec", graph_steps=1)
+    assert once not in (loss_of(method, "sasrec", graph_steps=2), loss_of(method, "sasrec"))
+    assert once != loss_of(method, "sasrec", graph_steps=1, graph_weight=0.5)
+    for off in ({"graph_steps": 0, "graph_weight": 0.5}, {"graph_steps": 3, "graph_weight": 0.0}):
+        assert loss_of(method, "sasrec", **off) == loss_of(method, "sasrec")
 
 
 @pytest.mark.parametrize(("loss", "change"), [("bce", {"negatives": 4}), ("gbce", {"calibration": 0.1})])

@@ -240,3 +240,29 @@ def test_without_weight_a_teacher_changes_nothing(store: Store, tiny: Dataset) -
     fair = train(tiny, small("id", teacher=teacher.id, teacher_weight=5.0, teacher_popularity=1.0), store)
     assert len({(r.folder / MODEL).read_bytes() for r in (taught, fewer, fair)}) == 3
     assert load_scorer(taught).score(SEQUENCES).isfinite().all()
+
+
+def test_a_large_weight_reproduces_the_order_of_a_teacher(store: Store, tiny: Dataset) -> None:
+    """Of the histories it was trained on: nothing else is left to learn."""
+    teacher = train(tiny, RunConfig(method="item-knn", max_length=8), store)
+    settings = {"embedding_size": 32, "epochs": 60, "patience": 60, "dropout": 0.0, "learning_rate": 0.01}
+    agreed = []
+    for weight in (0.0, 1000.0):
+        run = train(tiny, small("id", **settings, teacher=teacher.id, teacher_weight=weight), store)
+        agreed.append(agreement(run, teacher, tiny))
+    assert agreed[0] < 0.8
+    assert agreed[1] > 0.9
+
+
+def agreement(one: Run, other: Run, data: Dataset) -> float:
+    """The share of pairs among the other's five best unseen items that one has in the same order."""
+    users = torch.from_numpy(np.flatnonzero(data.split.train_lengths >= 3))
+    ends = torch.from_numpy(np.asarray(data.split.train_lengths))[users] - 1
+    histories, _ = Sequences(data).padded(users, ends, 8)
+    ours, theirs = (load_scorer(r, part="valid").score(histories, users).clone() for r in (one, other))
+    theirs.scatter_(1, histories, -torch.inf)
+    value, items = theirs.topk(5)
+    first, second = torch.triu_indices(5, 5, 1)
+    sure = (value[:, first] - value[:, second]) > 0.1 * (value[:, :1] - value[:, 4:]).clamp(min=1e-6)
+    own = ours.gather(1, items)
+    return float((own[:, first] > own[:, second])[sure].float().mean())

@@ -32,6 +32,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "adapter_layers",
         "adapter_init",
         "item_init",
+        "graph_steps",
+        "graph_weight",
         "freeze_text",
         "adapter",
     ),
