@@ -20,6 +20,7 @@ from llmesr.runs.live import Live, Status
 from llmesr.runs.record import METRICS, PER_USER, TOP_ITEMS, Run
 from llmesr.runs.search import Search
 from llmesr.store import MANIFEST, STATUS, Finding, Manifest, Store, is_locked
+from llmesr.store.derived import discard
 
 EVALUATION = {PER_USER, TOP_ITEMS, METRICS}
 LIVE: dict[str, type[Live]] = {live.kind: live for live in (Run, Finetune, Search, Contest)}
@@ -72,6 +73,11 @@ def _mended(store: Store, kind: str, id: str, files: set[str], copies: Remote | 
     folder = store.root / kind / id
     if is_locked(folder):
         return Outcome(kind, id, "It is being worked on, so nothing was done.", whole=False)
+    hidden = sorted(file for file in files if file.startswith("."))
+    discard(folder, hidden)
+    if files == set(hidden):
+        return Outcome(kind, id, "Its faster form was removed; it is made again at the next opening.", whole=True)
+    files = files - set(hidden)
     try:
         if copies is not None and id in [m.id for m in copies.list(kind)]:
             aside = _replaced(store, kind, id, lambda: _pulled(store, kind, id, copies, progress))

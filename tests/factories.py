@@ -35,7 +35,8 @@ from scipy.stats import norm
 
 from llmesr.config import GROUPS, UNTRAINED, EmbedConfig, RunConfig, SearchConfig, has_backbone
 from llmesr.data import synthetic
-from llmesr.data.dataset import ITEMS, Dataset, load_dataset
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.frame import ITEMS
 from llmesr.data.split import Part
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run, Status

@@ -17,11 +17,11 @@ from llmesr.ids import PAD
 
 
 class Sequences:
-    """The histories of a dataset as flat tensors on ``device``."""
+    """The histories of a dataset as flat tensors on ``device``; on the CPU they are the dataset's own arrays."""
 
     def __init__(self, dataset: Dataset, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self.items = torch.from_numpy(dataset.items.astype(np.int64)).to(self.device)  # (interactions,)
+        self.items = torch.from_numpy(dataset.items).to(self.device)  # (interactions,) int32
         self.starts = torch.from_numpy(dataset.offsets[:-1]).to(self.device)  # (U,)
 
     def padded(self, users: Tensor, lengths: Tensor, max_length: int) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ class Sequences:
         steps = torch.arange(max(int(kept.max()), 1) if len(kept) else 1, device=self.device)
         real = steps < kept[:, None]  # (B, L)
         index = (first[:, None] + steps).clamp(max=len(self.items) - 1)
-        return torch.where(real, self.items[index], PAD), kept
+        return torch.where(real, self.items[index].long(), PAD), kept
 
 
 def pad_histories(histories: list[list[int]], max_length: int, device: torch.device | str = "cpu") -> Tensor:

@@ -1,4 +1,4 @@
-"""A dataset in memory: time-ordered histories of users over a catalogue of items."""
+"""A dataset: time-ordered histories of users over a catalogue of items, in memory or, where it is large, mapped."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import scipy.sparse as sparse
 from llmesr import cards
 from llmesr.config import SplitConfig
 from llmesr.data.cosines import item_cosines
+from llmesr.data.frame import INTERACTIONS, ITEMS, USERS, read_frame
 from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.data.split import Part, Split, leave_one_out, temporal
-from llmesr.errors import UserError
+from llmesr.errors import UserError, is_full
 from llmesr.store import Draft, Manifest, Store
 
-INTERACTIONS, USERS, ITEMS = "interactions.parquet", "users.parquet", "items.parquet"
 USER_ATTRIBUTES = "user_attributes.parquet"
 
 
@@ -34,7 +34,7 @@ class Dataset:
     offsets: np.ndarray  # (U + 1,) int64
     items: np.ndarray  # (interactions,) int32, 1..N
     timestamps: np.ndarray | None  # (interactions,) int64 seconds, or only an order
-    user_ids: np.ndarray  # (U,) str
+    user_ids: np.ndarray | pd.arrays.ArrowStringArray  # (U,) str
     catalogue: pd.DataFrame  # N rows: item_id, title, then one str column per text attribute
     user_attributes: pd.DataFrame | None = None  # U rows: user_id, then typed columns, null where nothing is known
     refitted: bool = False  # whether the validation part is for training as well: see training_for
@@ -110,7 +110,10 @@ class Dataset:
     @cached_property
     def item_counts(self) -> np.ndarray:
         """(N + 1,) popularity in the TRAINING part only; row 0 (padding) is 0."""
-        return np.bincount(self.split.train_items, minlength=self.n_items + 1)
+        counts = np.zeros(self.n_items + 1, np.int64)
+        for items in self.split.train_stretches():
+            counts += np.bincount(items, minlength=self.n_items + 1)
+        return counts
 
     @cached_property
     def item_cosines(self) -> sparse.csr_matrix:
@@ -198,29 +201,16 @@ def load_dataset(store: Store, ref: str) -> Dataset:
 
 
 def read_dataset(folder: Path, manifest: Manifest) -> Dataset:
-    """The files of ``folder`` as the dataset of ``manifest``. UserError when damaged."""
+    """The files of ``folder`` as the dataset of ``manifest``, mapped where they are large. UserError when damaged."""
     try:
-        interactions = pd.read_parquet(folder / INTERACTIONS)
-        users = pd.read_parquet(folder / USERS)
-        catalogue = pd.read_parquet(folder / ITEMS)
+        frame = read_frame(folder)
         described = (folder / USER_ATTRIBUTES).is_file()
         attributes = pd.read_parquet(folder / USER_ATTRIBUTES, dtype_backend="numpy_nullable") if described else None
     except (OSError, ValueError) as error:
+        if is_full(error):
+            raise
         raise UserError(f"Dataset {manifest.id!r} is damaged: {error}. Ingest it again.") from error
-    user = interactions["user"].to_numpy()
-    counts = np.bincount(user, minlength=len(users))
-    text = [c for c in catalogue.columns if c != "item_id"]
-    catalogue = catalogue.fillna(dict.fromkeys(text, "")).astype(str)
-    times = interactions["timestamp"].to_numpy() if "timestamp" in interactions else None
-    return Dataset(
-        manifest=manifest,
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        items=interactions["item"].to_numpy(np.int32),
-        timestamps=times,
-        user_ids=users["user_id"].to_numpy(dtype=object),
-        catalogue=catalogue,
-        user_attributes=attributes,
-    )
+    return Dataset(manifest=manifest, **vars(frame), user_attributes=attributes)
 
 
 def save_thresholds(store: Store, id: str, thresholds: Thresholds | None) -> None:

@@ -15,8 +15,9 @@ import pandas as pd
 
 from llmesr.config import IngestConfig, SplitConfig
 from llmesr.data import catalogue, histories, people
-from llmesr.data.dataset import INTERACTIONS, ITEMS, USERS, Dataset, load_dataset, read_dataset
+from llmesr.data.dataset import Dataset, load_dataset, read_dataset
 from llmesr.data.files import prepare
+from llmesr.data.frame import INTERACTIONS, ITEMS, USERS
 from llmesr.data.histories import Numbering
 from llmesr.data.layouts import Inputs, assign, collect
 from llmesr.data.plan import plan, settle, tell

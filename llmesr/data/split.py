@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -13,6 +13,8 @@ from llmesr.config.data import SplitConfig, unix_seconds
 
 Part = Literal["valid", "test"]
 PARTS: tuple[Part, ...] = ("valid", "test")
+_AT_ONCE = 4_000_000
+"""Interactions that are looked at together where arrays of their size would otherwise be made."""
 MIN_HISTORY = 3
 """Users with fewer interactions are kept for training only: leave-one-out has no train/valid/test triple for them."""
 
@@ -46,8 +48,20 @@ class Split:
     @cached_property
     def train_items(self) -> np.ndarray:
         """All training interactions as item numbers, user after user."""
-        position = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        return np.asarray(self.items[position < np.repeat(self.train_lengths, np.diff(self.offsets))])
+        found = np.empty(int(np.sum(self.train_lengths)), self.items.dtype)
+        done = 0
+        for items in self.train_stretches():
+            found[done : done + len(items)] = items
+            done += len(items)
+        return found
+
+    def train_stretches(self) -> Iterator[np.ndarray]:
+        """The same, some users at a time."""
+        for users in stretches(self.offsets):
+            starts, train = self.offsets[users.start : users.stop + 1], self.train_lengths[users]
+            items, lengths = self.items[starts[0] : starts[-1]], np.diff(starts)
+            position = np.arange(len(items)) - np.repeat(starts[:-1] - starts[0], lengths)
+            yield np.asarray(items[position < np.repeat(train, lengths)])
 
     @cached_property
     def _users(self) -> dict[Part, np.ndarray]:
@@ -118,10 +132,7 @@ def temporal(offsets: np.ndarray, items: np.ndarray, timestamps: np.ndarray, con
     them (Ji et al. 2023, "A critical study on data leakage in recommender system offline evaluation").
     """
     lengths = np.diff(offsets)
-    user = np.repeat(np.arange(len(lengths)), lengths)
-    before_valid, before_test = (
-        np.bincount(user[timestamps < cut], minlength=len(lengths)) for cut in boundaries(config)
-    )
+    before_valid, before_test = (_before(offsets, timestamps, cut) for cut in boundaries(config))
     several = config.targets == "all"
     asked: dict[Part, tuple[np.ndarray, np.ndarray]] = {
         "valid": (before_valid, before_test),
@@ -131,6 +142,26 @@ def temporal(offsets: np.ndarray, items: np.ndarray, timestamps: np.ndarray, con
         p: Window(begin, end if several else np.minimum(end, begin + 1), end) for p, (begin, end) in asked.items()
     }
     return Split(offsets, items, before_valid, windows)
+
+
+def stretches(offsets: np.ndarray) -> Iterator[slice]:
+    """Users, some at a time: each slice has about four million interactions, or one user with more."""
+    start, users = 0, len(offsets) - 1
+    while start < users:
+        end = int(np.searchsorted(offsets, offsets[start] + _AT_ONCE, side="right")) - 1
+        end = min(max(end, start + 1), users)
+        yield slice(start, end)
+        start = end
+
+
+def _before(offsets: np.ndarray, timestamps: np.ndarray, cut: int) -> np.ndarray:
+    """(U,) how many interactions of each user lie before ``cut``."""
+    found = np.zeros(len(offsets) - 1, np.int64)
+    for users in stretches(offsets):
+        starts = offsets[users.start : users.stop + 1]
+        owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        found[users] = np.bincount(owner[timestamps[starts[0] : starts[-1]] < cut], minlength=len(starts) - 1)
+    return found
 
 
 def boundaries(config: SplitConfig) -> tuple[int, int]:

@@ -8,16 +8,8 @@ import numpy as np
 
 from llmesr.config import SplitConfig
 from llmesr.config.data import unix_seconds
-from llmesr.data.dataset import (
-    INTERACTIONS,
-    ITEMS,
-    USER_ATTRIBUTES,
-    USERS,
-    Dataset,
-    load_dataset,
-    read_dataset,
-    split_of,
-)
+from llmesr.data.dataset import USER_ATTRIBUTES, Dataset, load_dataset, read_dataset, split_of
+from llmesr.data.frame import INTERACTIONS, ITEMS, USERS
 from llmesr.data.report import Report
 from llmesr.data.split import Part
 from llmesr.errors import UserError

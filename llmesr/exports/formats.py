@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from llmesr.data.dataset import INTERACTIONS, Dataset
+from llmesr.data.dataset import Dataset
+from llmesr.data.frame import INTERACTIONS
 from llmesr.exports.tables import replaced
 from llmesr.store import Store
 

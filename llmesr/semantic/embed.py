@@ -25,6 +25,7 @@ from llmesr.semantic.matrix import Pca, check_rows, fit_pca, pad
 from llmesr.store import Manifest, Store, config_digest, slug
 
 VECTORS, ITEM_IDS = "vectors.safetensors", "item_ids.parquet"
+_IDS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,14 @@ class Embedding:
 
 def histories_digest(dataset: Dataset) -> str:
     """Changes with who has which training items."""
-    parts = (dataset.split.train_items.astype("<i8").tobytes(), dataset.split.train_lengths.astype("<i8").tobytes())
-    return config_digest(*(_digest(p) for p in parts), _digest("\n".join(dataset.user_ids.tolist()).encode()))
+    items, lengths, ids = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+    for stretch in dataset.split.train_stretches():
+        items.update(stretch.astype("<i8").tobytes())
+    lengths.update(dataset.split.train_lengths.astype("<i8").tobytes())
+    for start in range(0, dataset.n_users, _IDS_AT_ONCE):
+        joined = "\n".join(dataset.user_ids[start : start + _IDS_AT_ONCE].tolist())
+        ids.update((joined if start == 0 else f"\n{joined}").encode())
+    return config_digest(items.hexdigest(), lengths.hexdigest(), ids.hexdigest())
 
 
 def _digest(content: bytes) -> str:

@@ -4,6 +4,7 @@
     <root>/<kind>/<id>/status.json      of work in stages (runs, adapters, searches): where it stands
     <root>/<kind>/<id>/checkpoints/     what only going on with the work needs; it stays at home
     <root>/<kind>/<id>/.lock            held by whoever writes to the artifact
+    <root>/<kind>/<id>/.mapped/         a faster form of the same, made again when it is missing
     <root>/<kind>/.scratch.*            being written; renamed into place in one step
     <root>/quarantine/<kind>/           damaged ones that a repair has put aside
     <root>/jobs, uploads, downloads, addresses, cache
@@ -13,6 +14,7 @@ process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` rem
 """
 
 from llmesr.store.archive import check_identity, check_size, export_archive, import_archive
+from llmesr.store.derived import derived
 from llmesr.store.examine import Finding, examine
 from llmesr.store.files import file_digest, read_json, replacing, share_file, write_bytes, write_json
 from llmesr.store.lock import is_locked, locked
@@ -47,6 +49,7 @@ __all__ = [
     "check_identity",
     "check_size",
     "config_digest",
+    "derived",
     "examine",
     "export_archive",
     "file_digest",

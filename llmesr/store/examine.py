@@ -10,6 +10,7 @@ from typing import Any
 
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
+from llmesr.store.derived import damaged
 from llmesr.store.files import file_digest
 from llmesr.store.manifest import KINDS, MANIFEST, STATUS
 from llmesr.store.root import Store
@@ -63,6 +64,8 @@ def _of(store: Store, kind: str, id: str, checksums: bool) -> Iterator[Finding]:
             yield Finding(kind, id, f"{name} is missing.", damaged=True, file=name)
         elif checksums and file_digest(folder / name) != digest:
             yield Finding(kind, id, f"{name} does not match its checksum.", damaged=True, file=name)
+    for name in damaged(folder) if checksums else ():
+        yield Finding(kind, id, f"{name}, a faster form of it, does not match its checksum.", damaged=True, file=name)
     for parent in manifest.parents:
         if not store.exists(parent.kind, parent.id):
             yield Finding(kind, id, f"It was made from {parent.kind}/{parent.id}, which is gone.", damaged=False)

@@ -82,6 +82,6 @@ def sync_files(folder: Path) -> None:
 
 
 def belonging(folder: Path, *, without: tuple[str, ...] = ()) -> list[Path]:
-    """The files of an artifact, sorted: none that is hidden, none under a folder in ``without``."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-    return [p for p in files if p.relative_to(folder).parts[0] not in without]
+    """The files of an artifact, sorted: nothing hidden or in a hidden folder, nothing under those ``without``."""
+    files = ((p, p.relative_to(folder).parts) for p in sorted(folder.rglob("*")) if p.is_file())
+    return [p for p, parts in files if parts[0] not in without and not any(part.startswith(".") for part in parts)]

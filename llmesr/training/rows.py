@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -97,10 +98,14 @@ class Seen:
     """Which items a user's training history holds, answered for many pairs at once."""
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
-        owners = np.repeat(np.arange(dataset.n_users), dataset.split.train_lengths)
-        self.n_items = dataset.n_items
-        keys = np.unique(owners * (self.n_items + 1) + dataset.split.train_items)
-        self.keys = torch.from_numpy(keys).to(device)
+        self.dataset, self.device, self.n_items = dataset, device, dataset.n_items
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """(pairs,) every user and item once, as one sorted number: 8 bytes a pair, so only who asks makes them."""
+        split = self.dataset.split
+        owners = np.repeat(np.arange(self.dataset.n_users), split.train_lengths)
+        return torch.from_numpy(np.unique(owners * (self.n_items + 1) + split.train_items)).to(self.device)
 
     def contains(self, users: Tensor, items: Tensor) -> Tensor:
         """(...) users and items -> (...) bool."""

@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 
 from llmesr.cli import finetune as cli
 from llmesr.config import EmbedConfig, FinetuneConfig
-from llmesr.data.dataset import ITEMS, Dataset, load_dataset
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.frame import ITEMS
 from llmesr.errors import UserError
 from llmesr.jobs.record import Job, typed_step
 from llmesr.jobs.worker import _command

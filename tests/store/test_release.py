@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from llmesr import api
+from llmesr.data import frame
 from llmesr.data.dataset import load_dataset
 from llmesr.errors import UserError
 from llmesr.maps.make import load_map
@@ -35,6 +38,18 @@ def test_everything_is_whole_and_can_be_opened(kept: Store) -> None:
     (near,) = (load_similar(kept, id) for id in kept.ids("neighbours"))
     (drawn,) = (load_map(kept, id) for id in kept.ids("maps"))
     assert (data.n_users, data.n_items, vectors.dimension) == (len(near.users), len(drawn.points), 8)
+
+
+def test_its_datasets_are_mapped_as_any_other(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = kept.ids("datasets")[0]
+    read = load_dataset(kept, id)
+    monkeypatch.setattr(frame, "MAPPED_FROM", 0)
+    mapped = load_dataset(kept, id)
+    assert isinstance(mapped.items.base, np.memmap)
+    np.testing.assert_array_equal(mapped.items, read.items)
+    np.testing.assert_array_equal(mapped.offsets, read.offsets)
+    pd.testing.assert_frame_equal(mapped.catalogue, read.catalogue)
+    assert examine(kept) == []
 
 
 def test_its_runs_are_compared_and_recommend(kept: Store) -> None:

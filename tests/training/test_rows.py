@@ -58,6 +58,7 @@ def test_cloze_masks_what_it_asks_for(store: Store) -> None:
 def test_negatives_are_never_in_the_training_history(store: Store) -> None:
     data = by_hand(store)
     seen = Seen(data, torch.device("cpu"))
+    assert "keys" not in vars(seen)  # a loss that never asks does not pay for them
     assert seen.contains(torch.tensor([0, 0, 1, 2]), torch.tensor([3, 4, 2, 6])).tolist() == [True, False, True, True]
     drawn = seen.sample(torch.tensor([0, 2]), 200)
     assert set(drawn[0].tolist()) == {4, 5, 6}
