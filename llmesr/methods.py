@@ -21,7 +21,7 @@ from llmesr.models.graph import spread
 from llmesr.models.residual import BaseWeight
 from llmesr.models.scorers import Scorer
 from llmesr.models.sequence_model import SequenceModel
-from llmesr.models.tables import AdaptedTable, Directions, IdTable, ItemTable
+from llmesr.models.tables import AdaptedTable, CodesTable, Directions, IdTable, ItemTable
 from llmesr.objectives.base import Objective
 from llmesr.objectives.imitation import Imitation
 from llmesr.objectives.terms import Alignment, Distillation, NextItem
@@ -34,6 +34,7 @@ class Inputs:
     n_items: int
     text: Tensor | None = None  # (N + 1, E) frozen item text vectors, row 0 zero
     reduced: Tensor | None = None  # (N, D) PCA of the text, unit mean square per row
+    codes: Tensor | None = None  # (N + 1, C) codes of the item texts, row 0 zero
     similar: Tensor | None = None  # (U, K) similar users, -1 where fewer
     reference: Tensor | None = None  # (N + 1, D) item embeddings of an id-only run
     views: dict[str, Tensor] = field(default_factory=dict)  # name -> (N + 1, E') further frozen vectors, zero: none
@@ -63,7 +64,7 @@ def needs_text(config: RunConfig) -> bool:
     """Whether the method reads item text vectors."""
     if config.method == "llm-esr":
         return config.semantic_view or config.item_init == "pca" or needs_similar(config)
-    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb") or (
+    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes") or (
         config.method == "llm-init" and config.item_init == "pca"
     )
 
@@ -168,12 +169,20 @@ def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
     return Method(_sequence_model({"semantic": table}, inputs, config), objectives)
 
 
+def _codes(inputs: Inputs, config: RunConfig) -> Method:
+    codes = _present(inputs.codes, "codes of the item texts")
+    start = _reduced(inputs) if config.item_init == "pca" else None
+    table = CodesTable(codes, config.codebook_size, config.embedding_size, start=start)
+    return Method(_sequence_model({"semantic": table}, inputs, config), [_next_item(config)])
+
+
 METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
     "id": _id,
     "llm-init": _llm_init,
     "adapter": _adapter,
     "llm-esr": _llm_esr,
     "llmemb": _llmemb,
+    "codes": _codes,
 }
 
 

@@ -76,6 +76,7 @@ SKILLS: dict[str, tuple[float, float]] = {
     "adapter": (1.2, 0.5),
     "llm-esr": (1.55, 0.6),
     "llmemb": (1.5, 0.5),
+    "codes": (1.3, 0.3),
 }
 """Method -> (skill on head targets, skill on tail targets), in standard deviations of difficulty."""
 

@@ -130,6 +130,10 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
     if speaks:
         from llmesr.evaluation.candidates import few_candidates
 
+        if codes := run.manifest.info.get("codes"):
+            from llmesr.semantic.codes import describe
+
+            say(describe(codes, run.config.codebook_size))
         for note in few_candidates(run.per_user(), ["HR@10"]):
             say(f"Note: {note}")
         emit(json, {"run": run.id}, summary(run))

@@ -6,7 +6,7 @@ from typing import Literal
 
 MethodName = Literal[
     "popularity", "semantic-knn", "item-knn", "markov", "ease", "text-ease", "ials",
-    "id", "llm-init", "adapter", "llm-esr", "llmemb",
+    "id", "llm-init", "adapter", "llm-esr", "llmemb", "codes",
 ]  # fmt: skip
 BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 EXTERNAL = "external"
@@ -14,7 +14,7 @@ EXTERNAL = "external"
 BLEND = "blend"
 """The method of a run that is the sum of others: made by `llmesr blend`, nothing trains it."""
 UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL, BLEND)
-NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "text-ease", "llm-init", "adapter", "llm-esr", "llmemb")
+NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "text-ease", "llm-init", "adapter", "llm-esr", "llmemb", "codes")
 """Methods that read item text."""
 LINEAR: tuple[str, ...] = ("item-knn", "markov", "ease", "text-ease", "ials")
 """Fitted in closed form (iALS in a few sweeps): a stored model, but no backbone, no epochs, no curves."""
@@ -34,7 +34,10 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "distillation_weight": ("llm-esr",),
     "neighbours": ("llm-esr",),
     "teacher_refresh": ("llm-esr",),
-    "item_init": ("llm-init", "llm-esr"),
+    "item_init": ("llm-init", "llm-esr", "codes"),
+    "codebooks": ("codes",),
+    "codebook_size": ("codes",),
+    "quantisation": ("codes",),
     "graph_steps": _STARTED,
     "graph_weight": _STARTED,
     "adapter_layers": _TEXT_METHODS,

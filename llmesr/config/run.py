@@ -63,7 +63,7 @@ class RunConfig(Config):
         "llm-esr, where it ranks no worse, and pca elsewhere.",
     )
     item_init: Literal["pca", "random"] = Field(
-        "pca", description="Start of the id embeddings in llm-init and llm-esr."
+        "pca", description="Start of the id embeddings in llm-init and llm-esr, and of the code vectors in codes."
     )
     graph_steps: int = Field(
         0,
@@ -74,6 +74,12 @@ class RunConfig(Config):
     )
     graph_weight: float = Field(
         1.0, ge=0, le=1, description="How much of the start comes from those steps; the rest is each item's own."
+    )
+    codebooks: int = Field(4, ge=1, le=64, description="codes: how many codes each item gets from its text.")
+    codebook_size: int = Field(256, ge=2, le=4096, description="codes: how many codes a codebook has, shared by items.")
+    quantisation: Literal["projections", "residual"] = Field(
+        "projections",
+        description="codes: each codebook groups the texts by other directions, or what those before leave over.",
     )
     # self-distillation (llm-esr)
     distillation: Literal["mse", "contrastive", "off"] = Field(

@@ -145,5 +145,59 @@ def _stretch(text: Tensor) -> float:
     return float(1 / known.square().mean().sqrt().clamp(min=1e-12)) if len(known) else 1.0
 
 
-ItemTable = IdTable | AdaptedTable
+class CodesTable(nn.Module):
+    """Vectors made of codes that items share: v_i = sum over the codebooks of gate(c_i) * c_i, where c_i are the code
+    vectors of the item side by side and gate(c) = W_up sigmoid(W_down c), a bottleneck (Mixture-of-Codes).
+
+    The number of parameters depends on the codebooks alone. Code 0 is that of items without text.
+    """
+
+    codes: Tensor
+
+    def __init__(self, codes: Tensor, size: int, embedding_size: int, *, start: Tensor | None = None) -> None:
+        """``codes`` (N + 1, C) from 0 to ``size``, row 0 for padding. ``start`` (N, D) as in :meth:`_start`."""
+        super().__init__()
+        codebooks = codes.shape[1]
+        self.register_buffer("codes", torch.cat([codes, torch.zeros_like(codes[:1])]))  # (N + 2, C)
+        self.vectors = nn.Parameter(torch.randn(codebooks, size + 1, embedding_size) * 0.02)
+        width = codebooks * embedding_size
+        self.down = nn.Linear(width, max(width // 4, 1))
+        self.up = nn.Linear(max(width // 4, 1), width)
+        nn.init.ones_(self.up.bias)  # begin near the plain sum
+        self.mask_vector = nn.Parameter(torch.randn(embedding_size) * 0.02)
+        if start is not None:
+            self._start(start)
+
+    @torch.no_grad()
+    def _start(self, start: Tensor) -> None:
+        """Begin so that the codes of an item add up to nearly its row of ``start``: each codebook takes the means of
+        what those before have left over."""
+        left, rows = start.clone(), self.codes[1:-1].long()
+        for vectors, code in zip(self.vectors, rows.T, strict=True):
+            times = torch.bincount(code, minlength=len(vectors)).clamp(min=1)
+            vectors.copy_(torch.zeros_like(vectors).index_add_(0, code, left) / times[:, None])
+            left -= vectors[code]
+
+    def _compose(self, items: Tensor) -> Tensor:
+        codebooks, size, _ = self.vectors.shape
+        codes = self.codes[items].long() + size * torch.arange(codebooks, device=items.device)  # (..., C)
+        rows = F.embedding(codes, self.vectors.flatten(0, 1))  # (..., C, D)
+        gates = self.up(self.down(rows.flatten(-2)).sigmoid()).unflatten(-1, rows.shape[-2:])
+        composed: Tensor = (gates * rows).sum(-2)
+        return composed
+
+    def weight(self) -> Tensor:
+        every = torch.arange(1, len(self.codes) - 1, device=self.codes.device)
+        composed = self._compose(every)
+        mask = self.mask_vector.to(composed.dtype)[None]
+        return torch.cat([torch.zeros_like(mask), composed, mask])
+
+    def forward(self, items: Tensor) -> Tensor:
+        composed = self._compose(items)
+        last = len(self.codes) - 1
+        composed = torch.where((items == last)[..., None], self.mask_vector.to(composed.dtype), composed)
+        return composed * (items != PAD)[..., None]
+
+
+ItemTable = IdTable | AdaptedTable | CodesTable
 """To add a kind of table, give it ``weight()`` and ``forward`` and name it here."""

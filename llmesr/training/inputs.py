@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from llmesr.models.tables import Directions
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, similar_users
 from llmesr.runs.record import Run, find_run
+from llmesr.semantic.codes import Codes, quantise
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.semantic.matrix import fit_pca, pad, pca
 from llmesr.store import Manifest, Store, slug
@@ -28,10 +30,11 @@ from llmesr.training.model import load_model
 
 @dataclass(frozen=True)
 class Prepared:
-    """The inputs of a method and the artifacts they came from."""
+    """The inputs of a method, the artifacts they came from, and what the manifest of a run shall say of them."""
 
     inputs: Inputs
     parents: list[Manifest]
+    info: dict[str, Any] = field(default_factory=dict)
 
 
 def prepare(
@@ -46,12 +49,14 @@ def prepare(
 ) -> Prepared:
     """Load or make what ``config`` needs. UserError when text vectors are needed and there are none."""
     parents = [dataset.manifest]
-    text = reduced = users = reference = None
+    text = reduced = users = reference = codes = None
     if needs_text(config):
         embedding = embedding or default_embedding(store, dataset)
         parents.append(embedding.manifest)
         text = torch.from_numpy(embedding.padded()).to(device)
         reduced = reduce(embedding.item_vectors, config.embedding_size) if _starts_from_text(config) else None
+        if config.method == "codes":
+            codes = _quantised(embedding, config)
         if needs_similar(config):
             wanted = NeighbourConfig(neighbours=max(config.neighbours, NeighbourConfig().neighbours))
             similar = similar or similar_users(dataset, embedding, wanted, store, progress=progress)
@@ -75,13 +80,14 @@ def prepare(
         n_items=dataset.n_items,
         text=text,
         reduced=reduced,
+        codes=None if codes is None else torch.from_numpy(pad(codes.values)),
         similar=users,
         reference=reference,
         views=views,
         chosen=chosen(dataset) if spreads(config) else None,
         directions={name: directions(table, config) for name, table in adapted.items()},
     )
-    return Prepared(inputs, parents)
+    return Prepared(inputs, parents, {} if codes is None else {"codes": codes.report()})
 
 
 def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> Inputs:
@@ -94,7 +100,8 @@ def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> In
     reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if _starts_from_text(config) else None
     text = torch.from_numpy(embedding.padded()).to(device)
     views = view_tables(open_views(config, run.store, dataset), device)  # of words nothing is read again
-    return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, views=views)
+    codes = torch.zeros(dataset.n_items + 1, config.codebooks, dtype=torch.int16)  # the model has those it learned with
+    return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, codes=codes, views=views)
 
 
 def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedding]:
@@ -142,6 +149,16 @@ def reduce(vectors: np.ndarray, size: int) -> Tensor:
     return torch.from_numpy(filled)
 
 
+def _quantised(embedding: Embedding, config: RunConfig) -> Codes:
+    return quantise(
+        embedding.item_vectors,
+        codebooks=config.codebooks,
+        size=config.codebook_size,
+        kind=config.quantisation,
+        seed=config.seed,
+    )
+
+
 def directions(table: Tensor, config: RunConfig) -> Directions:
     """The main directions of padded vectors (N + 1, E), as many as the first layer of an adapter gives out."""
     many = config.embedding_size if config.adapter_layers == 1 else max(table.shape[1] // 2, 1)
@@ -153,7 +170,7 @@ def directions(table: Tensor, config: RunConfig) -> Directions:
 def _starts_from_text(config: RunConfig) -> bool:
     if config.method == "llmemb":
         return not config.adapter
-    return config.method in ("llm-init", "llm-esr") and config.item_init == "pca"
+    return config.method in ("llm-init", "llm-esr", "codes") and config.item_init == "pca"
 
 
 def reference_items(run: Run, dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> Tensor:

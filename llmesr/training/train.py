@@ -137,6 +137,7 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
         scorers, info = fit_linear(run, dataset, prepared.inputs, sequences, runtime)
     else:
         scorers, info = _fit(run, dataset, prepared.inputs, sequences, runtime)
+    info |= prepared.info
     if dataset.split_config.refit:
         info["refit"] = True
     trained = time.perf_counter()
@@ -232,7 +233,7 @@ def _with_runs(
 def _guided(prepared: Prepared, dataset: Dataset, config: RunConfig, store: Store, runtime: Runtime) -> Prepared:
     """With the runs that the method learns from opened."""
     inputs, parents = guided(prepared.inputs, dataset, config, store, runtime.device)
-    return Prepared(inputs, [*prepared.parents, *parents])
+    return replace(prepared, inputs=inputs, parents=[*prepared.parents, *parents])
 
 
 def _reference(

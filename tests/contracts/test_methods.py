@@ -34,6 +34,7 @@ def inputs(size: int = 8) -> Inputs:
         reduced=torch.randn(N, size),
         similar=similar,
         reference=reference,
+        codes=torch.cat([torch.zeros(1, 3, dtype=torch.int16), torch.randint(0, 5, (N, 3), dtype=torch.int16)]),
         directions=directions,
         chosen=sparse.csr_matrix((torch.rand(USERS, N + 1) > 0.5).float().numpy()),
     )
@@ -164,6 +165,8 @@ SWITCHES: list[tuple[str, str, dict[str, Any]]] = [
     ("id", "sasrec", {"graph_steps": 1}),
     ("llm-init", "sasrec", {"graph_steps": 2}),
     ("llm-esr", "sasrec", {"graph_steps": 1, "item_init": "random"}),
+    ("codes", "sasrec", {"item_init": "random"}),
+    ("codes", "sasrec", {"codebook_size": 64}),
     ("llmemb", "sasrec", {"graph_steps": 1, "adapter": False}),
     ("adapter", "sasrec", {"adapter_init": "random"}),
     ("llm-esr", "sasrec", {"adapter_init": "pca"}),

@@ -89,6 +89,7 @@ def test_which_parts_a_run_has(store: Store) -> None:
         "llm-init": ["collaborative"],
         "adapter": ["adapted"],
         "llmemb": ["adapted"],
+        "codes": ["adapted"],
         "llm-esr": ["collaborative", "adapted"],
     }.items():
         run = make_run(store, dataset, method)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llmesr.models.tables import AdaptedTable, Directions, IdTable
+from llmesr.models.tables import AdaptedTable, CodesTable, Directions, IdTable
 
 N, D, E = 5, 4, 6
 
@@ -27,7 +27,7 @@ def test_adapter_equals_its_layers_applied_one_after_the_other(layers: int) -> N
 
 
 def test_rows_and_whole_table_agree_for_every_id() -> None:
-    for table in (AdaptedTable(text(), D), IdTable(N, D)):
+    for table in (AdaptedTable(text(), D), IdTable(N, D), CodesTable(CODES, 3, D)):
         every = torch.arange(N + 2)
         torch.testing.assert_close(table(every), table.weight())
         assert not table.weight()[0].any()
@@ -97,3 +97,51 @@ def test_without_any_text_a_started_adapter_is_still_a_number() -> None:
     nothing = Directions(torch.zeros(E), torch.zeros(E // 2, E))
     table = AdaptedTable(torch.zeros(N + 1, E), D, scaled=True, start=nothing)
     assert table.weight().isfinite().all()
+
+
+CODES = torch.tensor([[0, 0], [1, 2], [1, 2], [3, 2], [3, 1], [0, 0]], dtype=torch.int16)  # item 5 has no text
+
+
+def test_codes_are_composed_as_the_formula_says() -> None:
+    table = CodesTable(CODES, 3, D)
+    side_by_side = torch.cat([table.vectors[0, 3], table.vectors[1, 1]])  # item 4
+    gate = table.up.weight @ torch.sigmoid(table.down.weight @ side_by_side + table.down.bias) + table.up.bias
+    torch.testing.assert_close(table(torch.tensor([4]))[0], (gate * side_by_side).view(2, D).sum(0))
+    every = torch.arange(N + 2)
+    torch.testing.assert_close(table(every), table.weight())
+    torch.testing.assert_close(table.weight()[N + 1], table.mask_vector)
+    assert not table.weight()[0].any()
+
+
+def test_equal_codes_give_equal_vectors_and_code_mates_move_together() -> None:
+    """Items 1 and 2 share both codes, item 3 one of them, item 4 none; 1 is the popular one that is trained."""
+    table = CodesTable(CODES, 3, D)
+    before = table.weight().detach().clone()
+    assert torch.equal(before[1], before[2])
+    table(torch.tensor([1])).sum().backward()
+    with torch.no_grad():
+        gradient = table.vectors.grad
+        assert gradient is not None
+        table.vectors.add_(gradient, alpha=-0.1)
+    moved = (table.weight() - before).abs().sum(1)
+    assert moved[1] > 0
+    assert torch.equal(moved[1], moved[2])
+    assert moved[3] > 0
+    assert moved[4] == 0
+    assert moved[5] == 0
+
+
+def test_a_larger_catalogue_has_as_many_parameters() -> None:
+    many = CODES[1:].repeat(10, 1)
+    tables = [CodesTable(c, 3, D) for c in (CODES, torch.cat([CODES[:1], many]))]
+    counted = [sum(p.numel() for p in table.parameters()) for table in tables]
+    assert counted[0] == counted[1]
+
+
+def test_codes_begin_as_the_means_of_what_they_start_from() -> None:
+    start = torch.randn(N, D)
+    table = CodesTable(CODES, 3, D, start=start)
+    sums = table.vectors[torch.arange(2), CODES[1:].long()].sum(1).detach()
+    torch.testing.assert_close(sums[4], start[4])  # alone with its code
+    left = (start - sums).square().sum()
+    assert left < (start - start.mean(0)).square().sum()

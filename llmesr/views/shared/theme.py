@@ -53,6 +53,7 @@ METHODS: dict[Mode, dict[str, str]] = {
         "adapter": "#9a5200",
         "llm-esr": "#2a9688",
         "llmemb": "#7a0019",
+        "codes": "#280040",
     },
     "dark": {
         "popularity": "#aeb2ba",
@@ -67,6 +68,7 @@ METHODS: dict[Mode, dict[str, str]] = {
         "adapter": "#d9851a",
         "llm-esr": "#4fefd6",
         "llmemb": "#d02c40",
+        "codes": "#58d880",
     },
 }
 """One colour per method. On the page background every one has a contrast of at least 3:1 (WCAG for graphics)."""
@@ -135,6 +137,7 @@ SYMBOLS: dict[str, str] = {
     "adapter": "cross",
     "llm-esr": "circle",
     "llmemb": "star",
+    "codes": "bowtie",
 }
 GROUP_SYMBOLS: dict[str, str] = {
     "Overall": "circle",

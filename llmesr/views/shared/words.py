@@ -52,6 +52,7 @@ METHODS: dict[str, str] = {
     "adapter": "A sequence model on frozen text vectors, passed through a small adapter.",
     "llm-esr": "Text and behaviour side by side, taught by similar users (LLM-ESR, 2024).",
     "llmemb": "Adapted text vectors, aligned with behaviour (LLMEmb, 2025).",
+    "codes": "Item vectors made of a few codes that items with similar text share (Mixture-of-Codes, 2024).",
 }
 
 METHODS_IN_SHORT: dict[str, str] = {
@@ -67,6 +68,7 @@ METHODS_IN_SHORT: dict[str, str] = {
     "adapter": "text, adapted",
     "llm-esr": "text and behaviour",
     "llmemb": "text, tuned and aligned",
+    "codes": "codes shared by text",
 }
 """What a method knows, for a label under its name."""
 
