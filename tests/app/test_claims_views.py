@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 import pytest
 from app_pages import Visit
 from factories import make_dataset, make_run
@@ -10,9 +13,11 @@ from streamlit.testing.v1 import AppTest
 from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.splitting import resplit
+from llmesr.evaluation.verdict import Verdict
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
 from llmesr.store import Store
+from llmesr.views.cache import evidence
 from llmesr.views.compare import splits
 
 CUTS = SplitConfig(kind="temporal", valid_from=0.5, test_from=0.7)
@@ -119,3 +124,22 @@ def test_an_order_cannot_be_split_in_time(store: Store, shop: Dataset, visit: Vi
     app = visit("compare", dataset=shop.id, view="splits")
     assert "has only an order" in said(app)
     assert "splits.train" not in buttons(app).values()
+
+
+def test_a_pair_has_one_p_wherever_it_stands(shop: Dataset, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[Verdict] = []
+
+    def verdicts(tested: pd.DataFrame, *more: Any) -> list[Verdict]:
+        judged.extend(made := real(tested, *more))
+        return made
+
+    def answers(page: str, **query: str) -> set[tuple[str, float]]:
+        judged.clear()
+        assert not visit(page, dataset=shop.id, **query).exception
+        return {(a.group, a.p) for v in judged for a in v.answers if v.run.startswith("llm-esr")}
+
+    real = evidence.verdicts
+    monkeypatch.setattr(evidence, "verdicts", verdicts)
+    overview = answers("overview")
+    assert len(overview) >= 5
+    assert overview == answers("story", step="4") == answers("compare")

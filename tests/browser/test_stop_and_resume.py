@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from browser.browsing import Server, ended, launch, metric, ready, settled, wait_for
 from factories import make_dataset
@@ -11,6 +16,7 @@ from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
 from llmesr.runs.record import Run
 
+EPOCHS = 60
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -18,6 +24,18 @@ def epoch(server: Server, job: Job) -> int:
     """How many epochs the run of a job has behind it."""
     (run,) = job.runs
     return Run(server.store, run).status().epoch if server.store.exists("runs", run) else 0
+
+
+@contextmanager
+def paused(server: Server, job: Job) -> Iterator[None]:
+    """Training stands still meanwhile, so that a slow page does not meet a run that has already ended."""
+    child = Jobs(server.store).get(job.id).status.child
+    assert child is not None, "the job is not training"
+    os.kill(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGCONT)
 
 
 def no_epoch_twice(server: Server, job: Job) -> list[int]:
@@ -39,39 +57,42 @@ def took_shown(page: Page) -> None:
 
 def test_a_refresh_and_a_restarted_server_lose_nothing(page: Page, server: Server) -> None:
     dataset = make_dataset(server.store, users=600, items=80)
-    job = launch(page, server, dataset.id, epochs=60)
+    job = launch(page, server, dataset.id, epochs=EPOCHS)
     wait_for(lambda: epoch(server, job) >= 2)
-    page.reload()
-    ready(page)
-    assert shown_epoch(page) >= 2, "the link leads back to the run"
-
-    server.stop()
-    before = epoch(server, job)
+    with paused(server, job):
+        page.reload()
+        ready(page)
+        assert shown_epoch(page) >= 2, "the link leads back to the run"
+        server.stop()
+        before = epoch(server, job)
     wait_for(lambda: epoch(server, job) > before)  # nobody serves, nobody looks
-    server.start()
-    page.reload()
-    ready(page)
-    assert shown_epoch(page) > before
+    with paused(server, job):
+        server.start()
+        page.reload()
+        ready(page)
+        assert shown_epoch(page) > before
 
     assert ended(server.store, job.id).state == "SUCCEEDED"
     assert len(Jobs(server.store).list()) == 1
     took_shown(page)  # the open page notices by itself
-    assert shown_epoch(page) == len(no_epoch_twice(server, job)) == 60
+    assert shown_epoch(page) == len(no_epoch_twice(server, job)) == EPOCHS
 
 
 def test_stop_and_resume(page: Page, server: Server) -> None:
     dataset = make_dataset(server.store, users=600, items=80)
-    job = launch(page, server, dataset.id, epochs=60)
+    job = launch(page, server, dataset.id, epochs=EPOCHS)
     wait_for(lambda: epoch(server, job) >= 2)
-    page.get_by_role("button", name="Stop").first.click()
+    with paused(server, job):
+        page.get_by_role("button", name="Stop").first.click()
+        wait_for(lambda: Jobs(server.store).get(job.id).status.stop_requested)
     page.get_by_text("Stopped; it can go on where it was.").wait_for()
     stopped = epoch(server, job)
     assert Jobs(server.store).get(job.id).state == "STOPPED"
-    assert 2 <= stopped < 60
+    assert 2 <= stopped < EPOCHS
 
     page.get_by_role("button", name="Resume").click()
     settled(page)
     wait_for(lambda: epoch(server, job) > stopped)
     assert ended(server.store, job.id).state == "SUCCEEDED"
     took_shown(page)
-    assert shown_epoch(page) == len(no_epoch_twice(server, job)) == 60
+    assert shown_epoch(page) == len(no_epoch_twice(server, job)) == EPOCHS

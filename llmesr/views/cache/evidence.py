@@ -60,13 +60,22 @@ def findings(
 
 
 def judged(
-    root: Store, lineup: Lineup, reference: str, thresholds: Thresholds, metric: str, protocol: str
+    root: Store,
+    lineup: Lineup,
+    reference: str,
+    thresholds: Thresholds,
+    metric: str,
+    protocol: str,
+    *,
+    among: Lineup | None = None,
 ) -> list[Verdict]:
-    """One verdict per other contender, qualified by what the guard found."""
-    return verdicts(
-        comparison(root, lineup, reference, thresholds, metric, protocol),
-        findings(root, lineup, reference, thresholds, metric, protocol),
-    )
+    """One verdict per other contender, qualified by what the guard found.
+
+    ``among`` holds ``lineup`` and whoever stands beside it on the page: p is corrected for all of them, so that a pair
+    has one p, whether it is picked out for a headline or looked up on Compare.
+    """
+    tested = comparison(root, among or lineup, reference, thresholds, metric, protocol)
+    return verdicts(tested[tested["run"].isin(lineup)], findings(root, lineup, reference, thresholds, metric, protocol))
 
 
 @kept(digests(pair="runs", there="runs"), entries=16, spinner=SAID)

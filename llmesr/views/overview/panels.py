@@ -114,14 +114,20 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
         lineup = {c.label: c.ids for c in best}
         frame = evidence.summary(root, lineup, thresholds, METRIC, protocol)
         by = links.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
-        _say(root, every, frame, thresholds, protocol, by)
+        _say(root, every, lineup, frame, thresholds, protocol, by)
         _draw(frame, data, protocol, thresholds, by)
     for reason in left_out:
         st.warning(as_text(reason, 500), icon=":material/warning:")
 
 
 def _say(
-    root: Store, every: Sequence[Contender], frame: pd.DataFrame, thresholds: Thresholds, protocol: str, by: str
+    root: Store,
+    every: Sequence[Contender],
+    shown: evidence.Lineup,
+    frame: pd.DataFrame,
+    thresholds: Thresholds,
+    protocol: str,
+    by: str,
 ) -> None:
     """What stands against the sentence, the sentence, and how sure it is."""
     blind, reading = best_without_and_with_text(every, partial(evidence.validation, root))
@@ -130,7 +136,7 @@ def _say(
         return
     lineup, dataset_id = {c.label: c.ids for c in (blind, reading) if c is not None}, first.runs[0].dataset_id
     at = (root, lineup, first.label, thresholds, METRIC, protocol)
-    found, said = evidence.findings(*at), evidence.judged(*at)[0] if len(lineup) > 1 else None
+    found, said = evidence.findings(*at), evidence.judged(*at, among=shown)[0] if len(lineup) > 1 else None
     plain, text_reader = (c.label if c is not None else None for c in (blind, reading))
     headline = Headline(frame, plain, text_reader, said, said.doubts if said else serious(found))
     doubts.amber(root, dataset_id, found)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import Contender, best_without_and_with_text
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text
 from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
@@ -71,12 +71,21 @@ class Material:
         return evidence.summary(self.root, lineup, self.thresholds, self.metric, self.protocol)
 
     @cached_property
-    def comparison(self) -> pd.DataFrame:
-        """The recommender with text against the plain one."""
+    def everybody(self) -> pd.DataFrame:
+        """All that are shown against the plain one."""
         assert self.plain
+        at = self.plain.name, self.thresholds, self.metric, self.protocol
+        return evidence.comparison(self.root, self._shown, *at)
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """Of :attr:`everybody` the recommender with text."""
         assert self.text
-        lineup = {c.name: c.ids for c in (self.plain, self.text)}
-        return evidence.comparison(self.root, lineup, self.plain.name, self.thresholds, self.metric, self.protocol)
+        return self.everybody[self.everybody["run"] == self.text.name]
+
+    @property
+    def _shown(self) -> dict[str, tuple[str, ...]]:
+        return {c.name: c.ids for c in best_of_each(self.chosen, self.validation)}
 
     @cached_property
     def doubts(self) -> tuple[Finding, ...]:
@@ -94,7 +103,8 @@ class Material:
         assert self.text
         lineup = {c.name: c.ids for c in (self.plain, self.text)}
         reference = self.plain.name
-        return evidence.judged(self.root, lineup, reference, self.thresholds, self.metric, self.protocol)[0]
+        at = reference, self.thresholds, self.metric, self.protocol
+        return evidence.judged(self.root, lineup, *at, among=self._shown)[0]
 
     @cached_property
     def item(self) -> int | None:

@@ -148,7 +148,7 @@ def what_changed(m: Material) -> StoryStep:
             f"{m.text.name} compared with {m.plain.name}, in {m.metric}: "
             f"{m.verdict.sentence(metric=False, doubts=False)}",
             f"{_seeds(m.text, m.plain)}Paired permutation test over "
-            f"{theme.count(table['users'].max())} users, p corrected for {len(table)} tests.",
+            f"{theme.count(table['users'].max())} users, p corrected for {len(m.everybody)} tests.",
         ],
         chart=partial(charts.gains_chart, table, m.metric, f"{m.text.name} minus {m.plain.name}. {m.line}"),
         alt=f"Gain in {m.metric} of {m.text.name} over {m.plain.name} in the five groups, with 95% intervals.",
