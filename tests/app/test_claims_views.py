@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.splitting import resplit
+from llmesr.evaluation import verdict
 from llmesr.evaluation.verdict import Verdict
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
@@ -138,7 +139,7 @@ def test_a_pair_has_one_p_wherever_it_stands(shop: Dataset, visit: Visit, monkey
         assert not visit(page, dataset=shop.id, **query).exception
         return {(a.group, a.p) for v in judged for a in v.answers if v.run.startswith("llm-esr")}
 
-    real = evidence.verdicts
+    real = verdict.verdicts
     monkeypatch.setattr(evidence, "verdicts", verdicts)
     overview = answers("overview")
     assert len(overview) >= 5

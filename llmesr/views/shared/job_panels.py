@@ -64,21 +64,33 @@ def _draw(
     if was_active:
         jobs.reconcile()
     job = jobs.get(id)
-    body(root, job, place)
+    # First, and not after drawing: what a fragment has half drawn stays on the page beside what the page draws next.
     if job.active != was_active or (was_active and until in job.status.saved) or (news and news() != known):
         st.rerun()  # a job resumed from here is to be drawn live again
+    body(root, job, place)
 
 
 def watch(root: Store, kind: str, id: str, draw: Callable[..., None], *more: object) -> None:
-    """Draw an artifact that a job makes, live while it does.
+    """Draw an artifact that a job makes, live while it does, below the job while that has not succeeded.
 
-    ``draw`` is given the root, the artifact's id, the job's (None where none is known), whether the job was active when
-    the page was drawn, and ``more``.
+    ``draw`` is given the root, the artifact's id, and ``more``.
     """
     made = (j for j in artifacts.jobs(root).list() if any(s.run == id and s.makes == kind for s in j.record.steps))
     job = next(made, None)
     active = job is not None and job.active
-    widgets.live(EVERY if active else None)(draw)(root, id, job.id if job else None, active, *more)
+    widgets.live(EVERY if active else None)(_watched)(root, id, job.id if job else None, active, draw, *more)
+
+
+def _watched(
+    root: Store, id: str, job_id: str | None, was_active: bool, draw: Callable[..., None], *more: object
+) -> None:
+    job = artifacts.jobs(root).get(job_id) if job_id else None
+    if job is not None and job.active != was_active:
+        st.rerun()  # the whole page: what has ended needs no look every second, what goes on from here does
+    with st.container():  # always, so that what is below keeps its place
+        if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
+            body(root, job)
+    draw(root, id, *more)
 
 
 def body(root: Store, job: Job, place: str = "job") -> None:

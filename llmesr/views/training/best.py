@@ -11,7 +11,7 @@ from llmesr.config import EXTERNAL, BestConfig
 from llmesr.contest.find import planned
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
-from llmesr.jobs.record import Job, Step
+from llmesr.jobs.record import Step
 from llmesr.prose import duration, listed
 from llmesr.runs.contest import Contest
 from llmesr.store import Manifest, Store
@@ -104,14 +104,9 @@ def history(root: Store, manifest: Manifest) -> None:
     job_panels.watch(root, "contests", chosen, _draw)
 
 
-def _draw(root: Store, contest_id: str, job_id: str | None, was_active: bool) -> None:
-    job: Job | None = artifacts.jobs(root).get(job_id) if job_id else None
-    if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
-        job_panels.body(root, job)
+def _draw(root: Store, contest_id: str) -> None:
     if root.exists("contests", contest_id):
         _outcome(Contest(root, contest_id))
-    if job is not None and job.active != was_active:
-        st.rerun()
 
 
 def _outcome(contest: Contest) -> None:

@@ -102,14 +102,9 @@ def history(root: Store, manifest: Manifest) -> None:
     job_panels.watch(root, "adapters", chosen, _draw)
 
 
-def _draw(root: Store, tuning_id: str, job_id: str | None, was_active: bool) -> None:
-    job = artifacts.jobs(root).get(job_id) if job_id else None
-    if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
-        job_panels.body(root, job)
+def _draw(root: Store, tuning_id: str) -> None:
     if root.exists("adapters", tuning_id):
         _outcome(Finetune(root, tuning_id))
-    if job is not None and job.active != was_active:
-        st.rerun()
 
 
 def _outcome(run: Finetune) -> None:

@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.config import LINEAR, UNTRAINED
-from llmesr.jobs.record import Job
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
@@ -29,16 +28,11 @@ def watch(root: Store, run_id: str, protocol: str) -> None:
     job_panels.watch(root, "runs", run_id, _draw_run, protocol)
 
 
-def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, protocol: str) -> None:
-    jobs = artifacts.jobs(root)
-    job: Job | None = jobs.get(job_id) if job_id else None
-    run = Run(root, run_id)
-    if job is not None and (job.active or job.state in ("STOPPED", "FAILED")):
-        job_panels.body(root, job)
+def _draw_run(root: Store, run_id: str, protocol: str) -> None:
     if not root.exists("runs", run_id):
         st.caption("Curves appear when training starts.")
-        _settle(job, was_active)
         return
+    run = Run(root, run_id)
     status = run.status()
     columns = st.columns(4)
     columns[0].metric("State", job_panels.WORDS[status.state], border=True)
@@ -50,12 +44,6 @@ def _draw_run(root: Store, run_id: str, job_id: str | None, was_active: bool, pr
         left = theme.duration(status.seconds_left if status.state == "RUNNING" else None)
         columns[3].metric("Time left (at most)", left, border=True, help="Training may stop earlier.")
     curves(run, protocol)
-    _settle(job, was_active)
-
-
-def _settle(job: Job | None, was_active: bool) -> None:
-    if job is not None and job.active != was_active:
-        st.rerun()  # the whole page: a run that has ended needs no look every second, one resumed from here does
 
 
 def curves(run: Run, protocol: str) -> None:
