@@ -76,6 +76,8 @@ ONLY: dict[str, set[str]] = {
     "mlflow": {"exports/tracking"},
     "fsspec": {"remote", "data/places/address"},
     "adbc_driver_postgresql": {"data/places/database"},
+    "deltalake": {"data/places/tables"},
+    "pyiceberg": {"data/places/tables"},
     "adbc_driver_sqlite": {"data/places/database"},
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmesr.config import IngestConfig
 from llmesr.data.columns import ACCEPTED, Guess
+from llmesr.data.places import tables
 from llmesr.data.sources import Source, describe
 from llmesr.errors import UserError
 
@@ -65,12 +66,11 @@ def _folder(folder: Path) -> list[Path]:
 
 def check_folder(folder: str, entries: Collection[str]) -> None:
     """UserError for the folder of a table whose files, read one by one, would bring deleted rows back."""
-    kind = "a Delta" if "_delta_log" in entries else "an Iceberg" if {"metadata", "data"} <= set(entries) else ""
-    if kind:
-        read = "DeltaTable(PATH).to_pyarrow_table()" if kind == "a Delta" else "TABLE.scan().to_arrow()"
+    if kind := tables.kind_of(entries):
+        read = "DeltaTable(ADDRESS).to_pyarrow_table()" if kind == "Delta" else "TABLE.scan().to_arrow()"
         raise UserError(
-            f"{folder} is {kind} table, whose files also hold rows that were deleted; read it with its own library and "
-            f"give what that returns: llmesr.ingest({read}, name=...)."
+            f"{folder} is the folder of a table ({kind}), whose files also hold rows that were deleted. Give the "
+            f"table's own folder if it is on this disk, or what its library returns: llmesr.ingest({read}, name=...)."
         )
 
 

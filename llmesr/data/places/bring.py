@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pyarrow as pa
 
-from llmesr.data.places import address, database
+from llmesr.data.places import address, database, tables
 from llmesr.data.places.connections import PREFIX, connection
 from llmesr.data.places.stream import write
 from llmesr.errors import UserError
@@ -48,8 +48,9 @@ def brought(
     rows: int | None = None,
     redirects: bool = True,
 ) -> Iterator[Brought]:
-    """Files of all ``sources``: paths as they are, databases (one, with its queries ``sql``), addresses, connections
-    (``connection:NAME``) and frames (pandas, polars, Arrow, whatever has an Arrow stream).
+    """Files of all ``sources``: paths as they are, databases (one, with its queries ``sql``), addresses, Delta and
+    Iceberg tables (their folders), connections (``connection:NAME``) and frames (pandas, polars, Arrow, whatever has an
+    Arrow stream).
 
     ``rows``: of queries, no more than these; without ``redirects``, a web server that sends on to another address is
     not followed. What was made is gone when the block ends; a fetch that was cut, or whose
@@ -106,6 +107,9 @@ class _Bringer:
             fetched = address.fetch(text, self.keep, limit=self.limit, progress=self.progress, redirects=self.redirects)
             for path, origin in fetched:
                 self.found.add(path, origin)
+        elif kind := tables.kind_of(_names(Path(source))):
+            with tables.opened(Path(source), kind) as (rows, origin):
+                self._write(_first(rows, self.rows), f"table {Path(source).resolve().name}", origin)
         else:
             self.found.paths.append(Path(source))
 
@@ -126,7 +130,7 @@ class _Bringer:
     def _write(self, batches: pa.RecordBatchReader, name: str, origin: Mapping[str, str]) -> None:
         target = self.scratch() / name
         if target.exists():
-            raise UserError("Give one database at a time.")
+            raise UserError("Give one database at a time, and tables of different names.")
         write(batches, target, name, self.limit, self.progress)
         self.found.add(target, origin)
 
@@ -139,6 +143,11 @@ def default_name(source: str) -> str:
         path = PurePosixPath(urlsplit(source).path.rstrip("/"))
         return path.name.partition(".")[0] or "data"
     return Path(source).resolve().name.partition(".")[0]
+
+
+def _names(path: Path) -> list[str]:
+    """What is in a folder; nothing in what is none."""
+    return [p.name for p in path.iterdir()] if path.is_dir() else []
 
 
 def _stream(frame: Any, name: str) -> pa.RecordBatchReader:

@@ -83,7 +83,9 @@ def _stored(field: pa.Field, name: str) -> pa.DataType:
         )
     if pa.types.is_dictionary(storage):
         return storage.value_type
-    return pa.string() if pa.types.is_null(storage) else storage
+    if pa.types.is_null(storage) or pa.types.is_string_view(storage):
+        return pa.string()
+    return pa.binary() if pa.types.is_binary_view(storage) else storage
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -191,15 +191,6 @@ def test_a_copy_of_a_store_goes_on_where_it_ended(
     assert origin == {"from": "memory:///bucket/day/orders-1.csv"}
 
 
-@pytest.mark.parametrize(("entry", "words"), [("_delta_log", "Delta"), ("metadata", "Iceberg")])
-def test_tables_with_deleted_rows_are_refused(entry: str, words: str, store: Store, tmp_path: Path) -> None:
-    (tmp_path / "table" / entry).mkdir(parents=True)
-    (tmp_path / "table" / "data").mkdir()
-    (tmp_path / "table" / "part.csv").write_bytes(CONTENT)
-    with pytest.raises(UserError, match=words):
-        llmesr.ingest(tmp_path / "table", name="x", store=store)
-
-
 @pytest.mark.parametrize(
     ("given", "allowed"),
     [

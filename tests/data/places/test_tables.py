@@ -1,0 +1,92 @@
+"""Delta and Iceberg tables are read as they stand: no deleted row comes back."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from pyiceberg.catalog.sql import SqlCatalog
+
+import llmesr
+from llmesr.data.places import address
+from llmesr.errors import UserError
+from llmesr.store import Store
+
+GONE = "u0"
+
+
+def rows(first: int = 0) -> pa.Table:
+    """Thirty users with six items each; the user who is to be deleted among them."""
+    pairs = [(f"u{u}", (u + i) % 9, 1_500_000_000 + 1000 * i) for u in range(first, first + 30) for i in range(6)]
+    users, items, times = zip(*pairs, strict=True)
+    return pa.table({"user_id": users, "item_id": items, "timestamp": times})
+
+
+def delta(folder: Path) -> Path:
+    write_deltalake(str(folder), rows())
+    write_deltalake(str(folder), rows(30), mode="append")
+    DeltaTable(str(folder)).delete(f"user_id = '{GONE}'")
+    return folder
+
+
+def iceberg(folder: Path) -> Path:
+    home = folder.with_name("warehouse")
+    home.mkdir()
+    catalog = SqlCatalog("local", uri=f"sqlite:///{home}/catalog.db", warehouse=home.as_uri())
+    catalog.create_namespace("shop")
+    table = catalog.create_table("shop.orders", schema=rows().schema)
+    table.append(rows())
+    table.append(rows(30))
+    table.delete(f"user_id = '{GONE}'")
+    return Path(table.location().removeprefix("file://"))
+
+
+@pytest.mark.parametrize(("make", "said"), [(delta, "Delta, version 2"), (iceberg, "Iceberg, 0000")])
+def test_a_table_is_read_as_it_stands(make: object, said: str, store: Store, tmp_path: Path) -> None:
+    folder = make(tmp_path / "orders")  # type: ignore[operator]
+    dataset = llmesr.ingest(folder, name="shop", store=store)
+    assert dataset.n_users == 59
+    assert GONE not in set(dataset.user_ids)
+    (source,) = store.manifest("datasets", dataset.id).info["sources"]
+    assert source["table"].startswith(said)
+    assert source["from"] == str(folder)
+
+
+def test_two_tables_of_one_name_are_told_apart_by_a_sentence(store: Store, tmp_path: Path) -> None:
+    one, two = (delta(tmp_path / name / "orders") for name in ("a", "b"))
+    with pytest.raises(UserError, match="tables of different names"):
+        llmesr.ingest(one, two, name="shop", store=store)
+
+
+def test_what_cannot_be_read_says_what_it_is(store: Store, tmp_path: Path) -> None:
+    damaged = delta(tmp_path / "orders")
+    for log in (damaged / "_delta_log").glob("*.json"):
+        log.write_text("nonsense")
+    with pytest.raises(UserError, match="is a Delta table that cannot be read"):
+        llmesr.ingest(damaged, name="shop", store=store)
+
+    empty = iceberg(tmp_path / "other")
+    shutil.rmtree(empty / "metadata")
+    (empty / "metadata").mkdir()
+    with pytest.raises(UserError, match="looks like an Iceberg table, but no file"):
+        llmesr.ingest(empty, name="shop", store=store)
+
+
+def test_without_its_library_the_extra_is_named(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = delta(tmp_path / "orders")
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    with pytest.raises(UserError, match=r"pip install 'llmesr\[tables\]'"):
+        llmesr.ingest(folder, name="shop", store=store)
+
+
+@pytest.mark.parametrize(("entry", "words"), [("_delta_log", "Delta"), ("metadata", "Iceberg")])
+def test_a_table_at_an_address_is_refused(entry: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "table" / entry).mkdir(parents=True)
+    (tmp_path / "table" / "data").mkdir()
+    (tmp_path / "table" / "part.csv").write_text("user_id,item_id\n1,2\n")
+    with pytest.raises(UserError, match=words):
+        list(address.fetch((tmp_path / "table").as_uri(), tmp_path / "kept", limit=10**9))
