@@ -7,8 +7,9 @@ each judged by its own split's questions: places and differences, never one numb
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.stats import kendalltau
 from llmesr.config import BLEND, EXTERNAL, WORDS, settings_read
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.resampling import adjust
 from llmesr.store import Manifest, Store
 
 BUDGET = ("epochs", "patience")
@@ -70,6 +72,9 @@ def one_per_split(datasets: Sequence[Manifest], own: str, methods: Mapping[str, 
 
 
 Pair = tuple[str, str]
+Tests = Callable[[str, str], pd.DataFrame]
+"""(split, baseline) -> rows of :func:`evaluation.statistics.compare` of that split: everybody against the baseline."""
+CLEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,9 @@ class Agreement:
     """How far two splits order the same methods alike.
 
     ``tau``: Kendall's (1 the same order, −1 the reverse), None of fewer than three methods or where all are tied.
-    ``turned``: pairs whose order differs, ``clear`` those of them whose intervals overlap under neither split;
-    ``tied``: pairs that one of the splits does not order. ``users``: the fewest that a split asks in the group.
+    ``turned``: pairs whose order differs, ``clear`` those of them that a paired test tells apart under both splits
+    (p < .05: the larger of the two, corrected by Benjamini-Hochberg for all pairs that turned); ``tied``: pairs that
+    one of the splits does not order. ``users``: the fewest that a split asks in the group.
     """
 
     first: str
@@ -104,15 +110,15 @@ def placed(summaries: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def agreements(table: pd.DataFrame, group: str) -> list[Agreement]:
-    """Every later split of a :func:`placed` table against the first, in one group."""
+def agreements(table: pd.DataFrame, group: str, tests: Tests) -> list[Agreement]:
+    """Every later split of a :func:`placed` table against the first, in one group; pairs that turned are tested."""
     rows = table[(table["group"] == group) & (table["users"] > 0)]
     by = {split: part.set_index("run") for split, part in rows.groupby("split", sort=False)}
     first, *rest = [s for s in dict.fromkeys(table["split"]) if s in by] or [""]
-    return [_agreement(first, other, group, by[first], by[other]) for other in rest]
+    return [_agreement(first, other, group, by[first], by[other], tests) for other in rest]
 
 
-def _agreement(first: str, second: str, group: str, one: pd.DataFrame, two: pd.DataFrame) -> Agreement:
+def _agreement(first: str, second: str, group: str, one: pd.DataFrame, two: pd.DataFrame, tests: Tests) -> Agreement:
     names = [name for name in one.index if name in two.index]
     pairs = list(combinations(names, 2))
     steps = {p: [np.sign(f.loc[p[0], "value"] - f.loc[p[1], "value"]) for f in (one, two)] for p in pairs}
@@ -126,10 +132,17 @@ def _agreement(first: str, second: str, group: str, one: pd.DataFrame, two: pd.D
         users=int(min(f["users"].min() for f in (one, two))),
         tau=None if math.isnan(tau) else tau,
         turned=turned,
-        clear=tuple(p for p in turned if not any(_overlap(f.loc[p[0]], f.loc[p[1]]) for f in (one, two))),
+        clear=_clear(turned, group, [partial(tests, split) for split in (first, second)]),
         tied=sum(a * b == 0 for a, b in steps.values()),
     )
 
 
-def _overlap(a: pd.Series, b: pd.Series) -> bool:
-    return bool(a["low"] <= b["high"] and b["low"] <= a["high"])
+def _clear(turned: Sequence[Pair], group: str, splits: Sequence[Callable[[str], pd.DataFrame]]) -> tuple[Pair, ...]:
+    """A pair turns only if it differs under both splits, so that the larger p is its own (intersection-union test)."""
+
+    def p(split: Callable[[str], pd.DataFrame], pair: Pair) -> float:
+        rows = split(pair[1])
+        return float(rows.loc[(rows["run"] == pair[0]) & (rows["group"] == group), "p"].iloc[0])
+
+    adjusted = adjust(np.array([max(p(split, pair) for split in splits) for pair in turned]))
+    return tuple(pair for pair, value in zip(turned, adjusted, strict=True) if value < CLEAR)

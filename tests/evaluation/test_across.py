@@ -8,7 +8,7 @@ from factories import make_dataset, make_run
 
 from llmesr.config import SplitConfig
 from llmesr.data.splitting import resplit, siblings
-from llmesr.evaluation.across import agreements, like, named_splits, one_per_split, placed
+from llmesr.evaluation.across import Tests, agreements, like, named_splits, one_per_split, placed
 from llmesr.evaluation.contenders import contenders
 from llmesr.store import Store
 
@@ -50,6 +50,17 @@ def test_a_configuration_is_found_under_another_split(store: Store) -> None:
     assert like(here, contenders([make_run(store, later, "id", dropout=0.1)]), store) is None
 
 
+def judged(p: dict[tuple[str, str, str], float]) -> Tests:
+    """(split, run, baseline) -> p; who is not named there differs for certain."""
+
+    def rows(split: str, baseline: str) -> pd.DataFrame:
+        others = [name for name in "abc" if name != baseline]
+        found = [p.get((split, name, baseline), 1e-4) for name in others]
+        return pd.DataFrame({"run": others, "baseline": baseline, "group": "Overall", "p": found})
+
+    return rows
+
+
 def summary(values: dict[str, float]) -> pd.DataFrame:
     value = pd.Series(list(values.values()))
     rows = {"run": list(values), "value": value, "low": value - 0.06, "high": value + 0.06}
@@ -67,24 +78,29 @@ def test_places_are_among_the_methods_that_every_split_has() -> None:
 
 def test_how_far_two_orders_agree_by_hand() -> None:
     table = placed({"one": summary({"a": 0.3, "b": 0.2, "c": 0.1}), "two": summary({"a": 0.1, "b": 0.5, "c": 0.2})})
-    (found,) = agreements(table, "Overall")
+    unsure = judged({("one", "a", "b"): 0.2, ("two", "a", "c"): 0.2})
+    (found,) = agreements(table, "Overall", unsure)
     assert (found.first, found.second, found.methods) == ("one", "two", 3)
     assert found.turned == (("a", "b"), ("a", "c"))
-    assert found.clear == ()  # a and b overlap under the first, a and c under the second
+    assert found.clear == ()  # a and b are alike under the first, a and c under the second
+    (sure,) = agreements(table, "Overall", judged({("one", "a", "b"): 0.2}))
+    assert sure.clear == (("a", "c"),)
+    (corrected,) = agreements(table, "Overall", judged({("one", "a", "b"): 0.2, ("one", "a", "c"): 0.03}))
+    assert corrected.clear == ()  # .03 is the smaller of two
     assert (found.tied, found.users) == (0, 90)
     assert found.tau == pytest.approx((1 - 2) / 3)
-    (few,) = agreements(table[table["run"] != "c"], "Overall")
+    (few,) = agreements(table[table["run"] != "c"], "Overall", judged({}))
     assert few.tau is None
     assert few.turned == (("a", "b"),)
 
 
-def test_ties_are_no_order_and_wide_apart_is_clear() -> None:
+def test_ties_are_no_order() -> None:
     table = placed({"one": summary({"a": 0.5, "b": 0.2, "c": 0.1}), "two": summary({"a": 0.1, "b": 0.4, "c": 0.1})})
-    (found,) = agreements(table, "Overall")
+    (found,) = agreements(table, "Overall", judged({}))
     assert found.turned == found.clear == (("a", "b"),)
     assert found.tied == 1
     level = placed({"one": summary({"a": 0.5, "b": 0.2, "c": 0.1}), "two": summary(dict.fromkeys("abc", 0.0))})
-    (nothing,) = agreements(level, "Overall")
+    (nothing,) = agreements(level, "Overall", judged({}))
     assert (nothing.turned, nothing.tied, nothing.tau) == ((), 3, None)
 
 

@@ -46,7 +46,8 @@ def splits(choice: Choice) -> None:
         st.info("The splits have no method in common yet.", icon=":material/info:")
         return
     group = pickers.pick_group("Group", "among", set(table.loc[table["users"] > 0, "group"]))
-    for found in agreements(table, group):
+    ids = {named[m.id]: m.id for m in shown}
+    for found in agreements(table, group, lambda split, base: _tests(choice, ids[split], best[ids[split]], base)):
         st.markdown(_said(found, choice.metric))
     rows = table[table["group"] == group]
     exhibits.chart(
@@ -61,7 +62,8 @@ def splits(choice: Choice) -> None:
         exhibits.caption(choice.protocol, thresholds, split_of(manifest))
     st.caption(
         "Head and tail are those of each split: popularity is counted on its training part. Intervals are 95%, each of "
-        "one method alone; methods whose intervals overlap may have changed places by chance."
+        "one method alone. A pair clearly changes places when paired tests tell the two apart under both splits, each "
+        "the other way round (corrected for all pairs that changed places)."
     )
 
 
@@ -69,10 +71,15 @@ def _best(choice: Choice, dataset: str) -> list[Contender]:
     return best_of_each(evidence.everyone(choice.root, dataset), partial(evidence.validation, choice.root))
 
 
+def _tests(choice: Choice, dataset: str, best: list[Contender], baseline: str) -> pd.DataFrame:
+    """Every method against one, under one split."""
+    lineup, thresholds = {c.method: c.ids for c in best}, artifacts.dataset(choice.root, dataset).thresholds
+    return evidence.comparison(choice.root, lineup, baseline, thresholds, choice.metric, choice.protocol)
+
+
 def _summary(choice: Choice, dataset: str, best: list[Contender]) -> pd.DataFrame:
     """``run`` is the method."""
-    lineup = {c.method: c.ids for c in best}
-    thresholds = artifacts.dataset(choice.root, dataset).thresholds
+    lineup, thresholds = {c.method: c.ids for c in best}, artifacts.dataset(choice.root, dataset).thresholds
     labels = {c.method: c.label for c in best}
     frame = evidence.summary(choice.root, lineup, thresholds, choice.metric, choice.protocol)
     return frame.assign(label=frame["run"].map(labels))
@@ -93,9 +100,9 @@ def _said(a: Agreement, metric: str) -> str:
     tau = "" if a.tau is None else f", Kendall's τ {signed(a.tau, 2).removeprefix('+')}"
     verb = "changes places" if len(a.turned) == 1 else "change places"
     clear = (
-        f"{len(a.clear)} of them clearly: the 95% intervals overlap under neither split"
+        f"{len(a.clear)} of them clearly: paired tests tell them apart under both splits"
         if a.clear
-        else "none of them clearly: under one of the splits their 95% intervals overlap"
+        else "none of them clearly: under one of the splits a paired test finds no difference"
     )
     return (
         f"**{len(a.turned)} of {counted(pairs, 'pair')} {verb}** between {where} ({metric}, {a.group}{tau}), {clear}. "
