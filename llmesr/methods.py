@@ -56,6 +56,8 @@ class Method:
     """Linear scores that those of the model are added to while it is trained."""
 
 
+SPARSE_FROM = 100_000
+"""Items from which ``item_updates=auto`` is sparse, where it can be: a dense step then costs more than the batch."""
 INIT_SCALE = 1.0
 """Root mean square length of a PCA-initialised item vector (measured on validation: 0.1 is too short to matter)."""
 
@@ -91,6 +93,13 @@ def starts_adapter(config: RunConfig) -> bool:
     return config.adapter_init == "pca" or (config.adapter_init == "auto" and config.method != "llm-esr")
 
 
+def sparse_updates(config: RunConfig, n_items: int) -> bool:
+    """Whether a step changes only the item vectors that its batch touches."""
+    if config.item_updates == "auto":
+        return n_items >= SPARSE_FROM and config.touches_rows
+    return config.item_updates == "sparse"
+
+
 def build(inputs: Inputs, config: RunConfig) -> Method:
     """Assemble the trained method that ``config`` names, with the base and the teacher it learns from."""
     made = METHODS[config.method](inputs, config)
@@ -110,7 +119,7 @@ def build(inputs: Inputs, config: RunConfig) -> Method:
 
 
 def _id(inputs: Inputs, config: RunConfig) -> Method:
-    table = IdTable(inputs.n_items, config.embedding_size, spread=_spread(inputs, config))
+    table = _id_table(inputs, config)
     return Method(_sequence_model({"collaborative": table}, inputs, config), [_next_item(config)])
 
 
@@ -148,7 +157,7 @@ def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
     if config.adapter:
         table = _adapted(inputs, config)
     else:
-        table = IdTable(inputs.n_items, config.embedding_size, start=_reduced(inputs), spread=_spread(inputs, config))
+        table = _id_table(inputs, config, _reduced(inputs))
         table.requires_grad_(not config.freeze_text)
     objectives: list[Objective] = [_next_item(config)]
     if needs_reference(config):
@@ -224,9 +233,19 @@ def _next_item(config: RunConfig) -> NextItem:
     return NextItem(loss=config.loss, negatives=config.negatives, calibration=config.calibration)
 
 
+def _id_table(inputs: Inputs, config: RunConfig, start: Tensor | None = None) -> IdTable:
+    return IdTable(
+        inputs.n_items,
+        config.embedding_size,
+        start=start,
+        spread=_spread(inputs, config),
+        sparse=sparse_updates(config, inputs.n_items),
+    )
+
+
 def _started(inputs: Inputs, config: RunConfig) -> IdTable:
     start = _reduced(inputs) if config.item_init == "pca" else None
-    return IdTable(inputs.n_items, config.embedding_size, start=start, spread=_spread(inputs, config))
+    return _id_table(inputs, config, start)
 
 
 def _spread(inputs: Inputs, config: RunConfig) -> Callable[[Tensor], Tensor] | None:

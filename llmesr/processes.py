@@ -84,13 +84,34 @@ class Processes:
                 dist.broadcast(tensor, 0)
 
     def add_gradients(self, model: nn.Module) -> None:
-        """Replace every gradient by the sum over the processes, in one message."""
+        """Replace every gradient by the sum over the processes: the dense ones in one message, of the sparse ones only
+        the rows that somebody has."""
         if self.size == 1:
             return
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        for parameter in model.parameters():
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = self._rows_added(parameter.grad)
+        gradients = [p.grad for p in model.parameters() if p.grad is not None and not p.grad.is_sparse]
+        if not gradients:
+            return
         flat = self.total(torch.cat([g.reshape(-1) for g in gradients]))
         for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
+
+    def _rows_added(self, gradient: Tensor) -> Tensor:
+        """The sum of everybody's sparse ``gradient``, whose first dimension is sparse."""
+        gradient = gradient.coalesce()
+        rows, values = gradient.indices()[0], gradient.values()
+        counts = torch.zeros(self.size, dtype=torch.int64, device=rows.device)
+        counts[self.rank] = len(rows)
+        room = int(self.total(counts).max()) - len(rows)  # all send as much
+        rows = torch.cat([rows, rows.new_zeros(room)])
+        values = torch.cat([values, values.new_zeros(room, *values.shape[1:])])  # row 0 plus nothing
+        all_rows = [torch.empty_like(rows) for _ in range(self.size)]
+        all_values = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(all_rows, rows)
+        dist.all_gather(all_values, values)
+        return torch.sparse_coo_tensor(torch.cat(all_rows)[None], torch.cat(all_values), gradient.shape).coalesce()
 
 
 ALONE = Processes()

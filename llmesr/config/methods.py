@@ -39,6 +39,7 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "codebook_size": ("codes",),
     "quantisation": ("codes",),
     "graph_steps": _STARTED,
+    "item_updates": _STARTED,
     "graph_weight": _STARTED,
     "adapter_layers": _TEXT_METHODS,
     "adapter_init": _TEXT_METHODS,

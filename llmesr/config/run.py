@@ -162,6 +162,12 @@ class RunConfig(Config):
     sweeps: int = Field(15, ge=1, description="ials: alternating passes over users and items.")
     # optimisation
     epochs: int = Field(100, ge=1, description="Maximum number of epochs.")
+    item_updates: Literal["auto", "dense", "sparse"] = Field(
+        "auto",
+        description="How item vectors are learned. dense: Adam over the whole table in every step; sparse: only the "
+        "rows that a batch touches (row-wise Adam), which needs a sampled loss and no teacher; auto: sparse from "
+        "100,000 items on, where it can be.",
+    )
     batch_size: int = Field(128, ge=1, description="Users per step.")
     learning_rate: float = Field(1e-3, gt=0, description="Adam learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
@@ -194,6 +200,10 @@ class RunConfig(Config):
             )
         if WORDS in (self.views or ()) and self.method != "text-ease":
             raise ValueError(f"the view {WORDS} is for text-ease only: {self.method} needs an embedding")
+        if self.item_updates == "sparse" and not self.touches_rows:
+            raise ValueError(
+                "item_updates=sparse needs a loss that looks at some items only: loss=sampled, bce or gbce, no teacher"
+            )
         if self.fallback == "content" and self.method in READ_ONLY_BY["fallback"] and self.method != "text-ease":
             raise ValueError(f"{self.method} reads no text: its fallback is popularity or none")
         return self
@@ -202,6 +212,11 @@ class RunConfig(Config):
     def _has_start(self) -> bool:
         """Whether item vectors of the method are learned from a start of their own."""
         return not (self.method == "llmemb" and self.adapter) and (self.method != "llm-esr" or self.collaborative_view)
+
+    @property
+    def touches_rows(self) -> bool:
+        """Whether a training step looks at some items only, and not at the whole catalogue."""
+        return self.loss != "ce" and not (self.teacher is not None and self.teacher_weight > 0)
 
 
 def settings_read(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,12 @@ class IdTable(nn.Module):
         start: Tensor | None = None,
         spread: Callable[[Tensor], Tensor] | None = None,
         scale: float = 0.02,
+        sparse: bool = False,
     ) -> None:
-        """``start`` (N, D); ``spread`` changes the start, whichever it is, as :mod:`llmesr.models.graph` does."""
+        """``start`` (N, D); ``spread`` changes the start, whichever it is, as :mod:`llmesr.models.graph` does. With
+        ``sparse`` the gradients of :meth:`forward` hold only the rows that were asked for."""
         super().__init__()
+        self.sparse = sparse
         values = torch.randn(n_items + 2, embedding_size) * scale
         if start is not None:
             if start.shape != (n_items, embedding_size):
@@ -46,7 +49,7 @@ class IdTable(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         # The padding row gets no gradient and stays zero.
-        return F.embedding(items, self.vectors, padding_idx=PAD)
+        return F.embedding(items, self.vectors, padding_idx=PAD, sparse=self.sparse)
 
 
 class Directions(NamedTuple):

@@ -30,6 +30,7 @@ FORMERLY: dict[str, Any] = {
     "alignment_loss": "inner_product",
     "graph_steps": 0,
     "graph_weight": 1.0,
+    "item_updates": "dense",
 }
 """What runs were made with before these settings could be chosen."""
 

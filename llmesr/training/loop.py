@@ -22,6 +22,7 @@ from llmesr.objectives.base import EncodedBatch
 from llmesr.runs.record import Run, Status
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
 from llmesr.training.devices import autocast
+from llmesr.training.optimiser import clip, optimiser_of
 from llmesr.training.rows import Batch, Prefixes, Rows, Seen, cloze_batch, next_item_batch
 from llmesr.training.runtime import Runtime
 from llmesr.training.stopping import Pruned, Stopped, Stopper
@@ -64,10 +65,9 @@ class Loop:
                 "Use longer histories or a method that needs no training (popularity, semantic-knn)."
             )
         self.seen = Seen(dataset, self.device)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            trained,
-            lr=config.learning_rate,
+        self.optimizer = optimiser_of(
+            self.model,
+            learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
         )
@@ -146,7 +146,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.add_gradients(self.model)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        clip(self.model.parameters(), GRADIENT_NORM)
         self.optimizer.step()
         return {"loss": loss.detach(), **{f"loss/{name}": term.detach() for name, term in terms.items()}}
 

@@ -12,7 +12,8 @@ import torch
 
 from llmesr.config import RunConfig
 from llmesr.data.dataset import load_dataset
-from llmesr.processes import joined
+from llmesr.models.tables import IdTable
+from llmesr.processes import Processes, joined
 from llmesr.semantic.embed import load_embedding
 from llmesr.store import Store
 from llmesr.training import train as training
@@ -41,10 +42,25 @@ class OneIsAsked:
         pass
 
 
+def rows_meet(processes: Processes) -> None:
+    """Sparse gradients add up as dense ones do, whoever has how many rows."""
+    found = []
+    for sparse in (True, False):
+        table = IdTable(6, 2, sparse=sparse)
+        rows = [[1, 2, 2], [2, 5, 3, 6, 0]][processes.rank]
+        (table(torch.tensor(rows)) * torch.arange(1.0, len(rows) + 1)[:, None]).sum().backward()
+        processes.add_gradients(table)
+        assert table.vectors.grad is not None
+        assert table.vectors.grad.is_sparse is sparse
+        found.append(table.vectors.grad.to_dense())
+    torch.testing.assert_close(*found)
+
+
 def main(root: str, dataset_id: str, embedding_id: str) -> weakref.ref[Any]:
     store = Store(root)
     dataset, vectors = load_dataset(store, dataset_id), load_embedding(store, embedding_id)
     with joined(torch.device("cpu")) as processes:
+        rows_meet(processes)
         for name, config in CONFIGS.items():
             run = training.train(
                 dataset, config, store, embedding=vectors, run_id=f"{name}-two", device="cpu", processes=processes

@@ -55,6 +55,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Optimisation and stopping": (
         "batch_size",
+        "item_updates",
         "weight_decay",
         "patience",
         "evaluate_every",
