@@ -49,6 +49,7 @@ CONFIGS = {  # where it is read, for each class of settings
     "llmesr.scoring.tuning.outcome:PolicyTuningConfig": "llmesr tune",
     "llmesr.scoring.policy:ScoringPolicy": "a request to the API, `llmesr recommend`",
     "llmesr.scoring.rerankers:RerankConfig": "a request to the API, `llmesr recommend`",
+    "llmesr.config:LabConfig": "llmesr lab launch, past, edit, repair",
     "llmesr.maps.projection:MapConfig": "llmesr map",
     "llmesr.serving.api:ServeConfig": "llmesr serve",
 }

@@ -15,6 +15,7 @@ The folders are the stages of the method, in the order data flows through them:
     evaluation   ranks -> metrics per user -> groups -> statistics
     runs         what a run records
     scoring      a run opened for scoring: what a score is made of, its policy and its tuning, re-ranking, lists
+    lab          new products, edited texts, texts to repair: what a run would do with them
     contest      the best recommender of a dataset within a time, chosen on validation
     maps         embeddings in the plane
     serving      the HTTP API
@@ -44,6 +45,7 @@ _PUBLIC = {
     "EmbedConfig": "llmesr.config",
     "RunConfig": "llmesr.config",
     "BestConfig": "llmesr.config",
+    "LabConfig": "llmesr.config",
     "ingest": "llmesr.api",
     "split": "llmesr.api",
     "embed": "llmesr.api",
@@ -53,6 +55,10 @@ _PUBLIC = {
     "best": "llmesr.api",
     "compare": "llmesr.api",
     "recommend": "llmesr.api",
+    "launch": "llmesr.api",
+    "past_launches": "llmesr.api",
+    "edit": "llmesr.api",
+    "repairs": "llmesr.api",
 }
 
 _MODULES = {"charts": "llmesr.charts"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llmesr.config import BestConfig, EmbedConfig, IngestConfig, RunConfig, SplitConfig
+from llmesr.config import BestConfig, EmbedConfig, IngestConfig, LabConfig, RunConfig, SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
@@ -17,6 +17,10 @@ from llmesr.store import Store
 
 if TYPE_CHECKING:
     from llmesr.evaluation.comparison import Comparison
+    from llmesr.lab.edit import Edited
+    from llmesr.lab.launch import Launched
+    from llmesr.lab.past import Past
+    from llmesr.lab.repair import Repairs
 
 
 def ingest(
@@ -149,3 +153,54 @@ def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:
 
     served = Recommender(ScoredRun(run.store, run))
     return served.recommend([served.dataset.item(i) for i in history], k=k)
+
+
+def launch(run: Run, *products: Mapping[str, str], **settings: Any) -> list[Launched]:
+    """New products (attribute -> text each, such as ``{"title": "Desk lamp", "brand": "Norodis"}``) as a run would
+    treat them. ``settings``: :class:`LabConfig`.
+
+    ``ranks`` (users,) of each is its rank among all items, ``reach`` the users whose list it would enter, ``users`` and
+    ``nearest`` frames, ``parts`` what its scores are made of. UserError for a run that scores no item by its text.
+    """
+    from llmesr.lab.launch import launch as run_lab
+    from llmesr.scoring.scored_run import ScoredRun
+
+    return run_lab(ScoredRun(run.store, run), products, LabConfig.read(None, **settings))
+
+
+def past_launches(run: Run, **settings: Any) -> Past:
+    """How such forecasts came out for the items that were new after the cut of a temporal split.
+
+    ``launches`` and ``table`` of the result are frames, ``factor`` what expected hits must be multiplied by with its
+    interval, ``lacking`` why there is none, ``forecast(ranks)`` calibrated hits for the ranks of a new product.
+    UserError for a run on another split.
+    """
+    from llmesr.lab.past import past_launches as run_lab
+    from llmesr.scoring.scored_run import ScoredRun
+
+    return run_lab(ScoredRun(run.store, run), LabConfig.read(None, **settings))
+
+
+def edit(run: Run, item_id: str, text: Mapping[str, str], **settings: Any) -> Edited:
+    """An item under another text: ``text`` names the attributes that change. ``settings``: :class:`LabConfig`.
+
+    ``everyone`` and ``targets`` of the result hold its ranks before and after, for all users and for those whose
+    validation item it is. UserError for an unknown item or attribute, and for a run that scores no item by its text.
+    """
+    from llmesr.lab.edit import edit as run_lab
+    from llmesr.scoring.scored_run import ScoredRun
+
+    scored = ScoredRun(run.store, run)
+    return run_lab(scored, scored.dataset.item(item_id), text, LabConfig.read(None, **settings))
+
+
+def repairs(run: Run, **settings: Any) -> Repairs:
+    """Texts that are missing, short or the same as another's, those to repair first at the top.
+
+    ``texts`` of the result is a frame with the users who could gain, ``gains`` what a good text was measured to bring.
+    ``settings``: :class:`LabConfig`. UserError for a run that scores no item by its text.
+    """
+    from llmesr.lab.repair import repairs as run_lab
+    from llmesr.scoring.scored_run import ScoredRun
+
+    return run_lab(ScoredRun(run.store, run), LabConfig.read(None, **settings))

@@ -31,6 +31,7 @@ STAGES = (
     "slices",
     "defend",
     "recommend",
+    "lab",
     "maps",
     "artifacts",
     "doctor",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -36,7 +36,7 @@ def store() -> Store:
     return Store()
 
 
-def emit(as_json: bool, document: Any, human: Table | str | None = None) -> None:
+def emit(as_json: bool, document: Any, human: RenderableType | None = None) -> None:
     """Print ``document`` as JSON, or ``human`` for a person."""
     if as_json:
         sys.stdout.write(json.dumps(document, default=str) + "\n")

@@ -12,12 +12,14 @@ app's forms and the manifests all use them. ``description`` is the help text the
     presets.py   named starting points of a run
     search.py    a search for the settings of a run
     best.py      finding the best recommender within a time
+    lab.py       new products, edited texts, texts to repair
 """
 
 from llmesr.config.base import Config, parse_overrides
 from llmesr.config.best import BestConfig
 from llmesr.config.data import IngestConfig, SplitConfig
 from llmesr.config.groups import COLD, EVERY_GROUP, GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
+from llmesr.config.lab import LabConfig
 from llmesr.config.methods import (
     BLEND,
     EXTERNAL,
@@ -55,6 +57,7 @@ __all__ = [
     "FinetuneConfig",
     "GroupName",
     "IngestConfig",
+    "LabConfig",
     "MethodName",
     "NeighbourConfig",
     "Protocol",

@@ -17,6 +17,7 @@ from llmesr.linear.evidence import Evidence
 from llmesr.linear.interactions import bounded, chosen, followed, gram
 from llmesr.linear.kernel import Kernel
 from llmesr.linear.local import solve
+from llmesr.linear.ridge import columns as dense_columns
 from llmesr.linear.ridge import dense
 from llmesr.linear.weights import Columns, Weights
 
@@ -59,6 +60,23 @@ def ridge_of(config: RunConfig, dataset: Dataset) -> float:
     lengths = np.asarray(dataset.split.train_lengths)
     mean = float(lengths[lengths > 0].mean()) if lengths.any() else 0.0
     return max(LEAST_RIDGE, round(PER_CHOICE * mean, 1))
+
+
+def solved_again(weights: Weights, source: Source, config: RunConfig, items: Tensor) -> Weights:
+    """``weights`` with the columns of ``items`` (S,) as :func:`build` would make them from ``source``, which may hold
+    more items than ``weights``; all others stay, and an item beyond them that is not asked for has no weights.
+
+    Only text-ease is solved: the weights of the other models come from who chose what alone.
+    """
+    grown = weights.grown(source.dataset.n_items)
+    if config.method != "text-ease" or not len(items):
+        return grown
+    evidence = Evidence(_counts(source), kernels(source, config), source.device)
+    ridge = ridge_of(config, source.dataset)
+    if weights.items is None:
+        whole, content = dense_columns(evidence, items, ridge)
+        return grown.with_dense(items, whole, content)
+    return grown.with_sparse(items, solve(evidence, items, ridge=ridge, neighbours=config.item_neighbours))
 
 
 def _item_knn(source: Source, config: RunConfig, solved: Solved) -> Weights:

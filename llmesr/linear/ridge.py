@@ -41,6 +41,35 @@ def dense(evidence: Evidence, ridge: float) -> Weights:
     return Weights.dense(weights.float(), content, shift=shift)
 
 
+def columns(evidence: Evidence, items: Tensor, ridge: float) -> tuple[Tensor, Tensor | None]:
+    """The columns of :func:`dense` that belong to ``items`` (S,), and their ``content``: (N + 1, S) each, by one
+    factorisation and a solution for each column."""
+    every = torch.arange(evidence.size, device=evidence.device)
+    text = evidence.content(every)
+    matrix = evidence.behaviour(every).double()
+    if text is not None:
+        matrix += text
+    factor, _ = repaired(matrix, ridge)
+    at = (items, torch.arange(len(items), device=evidence.device))
+    unit = torch.zeros(evidence.size, len(items), dtype=torch.float64, device=evidence.device)
+    unit[at] = 1.0
+    own = torch.cholesky_solve(unit, factor)
+    content = None
+    if text is not None:
+        right = text[:, items].double()
+        right[at] = 0.0
+        solved = torch.cholesky_solve(right, factor)
+        content = _without_own(solved - own * (solved[at] / own[at]), at)
+    return _without_own(-own / own[at], at), content
+
+
+def _without_own(found: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
+    """In float32, with nothing for padding and for an item from itself."""
+    found[at] = 0.0
+    found[0] = 0.0
+    return found.float()
+
+
 def _share(inverse: Tensor, diagonal: Tensor, right: Tensor) -> Tensor:
     """Column j: (A without j)^-1 of column j of ``right`` (whose diagonal is zero), by the inverse of a bordered
     matrix: (A without j)^-1 v = P v - P_j (P v)_j / P_jj."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -83,6 +84,31 @@ class Weights:
     def to(self, device: torch.device | str) -> Self:
         moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
         return type(self)(moved["weights"], moved.get("items"), moved.get("content"), self.shift)
+
+    def grown(self, n_items: int) -> Self:
+        """For a catalogue of ``n_items``, the further ones without any weight."""
+        more = n_items - self.n_items
+        wide = (0, more, 0, more) if self.items is None else (0, 0, 0, more)
+        made = {name: F.pad(tensor, wide) for name, tensor in self.tensors().items()}
+        return type(self)(made["weights"], made.get("items"), made.get("content"), self.shift)
+
+    def with_dense(self, items: Tensor, columns: Tensor, content: Tensor | None) -> Self:
+        """Dense weights with other ``columns`` (N + 1, S), and their ``content``, for ``items`` (S,)."""
+        weights = self.weights.clone()
+        weights[:, items] = columns
+        said = None if self.content is None or content is None else self.content.clone()
+        if said is not None and content is not None:
+            said[:, items] = content
+        return type(self)(weights, None, said, self.shift)
+
+    def with_sparse(self, items: Tensor, columns: Columns) -> Self:
+        """Sparse weights with other ``columns`` (S, M) for ``items`` (S,)."""
+        old, new = self.tensors(), columns.tensors()
+        width = max(old["weights"].shape[1], new["weights"].shape[1])
+        made = {name: F.pad(tensor, (0, width - tensor.shape[1])) for name, tensor in old.items()}
+        for name, tensor in made.items():
+            tensor[items] = F.pad(new[name], (0, width - new[name].shape[1]))
+        return type(self)(made["weights"], made.get("items"), made.get("content"), self.shift)
 
     def whole(self) -> Tensor:
         """(N + 1, N + 1), whatever the form: N^2 memory."""

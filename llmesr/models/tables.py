@@ -47,6 +47,11 @@ class IdTable(nn.Module):
     def weight(self) -> Tensor:
         return self.vectors
 
+    @torch.no_grad()
+    def place(self, items: Tensor, rows: Tensor) -> None:
+        """Give ``items`` (S,) the vectors ``rows`` (S, D); items beyond the last are added in front of the mask."""
+        self.vectors = nn.Parameter(_placed(self.vectors, items, rows))
+
     def forward(self, items: Tensor) -> Tensor:
         # The padding row gets no gradient and stays zero.
         return F.embedding(items, self.vectors, padding_idx=PAD, sparse=self.sparse)
@@ -66,7 +71,10 @@ class AdaptedTable(nn.Module):
     function and the same gradients at a third of the cost.
     """
 
+    text: Tensor
     present: Tensor | None
+    stretch: float
+    """What the numbers of the text were multiplied by."""
 
     def __init__(
         self,
@@ -84,7 +92,7 @@ class AdaptedTable(nn.Module):
         are to mean square 1: a step of the optimiser then moves items of unit-length text sqrt(E) times as far.
         ``start`` as in :meth:`_start`."""
         super().__init__()
-        stretch = _stretch(text) if scaled else 1.0
+        self.stretch = stretch = _stretch(text) if scaled else 1.0
         table = torch.cat([text * stretch, torch.zeros(1, text.shape[1], device=text.device)]).float()  # (N + 2, E)
         if frozen:
             self.register_buffer("text", table, persistent=False)
@@ -99,6 +107,16 @@ class AdaptedTable(nn.Module):
         self.mask_vector = nn.Parameter(torch.randn(embedding_size) * 0.02)
         if start is not None:
             self._start(Directions(start.mean * stretch, start.components))
+
+    @torch.no_grad()
+    def place(self, items: Tensor, text: Tensor) -> None:
+        """Let ``items`` (S,) read ``text`` (S, E), unscaled; items beyond the last are added in front of the mask.
+        ValueError where the text is trained: what training made of it is not known for another one."""
+        if isinstance(self.text, nn.Parameter):
+            raise ValueError("a table that trains its text cannot read another one")
+        self.text = _placed(self.text, items, text * self.stretch)
+        if self.present is not None:
+            self.present = _placed(self.present, items, text.any(dim=1))
 
     @torch.no_grad()
     def _start(self, start: Directions) -> None:
@@ -142,6 +160,17 @@ class AdaptedTable(nn.Module):
         return self._finish(F.linear(self.text[items], *self._affine()), items)
 
 
+def _placed(table: Tensor, items: Tensor, rows: Tensor) -> Tensor:
+    """A copy of ``table``, whose last row is the mask, with ``rows`` (S, ...) at ``items`` (S,), and as many rows more
+    as the greatest of them asks for."""
+    mask = len(table) - 1
+    more = max(0, int(items.max()) - mask + 1) if len(items) else 0
+    empty = table.new_zeros((more, *table.shape[1:]))
+    grown = torch.cat([table[:mask], empty, table[mask:]])
+    grown[items] = rows.to(grown.dtype)
+    return grown
+
+
 def _stretch(text: Tensor) -> float:
     """What gives the numbers of the rows that are not zero mean square 1."""
     known = text[text.any(dim=1)]
@@ -180,6 +209,11 @@ class CodesTable(nn.Module):
             times = torch.bincount(code, minlength=len(vectors)).clamp(min=1)
             vectors.copy_(torch.zeros_like(vectors).index_add_(0, code, left) / times[:, None])
             left -= vectors[code]
+
+    @torch.no_grad()
+    def place(self, items: Tensor, codes: Tensor) -> None:
+        """Give ``items`` (S,) the ``codes`` (S, C); items beyond the last are added in front of the mask."""
+        self.codes = _placed(self.codes, items, codes)
 
     def _compose(self, items: Tensor) -> Tensor:
         codebooks, size, _ = self.vectors.shape

@@ -108,7 +108,7 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     if store.exists("embeddings", id):
         return load_embedding(store, id).check(dataset)
     started = time.perf_counter()
-    items = _vectors(embedder, texts, store, progress, "embedding items")
+    items = text_vectors(embedder, texts, store, progress, "embedding items")
     reduced = None
     if config.dimension is not None and config.dimension < items.shape[1]:
         reduced = fit_pca(items, config.dimension)
@@ -179,11 +179,11 @@ def user_vectors(
         mean = csr_matrix((weights, train - 1, offsets), shape=(dataset.n_users, dataset.n_items))
         return np.asarray(mean @ items, np.float32)
     texts = user_texts(dataset, embedder)
-    vectors = _vectors(embedder, texts, store, progress, "embedding users")
+    vectors = text_vectors(embedder, texts, store, progress, "embedding users")
     return reduced.apply(vectors) if reduced else vectors
 
 
-def _vectors(embedder: Embedder, texts: list[str], store: Store, progress: Progress, stage: str) -> np.ndarray:
+def text_vectors(embedder: Embedder, texts: list[str], store: Store, progress: Progress, stage: str) -> np.ndarray:
     """(n, E), zero rows for empty texts."""
     if embedder.reads == "item_id":
         return embedder.embed(texts, progress)

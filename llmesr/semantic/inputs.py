@@ -66,7 +66,7 @@ def item_texts(dataset: Dataset, config: EmbedConfig, embedder: Embedder, store:
     """
     if embedder.reads == "item_id":
         return [str(id) for id in dataset.catalogue["item_id"]]
-    reviews = _reviews(dataset, config.reviews, store) if config.reviews else None
+    reviews = review_texts(dataset, config.reviews, store) if config.reviews else None
     texts = item_prompts(
         dataset.catalogue, config.template, config.attributes, max_chars=config.max_chars, extra=reviews
     )
@@ -79,7 +79,8 @@ def item_texts(dataset: Dataset, config: EmbedConfig, embedder: Embedder, store:
     return texts
 
 
-def _reviews(dataset: Dataset, characters: int, store: Store) -> list[str]:
+def review_texts(dataset: Dataset, characters: int, store: Store) -> list[str]:
+    """N texts, the beginnings of what the training part says of each item."""
     path = store.path("datasets", dataset.id) / REVIEWS
     if not path.is_file():
         raise UserError(f"Dataset {dataset.name!r} was ingested without review texts; leave reviews at 0.")

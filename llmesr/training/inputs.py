@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from llmesr.retrieval.similar import SimilarUsers, similar_users
 from llmesr.runs.record import Run, find_run
 from llmesr.semantic.codes import Codes, quantise
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
-from llmesr.semantic.matrix import fit_pca, pad, pca
+from llmesr.semantic.matrix import fit_pca, pad
 from llmesr.store import Manifest, Store, slug
 from llmesr.text.words import item_words
 from llmesr.training.model import load_model
@@ -54,7 +55,7 @@ def prepare(
         embedding = embedding or default_embedding(store, dataset)
         parents.append(embedding.manifest)
         text = torch.from_numpy(embedding.padded()).to(device)
-        reduced = reduce(embedding.item_vectors, config.embedding_size) if _starts_from_text(config) else None
+        reduced = reduce(embedding.item_vectors, config.embedding_size) if starts_from_text(config) else None
         if config.method == "codes":
             codes = _quantised(embedding, config)
         if needs_similar(config):
@@ -97,7 +98,7 @@ def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> In
     if not embedding_id:
         return Inputs(n_items=dataset.n_items)
     embedding = load_embedding(run.store, embedding_id)
-    reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if _starts_from_text(config) else None
+    reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if starts_from_text(config) else None
     text = torch.from_numpy(embedding.padded()).to(device)
     views = view_tables(open_views(config, run.store, dataset), device)  # of words nothing is read again
     codes = torch.zeros(dataset.n_items + 1, config.codebooks, dtype=torch.int16)  # the model has those it learned with
@@ -142,11 +143,20 @@ def reduce(vectors: np.ndarray, size: int) -> Tensor:
 
     Text of fewer dimensions than ``size`` is filled up with zeros.
     """
-    projected, _ = pca(vectors, min(size, *vectors.shape))
-    projected = projected / max(float(np.sqrt((projected**2).sum(1).mean())), 1e-12)
-    filled = np.zeros((len(vectors), size), dtype=np.float32)
-    filled[:, : projected.shape[1]] = projected
-    return torch.from_numpy(filled)
+    return reducer(vectors, size)(vectors)
+
+
+def reducer(vectors: np.ndarray, size: int) -> Callable[[np.ndarray], Tensor]:
+    """What :func:`reduce` makes of ``vectors`` (N, E), for these and for further rows (n, E) -> (n, size)."""
+    fitted = fit_pca(vectors, min(size, *vectors.shape))
+    length = max(float(np.sqrt((fitted.apply(vectors) ** 2).sum(1).mean())), 1e-12)
+
+    def reduced(rows: np.ndarray) -> Tensor:
+        filled = np.zeros((len(rows), size), dtype=np.float32)
+        filled[:, : len(fitted.components)] = fitted.apply(rows) / length
+        return torch.from_numpy(filled)
+
+    return reduced
 
 
 def _quantised(embedding: Embedding, config: RunConfig) -> Codes:
@@ -167,7 +177,8 @@ def directions(table: Tensor, config: RunConfig) -> Directions:
     return Directions(mean, components)
 
 
-def _starts_from_text(config: RunConfig) -> bool:
+def starts_from_text(config: RunConfig) -> bool:
+    """Whether the table of item vectors starts as the reduced text."""
     if config.method == "llmemb":
         return not config.adapter
     return config.method in ("llm-init", "llm-esr", "codes") and config.item_init == "pca"
