@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from llmesr.views.shared import job_panels, links, widgets
+from llmesr.views.shared import job_panels, links, pins, widgets
 
 
 def sections() -> dict[str, list[st.Page]]:
@@ -22,5 +22,6 @@ widgets.style()
 widgets.sign_in()
 chosen = st.navigation(sections())
 job_panels.sidebar()
+pins.begin(chosen.url_path or links.OVERVIEW.name)
 with widgets.boundary():
     chosen.run()

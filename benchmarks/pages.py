@@ -38,7 +38,7 @@ from llmesr.store import Store  # noqa: E402
 from llmesr.training.train import train  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
-PAGES = ("", "story", "datasets", "training", "compare", "embeddings", "neighbours", "recommend")
+PAGES = ("", "story", "datasets", "training", "compare", "embeddings", "neighbours", "recommend", "findings")
 SLIDERS = {
     "Compare, tail items": ("compare", ".st-key-tail_item"),
     "Recommend, content weight": ("recommend", ".st-key-rec-weight"),

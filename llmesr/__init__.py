@@ -16,6 +16,7 @@ The folders are the stages of the method, in the order data flows through them:
     runs         what a run records
     scoring      a run opened for scoring: what a score is made of, its policy and its tuning, re-ranking, lists
     lab          new products, edited texts, texts to repair: what a run would do with them
+    findings     charts and tables that were kept with a note
     contest      the best recommender of a dataset within a time, chosen on validation
     maps         embeddings in the plane
     serving      the HTTP API
@@ -59,9 +60,10 @@ _PUBLIC = {
     "past_launches": "llmesr.api",
     "edit": "llmesr.api",
     "repairs": "llmesr.api",
+    "export_findings": "llmesr.api",
 }
 
-_MODULES = {"charts": "llmesr.charts"}
+_MODULES = {"charts": "llmesr.charts", "findings": "llmesr.findings"}
 
 __all__ = [*_PUBLIC, *_MODULES]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmesr.lab.launch import Launched
     from llmesr.lab.past import Past
     from llmesr.lab.repair import Repairs
+    from llmesr.findings import Pinned
 
 
 def ingest(
@@ -204,3 +205,13 @@ def repairs(run: Run, **settings: Any) -> Repairs:
     from llmesr.scoring.scored_run import ScoredRun
 
     return run_lab(ScoredRun(run.store, run), LabConfig.read(None, **settings))
+
+
+def export_findings(findings: Sequence[Pinned], path: str | Path, *, title: str = "Findings") -> Path:
+    """Findings (``llmesr.findings.every()``) as one file: ``.html``, ``.pptx`` with editable charts, or ``.pdf``.
+
+    UserError for another ending, without findings, and for a PDF where neither Chromium nor Chrome is installed.
+    """
+    from llmesr.exports.findings import write
+
+    return write(findings, Path(path), title=title)

@@ -33,6 +33,7 @@ TO_DO = {
     "adapters": "Bring it back from a copy (--from), or tune it again.",
     "searches": "Bring it back from a copy (--from), or search again.",
     "contests": "Bring it back from a copy (--from), or hold it again.",
+    "findings": "Bring it back from a copy (--from), or delete it and pin the view again.",
 }
 
 

@@ -31,6 +31,7 @@ with widgets.boundary("The comparison"):
     choice = choose(root, dataset.id) if dataset else None
     widgets.damaged(root, "runs")
     if choice:
+        choice.pinnable()
         panels.verdict(choice)
         view = links.choose(
             "View",
@@ -40,9 +41,11 @@ with widgets.boundary("The comparison"):
             show=panels.VIEWS.__getitem__,
             label_visibility="collapsed",
         )
-        VIEWS[str(view)](choice)
         # Of validation, of both protocols or of several splits: these views say so themselves.
-        if view not in ("scoring", "search", "splits", "popularity"):
+        stated = view in ("scoring", "search", "splits", "popularity")
+        choice.pinnable(stated=stated)
+        VIEWS[str(view)](choice)
+        if not stated:
             exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
         with st.container(horizontal=True):
             exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])

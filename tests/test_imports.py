@@ -21,6 +21,7 @@ MAY: dict[str, set[str]] = {
     "methods": {"encoders", "models", "objectives"},
     "evaluation": {"data", "runs"},
     "runs": set(),
+    "findings": {"runs"},
     "training": {
         "data",
         "linear",
@@ -56,11 +57,12 @@ MAY: dict[str, set[str]] = {
     "store": set(),
     "config": set(),
     "charts": {"data", "evaluation", "runs", "views"},
-    "exports": {"data", "runs", "semantic"},
+    "exports": {"data", "findings", "runs", "semantic", "views"},
     "views": {
         "contest",
         "data",
         "evaluation",
+        "findings",
         "jobs",
         "lab",
         "maps",
@@ -73,9 +75,9 @@ MAY: dict[str, set[str]] = {
     },
     "cli": {
         *("data", "semantic", "retrieval", "evaluation", "training", "runs", "scoring", "maps", "serving", "jobs"),
-        *("remote", "api", "contest", "exports", "lab", "repair"),
+        *("remote", "api", "contest", "exports", "findings", "lab", "repair"),
     },
-    "api": {"contest", "data", "evaluation", "lab", "runs", "scoring", "semantic", "training"},
+    "api": {"contest", "data", "evaluation", "exports", "findings", "lab", "runs", "scoring", "semantic", "training"},
 }
 ONLY: dict[str, set[str]] = {
     "streamlit": {"views", "pages", "app"},

@@ -29,7 +29,8 @@ def _kind(kind: str) -> str:
 
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="datasets, embeddings, neighbours, runs, maps, adapters or searches")
+        str | None,
+        typer.Argument(help="datasets, embeddings, neighbours, runs, maps, adapters, searches, contests or findings"),
     ] = None,
     at: Annotated[str | None, typer.Option("--at", help="Show what is complete at this URL instead.")] = None,
     json: Json = False,

@@ -33,6 +33,7 @@ STAGES = (
     "recommend",
     "lab",
     "maps",
+    "findings",
     "artifacts",
     "doctor",
     "jobs",

@@ -18,7 +18,7 @@ from llmesr.evaluation.table import RECALL, Group
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence
-from llmesr.views.shared import links, pickers, widgets, words
+from llmesr.views.shared import links, pickers, pins, widgets, words
 
 KS, METRICS = ("5", "10", "20"), ("HR", "NDCG", "MRR")
 
@@ -110,6 +110,12 @@ class Choice:
         points = frontier(table, accuracy=self.metric, exposure=f"APLT@{self.k}")
         bounds = summary.loc[summary["group"] == "Overall", ["run", "low", "high"]]
         return self.labelled(points.merge(bounds, on="run"))
+
+    def pinnable(self, *, stated: bool = False) -> None:
+        """From here on, what is shown can be kept as a finding. ``stated``: it says itself what its numbers are of."""
+        runs = [id for c in self.chosen for id in c.ids]
+        of = {} if stated else {"protocol": self.protocol, "metric": self.metric}
+        pins.about(self.dataset, runs, self.thresholds, **of, doubts=self.findings, stated=stated)
 
     def every_metric(self) -> pd.DataFrame:
         return evidence.full_table(self.root, self.lineup, self.thresholds, self.k, self.protocol)

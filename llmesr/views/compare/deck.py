@@ -16,7 +16,7 @@ from llmesr.views.compare.frames import outcomes, verdict_matrix
 from llmesr.views.compare.report import EVIDENCE, Findings
 from llmesr.views.compare.trade_off_charts import OUTCOMES
 from llmesr.views.shared import theme, words
-from llmesr.views.shared.deck import Deck
+from llmesr.views.shared.deck import Around, Deck
 
 GAINED_OR_LOST = ("Overall", "Tail Item", "Tail User")
 """Groups with a slide of who gained and who lost."""
@@ -41,7 +41,9 @@ def comparison_deck(dataset: Dataset, chosen: Sequence[Contender], found: Findin
     colors = {name: theme.method_color(label) for name, label in labels.items()}
     markers = {name: theme.symbol(label).split("-")[0] for name, label in labels.items()}
     shown, note = large_enough(found.summary, line)
-    deck.dots(f"{found.metric} by group, with 95% intervals", _groups(shown), colors, markers, found.metric, note)
+    deck.dots(
+        f"{found.metric} by group, with 95% intervals", _groups(shown), colors, markers, found.metric, Around(line=note)
+    )
     if found.comparison is not None:
         for group in GAINED_OR_LOST:
             shares = _outcomes(found.comparison, group)

@@ -16,7 +16,7 @@ from llmesr.views.embeddings import charts
 from llmesr.views.embeddings.choice import Choice
 from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
 from llmesr.views.embeddings.selection import Linked
-from llmesr.views.shared import exhibits, links, theme, widgets
+from llmesr.views.shared import exhibits, links, pins, theme, widgets
 from llmesr.views.shared.words import as_text
 
 COLOURS: dict[Of, dict[ColourBy, str]] = {
@@ -43,6 +43,8 @@ LISTED = 1000
 
 def maps(choice: Choice) -> None:
     """The two linked maps with their controls, the list of the selected, and nearest neighbours."""
+    runs = [s.manifest.id for s in (choice.left, choice.right) if s.manifest.kind == "runs"]
+    pins.about(choice.dataset, runs, choice.dataset.thresholds)
     widgets.live(None)(_maps)(choice)
 
 

@@ -36,7 +36,7 @@ from llmesr.views.neighbours.case import (
     pick_users,
     rank_table,
 )
-from llmesr.views.shared import doubts, exhibits, links, pickers, theme, widgets
+from llmesr.views.shared import doubts, exhibits, links, pickers, pins, theme, widgets
 from llmesr.views.shared.words import as_text
 
 NEEDS = {"helped": "Most helped", "hurt": "Most hurt", "random": "Random tail", "search": "Search"}
@@ -83,7 +83,10 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     with columns[1]:
         chosen = links.choose("Run", list(by_id), "after", show=_namer(by_id), default=second)
     before, after = by_id[str(baseline)], by_id[str(chosen)]
-    doubts.shown(root, dataset_id, _findings(root, dataset, before, after, protocol, thresholds))
+    against = _findings(root, dataset, before, after, protocol, thresholds)
+    doubts.shown(root, dataset_id, against)
+    compared = [before.id, after.id]
+    pins.about(dataset, compared, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: against)
     user = _user(root, dataset, before, after, protocol, thresholds)
     if user is None:
         return None

@@ -12,14 +12,14 @@ from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
-from llmesr.evaluation.findings import serious
+from llmesr.evaluation.findings import Finding, serious
 from llmesr.jobs.plans import preparing, submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.overview.charts import headline_chart
 from llmesr.views.overview.headline import Headline, sentence
-from llmesr.views.shared import doubts, exhibits, job_panels, links, theme, widgets, words
+from llmesr.views.shared import doubts, exhibits, job_panels, links, pins, theme, widgets, words
 from llmesr.views.shared.words import as_text
 
 METRIC = "HR@10"
@@ -114,7 +114,9 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
         lineup = {c.label: c.ids for c in best}
         frame = evidence.summary(root, lineup, thresholds, METRIC, protocol)
         by = links.choose("Tail and head of", list(SIDES), "by", kind="segmented", show=SIDES.__getitem__) or "Item"
-        _say(root, every, lineup, frame, thresholds, protocol, by)
+        found = _say(root, every, lineup, frame, thresholds, protocol, by)
+        shown = [id for c in best for id in c.ids]
+        pins.about(data, shown, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: found)
         _draw(frame, data, protocol, thresholds, by)
     for reason in left_out:
         st.warning(as_text(reason, 500), icon=":material/warning:")
@@ -128,12 +130,12 @@ def _say(
     thresholds: Thresholds,
     protocol: str,
     by: str,
-) -> None:
-    """What stands against the sentence, the sentence, and how sure it is."""
+) -> tuple[Finding, ...]:
+    """What stands against the sentence (returned), the sentence, and how sure it is."""
     blind, reading = best_without_and_with_text(every, partial(evidence.validation, root))
     first = blind or reading
     if first is None:
-        return
+        return ()
     lineup, dataset_id = {c.label: c.ids for c in (blind, reading) if c is not None}, first.runs[0].dataset_id
     at = (root, lineup, first.label, thresholds, METRIC, protocol)
     found, said = evidence.findings(*at), evidence.judged(*at, among=shown)[0] if len(lineup) > 1 else None
@@ -146,6 +148,7 @@ def _say(
             sure = as_text(said.sentence(doubts=False), 1500)
             st.caption(f"How sure? {as_text(said.run)} against {as_text(said.baseline)}: {sure}")
     doubts.folded(root, dataset_id, found)
+    return found
 
 
 def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> None:

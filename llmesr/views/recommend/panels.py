@@ -17,7 +17,7 @@ from llmesr.views.recommend import charts
 from llmesr.views.recommend.history import whose
 from llmesr.views.recommend.knobs import Settings, settings, view_controls
 from llmesr.views.recommend.what_if import changed_line, dropped, moved
-from llmesr.views.shared import exhibits, links, pickers, widgets, words
+from llmesr.views.shared import exhibits, links, pickers, pins, widgets, words
 from llmesr.views.shared.words import as_text
 
 PARTS_ABOUT = (
@@ -55,6 +55,7 @@ def pick(runs: list[Run]) -> list[Run]:
 
 def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
     """Whose lists, the knobs, and the lists of all chosen runs, live: every change re-ranks at once."""
+    pins.about(dataset, [run.id for run in runs], dataset.thresholds)
     widgets.live(None)(_lists)(root, dataset, runs)
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from lxml import etree
 from pptx import Presentation
-from pptx.chart.data import CategoryChartData
+from pptx.chart.data import CategoryChartData, XyChartData
 from pptx.dml.color import RGBColor
-from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE
+from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE, XL_TICK_LABEL_POSITION
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
@@ -38,17 +39,39 @@ MARKERS = {
 }
 
 
+@dataclass(frozen=True)
+class Around:
+    """What stands around a chart or a table: ``lead`` above it, ``line`` below it instead of the footer, and ``notes``
+    for the speaker."""
+
+    lead: Sequence[str] = ()
+    line: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one colour, joined by a line or not; x and y of equal length."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    color: str
+    joined: bool = False
+
+
 class Deck:
     """Slides one after another; ``footer`` stands below every one of them."""
 
     def __init__(self, footer: str) -> None:
+        self._top = TOP
         self._file = Presentation()
         self._file.slide_width, self._file.slide_height = Inches(WIDTH), Inches(HEIGHT)
         self._footer = footer
 
     def text(self, title: str, paragraphs: Sequence[str], notes: str = "") -> None:
         """A slide of a title and paragraphs. ``notes`` are for the speaker."""
-        slide = self._slide(title, notes)
+        slide = self._slide(title, Around(notes=notes))
         letters = sum(map(len, paragraphs))
         size = next((s for s, room in ((20, 700), (16, 1300), (13, 2200)) if letters < room), 10)
         _write(slide, paragraphs, top=TOP, height=BOTTOM - TOP, size=size, gap=8)
@@ -60,13 +83,11 @@ class Deck:
         colors: Mapping[str, str],
         markers: Mapping[str, str],
         axis: str,
-        line: str = "",
+        around: Around = Around(),
     ) -> None:
-        """A dot with its interval per series and category. ``frame``: series, category, value, low, high.
-
-        ``line`` stands below it instead of the footer.
-        """
-        slide = self._slide(title, line=line)
+        """A dot with its interval per series and category. ``frame``: series, category, value, low, high; where dots of
+        a series differ in looks, also color and hollow."""
+        slide = self._slide(title, around)
         categories, names = (list(dict.fromkeys(frame[c])) for c in ("category", "series"))
         data = _data(categories, "0.000")
         wide = {n: frame[frame["series"] == n].set_index("category").reindex(categories) for n in names}
@@ -83,7 +104,13 @@ class Deck:
             series.marker.format.fill.fore_color.rgb = color
             series.marker.format.line.color.rgb = color
             rows = wide[name]
-            _whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], colors[name])
+            own = [None if pd.isna(c) else str(c) for c in rows["color"]] if "color" in rows else []
+            varied = len(set(own) - {None}) > 1
+            tone = SURFACE["light"]["muted"] if varied else colors[name]
+            _whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
+            for at, shade in enumerate(own):
+                if shade is not None and (varied or rows["hollow"].iloc[at]):
+                    _dot(series.points[at].marker, series.marker, shade, hollow=bool(rows["hollow"].iloc[at]))
 
     def shares(self, title: str, frame: pd.DataFrame, colors: Mapping[str, str]) -> None:
         """A bar of shares per row of ``frame``: the index names the bars, the columns their parts."""
@@ -98,13 +125,73 @@ class Deck:
             series.format.fill.solid()
             series.format.fill.fore_color.rgb = _rgb(colors[str(column)])
 
-    def table(self, title: str, frame: pd.DataFrame) -> None:
+    def bars(
+        self,
+        title: str,
+        frame: pd.DataFrame,
+        colors: Mapping[str, str],
+        axis: str,
+        around: Around = Around(),
+        *,
+        stacked: bool,
+        lying: bool,
+        number_format: str = "General",
+    ) -> None:
+        """Bars, ``stacked`` or side by side, ``lying`` or standing: the index names them, the columns are series."""
+        slide = self._slide(title, around)
+        rows = frame[::-1] if lying else frame  # the first of lying bars is at the top
+        data = _data([str(i) for i in rows.index], number_format)
+        for column in rows:
+            data.add_series(str(column), [None if pd.isna(v) else float(v) for v in rows[column]])
+        kinds = {
+            (True, True): XL_CHART_TYPE.BAR_STACKED,
+            (True, False): XL_CHART_TYPE.COLUMN_STACKED,
+            (False, True): XL_CHART_TYPE.BAR_CLUSTERED,
+            (False, False): XL_CHART_TYPE.COLUMN_CLUSTERED,
+        }
+        chart = self._chart(slide, kinds[stacked, lying], data, axis)
+        chart.plots[0].gap_width = 45
+        if number_format != "General":
+            labels = chart.value_axis.tick_labels
+            labels.number_format, labels.number_format_is_linked = number_format, False
+        if stacked and rows.sum(axis=1).max() <= 1.001:  # shares of a whole
+            chart.value_axis.maximum_scale = 1
+        for series, column in zip(chart.plots[0].series, rows, strict=True):
+            series.format.fill.solid()
+            series.format.fill.fore_color.rgb = _rgb(colors[str(column)])
+
+    def points(self, title: str, series: Sequence[Series], axes: tuple[str, str], around: Around = Around()) -> None:
+        """Points in the plane, joined or not; ``axes``: what x and y are."""
+        slide = self._slide(title, around)
+        data: Any = XyChartData()  # type: ignore[no-untyped-call]
+        for one in series:
+            added = data.add_series(one.name)
+            for x, y in zip(one.x, one.y, strict=True):
+                added.add_data_point(x, y)
+        chart = self._chart(slide, XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, data, axes[1])
+        chart.category_axis.has_title = True
+        chart.category_axis.axis_title.text_frame.text = axes[0]
+        chart.category_axis.has_major_gridlines = False
+        chart.value_axis.tick_label_position = XL_TICK_LABEL_POSITION.LOW
+        for made, one in zip(chart.plots[0].series, series, strict=True):
+            made.smooth = False
+            if one.joined:
+                made.format.line.color.rgb = _rgb(one.color)
+                made.marker.style = XL_MARKER_STYLE.NONE
+                continue
+            made.format.line.fill.background()
+            made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, 10 if len(one.x) < 50 else 4
+            made.marker.format.fill.solid()
+            made.marker.format.fill.fore_color.rgb = _rgb(one.color)
+            made.marker.format.line.color.rgb = _rgb(one.color)
+
+    def table(self, title: str, frame: pd.DataFrame, around: Around = Around()) -> None:
         """A slide of a table; cells are texts, written as they are."""
-        slide = self._slide(title)
+        slide = self._slide(title, around)
         rows, columns = len(frame) + 1, frame.shape[1]
-        row = min(0.45, (BOTTOM - TOP) / rows)
+        row = min(0.45, (BOTTOM - self._top) / rows)
         shape = slide.shapes.add_table(
-            rows, columns, Inches(MARGIN), Inches(TOP), Inches(WIDTH - 2 * MARGIN), Inches(row * rows)
+            rows, columns, Inches(MARGIN), Inches(self._top), Inches(WIDTH - 2 * MARGIN), Inches(row * rows)
         )
         cells = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
         widest = np.array([max(len(line[c]) for line in cells) for c in range(columns)], float).clip(6, 40)
@@ -113,7 +200,13 @@ class Deck:
         for r, line in enumerate(cells):
             shape.table.rows[r].height = Inches(row)
             for c, value in enumerate(line):
-                _cell(shape.table.cell(r, c), value, head=r == 0, left=c == 0, size=13 if rows < 14 else 10)
+                _cell(
+                    shape.table.cell(r, c),
+                    value,
+                    head=r == 0,
+                    left=c == 0,
+                    size=13 if rows < 14 and columns < 8 else 10,
+                )
 
     def bytes(self) -> bytes:
         """The file."""
@@ -121,23 +214,33 @@ class Deck:
         self._file.save(stream)
         return stream.getvalue()
 
-    def _slide(self, title: str, notes: str = "", line: str = "") -> Any:
+    def _slide(self, title: str, around: Around = Around()) -> Any:
         slide = self._file.slides.add_slide(self._file.slide_layouts[BLANK])
-        _write(slide, [title], top=0.4, height=0.95, size=28 if len(title) < 70 else 22, bold=True)
-        _write(slide, [line or self._footer], top=BOTTOM + 0.1, height=0.5, size=11, color=SURFACE["light"]["muted"])
-        if notes:
-            slide.notes_slide.notes_text_frame.text = notes
+        size = next((s for s, room in ((28, 70), (22, 110)) if len(title) < room), 16)
+        _write(slide, [title], top=0.4, height=0.95, size=size, bold=True)
+        line = around.line or self._footer
+        _write(slide, [line], top=BOTTOM + 0.1, height=0.5, size=11, color=SURFACE["light"]["muted"])
+        self._top = TOP
+        if around.lead:
+            _write(slide, around.lead, top=TOP - 0.1, height=0.3, size=14, gap=2)
+            self._top += 0.15 + 0.28 * sum(1 + len(text) // 125 for text in around.lead)
+        if around.notes:
+            slide.notes_slide.notes_text_frame.text = around.notes
         return slide
 
-    def _chart(self, slide: Any, kind: XL_CHART_TYPE, data: CategoryChartData, axis: str) -> Any:
+    def _chart(self, slide: Any, kind: XL_CHART_TYPE, data: Any, axis: str) -> Any:
         frame = slide.shapes.add_chart(
-            kind, Inches(MARGIN), Inches(TOP), Inches(WIDTH - 2 * MARGIN), Inches(BOTTOM - TOP), data
+            kind, Inches(MARGIN), Inches(self._top), Inches(WIDTH - 2 * MARGIN), Inches(BOTTOM - self._top), data
         )
         chart = frame.chart
         chart.font.size, chart.font.name = Pt(13), FONT
         chart.has_title = False
-        chart.has_legend = True
-        chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.BOTTOM, False
+        chart.has_legend = len(list(data)) > 1
+        if chart.has_legend:
+            chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.BOTTOM, False
+        chart.category_axis.tick_label_position = (
+            XL_TICK_LABEL_POSITION.LOW
+        )  # not in the middle, where some are below zero
         chart.value_axis.has_title = True
         chart.value_axis.axis_title.text_frame.text = axis
         chart.value_axis.major_gridlines.format.line.color.rgb = _rgb(SURFACE["light"]["grid"])
@@ -166,6 +269,14 @@ def _write(
         run = paragraph.add_run()
         run.text = text
         run.font.size, run.font.bold, run.font.name, run.font.color.rgb = Pt(size), bold, FONT, _rgb(color)
+
+
+def _dot(marker: Any, of_series: Any, color: str, *, hollow: bool) -> None:
+    """The looks of one dot that is not as the others of its series."""
+    marker.style, marker.size = of_series.style, of_series.size
+    marker.format.fill.solid()
+    marker.format.fill.fore_color.rgb = _rgb(SURFACE["light"]["background"] if hollow else color)
+    marker.format.line.color.rgb = _rgb(color)
 
 
 def _cell(cell: Any, value: str, *, head: bool, left: bool, size: int) -> None:

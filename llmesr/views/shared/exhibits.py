@@ -1,4 +1,4 @@
-"""Charts and tables on a page, with what stands beside them: the definition, meanings, downloads."""
+"""Charts and tables on a page, with what stands beside them: the definition, meanings, downloads, the pin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 
 from llmesr.config import SplitConfig
 from llmesr.data.groups import Thresholds
-from llmesr.views.shared import links, theme, words
+from llmesr.views.shared import links, pins, theme, words
 from llmesr.views.shared.tables import csv_bytes, harmless
 
 
@@ -40,19 +40,21 @@ def chart(
     column_config: dict[str, Any] | None = None,
     **events: Any,
 ) -> Any:
-    """A chart and, as its equal, the table it draws, both to be downloaded.
+    """A chart and, as its equal, the table it draws, both to be downloaded, and pinned as one finding.
 
     ``alt`` says in words what the chart shows. ``events`` are ``on_select`` and ``selection_mode``; the selection
     is returned.
     """
     config = theme.plotly_config(name or key, links.current("image", "png"))
+    pins.button(key, figure, data, alt)
     if data is None:
         return st.plotly_chart(figure, theme=None, config=config, alt=alt, key=key, **events)
     picture, numbers = st.tabs(["Chart", "Table"])
     with picture:
         selected = st.plotly_chart(figure, theme=None, config=config, alt=alt, key=key, **events)
     with numbers:
-        table(data, key=f"{key}.table", name=name or key, column_config=column_config, alt=alt)
+        _table(data, f"{key}.table", column_config, None, alt=alt)
+        download_csv(data, name or key, key=f"{key}.table.csv")
     return selected
 
 
@@ -65,15 +67,27 @@ def table(
     formats: Mapping[str, Callable[[float], str]] | None = None,
     **more: Any,
 ) -> Any:
-    """A table and, with a ``name``, a button that saves it as CSV. ``formats``: how columns of numbers are written,
-    where Streamlit's own formats do not do (it writes a hyphen for a minus). ``more`` goes to ``st.dataframe``
-    (selection, height); the selection is returned."""
+    """A table and, with a ``name``, a button that saves it as CSV and one that pins it. ``formats``: how columns of
+    numbers are written, where Streamlit's own formats do not do (it writes a hyphen for a minus). ``more`` goes to
+    ``st.dataframe`` (selection, height); the selection is returned."""
+    selected = _table(frame, key, column_config, formats, **more)
+    if name and len(frame):
+        with st.container(horizontal=True):
+            download_csv(frame, name, key=f"{key}.csv")
+            pins.button(key, None, frame, str(more.get("alt", "")))
+    return selected
+
+
+def _table(
+    frame: pd.DataFrame,
+    key: str,
+    column_config: dict[str, Any] | None,
+    formats: Mapping[str, Callable[[float], str]] | None,
+    **more: Any,
+) -> Any:
     shown = harmless(frame)
     written = shown.style.format(dict(formats), na_rep="") if formats else shown
-    selected = st.dataframe(written, hide_index=True, column_config=column_config, key=key, **more)
-    if name and len(frame):
-        download_csv(frame, name, key=f"{key}.csv")
-    return selected
+    return st.dataframe(written, hide_index=True, column_config=column_config, key=key, **more)
 
 
 def download_csv(frame: pd.DataFrame, name: str, *, key: str, label: str = "Download CSV") -> None:

@@ -34,17 +34,24 @@ COMPARE = Page("compare", "Compare", ":material/balance:")
 EMBEDDINGS = Page("embeddings", "Embeddings", ":material/scatter_plot:")
 NEIGHBOURS = Page("neighbours", "Neighbours", ":material/group:")
 RECOMMEND = Page("recommend", "Recommend", ":material/recommend:")
+FINDINGS = Page("findings", "Findings", ":material/keep:")
 SECTIONS: dict[str, tuple[Page, ...]] = {
     "Look": (OVERVIEW, STORY),
     "Prepare": (DATASETS, TRAINING),
     "Judge": (COMPARE, EMBEDDINGS, NEIGHBOURS, RECOMMEND),
+    "Show": (FINDINGS,),
 }
 """Every page, in the order of the sidebar. The first page is where the app opens."""
 
 
-def link(page: Page, label: str, icon: str | None = None, **selection: str) -> None:
+def link(page: Page, label: str, icon: str | None = None, **selection: str | Sequence[str]) -> None:
     """A link to another page that carries a selection, such as ``run=...``."""
     st.page_link(page.file, label=label, icon=icon, query_params=selection or None)
+
+
+def named(name: str) -> Page | None:
+    """The page of that name, if there is one."""
+    return next((page for pages in SECTIONS.values() for page in pages if page.name == name), None)
 
 
 def choose(

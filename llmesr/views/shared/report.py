@@ -166,7 +166,10 @@ thead th{background:var(--band);position:sticky;top:0}.n{text-align:right;font-v
 dt{font-weight:600;margin-top:.6rem}dd{margin:0;max-width:80ch}
 button{font:inherit;float:right;color:var(--ink);background:var(--band);border:1px solid var(--line);
 border-radius:6px;padding:.3rem .8rem;cursor:pointer}button:focus-visible{outline:3px solid var(--ink)}
-@media print{button{display:none}section{break-inside:avoid}.table{max-height:none}}
+summary{cursor:pointer}
+@media print{button,summary{display:none}
+details::details-content{content-visibility:visible;block-size:auto}
+section,tr{break-inside:avoid}h2,h3{break-after:avoid}.table{max-height:none;overflow:visible}}
 """
 
 _SCRIPT = """
@@ -196,7 +199,7 @@ _PAGE = """<!doctype html>
 {lead}
 {body}
 <section><h2>Definitions</h2><dl>{definitions}</dl></section>
-<section><h2>Provenance</h2>{provenance}</section>
+<section><h2>Provenance</h2><details><summary>What made these numbers</summary>{provenance}</details></section>
 </main>
 <script type="application/json" id="templates">{templates}</script>
 <script type="application/json" id="config">{config}</script>

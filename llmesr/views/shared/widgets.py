@@ -41,6 +41,8 @@ def style() -> None:
         [data-testid="stMultiSelect"] [data-tag] :is(span, svg, button) {{ color: {on_primary}; }}
         [data-testid="stMainBlockContainer"] {{ padding-top: 3.5rem; padding-bottom: 4rem; max-width: 1600px; }}
         .st-key-pick-view button {{ padding-left: 0.65rem; padding-right: 0.65rem; }}
+        [class*="st-key-pin-above-"] {{ margin-bottom: -3.5rem; z-index: 2; pointer-events: none; }}
+        [class*="st-key-pin-above-"] button {{ pointer-events: auto; }}
         .st-key-headline-words p {{ font-size: 1.3rem; line-height: 1.5; }}
         </style>"""
     )

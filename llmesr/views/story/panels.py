@@ -2,81 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import streamlit as st
 
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import doubts, exhibits, links, pickers, widgets
+from llmesr.views.shared import doubts, exhibits, links, pickers, pins, presenting, widgets
 from llmesr.views.shared.words import as_text
 from llmesr.views.story.material import METRIC, material
 from llmesr.views.story.steps import NAMES, STEPS, StoryStep
 
-_NUMBERS = [str(i) for i in range(1, len(NAMES) + 1)]
-_LARGE = """<style>
-[data-testid="stMain"] h1 {font-size: clamp(1.8rem, 3.2vw, 3.2rem); line-height: 1.15}
-[data-testid="stMain"] .st-key-told p {font-size: 1.2rem; line-height: 1.5}
-</style>"""
-_ALONE = """<style>
-[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
-[data-testid="stHeader"] {display: none}
-[data-testid="stMainBlockContainer"] {padding-top: 2rem; max-width: 1500px; margin: auto}
-</style>"""
-"""Styles only: no data is ever part of them."""
-
 
 def tell(root: Store, dataset: Manifest) -> None:
     """Draw the step the URL asks for, and the way to the others."""
-    number = _number()
-    alone = st.query_params.get("present") == "1"
-    st.html(_LARGE + (_ALONE if alone else ""))
+    number = presenting.number(len(NAMES))
+    presenting.style()
     protocol = pickers.pick_protocol()
     data = artifacts.dataset(root, dataset.id)
     thresholds = pickers.pick_thresholds(root, data)
     example = st.session_state.get("story.example", 0)
-    step = STEPS[number - 1](
-        material(root, data, thresholds=thresholds, metric=METRIC, protocol=protocol, example=example)
-    )
-    _way(number, alone)
+    told = material(root, data, thresholds=thresholds, metric=METRIC, protocol=protocol, example=example)
+    step = STEPS[number - 1](told)
+    runs = [id for c in told.protagonists if c is not None for id in c.ids]
+    pins.about(data, runs, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: step.findings)
+    presenting.way(NAMES)
     st.title(f"{number}. {as_text(step.headline, 400)}", anchor=False)
     _show(root, dataset.id, step, number)
-
-
-def _number() -> int:
-    """The step in the URL, 1 when it names none."""
-    wanted = st.query_params.get("step", "1")
-    return int(wanted) if wanted in _NUMBERS else 1
-
-
-def _go(number: int) -> None:
-    st.query_params["step"] = str(number)
-
-
-def _way(number: int, alone: bool) -> None:
-    """Previous, the five steps, next; the arrow keys do the same."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        at = {"first": number == 1, "last": number == len(NAMES)}
-        st.button("Previous", on_click=_go, args=(number - 1,), disabled=at["first"], shortcut="Left", key="previous")
-        for i, name in enumerate(NAMES, start=1):
-            kind: Literal["primary", "tertiary"] = "primary" if i == number else "tertiary"
-            st.button(str(i), help=name, on_click=_go, args=(i,), key=f"step.{i}", type=kind)
-        st.button("Next", on_click=_go, args=(number + 1,), disabled=at["last"], shortcut="Right", key="next")
-        st.button(
-            "Leave" if alone else "Present",
-            on_click=_present,
-            args=(not alone,),
-            key="present",
-            help="The step alone, without menus. F11 gives it the whole screen.",
-        )
-        st.caption(f"Step {number} of {len(NAMES)}: {NAMES[number - 1]}")
-
-
-def _present(on: bool) -> None:
-    if on:
-        st.query_params["present"] = "1"
-    else:
-        st.query_params.pop("present", None)
 
 
 def _show(root: Store, dataset: str, step: StoryStep, number: int) -> None:

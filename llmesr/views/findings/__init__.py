@@ -1,0 +1,1 @@
+"""Findings: what was pinned, put in order, presented and taken along."""

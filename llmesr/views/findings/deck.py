@@ -1,0 +1,83 @@
+"""Findings as slides: a summary, then one finding each, as a chart that PowerPoint draws itself or as its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from llmesr.findings import Pinned
+from llmesr.views.findings.native import Bars, Dots, Points, native
+from llmesr.views.findings.report import against, origin_line, summary
+from llmesr.views.shared.deck import Around, Deck
+from llmesr.views.shared.recolour import recoloured
+from llmesr.views.shared.report import number
+from llmesr.views.shared.words import one_line
+
+ROWS, COLUMNS = 14, 8
+"""What of a table can be read on a slide; the rest is counted."""
+LEAD = 240
+NOT_DRAWN = (
+    "PowerPoint has no chart that shows this. The report (HTML) holds it, and the app under the link in the notes."
+)
+
+
+def findings_deck(findings: Sequence[Pinned], title: str = "Findings") -> bytes:
+    """The slides as a PowerPoint file, in the order given."""
+    deck = Deck(title)
+    deck.text(title, summary(findings))
+    for finding in findings:
+        _slide(deck, finding)
+    return deck.bytes()
+
+
+def _slide(deck: Deck, finding: Pinned) -> None:
+    notes = [finding.note, *against(finding), *([f"In the app: {finding.link}"] if finding.link else [])]
+    around = Around(_lead(finding), origin_line(finding), "\n\n".join(n for n in notes if n))
+    found = finding.figure()
+    chart = None if found is None else native(recoloured(found, finding.mode, "light"))
+    table = finding.table()
+    if isinstance(chart, Dots):
+        deck.dots(finding.title, chart.frame, chart.colors, dict.fromkeys(chart.colors, "circle"), chart.axis, around)
+    elif isinstance(chart, Bars):
+        deck.bars(
+            finding.title, chart.frame, chart.colors, chart.axis, around,
+            stacked=chart.stacked, lying=chart.lying, number_format=chart.number_format,
+        )  # fmt: skip
+    elif isinstance(chart, Points):
+        deck.points(finding.title, chart.series, chart.axes, around)
+    elif table is not None and len(table):
+        deck.table(finding.title, readable(table), _counted(around, finding, table))
+    else:
+        deck.text(finding.title, [*around.lead, finding.alt, NOT_DRAWN, around.line], around.notes)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The first rows and columns of a table as text."""
+    part = table.iloc[:ROWS, :COLUMNS]
+    return pd.DataFrame([[_cell(v) for v in row] for row in part.itertuples(index=False)], columns=part.columns)
+
+
+def _cell(value: object) -> str:
+    return (
+        number(value)
+        if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+        else one_line(value, 60)
+    )
+
+
+def _counted(around: Around, finding: Pinned, table: pd.DataFrame) -> Around:
+    """With a word of what does not fit."""
+    shown, columns = min(len(table), ROWS), min(table.shape[1], COLUMNS)
+    if finding.rows <= shown and table.shape[1] <= columns:
+        return around
+    said = f"Shown: {shown:,} of {max(finding.rows, len(table)):,} rows, {columns} of {table.shape[1]} columns."
+    return Around(around.lead, f"{said} {around.line}", around.notes)
+
+
+def _lead(finding: Pinned) -> list[str]:
+    """The beginning of the note, and what is serious: both must be seen without the speaker."""
+    serious = [sentence for severity, sentence in finding.subject.doubts if severity == "serious"]
+    lines = [one_line(finding.note, LEAD)] if finding.note else []
+    more = f" And {len(serious) - 1} more, in the notes." if len(serious) > 1 else ""
+    return [*lines, *(f"Not settled: {one_line(s, LEAD)}{more}" for s in serious[:1])]

@@ -1,0 +1,167 @@
+"""Findings as a report, as slides and on paper: the numbers of the charts, and every doubt, go with them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from factories import HOSTILE, make_dataset, make_run, make_standard_runs
+from pptx import Presentation
+
+import llmesr
+from llmesr import charts, findings
+from llmesr.errors import UserError
+from llmesr.evaluation.comparison import Comparison
+from llmesr.findings import Subject
+from llmesr.findings.record import plain
+from llmesr.store import Store
+from llmesr.views.findings import paper
+from llmesr.views.findings.deck import findings_deck
+from llmesr.views.findings.native import Bars, Dots, Points, native
+from llmesr.views.findings.report import findings_report
+from llmesr.views.shared.recolour import recoloured
+from llmesr.views.shared.theme import Mode
+
+
+@pytest.fixture
+def compared(store: Store) -> Comparison:
+    data = make_dataset(store)
+    runs = [r for group in make_standard_runs(store, data).values() for r in group]
+    found: Comparison = llmesr.compare(runs, baseline=runs[2], metric="HR@10")
+    return found
+
+
+def json_of(figure: go.Figure) -> dict[str, Any]:
+    made: dict[str, Any] = plain(figure.to_plotly_json())
+    made["layout"].pop("template", None)
+    return made
+
+
+DRAWN: dict[str, Callable[[Comparison, Mode], go.Figure]] = {
+    "groups": lambda c, mode: charts.groups(c, mode=mode),
+    "differences": lambda c, mode: charts.differences(c, mode=mode),
+    "seesaw": lambda c, mode: charts.seesaw(c, mode=mode),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize(("old", "new"), [("light", "dark"), ("dark", "light")])
+def test_a_chart_in_the_other_colours_is_the_chart_of_the_other_theme(
+    compared: Comparison, name: str, old: Mode, new: Mode
+) -> None:
+    draw = DRAWN[name]
+    assert recoloured(json_of(draw(compared, old)), old, new) == json_of(draw(compared, new))
+
+
+def test_panels_become_dots_with_the_numbers_and_intervals_of_the_comparison(compared: Comparison) -> None:
+    made = native(json_of(charts.groups(compared)))
+    assert isinstance(made, Dots)
+    summary = compared.summary.set_index(["run", "group"])
+    for row in made.frame.itertuples():
+        truth = summary.loc[(row.series, str(row.category).split(",")[0])]
+        assert (row.value, row.low, row.high) == pytest.approx((truth["value"], truth["low"], truth["high"]))
+    assert set(made.frame["series"]) == set(compared.summary["run"])
+
+
+def test_what_is_hollow_on_the_page_is_hollow_on_the_slide(compared: Comparison) -> None:
+    made = native(json_of(charts.differences(compared)))
+    assert isinstance(made, Dots)
+    tests = compared.tests.set_index(["run", "group"])["significant"]
+    told = {(r.series, str(r.category).split(",")[0]): r.hollow for r in made.frame.itertuples()}
+    assert told == {key: not tests[key] for key in told}
+    assert set(told.values()) == {True, False}
+
+
+def test_points_bars_and_what_cannot_be_drawn(compared: Comparison) -> None:
+    assert isinstance(native(json_of(charts.seesaw(compared))), Points)
+    bars = go.Figure([go.Bar(y=["a", "b"], x=[0.25, 0.5], orientation="h", name="part")])
+    made = native(json_of(bars.update_layout(barmode="stack", xaxis_tickformat=".0%")))
+    assert isinstance(made, Bars)
+    assert made.frame["part"].to_dict() == {"b": 0.5, "a": 0.25}
+    assert (made.stacked, made.lying, made.number_format) == (True, True, "0%")
+    for figure in (
+        go.Figure(go.Heatmap(z=[[1]])),
+        go.Figure(go.Scatter(x=list(range(3000)), y=list(range(3000)), mode="markers")),
+        go.Figure(go.Scatter(x=[1, 2], y=["a", "b"], mode="markers")).update_xaxes(type="log"),
+        go.Figure(),
+    ):
+        assert native(json_of(figure)) is None
+
+
+def pinned(store: Store, compared: Comparison) -> list[findings.Pinned]:
+    of = Subject(dataset_name="shop", definition="Full ranking.", doubts=(("serious", "One seed."), ("note", "Mind.")))
+    table = compared.summary[["run", "group", "value"]]
+    return [
+        findings.pin("Groups", charts.groups(compared), table, note="First line\nsecond", subject=of, store=store),
+        findings.pin("Only a table", table=table, mode="dark", store=store),
+        findings.pin("Only a picture", go.Figure(go.Heatmap(z=[[1]])), alt="One square.", store=store),
+    ]
+
+
+def texts(slide: Any) -> str:
+    said = [s.text_frame.text for s in slide.shapes if s.has_text_frame]
+    said += [c.text_frame.text for s in slide.shapes if s.has_table for row in s.table.rows for c in row.cells]
+    return "\n".join(said)
+
+
+def test_slides_hold_charts_that_can_be_edited_and_what_is_serious(store: Store, compared: Comparison) -> None:
+    made = pinned(store, compared)
+    summary, groups, table, picture = Presentation(io.BytesIO(findings_deck(made, "Our findings"))).slides
+    assert all(t in texts(summary) for t in ("Our findings", "3 findings on shop", "Only a picture"))
+    (chart,) = [s.chart for s in groups.shapes if s.has_chart]
+    overall = compared.summary[compared.summary["group"] == "Overall"].set_index("run")["value"]
+    assert {s.name: s.values[0] for s in chart.plots[0].series} == pytest.approx(overall.to_dict())
+    assert all(t in texts(groups) for t in ("First line", "Not settled: One seed.", "Full ranking."))
+    assert "Note: Mind." in groups.notes_slide.notes_text_frame.text
+    assert [s for s in table.shapes if s.has_table]
+    assert all(t in texts(picture) for t in ("One square.", "PowerPoint has no chart"))
+
+
+def test_the_report_begins_with_a_summary_and_holds_everything(store: Store, compared: Comparison) -> None:
+    html = findings_report(pinned(store, compared), "Our findings")
+    assert html.index("3 findings on shop") < html.index("<h2 dir=auto>1. Groups")
+    for text in ("Serious: One seed.", "Note: Mind.", "second", "Full ranking.", "<details>"):
+        assert text in html
+    assert html.count("data-chart=") == 2
+
+
+def test_names_in_a_report_are_text(store: Store) -> None:
+    made = [findings.pin(t, table=pd.DataFrame({t: [t]}), note=t, alt=t, store=store) for t in HOSTILE]
+    html = findings_report(made, HOSTILE[0])
+    assert "<script>window" not in html
+    assert "<img" not in html
+    assert len(Presentation(io.BytesIO(findings_deck(made, HOSTILE[0]))).slides) == len(HOSTILE) + 1
+
+
+def test_changed_runs_are_said_in_the_report(store: Store) -> None:
+    run = make_run(store, make_dataset(store), "id")
+    made = findings.pin("One", table=pd.DataFrame({"a": [1]}), runs=[run])
+    store.delete("runs", run.id)
+    assert f"The run {run.id} is gone" in findings_report([made])
+
+
+def test_files_by_their_ending(store: Store, compared: Comparison, tmp_path: Path) -> None:
+    made = pinned(store, compared)
+    assert b"Our findings" in llmesr.export_findings(made, tmp_path / "a.html", title="Our findings").read_bytes()
+    assert llmesr.export_findings(made, tmp_path / "a.pptx").read_bytes()[:2] == b"PK"
+    with pytest.raises(UserError, match=r"\.html, \.pptx, \.pdf"):
+        llmesr.export_findings(made, tmp_path / "a.doc")
+    with pytest.raises(UserError, match="no findings to export"):
+        llmesr.export_findings([], tmp_path / "a.html")
+
+
+def test_without_a_browser_a_pdf_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "browser", lambda: None)
+    with pytest.raises(UserError, match=r"neither is installed here. Export as \.html"):
+        paper.printed("<p>x</p>")
+
+
+def test_a_browser_that_prints_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "browser", lambda: "/bin/false")
+    with pytest.raises(UserError, match="could not print the report"):
+        paper.printed("<p>x</p>")
