@@ -17,11 +17,11 @@ from llmesr.store import Store
 
 if TYPE_CHECKING:
     from llmesr.evaluation.comparison import Comparison
+    from llmesr.findings import Pinned
     from llmesr.lab.edit import Edited
     from llmesr.lab.launch import Launched
     from llmesr.lab.past import Past
     from llmesr.lab.repair import Repairs
-    from llmesr.findings import Pinned
 
 
 def ingest(
