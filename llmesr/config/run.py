@@ -173,6 +173,12 @@ class RunConfig(Config):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     patience: int = Field(10, ge=1, description="Evaluations without improvement before stopping.")
     evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations on validation.")
+    validation_users: int | None = Field(
+        None,
+        ge=1,
+        description="How many users are asked on validation while training: a fixed sample, the same for every run on "
+        "the dataset. The finished run is evaluated on all. When empty, all.",
+    )
     monitor: str = Field("NDCG@10", pattern=RANK_METRIC, description="Validation metric that decides when to stop.")
     monitor_group: GroupName = Field("Overall", description="Group in which the metric is watched.")
     monitor_protocol: Protocol = Field("full", description="Protocol in which the metric is watched.")

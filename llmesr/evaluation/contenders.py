@@ -28,7 +28,7 @@ from llmesr.evaluation.table import metric_values
 from llmesr.runs.record import FORMERLY, Run
 from llmesr.store import Manifest
 
-_QUIET = ("epochs", "patience", "evaluate_every", "batch_size", "precision")
+_QUIET = ("epochs", "patience", "evaluate_every", "validation_users", "batch_size", "precision")
 """How long and how fast it was trained is said only where nothing else tells two configurations apart."""
 TUNED = "tuned scoring"
 CHOSEN_BY = "NDCG@10"

@@ -32,7 +32,7 @@ UNEVEN = 5
 """Configurations tried from which a baseline tried once is at a disadvantage."""
 STRONGER = 1.02
 """A baseline is stronger from 2% on validation: less is luck."""
-_BUDGET = ("epochs", "patience", "evaluate_every", "monitor", "monitor_group", "monitor_protocol")
+_BUDGET = ("epochs", "patience", "evaluate_every", "validation_users", "monitor", "monitor_group", "monitor_protocol")
 _CLASSIC, _CLASSIC_TEXT = ("popularity", "item-knn", "ease"), ("llm-init", "text-ease")
 
 

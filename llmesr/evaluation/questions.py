@@ -33,14 +33,28 @@ class Questions:
     repeats), nothing is left out for that user: were only the target spared, "seen before" would rank it first.
     """
 
-    def __init__(self, dataset: Dataset, part: Part, sequences: Sequences, max_length: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        part: Part,
+        sequences: Sequences,
+        max_length: int,
+        some: np.ndarray | None = None,
+    ) -> None:
+        """``some`` (S,): only these users are asked, in rising order; all of ``part`` when None."""
         self.dataset, self.part, self.sequences, self.max_length = dataset, part, sequences, max_length
         split, device = dataset.split, sequences.device
         users, items = split.pairs(part)
-        self.users = split.users(part)
+        if some is not None:
+            asked = np.zeros(dataset.n_users, bool)
+            asked[some] = True
+            users, items = users[asked[users]], items[asked[users]]
+        self.pairs = users, items
+        """(R,) users and (R,) their targets, as those of ``dataset.split.pairs(part)``."""
+        self.users = split.users(part) if some is None else some
         """(U_part,)"""
         self.starts = np.searchsorted(users, self.users)
-        """(U_part,) where each user's targets begin among all of ``dataset.split.pairs(part)``."""
+        """(U_part,) where each user's targets begin among all of :attr:`pairs`."""
         self.counts = np.diff(np.append(self.starts, len(users)))
         self.size = len(users)
         """R, the number of targets."""
@@ -56,7 +70,7 @@ class Questions:
         return np.asarray(self._place[users])
 
     def rows(self, users: np.ndarray) -> np.ndarray:
-        """(B, T) the row of each target among ``dataset.split.pairs(part)``, -1 where a user has fewer."""
+        """(B, T) the row of each target among :attr:`pairs`, -1 where a user has fewer."""
         at = self.place(users)
         steps = np.arange(self.counts[at].max(initial=1))
         return np.where(steps < self.counts[at, None], self.starts[at, None] + steps, -1)

@@ -55,6 +55,7 @@ def evaluate(
     max_length: int = 50,
     device: torch.device | str = "cpu",
     sequences: Sequences | None = None,
+    users: np.ndarray | None = None,
     processes: Processes = ALONE,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -68,21 +69,22 @@ def evaluate(
 
     ``frame`` has one row per user, protocol and target: user, user_id, target, target_id, part, protocol, rank,
     candidates, history_length and target_popularity; the last two are counts of the training part. ``top=0`` skips
-    ``top_items`` and ``sequences`` may be kept between calls: both save time inside a training loop. Several
+    ``top_items`` and ``sequences`` may be kept between calls: both save time inside a training loop. Of ``users``, in
+    rising order, only those are asked (:func:`~llmesr.evaluation.sample.validation_sample`). Several
     ``processes`` rank a share of the users each and all return the whole.
     UserError when a score is not a number, naming the user.
     """
     sequences = sequences or Sequences(dataset, device)
-    asked = Questions(dataset, part, sequences, max_length)
+    asked = Questions(dataset, part, sequences, max_length, users)
     ranks = {p: np.zeros((2, asked.size), np.int32) for p in protocols}
     top_items = np.zeros((len(asked.users), min(top, dataset.n_items)), np.int32)
     done = 0
     with torch.no_grad():
-        for users in in_order(processes.share(asked.users), dataset.lengths, _rows(batch_size, dataset.n_items)):
-            batch = asked.batch(users)
+        for some in in_order(processes.share(asked.users), dataset.lengths, _rows(batch_size, dataset.n_items)):
+            batch = asked.batch(some)
             scores = scorer.score(batch.inputs, batch.users).float()  # (B, N + 1)
-            _check(scores, dataset, users)
-            rows = asked.rows(users)  # (B, T)
+            _check(scores, dataset, some)
+            rows = asked.rows(some)  # (B, T)
             real = rows >= 0
             if "full" in protocols:
                 found = _sliced(full_ranks, scores, batch.targets, batch.seen)  # (B, 2, T)
@@ -92,11 +94,11 @@ def evaluate(
                 ranks["uni100"][:, rows[real]] = found.cpu().numpy().swapaxes(0, 1)[:, real]
             if top:
                 best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, batch.seen)
-                top_items[asked.place(users)] = best.cpu().numpy()
-            done += len(users)
+                top_items[asked.place(some)] = best.cpu().numpy()
+            done += len(some)
             progress(f"ranking ({part})", min(done * processes.size, len(asked.users)), len(asked.users))
     whole_ranks = {protocol: processes.merge(found) for protocol, found in ranks.items()}
-    return Evaluation(_frame(dataset, part, whole_ranks), processes.merge(top_items))
+    return Evaluation(_frame(dataset, part, asked.pairs, whole_ranks), processes.merge(top_items))
 
 
 def _rows(batch_size: int, n_items: int) -> int:
@@ -202,8 +204,10 @@ def _check(scores: Tensor, dataset: Dataset, batch: np.ndarray) -> None:
         )
 
 
-def _frame(dataset: Dataset, part: Part, ranks: dict[Protocol, np.ndarray]) -> pd.DataFrame:
-    users, targets = dataset.split.pairs(part)
+def _frame(
+    dataset: Dataset, part: Part, pairs: tuple[np.ndarray, np.ndarray], ranks: dict[Protocol, np.ndarray]
+) -> pd.DataFrame:
+    users, targets = pairs
     one = pd.DataFrame(
         {
             "user": users,

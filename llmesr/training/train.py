@@ -15,7 +15,7 @@ from llmesr.data.split import PARTS, Part
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
-from llmesr.evaluation.table import event_metrics
+from llmesr.evaluation.sample import judged, validation_sample
 from llmesr.linear.build import MODELS
 from llmesr.methods import Inputs, build, needs_reference, needs_text
 from llmesr.models.residual import scorer_of
@@ -164,6 +164,7 @@ def _fit(
     torch.manual_seed(config.seed)
     method = build(inputs, config)
     base = None if config.base is None else base_scorer(find_run(run.store, config.base), dataset, "valid", device)
+    sample = validation_sample(dataset, config.validation_users)
 
     def validate() -> dict[str, float]:
         scorer = scorer_of(method.model, base, device)
@@ -175,10 +176,11 @@ def _fit(
             device=device,
             max_length=config.max_length,
             top=0,
+            users=sample,
             processes=processes,
         )
         method.model.train()
-        return event_metrics(found.frame, dataset.thresholds, sorted({"HR@10", "NDCG@10", config.monitor}))
+        return judged(found.frame, dataset, config, sampled=sample is not None)
 
     with terminate() as should_stop:
         loop = Loop(
@@ -206,6 +208,11 @@ def _fit(
         "parameters": parameters,
         **({"cut_short": True} if loop.cut_short else {}),
     }
+    if sample is not None and processes.is_main:
+        events = run.events()
+        interval = events.loc[events["epoch"] == stopper.best_epoch, "validation_interval"]
+        everybody = len(dataset.split.users("valid"))
+        info["validation_sample"] = {"users": len(sample), "of": everybody, "interval": float(interval.iloc[-1])}
     scorer = scorer_of(method.model, base, device)
     whole = refit(run, dataset, inputs, stopper.best_epoch, sequences, runtime) if refits else scorer
     return {"valid": scorer, "test": whole}, info

@@ -59,6 +59,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "weight_decay",
         "patience",
         "evaluate_every",
+        "validation_users",
         "monitor",
         "monitor_group",
         "monitor_protocol",

@@ -79,6 +79,19 @@ def curves(run: Run, protocol: str) -> None:
             data=frame,
             name=f"validation-{run.id}",
         )
+        if told := sample_words(events, run):
+            st.caption(told)
+
+
+def sample_words(events: pd.DataFrame, run: Run) -> str:
+    """What the points of the curve are of, where validation asks a sample; empty where it asks everybody."""
+    if "validation_interval" not in events:
+        return ""
+    last = events.dropna(subset=["validation_interval"]).iloc[-1]
+    return (
+        f"Each point is of the same {last['validation_users']:,.0f} users, drawn at random: {run.config.monitor} is "
+        f"known to ± {last['validation_interval']:.3f} (95%). The finished run is evaluated on all."
+    )
 
 
 def _validation_words(frame: pd.DataFrame, metric: str) -> str:
