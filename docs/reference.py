@@ -47,6 +47,7 @@ CONFIGS = {  # where it is read, for each class of settings
     "llmesr.config:SearchConfig": "llmesr search",
     "llmesr.config:BestConfig": "llmesr best",
     "llmesr.scoring.tuning.outcome:PolicyTuningConfig": "llmesr tune",
+    "llmesr.config:AllocationConfig": "llmesr allocate",
     "llmesr.scoring.policy:ScoringPolicy": "a request to the API, `llmesr recommend`",
     "llmesr.scoring.rerankers:RerankConfig": "a request to the API, `llmesr recommend`",
     "llmesr.config:LabConfig": "llmesr lab launch, past, edit, repair",

@@ -30,6 +30,7 @@ STAGES = (
     "evaluate",
     "slices",
     "defend",
+    "allocate",
     "recommend",
     "lab",
     "maps",

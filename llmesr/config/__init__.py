@@ -11,10 +11,12 @@ app's forms and the manifests all use them. ``description`` is the help text the
     run.py       one training run
     presets.py   named starting points of a run
     search.py    a search for the settings of a run
+    allocation.py  weak users handed to a second ranker
     best.py      finding the best recommender within a time
     lab.py       new products, edited texts, texts to repair
 """
 
+from llmesr.config.allocation import AllocationConfig
 from llmesr.config.base import Config, parse_overrides
 from llmesr.config.best import BestConfig
 from llmesr.config.data import IngestConfig, SplitConfig
@@ -50,6 +52,7 @@ __all__ = [
     "RANK_METRIC",
     "UNTRAINED",
     "WORDS",
+    "AllocationConfig",
     "BackboneName",
     "BestConfig",
     "Config",

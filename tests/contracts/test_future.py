@@ -11,7 +11,15 @@ import pytest
 from factories import make_embedding
 from safetensors.numpy import load_file
 
-from llmesr.config import EmbedConfig, IngestConfig, NeighbourConfig, RunConfig, SplitConfig
+from llmesr.config import (
+    AllocationConfig,
+    EmbedConfig,
+    IngestConfig,
+    MethodName,
+    NeighbourConfig,
+    RunConfig,
+    SplitConfig,
+)
 from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest_frames
@@ -21,6 +29,8 @@ from llmesr.data.splitting import resplit
 from llmesr.linear.interactions import chosen, followed
 from llmesr.retrieval.similar import similar_users
 from llmesr.runs.record import MODEL
+from llmesr.scoring.allocation.allocate import allocate
+from llmesr.scoring.allocation.rankers import by_run
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
 from llmesr.scoring.tuning.search import tune_policy
@@ -122,6 +132,18 @@ def test_what_is_trained_and_tuned_before_the_test(tmp_path: Path, kind: str) ->
         assert np.array_equal(array, fitted[1][name]), name
     assert policies[0] == policies[1]
     assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_is_handed_to_a_second_ranker_before_the_test(tmp_path: Path, kind: str) -> None:
+    found = []
+    for store, data in pair(tmp_path, kind, "test"):
+        make_embedding(store, data)
+        methods: tuple[MethodName, ...] = ("popularity", "semantic-knn")
+        first, second = (ScoredRun(store, train(data, RunConfig(method=m, max_length=10), store)) for m in methods)
+        made = allocate(first, by_run(second, first), AllocationConfig())
+        found.append((made.weak.tolist(), made.share, made.chosen, made.features.to_dict()))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from fake_embedder import fake_vector
 from llmesr.config import EmbedConfig
 from llmesr.errors import UserError
 from llmesr.semantic.cache import embed_cached, uncached
-from llmesr.semantic.embedders.endpoint import EndpointEmbedder, retry_after
+from llmesr.semantic.embedders.endpoint import EndpointEmbedder
+from llmesr.semantic.service import retry_after
 from llmesr.store import Store
 
 TEXTS = [f"topic{i % 3} text {i}" for i in range(10)]
@@ -58,7 +59,7 @@ def test_a_busy_service_is_asked_again(service: Service, status: int) -> None:
 
 def test_retry_after_is_honoured(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("llmesr.semantic.embedders.endpoint.time.sleep", waits.append)
+    monkeypatch.setattr("llmesr.semantic.service.time.sleep", waits.append)
     service.trouble = [(429, {"Retry-After": "7"}), (503, {})]
     client(service, concurrency=1).embed(TEXTS[:2])
     assert waits[0] == 7

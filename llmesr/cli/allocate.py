@@ -1,0 +1,104 @@
+"""allocate: the weak users of a run handed to a second ranker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmesr.cli.output import ConfigFile, Json, Set, emit, out, progress, say, store, table
+from llmesr.cli.train import Device
+from llmesr.config import AllocationConfig, parse_overrides
+from llmesr.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmesr.scoring.allocation.allocate import Allocation
+    from llmesr.scoring.allocation.rankers import SecondRanker
+    from llmesr.scoring.scored_run import ScoredRun
+
+
+def allocate(
+    run: Annotated[str, typer.Argument(help="The run whose weak users are handed over.")],
+    second: Annotated[str, typer.Option(help="Who re-orders their lists: a run, or a file of user, item, score.")],
+    validation: Annotated[
+        Path | None, typer.Option(help="With a file: the same for the validation part, to choose the share by.")
+    ] = None,
+    set: Set = None,
+    config: ConfigFile = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Hand weak users (short, unpopular histories, unsure scores) to a second ranker; all others keep their lists."""
+    from llmesr.runs.record import find_run
+    from llmesr.scoring.allocation.allocate import allocate as hand_over
+    from llmesr.scoring.scored_run import ScoredRun
+    from llmesr.training.devices import pick_device
+
+    settings = AllocationConfig.read(config, **parse_overrides(set or []))
+    chosen = store()
+    scored = ScoredRun(chosen, find_run(chosen, run), pick_device(device))
+    ranker = _second(scored, second, validation, settings)
+    with progress() as listen:
+        made = hand_over(scored, ranker, settings, listen)
+    stored = None if made.run is None else made.run.id
+    emit(json, {"run": stored, **made.document, **ranker.report()})
+    for block in [] if json else told(made):
+        out.print(block, markup=False) if isinstance(block, str) else out.print(block)
+
+
+def _second(scored: ScoredRun, second: str, validation: Path | None, settings: AllocationConfig) -> SecondRanker:
+    from llmesr.runs.record import find_run
+    from llmesr.scoring.allocation import rankers
+    from llmesr.scoring.scored_run import ScoredRun
+
+    if Path(second).is_file():
+        return rankers.by_file(Path(second), validation, scored.dataset, settings)
+    if validation is not None:
+        raise UserError("--validation goes with a file as --second; a run ranks both parts itself.")
+    return rankers.by_run(ScoredRun(scored.store, find_run(scored.store, second), scored.device), scored)
+
+
+def told(made: Allocation) -> list[Any]:
+    """The report for people."""
+    asked = made.document["users"]
+    said: list[Any] = [f"{made.document['weak_users']:,} of {asked:,} users are weak and handed to {made.second}."]
+    if made.chosen:
+        body = [[f"{r['share']:.0%}", f"{r['gain']:+.4f} ±{1.96 * r['error']:.4f}"] for r in made.chosen]
+        said.append(table("Chosen on validation", ["weak users", "gain in NDCG@10"], body))
+    if made.run is None:
+        why = "No share gains more than two standard errors on validation: n" if made.chosen else "N"
+        return [*said, f"{why}obody is handed over."]
+    who = [[r["feature"], _mean(r["weak"]), _mean(r["strong"])] for r in made.document["who"]]
+    said.append(table("Who they are (means, training part)", ["", "weak", "strong"], who))
+    for protocol in ("full", "uni100"):
+        level, tests = made.evidence(protocol)
+        said.append(_arms(level, tests, f"NDCG@10, {protocol}, test part"))
+    say(f"Run {made.run.id} holds the lists.")
+    said.append("± half a 95% interval over users; ▲▼ differ from the run in a paired test, p < .05 after correction.")
+    return said
+
+
+def _arms(level: pd.DataFrame, tests: pd.DataFrame, title: str) -> Any:
+    """Groups down, arms across; an arrow marks what differs significantly from the run."""
+    values = {(r["run"], r["group"]): r for r in level[level["metric"] == "NDCG@10"].to_dict("records")}
+    sure = tests[tests["significant"] & (tests["metric"] == "NDCG@10")]
+    arrows = {(r["run"], r["group"]): " ▲" if r["difference"] > 0 else " ▼" for r in sure.to_dict("records")}
+    arms, groups = (list(dict.fromkeys(level[name])) for name in ("run", "group"))
+    body = []
+    for group in groups:
+        cells = [values[arm, group] for arm in arms]
+        shown = [f"{c['value']:.4f} ±{(c['high'] - c['low']) / 2:.4f}" if c["users"] else "-" for c in cells]
+        marked = [cell + arrows.get((arm, group), "") for arm, cell in zip(arms, shown, strict=True)]
+        body.append([group, *marked, f"{cells[0]['users']:,}"])
+    return table(title, ["group", *arms, "users"], body)
+
+
+def _mean(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(allocate)
