@@ -140,9 +140,10 @@ def test_who_is_handed_to_a_second_ranker_before_the_test(tmp_path: Path, kind: 
     for store, data in pair(tmp_path, kind, "test"):
         make_embedding(store, data)
         methods: tuple[MethodName, ...] = ("popularity", "semantic-knn")
-        first, second = (ScoredRun(store, train(data, RunConfig(method=m, max_length=10), store)) for m in methods)
+        runs = [train(data, RunConfig(method=m, max_length=10), store) for m in methods]
+        first, second = (ScoredRun(store, run, dataset=data) for run in runs)
         made = allocate(first, by_run(second, first), AllocationConfig())
-        found.append((made.weak.tolist(), made.share, made.chosen, made.features.to_dict()))
+        found.append((made.weak.tolist(), made.share, made.chosen, made.features.fillna(-1).to_dict()))
     assert found[0] == found[1]
 
 
