@@ -34,6 +34,7 @@ TO_DO = {
     "searches": "Bring it back from a copy (--from), or search again.",
     "contests": "Bring it back from a copy (--from), or hold it again.",
     "findings": "Bring it back from a copy (--from), or delete it and pin the view again.",
+    "votes": "Bring it back from a copy (--from), or delete it and prepare another.",
 }
 
 

@@ -22,6 +22,7 @@ MAY: dict[str, set[str]] = {
     "evaluation": {"data", "runs"},
     "runs": set(),
     "findings": {"runs"},
+    "votes": {"runs"},
     "training": {
         "data",
         "linear",
@@ -72,6 +73,7 @@ MAY: dict[str, set[str]] = {
         "semantic",
         "text",
         "training",
+        "votes",
     },
     "cli": {
         *("data", "semantic", "retrieval", "evaluation", "training", "runs", "scoring", "maps", "serving", "jobs"),

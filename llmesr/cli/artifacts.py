@@ -30,7 +30,9 @@ def _kind(kind: str) -> str:
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(help="datasets, embeddings, neighbours, runs, maps, adapters, searches, contests or findings"),
+        typer.Argument(
+            help="datasets, embeddings, neighbours, runs, maps, adapters, searches, contests, findings or votes"
+        ),
     ] = None,
     at: Annotated[str | None, typer.Option("--at", help="Show what is complete at this URL instead.")] = None,
     json: Json = False,

@@ -77,7 +77,7 @@ def _run(data: Dataset, vectors: Embedding, config: RunConfig, where: Store, lis
     from llmesr.runs.record import list_runs
     from llmesr.training.train import resume, train
 
-    for run in list_runs(where, data.id):
+    for run in list_runs(where, data.id, archived=True):
         if run.config == config and run.manifest.parent("embeddings") in (None, vectors.id):
             return run if run.status().state == "SUCCEEDED" else resume(run, progress=listen)
     return train(data, config, where, embedding=vectors, progress=listen)

@@ -35,6 +35,7 @@ STAGES = (
     "lab",
     "maps",
     "findings",
+    "runs",
     "artifacts",
     "doctor",
     "jobs",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -16,14 +17,16 @@ from llmesr import cards
 from llmesr.config import BLEND, EXTERNAL, RunConfig, has_backbone
 from llmesr.errors import UserError
 from llmesr.runs.live import Live, State, Status
-from llmesr.store import Store, read_json, replacing, slug, write_json
+from llmesr.store import Store, locked, read_json, replacing, slug, write_json
 
-__all__ = ["Run", "State", "Status", "find_run", "list_runs", "run_folder"]
+__all__ = ["Remarks", "Run", "State", "Status", "find_run", "list_runs", "run_folder"]
 
 MODEL, PER_USER, TOP_ITEMS, METRICS = "model.safetensors", "per_user.parquet", "top_items.safetensors", "metrics.json"
 VALIDATED = "validated.safetensors"
 """The model that validation was asked of, where the split then trained :data:`MODEL` again, with validation."""
 POLICY = "policy.json"
+REMARKS = "remarks.json"
+LONGEST_TAG, LONGEST_NOTE = 40, 2000
 SHOWN = ("HR@10", "NDCG@10", "MRR@10", "Recall@10")
 FORMERLY: dict[str, Any] = {
     "adapter_init": "random",
@@ -35,12 +38,30 @@ FORMERLY: dict[str, Any] = {
 """What runs were made with before these settings could be chosen."""
 
 
+class Remarks(BaseModel):
+    """What people say of a run. It may change, so that no checksum covers it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    archived: bool = False
+    """Whether it is left out of what is offered, and of the rules that choose among runs."""
+
+
+def tagged(tag: str) -> str:
+    """A tag as it is kept: on one line. UserError when it is empty or too long."""
+    tag = " ".join(tag.split())
+    if not 0 < len(tag) <= LONGEST_TAG or "," in tag:
+        raise UserError(f"{tag[:60]!r} is no tag: a word or two without a comma, at most {LONGEST_TAG} characters.")
+    return tag
+
+
 class Run(Live):
     """A run folder under the artifact root. Events hold epoch, loss, seconds, learning_rate and validation metrics
     as ``<protocol>/<group>/<metric>``."""
 
     kind, noun, unit, resume_command = "runs", "Run", "epoch", "llmesr resume"
-    unsealed = (*Live.unsealed, POLICY)
+    unsealed = (*Live.unsealed, POLICY, REMARKS)
 
     @property
     def config(self) -> RunConfig:
@@ -70,6 +91,38 @@ class Run(Live):
             table = asked.pivot_table(index="group", columns="metric", values="value", sort=False)
             found = cards.grid(table, "full ranking, test part")
         return cards.card(self.label, f"run {self.id}", cards.facts(rows), found)
+
+    @property
+    def remarks(self) -> Remarks:
+        """What people say of it. A file that cannot be read says so in the note: it hurts nothing else."""
+        path = self.folder / REMARKS
+        if not path.is_file():
+            return Remarks()
+        try:
+            return Remarks.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            return Remarks(note=f"{REMARKS} is damaged ({str(error).splitlines()[0]}).")
+
+    def remark(
+        self,
+        *,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        note: str | None = None,
+        archived: bool | None = None,
+    ) -> Remarks:
+        """Change what is said of it; what is None stays. UserError for a tag that is empty or too long."""
+        with locked(self.store.root):
+            old = self.remarks
+            tags = [t for t in dict.fromkeys([*old.tags, *map(tagged, add)]) if t not in map(tagged, remove)]
+            new = Remarks(
+                tags=tuple(tags),
+                note=old.note if note is None else note.strip()[:LONGEST_NOTE],
+                archived=old.archived if archived is None else archived,
+            )
+            self.store.manifest(self.kind, self.id)  # of a run that is gone nothing is said
+            write_json(self.folder / REMARKS, new.model_dump())
+        return new
 
     def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None:
         """Store the evaluation: the frame of ranks, the (users, K) top items of the test part, the table."""
@@ -128,10 +181,11 @@ class Follower(Run):
     def finish(self, status: Status, timings: dict[str, float], info: dict[str, Any]) -> None: ...
 
 
-def list_runs(store: Store, dataset: str | None = None) -> list[Run]:
-    """Readable runs, newest first; of one dataset id when given."""
+def list_runs(store: Store, dataset: str | None = None, *, archived: bool = False) -> list[Run]:
+    """Readable runs, newest first; of one dataset id when given. With ``archived``, those that were put away too."""
     manifests = store.list("runs")
-    return [Run(store, m.id) for m in manifests if dataset is None or m.parent("datasets") == dataset]
+    found = [Run(store, m.id) for m in manifests if dataset is None or m.parent("datasets") == dataset]
+    return found if archived else [run for run in found if not run.remarks.archived]
 
 
 def find_run(store: Store, ref: str) -> Run:

@@ -18,7 +18,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
-KINDS = ("datasets", "embeddings", "neighbours", "runs", "maps", "adapters", "searches", "contests", "findings")
+KINDS = (
+    "datasets",
+    "embeddings",
+    "neighbours",
+    "runs",
+    "maps",
+    "adapters",
+    "searches",
+    "contests",
+    "findings",
+    "votes",
+)
 SCHEMA_VERSION = 1
 MIGRATIONS: dict[str, Migration] = {}
 """Schema version -> what makes the values of a manifest those of the next one. Manifests are migrated as they are read;

@@ -431,3 +431,26 @@ def test_the_leaderboard_orders_runs_by_validation_and_leads_to_compare(
     assert shown.dropna().is_monotonic_decreasing
     assert pd.isna(shown[waiting.id])  # not evaluated yet: no number
     assert board.set_index("id").loc[runs[0].id, "best epoch"] == ""
+
+
+def test_tags_filter_the_leaderboard_and_archived_runs_are_offered_nowhere(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset
+) -> None:
+    kept, put_away = make_run(store, shop, "id"), make_run(store, shop, "llm-esr")
+    put_away.remark(archived=True)
+    kept.remark(add=["paper"], note="the one we showed")
+
+    def shown(app: AppTest) -> set[str]:
+        boards = [d.value for d in healthy(app).dataframe if "configuration" in d.value.columns]
+        return {id for board in boards for id in board["id"]}
+
+    app = visit("training", part="watch", dataset=shop.id)
+    assert shown(app) == {kept.id}
+    assert "llm-esr" not in texts(healthy(visit("compare", dataset=shop.id)))
+    pick(app, "board.archived").set_value(True).run()
+    assert shown(app) == {kept.id, put_away.id}
+    pick(app, "pick.tags").set_value(["paper"]).run()
+    assert shown(app) == {kept.id}
+    pick(app, "board.find").set_value("nothing like it").run()
+    assert shown(app) == set()
+    assert "No run has all of that" in texts(app)

@@ -21,7 +21,7 @@ from llmesr.errors import UserError
 from llmesr.evaluation.table import metric_table
 from llmesr.jobs.queue import Jobs
 from llmesr.runs.estimate import Timing
-from llmesr.runs.record import Run
+from llmesr.runs.record import REMARKS, Run
 from llmesr.runs.search import Search
 from llmesr.store import Manifest, Store
 from llmesr.views.cache.kept import digests, file_state, kept
@@ -77,9 +77,11 @@ def source(path: Path, written: tuple[tuple[str, Any], ...] = ()) -> Source:
     return look(path, IngestConfig.read(None, name="preview", **dict(written)))
 
 
-def runs(root: Store, dataset_id: str | None = None, *, finished: bool = False) -> list[Run]:
-    """Readable runs, newest first; of one dataset, and only evaluated ones, when asked."""
+def runs(root: Store, dataset_id: str | None = None, *, finished: bool = False, archived: bool = False) -> list[Run]:
+    """Readable runs, newest first; of one dataset, and only evaluated ones, when asked. Those that were put away are
+    left out, unless they are asked for."""
     found = [Run(root, m.id) for m in manifests(root, "runs") if dataset_id in (None, m.parent("datasets"))]
+    found = [r for r in found if archived or root.stamp("runs", r.id, REMARKS) is None or not r.remarks.archived]
     return [r for r in found if r.status().state == "SUCCEEDED"] if finished else found
 
 

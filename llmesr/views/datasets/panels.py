@@ -179,7 +179,7 @@ def next_step(root: Store, manifest: Manifest) -> None:
     busy = artifacts.jobs(root).using("datasets", manifest.id)
     for job in busy:
         job_panels.progress(root, job.id)
-    if not busy and not artifacts.runs(root, manifest.id):
+    if not busy and not artifacts.runs(root, manifest.id, archived=True):
         job_panels.defaults_button(root, manifest)
 
 

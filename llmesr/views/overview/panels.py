@@ -212,7 +212,7 @@ def _dataset_rows(root: Store) -> pd.DataFrame:
 def _run_rows(root: Store) -> pd.DataFrame:
     names = {m.id: m.name for m in artifacts.manifests(root, "datasets")}
     rows = []
-    for run in artifacts.runs(root):
+    for run in artifacts.runs(root, archived=True):
         manifest, status = run.manifest, run.status()
         rows.append(
             {

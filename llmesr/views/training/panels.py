@@ -15,7 +15,7 @@ from llmesr.views.training.charts import loss_chart, validation_chart, validatio
 
 def pick_run(root: Store, manifest: Manifest) -> str | None:
     """A run of the dataset, or one that a job has yet to begin."""
-    there = {r.id: pickers.run_name(r) for r in artifacts.runs(root, manifest.id)}
+    there = {r.id: pickers.run_name(r) for r in artifacts.runs(root, manifest.id, archived=True)}
     busy = artifacts.jobs(root).using("datasets", manifest.id)  # also the import that made the dataset
     for job in busy:
         there = {id: f"{id} (waiting)" for id in job.runs if id not in there} | there

@@ -1,0 +1,158 @@
+"""Blind votes: two recommendation lists for one history, and what an audience that knows neither method prefers.
+
+<root>/votes/<id>/lists.json      the history and both lists, as titles
+<root>/votes/<id>/ballots.jsonl   a line per vote: who stood as A, what was chosen; written at once, so that a
+                                  restart loses nothing, and no part of the checksums
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from llmesr.errors import UserError
+from llmesr.prose import counted
+from llmesr.runs.record import Run
+from llmesr.store import Manifest, Store, config_digest, now, read_json, slug, write_json
+
+KIND = "votes"
+LISTS, BALLOTS = "lists.json", "ballots.jsonl"
+Choice = Literal["A", "B", "same"]
+Z = 1.959963984540054
+"""The normal quantile of a 95% interval."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Votes for the first run, for the second, and for no difference."""
+
+    first: int = 0
+    second: int = 0
+    same: int = 0
+
+    @property
+    def votes(self) -> int:
+        return self.first + self.second + self.same
+
+    @property
+    def decided(self) -> int:
+        """Votes that name a list."""
+        return self.first + self.second
+
+    def sentence(self, first: str, second: str) -> str:
+        """The result with its interval, about the run that is ahead; chance is called chance."""
+        if not self.decided:
+            return f"{counted(self.votes, 'vote')}, none of which names a list."
+        ahead, votes = (first, self.first) if self.first >= self.second else (second, self.second)
+        low, high = wilson(votes, self.decided)
+        said = (
+            f"Of {counted(self.decided, 'vote')} that name a list, {votes} ({votes / self.decided:.0%}, 95% interval "
+            f"{low:.0%} to {high:.0%}) prefer {ahead}; {self.same} see no difference."
+        )
+        return said if low > 0.5 else f"{said} That may be chance: the interval holds one half."
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95% interval of a share (Wilson 1927). ValueError for no observations."""
+    if not 0 <= hits <= n or n == 0:
+        raise ValueError(f"{hits} of {n} is no share")
+    share, spread = hits / n, Z * Z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Vote:
+    """A vote that was prepared."""
+
+    store: Store
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def runs(self) -> tuple[str, str]:
+        """The ids of both runs, the first and the second."""
+        first, second = self.manifest.config["runs"]
+        return str(first), str(second)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Run id -> what it is called once the vote is revealed."""
+        return dict(zip(self.runs, map(str, self.manifest.config["labels"]), strict=True))
+
+    @property
+    def history(self) -> list[str]:
+        """The titles of the history, newest first."""
+        return [str(t) for t in self._lists()["history"]]
+
+    def titles(self, run: str) -> list[str]:
+        """What a run recommends, best first."""
+        return [str(t) for t in self._lists()["lists"][run]]
+
+    def cast(self, as_a: str, choice: Choice) -> None:
+        """Count a vote of somebody to whom the run ``as_a`` was shown as A. UserError for another run or choice."""
+        if as_a not in self.runs or choice not in get_args(Choice):
+            raise UserError(f"A vote is for A, B or no difference of {' and '.join(self.runs)}.")
+        line = json.dumps({"time": now(), "a": as_a, "choice": choice}) + "\n"
+        with open(self.store.path(KIND, self.id) / BALLOTS, "a", encoding="utf-8") as ballots:
+            ballots.write(line)
+            ballots.flush()
+            os.fsync(ballots.fileno())
+
+    def tally(self) -> Tally:
+        """All votes so far; a line that was cut off by a crash is none."""
+        path = self.store.path(KIND, self.id) / BALLOTS
+        counts = {"first": 0, "second": 0, "same": 0}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+            try:
+                ballot = json.loads(line)
+            except ValueError:
+                continue
+            if ballot.get("choice") == "same":
+                counts["same"] += 1
+            elif ballot.get("choice") in ("A", "B") and ballot.get("a") in self.runs:
+                first = (ballot["a"] == self.runs[0]) == (ballot["choice"] == "A")
+                counts["first" if first else "second"] += 1
+        return Tally(**counts)
+
+    def _lists(self) -> Mapping[str, Mapping[str, list[str]]]:
+        found: Mapping[str, Mapping[str, list[str]]] = read_json(
+            self.store.path(KIND, self.id) / LISTS, f"The vote {self.id!r}", "Delete it and prepare another."
+        )
+        return found
+
+
+def prepare(first: Run, second: Run, lists: Sequence[Sequence[str]], history: Sequence[str], *, user: str = "") -> Vote:
+    """A vote between two runs. ``lists``: the titles that each recommends; ``history``: titles, newest first.
+
+    UserError for one run against itself, for runs of two datasets and for lists that are alike.
+    """
+    if first.id == second.id:
+        raise UserError("A vote needs two different runs.")
+    if first.dataset_id != second.dataset_id:
+        raise UserError("Both runs must be of the same dataset: choose two that are.")
+    if list(lists[0]) == list(lists[1]):
+        raise UserError("Both runs recommend the same list to this history: choose another user or other runs.")
+    store, data = first.store, first.store.manifest("datasets", first.dataset_id)
+    labels = [first.label, second.label] if first.label != second.label else [first.id, second.id]
+    config = {
+        "dataset": data.id,
+        "runs": [first.id, second.id],
+        "labels": labels,
+        "user": user,
+        "k": len(lists[0]),
+    }
+    name = f"{data.name}: {' or '.join(labels)}" + (f", user {user}" if user else "")
+    id = f"{slug(data.name)}-vote-{config_digest(config, now())}"
+    with store.draft(KIND, id, name=name, config=config) as draft:
+        shown = {run.id: list(titles) for run, titles in zip((first, second), lists, strict=True)}
+        write_json(draft.path / LISTS, {"history": list(history), "lists": shown})
+    return Vote(store, store.manifest(KIND, id))

@@ -1,0 +1,76 @@
+"""A blind vote counts what was chosen whoever stood as A, keeps it at once, and says how sure the result is."""
+
+from __future__ import annotations
+
+import pytest
+from factories import make_dataset, make_run
+from scipy.stats import binomtest
+
+from llmesr.errors import UserError
+from llmesr.runs.record import Run
+from llmesr.store import Store, examine
+from llmesr.votes import BALLOTS, KIND, Tally, Vote, prepare, wilson
+
+
+@pytest.fixture
+def vote(store: Store) -> Vote:
+    data = make_dataset(store)
+    first, second = make_run(store, data, "id"), make_run(store, data, "llm-esr")
+    return prepare(first, second, (["a", "b"], ["b", "c"]), ["z"], user="u1")
+
+
+def test_lists_and_names_are_kept(vote: Vote) -> None:
+    first, second = vote.runs
+    assert (vote.history, vote.titles(first), vote.titles(second)) == (["z"], ["a", "b"], ["b", "c"])
+    assert list(vote.labels.values()) == ["id/sasrec", "llm-esr/sasrec"]
+
+
+def test_votes_count_for_the_run_whichever_letter_it_had(vote: Vote, store: Store) -> None:
+    first, second = vote.runs
+    vote.cast(first, "A")
+    vote.cast(second, "B")
+    vote.cast(second, "A")
+    vote.cast(first, "same")
+    again = Vote(Store(store.root), store.manifest(KIND, vote.id))  # as after a restart
+    assert again.tally() == Tally(first=2, second=1, same=1)
+    assert examine(store) == []  # votes are no part of the checksums
+
+
+def test_a_line_cut_off_by_a_crash_is_no_vote(vote: Vote, store: Store) -> None:
+    vote.cast(vote.runs[0], "A")
+    with open(store.path(KIND, vote.id) / BALLOTS, "a") as file:
+        file.write('{"time": "2026", "a": "')
+    assert vote.tally() == Tally(first=1)
+
+
+def test_what_is_no_vote_is_refused(vote: Vote, store: Store) -> None:
+    with pytest.raises(UserError, match="A vote is for A, B or no difference"):
+        vote.cast("another", "A")
+    run = make_run(store, make_dataset(store, name="other", seed=3), "id")
+    mine = next(r for r in store.list("runs") if r.id == vote.runs[0])
+    with pytest.raises(UserError, match="two different runs"):
+        prepare(run, run, ([], []), [])
+    with pytest.raises(UserError, match="same dataset"):
+        prepare(run, Run(store, mine.id), (["a"], ["b"]), [])
+    with pytest.raises(UserError, match="the same list"):
+        prepare(Run(store, vote.runs[0]), Run(store, vote.runs[1]), (["a"], ["a"]), [])
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (3, 4), (9, 12), (50, 100), (100, 100)])
+def test_the_interval_is_wilsons(hits: int, n: int) -> None:
+    truth = binomtest(hits, n).proportion_ci(method="wilson")
+    assert wilson(hits, n) == pytest.approx((truth.low, truth.high))
+
+
+def test_no_share_is_refused() -> None:
+    for hits, n in ((0, 0), (3, 2)):
+        with pytest.raises(ValueError, match="no share"):
+            wilson(hits, n)
+
+
+def test_the_sentence_is_about_who_is_ahead_and_calls_chance_chance() -> None:
+    clear = Tally(first=2, second=20, same=3).sentence("x", "y")
+    assert clear.startswith("Of 22 votes that name a list, 20 (91%, 95% interval 72% to 97%) prefer y; 3 see no diff")
+    assert "chance" not in clear
+    assert "That may be chance" in Tally(first=6, second=4).sentence("x", "y")
+    assert Tally(same=2).sentence("x", "y") == "2 votes, none of which names a list."
