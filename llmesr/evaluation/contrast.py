@@ -121,6 +121,16 @@ def movers(
     return table.sort_values(["gain", "doublings", "user"], ascending=[False, False, True], ignore_index=True)
 
 
+def outcomes(
+    contenders: Contenders, *, metric: str = "HR@10", protocol: str = "full", part: str = "test"
+) -> pd.DataFrame:
+    """What every user gets from every contender: columns user, target (the first of several), and per contender the
+    value of ``metric``, the mean of its seeds."""
+    data = per_user(contenders, [metric], protocol, part)
+    table = data.rows.drop_duplicates("user", ignore_index=True)[["user", "target"]]
+    return table.assign(**{label: data.mean(label)[:, 0] for label in contenders})
+
+
 def _log_ranks(frames: Sequence[pd.DataFrame], protocol: str, part: str) -> np.ndarray:
     """(U,) mean over seeds of log2 of a user's rank (the best of several), in the order of users."""
     ranks = [f[f["protocol"].eq(protocol) & f["part"].eq(part)].groupby("user")["rank"].min() for f in frames]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from explorer import healthy, opened, tables, words
 from factories import corrupt, make_dataset, make_embedding
@@ -10,6 +11,7 @@ from factories import corrupt, make_dataset, make_embedding
 from llmesr.data.dataset import load_dataset
 from llmesr.jobs.queue import Jobs
 from llmesr.maps.make import load_map
+from llmesr.runs.record import list_runs
 from llmesr.store import Store
 from llmesr.views.cache.kept import clear
 from llmesr.views.shared.tables import neutral
@@ -98,7 +100,29 @@ def test_search_and_the_widest_gaps_select(trained: Store) -> None:
     assert listed["Gap"].min() >= np.sort(gap[tail])[-25] - 1e-6
 
 
-@pytest.mark.parametrize("colour", ["group", "count", "category", "gap"])
+def test_a_selection_says_what_its_users_get(trained: Store) -> None:
+    app = opened("embeddings", names="none")
+    items = load_dataset(trained, "shop").n_items
+    app.session_state["map.left"] = box(-99, 99, -99, 99)
+    app.run()
+    assert healthy(app), words(app)
+    frames = {m: _test_ranks(trained, m) for m in ("popularity", "llm-esr")}
+    found = {m: f"{100 * (f['rank'] <= 10).mean():.1f}%" for m, f in frames.items()}
+    said = next(
+        line for line in words(app).splitlines() if line.startswith(f"Of {len(frames['llm-esr'])} users whose held")
+    )
+    assert f"popularity finds **{found['popularity']}**" in said.replace("\\", "").replace("\u2060", "")
+    assert f"llm-esr/sasrec finds **{found['llm-esr']}**" in said.replace("\\", "").replace("\u2060", "")
+    assert f"**{items} items selected**" in words(app)
+
+
+def _test_ranks(store: Store, method: str) -> pd.DataFrame:
+    (run,) = [r for r in list_runs(store) if r.manifest.config["method"] == method]
+    frame = run.per_user()
+    return frame[frame["part"].eq("test") & frame["protocol"].eq("full")]
+
+
+@pytest.mark.parametrize("colour", ["group", "count", "category", "gap", "outcome"])
 def test_every_colour_is_drawn(trained: Store, colour: str) -> None:
     app = opened("embeddings", colour=colour)
     assert healthy(app), words(app)

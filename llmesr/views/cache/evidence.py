@@ -115,6 +115,12 @@ def movers(root: Store, lineup: Lineup, metric: str, protocol: str) -> pd.DataFr
 
 
 @_of_runs
+def outcomes(root: Store, lineup: Lineup, metric: str, protocol: str) -> pd.DataFrame:
+    """See :func:`evaluation.contrast.outcomes`."""
+    return contrast.outcomes(_frames(root, lineup), metric=metric, protocol=protocol)
+
+
+@_of_runs
 def full_table(root: Store, lineup: Lineup, thresholds: Thresholds, k: int, protocol: str) -> pd.DataFrame:
     """Every metric at ``k`` for every group and cell, means of seeds: run, dimension, group, metric, value, users."""
     tables = [

@@ -14,6 +14,7 @@ from llmesr.maps import spaces as map_spaces
 from llmesr.maps.knn import closeness, neighbours_of
 from llmesr.maps.make import Map, find_map, load_map
 from llmesr.maps.points import Pair, Points, live_pair, stored_pair
+from llmesr.maps.regions import Region, Words, regions
 from llmesr.maps.spaces import Of, Space
 from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import Run
@@ -96,6 +97,31 @@ def _drawn(root: Store, map_id: str, left: Space, right: Space, method: str) -> 
 def _live(root: Store, dataset_id: str, left: Space, right: Space, of: Of) -> Pair:
     tables = [vectors(root, space, dataset_id, of) for space in (left, right)]
     return live_pair((left, tables[0]), (right, tables[1]))
+
+
+@kept(digests(dataset_id="datasets"), entries=6)
+def item_words(root: Store, dataset_id: str) -> Words:
+    """Which item says which word, in its title and in the attributes that items share."""
+    items = points(root, dataset_id, "items")
+    assert items.catalogue is not None
+    columns = [items.titles, *(items.catalogue[name].astype(str).to_numpy(object) for name in items.attributes)]
+    return Words.of([" ".join(map(str, said)) for said in zip(*columns, strict=True)])
+
+
+@kept(_of_spaces, entries=24, spinner="Naming the regions …")
+def named_regions(
+    root: Store,
+    dataset_id: str,
+    left: Space,
+    right: Space,
+    method: str,
+    stored: bool,  # noqa: ARG001 a part of the key: a stored picture is turned another way
+    side: str,
+    count: int,
+) -> list[Region]:
+    """The regions of one of two maps of items, by the words of their titles and attributes."""
+    xy = pair(root, dataset_id, left, right, "items", method).sides[side].xy
+    return regions(xy, item_words(root, dataset_id), count)
 
 
 @kept(_of_spaces, entries=16, copies=True, spinner="Measuring the spaces …")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.maps.points import Pair, Points, Side
-from llmesr.views.embeddings.colouring import Colouring, hover_texts
+from llmesr.maps.regions import Region
+from llmesr.views.embeddings.colouring import OTHER, UNKNOWN, Colouring, hover_texts
 from llmesr.views.shared import theme
+from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
 
 DRAW_ALL_UP_TO = 100_000
@@ -19,6 +22,10 @@ HEIGHT = 500
 _TAIL_SHARE = 0.75
 _TEXT_BUDGET = 2_000_000  # characters of hover text in one figure
 _BINS = 160
+_NARROWEST = (390, 404)  # pixels of a map beside another on a small screen, where names have the least room
+_LETTER, _LINE = 6.6, 18  # pixels
+BENEATH = (OTHER, *UNKNOWN)
+"""Names of groups that are drawn first and smaller."""
 
 
 def drawn_rows(points: Points, selected: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -66,12 +73,13 @@ def map_figure(
     ranges: tuple[list[float], list[float]],
     mode: Mode,
     legend: bool = True,
+    named: Sequence[Region] = (),
 ) -> go.Figure:
-    """One map. ``selected`` rows are drawn again on top and the others fade."""
+    """One map. ``selected`` rows are drawn again on top and the others fade; ``named`` regions carry their words."""
     rows = drawn_rows(points, selected)
     rows = rows[np.isfinite(side.xy[rows]).all(axis=1)]
     size = _size(len(rows))
-    opacity = 0.22 if len(selected) else 0.8
+    opacity = 0.2 if len(selected) else 0.65
     figure = go.Figure()
     if len(points) > DRAW_ALL_UP_TO:
         figure.add_trace(_density(side.xy, ranges, mode))
@@ -82,17 +90,17 @@ def map_figure(
         figure.add_trace(_trace(points, side, shown, longest, marker, ""))
     else:
         codes = colouring.codes if colouring.codes is not None else np.zeros(len(points), int)
-        for code, name in enumerate(colouring.names):
+        for code, name in _beneath_first(colouring.names):
             part = rows[codes[rows] == code]
             marker = {
-                "size": size,
+                "size": size * (0.7 if name in BENEATH else 1),
                 "opacity": opacity,
                 "color": colouring.colours[code],
                 "symbol": colouring.symbols[code],
                 "line": {"width": 0},
             }
             trace = _trace(points, side, part, longest, marker, name)
-            figure.add_trace(trace.update(showlegend=legend))
+            figure.add_trace(trace.update(showlegend=legend, legendrank=1000 + code))
     _add_selected(figure, points, side, selected, size, mode, legend)
     blank = {"visible": False, "showgrid": False, "zeroline": False}
     figure.update_xaxes(range=ranges[0], **blank)
@@ -105,7 +113,41 @@ def map_figure(
     if colouring.values is not None:
         below |= {"x": 1, "xanchor": "right"}  # at the left stands the colour bar
     margin = {"l": 4, "r": 4, "t": 32, "b": 64}
-    return figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below)
+    written = [_name(region, mode) for region in _apart(named, ranges)]
+    return figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below, annotations=written)
+
+
+def _beneath_first(names: Sequence[str]) -> list[tuple[int, str]]:
+    """Codes and names in the order of drawing: what the others are to be seen against comes first."""
+    return sorted(enumerate(names), key=lambda pair: pair[1] not in BENEATH)
+
+
+def _apart(named: Sequence[Region], ranges: tuple[list[float], list[float]]) -> list[Region]:
+    """The regions whose names do not lie on one another, those with the most points first, each name once."""
+    scale = [pixels / (high - low) for pixels, (low, high) in zip(_NARROWEST, ranges, strict=True)]
+    kept: list[tuple[Region, float]] = []
+    for region in sorted(named, key=lambda r: len(r.rows), reverse=True):
+        width = _LETTER * len(", ".join(region.words)) + 8
+        clear = all(
+            abs(region.x - other.x) * scale[0] > (width + wide) / 2 or abs(region.y - other.y) * scale[1] > _LINE
+            for other, wide in kept
+        )
+        if clear and region.words not in [other.words for other, _ in kept]:
+            kept.append((region, width))
+    return [region for region, _ in kept]
+
+
+def _name(region: Region, mode: Mode) -> dict[str, Any]:
+    surface = theme.SURFACE[mode]
+    return {
+        "x": region.x,
+        "y": region.y,
+        "text": plain(", ".join(region.words), 40),
+        "showarrow": False,
+        "font": {"size": 12, "color": surface["text"]},
+        "bgcolor": theme.translucent(surface["background"], 0.7),
+        "borderpad": 1,
+    }
 
 
 def _trace(

@@ -15,8 +15,10 @@ from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
 
-ColourBy = Literal["group", "count", "category", "gap"]
+ColourBy = Literal["group", "count", "category", "gap", "outcome"]
 OTHER = "other"
+UNKNOWN = ("nobody's held-out item", "not evaluated")
+"""What points are called that have no outcome: items, users."""
 _CATEGORIES = 8
 _CATEGORY_COLOURS: dict[Mode, tuple[str, ...]] = {
     "light": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56a4d8", "#7a3e9d", "#5f5f5f"),

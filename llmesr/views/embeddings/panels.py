@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import streamlit as st
 
 from llmesr.maps.points import Pair, Points
+from llmesr.maps.regions import Region
 from llmesr.maps.spaces import Of
 from llmesr.prose import counted
 from llmesr.store import slug
 from llmesr.views.cache import spaces
-from llmesr.views.embeddings import charts
+from llmesr.views.embeddings import charts, outcome
 from llmesr.views.embeddings.choice import Choice
 from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
 from llmesr.views.embeddings.selection import Linked
@@ -20,9 +22,17 @@ from llmesr.views.shared import exhibits, links, pins, theme, widgets
 from llmesr.views.shared.words import as_text
 
 COLOURS: dict[Of, dict[ColourBy, str]] = {
-    "items": {"group": "Head and tail", "count": "Popularity", "category": "Category", "gap": "Gap"},
-    "users": {"group": "Head and tail", "count": "History length", "gap": "Gap"},
+    "items": {
+        "group": "Head and tail",
+        "count": "Popularity",
+        "category": "Category",
+        "gap": "Gap",
+        "outcome": "Outcome",
+    },
+    "users": {"group": "Head and tail", "count": "History length", "gap": "Gap", "outcome": "Outcome"},
 }
+NAMES = {"few": 8, "many": 24, "none": 0}
+"""How many regions are looked for."""
 ABOUT = """
 **Spaces.** *Text* is what a language model reads in an item's description. *Collaborative* is what a run learned from
 who chose what. *Adapted* is a run's own view of the text.
@@ -34,6 +44,12 @@ hardly anybody chose, that behaviour has nothing to say yet.
 **Trustworthiness** says how far a picture may be believed: 1 when neighbours in the picture are neighbours in the
 space, 0.5 when they are random. Axes mean nothing; the right map is turned so that the same items stand in
 comparable places.
+
+**Names** are the words of titles and attributes that set a region apart from all others (class-based TF-IDF over
+k-means of the picture); a region that no word sets apart has none, and a name that would lie on another is left out.
+
+**Outcome**: whether the item held out for a user was among the first ten of the best recommender without text, of the
+best with text (both chosen on validation), of both or of neither.
 
 Popularity and history length are counted on the training part only.
 """
@@ -51,23 +67,35 @@ def maps(choice: Choice) -> None:
 def _maps(choice: Choice) -> None:
     points, mode = choice.points, widgets.mode()
     pair = spaces.pair(choice.root, choice.dataset.id, choice.left, choice.right, points.of, choice.method)
-    by, attribute = _colour_controls(choice, pair)
-    coloured = colouring(points, pair, by, mode, attribute)
+    found = outcome.outcome(choice.root, choice.dataset.id, points)
+    by, attribute, names = _colour_controls(choice, pair, found is not None)
+    if by == "outcome" and found is not None:
+        coloured = outcome.colouring(found, points, mode)
+    else:
+        coloured = colouring(points, pair, by, mode, attribute)
     linked = _linked(choice)
     linked.read({s: st.session_state.get(f"map.{s}") for s in pair.sides}, {s: v.xy for s, v in pair.sides.items()})
     _search(points, pair, linked)
     ranges = charts.extent(pair)
-    showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, mode)
+    showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, names, mode)
     for column, name in zip(st.columns(2), pair.sides, strict=True):
         with column:
-            _one_map(points, pair, name, coloured, linked.highlight(name, showing), ranges, mode)
+            named = _named(choice, name, names)
+            _one_map(points, pair, name, coloured, linked.highlight(name, showing), ranges, mode, named)
     note = charts.sampling_note(points, charts.drawn_rows(points, linked.rows))
     if note:
         st.caption(note)
-    _selected(choice, pair, linked.rows, attribute)
+    _selected(choice, pair, linked.rows, attribute, found)
 
 
-def _colour_controls(choice: Choice, pair: Pair) -> tuple[ColourBy, str | None]:
+def _named(choice: Choice, side: str, names: str) -> Sequence[Region]:
+    if not NAMES[names]:
+        return ()
+    at = choice.left, choice.right, choice.method, choice.stored
+    return spaces.named_regions(choice.root, choice.dataset.id, *at, side, NAMES[names])
+
+
+def _colour_controls(choice: Choice, pair: Pair, evaluated: bool) -> tuple[ColourBy, str | None, str]:
     offered = dict(COLOURS[choice.points.of])
     columns = []
     if choice.points.of == "items":
@@ -76,19 +104,24 @@ def _colour_controls(choice: Choice, pair: Pair) -> tuple[ColourBy, str | None]:
         offered.pop("category", None)
     if pair.gap is None:
         offered.pop("gap")
+    if not evaluated:
+        offered.pop("outcome")
+    names = "none"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = links.choose("Colour by", list(offered), "colour", kind="segmented", show=offered.__getitem__)  # type: ignore[arg-type]
         attribute = None
         if by == "category":
             attribute = links.choose("Category", columns, "category", default="category", width=220)
+        if choice.points.of == "items":
+            names = str(links.choose("Names", list(NAMES), "names", width=100))
         st.text_input(
             f"Find {choice.points.of}",
             key="map.find",
             placeholder="words of a title, or an ID" if choice.points.of == "items" else "a user ID",
             icon=":material/search:",
-            width=340,
+            width=220,
         )
-    return cast(ColourBy, by), attribute
+    return cast(ColourBy, by), attribute, names
 
 
 def _linked(choice: Choice) -> Linked:
@@ -138,11 +171,12 @@ def _one_map(
     highlighted: np.ndarray,
     ranges: tuple[list[float], list[float]],
     mode: theme.Mode,
+    named: Sequence[Region],
 ) -> None:
     side = pair.sides[name]
     # Always two lines, so that both maps begin at the same height.
     st.markdown(f"**{as_text(side.space.label)}**  \n:gray[trustworthiness {theme.metric(side.trust)}]")
-    figure = charts.map_figure(points, side, coloured, selected=highlighted, ranges=ranges, mode=mode)
+    figure = charts.map_figure(points, side, coloured, selected=highlighted, ranges=ranges, mode=mode, named=named)
     exhibits.chart(
         figure,
         key=f"map.{name}",
@@ -155,7 +189,9 @@ def _one_map(
         st.caption(f"Not drawn: {counted(missing, points.of[:-1])} without a vector in this space.")
 
 
-def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | None) -> None:
+def _selected(
+    choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | None, found: outcome.Outcome | None
+) -> None:
     points = choice.points
     if not len(rows):
         st.info(
@@ -165,6 +201,12 @@ def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | Non
         )
         return
     st.markdown(charts.summary_line(points, pair, rows))
+    if points.of == "items" and 1 < len(rows) < len(points):
+        told = spaces.item_words(choice.root, choice.dataset.id).standing_out(rows, most=5)
+        if told:
+            st.markdown(f"Words that set them apart: {as_text(', '.join(told))}.")
+    if found is not None:
+        st.markdown(outcome.sentence(found, points, rows))
     frame = charts.selected_table(points, pair, rows, attribute)
     shown = frame.head(LISTED)
     config = {

@@ -10,10 +10,11 @@ import pytest
 from factories import HOSTILE, make_dataset, make_embedding
 
 from llmesr.maps.points import Pair, Points, Side, live_pair
+from llmesr.maps.regions import Region
 from llmesr.maps.spaces import Space
 from llmesr.store import Manifest, Store
 from llmesr.views.embeddings import charts
-from llmesr.views.embeddings.colouring import ColourBy, colouring, hover_texts
+from llmesr.views.embeddings.colouring import OTHER, ColourBy, Colouring, colouring, hover_texts
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 
@@ -46,6 +47,30 @@ def test_head_and_tail_are_two_traces_that_carry_row_numbers_only() -> None:
     assert made.data[1].customdata.tolist() == list(range(30, 40))
     assert {t.type for t in made.data} == {"scattergl"}
     assert made.layout.dragmode == "lasso"
+
+
+def test_names_are_written_where_they_do_not_lie_on_one_another() -> None:
+    points, pair = points_of(40, 30), pair_of(40)
+    (x0, x1), (y0, _) = ranges = charts.extent(pair)
+
+    def region(word: str, x: float, size: int) -> Region:
+        return Region((word,), x, y0, np.arange(size))
+
+    named = [region("small", x0, 3), region("large", x0, 20), region("far", x1, 5), region("large", x1, 2)]
+    coloured = colouring(points, pair, "group", "light")
+    none = np.zeros(0, np.int64)
+    made = charts.map_figure(points, pair.left, coloured, selected=none, ranges=ranges, mode="light", named=named)
+    assert [a.text for a in made.layout.annotations] == ["large", "far"]
+
+
+def test_what_the_others_are_seen_against_is_drawn_first_and_smaller() -> None:
+    points, pair = points_of(20, 10), pair_of(20)
+    coloured = Colouring("Kind", np.arange(20) % 2, ("pens", OTHER), ("#111111", "#222222"), ("circle", "x"))
+    none = np.zeros(0, np.int64)
+    made = charts.map_figure(points, pair.left, coloured, selected=none, ranges=charts.extent(pair), mode="light")
+    assert [t.name for t in made.data] == [OTHER, "pens"]
+    assert made.data[0].marker.size < made.data[1].marker.size
+    assert made.data[0].legendrank > made.data[1].legendrank
 
 
 def test_the_selected_are_a_trace_on_top_and_the_others_fade() -> None:
