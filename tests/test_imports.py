@@ -35,7 +35,7 @@ MAY: dict[str, set[str]] = {
         "runs",
         "text",
     },
-    "scoring": {"data", "evaluation", "linear", "models", "retrieval", "runs", "semantic", "training"},
+    "scoring": {"data", "evaluation", "linear", "models", "retrieval", "runs", "semantic", "text", "training"},
     "lab": {
         "data",
         "evaluation",

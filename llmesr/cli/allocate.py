@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,16 +19,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmesr.scoring.allocation.allocate import Allocation
+    from llmesr.scoring.allocation.chat import Chat
     from llmesr.scoring.allocation.rankers import SecondRanker
     from llmesr.scoring.scored_run import ScoredRun
 
 
+CHAT = "chat:"
+
+
 def allocate(
     run: Annotated[str, typer.Argument(help="The run whose weak users are handed over.")],
-    second: Annotated[str, typer.Option(help="Who re-orders their lists: a run, or a file of user, item, score.")],
+    second: Annotated[
+        str, typer.Option(help="Who re-orders their lists: a run, a file of user, item, score, or chat:MODEL.")
+    ],
     validation: Annotated[
         Path | None, typer.Option(help="With a file: the same for the validation part, to choose the share by.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With chat:MODEL, only say what it would cost, and show a message.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before requests that cost money.")] = False,
     set: Set = None,
     config: ConfigFile = None,
     device: Device = "auto",
@@ -34,19 +47,48 @@ def allocate(
     """Hand weak users (short, unpopular histories, unsure scores) to a second ranker; all others keep their lists."""
     from llmesr.runs.record import find_run
     from llmesr.scoring.allocation.allocate import allocate as hand_over
+    from llmesr.scoring.allocation.chat import SAMPLE, Chat
     from llmesr.scoring.scored_run import ScoredRun
     from llmesr.training.devices import pick_device
 
     settings = AllocationConfig.read(config, **parse_overrides(set or []))
     chosen = store()
     scored = ScoredRun(chosen, find_run(chosen, run), pick_device(device))
-    ranker = _second(scored, second, validation, settings)
+    ranker: SecondRanker
+    if second.startswith(CHAT):
+        settings = settings if settings.sample else settings.but(sample=SAMPLE)
+        ranker = Chat(second.removeprefix(CHAT), settings, scored.dataset, chosen)
+        if not _agreed(ranker, scored, settings, dry_run, yes):
+            return
+    else:
+        ranker = _second(scored, second, validation, settings)
     with progress() as listen:
         made = hand_over(scored, ranker, settings, listen)
     stored = None if made.run is None else made.run.id
     emit(json, {"run": stored, **made.document, **ranker.report()})
-    for block in [] if json else told(made):
+    for block in [] if json else told(made, getattr(ranker, "counts", {})):
         out.print(block, markup=False) if isinstance(block, str) else out.print(block)
+
+
+def _agreed(chat: Chat, scored: ScoredRun, settings: AllocationConfig, dry_run: bool, yes: bool) -> bool:
+    """Say what the requests cost; whether to send them. UserError where nobody is there to be asked."""
+    from llmesr.scoring.allocation.allocate import sampled
+    from llmesr.scoring.allocation.lists import candidates
+
+    tested = scored.dataset.split.users("test")
+    if settings.share is None:
+        lists = sampled(scored, settings)
+        calls = len(lists.users) + len(tested)
+    else:
+        lists = candidates(scored, "test", tested[: settings.sample], settings.candidates)
+        calls = math.ceil(settings.share * len(tested))
+    say(chat.cost(lists, min(calls, settings.max_calls)))
+    if dry_run:
+        out.print(chat.example(lists), markup=False, highlight=False)
+        return False
+    if not yes and not sys.stdin.isatty():
+        raise UserError("These requests may cost money: say --yes to send them, or --dry-run to see one.")
+    return yes or typer.confirm("Send them?", abort=True)
 
 
 def _second(scored: ScoredRun, second: str, validation: Path | None, settings: AllocationConfig) -> SecondRanker:
@@ -61,13 +103,15 @@ def _second(scored: ScoredRun, second: str, validation: Path | None, settings: A
     return rankers.by_run(ScoredRun(scored.store, find_run(scored.store, second), scored.device), scored)
 
 
-def told(made: Allocation) -> list[Any]:
+def told(made: Allocation, chat: Mapping[str, int]) -> list[Any]:
     """The report for people."""
     asked = made.document["users"]
     said: list[Any] = [f"{made.document['weak_users']:,} of {asked:,} users are weak and handed to {made.second}."]
     if made.chosen:
         body = [[f"{r['share']:.0%}", f"{r['gain']:+.4f} ±{1.96 * r['error']:.4f}"] for r in made.chosen]
         said.append(table("Chosen on validation", ["weak users", "gain in NDCG@10"], body))
+    if chat:
+        said.append("The service: " + ", ".join(f"{name} {value:,}" for name, value in chat.items() if value) + ".")
     if made.run is None:
         why = "No share gains more than two standard errors on validation: n" if made.chosen else "N"
         return [*said, f"{why}obody is handed over."]

@@ -69,21 +69,45 @@ class VectorCache:
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+class AnswerCache:
+    """Texts already paid for, under ``<root>/cache/answers/<fingerprint>.sqlite``, each on disk once it is written."""
+
+    def __init__(self, store: Store, fingerprint: str) -> None:
+        folder = store.work_folder("cache") / "answers"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._db = _open(folder / f"{fingerprint}.sqlite", "answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL)")
+
+    def __enter__(self) -> AnswerCache:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._db.close()
+
+    def read(self, key: bytes) -> str | None:
+        """The answer to what ``key`` stands for, if it is here."""
+        found = self._db.execute("SELECT answer FROM answers WHERE key = ?", [key]).fetchone()
+        return None if found is None else str(found[0])
+
+    def write(self, key: bytes, answer: str) -> None:
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", [key, answer])
+
+
+def _open(path: Path, table: str = "vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)") -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path, timeout=60)
         db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         db.commit()
         return db
     except sqlite3.OperationalError as error:  # the disk is full or read-only, or another process holds the file
         if sentence := machine_failure(error):
             raise UserError(sentence) from error
         raise UserError(
-            f"The vector cache {path} cannot be used now ({error}). Check that its folder can be written."
+            f"The cache {path} cannot be used now ({error}). Check that its folder can be written."
         ) from error
     except sqlite3.DatabaseError as error:
-        raise UserError(f"The vector cache {path} is damaged ({error}); delete that file.") from error
+        raise UserError(f"The cache {path} is damaged ({error}); delete that file.") from error
 
 
 def fill_cache(embedder: Embedder, texts: Sequence[str], store: Store, part: str, progress: Progress = silent) -> int:
