@@ -70,7 +70,7 @@ def cost(found: dict[str, list[Run]]) -> None:
 
 
 def allocated(first: Run, second: Run, store: Store, share: float | None) -> None:
-    """Weak users of one run by another: the share that validation chooses or the given one, and NDCG@10 of every arm."""
+    """Weak users of one run by another: the share that validation chooses, or the given one, and every arm."""
     opened = ScoredRun(store, first)
     made = allocate(opened, by_run(ScoredRun(store, second), opened), AllocationConfig(share=share))
     asked = made.document["users"]
