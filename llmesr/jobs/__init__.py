@@ -9,6 +9,8 @@
     settle.py        the run, adapter or search that a step makes: where it stands, and how it ends with its job
     exchange.py      what a worker takes from and leaves at a remote store
     plans.py         the chains of steps the app offers
+    wanted.py        the steps that a claim or a split lacks
+    sweep.py         leftovers that nobody uses any more, removed now and then
     uploads.py       files a visitor sent
 
 A job runs command lines of this package and imports nothing of training.
@@ -27,8 +29,8 @@ signal, makes it FAILED with the command's own sentence.
 
 **Stop.** ``Jobs.stop`` sets ``stop_requested`` in the status and has the engine send SIGTERM to the worker (a waiting
 job is STOPPED at once). A worker on another machine gets no signal and reads the request in its status, every second.
-The worker sends SIGTERM on to its command, which leaves its loop at the next step, writes a checkpoint, records its
-run as STOPPED and exits with code 3; then the worker records the job as STOPPED. A command that is still there when
+The worker sends SIGTERM on to its command, which hears it in ``training/stopping.py``, leaves its loop
+(``training/loop.py``) at the next step, writes a checkpoint, records its run as STOPPED and exits with code 3; then the worker records the job as STOPPED. A command that is still there when
 the grace is over (``LLMESR_STOP_GRACE``, 30 s) is killed. Asking twice changes nothing; ``force`` kills worker and
 command at once.
 

@@ -18,17 +18,24 @@ if TYPE_CHECKING:
     from llmesr.semantic.embedders.transformer import Adapter
 
 BUILDERS = {"minilm": "minilm", "hf": "hf", "gguf": "gguf", "openai": "endpoint", "file": "precomputed"}
+GIVEN = {
+    "minilm": "minilm",
+    "hf": "hf:<id or folder>",
+    "gguf": "gguf:<file>",
+    "openai": "openai:<model>",
+    "file": "file:<precomputed vectors>",
+}
+"""How each is asked for."""
 LOCAL = ("minilm", "hf", "gguf")
+"""Models on this machine, which can be fine-tuned: their ``build(config, adapter)`` takes the adapter as well."""
 
 
 def open_embedder(config: EmbedConfig, store: Store) -> Embedder:
     """The embedder that ``config`` names. Models are loaded when first used, not here."""
     scheme = config.embedder.partition(":")[0]
     if scheme not in BUILDERS:
-        raise UserError(
-            f"Embedder {config.embedder!r} is not known. Use minilm, hf:<id or folder>, gguf:<file>, openai:<model> or "
-            "file:<precomputed vectors>."
-        )
+        known = ", ".join(GIVEN.get(name, f"{name}:") for name in BUILDERS)
+        raise UserError(f"Embedder {config.embedder!r} is not known. Use one of {known}.")
     if config.missing == "allow" and scheme != "file":
         raise UserError(f"missing=allow is for file: embedders; {config.embedder!r} reads the text of every item.")
     module = importlib.import_module(f"llmesr.semantic.embedders.{BUILDERS[scheme]}")
