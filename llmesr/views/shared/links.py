@@ -35,10 +35,11 @@ EMBEDDINGS = Page("embeddings", "Embeddings", ":material/scatter_plot:")
 NEIGHBOURS = Page("neighbours", "Neighbours", ":material/group:")
 RECOMMEND = Page("recommend", "Recommend", ":material/recommend:")
 FINDINGS = Page("findings", "Findings", ":material/keep:")
+LAB = Page("lab", "Lab", ":material/experiment:")
 SECTIONS: dict[str, tuple[Page, ...]] = {
     "Look": (OVERVIEW, STORY),
     "Prepare": (DATASETS, TRAINING),
-    "Judge": (COMPARE, EMBEDDINGS, NEIGHBOURS, RECOMMEND),
+    "Judge": (COMPARE, EMBEDDINGS, NEIGHBOURS, RECOMMEND, LAB),
     "Show": (FINDINGS,),
 }
 """Every page, in the order of the sidebar. The first page is where the app opens."""

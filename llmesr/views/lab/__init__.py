@@ -1,0 +1,1 @@
+"""The Lab page: new products, edited texts, texts to repair."""

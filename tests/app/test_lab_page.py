@@ -1,0 +1,171 @@
+"""The Lab page: a product tried, a text edited, texts to repair; empty, no run that reads text, hostile titles."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_pages import metrics, pick
+from explorer import healthy, opened, tables, words
+from factories import make_dataset, make_running_run
+from lab_shop import made
+from streamlit.testing.v1 import AppTest
+
+from llmesr.config import LabConfig, RunConfig
+from llmesr.lab.edit import edit
+from llmesr.lab.launch import launch
+from llmesr.lab.past import past_launches
+from llmesr.lab.repair import repairs
+from llmesr.runs.record import Run
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.store import Store
+from llmesr.training.train import train
+from llmesr.views.cache.kept import clear
+
+pytest_plugins = ("explorer", "lab_shop")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A copy of the shop with real text vectors and a run of every kind."""
+    root = tmp_path / "artifacts"
+    shutil.copytree(made()[0], root)
+    monkeypatch.setenv("LLMESR_ARTIFACTS", str(root))
+    clear()
+    return Store(root)
+
+
+def scored(store: Store, name: str) -> ScoredRun:
+    return ScoredRun(store, Run(store, made()[1][name]))
+
+
+def at(name: str, **query: str) -> AppTest:
+    dataset = scored(Store(made()[0]), name).run.dataset_id
+    return opened("lab", dataset=dataset, labrun=made()[1][name], **query)
+
+
+def test_a_new_product_is_what_the_lab_says(shop: Store) -> None:
+    app = at("text-ease", lab="new")
+    assert healthy(app), words(app)
+    assert "nothing is trained" in words(app)
+    pick(app, "lab.new.title").set_value("Norodis gravel bike light")
+    next(b for b in app.button if b.label == "Try it").click().run()
+    assert healthy(app), words(app)
+    [found] = launch(scored(shop, "text-ease"), [{"title": "Norodis gravel bike light"}], LabConfig())
+    tiles = metrics(app)
+    assert tiles["Users reached (first 10)"] == f"{found.reach:,} of 150"
+    assert tiles["Median rank"] == f"{round(found.median_rank):,}"
+    assert tiles["Hits per 1,000"] == "–"
+    (users,) = tables(app, "User", "Why")
+    assert users["User"].tolist() == found.users["user_id"].tolist()
+    (near,) = tables(app, "Nearest by text")
+    assert near["Nearest by text"].tolist() == found.nearest["title"].tolist()
+    said = words(app).replace("\\", "")
+    assert found.text
+    assert made()[1]["text-ease"] in said
+    assert "full ranking" in said
+    assert "Leave-one-out" in said
+    assert "cut it in time" in said
+
+
+def test_pasted_rows_are_products_and_mistakes_are_sentences(shop: Store) -> None:
+    app = at("semantic-knn", lab="new", products="rows")
+    app.text_area(key="lab.rows").set_value("title,brand\nBike light,Norodis\nWool blanket,Kelp")
+    next(b for b in app.button if b.label == "Try it").click().run()
+    assert healthy(app), words(app)
+    (listed,) = tables(app, "Product", "Users reached")
+    assert listed["Product"].tolist() == ["Bike light", "Wool blanket"]
+    app.text_area(key="lab.rows").set_value("title,colour\nBike light,red")
+    next(b for b in app.button if b.label == "Try it").click().run()
+    assert not app.exception
+    assert "no attribute 'colour'" in words(app).replace("\\", "")
+
+
+def test_past_launches_are_checked_by_method(shop: Store) -> None:
+    app = at("later", lab="new")
+    pick(app, "lab.past.every").click().run()
+    assert healthy(app), words(app)
+    (table,) = tables(app, "Method", "Launches")
+    found = past_launches(scored(shop, "later"), LabConfig())
+    assert table["Launches"].tolist() == [len(found.launches)]
+    assert table["Hits"].tolist() == [found.launches["hits"].sum()]
+    if found.lacking:
+        assert found.lacking[:30] in words(app)
+
+
+def test_an_edited_text_moves_what_the_lab_says(shop: Store) -> None:
+    open_run = scored(shop, "adapter")
+    item = str(open_run.dataset.catalogue["item_id"].iloc[8])
+    app = at("adapter", lab="edit", item=item)
+    assert healthy(app), words(app)
+    pick(app, "lab.edit.9.title").set_value("A tent")
+    next(b for b in app.button if b.label == "See what moves").click().run()
+    assert healthy(app), words(app)
+    found = edit(open_run, 9, {"title": "A tent"}, LabConfig())
+    tiles = metrics(app)
+    reach = f"{found.everyone.reach('before'):,} → {found.everyone.reach('after'):,}"
+    assert tiles["Users reached (first 10)"] == reach
+    assert tiles["Places gained and lost"] == f"+{found.everyone.gained.sum()} / −{found.everyone.lost.sum()}"
+    (near,) = tables(app, "Nearest before", "Nearest after")
+    assert near["Nearest after"].tolist() == found.nearest_after["title"].tolist()
+
+
+def test_an_item_is_found_by_the_words_of_its_title(shop: Store) -> None:
+    data = scored(shop, "adapter").dataset
+    title = str(data.catalogue["title"].iloc[20])
+    app = at("adapter", lab="edit")
+    app.text_input(key="lab.find").set_value(title).run()
+    assert healthy(app), words(app)
+    assert app.selectbox(key="pick.item").value == data.catalogue["item_id"].iloc[20]
+    app.text_input(key="lab.find").set_value("nothing reads like this").run()
+    assert "No item has these words" in words(app)
+
+
+def test_good_texts_need_no_repair(shop: Store) -> None:
+    app = at("text-ease", lab="repair")
+    assert healthy(app), words(app)
+    assert any("No text of this dataset is missing" in s.value for s in app.success)
+
+
+def test_flawed_texts_are_listed_and_lead_to_the_editor(trained: Store) -> None:
+    """The hostile shop repeats a title's markup and has a very long one; none of it is run."""
+    data = next(iter(trained.list("datasets")))
+    run = train_knn(trained, data.id)
+    app = opened("lab", lab="repair", labrun=run.id)
+    assert healthy(app), words(app)
+    found = repairs(ScoredRun(trained, run), LabConfig())
+    tiles = metrics(app)
+    for flaw in ("missing", "duplicate", "short"):
+        assert tiles.get(f"{flaw.capitalize()} texts", "0") == f"{(found.texts['flaw'] == flaw).sum():,}"
+    assert "<script" not in words(app).replace("\\<script", "")
+
+
+def train_knn(store: Store, dataset_id: str) -> Run:
+    from llmesr.config import EmbedConfig
+    from llmesr.data.dataset import load_dataset
+    from llmesr.semantic.embed import embed
+
+    data = load_dataset(store, dataset_id)
+    texts = embed(data, EmbedConfig(), store)
+    return train(data, RunConfig(method="semantic-knn"), store, embedding=texts, device="cpu")
+
+
+def test_without_a_run_that_reads_text_it_says_what_to_train(store: Store) -> None:
+    clear()
+    assert "There is no dataset yet" in words(opened("lab"))
+    data = make_dataset(store, users=40, items=25)
+    make_running_run(store, data)
+    assert "No run of this dataset has finished yet" in words(opened("lab"))
+    train(data, RunConfig(method="ease"), store, device="cpu")
+    app = opened("lab")
+    assert not app.exception
+    assert "No run of this dataset scores an item by its text" in words(app)
+
+
+def test_a_long_list_reaches_more(shop: Store) -> None:
+    found = launch(scored(shop, "text-ease"), [{"title": "Bike light"}], LabConfig(k=50))[0]
+    short = launch(scored(shop, "text-ease"), [{"title": "Bike light"}], LabConfig(k=5))[0]
+    assert np.array_equal(found.ranks, short.ranks)
+    assert found.reach >= short.reach
