@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from llmesr.config import BLEND, EXTERNAL, WORDS, settings_read
+from llmesr.config import BLEND, EXTERNAL, WORDS
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.resampling import adjust
+from llmesr.runs.record import settings_of
 from llmesr.store import Manifest, Store
 
 BUDGET = ("epochs", "patience")
@@ -30,7 +31,7 @@ def configuration(contender: Contender, store: Store) -> tuple[object, ...]:
     embedder of its text. Policies are tuned under each split anew, so only having one counts."""
     manifest = contender.manifests[0]
     left_out = (*BUDGET, "seed", "alignment_run")
-    settings = tuple(sorted((k, repr(v)) for k, v in settings_read(manifest.config).items() if k not in left_out))
+    settings = tuple(sorted((k, repr(v)) for k, v in settings_of(manifest).items() if k not in left_out))
     text = manifest.parent("embeddings")
     known = text is not None and store.exists("embeddings", text)
     embedder = store.manifest("embeddings", str(text)).info.get("fingerprint") if known else text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from llmesr.config import GROUPS, settings_read
+from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset, load_dataset, split_of
 from llmesr.data.groups import Thresholds
 from llmesr.data.splitting import siblings
@@ -22,7 +22,7 @@ from llmesr.evaluation.contenders import Contender, best_of_each, contenders
 from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.verdict import WHERE, Answer, Verdict
 from llmesr.prose import listed
-from llmesr.runs.record import Run, list_runs
+from llmesr.runs.record import Run, list_runs, settings_of
 from llmesr.store import Store
 
 
@@ -233,7 +233,7 @@ def _but_budget(c: Contender) -> tuple[Any, ...]:
     manifest = c.manifests[0]
     if not c.trained or c.tuned:
         return (c.ids,)
-    read = settings_read(manifest.config)
+    read = settings_of(manifest)
     settings = {k: v for k, v in read.items() if k not in (*BUDGET, "seed", "alignment_run")}
     return manifest.parent("embeddings"), tuple(sorted((k, repr(v)) for k, v in settings.items()))
 

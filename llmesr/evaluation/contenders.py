@@ -22,10 +22,9 @@ from llmesr.config import (
     MethodName,
     RunConfig,
     has_backbone,
-    settings_read,
 )
 from llmesr.evaluation.table import metric_values
-from llmesr.runs.record import FORMERLY, Run
+from llmesr.runs.record import Run, settings_of
 from llmesr.store import Manifest
 
 _QUIET = ("epochs", "patience", "evaluate_every", "validation_users", "batch_size", "precision")
@@ -171,7 +170,7 @@ def _configuration(manifest: Manifest) -> tuple[Any, ...]:
 
 def _settings(manifest: Manifest) -> dict[str, Any]:
     """What a run depends on but its seed: a setting its method never looks at sets no run apart."""
-    read = settings_read({**FORMERLY, **manifest.config})
+    read = settings_of(manifest)
     blend = manifest.info.get("blend")
     members = {"members": " + ".join(blend["members"])} if isinstance(blend, Mapping) else {}
     return members | {k: v for k, v in read.items() if k not in ("seed", "alignment_run")}

@@ -30,9 +30,9 @@ signal, makes it FAILED with the command's own sentence.
 **Stop.** ``Jobs.stop`` sets ``stop_requested`` in the status and has the engine send SIGTERM to the worker (a waiting
 job is STOPPED at once). A worker on another machine gets no signal and reads the request in its status, every second.
 The worker sends SIGTERM on to its command, which hears it in ``training/stopping.py``, leaves its loop
-(``training/loop.py``) at the next step, writes a checkpoint, records its run as STOPPED and exits with code 3; then the worker records the job as STOPPED. A command that is still there when
-the grace is over (``LLMESR_STOP_GRACE``, 30 s) is killed. Asking twice changes nothing; ``force`` kills worker and
-command at once.
+(``training/loop.py``) at the next step, writes a checkpoint, records its run as STOPPED and exits with code 3; then
+the worker records the job as STOPPED. A command that is still there when the grace is over (``LLMESR_STOP_GRACE``, 30
+s) is killed. Asking twice changes nothing; ``force`` kills worker and command at once.
 
 **Resume.** ``Jobs.resume`` makes a STOPPED or FAILED job PENDING again, with its step and saved ids; the step whose run
 exists goes on from the run's last checkpoint, to the same result as if it had never stopped. ``Jobs.retry`` is a new

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmesr.config import RunConfig, settings_read
+from llmesr.config import RunConfig
+from llmesr.runs.record import settings_of
 from llmesr.store import Manifest
 
 LONGEST, PATIENCE = 200, 10
@@ -59,7 +60,7 @@ class Recipe:
         """Of a training; settings that are the defaults are left out, and so is the seed."""
         method, backbone = str(manifest.config["method"]), str(manifest.config.get("backbone") or "sasrec")
         usual = RunConfig().model_dump()
-        known = {k: v for k, v in settings_read(manifest.config).items() if k in usual and k not in _OWN}
+        known = {k: v for k, v in settings_of(manifest).items() if k in usual and k not in _OWN}
         settings = {k: v for k, v in known.items() if v != usual[k]}
         return cls(method, backbone, manifest.parent("embeddings"), settings)
 

@@ -92,6 +92,20 @@ def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     assert any("leaves no sure difference" in s for s in claim.overturned_by)
 
 
+def test_a_run_of_an_earlier_version_is_settled_by_one_of_this(store: Store, shop: Dataset) -> None:
+    """Settings that came later stand in no manifest of before; the configuration is the same one."""
+    weak, base = cut_short(make_run(store, shop, "llm-esr")), make_run(store, shop, "id")
+    for run in (weak, base):
+        written = json.loads((run.folder / MANIFEST).read_text())
+        written["config"] = {k: v for k, v in written["config"].items() if k not in ("graph_steps", "item_updates")}
+        (run.folder / MANIFEST).write_text(json.dumps(written))
+    again = make_run(store, shop, "llm-esr", epochs=200, patience=10)
+    claim = make_claim(store, Run(store, weak.id), Run(store, base.id))
+    assert claim.run.ids == (again.id,)
+    wanted = next(t for t in missing(claim) if t.method == "id")
+    assert not {"graph_steps", "item_updates"} & set(wanted.settings)
+
+
 def test_the_statement_opens_offline_and_names_what_it_rests_on(store: Store, shop: Dataset) -> None:
     run, base = make_run(store, shop, "llm-esr", tail_skill=3.0), make_run(store, shop, "id")
     make_run(store, shop, "popularity")
