@@ -33,6 +33,9 @@ class EmbedConfig(Config):
         "mean", description="User vectors: mean of the training items' vectors, or an embedded history prompt (paper)."
     )
     dimension: int | None = Field(None, ge=2, description="Reduce item vectors to this size by PCA.")
+    storage: Literal["auto", "float32", "float16"] = Field(
+        "auto", description="How vectors are kept; auto: float16 from a million items and users together on."
+    )
     adapter: str | None = Field(None, description="A fine-tuned adapter (from `llmesr finetune`) on top of the model.")
     endpoint: str | None = Field(None, description="Base URL of an OpenAI-compatible embeddings service.")
     concurrency: int = Field(4, ge=1, le=64, description="Requests in flight to an endpoint.")
@@ -105,5 +108,8 @@ class NeighbourConfig(Config):
     neighbours: int = Field(100, ge=1, description="Similar users kept per user (the paper stores 100).")
     metric: Literal["cosine", "dot", "euclidean"] = Field("cosine", description="Similarity between user vectors.")
     exact_up_to: int = Field(50_000, ge=1, description="Search exactly up to this many users, approximately above.")
+    quantised_from: int = Field(
+        1_000_000, ge=1, description="cosine: users from which their vectors are searched in 64 bytes each, re-scored."
+    )
     recall: float = Field(0.95, gt=0, le=1, description="Share of the true neighbours an approximate search must find.")
     seed: Seed = Field(42, description="Seed of the approximate search.")

@@ -57,6 +57,10 @@ class IdTable(nn.Module):
         return F.embedding(items, self.vectors, padding_idx=PAD, sparse=self.sparse)
 
 
+_ROWS = 65_536
+"""Rows of a float16 table that are float32 at once."""
+
+
 class Directions(NamedTuple):
     """The main directions of a text space: ``mean`` (E,), orthonormal ``components`` (M, E), the strongest first."""
 
@@ -87,13 +91,17 @@ class AdaptedTable(nn.Module):
         scaled: bool = False,
         start: Directions | None = None,
     ) -> None:
-        """``text`` is (N + 1, E) with a zero padding row. With ``sparse`` an item whose row is zero has no vector: it
-        is zero here too, where the adapter would give it its bias. ``scaled`` stretches the numbers of the rows there
-        are to mean square 1: a step of the optimiser then moves items of unit-length text sqrt(E) times as far.
-        ``start`` as in :meth:`_start`."""
+        """``text`` is (N + 1, E) with a zero padding row; frozen, it is kept as it comes, in float32 or float16.
+
+        With ``sparse`` an item whose row is zero has no vector: it is zero here too, where the adapter would give it
+        its bias. ``scaled`` stretches the numbers of the rows there are to mean square 1: a step of the optimiser then
+        moves items of unit-length text sqrt(E) times as far. ``start`` as in :meth:`_start`.
+        """
         super().__init__()
         self.stretch = stretch = _stretch(text) if scaled else 1.0
-        table = torch.cat([text * stretch, torch.zeros(1, text.shape[1], device=text.device)]).float()  # (N + 2, E)
+        table = torch.cat([text * stretch, torch.zeros_like(text[:1])])  # (N + 2, E)
+        if not (frozen and table.dtype == torch.float16):  # what is learned needs the room of float32
+            table = table.float()
         if frozen:
             self.register_buffer("text", table, persistent=False)
         else:
@@ -127,7 +135,7 @@ class AdaptedTable(nn.Module):
         """
         first, *rest = cast(list[nn.Linear], list(self.layers))
         kept = min(len(start.components), first.out_features)
-        known = self.text[self.text.any(dim=1)] - start.mean
+        known = self.text[self.text.any(dim=1)].float() - start.mean
         projected = known @ start.components[: rest[0].out_features if rest else kept].T
         scale = projected.square().sum(1).mean().sqrt().nan_to_num().clamp(min=1e-12)  # no number without any text
         first.weight.zero_()
@@ -152,12 +160,17 @@ class AdaptedTable(nn.Module):
         return adapted * keep[..., None]
 
     def weight(self) -> Tensor:
-        adapted = F.linear(self.text, *self._affine())
+        weight, bias = self._affine()
+        if self.text.dtype == weight.dtype:
+            adapted = F.linear(self.text, weight, bias)
+        else:
+            adapted = torch.cat([F.linear(rows.to(weight.dtype), weight, bias) for rows in self.text.split(_ROWS)])
         whole = torch.cat([torch.zeros_like(adapted[:1]), adapted[1:-1], self.mask_vector.to(adapted.dtype)[None]])
         return whole if self.present is None else whole * self.present[:, None]
 
     def forward(self, items: Tensor) -> Tensor:
-        return self._finish(F.linear(self.text[items], *self._affine()), items)
+        weight, bias = self._affine()
+        return self._finish(F.linear(self.text[items].to(weight.dtype), weight, bias), items)
 
 
 def _placed(table: Tensor, items: Tensor, rows: Tensor) -> Tensor:
@@ -173,7 +186,7 @@ def _placed(table: Tensor, items: Tensor, rows: Tensor) -> Tensor:
 
 def _stretch(text: Tensor) -> float:
     """What gives the numbers of the rows that are not zero mean square 1."""
-    known = text[text.any(dim=1)]
+    known = text[text.any(dim=1)].float()
     return float(1 / known.square().mean().sqrt().clamp(min=1e-12)) if len(known) else 1.0
 
 

@@ -111,7 +111,7 @@ class Distillation(Objective):
             raise RuntimeError("refresh() must be called before the first step")
         empty = len(self.teachers) - 1
         similar = self.similar[batch.users]  # (B, K)
-        means = F.embedding_bag(similar, self.teachers, mode="mean", padding_idx=empty)  # (B, V * D)
+        means = F.embedding_bag(similar, self.teachers, mode="mean", padding_idx=empty).float()  # (B, V * D)
         known = self.known[batch.users]
         if self.kind == "contrastive":
             return distillation.contrastive(batch.user_states, means, known)

@@ -1,4 +1,5 @@
-"""Nearest neighbours in a matrix: exact up to a size, FAISS's inverted file above. The only file that imports faiss.
+"""Nearest neighbours in a matrix: exact up to a size, FAISS's inverted file above. With ``index_quantised`` the only
+file that imports faiss.
 
 Without faiss (some platforms lack it, and on macOS its OpenMP can clash with torch's) the same answers come from
 ``exact``, only slower.
@@ -26,10 +27,10 @@ _FEW = 1000
 """Fewer queries than this are searched one by one."""
 _TOGETHER = 32_768
 """Queries searched together list by list: bounds the scores that exist at once, even where all probe one large list."""
-_SAMPLE = 1000
-_TRAINING = 40
+SAMPLE = 1000
+TRAINING = 40
 """Vectors per list from which the lists' centres are learned; with so many, a few iterations are enough."""
-_ITERATIONS = 6
+ITERATIONS = 6
 
 
 @dataclass(frozen=True)
@@ -162,15 +163,15 @@ def _approximate(
     import faiss
 
     rng = np.random.default_rng(seed)
-    sample = np.sort(rng.choice(len(asked), min(_SAMPLE, len(asked)), replace=False))
+    sample = np.sort(rng.choice(len(asked), min(SAMPLE, len(asked)), replace=False))
     own = None if self_rows is None else np.asarray(self_rows)[sample]
     truth = _others(exact.search(base, asked[sample], depth, euclidean=euclidean), own)[1]
-    lists = max(1, min(int(4 * np.sqrt(len(base))), len(base) // _TRAINING))
+    lists = max(1, min(int(4 * np.sqrt(len(base))), len(base) // TRAINING))
     metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
     coarse = (faiss.IndexFlatL2 if euclidean else faiss.IndexFlatIP)(base.shape[1])
     index = faiss.IndexIVFFlat(coarse, base.shape[1], lists, metric)
-    index.cp.seed, index.cp.niter = seed, _ITERATIONS
-    index.train(base[np.sort(rng.choice(len(base), min(len(base), _TRAINING * lists), replace=False))])
+    index.cp.seed, index.cp.niter = seed, ITERATIONS
+    index.train(base[np.sort(rng.choice(len(base), min(len(base), TRAINING * lists), replace=False))])
     index.add(base)
     probes, recall = 1, 1.0 if lists == 1 else 0.0  # one list holds all: nothing is missed
     while recall < wanted and probes < lists:

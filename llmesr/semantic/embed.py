@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 
 from llmesr.config import EmbedConfig
@@ -22,10 +21,14 @@ from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
 from llmesr.semantic.inputs import distinct_texts, item_texts, user_texts
 from llmesr.semantic.matrix import Pca, check_rows, fit_pca, pad
+from llmesr.semantic.vector_file import read_vectors, write_vectors
 from llmesr.store import Manifest, Store, config_digest, slug
 
 VECTORS, ITEM_IDS = "vectors.safetensors", "item_ids.parquet"
+HALF_FROM = 1_000_000
+"""Items and users together from which ``storage=auto`` keeps vectors in float16."""
 _IDS_AT_ONCE = 100_000
+_USERS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +36,8 @@ class Embedding:
     """Text vectors of a dataset; they carry the ids of their items."""
 
     manifest: Manifest
-    item_vectors: np.ndarray  # (N, E) float32, row i - 1 is item i; zero for an item without text (or vector)
-    user_vectors: np.ndarray  # (U, E) float32; zero for a user without training items
+    item_vectors: np.ndarray  # (N, E) float32 or float16, row i - 1 is item i; zero for one without text (or vector)
+    user_vectors: np.ndarray  # (U, E) the same; zero for a user without training items
     item_ids: np.ndarray  # (N,) str
 
     @property
@@ -101,9 +104,12 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     embedder = open_embedder(config, store)
     texts = item_texts(dataset, config, embedder, store)
     content = _digest("\0".join(texts).encode())
-    silent_keys = {"batch_size", "concurrency", "price"} | ({"missing"} if config.missing == "refuse" else set())
+    dtype = _dtype(dataset, config)
+    silent_keys = {"batch_size", "concurrency", "price", "storage"}
+    silent_keys |= {"missing"} if config.missing == "refuse" else set()
     chosen = config.model_dump(exclude=silent_keys)  # these change no vector
     made_of = [chosen, dataset.id, embedder.fingerprint, content, histories_digest(dataset)]
+    made_of += [] if dtype == np.float32 else [dtype.name]
     id = f"{slug(dataset.name)}-{slug(config.embedder.split('/')[-1])}-{config_digest(*made_of)}"
     if store.exists("embeddings", id):
         return load_embedding(store, id).check(dataset)
@@ -114,8 +120,11 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
         reduced = fit_pca(items, config.dimension)
         items = reduced.apply(items)
     embedded = time.perf_counter()
-    users = user_vectors(dataset, items, config, embedder, store, progress, reduced)
     with store.draft("embeddings", id, name=f"{dataset.name} {config.embedder}", parents=[dataset.manifest]) as draft:
+        users = user_blocks(dataset, items, config, embedder, store, progress, reduced)
+        empty = write_vectors(
+            draft.path / VECTORS, _as(items, dtype), (_as(block, dtype) for block in users), dataset.n_users
+        )
         draft.manifest.config = config.model_dump()
         draft.manifest.timings = {"items": embedded - started, "users": time.perf_counter() - embedded}
         draft.manifest.info = {
@@ -123,13 +132,13 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
             "histories": histories_digest(dataset),
             "dimension": int(items.shape[1]),
             "items": len(items),
-            "users": len(users),
+            "users": dataset.n_users,
+            **({} if dtype == np.float32 else {"storage": dtype.name}),
             "items_without_text": int((~items.any(axis=1)).sum()),
-            "users_without_vector": int((~users.any(axis=1)).sum()),
+            "users_without_vector": empty,
             "explained_variance": float(reduced.explained.sum()) if reduced else None,
             "example": texts[0],
         }
-        save_file({"items": np.ascontiguousarray(items), "users": np.ascontiguousarray(users)}, draft.path / VECTORS)
         ids = pd.DataFrame({"item_id": dataset.catalogue["item_id"].to_numpy()})
         ids.to_parquet(draft.path / ITEM_IDS, index=False)
     return load_embedding(store, id)
@@ -154,6 +163,20 @@ def embed_shard(
     return fill_cache(embedder, texts, store, f"{number}-of-{count}", progress)
 
 
+def _dtype(dataset: Dataset, config: EmbedConfig) -> np.dtype:
+    large = dataset.n_items + dataset.n_users >= HALF_FROM
+    return np.dtype("float16" if config.storage == "float16" or (config.storage == "auto" and large) else "float32")
+
+
+def _as(vectors: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """UserError where a number is too large for ``dtype``."""
+    with np.errstate(over="ignore"):
+        kept = vectors.astype(dtype, copy=False)
+    if not np.isfinite(kept).all():
+        raise UserError("Some vectors have numbers too large for float16. Scale them, or set storage=float32.")
+    return kept
+
+
 def _with_base(config: EmbedConfig, store: Store) -> EmbedConfig:
     """With an adapter the embedder is the model it was tuned on, unless ``config`` names one."""
     if config.adapter and "embedder" not in config.model_fields_set:
@@ -171,16 +194,33 @@ def user_vectors(
     reduced: Pca | None = None,
 ) -> np.ndarray:
     """(U, E) float32 from the TRAINING part: the mean of the items' vectors, or the embedded history prompt."""
-    lengths = dataset.split.train_lengths
-    train = dataset.split.train_items
-    if config.users == "mean":
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        weights = np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
-        mean = csr_matrix((weights, train - 1, offsets), shape=(dataset.n_users, dataset.n_items))
-        return np.asarray(mean @ items, np.float32)
-    texts = user_texts(dataset, embedder)
-    vectors = text_vectors(embedder, texts, store, progress, "embedding users")
-    return reduced.apply(vectors) if reduced else vectors
+    return np.concatenate(list(user_blocks(dataset, items, config, embedder, store, progress, reduced)))
+
+
+def user_blocks(
+    dataset: Dataset,
+    items: np.ndarray,
+    config: EmbedConfig,
+    embedder: Embedder,
+    store: Store,
+    progress: Progress = silent,
+    reduced: Pca | None = None,
+) -> Iterator[np.ndarray]:
+    """The same, some users at a time where they are means."""
+    if config.users == "prompt":
+        texts = user_texts(dataset, embedder)
+        vectors = text_vectors(embedder, texts, store, progress, "embedding users")
+        yield reduced.apply(vectors) if reduced else vectors
+        return
+    lengths, train = dataset.split.train_lengths, dataset.split.train_items
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    for start in range(0, dataset.n_users, _USERS_AT_ONCE):
+        own = lengths[start : start + _USERS_AT_ONCE]
+        ends = offsets[start : start + len(own) + 1]
+        weights = np.repeat((1 / np.maximum(own, 1)).astype(np.float32), own)
+        chosen = train[ends[0] : ends[-1]] - 1
+        mean = csr_matrix((weights, chosen, ends - ends[0]), shape=(len(own), dataset.n_items))
+        yield np.asarray(mean @ items, np.float32)
 
 
 def text_vectors(embedder: Embedder, texts: list[str], store: Store, progress: Progress, stage: str) -> np.ndarray:
@@ -199,9 +239,9 @@ def load_embedding(store: Store, ref: str, dataset: Dataset | None = None) -> Em
     manifest = store.find("embeddings", ref)
     folder = store.path("embeddings", manifest.id)
     try:
-        vectors = load_file(folder / VECTORS)
+        items, users = read_vectors(folder / VECTORS)
         ids = pd.read_parquet(folder / ITEM_IDS)["item_id"].to_numpy(dtype=object)
-        embedding = Embedding(manifest, vectors["items"], vectors["users"], ids)
+        embedding = Embedding(manifest, items, users, ids)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"Embedding {manifest.id!r} is damaged: {error}. Delete it and embed again.") from error
     return embedding.check(dataset) if dataset is not None else embedding

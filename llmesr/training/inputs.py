@@ -28,6 +28,9 @@ from llmesr.store import Manifest, Store, slug
 from llmesr.text.words import item_words
 from llmesr.training.model import load_model
 
+FEW_KEPT_FROM = 1_000_000
+"""Users from which no more similar users are kept than are used: a hundred are 800 bytes a user."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -59,10 +62,10 @@ def prepare(
         if config.method == "codes":
             codes = _quantised(embedding, config)
         if needs_similar(config):
-            wanted = NeighbourConfig(neighbours=max(config.neighbours, NeighbourConfig().neighbours))
+            wanted = NeighbourConfig(neighbours=_kept(config, dataset))
             similar = similar or similar_users(dataset, embedding, wanted, store, progress=progress)
             parents.append(similar.manifest)
-            users = torch.from_numpy(similar.users.astype(np.int64)).to(device)
+            users = torch.from_numpy(similar.users[:, : config.neighbours]).to(device)
     further = open_views(config, store, dataset)
     if embedding is not None and embedding.id in {view.id for view in further}:
         raise UserError(f"Embedding {embedding.id!r} is the text already; name another view, or another --embedding.")
@@ -89,6 +92,14 @@ def prepare(
         directions={name: directions(table, config) for name, table in adapted.items()},
     )
     return Prepared(inputs, parents, {} if codes is None else {"codes": codes.report()})
+
+
+def _kept(config: RunConfig, dataset: Dataset) -> int:
+    """Similar users that are kept: a hundred, of which pages show some and other runs may use more; only those that
+    this one uses where users are many."""
+    if dataset.n_users >= FEW_KEPT_FROM:
+        return config.neighbours
+    return max(config.neighbours, NeighbourConfig().neighbours)
 
 
 def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> Inputs:
@@ -129,7 +140,7 @@ def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> d
     """
     tables: dict[str, Tensor] = {}
     for view in views:
-        rows = view.item_vectors
+        rows = view.item_vectors.astype(np.float32, copy=False)
         size = float(np.sqrt(np.square(rows[rows.any(axis=1)]).mean())) if rows.any() else 1.0
         source = str(view.manifest.config["embedder"]).partition(":")[2]  # file:data/images.npy
         name = f"view_{slug(Path(source).stem)}"

@@ -29,6 +29,8 @@ from llmesr.training.stopping import Pruned, Stopped, Stopper
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 GRADIENT_NORM = 5.0
+HALF_FROM = 1_000_000
+"""Users from which their representations, the teachers, are kept in float16."""
 
 
 class Loop:
@@ -185,17 +187,19 @@ class Loop:
 
     @torch.no_grad()
     def represent_all(self) -> Tensor:
-        """(U, V * D) every user's training history through the model as it stands, without dropout."""
+        """(U, V * D) every user's training history through the model as it stands, without dropout; float16 where
+        users are many."""
         lengths = self.dataset.split.train_lengths
         on_device = torch.from_numpy(lengths).to(self.device)
         width = max(view.stop for view in self.model.view_slices.values())
-        states = torch.zeros(self.dataset.n_users, width, device=self.device)
+        dtype = torch.float16 if self.dataset.n_users >= HALF_FROM else torch.float32
+        states = torch.zeros(self.dataset.n_users, width, device=self.device, dtype=dtype)
         self.model.eval()
         mine = self.processes.share(np.flatnonzero(lengths))  # who has no history yet stays at zero
         for users in in_order(mine, lengths, 4 * self.config.batch_size):
             index = torch.from_numpy(users).to(self.device)
             items, _ = self.sequences.padded(index, on_device[index], self.config.max_length)
-            states[index] = self.model.represent(items).float()
+            states[index] = self.model.represent(items).to(dtype)
         self.model.train()
         return self.processes.total(states)
 

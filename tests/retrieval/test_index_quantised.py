@@ -1,0 +1,86 @@
+"""Search by code finds nearly what exact search finds, and what it returns is scored exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factories import make_embedding
+
+from llmesr.config import NeighbourConfig
+from llmesr.data.dataset import Dataset
+from llmesr.retrieval.index import nearest
+from llmesr.retrieval.index_quantised import quantised
+from llmesr.retrieval.similar import similar_users
+from llmesr.store import Store, config_digest
+
+pytest.importorskip("faiss")
+N = 3000
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    """(N, 24) in fifty clusters, some rows zero, two the same."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(50, 24))[rng.integers(0, 50, N)] + 0.5 * rng.normal(size=(N, 24))
+    rows[[5, 77]] = 0
+    rows[11] = rows[10]
+    return rows.astype(np.float32)
+
+
+def test_it_finds_most_of_what_there_is(vectors: np.ndarray) -> None:
+    found = quantised(vectors, 10, recall=0.9)
+    known = np.flatnonzero(vectors.any(axis=1))
+    rows = vectors[known]
+    exact = nearest(rows, rows, 10, self_rows=np.arange(len(known)), engine="torch")
+    shared = [len(set(a) & set(known[b])) / 10 for a, b in zip(found.rows[known], exact.rows, strict=True)]
+    assert np.mean(shared) > 0.85
+    assert abs(found.recall - np.mean(shared)) < 0.05
+    assert found.engine == "pq"
+
+
+def test_what_is_found_is_scored_exactly_and_is_somebody_else(vectors: np.ndarray) -> None:
+    found = quantised(vectors, 10)
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    for row in (0, 10, 1500):
+        near = found.rows[row]
+        assert row not in near
+        np.testing.assert_allclose(found.similarity[row], units[near] @ units[row], atol=1e-5)
+        assert (np.diff(found.similarity[row]) <= 0).all()
+    assert found.rows[10, 0] == 11
+    assert found.rows[11, 0] == 10
+
+
+def test_who_has_no_vector_has_no_neighbours_and_is_none(vectors: np.ndarray) -> None:
+    found = quantised(vectors, 10)
+    assert (found.rows[[5, 77]] == -1).all()
+    assert (found.similarity[[5, 77]] == 0).all()
+    assert not np.isin(found.rows, [5, 77]).any()
+
+
+def test_half_precision_on_disk_gives_nearly_the_same(vectors: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "half.npy", vectors.astype(np.float16))
+    half = quantised(np.load(tmp_path / "half.npy", mmap_mode="r"), 10, recall=0.9)
+    np.testing.assert_allclose(half.similarity, quantised(vectors, 10, recall=0.9).similarity, atol=0.05)
+
+
+def test_fewer_others_than_wanted() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    assert ((quantised(rows, 30).rows >= 0).sum(1) == 19).all()
+    with pytest.raises(ValueError, match="4 rows are too few"):
+        quantised(rows[:4], 2)
+
+
+def test_many_users_are_searched_by_code(tiny: Dataset, store: Store) -> None:
+    embedding = make_embedding(store, tiny)
+    config = NeighbourConfig(neighbours=5)
+    exact = similar_users(tiny, embedding, config, store)
+    made_before = config.model_dump(exclude={"quantised_from"})  # the setting came later, the ids stay
+    assert exact.id.endswith(config_digest(made_before, tiny.id, embedding.id))
+    coded = similar_users(tiny, embedding, config.but(quantised_from=50), store)
+    assert (exact.manifest.info["engine"], coded.manifest.info["engine"]) == ("flat", "pq")
+    assert exact.id != coded.id
+    assert coded.manifest.info["users_without_vector"] == exact.manifest.info["users_without_vector"]
+    np.testing.assert_allclose(coded.similarity.mean(), exact.similarity.mean(), atol=0.05)
+    assert coded.recall >= 0.95
