@@ -20,6 +20,7 @@ from factories import (
     make_standard_runs,
 )
 from streamlit.testing.v1 import AppTest
+from streamlit.util import AttributeDictionary
 
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
@@ -305,3 +306,23 @@ def test_outcomes_say_who_is_missed_by_both(runs: Any) -> None:
 def test_what_popularity_explains_is_shown_for_any_runs(runs: Any) -> None:
     assert runs
     assert "popularity alone scores" in text(visit(view="popularity"))
+
+
+def listed_users(at: AppTest) -> Any:
+    return next(d.value for d in at.dataframe if "rank before" in d.value.columns)
+
+
+def test_a_dot_that_is_clicked_lists_its_users_with_both_ranks(runs: Any) -> None:
+    data, made = runs
+    query = {"dataset": data.id, "against": "id/sasrec"}
+    at = visit(**query)
+    point = {"customdata": [0.1, 0.2, "llm-esr/sasrec", "Tail Item"]}
+    at.session_state["groups"] = AttributeDictionary({"selection": {"points": [point]}})
+    at.run()
+    assert not at.exception
+    rows = listed_users(at)
+    before = made["id/sasrec"][0].per_user()
+    asked = (before["part"] == "test") & (before["protocol"] == "full")
+    tail = before[asked & data.thresholds.tail_items(before["target_popularity"])]
+    assert set(rows["user"]) == set(tail["user_id"])
+    assert "Tail Item: id/sasrec (before) and llm-esr/sasrec (after)" in text(at)

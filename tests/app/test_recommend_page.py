@@ -200,3 +200,27 @@ def test_a_run_without_its_model_says_so_and_the_others_go_on(trained: Store) ->
     corrupt(trained, "runs", run_of(trained, "popularity").id)
     app = opened("recommend", user=user_of(trained)[1])
     assert any("damaged run" in e.label for e in app.expander)
+
+
+def test_a_link_holds_the_knobs_and_reset_clears_them(trained: Store) -> None:
+    run = run_of(trained, "id")
+    user = user_of(trained)[1]
+    app = opened("recommend", user=user)
+    plain = listed(app, run.config.method)
+    app.slider(key="rec.weight").set_value(8.0).run()
+    turned = listed(app, run.config.method)
+    linked = opened("recommend", user=user, **{"rec.weight": "8.0"})
+    assert healthy(linked), words(linked)
+    assert linked.slider(key="rec.weight").value == 8.0
+    assert listed(linked, run.config.method) == turned != plain
+    linked.button(key="rec.reset").click().run()
+    assert listed(linked, run.config.method) == plain
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(trained: Store) -> None:
+    kept = run_of(trained, "id")
+    app = opened("recommend", user=user_of(trained)[1], recommenders="no-such-run")
+    assert "The link names no\\-such\\-run, which is not here" in words(app)
+    app.multiselect(key="pick.recommenders").set_value([kept.id]).run()
+    assert healthy(app)
+    assert "The link names" not in words(app)

@@ -158,7 +158,7 @@ def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bo
         mode="markers",
         cliponaxis=False,
         marker={**shape, "line": line},
-        customdata=rows[["low", "high"]].to_numpy(),
+        customdata=rows[["low", "high"]].assign(run=rows["run"].map(plain), group=rows["group"].map(plain)).to_numpy(),
         hovertemplate=hover,
         showlegend=False,
     )

@@ -7,9 +7,9 @@ import streamlit as st
 
 from llmesr.evaluation.beyond import overlap
 from llmesr.evaluation.contrast import seesaw
-from llmesr.prose import counted, signed
+from llmesr.prose import counted
 from llmesr.views.cache import artifacts
-from llmesr.views.compare import charts, trade_off_charts
+from llmesr.views.compare import charts, drill, trade_off_charts
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes, popularity_sentence, verdict_matrix
 from llmesr.views.compare.popularity_charts import popularity_chart
@@ -49,17 +49,20 @@ def verdict(choice: Choice) -> None:
         for one in said if len(said) <= FEW else ():
             sentence = as_text(one.sentence(metric=False, doubts=False), 1500)
             st.markdown(f"- **{as_text(one.run)}**{' (not settled)' if one.doubts else ''}: {sentence}")
-        exhibits.table(
+        picked = exhibits.table(
             verdict_matrix(said),
             key="verdicts",
             name="verdicts",
+            on_select="rerun",
+            selection_mode="single-cell",
             alt=f"Verdict on each configuration against {choice.reference} in the five groups.",
         )
         st.caption(
             "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
             "something serious stands against the comparison. Intervals and p are in the table of differences under "
-            "Groups."
+            "Groups. Click a cell, or a dot of a chart, to list its users."
         )
+        drill.of_cell(choice, picked, [v.run for v in said], "verdicts")
         if links.current("view", "groups") != "defend":
             st.button(
                 "Defend this claim",
@@ -74,22 +77,28 @@ def verdict(choice: Choice) -> None:
 def groups(choice: Choice) -> None:
     """Values with intervals and, against the reference, differences with tests."""
     summary, mode = choice.summary(), widgets.mode()
-    exhibits.chart(
+    picked = exhibits.chart(
         charts.group_chart(summary, choice.metric, choice.line, mode),
         key="groups",
         alt=f"{choice.metric} of {len(choice.chosen)} configurations in the five groups, with 95% intervals.",
         data=readable_summary(summary),
         name="metrics-by-group",
+        on_select="rerun",
+        selection_mode="points",
     )
+    drill.of_point(choice, picked, "groups")
     if choice.others:
         comparison = choice.comparison()
-        exhibits.chart(
+        picked = exhibits.chart(
             charts.difference_chart(comparison, choice.metric, choice.reference, choice.line, mode),
             key="differences",
             alt=f"Gain in {choice.metric} over {choice.reference} by group, with 95% intervals.",
             data=readable_comparison(comparison),
             name="differences",
+            on_select="rerun",
+            selection_mode="points",
         )
+        drill.of_point(choice, picked, "differences")
     # Computed when it is opened: a moved threshold changes all of it.
     box = st.expander(
         "Every metric, every group and the four cells of users and items", key="every.box", on_change="rerun"
@@ -224,11 +233,6 @@ def _user_table(title: str, rows: pd.DataFrame) -> None:
         height=320,
         on_select="rerun",
         selection_mode="single-row",
-        formats={"gain": signed, "rank before": "{:,.0f}".format, "rank after": "{:,.0f}".format},
+        formats=drill.RANKS,
     )
-    at = picked.selection.rows if picked else []
-    if at and at[0] < len(rows):
-        user = str(rows.iloc[at[0]]["user"])
-        links.link(links.NEIGHBOURS, f"Open {as_text(user, 60)} on Neighbours", user=user)
-    else:
-        st.caption("Select a row to open that user's neighbours.")
+    drill.to_user(picked, rows)

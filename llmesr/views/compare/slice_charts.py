@@ -42,7 +42,11 @@ def slice_chart(frame: pd.DataFrame, column: str, metric: str, caption: str, mod
             line={"color": theme.method_color(label, mode), "dash": dash(label, variants[name])},
             cliponaxis=False,
             customdata=list(
-                zip((plain(g) for g in rows["group"]), rows["low"], rows["high"], rows["users"], strict=True)
+                zip(
+                    *((plain(g) for g in rows["group"]), rows["low"], rows["high"], rows["users"]),
+                    *(rows["run"].map(plain), rows["group"].map(plain)),
+                    strict=True,
+                )
             ),
             hovertemplate="%{fullData.name}<br>%{customdata[0]}: %{x:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]"
             "<br>%{customdata[3]:,} users<extra></extra>",

@@ -15,10 +15,12 @@ from llmesr.evaluation.table import Group
 from llmesr.evaluation.verdict import p_text
 from llmesr.prose import counted, signed
 from llmesr.views.cache import evidence
+from llmesr.views.compare import drill
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.frames import drill_down
 from llmesr.views.compare.slice_charts import slice_chart
 from llmesr.views.shared import exhibits, links, widgets
+from llmesr.views.shared.marks import plain
 from llmesr.views.shared.words import as_text
 
 SHORT: dict[Question, str] = {"fails": "Where it fails", "helps": "Where it gains", "hurts": "Where it gains least"}
@@ -105,13 +107,19 @@ def _by_column(choice: Choice, values: pd.DataFrame, about: str) -> None:
     column = str(links.choose("Slices by", list(dict.fromkeys(values["dimension"])), "column"))
     rows = values[values["dimension"] == column]
     drawn = pd.concat([rows[rows["run"] == name] for name in dict.fromkeys((about, choice.reference))])
-    exhibits.chart(
+    picked = exhibits.chart(
         slice_chart(drawn, column, choice.metric, choice.line, widgets.mode()),
         key="slices",
         alt=f"{choice.metric} by {column}: a dot with its 95% interval for {about} and {choice.reference}.",
         data=_wide(choice, rows, column, about),
         name=f"slices-by-{column}",
+        on_select="rerun",
+        selection_mode="points",
     )
+    name = drill.clicked(picked)[-1:]
+    groups = [g for g in choice.slice_groups() if g.dimension == column and [plain(g.name)] == name]
+    if groups and about != choice.reference:
+        _listed(choice, groups[0], about, f"{column}: {groups[0].name}", "point")
 
 
 def _wide(choice: Choice, rows: pd.DataFrame, column: str, about: str) -> pd.DataFrame:
@@ -136,24 +144,12 @@ def _users(choice: Choice, found: Sequence[Found], about: str) -> None:
         groups = {f.group.name: f.group for f in found}
         groups |= {f"{g.dimension}: {g.name}": g for g in choice.slice_groups()}
         name = str(links.choose("Slice", list(groups), "slice"))
-        _listed(choice, groups[name], about)
+        _listed(choice, groups[name], about, name, "table")
 
 
-def _listed(choice: Choice, group: Group, after: str) -> None:
+def _listed(choice: Choice, group: Group, after: str, title: str, key: str) -> None:
     inside = evidence.users_in(choice.root, choice.lineup, group, choice.metric, choice.protocol)
     moved = choice.movers(after)
     rows = drill_down(moved[moved["user"].isin(inside)], choice.dataset, choice.thresholds)
-    missed = int((rows[["rank before", "rank after"]].min(axis=1) > choice.k).sum())
-    st.markdown(
-        f"{counted(len(rows), 'user')}, {missed:,} of them missed by both {as_text(choice.reference)} (before) and "
-        f"{as_text(after)} (after) in their first {choice.k}."
-    )
-    picked = exhibits.table(
-        rows, key="slice.table", name="users-of-slice", height=320, on_select="rerun", selection_mode="single-row"
-    )
-    at = picked.selection.rows if picked else []
-    if at and at[0] < len(rows):
-        user = str(rows.iloc[at[0]]["user"])
-        links.link(links.NEIGHBOURS, f"Open {as_text(user, 60)} on Neighbours", user=user)
-    else:
-        st.caption("Select a row to open that user's neighbours.")
+    sides = f"{as_text(choice.reference)} (before) and {as_text(after)} (after)"
+    drill.users(choice, rows, f"{as_text(title)}: {sides}", f"slice.{key}")

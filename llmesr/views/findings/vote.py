@@ -59,9 +59,12 @@ def _form(root: Store, dataset: Dataset) -> None:
 
 
 def _best_first(root: Store, dataset_id: str, ids: list[str]) -> list[str]:
-    """The runs in the order in which their configurations did on validation."""
-    scores = {id: evidence.validation(root, c) for c in evidence.everyone(root, dataset_id) for id in c.ids}
-    return sorted(ids, key=lambda id: -np.nan_to_num(scores.get(id, np.nan), nan=-1.0))
+    """The runs in the order in which their configurations did on validation, each configuration's first run first."""
+    every = sorted(
+        evidence.everyone(root, dataset_id), key=lambda c: -np.nan_to_num(evidence.validation(root, c), nan=-1.0)
+    )
+    firsts = [c.ids[0] for c in every]
+    return [*firsts, *(id for id in ids if id not in firsts)]
 
 
 def _somebody(dataset: Dataset) -> str:

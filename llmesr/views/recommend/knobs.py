@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import streamlit as st
 
@@ -35,6 +35,19 @@ LINEAR_KINDS: dict[LinearKind, str] = {
     "cosines": "Cosines of what the same users chose",
     "ease": "EASE",
     "text-ease": "text-EASE",
+}
+URL: Literal["query-params"] = "query-params"
+"""Where the knobs are kept besides: a link opens the lists as they were seen."""
+AT_FIRST: dict[str, object] = {
+    "rec.weight": 0.0,
+    "rec.linear": 0.0,
+    "rec.linear_kind": KINDS[0],
+    "rec.popularity": 0.0,
+    "rec.only": False,
+    "rec.threshold": 0,
+    "rec.route": 0.0,
+    "rec.reranker": "none",
+    "rec.strength": 0.3,
 }
 COMPARED = {"last": "last change", "plain": "run as it is"}
 
@@ -94,11 +107,19 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 0.0,
                 0.25,
                 key="rec.linear",
+                bind=URL,
                 help="Adds item-to-item weights over the history: how strongly what was chosen speaks for a candidate. "
                 "1 gives it the spread of a run's own scores.",
             )
             route = st.slider(
-                "Weight of behaviour for rare items", 0.0, 1.0, 0.0, 0.1, key="rec.route", disabled=threshold == 0
+                "Weight of behaviour for rare items",
+                0.0,
+                1.0,
+                0.0,
+                0.1,
+                key="rec.route",
+                bind=URL,
+                disabled=threshold == 0,
             )
         with third:
             popularity = st.slider(
@@ -108,12 +129,16 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 0.0,
                 0.05,
                 key="rec.popularity",
+                bind=URL,
                 help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
                 "left rare ones. 1 would give it the spread of a run's own scores.",
             )
             kind = _linear_kind(has_text, disabled=linear == 0)
         only = st.toggle(
-            "Weights and routing for tail users only", key="rec.only", help="Head users' lists stay as they are."
+            "Weights and routing for tail users only",
+            key="rec.only",
+            bind=URL,
+            help="Head users' lists stay as they are.",
         )
         reranker = _reranker()
     k = int(st.session_state.get("rec.k") or 10)
@@ -128,6 +153,7 @@ def _content_weight(has_text: bool) -> float:
         0.0,
         0.25,
         key="rec.weight",
+        bind=URL,
         disabled=not has_text,
         help="Adds the highest cosine between a candidate's text and the history's. 1 gives it the spread of a "
         "run's own scores, so that runs can be compared."
@@ -143,6 +169,7 @@ def _routing_threshold(dataset: Dataset) -> int:
         max(int(dataset.thresholds.item) * 4, 4),
         0,
         key="rec.threshold",
+        bind=URL,
         help="Items with fewer training interactions rely on their text: behaviour counts less for them. "
         f"0 is off; the tail begins below {dataset.thresholds.item}.",
     )
@@ -154,6 +181,7 @@ def _linear_kind(has_text: bool, *, disabled: bool) -> LinearKind:
         [k for k in KINDS if has_text or k not in READS_TEXT],
         format_func=LINEAR_KINDS.__getitem__,
         key="rec.linear_kind",
+        bind=URL,
         disabled=disabled,
     )
 
@@ -162,10 +190,10 @@ def _reranker() -> RerankConfig:
     """The knobs of the list, below those of scoring."""
     left, right = st.columns(2)
     with left:
-        name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker")
+        name = st.selectbox("List", list(RERANKERS), format_func=RERANKERS.__getitem__, key="rec.reranker", bind=URL)
     with right:
         strength = st.slider(
-            "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", disabled=name == "none", help=MEANING[name]
+            "Strength", 0.0, 1.0, 0.3, 0.05, key="rec.strength", bind=URL, disabled=name == "none", help=MEANING[name]
         )
     return RerankConfig(name=cast(RerankerName, name), strength=strength)
 
@@ -173,7 +201,7 @@ def _reranker() -> RerankConfig:
 def view_controls() -> str:
     """How long the lists are, what the arrows compare with, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.segmented_control("Length", [5, 10, 20], default=10, key="rec.k", label_visibility="collapsed")
+        st.segmented_control("Length", [5, 10, 20], default=10, key="rec.k", bind=URL, label_visibility="collapsed")
         against = links.choose(
             "Arrows compare with",
             list(COMPARED),
@@ -187,15 +215,5 @@ def view_controls() -> str:
 
 
 def _reset() -> None:
-    for key in (
-        "rec.weight",
-        "rec.linear",
-        "rec.linear_kind",
-        "rec.popularity",
-        "rec.only",
-        "rec.threshold",
-        "rec.route",
-        "rec.reranker",
-        "rec.strength",
-    ):
-        st.session_state.pop(key, None)
+    """Back to where they stand at first. Set, not forgotten: the address would bring them back."""
+    st.session_state.update(AT_FIRST)

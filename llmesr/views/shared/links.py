@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from llmesr.views.shared.words import as_text
+
 
 @dataclass(frozen=True)
 class Page:
@@ -68,6 +70,7 @@ def choose(
     """One of ``options`` (ids), kept in the URL as ``?key=``. None when there are no options."""
     if not options:
         return None
+    _look_for_gone(key, [st.query_params[key]] if key in st.query_params else [], options)
     chosen = wanted(key)
     if chosen not in options:
         chosen = default if default in options else options[0]
@@ -80,6 +83,7 @@ def choose(
     if kind == "segmented" and st.session_state[f"pick.{key}"] is None:
         st.session_state[f"kept.{key}"] = value  # a second click on the chosen segment would leave none
     _keep(key, value)
+    _say_gone(key, value)
     return str(value)
 
 
@@ -93,10 +97,12 @@ def choose_many(
     **more: Any,
 ) -> list[str]:
     """Several of ``options`` (ids), kept in the URL as repeated ``?key=``."""
+    _look_for_gone(key, st.query_params.get_all(key), options)
     linked = _wanted(key, st.query_params.get_all(key) or None)
     _preset(key, [o for o in (default if linked is None else linked) if o in options])
     value = st.multiselect(label, list(options), format_func=show, key=f"pick.{key}", **more)
     _keep(key, value)
+    _say_gone(key, value)
     return value
 
 
@@ -135,3 +141,22 @@ def _keep(key: str, value: Any) -> None:
     there = st.query_params.get_all(key) if isinstance(value, list) else st.query_params.get(key)
     if there != value:
         st.query_params[key] = value
+
+
+def _look_for_gone(key: str, linked: list[str], options: Sequence[str]) -> None:
+    """Note what a link that has just been opened names and is not there: nothing else may pass for it."""
+    before = st.session_state.get(f"linked.{key}")
+    if linked and linked != (before if isinstance(before, list) else [before]):
+        st.session_state[f"gone.{key}"] = ([name for name in linked if name not in options], None)
+
+
+def _say_gone(key: str, value: Any) -> None:
+    """Say it for as long as the choice stays what it has become without it."""
+    gone, instead = st.session_state.get(f"gone.{key}", ([], None))
+    if not gone or instead not in (None, value):
+        st.session_state.pop(f"gone.{key}", None)
+        return
+    st.session_state[f"gone.{key}"] = (gone, value)
+    names = ", ".join(as_text(name, 80) for name in gone)
+    verb = "is" if len(gone) == 1 else "are"
+    st.warning(f"The link names {names}, which {verb} not here (any more).", icon=":material/link_off:")
