@@ -44,6 +44,10 @@ def style() -> None:
         [class*="st-key-pin-above-"] {{ margin-bottom: -3.5rem; z-index: 2; pointer-events: none; }}
         [class*="st-key-pin-above-"] button {{ pointer-events: auto; }}
         .st-key-headline-words p {{ font-size: 1.3rem; line-height: 1.5; }}
+        @media (max-width: 640px) {{ /* panels side by side are moved under the finger, not squeezed */
+            .st-key-groups, .st-key-differences {{ overflow-x: auto; }}
+            :is(.st-key-groups, .st-key-differences) [data-testid="stFullScreenFrame"] {{ min-width: 680px; }}
+        }}
         </style>"""
     )
 
