@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from llmesr.runs.finetune import Finetune
 
 
+ACCURACY = {
+    "attributes": "own copy found among held-out items",
+    "co_chosen": "held-out item nearer to its partner than to a stranger",
+}
+
+
 def finetune(
     dataset: Annotated[
         str | None, typer.Argument(help="Dataset: name, id or the start of one.", metavar="DATASET", show_default=False)
@@ -57,7 +63,7 @@ def _report(run: Finetune, json: bool) -> None:
     info = run.manifest.info
     before, after = info["before"], info["after"]
     named = {
-        "accuracy": "own copy found among held-out items",
+        "accuracy": ACCURACY[run.config.objective],
         "mean_cosine": "mean pairwise cosine",
         "uniformity": "uniformity",
         "alignment": "alignment of copies",

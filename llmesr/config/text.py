@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from llmesr.config.base import Config, Seed
 
@@ -64,6 +64,12 @@ class EmbedConfig(Config):
 class FinetuneConfig(Config):
     """Contrastive fine-tuning of a language model on a dataset's item attributes (SCFT of LLMEmb)."""
 
+    objective: Literal["attributes", "co_chosen"] = Field(
+        "attributes",
+        description="What is drawn together: two copies of an item's attributes, or items that the same users chose "
+        "within a window of the training part (then targets=hard, normalise=true, temperature=0.05).",
+    )
+    window: int = Field(3, ge=1, description="co_chosen: steps of a history within which two items belong together.")
     base: str = Field("minilm", description="The model to fine-tune: minilm, hf:<id or folder> or gguf:<file>.")
     template: str = Field("default", description="Item prompt template: a known domain or your own with {attributes}.")
     attributes: list[str] | None = Field(None, description="Item columns to use; all when empty.")
@@ -100,6 +106,15 @@ class FinetuneConfig(Config):
         "auto", description="auto: bfloat16 on cuda, float32 elsewhere."
     )
     seed: Seed = Field(42, description="Seed of everything random in the fine-tuning.")
+
+    @model_validator(mode="after")
+    def _hard(self) -> Self:
+        if self.objective == "co_chosen" and self.targets == "soft":
+            raise ValueError(
+                "soft targets come from the texts alone, which co_chosen shall change: use targets=hard with "
+                "normalise=true and temperature=0.05"
+            )
+        return self
 
 
 class NeighbourConfig(Config):

@@ -17,6 +17,7 @@ def soft_contrastive(
     normalise: bool = False,
     targets: Literal["soft", "hard"] = "soft",
     detach_targets: bool = False,
+    barred: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Symmetric contrastive loss between ``x`` and ``y``, both (B, E); row i of one belongs to row i of the other.
 
@@ -31,7 +32,8 @@ def soft_contrastive(
     rows then do not sum to one; here both directions use proper distributions (``X X^T + Y Y^T`` is symmetric).
 
     ``reference`` (B, R), when given, defines the targets in place of ``x`` and ``y``:
-    ``T = softmax(tau * R R^T)``; it is never given a gradient. Returns a scalar in float32.
+    ``T = softmax(tau * R R^T)``; it is never given a gradient. ``barred`` (B, B) bool, with hard targets: pairs that
+    are no negatives. Returns a scalar in float32.
     """
     if x.shape != y.shape or x.ndim != 2:
         raise ValueError(f"x and y must both be (B, E), not {tuple(x.shape)} and {tuple(y.shape)}")
@@ -39,6 +41,10 @@ def soft_contrastive(
     if normalise:
         x, y = F.normalize(x, dim=-1), F.normalize(y, dim=-1)
     logits = x @ y.T / temperature  # (B, B)
+    if barred is not None:
+        if targets != "hard":
+            raise ValueError("pairs are barred from being negatives, which soft targets do not have")
+        logits = logits.masked_fill(barred, -torch.inf)
     if targets == "hard":
         same = torch.arange(len(x), device=x.device)
         return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2

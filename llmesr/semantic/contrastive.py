@@ -47,6 +47,13 @@ class Copies:
         both = [self.pair(int(item), step) for item in items]
         return [x for x, _ in both], [y for _, y in both]
 
+    def barred(self, items: np.ndarray, step: int) -> None:
+        """Every other item's copy is a negative."""
+
+    def accuracy(self, x: Tensor, y: Tensor, _: Tensor | None = None) -> float:
+        """How well the held-out copies find each other; chance is 1 / n."""
+        return retrieval_accuracy(x, y)
+
 
 def batch_items(items: np.ndarray, size: int, number: int, seed: int) -> np.ndarray:
     """The items of batch ``number`` (0, 1, ...): shuffled anew in every pass, each item at most once per pass."""
@@ -98,8 +105,9 @@ class ContrastiveLoss(nn.Module):
     def temperature(self) -> Tensor:
         return self.log_temperature.exp()
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return soft_contrastive(x, y, self.temperature, normalise=self.config.normalise, targets=self.config.targets)
+    def forward(self, x: Tensor, y: Tensor, barred: Tensor | None = None) -> Tensor:
+        options: dict[str, Any] = {"normalise": self.config.normalise, "targets": self.config.targets}
+        return soft_contrastive(x, y, self.temperature, barred=barred, **options)
 
 
 def backward(

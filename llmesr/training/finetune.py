@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sparse
 import torch
 
 from llmesr.config import EmbedConfig, FinetuneConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
+from llmesr.linear.interactions import followed
 from llmesr.progress import Progress, silent
 from llmesr.runs.finetune import Finetune
+from llmesr.semantic.co_chosen import CoChosen, with_partners
 from llmesr.semantic.contrastive import Copies, Encoder
 from llmesr.semantic.embedders.backbone import (
     Source,
@@ -45,6 +48,13 @@ class Material:
     train: np.ndarray
     held_out: np.ndarray
     skipped: int
+    together: sparse.csr_matrix | None = None
+    """(N, N) how often two items stood near each other, where that is what is tuned on."""
+
+    def pairs(self, config: FinetuneConfig) -> Copies | CoChosen:
+        """What is drawn together."""
+        copies = Copies(self.attributes, config.drop_ratio, config.seed, config.template)
+        return copies if self.together is None else CoChosen(copies, self.together, self.held_out)
 
 
 def finetune(
@@ -82,7 +92,8 @@ def resume_finetune(run: Finetune, *, device: str = "auto", progress: Progress =
 
 
 def gather(dataset: Dataset, config: FinetuneConfig) -> Material:
-    """The items that can be told apart by their attributes, split into training and held-out by the seed.
+    """The items that can be told apart by their attributes, or that are chosen together, split into training and
+    held-out by the seed.
 
     An item with a single attribute has no two different copies and is skipped. UserError when too few are left.
     """
@@ -95,6 +106,8 @@ def gather(dataset: Dataset, config: FinetuneConfig) -> Material:
             f"None of the {dataset.n_items} items of {dataset.name!r} has text (columns: {used}), so there is nothing "
             "to tune on. Ingest it with an item file that has titles, brands, categories or descriptions."
         )
+    if config.objective == "co_chosen":
+        return _co_chosen(dataset, config, lists, filled > 0)
     usable = np.flatnonzero(filled >= 2)
     if not len(usable):
         raise UserError(
@@ -106,9 +119,36 @@ def gather(dataset: Dataset, config: FinetuneConfig) -> Material:
             f"Only {len(usable)} items of {dataset.name!r} have two attributes with text (columns: {used}); "
             "fine-tuning needs at least 4."
         )
+    return Material(lists, *_parted(usable, config), len(lists) - len(usable))
+
+
+def _co_chosen(dataset: Dataset, config: FinetuneConfig, lists: list[list[str]], texts: np.ndarray) -> Material:
+    """The items with text that somebody chose near another one in training. UserError when too few are left."""
+    together = followed(dataset, config.window, 1.0)[1:, 1:].tocsr()
+    together = with_partners(sparse.diags(texts.astype(float)) @ together, texts.astype(float))
+    usable = np.flatnonzero(np.diff(together.indptr))
+    if len(usable) < 4:
+        raise UserError(
+            f"Only {len(usable)} items of {dataset.name!r} have text and were chosen within {config.window} steps of "
+            "another in training; tuning on what is chosen together needs at least 4. Use objective=attributes."
+        )
+    train, held_out = _parted(usable, config)
+    kept = np.ones(len(lists))
+    kept[held_out] = 0
+    left = np.diff(with_partners(together, kept).indptr) > 0
+    if left[train].sum() < 2:
+        raise UserError(
+            f"Hardly any item of {dataset.name!r} was chosen together with one that is not held out: lower held_out "
+            f"(now {config.held_out}) or raise window (now {config.window})."
+        )
+    return Material(lists, train[left[train]], held_out, len(lists) - len(usable), together)
+
+
+def _parted(usable: np.ndarray, config: FinetuneConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and rows to judge by, by the seed."""
     shuffled = np.random.default_rng([config.seed, 0]).permutation(usable)
     kept_aside = min(max(2, round(config.held_out * len(usable))), HELD_OUT_MOST, len(usable) - 2)
-    return Material(lists, np.sort(shuffled[kept_aside:]), np.sort(shuffled[:kept_aside]), len(lists) - len(usable))
+    return np.sort(shuffled[kept_aside:]), np.sort(shuffled[:kept_aside])
 
 
 def resolve_pooling(source: Source, config: FinetuneConfig) -> str:
@@ -143,7 +183,7 @@ def _carry_out(run: Finetune, material: Material, source: Source, device: torch.
         with terminate() as should_stop:
             loop = FinetuneLoop(
                 run=run,
-                copies=Copies(material.attributes, config.drop_ratio, config.seed, config.template),
+                copies=material.pairs(config),
                 train_items=material.train,
                 held_out=material.held_out,
                 encoder=encoder,
@@ -167,7 +207,7 @@ def _info(loop: FinetuneLoop, material: Material, source: Source, device: torch.
     return {
         "before": before,
         "after": after,
-        "chance": 1 / len(material.held_out),
+        "chance": 1 / len(material.held_out) if material.together is None else 0.5,
         "steps": loop.step,
         "best_step": loop.stopper.best_epoch,
         "items_trained": len(material.train),

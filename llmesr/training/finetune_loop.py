@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from llmesr.config import FinetuneConfig
 from llmesr.errors import UserError
 from llmesr.runs.finetune import Finetune
 from llmesr.runs.live import Status
-from llmesr.semantic.contrastive import ContrastiveLoss, Copies, Encoder, backward, batch_items, retrieval_accuracy
+from llmesr.semantic.co_chosen import CoChosen
+from llmesr.semantic.contrastive import ContrastiveLoss, Copies, Encoder, backward, batch_items
 from llmesr.semantic.diagnostics import mean_cosine, uniformity
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
 from llmesr.training.devices import autocast
@@ -39,7 +41,7 @@ class Trained(nn.Module):
 
 
 class FinetuneLoop:
-    """Fine-tunes ``encoder`` so that the two copies of an item are nearest to each other.
+    """Fine-tunes ``encoder`` so that the two texts of a pair are nearest to each other.
 
     Items are rows of ``copies``. All randomness follows from the seed
     and the step, so :meth:`resume` leads to the same result as never having stopped.
@@ -49,7 +51,7 @@ class FinetuneLoop:
         self,
         *,
         run: Finetune,
-        copies: Copies,
+        copies: Copies | CoChosen,
         train_items: np.ndarray,
         held_out: np.ndarray,
         encoder: Encoder,
@@ -59,6 +61,7 @@ class FinetuneLoop:
         self.run, self.copies, self.encoder, self.config = run, copies, encoder, config
         self.train_items, self.runtime, self.device = train_items, runtime, runtime.device
         self.judged = copies.pairs(held_out, 0)  # the same copies at every evaluation; training begins with step 1
+        self.no_rivals = self._barred(held_out, 0)
         self.loss = ContrastiveLoss(config).to(self.device)
         self.trained = Trained(encoder.model, self.loss)
         self.optimizer = torch.optim.AdamW(
@@ -101,10 +104,12 @@ class FinetuneLoop:
                 raise Stopped
             number = self.step * config.accumulation + part
             items = batch_items(self.train_items, config.batch_size, number, config.seed)
+            barred = self._barred(items, self.step + 1)
+            barred = None if barred is None else barred.to(self.device)
             with autocast(self.device, config.precision):
                 total += backward(
                     self.encoder,
-                    self.loss,
+                    partial(self.loss, barred=barred),
                     *self.copies.pairs(items, self.step + 1),
                     chunk_size=config.chunk_size,
                     weight=1 / config.accumulation,
@@ -119,6 +124,11 @@ class FinetuneLoop:
         nn.utils.clip_grad_norm_(self.trained.parameters(), config.clip_norm)
         self.optimizer.step()
         return loss
+
+    def _barred(self, items: np.ndarray, step: int) -> torch.Tensor | None:
+        """(B, B) pairs of ``items`` that are no negatives; None where all others are."""
+        found = self.copies.barred(items, step)
+        return None if found is None else torch.from_numpy(found)
 
     def _judge(self, seconds: float = 0.0) -> None:
         """Measure on held-out items, record, keep the best and a checkpoint."""
@@ -164,7 +174,7 @@ class FinetuneLoop:
         with autocast(self.device, self.config.precision):
             x, y = (self.encoder.unit(texts, EVALUATION_TEXTS) for texts in self.judged)
         return {
-            "accuracy": retrieval_accuracy(x, y),
+            "accuracy": self.copies.accuracy(x, y, self.no_rivals),
             "mean_cosine": mean_cosine(x.numpy()),
             "uniformity": uniformity(x.numpy()),
             "alignment": float((x - y).square().sum(1).mean()),

@@ -329,8 +329,9 @@ CHANGES: dict[str, Any] = {
     "temperature": 0.5, "learn_temperature": False, "steps": 2, "batch_size": 5, "accumulation": 1,
     "learning_rate": 1e-3, "warmup": 0.9, "weight_decay": 0.5, "clip_norm": 1e-3, "held_out": 0.5, "evaluate_every": 1,
     "precision": "bfloat16", "seed": 7, "chunk_size": None,
+    "objective": "co_chosen",
 }  # fmt: skip
-ELSEWHERE = {"base", "patience", "gradient_checkpointing"}  # shown by the tests above
+ELSEWHERE = {"base", "patience", "gradient_checkpointing", "window"}  # by the tests above, and test_co_chosen.py
 
 
 def test_no_setting_is_left_without_a_proof() -> None:
