@@ -13,7 +13,7 @@ from llmesr.runs.record import Run
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, models
-from llmesr.views.shared import links, pickers, widgets, words
+from llmesr.views.shared import links, pickers, pins, widgets, words
 
 VIEWS = {"new": "New product", "edit": "Edit a text", "repair": "Texts to repair"}
 LENGTHS = ("5", "10", "20", "50", "100")
@@ -76,5 +76,6 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         chosen = links.choose(label, list(by_id), "labrun", show=lambda id: pickers.run_name(by_id[id]), default=first)
     with right:
         k = links.choose("Length of a list", LENGTHS, "lablength", default="10")
-    run = by_id[str(chosen)]
-    return Choice(root, artifacts.dataset(root, dataset_id), runs, run, str(view), LabConfig(k=int(str(k))))
+    run, dataset = by_id[str(chosen)], artifacts.dataset(root, dataset_id)
+    pins.about(dataset, [run.id], dataset.thresholds)
+    return Choice(root, dataset, runs, run, str(view), LabConfig(k=int(str(k))))

@@ -37,11 +37,8 @@ def view(choice: Choice) -> None:
     for column, flaw in zip(st.columns(len(FLAWS)), FLAWS, strict=True):
         column.metric(f"{flaw.capitalize()} texts", f"{counts.get(flaw, 0):,}", border=True, help=MEANINGS[flaw])
     st.markdown(headline(found))
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        _texts(found)
-    with right:
-        _gains(found)
+    _texts(found)
+    _gains(found)
     st.caption(choice.caption)
 
 
