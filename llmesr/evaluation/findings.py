@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -143,11 +144,13 @@ def _protocols(f: Finding) -> str:
 
 
 def _weak(f: Finding) -> str:
-    return (
+    stronger = (
         f"{f.numbers['stronger']} is stronger than the baseline {f.names[1]} on validation "
         f"({f.numbers['metric']} {f.numbers['best']:.3f} against {f.numbers['baseline']:.3f})"
-        + ("" if f.numbers["ahead"] else f", and {f.names[0]} is not ahead of it ({f.numbers['run']:.3f})")
     )
+    if math.isnan(f.numbers["run"]):
+        return f"{stronger}, and {f.names[0]} was not evaluated there, so nothing says that it is ahead"
+    return stronger + ("" if f.numbers["ahead"] else f", and {f.names[0]} is not ahead of it ({f.numbers['run']:.3f})")
 
 
 def _search(f: Finding) -> str:

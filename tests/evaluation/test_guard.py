@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,8 @@ def test_a_stronger_baseline_of_the_same_kind_is_serious_where_the_run_does_not_
     strong = of("weak-baseline", found(runs, seeds(make, "id", skill=0.5), base="popularity"))
     assert (strong.severity, strong.numbers["stronger"]) == ("serious", "id/sasrec")
     assert "is not ahead of it" in strong.short
+    unknown = replace(strong, numbers={**strong.numbers, "run": float("nan")})  # a ranking made elsewhere has no more
+    assert unknown.short.endswith("llm-esr/sasrec was not evaluated there, so nothing says that it is ahead")
     mild = of("weak-baseline", found(runs, seeds(make, "id", skill=0.2), base="popularity"))
     assert mild.severity == "caution"
 

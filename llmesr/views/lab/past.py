@@ -29,6 +29,12 @@ def known(choice: Choice) -> Past | None:
 def section(choice: Choice) -> None:
     """Forecasts against what happened, for the run and, when asked, for every run that reads text."""
     st.subheader("What became of past launches", anchor=False)
+    if not choice.dataset.has_times:
+        st.markdown(
+            "Expected hits are calibrated on items that were new after a date. This data has only an order, no times, so "
+            "that nothing here can say how good the forecast is."
+        )
+        return
     if choice.dataset.split_config.kind != "temporal":
         st.markdown(
             "Expected hits are calibrated on items that were new after a date. This dataset holds out each user's last "
