@@ -31,8 +31,8 @@ def section(choice: Choice) -> None:
     st.subheader("What became of past launches", anchor=False)
     if not choice.dataset.has_times:
         st.markdown(
-            "Expected hits are calibrated on items that were new after a date. This data has only an order, no times, so "
-            "that nothing here can say how good the forecast is."
+            "Expected hits are calibrated on items that were new after a date. This data has only an order, no times, "
+            "so nothing here can say how good the forecast is."
         )
         return
     if choice.dataset.split_config.kind != "temporal":
