@@ -23,6 +23,8 @@ from llmesr.views.shared.theme import Mode
 ROW = 30
 """Pixels per contender in a dot plot."""
 GAP = 0.03
+SHORT = 26
+"""Characters of a name beside the panels: a long one would squeeze them; pointing at a dot says it whole."""
 """Space between its panels, as a share of the width."""
 
 
@@ -115,6 +117,7 @@ def _forest(
     users = frame.drop_duplicates("group").set_index("group")["users"]
     width = (1 - GAP * (len(groups) - 1)) / len(groups)
     rows = {"categoryorder": "array", "categoryarray": names[::-1], "range": [-0.6, len(names) - 0.4]}
+    rows |= {"tickvals": names, "ticktext": [plain(n, SHORT) for n in dict.fromkeys(frame["run"])]}
     layout: dict[str, Any] = {"annotations": []}
     for i, group in enumerate(groups):
         at, left = str(i + 1) if i else "", i * (width + GAP)

@@ -55,7 +55,7 @@ def verdict(choice: Choice) -> None:
             name="verdicts",
             on_select="rerun",
             selection_mode="single-cell",
-            alt=f"Verdict on each configuration against {choice.reference} in the five groups.",
+            alt=f"Verdict on each configuration against {choice.reference} by group.",
         )
         st.caption(
             "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
@@ -80,7 +80,7 @@ def groups(choice: Choice) -> None:
     picked = exhibits.chart(
         charts.group_chart(summary, choice.metric, choice.line, mode),
         key="groups",
-        alt=f"{choice.metric} of {len(choice.chosen)} configurations in the five groups, with 95% intervals.",
+        alt=f"{choice.metric} of {len(choice.chosen)} configurations by group, with 95% intervals.",
         data=readable_summary(summary),
         name="metrics-by-group",
         on_select="rerun",

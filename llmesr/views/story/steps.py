@@ -92,7 +92,7 @@ def whom_it_fails(m: Material) -> StoryStep:
             words.metric_meaning(m.metric),
         ],
         chart=partial(charts.groups_chart, table, m.metric, f"{m.plain.name}. {m.line}"),
-        alt=f"{m.metric} of {m.plain.name} in the five groups, with 95% intervals.",
+        alt=f"{m.metric} of {m.plain.name} by group, with 95% intervals.",
         table=readable_summary(table),
         findings=about(m.doubts, m.plain.name),
     )
@@ -151,7 +151,7 @@ def what_changed(m: Material) -> StoryStep:
             f"{theme.count(table['users'].max())} users, p corrected for {len(m.everybody)} tests.",
         ],
         chart=partial(charts.gains_chart, table, m.metric, f"{m.text.name} minus {m.plain.name}. {m.line}"),
-        alt=f"Gain in {m.metric} of {m.text.name} over {m.plain.name} in the five groups, with 95% intervals.",
+        alt=f"Gain in {m.metric} of {m.text.name} over {m.plain.name} by group, with 95% intervals.",
         table=readable_comparison(table),
         findings=m.doubts,
     )
