@@ -23,9 +23,9 @@ from llmesr.views.shared.theme import Mode
 ROW = 30
 """Pixels per contender in a dot plot."""
 GAP = 0.03
+"""Space between its panels, as a share of the width."""
 SHORT = 26
 """Characters of a name beside the panels: a long one would squeeze them; pointing at a dot says it whole."""
-"""Space between its panels, as a share of the width."""
 
 
 def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
