@@ -67,7 +67,7 @@ class Records:
             if "\0" in raw:
                 yield Record(self._at, [], ZERO, raw.replace("\0", "").strip())
             elif "\r" in raw.rstrip("\r"):
-                yield from self._several(raw.rstrip("\r"))
+                yield from self._several(raw)
             else:
                 yield self._record(raw)
 
@@ -136,7 +136,7 @@ class Records:
 
     def _several(self, raw: str) -> Iterator[Record]:
         """A line with carriage returns in it: rows of their own where they fit, else part of a cell."""
-        whole = self.dialect.split(raw)
+        whole = self.dialect.split(raw.rstrip("\r"))
         parts = [p for p in raw.split("\r") if p.strip()]
         rows = [self.dialect.split(p) for p in parts]
         if all(not isinstance(r, Flaw) and self._fits(r) for r in rows):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from marketplace import START
 
@@ -57,6 +57,12 @@ def written(frame: pd.DataFrame, way: dict[str, object]) -> tuple[str, bytes]:
     return f"t.{way['format']}", text_of.encode(str(way["encoding"]))
 
 
+RETURNS = [("0", "0"), ("0", "0"), ("0", "0"), ("0\r0", "0\r\n0")]
+PLAIN = {"format": "csv", "delimiter": ",", "quoting": csv.QUOTE_MINIMAL, "ending": "\n", "encoding": "utf-8",
+         "columns": ["user_id", "item_id", "timestamp", "note"], "note": "fine"}  # fmt: skip
+
+
+@example(RETURNS, PLAIN)  # a return before the end of a line whose cell goes on
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(tables, ways)
 def test_a_table_comes_back_exactly_or_is_refused(table: list[tuple[str, str]], way: dict[str, object]) -> None:
