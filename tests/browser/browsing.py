@@ -96,6 +96,18 @@ def ended(store: Store, id: str, seconds: float = 300) -> Job:
     return Jobs(store).get(id)
 
 
+@contextmanager
+def paused(server: Server, job: Job) -> Iterator[None]:
+    """Training stands still meanwhile, so that a slow page does not meet a run that has already ended."""
+    child = wait_for(lambda: Jobs(server.store).get(job.id).status.child, 60)
+    assert child is not None, "the job is not training"
+    os.kill(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGCONT)
+
+
 def launch(page: Page, server: Server, dataset: str, method: str = "id", epochs: int = 4) -> Job:
     """Launch a training through the form; the job that it makes."""
     before = {job.id for job in Jobs(server.store).list()}

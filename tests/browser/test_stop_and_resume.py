@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from browser.browsing import Server, ended, launch, metric, ready, settled, wait_for
+from browser.browsing import Server, ended, launch, metric, paused, ready, settled, wait_for
 from factories import make_dataset
 from playwright.sync_api import Page
 
@@ -24,18 +19,6 @@ def epoch(server: Server, job: Job) -> int:
     """How many epochs the run of a job has behind it."""
     (run,) = job.runs
     return Run(server.store, run).status().epoch if server.store.exists("runs", run) else 0
-
-
-@contextmanager
-def paused(server: Server, job: Job) -> Iterator[None]:
-    """Training stands still meanwhile, so that a slow page does not meet a run that has already ended."""
-    child = Jobs(server.store).get(job.id).status.child
-    assert child is not None, "the job is not training"
-    os.kill(child, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(child, signal.SIGCONT)
 
 
 def no_epoch_twice(server: Server, job: Job) -> list[int]:

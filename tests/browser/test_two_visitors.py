@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from browser.browsing import Server, choose, launch, metric, ready, settled, visit
+from browser.browsing import Server, choose, launch, metric, paused, ready, settled, visit, wait_for
 from factories import make_dataset, make_standard_runs
 from playwright.sync_api import Page
 
@@ -41,19 +41,22 @@ def test_launches_queue_and_a_dataset_in_use_stays(visitors: Callable[..., Page]
     dataset = make_dataset(server.store, users=300, items=80)
     first, second = visitors(), visitors()
     running = launch(first, server, dataset.id, epochs=100)
-    waiting = launch(second, server, dataset.id, epochs=100)
-    second.get_by_text("waiting for 1 job before it").first.wait_for()
-    assert [Jobs(server.store).get(j.id).state for j in (running, waiting)] == ["RUNNING", "PENDING"]
+    wait_for(lambda: server.store.exists("runs", running.runs[0]))
+    with paused(server, running):
+        waiting = launch(second, server, dataset.id, epochs=100)
+        second.get_by_text("waiting for 1 job before it").first.wait_for()
+        assert [Jobs(server.store).get(j.id).state for j in (running, waiting)] == ["RUNNING", "PENDING"]
 
-    visit(second, server, f"/datasets?dataset={dataset.id}")
-    second.get_by_role("button", name="Delete this dataset").click()
-    second.get_by_text("Yes, I am sure").click()
-    settled(second)
-    second.get_by_role("button", name="Delete", exact=True).click()
-    second.get_by_text("is used by a job that has not ended").wait_for()
-    assert server.store.exists("datasets", dataset.id)
+        visit(second, server, f"/datasets?dataset={dataset.id}")
+        second.get_by_role("button", name="Delete this dataset").click()
+        second.get_by_text("Yes, I am sure").click()
+        settled(second)
+        second.get_by_role("button", name="Delete", exact=True).click()
+        second.get_by_text("is used by a job that has not ended").wait_for()
+        assert server.store.exists("datasets", dataset.id)
 
-    first.get_by_role("button", name="Stop").first.click()
+        first.get_by_role("button", name="Stop").first.click()
+        wait_for(lambda: Jobs(server.store).get(running.id).status.stop_requested)
     first.get_by_text("Stopped; it can go on where it was.").wait_for()
     second.goto(f"{server.url}/training?dataset={dataset.id}&part=queue")
     ready(second)
