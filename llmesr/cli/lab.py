@@ -53,7 +53,7 @@ def launch(
     from llmesr.lab.past import past_launches
 
     settings = _settings(config, k)
-    row = {**({"title": title} if title is not None else {}), **_attributes(set_)}
+    row = _attributes(title, set_)
     rows = ([row] if row else []) + ([] if items is None else _read(items))
     with _opened(run, device) as (scored, listen):
         found = launched(scored, rows, settings, listen)
@@ -108,7 +108,7 @@ def edit(
     from llmesr.lab.edit import whole_text
 
     settings = _settings(config, k)
-    row = {**({"title": title} if title is not None else {}), **_attributes(set_)}
+    row = _attributes(title, set_)
     if (text is None) == (not row):
         raise UserError("Give either --text, or --title and --set for single attributes.")
     with _opened(run, device) as (scored, listen):
@@ -152,9 +152,9 @@ def _settings(config: Path | None, k: int | None) -> LabConfig:
     return LabConfig.read(config, **({} if k is None else {"k": k}))
 
 
-def _attributes(pairs: list[str] | None) -> dict[str, str]:
+def _attributes(title: str | None, pairs: list[str] | None) -> dict[str, str]:
     """Words as they stand: unlike a setting, ``year=2020`` is text."""
-    row = {}
+    row = {} if title is None else {"title": title}
     for pair in pairs or []:
         name, sign, text = pair.partition("=")
         if not sign or not name.strip():

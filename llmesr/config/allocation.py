@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from llmesr.config.base import Config, Seed
+from llmesr.config.base import Config, Endpoint, Seed
 
 WeakFeature = Literal["length", "popularity", "spread"]
 SYSTEM = "You rank items for a user by what the user chose before."
@@ -44,7 +43,7 @@ class AllocationConfig(Config):
     system: str = Field(SYSTEM, description="chat: the system message.")
     prompt: str = Field(PROMPT, description="chat: the message, with {history}, {candidates} and {count} in it.")
     titles: int = Field(20, ge=1, description="chat: how many of the newest items of the history are shown.")
-    endpoint: str | None = Field(None, description="chat: base URL of the OpenAI-compatible service.")
+    endpoint: Endpoint = Field(None, description="chat: base URL of the OpenAI-compatible service.")
     temperature: float | None = Field(0.0, ge=0, le=2, description="chat: sent with each request; empty: not sent.")
     answer_tokens: int | None = Field(None, ge=16, description="chat: most tokens of an answer; empty: not sent.")
     concurrency: int = Field(4, ge=1, le=64, description="chat: requests in flight.")
@@ -60,10 +59,3 @@ class AllocationConfig(Config):
         if missing := [name for name in ("{history}", "{candidates}") if name not in prompt]:
             raise ValueError(f"the prompt lacks {' and '.join(missing)}")
         return prompt
-
-    @field_validator("endpoint")
-    @classmethod
-    def _no_password(cls, endpoint: str | None) -> str | None:
-        if endpoint and urlsplit(endpoint).password:
-            raise ValueError("put the key into OPENAI_API_KEY, where it is not stored, not into the URL")
-        return endpoint

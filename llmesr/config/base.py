@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from llmesr.errors import UserError
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every random generator takes."""
+
+
+def _without_password(endpoint: str | None) -> str | None:
+    if endpoint and urlsplit(endpoint).password:
+        raise ValueError("put the key into OPENAI_API_KEY, where it is not stored, not into the URL")
+    return endpoint
+
+
+Endpoint = Annotated[str | None, AfterValidator(_without_password)]
+"""Where a model answers. What is set is stored beside what was made, for everybody who reads that."""
 
 
 class Config(BaseModel):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from llmesr.config.base import Config, Seed
+from llmesr.config.base import Config, Endpoint, Seed
 
 
 class EmbedConfig(Config):
@@ -37,7 +36,7 @@ class EmbedConfig(Config):
         "auto", description="How vectors are kept; auto: float16 from a million items and users together on."
     )
     adapter: str | None = Field(None, description="A fine-tuned adapter (from `llmesr finetune`) on top of the model.")
-    endpoint: str | None = Field(None, description="Base URL of an OpenAI-compatible embeddings service.")
+    endpoint: Endpoint = Field(None, description="Base URL of an OpenAI-compatible embeddings service.")
     concurrency: int = Field(4, ge=1, le=64, description="Requests in flight to an endpoint.")
     price: float | None = Field(
         None, ge=0, description="Price per million tokens of the endpoint, to show the cost first."
@@ -51,14 +50,6 @@ class EmbedConfig(Config):
         description="file: allow that items have no vector, as for images or sound. Such an embedding is a further "
         "view (`train --views`), and never taken for the text unless it is named.",
     )
-
-    @field_validator("endpoint")
-    @classmethod
-    def _no_password(cls, endpoint: str | None) -> str | None:
-        """What is set is stored beside the vectors, for everybody who reads them."""
-        if endpoint and urlsplit(endpoint).password:
-            raise ValueError("put the key into OPENAI_API_KEY, where it is not stored, not into the URL")
-        return endpoint
 
 
 class FinetuneConfig(Config):

@@ -83,9 +83,11 @@ def test_small_datasets_are_read_and_leave_nothing(store: Store, tiny: Dataset) 
     assert not place(store, tiny).exists()
 
 
-def test_what_is_written_is_opened_again(store: Store, mapped: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_is_opened_again(
+    store: Store, tiny: Dataset, mapped: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(frame, "_write", None)
-    load_dataset(store, mapped.id)
+    same(load_dataset(store, mapped.id), tiny)
 
 
 def test_it_is_made_again_when_the_dataset_has_changed(store: Store, mapped: Dataset) -> None:
