@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from commands import COMMANDS, chosen, copy, import_all, prepare, remains, run, tell, torn, under_the_library
+from commands import COMMANDS, chosen, tell
+from trials import copy, import_all, prepare, remains, run, torn, under_the_library
 
 from llmesr.jobs.sweep import sweep
 from llmesr.store import Store
@@ -38,12 +39,13 @@ def jump(after: int, seconds: int) -> None:
 
 def swept_while_written(base: Path, folder: Path) -> list[str]:
     """What is wrong after a training in whose midst the store was swept by a clock a year ahead."""
-    with copy(base, folder / "swept") as place:
+    command = COMMANDS["train llm-esr"]
+    with copy(base, folder / "swept", command) as place:
         store, done, sweeps = Store(place / "artifacts"), threading.Event(), 0
         ended: list[int] = []
 
         def work() -> None:
-            ended.append(run(COMMANDS["train with text"].words, place).code)
+            ended.append(run(command, place).code)
             done.set()
 
         worker = threading.Thread(target=work)
@@ -57,7 +59,7 @@ def swept_while_written(base: Path, folder: Path) -> list[str]:
                 sweeps += 1
         worker.join()
         wrong = [] if ended == [0] else [f"the training ended with {ended}"]
-        return [*wrong, *torn(place, COMMANDS["train with text"]), *([] if sweeps else ["nothing was swept"])]
+        return [*wrong, *torn(place, command), *([] if sweeps else ["nothing was swept"])]
 
 
 def main() -> None:
@@ -76,8 +78,8 @@ def main() -> None:
         for name, command in chosen(arguments.only).items():
             for seconds in JUMPS:
                 tried += 1
-                with copy(base, Path(folder) / f"trial-{tried}") as place:
-                    ended = run(command.words, place, first=partial(jump, rng.randrange(LOOKS), seconds))
+                with copy(base, Path(folder) / f"trial-{tried}", command) as place:
+                    ended = run(command, place, first=partial(jump, rng.randrange(LOOKS), seconds))
                     found = torn(place, command) + remains(place)
                 if ended.code or found:
                     faults.append({"command": name, "jump": seconds, "found": found, "said": ended.said[-400:]})

@@ -1,53 +1,81 @@
-"""Every command that writes, small enough to be repeated hundreds of times: for kills, full disks and wrong clocks.
+"""Every command that writes, small enough to be repeated hundreds of times, and the folder in which they can run.
 
-Not run by itself. A command runs in a forked child, so that the libraries are imported once and not at every trial.
+Not run by itself: kills.py, full_disk.py and clock_jumps.py go through this table by way of trials.py.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import shutil
-import signal
-import subprocess
-import sys
-import tarfile
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
+import pandas as pd
 
 from llmesr.data.synthetic import frames
-from llmesr.errors import UserError
-from llmesr.jobs.queue import Jobs
-from llmesr.jobs.sweep import sweep
-from llmesr.store import Store, examine, import_archive
+from llmesr.store import Store
 
 SMALL = ["--set", "embedding_size=8", "--set", "max_length=8", "--set", "layers=1", "--set", "batch_size=64"]
 TRAIN = [*SMALL, "--set", "epochs=3", "--device", "cpu"]
 TUNING = ["--set", "steps=4", "--set", "batch_size=8", "--set", "max_tokens=16", "--set", "evaluate_every=2"]
-IMPORTED = ("duckdb", "faiss", "pandas", "sklearn.neighbors", "torch", "transformers", "umap", "llmesr.api")
-LIBRARY = Path(__file__).with_name("faults.c")
-PRELOADED = "LD_PRELOAD"
-LATER = 2 * 86_400.0
-"""Seconds after which nothing that was left over is kept."""
+WITHOUT_EPOCHS = ("popularity", "semantic-knn", "item-knn", "markov", "ease", "text-ease", "ials")
+WITH_EPOCHS = ("id", "llm-init", "adapter", "llm-esr", "llmemb", "codes")
+PYTHON = "python"
+"""In place of a command of ``llmesr``: the word after it is Python, for what the app alone writes."""
+PORT = "{port}"
+"""In a command: a port that is free."""
+PIN = """
+import pandas as pd
+from llmesr import findings
+findings.pin("Tail users gain", table=pd.DataFrame({"run": ["one"], "HR@10": [0.1]}), note="said on the way")
+"""
+VOTE = """
+from llmesr.runs.record import Run
+from llmesr.store import Store
+from llmesr.votes import prepare
+store = Store()
+vote = prepare(Run(store, "one"), Run(store, "two"), [["a", "b"], ["b", "a"]], ["c"])
+for choice in ("A", "B", "same"):
+    vote.cast("one", choice)
+"""
 
 
 @dataclass(frozen=True)
 class Command:
-    """``words`` after ``llmesr``; where ``makes`` is there already, ``again`` goes on with it. ``output``: a file that
-    is written outside the store."""
+    """``words`` after ``llmesr``; where ``makes`` is there already, ``again`` goes on with it.
+
+    ``output``: a file that is written outside the store. ``done``: whether nothing is left to do. ``before``: harms the
+    folder first. ``ready``: what a server says when it stands; it is then asked to end. ``forks``: whether a forked
+    child can be the command, which one that replaces its process cannot.
+    """
 
     words: list[str]
     makes: tuple[str, str] | None = None
     again: list[str] = field(default_factory=list)
     output: str | None = None
+    done: Callable[[Path], bool] | None = None
+    before: Callable[[Path], None] | None = None
+    ready: str | None = None
+    forks: bool = True
+
+
+def _store(place: Path) -> Store:
+    return Store(place / "artifacts")
+
+
+def _training(id: str, method: str, *more: str) -> Command:
+    return Command(["train", "shop", "--method", method, "--run-id", id, *more], ("runs", id), ["resume", id])
+
+
+def _harm(place: Path) -> None:
+    """Cut an embedding and the ranks of a run short: what ``doctor --repair`` makes again."""
+    store = _store(place)
+    for kind, id, ending in (("embeddings", store.ids("embeddings")[0], ".safetensors"), ("runs", "one", ".parquet")):
+        for path in store.files(kind, id):
+            if path.suffix == ending:
+                path.write_bytes(path.read_bytes()[:-7])
 
 
 COMMANDS: dict[str, Command] = {
@@ -59,201 +87,91 @@ COMMANDS: dict[str, Command] = {
     "finetune": Command(
         ["finetune", "shop", "--run-id", "tuned", *TUNING], ("adapters", "tuned"), ["finetune", "--resume", "tuned"]
     ),
-    "train": Command(["train", "shop", "--method", "id", "--run-id", "a", *TRAIN], ("runs", "a"), ["resume", "a"]),
-    "train with text": Command(
-        ["train", "shop", "--method", "llm-esr", "--run-id", "b", *TRAIN], ("runs", "b"), ["resume", "b"]
-    ),
-    "train ease": Command(["train", "shop", "--method", "ease", "--run-id", "c"], ("runs", "c"), ["resume", "c"]),
+    **{f"train {method}": _training("new", method) for method in WITHOUT_EPOCHS},
+    **{f"train {method}": _training("new", method, *TRAIN) for method in WITH_EPOCHS},
+    **{f"train {name}": _training("new", "id", "--backbone", name, *TRAIN) for name in ("bert4rec", "gru4rec")},
     "resume": Command(["resume", "stopped"], ("runs", "stopped"), ["resume", "stopped"]),
     "search": Command(
         ["search", "shop", "--method", "id", "--trials", "2", "--run-id", "s", *SMALL, "--set", "epochs=1"],
         ("searches", "s"),
         ["search", "--resume", "s"],
     ),
+    "best": Command(
+        ["best", "shop", "--minutes", "0.1", "--run-id", "c"], ("contests", "c"), ["best", "--resume", "c"]
+    ),
     "blend": Command(["blend", "one", "two"]),
     "tune": Command(["tune", "two"]),
     "evaluate": Command(["evaluate", "one"]),
+    "evaluate --ranking": Command(["evaluate", "--ranking", "ranking.csv", "--dataset", "shop", "--name", "outside"]),
+    "allocate": Command(["allocate", "one", "--second", "two", "--set", "share=0.3"]),
     "defend": Command(["defend", "two", "--baseline", "one", "--out", "claim.html"], output="claim.html"),
     "map": Command(["map", "shop"]),
-    "recommend": Command(["recommend", "two", "--user", "u01"]),
-    "delete": Command(["delete", "runs", "spare", "--yes"]),
+    "demo": Command(["demo", "--synthetic", "--users", "100"]),
+    "pin": Command([PYTHON, PIN]),
+    "vote": Command([PYTHON, VOTE]),
+    "findings export": Command(["findings", "export", "findings.html"], output="findings.html"),
+    "findings delete": Command(
+        ["findings", "delete", "Tail users gain", "--yes"], done=lambda place: not _store(place).ids("findings")
+    ),
+    "runs tag": Command(["runs", "tag", "one", "paper"]),
+    "runs note": Command(["runs", "note", "one", "the first"]),
+    "runs archive": Command(["runs", "archive", "one"]),
+    "delete": Command(
+        ["delete", "runs", "spare", "--yes"], done=lambda place: "spare" not in _store(place).ids("runs")
+    ),
     "export": Command(["export", "runs", "two", "two.tar.gz"], output="two.tar.gz"),
-    "import": Command(["import", "elsewhere.tar.gz"]),
+    "export --to parquet": Command(["export", "runs", "two", "tables", "--to", "parquet"]),
+    "export --to recbole": Command(["export", "datasets", "shop", "atomic", "--to", "recbole"]),
+    "import": Command(["import", "elsewhere.tar.gz"], done=lambda place: _store(place).exists("runs", "far")),
     "push": Command(["push", "runs/two", "--to", "remote"]),
     "pull": Command(["pull", "runs/far", "--from", "far"]),
     "convert": Command(["convert", "authors.pkl", "authors.npy", "--trust"], output="authors.npy"),
-    "doctor": Command(["doctor", "--repair"]),
+    "doctor": Command(["doctor", "--repair"], before=_harm),
+    "serve": Command(["serve", "two", "--port", PORT], ready="Serving"),
+    "app": Command(["app", "--demo", "--port", PORT], ready="URL:", forks=False),
 }
 
+READERS: dict[str, Command] = {
+    "profile": Command(["profile", "shop"]),
+    "diagnose": Command(["diagnose", "shop"]),
+    "compare": Command(["compare", "one", "two"]),
+    "slices": Command(["slices", "one", "two"]),
+    "rerank": Command(["rerank", "two"]),
+    "recommend": Command(["recommend", "two", "--user", "u01"]),
+    "lab launch": Command(["lab", "launch", "two", "--title", "Blue mug"]),
+    "lab edit": Command(["lab", "edit", "two", "i01", "--title", "Blue mug"]),
+    "lab repair": Command(["lab", "repair", "two"]),
+    "findings list": Command(["findings", "list"]),
+    "list": Command(["list", "runs"]),
+    "jobs list": Command(["jobs", "list"]),
+}
+"""Commands that only read: nothing can be torn where nothing is written, which is counted."""
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, -9 when it was killed; what it said; how many seconds it took."""
-
-    code: int
-    said: str
-    seconds: float
-
-
-def run(
-    words: list[str], place: Path, *, kill_after: float | None = None, first: Callable[[], None] | None = None
-) -> Ended:
-    """A command in a child whose folder is ``place`` and whose artifacts are in ``place/artifacts``.
-
-    It is killed after so many seconds. ``first`` is called in the child before the command.
-    """
-    started = time.monotonic()
-    log = place.with_suffix(".log")
-    log.write_text("")
-    child = os.fork()
-    if child == 0:
-        _become(words, place, log, first)
-    due = started + (kill_after if kill_after is not None else 600)
-    pid = status = 0
-    while not pid and time.monotonic() < due:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        time.sleep(0.002)
-    if not pid:
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(code, log.read_text(errors="replace"), time.monotonic() - started)
+PREPARED: list[list[str]] = [
+    ["ingest", "interactions.csv", "items.csv", "--name", "shop"],
+    ["embed", "shop", "--set", "max_tokens=16"],
+    ["train", "shop", "--method", "popularity", "--run-id", "spare"],
+    ["train", "shop", "--method", "id", "--run-id", "one", *TRAIN],
+    ["train", "shop", "--method", "llm-esr", "--run-id", "two", *TRAIN],
+    ["train", "shop", "--method", "markov", "--run-id", "far"],
+    ["export", "runs", "far", "elsewhere.tar.gz"],
+    ["push", "runs/far", "--to", "far"],
+    ["delete", "runs", "far", "--yes"],
+    [PYTHON, PIN],
+]
+STOPPED = ["train", "shop", "--method", "id", "--run-id", "stopped", *SMALL, "--set", "epochs=40", "--device", "cpu"]
+"""Killed after its first checkpoint."""
 
 
-def _become(words: list[str], place: Path, log: Path, first: Callable[[], None] | None) -> None:
-    """Turn this child into the command; never returns."""
-    code = 1
-    try:
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        os.chdir(place)
-        os.environ.update(LLMESR_ARTIFACTS=str(place / "artifacts"), COLUMNS="2000", LLMESR_SLOTS="cpu")
-        sys.argv = ["llmesr", *words]
-        from llmesr.cli.main import main
-
-        if first is not None:
-            first()
-        main()
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def import_all() -> None:
-    """Import the large libraries, before any child is forked."""
-    for name in IMPORTED:
-        __import__(name)
-
-
-def under_the_library() -> None:
-    """Start this script again with faults.c between it and the system, unless that has been done."""
-    if PRELOADED in os.environ:
-        return
-    folder = Path(tempfile.mkdtemp(prefix="llmesr-faults-"))
-    built = folder / "faults.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(built), str(LIBRARY), "-ldl"], check=True)
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, PRELOADED: str(built)})
-
-
-def prepare(place: Path) -> None:
-    """A folder in which every command can run."""
-    place.mkdir(parents=True)
+def write_inputs(place: Path) -> None:
+    """The files that commands read."""
     interactions, items = frames(80, 40, seed=3)
     interactions.to_csv(place / "interactions.csv", index=False)
     items.to_csv(place / "items.csv", index=False)
     (place / "authors.pkl").write_bytes(pickle.dumps(np.ones((4, 3), np.float32)))
-    made: list[list[str]] = [
-        ["ingest", "interactions.csv", "items.csv", "--name", "shop"],
-        ["embed", "shop", "--set", "max_tokens=16"],
-        ["train", "shop", "--method", "popularity", "--run-id", "spare"],
-        ["train", "shop", "--method", "id", "--run-id", "one", *TRAIN],
-        ["train", "shop", "--method", "llm-esr", "--run-id", "two", *TRAIN],
-        ["train", "shop", "--method", "markov", "--run-id", "far"],
-        ["export", "runs", "far", "elsewhere.tar.gz"],
-        ["push", "runs/far", "--to", "far"],
-        ["delete", "runs", "far", "--yes"],
-    ]
-    for words in made:
-        ended = run(words, place)
-        if ended.code:
-            raise SystemExit(f"llmesr {' '.join(words)} ended with {ended.code}:\n{ended.said}")
-    _stop_one(place)
-
-
-def _stop_one(place: Path) -> None:
-    """A run that was killed after its first epoch."""
-    words = ["train", "shop", "--method", "id", "--run-id", "stopped", *TRAIN, "--set", "epochs=400"]
-    checkpoint = place / "artifacts" / "runs" / "stopped" / "checkpoints"
-    child = os.fork()
-    if child == 0:
-        _become(words, place, place.with_suffix(".log"), None)
-    until = time.monotonic() + 120
-    while time.monotonic() < until and not (checkpoint.is_dir() and any(checkpoint.iterdir())):
-        time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-
-
-@contextmanager
-def copy(base: Path, place: Path) -> Iterator[Path]:
-    """A copy of the prepared folder for one trial."""
-    shutil.copytree(base, place)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        place.with_suffix(".log").unlink(missing_ok=True)
-
-
-def torn(place: Path, command: Command) -> list[str]:
-    """What is half there: damaged artifacts and jobs, and an output that cannot be read."""
-    store = Store(place / "artifacts")
-    found = [f"{f.kind}/{f.id}: {f.what}" for f in examine(store) if f.damaged]
-    found += [f"jobs/{id}: {why}" for id, why in Jobs(store).broken().items()]
-    if command.output and (place / command.output).exists():
-        found += _unreadable(place / command.output, place / "elsewhere")
-    return found
-
-
-def _unreadable(path: Path, scratch: Path) -> list[str]:
-    try:
-        if path.suffix == ".npy":
-            np.load(path)
-        elif path.suffix == ".html" and not path.read_text().rstrip().endswith("</html>"):
-            return [f"{path.name} ends early"]
-        elif path.suffix == ".gz":
-            import_archive(Store(scratch), path)
-    except (UserError, ValueError, EOFError, OSError, tarfile.TarError) as error:
-        return [f"{path.name}: {error}"]
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return []
-
-
-def remains(place: Path) -> list[str]:
-    """What is still left over after the sweep of the next start, two days later."""
-    store, now = Store(place / "artifacts"), time.time
-    with mock.patch("time.time", side_effect=lambda: now() + LATER):
-        sweep(store)
-    hidden = [p for p in [*store.root.rglob(".*"), *place.glob(".*")] if p.name not in (".lock", ".swept")]
-    return [str(p.relative_to(place)) for p in hidden]
-
-
-def redone(place: Path, command: Command) -> Ended:
-    """The command again, or what goes on with what it has begun; well when there is nothing left to do."""
-    store = Store(place / "artifacts")
-    begun = command.makes is not None and store.exists(*command.makes)
-    if begun and command.makes is not None and store.finished(*command.makes):
-        return Ended(0, "", 0.0)
-    if command.words[0] == "delete" and command.words[2] not in store.ids("runs"):
-        return Ended(0, "", 0.0)
-    if command.words[0] == "import" and store.exists("runs", "far"):
-        return Ended(0, "", 0.0)
-    return run(command.again if begun else command.words, place)
+    users, ids = interactions["user_id"].unique(), items["item_id"].tolist()
+    ranking = pd.MultiIndex.from_product([users, ids], names=["user", "item"]).to_frame(index=False)
+    ranking.assign(score=np.random.default_rng(0).random(len(ranking))).to_csv(place / "ranking.csv", index=False)
 
 
 def chosen(names: str) -> dict[str, Command]:

@@ -1,9 +1,11 @@
 /* Stands between a process and the system (LD_PRELOAD): lets a number of writes below a folder succeed and answers that
-   the disk is full from there on (full_disk.py), and makes the clock of the day jump (clock_jumps.py). */
+   the disk is full from there on (full_disk.py), or kills the process there (kills.py), and makes the clock of the day
+   jump (clock_jumps.py). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,10 +19,12 @@
 static char folder[4096];
 static long allowed = -1; /* -1: not counting, nothing fails */
 static long seen;
+static int kills; /* the process ends where the disk would be full; removals count too */
 
-void disk_watch(const char *path, long writes) {
+void disk_watch(const char *path, long writes, int kill) {
     strncpy(folder, path, sizeof folder - 1);
     allowed = writes;
+    kills = kill;
     __atomic_store_n(&seen, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -29,6 +33,7 @@ long disk_writes(void) { return __atomic_load_n(&seen, __ATOMIC_SEQ_CST); }
 static int full(void) {
     long number = __atomic_fetch_add(&seen, 1, __ATOMIC_SEQ_CST);
     if (allowed < 0 || number < allowed) return 0;
+    if (kills) raise(SIGKILL);
     errno = ENOSPC;
     return 1;
 }
@@ -41,6 +46,17 @@ static int below(int fd) {
     if (length < 0) return 0;
     path[length] = 0;
     return strncmp(path, folder, strlen(folder)) == 0;
+}
+
+static int named(int folder_fd, const char *path) {
+    if (path[0] == '/') return folder[0] && strncmp(path, folder, strlen(folder)) == 0;
+    if (folder_fd != AT_FDCWD) return below(folder_fd);
+    char here[4096];
+    if (!folder[0] || !getcwd(here, sizeof here)) return 0;
+    size_t length = strlen(here);
+    if (length + 2 > sizeof here) return 0;
+    here[length] = '/', here[length + 1] = 0;
+    return strncmp(here, folder, strlen(folder)) == 0;
 }
 
 #define REAL(name) (real ? real : (real = dlsym(RTLD_NEXT, name)))
@@ -95,8 +111,32 @@ int posix_fallocate(int fd, off_t at, off_t size) {
 
 int mkdir(const char *path, mode_t mode) {
     static int (*real)(const char *, mode_t);
-    if (folder[0] && strncmp(path, folder, strlen(folder)) == 0 && full()) return -1;
+    if (named(AT_FDCWD, path) && full()) return -1;
     return REAL("mkdir")(path, mode);
+}
+
+int rename(const char *from, const char *to) {
+    static int (*real)(const char *, const char *);
+    if (named(AT_FDCWD, to) && full()) return -1;
+    return REAL("rename")(from, to);
+}
+
+int unlink(const char *path) {
+    static int (*real)(const char *);
+    if (kills && named(AT_FDCWD, path) && full()) return -1;
+    return REAL("unlink")(path);
+}
+
+int unlinkat(int folder_fd, const char *path, int flags) {
+    static int (*real)(int, const char *, int);
+    if (kills && named(folder_fd, path) && full()) return -1;
+    return REAL("unlinkat")(folder_fd, path, flags);
+}
+
+int rmdir(const char *path) {
+    static int (*real)(const char *);
+    if (kills && named(AT_FDCWD, path) && full()) return -1;
+    return REAL("rmdir")(path);
 }
 
 static long jump_after = -1, jump_seconds, looks;

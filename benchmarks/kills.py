@@ -1,36 +1,83 @@
-"""Commands killed at random moments: is anything stuck, torn or left over?
+"""Commands killed at random moments and before single writes: is anything stuck, torn, left over or another result?
 
-    python benchmarks/kills.py [--kills 500] [--only train,ingest] [--seed 0] [--json FILE]
+    python benchmarks/kills.py [--kills 500] [--only ingest,resume] [--seed 0] [--json FILE]
 
-Each trial copies a small prepared store, starts a command, kills it (SIGKILL) after a random share of the time that it
-takes, and then looks: *torn* is an artifact, job or output that can be found and is not whole; *stuck* is a command
-that does not succeed when it is given again (or gone on with); *remains* is what the sweep of a start two days later
-leaves behind.
+Each trial copies a small prepared store, starts a command in a forked child (see trials.py) and kills it (SIGKILL).
+Half of the kills come after a random share of the time that the command takes; the other half just before a random one
+of its writes, syncs, renames and removals, which reaches states that moments miss (it needs a C compiler, for
+faults.c). Every twentieth trial, and every one of ``app``, is a whole process of its own instead. Then it looks: *torn*
+is an artifact, job or output that can be found and is not whole; *stuck* is a command that does not succeed when it is
+given again (or gone on with); *remains* is what the sweep of a start two days later leaves behind; *other* is a file
+that differs from what the command makes undisturbed (files that differ between two undisturbed runs, because they hold
+times, are not compared). Commands that only read are run once, and what they write is counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from commands import Command, chosen, copy, import_all, prepare, redone, remains, run, tell, torn
+from commands import READERS, Command, chosen, tell
+from trials import PRELOADED, allow, copy, import_all, looked_at, prepare, run, steady, torn, under_the_library, whole
+
+ALONE = 20
+"""Every so manieth trial is a whole process."""
 
 
-def trial(base: Path, place: Path, command: Command, after: float) -> tuple[bool, dict[str, list[str]]]:
-    """Whether the command was killed before it ended, and what was found: ``torn``, ``stuck``, ``remains``."""
-    with copy(base, place):
-        ended = run(command.words, place, kill_after=after)
-        found = {"torn": torn(place, command)}
-        again = redone(place, command)
-        found["stuck"] = [] if again.code == 0 else [again.said.strip().splitlines()[-1] if again.said else "silence"]
-        found["torn"] += torn(place, command)
-        found["remains"] = remains(place)
-    return ended.code == -9, found
+@dataclass(frozen=True)
+class Undisturbed:
+    """A command that nobody kills: seconds it takes, its steps, what it leaves."""
+
+    seconds: float
+    steps: int
+    left: set[tuple[str, ...]]
+
+
+def undisturbed(base: Path, folder: Path, command: Command) -> Undisturbed:
+    """Two runs of it, so that what is never the same is known."""
+    ended, steps, left = whole(base, folder, command, kill=True)
+    return Undisturbed(ended.seconds, steps, steady(left, whole(base, folder, command, kill=True)[2]))
+
+
+def start_up(base: Path, folder: Path) -> float:
+    """Seconds until a process of its own has done next to nothing."""
+    with copy(base, folder / "alone", READERS["list"]) as place:
+        return run(READERS["list"], place, fork=False).seconds
+
+
+def trial(
+    base: Path, place: Path, command: Command, usual: Undisturbed, rng: random.Random, starting: float
+) -> tuple[str, dict[str, list[str]]]:
+    """How it was killed (``""`` when it ended before), and what was found.
+
+    ``starting``: seconds that a whole process needs before the command; 0 for a fork.
+    """
+    alone = bool(starting) or not command.forks
+    how = "alone" if alone else "at a step" if usual.steps and rng.random() < 0.5 else "at a moment"
+    with copy(base, place, command) as here:
+        before = torn(here, command)
+        if how == "at a step":
+            first = partial(allow, here, rng.randrange(usual.steps), kill=True)
+            ended = run(command, here, first=first)
+        else:
+            after = rng.uniform(0, starting + usual.seconds)
+            ended = run(command, here, kill_after=after, fork=not alone)
+        found = looked_at(here, command, before, usual.left)
+    return how if ended.code == -9 else "", found
+
+
+def read_only(base: Path, folder: Path) -> dict[str, int]:
+    """How many steps the commands take that only read; locks are no more than one."""
+    return {name: whole(base, folder, command, kill=True)[1] for name, command in READERS.items()}
 
 
 def main() -> None:
@@ -40,37 +87,47 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if shutil.which("cc"):
+        under_the_library()
     import_all()
     rng, commands = random.Random(arguments.seed), chosen(arguments.only)
-    killed: Counter[str] = Counter()
+    killed: Counter[tuple[str, str]] = Counter()
     faults: list[dict[str, object]] = []
+    usual: dict[str, Undisturbed] = {}
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="llmesr-kills-") as folder:
         base = Path(folder) / "base"
         prepare(base)
-        takes: dict[str, float] = {}
+        starting = start_up(base, Path(folder))
+        reads = read_only(base, Path(folder)) if not arguments.only and PRELOADED in os.environ else {}
         for number in range(arguments.kills * 2):
             if killed.total() >= arguments.kills:
                 break
             name = [*commands][number % len(commands)]
-            if name not in takes:
-                with copy(base, Path(folder) / "whole") as place:
-                    ended = run(commands[name].words, place)
-                    if ended.code:
-                        raise SystemExit(f"llmesr {' '.join(commands[name].words)}: {ended.code}\n{ended.said}")
-                takes[name] = ended.seconds
-            after = rng.uniform(0, takes[name])
-            was_killed, found = trial(base, Path(folder) / f"trial-{number}", commands[name], after)
-            killed[name] += was_killed
+            if name not in usual:
+                usual[name] = undisturbed(base, Path(folder), commands[name])
+            late = starting if number % ALONE == ALONE - 1 else 0.0
+            how, found = trial(base, Path(folder) / f"trial-{number}", commands[name], usual[name], rng, late)
+            if how:
+                killed[name, how] += 1
             if any(found.values()):
-                faults.append({"command": name, "after": round(after, 3), "of": round(takes[name], 3), **found})
+                faults.append({"command": name, "trial": number, "killed": how or "no", **found})
                 print(faults[-1], file=sys.stderr, flush=True)
-    counts = {kind: sum(bool(fault[kind]) for fault in faults) for kind in ("torn", "stuck", "remains")}
+            if number % len(commands) == 0:
+                print(f"{killed.total()} kills, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    by_command, by_kind = Counter[str](), Counter[str]()
+    for (name, how), count in killed.items():
+        by_command[name] += count
+        by_kind[how] += count
     tell(
         {
             "kills": killed.total(),
-            **counts,
-            "by_command": dict(killed),
+            "how": dict(by_kind),
+            **{kind: sum(bool(fault[kind]) for fault in faults) for kind in ("torn", "stuck", "remains", "other")},
+            "by_command": dict(by_command),
+            "compared": {name: len(u.left) for name, u in usual.items()},
+            "steps": {name: u.steps for name, u in usual.items()},
+            "steps of commands that only read": reads,
             "faults": faults,
             "minutes": round((time.monotonic() - started) / 60, 1),
         },

@@ -1,13 +1,16 @@
-"""A server under every kind of request for a long time, 1,500 connections at once, and 20 browsers in the app.
+"""A server under every kind of request for a long time, 1,500 connections at once, and 20 visitors in the app.
 
-    python benchmarks/soak.py [--minutes 10] [--connections 1500] [--browsers 20] [--items 5000] [--json FILE]
+    python benchmarks/soak.py [--minutes 10] [--connections 1500] [--sessions 20] [--browsers 20] [--items 5000]
+        [--json FILE]
 
-*Soak*: requests of every route, with random policies, re-rankers and histories, one in ten of them wrong, from eight
-clients; the memory of the server is read every two seconds, and is flat when the last third is not above the middle
-third by more than 3%. *Connections*: all are opened before any is answered; those beyond ``max_connections`` get 503,
-and the longest wait for an answer is shown. *Browsers*: visitors in contexts of their own walk through the pages at the
-same time; an error is one that a page shows or that the browser reports. ``--minutes 0``, ``--connections 0`` and
-``--browsers 0`` leave a part out.
+*Soak*: first every item is asked for under every step of whitening, which fills what the server keeps of text spaces;
+then come requests of every route, with random policies, re-rankers and histories, one in ten of them wrong, from eight
+clients. The memory of the server is read every two seconds, and is flat when the last third is not above the middle
+third by more than 3%; the curve has a point a minute. *Connections*: all are opened before any is answered; those
+beyond ``max_connections`` get 503, and the longest wait for an answer is shown. *Sessions*: visitors over the app's
+own websocket ask for its pages at the same time, three times all of them. *Browsers*: visitors in contexts of a real
+browser do the same once; an error is one that a page shows or that the browser reports. ``--minutes 0``,
+``--connections 0``, ``--sessions 0`` and ``--browsers 0`` leave a part out.
 """
 
 from __future__ import annotations
@@ -34,18 +37,35 @@ from commands import tell  # noqa: E402
 from factories import make_dataset, make_embedding, make_standard_runs  # noqa: E402
 from serving import prepare, start  # type: ignore[attr-defined]  # noqa: E402  # the file beside this one
 
+from llmesr.scoring.policy import WHITENING_STEPS  # noqa: E402
 from llmesr.store import Store  # noqa: E402
 
 CLIENTS = 8
+LONGEST = 40
+"""Items of the longest history that is asked with."""
 EVERY = 2.0
-PAGES = ("", "story", "datasets", "training", "compare", "embeddings", "neighbours", "recommend")
+PAGES = (
+    "",
+    "story",
+    "datasets",
+    "training",
+    "compare",
+    "embeddings",
+    "neighbours",
+    "recommend",
+    "lab",
+    "findings",
+)
+ROUNDS = 3
 
 
 def request(rng: random.Random, users: list[str], items: list[str]) -> tuple[str, str, dict[str, Any]]:
     """Method, path, and what httpx is given besides."""
     asked: dict[str, Any] = {"k": rng.choice((1, 10, 50))}
     asked |= (
-        {"user": rng.choice(users)} if rng.random() < 0.5 else {"history": rng.choices(items, k=rng.randint(1, 60))}
+        {"user": rng.choice(users)}
+        if rng.random() < 0.5
+        else {"history": rng.choices(items, k=rng.randint(1, LONGEST))}
     )
     if rng.random() < 0.7:
         asked["policy"] = {"gamma": rng.random() * 10, "whitening": rng.random(), "popularity": rng.random() - 0.5}
@@ -60,6 +80,19 @@ def request(rng: random.Random, users: list[str], items: list[str]) -> tuple[str
     if kind < 0.25:
         return "GET", rng.choice(("/health", "/metrics", "/nowhere", "/openapi.json")), {}
     return "POST", "/recommend", {"json": asked}
+
+
+async def fill(port: int, items: list[str]) -> int:
+    """Ask for every item under every step of whitening, once; how many requests that took."""
+    asked = [
+        {"history": items[at : at + LONGEST], "policy": {"gamma": 1.0, "whitening": step / WHITENING_STEPS}}
+        for step in range(WHITENING_STEPS + 1)
+        for at in range(0, len(items), LONGEST)
+    ]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+        for body in asked:
+            (await http.post("/recommend", json=body)).raise_for_status()
+    return len(asked)
 
 
 async def soak(
@@ -90,6 +123,7 @@ async def soak(
         "requests": statuses.total(),
         "statuses": dict(statuses),
         "megabytes": {"first": round(memory[0]), "middle third": round(middle), "last third": round(last)},
+        "curve": [round(value) for value in memory[:: round(60 / EVERY)]],
         "flat": last <= 1.03 * middle,
         "server errors": sum(n for status, n in statuses.items() if status >= 500 and status != 503),
     }
@@ -160,11 +194,36 @@ def browse(store: Store, visitors: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def welcome(store: Store, visitors: int, folder: Path) -> dict[str, Any]:
+    """``visitors`` sessions over the app's websocket, three times through all pages; times, memory and errors."""
+    from visitors import traces, visit
+
+    log = folder / "sessions.log"
+    with serving(store, log) as server:
+        assert server.process is not None
+        process = psutil.Process(server.process.pid)
+        rounds, megabytes = [], []
+        for _ in range(ROUNDS):
+            rounds.append(visit(server.port, visitors, list(PAGES)))
+            megabytes.append(round(process.memory_info().rss / 1e6))
+    seconds = sorted(second for seen in rounds for second in seen.seconds)
+    return {
+        "sessions": visitors,
+        "pages": sum(seen.pages for seen in rounds),
+        "messages": sum(seen.messages for seen in rounds),
+        "seconds until a page stands": {"median": round(seconds[len(seconds) // 2], 1), "most": round(seconds[-1], 1)},
+        "server megabytes after each round": megabytes,
+        "errors": [error for seen in rounds for error in seen.errors],
+        "traces in the log": traces(log),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--connections", type=int, default=1_500)
     parser.add_argument("--browsers", type=int, default=20)
+    parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--items", type=int, default=5_000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -180,21 +239,27 @@ def main() -> None:
             try:
                 if arguments.minutes:
                     watched = psutil.Process(process.pid)
-                    result["soak"] = asyncio.run(soak(watched, port, arguments.minutes, users, items))
+                    filled = asyncio.run(fill(port, items))
+                    found = asyncio.run(soak(watched, port, arguments.minutes, users, items))
+                    result["soak"] = {"requests that filled it": filled, **found}
                 if arguments.connections:
                     result["connections"] = asyncio.run(crowd(port, arguments.connections))
             finally:
                 process.terminate()
                 process.wait(60)
-        if arguments.browsers:
+        if arguments.browsers or arguments.sessions:
             store = Store(Path(folder) / "shown")
             shop = make_dataset(store)
             make_embedding(store, shop)
             make_standard_runs(store, shop)
-            result["browsers"] = browse(store, arguments.browsers, Path(folder))
+            if arguments.sessions:
+                result["sessions"] = welcome(store, arguments.sessions, Path(folder))
+            if arguments.browsers:
+                result["browsers"] = browse(store, arguments.browsers, Path(folder))
     tell(result, arguments.json)
-    soaked, browsed = result.get("soak", {}), result.get("browsers", {})
-    sys.exit(bool(soaked.get("server errors") or soaked.get("flat") is False or browsed.get("errors")))
+    soaked = result.get("soak", {})
+    seen = [error for part in ("sessions", "browsers") for error in result.get(part, {}).get("errors", [])]
+    sys.exit(bool(soaked.get("server errors") or soaked.get("flat") is False or seen))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ is the artifact it was.
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import io
 import json
@@ -35,6 +36,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from commands import tell
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -260,6 +262,8 @@ def try_files(count: int, rng: random.Random, folder: Path) -> dict[str, object]
             faults.append({"file": str(kept), "how": how, "page": shown, "import": wrong, "slow": slow})
             print(faults[-1], file=sys.stderr, flush=True)
         Uploads(store).discard(token)
+        if number % 50 == 49:
+            print(f"{number + 1} files, {_peak_megabytes()} MB", file=sys.stderr, flush=True)
     return {
         "files": count,
         "mutations": dict(kinds),
@@ -329,6 +333,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     logging.getLogger("llmesr.app").addHandler(Traces())
+    # A server looks through what is installed once; AppTest would do so for every page it draws.
+    manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="llmesr-uploads-") as folder:
         archives = try_archives(arguments.archives, rng, Path(folder))

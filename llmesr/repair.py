@@ -123,19 +123,15 @@ def _status_told(live: Live, manifest: Manifest) -> str:
 
 
 def _replaced(store: Store, kind: str, id: str, make: Callable[[], str]) -> str:
-    """Put an artifact aside and make it again; under which id, and where the damaged one lies. Without success, and
-    where others were made from one that has another id now, it is put back."""
-    folder, children = store.path(kind, id), store.children(kind, id)
-    aside = store.put_aside(folder)
-    try:
+    """Make an artifact again in the place of the damaged one; under which id, and where the damaged one lies. Without
+    success, and where others were made from one that has another id now, it stays."""
+    children = store.children(kind, id)
+    with store.giving_way(kind, id):
         made = make()
         if made != id and children:
             raise UserError(f"what is made from its settings today is another ({kind}/{made}).")
-    except BaseException:
-        if not folder.exists():
-            aside.rename(folder)
-        raise
-    return f"{'' if made == id else f' as {kind}/{made}'}; the damaged one lies in {aside}."
+    where = store.work_folder("quarantine") / kind
+    return f"{'' if made == id else f' as {kind}/{made}'}; the damaged one lies in {where}."
 
 
 def _pulled(store: Store, kind: str, id: str, copies: Remote, progress: Progress) -> str:

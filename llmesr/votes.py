@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from pydantic import BaseModel, ValidationError
 
 from llmesr.errors import UserError
 from llmesr.prose import counted
@@ -21,6 +23,7 @@ from llmesr.store import Manifest, Store, config_digest, now, read_json, slug, w
 
 KIND = "votes"
 LISTS, BALLOTS = "lists.json", "ballots.jsonl"
+REMEDY = "Delete it and prepare another."
 Choice = Literal["A", "B", "same"]
 Z = 1.959963984540054
 """The normal quantile of a 95% interval."""
@@ -66,6 +69,21 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
+class _Settings(BaseModel):
+    runs: tuple[str, str]
+    labels: tuple[str, str]
+
+
+class _Lists(BaseModel):
+    history: list[str]
+    lists: dict[str, list[str]]
+
+
+class _Ballot(BaseModel):
+    a: str
+    choice: Choice
+
+
 @dataclass(frozen=True, eq=False)
 class Vote:
     """A vote that was prepared."""
@@ -79,55 +97,71 @@ class Vote:
 
     @property
     def runs(self) -> tuple[str, str]:
-        """The ids of both runs, the first and the second."""
-        first, second = self.manifest.config["runs"]
-        return str(first), str(second)
+        """The ids of both runs, the first and the second. UserError when the manifest does not say."""
+        return self._settings().runs
 
     @property
     def labels(self) -> dict[str, str]:
         """Run id -> what it is called once the vote is revealed."""
-        return dict(zip(self.runs, map(str, self.manifest.config["labels"]), strict=True))
+        return dict(zip(self.runs, self._settings().labels, strict=True))
 
     @property
     def history(self) -> list[str]:
         """The titles of the history, newest first."""
-        return [str(t) for t in self._lists()["history"]]
+        return self._lists().history
 
     def titles(self, run: str) -> list[str]:
         """What a run recommends, best first."""
-        return [str(t) for t in self._lists()["lists"][run]]
+        if (titles := self._lists().lists.get(run)) is None:
+            raise self._damaged()
+        return titles
 
     def cast(self, as_a: str, choice: Choice) -> None:
         """Count a vote of somebody to whom the run ``as_a`` was shown as A. UserError for another run or choice."""
         if as_a not in self.runs or choice not in get_args(Choice):
             raise UserError(f"A vote is for A, B or no difference of {' and '.join(self.runs)}.")
+        if not self.store.exists(KIND, self.id):
+            raise UserError("This vote has been deleted; what is chosen now is not counted.")
         line = json.dumps({"time": now(), "a": as_a, "choice": choice}) + "\n"
-        with open(self.store.path(KIND, self.id) / BALLOTS, "a", encoding="utf-8") as ballots:
-            ballots.write(line)
+        with open(self.store.path(KIND, self.id) / BALLOTS, "ab+") as ballots:
+            if ballots.seek(0, os.SEEK_END):
+                ballots.seek(-1, os.SEEK_END)
+                line = line if ballots.read(1) == b"\n" else f"\n{line}"  # the last one was cut off by a crash
+            ballots.write(line.encode())
             ballots.flush()
             os.fsync(ballots.fileno())
 
     def tally(self) -> Tally:
-        """All votes so far; a line that was cut off by a crash is none."""
+        """All votes so far; a line that is none, as one cut off by a crash, does not count."""
         path = self.store.path(KIND, self.id) / BALLOTS
         counts = {"first": 0, "second": 0, "same": 0}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        for line in path.read_bytes().split(b"\n") if path.is_file() else []:
             try:
-                ballot = json.loads(line)
-            except ValueError:
+                ballot = _Ballot.model_validate_json(line)
+            except ValidationError:
                 continue
-            if ballot.get("choice") == "same":
+            if ballot.choice == "same":
                 counts["same"] += 1
-            elif ballot.get("choice") in ("A", "B") and ballot.get("a") in self.runs:
-                first = (ballot["a"] == self.runs[0]) == (ballot["choice"] == "A")
+            elif ballot.a in self.runs:
+                first = (ballot.a == self.runs[0]) == (ballot.choice == "A")
                 counts["first" if first else "second"] += 1
         return Tally(**counts)
 
-    def _lists(self) -> Mapping[str, Mapping[str, list[str]]]:
-        found: Mapping[str, Mapping[str, list[str]]] = read_json(
-            self.store.path(KIND, self.id) / LISTS, f"The vote {self.id!r}", "Delete it and prepare another."
-        )
-        return found
+    def _settings(self) -> _Settings:
+        try:
+            return _Settings.model_validate(self.manifest.config)
+        except ValidationError as error:
+            raise self._damaged() from error
+
+    def _lists(self) -> _Lists:
+        found = read_json(self.store.path(KIND, self.id) / LISTS, f"The vote {self.id!r}", REMEDY)
+        try:
+            return _Lists.model_validate(found)
+        except ValidationError as error:
+            raise self._damaged() from error
+
+    def _damaged(self) -> UserError:
+        return UserError(f"The vote {self.id!r} is damaged: it does not say what it is of. {REMEDY}")
 
 
 def prepare(first: Run, second: Run, lists: Sequence[Sequence[str]], history: Sequence[str], *, user: str = "") -> Vote:

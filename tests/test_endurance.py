@@ -29,7 +29,7 @@ def tried(tmp_path: Path, script: str, *words: str) -> dict[str, Any]:
 
 
 def test_commands_killed_at_any_moment(tmp_path: Path) -> None:
-    found = tried(tmp_path, "kills.py", "--kills", "8", "--only", "ingest,train,export,evaluate")
+    found = tried(tmp_path, "kills.py", "--kills", "8", "--only", "ingest,train id,export,evaluate")
     assert found["kills"] == 8
     assert found["faults"] == []
 
@@ -43,8 +43,8 @@ def test_mutated_uploads_and_archives(tmp_path: Path) -> None:
 
 @NO_COMPILER
 def test_a_disk_that_is_full_at_any_write(tmp_path: Path) -> None:
-    found = tried(tmp_path, "full_disk.py", "--only", "ingest,train,evaluate", "--most", "4")
-    assert set(found["tried"]) == {"ingest", "train", "evaluate"}
+    found = tried(tmp_path, "full_disk.py", "--only", "ingest,train id,evaluate", "--most", "4")
+    assert set(found["tried"]) == {"ingest", "train id", "evaluate"}
     assert found["faults"] == []
 
 

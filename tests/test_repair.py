@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from llmesr.jobs.queue import Jobs
 from llmesr.maps.make import make_map
 from llmesr.maps.projection import MapConfig
 from llmesr.remote import Remote
-from llmesr.repair import TO_DO, Outcome, put_jobs_aside, repair
+from llmesr.repair import _MAKERS, TO_DO, Outcome, put_jobs_aside, repair
 from llmesr.retrieval.similar import similar_users
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, embed
@@ -77,6 +80,30 @@ def test_a_lost_status_is_told_by_the_manifest(tiny: Dataset, store: Store) -> N
     assert all(o.whole for o in mended(store))
     assert (done.status().state, begun.status().state) == ("SUCCEEDED", "STOPPED")
     assert f"`llmesr resume {begun.id}` goes on with it" in begun.status().message
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_what_is_made_again_survives_a_kill(moment: str, tiny: Dataset, store: Store, vectors: Embedding) -> None:
+    corrupt(store, "embeddings", vectors.id, "vectors")
+    if (child := os.fork()) == 0:
+        real = _MAKERS["embeddings"]
+
+        def killed(*given: Any) -> str:
+            if moment == "after":
+                real(*given)
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(_MAKERS, "embeddings", killed)
+            mended(store)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert [m.id for m in store.list("embeddings")] == [vectors.id]
+    assert [o.whole for o in mended(store)] == ([True] if moment == "before" else [])
+    assert [f for f in examine(store) if f.damaged] == []
+    assert quarantined(store) == [vectors.id]
+    assert not [p.name for p in (store.root / "embeddings").iterdir() if p.name.startswith(".")]
 
 
 def test_what_nobody_can_read_is_put_aside_and_kept(tiny: Dataset, store: Store) -> None:

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
 from llmesr.store import Store, examine
-from llmesr.votes import BALLOTS, KIND, Tally, Vote, prepare, wilson
+from llmesr.votes import BALLOTS, KIND, LISTS, Tally, Vote, prepare, wilson
 
 
 @pytest.fixture
@@ -41,6 +41,47 @@ def test_a_line_cut_off_by_a_crash_is_no_vote(vote: Vote, store: Store) -> None:
     with open(store.path(KIND, vote.id) / BALLOTS, "a") as file:
         file.write('{"time": "2026", "a": "')
     assert vote.tally() == Tally(first=1)
+
+
+def test_a_vote_after_a_line_cut_off_by_a_crash_counts(vote: Vote, store: Store) -> None:
+    ballots = store.path(KIND, vote.id) / BALLOTS
+    ballots.write_bytes(b'{"time": "2026", "a": "')
+    vote.cast(vote.runs[0], "A")
+    vote.cast(vote.runs[0], "same")
+    assert vote.tally() == Tally(first=1, same=1)
+
+
+@pytest.mark.parametrize("line", [b"5", b"[]", b"null", b"\xff\xfe", b'{"a": 7, "choice": "A"}', b'{"choice": []}'])
+def test_a_damaged_line_is_no_vote(line: bytes, vote: Vote, store: Store) -> None:
+    vote.cast(vote.runs[0], "A")
+    with open(store.path(KIND, vote.id) / BALLOTS, "ab") as ballots:
+        ballots.write(line + b"\n")
+    vote.cast(vote.runs[0], "B")
+    assert vote.tally() == Tally(first=1, second=1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b"{}", b"5", b"\xff", b"[" * 100_000, b'{"history": [1], "lists": {}}']
+)
+def test_damaged_lists_are_a_sentence(content: bytes, vote: Vote, store: Store) -> None:
+    (store.path(KIND, vote.id) / LISTS).write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        print(vote.history, vote.titles(vote.runs[0]))
+
+
+@pytest.mark.parametrize("runs", [None, 5, [], ["one"], ["one", 2], {"a": 1}])
+def test_a_vote_that_does_not_say_of_which_runs_is_a_sentence(runs: object, vote: Vote, store: Store) -> None:
+    with store.changing(KIND, vote.id) as manifest:
+        manifest.config["runs"] = runs
+    with pytest.raises(UserError, match="damaged"):
+        print(Vote(store, store.manifest(KIND, vote.id)).tally())
+
+
+def test_a_vote_deleted_meanwhile_takes_no_more(vote: Vote, store: Store) -> None:
+    store.delete(KIND, vote.id)
+    with pytest.raises(UserError, match="deleted"):
+        vote.cast(vote.runs[0], "A")
+    assert store.ids(KIND) == []
 
 
 def test_what_is_no_vote_is_refused(vote: Vote, store: Store) -> None:

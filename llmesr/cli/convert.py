@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from llmesr.errors import UserError
-from llmesr.store import write_bytes
+from llmesr.store import deliver
 
 
 def pickle_to_npy(source: Path, target: Path) -> tuple[list[int], str]:
@@ -37,5 +37,5 @@ def pickle_to_npy(source: Path, target: Path) -> tuple[list[int], str]:
     array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_bytes(target, buffer.getvalue())
+    deliver(target, buffer.getvalue())
     return list(array.shape), str(array.dtype)

@@ -45,7 +45,7 @@ def defend(
     from llmesr.evaluation.lacking import missing
     from llmesr.evaluation.statement import statement
     from llmesr.runs.record import find_run
-    from llmesr.store import write_bytes
+    from llmesr.store import deliver
 
     if queue and run_missing:
         raise UserError("Give --run-missing to train here and now, or --queue to leave it to a job, not both.")
@@ -65,7 +65,7 @@ def defend(
         say(f"{claim.standing}. {claim.sentence}")
     job = _queued(chosen, claim, lacking) if queue and lacking else None
     command = ["llmesr", "defend", ours.id, "--baseline", theirs.id, "--metric", metric, "--protocol", protocol]
-    write_bytes(out, statement(claim, shlex.join(command)).encode())
+    deliver(out, statement(claim, shlex.join(command)).encode())
     hint = f" Job {job} trains what it lacks." if job else " --run-missing trains what it lacks, --queue as a job."
     say(f"The statement is in {out}." + (hint if lacking else ""))
     document = {

@@ -31,18 +31,21 @@ def _find(ref: str) -> Pinned:
 @commands.command("list")
 def list_(json: Json = False) -> None:
     """All findings in their order."""
-    from llmesr.findings import changes
+    from llmesr.findings import changes, damaged
 
-    found = _every()
+    bad = damaged(store())
+    found = [f for f in _every() if f.id not in bad]
     rows = [
         [f.id, f.title, f.subject.dataset_name, f.manifest.created[:10], "changed since" * bool(changes(f))]
         for f in found
     ]
     emit(
         json,
-        {"findings": [f.document() for f in found], "damaged": store().broken("findings")},
+        {"findings": [f.document() for f in found], "damaged": bad},
         table("findings", ["id", "title", "dataset", "pinned", ""], rows),
     )
+    for reason in bad.values():
+        say(reason)
 
 
 @commands.command()

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llmesr.store import derived
+from llmesr.store import derived, forget
 
 INTERACTIONS, USERS, ITEMS = "interactions.parquet", "users.parquet", "items.parquet"
 NAME = "mapped"
@@ -45,8 +45,17 @@ def read_frame(folder: Path) -> Frame:
     """
     if pq.read_metadata(folder / INTERACTIONS).num_rows < MAPPED_FROM:
         return _in_memory(folder)
-    with derived(folder, NAME, (INTERACTIONS, USERS, ITEMS), lambda place: _write(folder, place)) as place:
-        return _in_memory(folder) if place is None else _open(place)
+    for last in (False, True):
+        with derived(folder, NAME, (INTERACTIONS, USERS, ITEMS), lambda place: _write(folder, place)) as place:
+            if place is None:
+                return _in_memory(folder)
+            try:
+                return _open(place)
+            except (OSError, ValueError):
+                if last:
+                    raise
+                forget(place)  # damaged; the Parquet it was made of is not, as far as is known
+    raise AssertionError("the second time ends it")
 
 
 def _in_memory(folder: Path) -> Frame:

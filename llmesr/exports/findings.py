@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmesr.errors import UserError
 from llmesr.findings import Pinned
-from llmesr.store import write_bytes
+from llmesr.store import deliver
 from llmesr.views.findings.deck import findings_deck
 from llmesr.views.findings.paper import printed
 from llmesr.views.findings.report import findings_report
@@ -26,5 +26,5 @@ def write(findings: Sequence[Pinned], path: Path, *, title: str = "Findings") ->
         raise UserError(f"{path.name} does not say in which form: give a name that ends in {', '.join(FORMS)}.")
     if not findings:
         raise UserError("There are no findings to export. Pin a chart in the app, or `llmesr.findings.pin` in Python.")
-    write_bytes(path, form(findings, title))
+    deliver(path, form(findings, title))
     return path

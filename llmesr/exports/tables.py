@@ -9,7 +9,6 @@ part under ``full`` (candidates are all items but those of the history), best fi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from llmesr.data.dataset import Dataset
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding
+from llmesr.store import delivered
 
 
 def vectors(embedding: Embedding, dataset: Dataset, of: Literal["items", "users"] = "items") -> pa.Table:
@@ -55,10 +55,6 @@ def write(table: pa.Table, target: Path) -> Path:
 def replaced(target: Path, make: Callable[[Path], Any]) -> Path:
     """Make a file beside ``target``, then put it there in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    half = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        make(half)
-        half.replace(target)
-    finally:
-        half.unlink(missing_ok=True)
+    with delivered(target) as part:
+        make(part)
     return target

@@ -8,6 +8,6 @@ The app pins by a button above each chart and shows them on the page Findings. `
 one file.
 """
 
-from llmesr.findings.record import Pinned, Subject, changes, edit, every, find, move, pin
+from llmesr.findings.record import Pinned, Subject, changes, damaged, edit, every, find, move, pin
 
-__all__ = ["Pinned", "Subject", "changes", "edit", "every", "find", "move", "pin"]
+__all__ = ["Pinned", "Subject", "changes", "damaged", "edit", "every", "find", "move", "pin"]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
@@ -20,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
-from llmesr.store import Manifest, Store, config_digest, noun, now, read_json, slug, write_bytes
+from llmesr.store import KINDS, Manifest, Store, config_digest, noun, now, read_json, slug, write_bytes
 
 KIND = "findings"
 FIGURE, TABLE = "figure.json", "table.json"
@@ -52,6 +54,18 @@ class Subject(BaseModel):
     """What the guard found: severity and sentence."""
 
 
+class _Settings(BaseModel):
+    """What the manifest keeps of a finding: its subject, what that was then, and where and how it was drawn."""
+
+    subject: Subject = Subject()
+    seen: dict[str, str] = {}
+    page: str = ""
+    query: dict[str, list[str]] = {}
+    alt: str = ""
+    mode: Literal["light", "dark"] = "light"
+    rows: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Pinned:
     """A finding that is kept."""
@@ -73,24 +87,29 @@ class Pinned:
 
     @property
     def place(self) -> float:
-        return float(self.manifest.info.get("place", 0.0))
+        """Where it stands among the others; at the top when it does not say, as none must keep the others from being
+        put in order."""
+        place = self.manifest.info.get("place")
+        return float(place) if isinstance(place, int | float) and math.isfinite(place) else 0.0
 
     @property
     def subject(self) -> Subject:
-        try:
-            return Subject.model_validate(self.manifest.config.get("subject", {}))
-        except ValidationError as error:
-            raise UserError(f"The finding {self.id!r} is damaged: it does not say what it is of. Delete it.") from error
+        return self._settings.subject
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """``kind/id`` of what it shows -> what was in it then."""
+        return self._settings.seen
 
     @property
     def page(self) -> str:
         """The page of the app it was pinned on; empty for one pinned in Python."""
-        return str(self.manifest.config.get("page", ""))
+        return self._settings.page
 
     @property
     def query(self) -> dict[str, list[str]]:
         """What its link carries."""
-        return {str(k): [str(v) for v in vs] for k, vs in self.manifest.config.get("query", {}).items()}
+        return self._settings.query
 
     @property
     def link(self) -> str:
@@ -100,17 +119,25 @@ class Pinned:
     @property
     def alt(self) -> str:
         """What it shows, in words."""
-        return str(self.manifest.config.get("alt", ""))
+        return self._settings.alt
 
     @property
     def mode(self) -> Literal["light", "dark"]:
         """The theme its figure was drawn in."""
-        return "dark" if self.manifest.config.get("mode") == "dark" else "light"
+        return self._settings.mode
 
     @property
     def rows(self) -> int:
         """How many rows its table had; no more than :data:`MOST_ROWS` of them are kept."""
-        return int(self.manifest.config.get("rows", 0))
+        return self._settings.rows
+
+    @cached_property
+    def _settings(self) -> _Settings:
+        """UserError when they are damaged."""
+        try:
+            return _Settings.model_validate(self.manifest.config)
+        except ValidationError as error:
+            raise UserError(f"The finding {self.id!r} is damaged: it does not say what it is of. Delete it.") from error
 
     def figure(self) -> dict[str, Any] | None:
         """The chart as plotly's JSON, without a template. UserError when it cannot be read."""
@@ -152,7 +179,7 @@ def pin(
     subject: Subject | None = None,
     page: str = "",
     query: Mapping[str, Sequence[str]] | None = None,
-    mode: str = "light",
+    mode: Literal["light", "dark"] = "light",
     store: Store | None = None,
 ) -> Pinned:
     """Keep a plotly figure, a table, or both, after all that are kept already.
@@ -164,15 +191,16 @@ def pin(
     if figure is None and table is None:
         raise UserError("There is nothing to pin: give a figure, a table, or both.")
     of = subject or _of(runs)
-    config = {
-        "subject": of.model_dump(),
-        "seen": _seen(where, of),
-        "page": page,
-        "query": {k: list(v) for k, v in (query or {}).items()},
-        "alt": alt,
-        "mode": mode,
-        "rows": 0 if table is None else len(table),
-    }
+    settings = _Settings(
+        subject=of,
+        seen=_seen(where, of),
+        page=page,
+        query={k: list(v) for k, v in (query or {}).items()},
+        alt=alt,
+        mode=mode,
+        rows=0 if table is None else len(table),
+    )
+    config = settings.model_dump()
     id = f"{slug(title)[:24].strip('-')}-{config_digest(title, config, now())}"
     with where.draft(KIND, id, name=title, config=config) as draft:
         if figure is not None:
@@ -190,6 +218,18 @@ def every(store: Store | None = None, manifests: Iterable[Manifest] | None = Non
     where = store or Store()
     found = [Pinned(where, m) for m in (where.list(KIND) if manifests is None else manifests)]
     return sorted(found, key=lambda p: (p.place, p.manifest.created))
+
+
+def damaged(store: Store | None = None) -> dict[str, str]:
+    """Findings that cannot be read, or do not say what they are of: id -> the reason in a sentence."""
+    where = store or Store()
+    reasons = dict(where.broken(KIND))
+    for finding in every(where):
+        try:
+            _ = finding.subject
+        except UserError as error:
+            reasons[finding.id] = str(error)
+    return reasons
 
 
 def find(ref: str, store: Store | None = None) -> Pinned:
@@ -226,13 +266,23 @@ def move(finding: Pinned, steps: int) -> None:
 def changes(finding: Pinned) -> list[str]:
     """What has happened to the dataset and the runs of a finding since, in sentences; none where all is as it was."""
     said = []
-    for name, digest in finding.manifest.config.get("seen", {}).items():
-        kind, _, id = str(name).partition("/")
-        if not finding.store.exists(kind, id):
+    for name, digest in finding.seen.items():
+        kind, _, id = name.partition("/")
+        if kind not in KINDS or not finding.store.exists(kind, id):
             said.append(f"The {noun(kind)} {id} is gone; what is shown is what it was.")
-        elif _content(finding.store.manifest(kind, id)) != digest:
+        elif (there := _readable(finding.store, kind, id)) is None:
+            said.append(f"The {noun(kind)} {id} cannot be read any more; what is shown is what it was.")
+        elif there != digest:
             said.append(f"The {noun(kind)} {id} has been made or evaluated again since; its numbers may be others now.")
     return said
+
+
+def _readable(store: Store, kind: str, id: str) -> str | None:
+    """The content of an artifact; None when it is damaged."""
+    try:
+        return _content(store.manifest(kind, id))
+    except UserError:
+        return None
 
 
 def plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ that share a folder write a file each (SQLite's locks do not reach across a netw
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -53,10 +54,12 @@ class VectorCache:
             some = dict.fromkeys(keys[start : start + _AT_ONCE])
             for db in (self._db, *self._others):
                 marks = ",".join("?" * len(some))
-                rows = db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", list(some)).fetchall()
-                for key, vector in rows:
+                query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"
+                with _blamed(self.path):
+                    found = [(k, np.frombuffer(v, "<f4")) for k, v in db.execute(query, list(some))]
+                for key, vector in found:
                     del some[key]
-                    yield key, np.frombuffer(vector, "<f4")
+                    yield key, vector
 
     def held(self, keys: Sequence[bytes]) -> set[bytes]:
         """Those of ``keys`` that are here."""
@@ -65,7 +68,7 @@ class VectorCache:
     def write(self, keys: Sequence[bytes], vectors: np.ndarray) -> None:
         """Keep ``vectors`` (n, E); on disk when this returns."""
         rows = [(key, np.ascontiguousarray(v, "<f4").tobytes()) for key, v in zip(keys, vectors, strict=True)]
-        with self._db:
+        with _blamed(self.path), self._db:
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
 
@@ -75,7 +78,8 @@ class AnswerCache:
     def __init__(self, store: Store, fingerprint: str) -> None:
         folder = store.work_folder("cache") / "answers"
         folder.mkdir(parents=True, exist_ok=True)
-        self._db = _open(folder / f"{fingerprint}.sqlite", "answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL)")
+        self.path: Path = folder / f"{fingerprint}.sqlite"
+        self._db = _open(self.path, "answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL)")
 
     def __enter__(self) -> AnswerCache:
         return self
@@ -85,28 +89,36 @@ class AnswerCache:
 
     def read(self, key: bytes) -> str | None:
         """The answer to what ``key`` stands for, if it is here."""
-        found = self._db.execute("SELECT answer FROM answers WHERE key = ?", [key]).fetchone()
+        with _blamed(self.path):
+            found = self._db.execute("SELECT answer FROM answers WHERE key = ?", [key]).fetchone()
         return None if found is None else str(found[0])
 
     def write(self, key: bytes, answer: str) -> None:
-        with self._db:
+        with _blamed(self.path), self._db:
             self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", [key, answer])
 
 
 def _open(path: Path, table: str = "vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)") -> sqlite3.Connection:
-    try:
+    with _blamed(path):
         db = sqlite3.connect(path, timeout=60)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         db.commit()
         return db
+
+
+@contextlib.contextmanager
+def _blamed(path: Path) -> Iterator[None]:
+    """What SQLite says of a cache as a sentence: a UserError."""
+    try:
+        yield
     except sqlite3.OperationalError as error:  # the disk is full or read-only, or another process holds the file
         if sentence := machine_failure(error):
             raise UserError(sentence) from error
         raise UserError(
             f"The cache {path} cannot be used now ({error}). Check that its folder can be written."
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError) as error:  # pages that are none, vectors of half a number
         raise UserError(f"The cache {path} is damaged ({error}); delete that file.") from error
 
 

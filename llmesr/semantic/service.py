@@ -6,9 +6,12 @@ The key is read from ``OPENAI_API_KEY`` and goes nowhere but into the request.
 from __future__ import annotations
 
 import email.utils
+import json
+import math
 import os
 import random
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +24,10 @@ DEFAULT_URL = "https://api.openai.com/v1"
 CHARACTERS_PER_TOKEN = 4
 """A rough reading for the cost: English text."""
 
+MOST_BYTES = 2**28
+"""Of an answer: two thousand vectors of 8,192 numbers fit."""
+SLOWEST = 10
+"""An answer may come piece by piece, for so many times as long as its first piece may take."""
 _LONGEST_WAIT = 60.0
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)
 """Answers that another try may change."""
@@ -28,6 +35,22 @@ _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)
 
 class Unanswered(UserError):
     """No answer after the last try; another time there may be one."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, whole."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+    def json(self) -> Any:
+        """Its value. ValueError when it is no JSON."""
+        try:
+            return json.loads(self.content)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
 
 
 class Service:
@@ -46,28 +69,30 @@ class Service:
 
     def client(self) -> httpx.Client:
         """A client with the key, if there is one; many threads may share it."""
-        key = os.environ.get("OPENAI_API_KEY")
+        key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (key.isascii() and key.isprintable()):  # a library would show it in its error
+            raise UserError("OPENAI_API_KEY holds characters that no key has. Set it again, without line ends.")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return client(headers=headers, timeout=httpx.Timeout(self._timeout, connect=min(15.0, self._timeout)))
 
-    def post(self, client: httpx.Client, path: str, body: dict[str, Any]) -> httpx.Response:
+    def post(self, client: httpx.Client, path: str, body: dict[str, Any]) -> Answer:
         """The answer to ``body``. Unanswered after the last try; UserError at once when another would not help."""
         pause = self._pause
         for attempt in range(1, self._tries + 1):
             wanted: float | None = None
             try:
-                response = client.post(f"{self.url}/{path}", json=body)
-            except httpx.TransportError as error:
+                answer = self._asked(client, path, body)
+            except httpx.RequestError as error:
                 reason = f"{type(error).__name__}: {error}"
             else:
-                if response.is_success:
-                    return response
-                reason = f"{response.status_code} {_message(response)}"
-                if response.status_code not in _PASSING:
+                if 200 <= answer.status < 300:
+                    return answer
+                reason = f"{answer.status} {_message(answer)}"
+                if answer.status not in _PASSING:
                     raise UserError(
-                        f"{self.url} refused to {self.work} with {body.get('model')!r}: {reason}{_hint(response)}"
+                        f"{self.url} refused to {self.work} with {body.get('model')!r}: {reason}{_hint(answer)}"
                     )
-                wanted = retry_after(response.headers.get("Retry-After"))
+                wanted = retry_after(answer.headers.get("Retry-After"))
             if attempt < self._tries:
                 time.sleep(wanted if wanted is not None else pause * random.uniform(0.75, 1.25))
                 pause = min(pause * 2, _LONGEST_WAIT)
@@ -75,6 +100,18 @@ class Service:
             f"{self.url} did not answer after {self._tries} tries ({reason}). What was answered is kept; run the "
             "command again to go on."
         )
+
+    def _asked(self, client: httpx.Client, path: str, body: dict[str, Any]) -> Answer:
+        """The answer to one try. UserError for one that is too large, ReadTimeout for one that does not end."""
+        due, content = time.monotonic() + SLOWEST * self._timeout, bytearray()
+        with client.stream("POST", f"{self.url}/{path}", json=body) as response:
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > MOST_BYTES:
+                    raise UserError(f"{self.url} answers with more than {MOST_BYTES:,} bytes. Ask it for less at once.")
+                if time.monotonic() > due:
+                    raise httpx.ReadTimeout("the answer does not end")
+        return Answer(response.status_code, response.headers, bytes(content))
 
 
 def retry_after(header: str | None, now: datetime | None = None) -> float | None:
@@ -85,22 +122,24 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
         seconds = float(header)
     except ValueError:
         try:
-            seconds = (email.utils.parsedate_to_datetime(header) - (now or datetime.now(UTC))).total_seconds()
-        except ValueError:
+            moment = email.utils.parsedate_to_datetime(header)
+        except (ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # "-0000": no zone is said
+        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
-def _message(response: httpx.Response) -> str:
+def _message(answer: Answer) -> str:
     try:
-        return str(response.json()["error"]["message"])[:300]
+        return str(answer.json()["error"]["message"])[:300]
     except (ValueError, KeyError, TypeError):
-        return response.text[:300].replace("\n", " ")
+        return answer.content[:300].decode("utf-8", "replace").replace("\n", " ")
 
 
-def _hint(response: httpx.Response) -> str:
-    if response.status_code in (401, 403):
+def _hint(answer: Answer) -> str:
+    if answer.status in (401, 403):
         return " (set OPENAI_API_KEY)"
-    if response.status_code == 404:
+    if answer.status == 404:
         return " (is the base URL right? It usually ends in /v1)"
     return ""

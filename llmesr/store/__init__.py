@@ -14,9 +14,18 @@ process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` rem
 """
 
 from llmesr.store.archive import check_identity, check_size, export_archive, import_archive
-from llmesr.store.derived import derived
+from llmesr.store.derived import derived, forget
 from llmesr.store.examine import Finding, examine
-from llmesr.store.files import file_digest, read_json, replacing, share_file, write_bytes, write_json
+from llmesr.store.files import (
+    deliver,
+    delivered,
+    file_digest,
+    read_json,
+    replacing,
+    share_file,
+    write_bytes,
+    write_json,
+)
 from llmesr.store.lock import is_locked, locked
 from llmesr.store.manifest import (
     CHECKPOINTS,
@@ -49,10 +58,13 @@ __all__ = [
     "check_identity",
     "check_size",
     "config_digest",
+    "deliver",
+    "delivered",
     "derived",
     "examine",
     "export_archive",
     "file_digest",
+    "forget",
     "import_archive",
     "is_locked",
     "locked",

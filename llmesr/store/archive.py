@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import gzip
 import json
-import os
 import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from llmesr.errors import UserError
-from llmesr.store.files import belonging, blamed_on, file_digest
+from llmesr.store.files import belonging, delivered, file_digest
 from llmesr.store.manifest import KINDS, MANIFEST, Manifest, parse_manifest
 from llmesr.store.root import Store
 
@@ -35,7 +31,7 @@ def export_archive(store: Store, kind: str, id: str, archive: Path) -> Path:
     store.manifest(kind, id)
     archive, folder = Path(archive), store.path(kind, id)
     digests: dict[str, str] = {}
-    with _part(archive) as written, tarfile.open(fileobj=written, mode="w:gz") as tar:
+    with delivered(archive) as part, tarfile.open(part, mode="w:gz") as tar:
         for path in belonging(folder):
             name = path.relative_to(folder).as_posix()
             digests[name] = file_digest(path)
@@ -45,33 +41,6 @@ def export_archive(store: Store, kind: str, id: str, archive: Path) -> Path:
             listed.flush()
             tar.add(listed.name, arcname=LIST)
     return archive
-
-
-@contextlib.contextmanager
-def _part(path: Path) -> Iterator[BinaryIO]:
-    """A hidden file beside ``path`` that becomes it when the block ends well.
-
-    It lies in somebody's folder, where nothing sweeps: there is one name for each ``path``, so that the same export
-    given again takes up what a killed one left. UserError while another process writes to it.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with blamed_on(path, part), open(part, "ab") as written:
-        try:
-            fcntl.flock(written, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = part.exists() and os.path.samestat(os.fstat(written.fileno()), part.stat())
-        except BlockingIOError:
-            ours = False
-        if not ours:  # another holds it, or has just made it the archive
-            raise UserError(f"Another process is writing {path}. Wait until that ends, or choose another name.")
-        written.truncate(0)
-        try:
-            yield written
-            written.flush()
-            os.fsync(written.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
 
 
 def import_archive(store: Store, archive: Path) -> Manifest:

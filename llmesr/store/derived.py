@@ -9,13 +9,26 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from llmesr.store.files import file_digest, read_json, write_json
+from pydantic import BaseModel
+
+from llmesr.store.files import file_digest, write_json
 from llmesr.store.lock import LOCK, locked
 
 RECORD = "made-of.json"
 """Written last: what stands beside it is whole, and what has no record is nothing."""
+
+
+class _File(BaseModel):
+    bytes: int
+    sha256: str
+
+
+class _Record(BaseModel):
+    """What the files were made of, and what they were when they had been."""
+
+    sources: dict[str, list[int]]
+    files: dict[str, _File]
 
 
 @contextlib.contextmanager
@@ -34,8 +47,8 @@ def derived(folder: Path, name: str, sources: Sequence[str], make: Callable[[Pat
                 return
             _clear(place)
             make(place)
-            files = {path.name: {**_size(path), "sha256": _synced(path)} for path in _files(place)}
-            write_json(place / RECORD, {"sources": stamps, "files": files})
+            files = {path.name: _File(bytes=path.stat().st_size, sha256=_synced(path)) for path in _files(place)}
+            write_json(place / RECORD, _Record(sources=stamps, files=files).model_dump())
         yield place
 
 
@@ -43,11 +56,19 @@ def damaged(folder: Path) -> list[str]:
     """The derived files of the artifact in ``folder`` that are not as they were written, by their checksums."""
     wrong = []
     for record in sorted(folder.glob(f".*/{RECORD}")):
-        for name, told in read_json(record, str(record.parent), "Delete it.")["files"].items():
+        if (told := _record(record)) is None:
+            wrong.append(record.relative_to(folder).as_posix())
+            continue
+        for name, was in told.files.items():
             path = record.parent / name
-            if not path.is_file() or file_digest(path) != told["sha256"]:
+            if not path.is_file() or file_digest(path) != was.sha256:
                 wrong.append(path.relative_to(folder).as_posix())
     return wrong
+
+
+def forget(place: Path) -> None:
+    """Let what lies in a derived folder be made again at the next opening: it cannot be read. Call within the block."""
+    (place / RECORD).unlink(missing_ok=True)
 
 
 def discard(folder: Path, names: Sequence[str]) -> None:
@@ -65,14 +86,20 @@ def _stamp(path: Path) -> list[int]:
 
 def _valid(place: Path, stamps: dict[str, list[int]]) -> bool:
     """Whether a record is there, of ``sources`` as they are now, and files of the sizes it names."""
-    if not (place / RECORD).is_file():
-        return False
-    record: dict[str, Any] = read_json(place / RECORD, str(place), "Delete that folder; it is made again.")
-    whole = all(
-        (place / name).is_file() and _size(place / name)["bytes"] == told["bytes"]
-        for name, told in record["files"].items()
+    record = _record(place / RECORD)
+    return (
+        record is not None
+        and record.sources == stamps
+        and all(_bytes(place / name) == was.bytes for name, was in record.files.items())
     )
-    return bool(whole and record["sources"] == stamps)
+
+
+def _record(path: Path) -> _Record | None:
+    """None where it is not there, or damaged: what it is about is made again, which costs less than to ask."""
+    try:
+        return _Record.model_validate_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError):  # a ValidationError is a ValueError
+        return None
 
 
 def _files(place: Path) -> list[Path]:
@@ -85,8 +112,8 @@ def _clear(place: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _size(path: Path) -> dict[str, int]:
-    return {"bytes": path.stat().st_size}
+def _bytes(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _synced(path: Path) -> str:

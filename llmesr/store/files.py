@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ def read_json(path: Path, what: str, remedy: str) -> Any:
     """The value in a JSON file. UserError naming ``what`` is damaged and the ``remedy``, when it cannot be read."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{what} is damaged: {path.name} cannot be read ({error}). {remedy}") from error
 
 
@@ -52,6 +53,39 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def delivered(path: Path) -> Iterator[Path]:
+    """As :func:`replacing`, for a file outside the store: an export, a report.
+
+    It lies in somebody's folder, where nothing sweeps: there is one name for each ``path``, so that the same command
+    given again takes up what a killed one left. UserError while another process writes to it.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with blamed_on(path, part), open(part, "ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = part.exists() and os.path.samestat(os.fstat(held.fileno()), part.stat())
+        except BlockingIOError:
+            ours = False
+        if not ours:  # another holds it, or has just put it in its place
+            raise UserError(f"Another process is writing {path}. Wait until that ends, or choose another name.")
+        held.truncate(0)
+        try:
+            yield part
+            with open(part, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def deliver(path: Path, content: bytes) -> None:
+    """Write a file outside the store in one step."""
+    with delivered(path) as part:
+        part.write_bytes(content)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 from llmesr.store.lock import is_locked
 from llmesr.store.manifest import MANIFEST, parse_manifest
 
-SCRATCH, REPLACED, DELETED = ".scratch.", ".replaced.", ".deleted."
+SCRATCH, REPLACED, DELETED, GIVING_WAY = ".scratch.", ".replaced.", ".deleted.", ".giving-way."
+QUARANTINE = "quarantine"
 YOUNG = 60.0
 """Seconds for which a hidden folder without a lock is left alone: somebody may be renaming or removing it."""
 OLD = 86_400.0
@@ -29,6 +30,9 @@ def heal(folder: Path) -> None:
     ours and nobody's."""
     entries = [e for e in folder.iterdir() if e.name.startswith(".")] if folder.is_dir() else []
     for entry in entries:
+        if entry.name.startswith(GIVING_WAY):
+            _put_back(entry)
+            continue
         ours = entry.name.startswith((SCRATCH, REPLACED, DELETED))
         earlier = None if ours else _EARLIER.fullmatch(entry.name)
         if not (ours or earlier) or not entry.is_dir() or _in_use(entry, OLD if earlier else YOUNG):
@@ -39,6 +43,26 @@ def heal(folder: Path) -> None:
             entry.rename(final)
         else:
             shutil.rmtree(entry, ignore_errors=True)  # a root that cannot be written stays as it is
+
+
+def _put_back(entry: Path) -> None:
+    """An artifact in whose place another was being made by a process that was killed. Whoever makes it holds the lock
+    from before it is hidden."""
+    final = entry.with_name(entry.name.removeprefix(GIVING_WAY).rpartition(".")[0])
+    try:
+        if not is_locked(entry) and not final.exists():
+            entry.rename(final)
+        elif not is_locked(entry):
+            quarantined(entry, final.name)
+    except OSError:  # it went meanwhile, or the root cannot be written
+        return
+
+
+def quarantined(folder: Path, name: str) -> Path:
+    """Move a folder of a kind to where nobody reads it; where it lies now."""
+    aside = folder.parent.parent / QUARANTINE / folder.parent.name / f"{name}.{time.time_ns()}"
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    return folder.rename(aside)
 
 
 def _in_use(folder: Path, young: float) -> bool:

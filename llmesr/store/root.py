@@ -8,14 +8,13 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from llmesr.errors import UserError
 from llmesr.store.files import belonging, file_digest, read_json, sync_files, write_json
-from llmesr.store.leftovers import DELETED, REPLACED, SCRATCH, heal, hidden
+from llmesr.store.leftovers import DELETED, GIVING_WAY, REPLACED, SCRATCH, heal, hidden, quarantined
 from llmesr.store.lock import Held, locked
 from llmesr.store.manifest import (
     CHECKPOINTS,
@@ -264,14 +263,17 @@ class Store:
     def hold(self, kind: str, id: str) -> Iterator[None]:
         """Be the only one who works on an artifact. UserError when another process does, or when there is none."""
         self.manifest(kind, id)
+        with self._held(self.path(kind, id), f"The {noun(kind)} {id!r}"):
+            yield
+
+    @contextlib.contextmanager
+    def _held(self, folder: Path, what: str) -> Iterator[None]:
         try:
-            with locked(self.path(kind, id), wait=False):
+            with locked(folder, wait=False):
                 yield
         except Held as held:
             who = f" (process {held})" if str(held) else ""
-            raise UserError(
-                f"The {noun(kind)} {id!r} is being worked on{who}. Wait until that ends, or stop it first."
-            ) from None
+            raise UserError(f"{what} is being worked on{who}. Wait until that ends, or stop it first.") from None
 
     def delete(self, kind: str, id: str) -> None:
         """Remove an artifact, whole or not. UserError when others were made from it, or while somebody works on it."""
@@ -291,9 +293,23 @@ class Store:
 
     def put_aside(self, folder: Path) -> Path:
         """Move the folder of something damaged to where nobody reads it; where it lies now."""
-        aside = self.work_folder("quarantine") / folder.parent.name / f"{folder.name}.{time.time_ns()}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        return folder.rename(aside)
+        return quarantined(folder, folder.name)
+
+    @contextlib.contextmanager
+    def giving_way(self, kind: str, id: str) -> Iterator[None]:
+        """While the block runs, an artifact is not there, so that another can be made in its place. It lies in
+        quarantine when the block ends well, and is back when it does not, or when it is killed. UserError while
+        somebody works on it."""
+        folder = self.path(kind, id)
+        with self._held(folder, f"The {noun(kind)} {id!r}"):
+            old = folder.rename(hidden(folder, GIVING_WAY))
+            try:
+                yield
+            except BaseException:
+                if not folder.exists():
+                    old.rename(folder)
+                raise
+            quarantined(old, id)
 
     def heal(self) -> None:
         """Remove what killed processes left, and put back an artifact that was being replaced. Nothing in use."""

@@ -112,6 +112,21 @@ def test_order_words_and_deletion(visit: Visit, store: Store) -> None:
     assert [f.title for f in findings.every(store)] == ["three", "2"]
 
 
+def test_what_another_visitor_deleted_meanwhile_is_a_sentence(visit: Visit, store: Store) -> None:
+    one, two, three = pinned(store, "one", "two", "three")
+    app = healthy(visit("findings"))
+    store.delete("findings", one.id)
+    pick(app, f"delete.it.{one.id}").click().run()
+    assert not app.exception
+    assert "There is no finding" in app.toast[0].value
+    assert order(app) == ["two", "three"]
+    store.delete("findings", three.id)
+    pick(app, f"up.{three.id}").click().run()
+    assert not app.exception
+    assert order(app) == ["two"]
+    assert two.id in store.ids("findings")
+
+
 def test_presenting_shows_the_chosen_one_by_one(visit: Visit, store: Store) -> None:
     one, _, three = pinned(store, "one", "two", "three")
     app = visit("findings")

@@ -46,3 +46,13 @@ def test_a_vote_that_is_gone_is_a_sentence(trained: Store) -> None:
     app = opened("findings", vote="gone", present="1")
     assert not app.exception
     assert "There is no vote" in app.error[0].value
+
+
+def test_a_vote_that_is_deleted_while_it_is_shown_is_a_sentence(trained: Store) -> None:
+    app = healthy(opened("findings", stage="vote"))
+    pick(app, "vote.prepare").click().run()
+    trained.delete(KIND, app.query_params["vote"])
+    pick(app, "vote.A").click().run()
+    assert not app.exception
+    assert "has been deleted" in app.toast[0].value
+    assert "There is no vote" in app.error[0].value

@@ -106,6 +106,33 @@ def test_it_is_made_again_when_it_is_cut_short_or_half_written(store: Store, tin
     same(load_dataset(store, mapped.id), tiny)
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b'{"sources": 5, "files": []}', b"[" * 100_000])
+def test_it_is_made_again_when_its_record_is_damaged(
+    content: bytes, store: Store, tiny: Dataset, mapped: Dataset
+) -> None:
+    record = place(store, mapped) / "made-of.json"
+    record.write_bytes(content)
+    assert [f.what for f in examine(store)]
+    same(load_dataset(store, mapped.id), tiny)
+    assert examine(store) == []
+
+
+@pytest.mark.parametrize("name", ["items.npy", "offsets.npy", "users.arrow", "catalogue.arrow"])
+def test_it_is_made_again_when_it_cannot_be_opened(name: str, store: Store, tiny: Dataset, mapped: Dataset) -> None:
+    path = place(store, mapped) / name
+    size = path.stat().st_size
+    path.write_bytes(b"\0" * size)  # of the right size, as after a power cut
+    same(load_dataset(store, mapped.id), tiny)
+    assert examine(store) == []
+
+
+def test_who_has_it_open_keeps_it_while_it_is_made_again(store: Store, tiny: Dataset, mapped: Dataset) -> None:
+    (place(store, mapped) / "made-of.json").unlink()
+    again = load_dataset(store, mapped.id)
+    same(mapped, tiny)
+    same(again, tiny)
+
+
 def test_a_damaged_dataset_is_said_to_be_damaged(store: Store, mapped: Dataset) -> None:
     path = store.path("datasets", mapped.id) / INTERACTIONS
     path.write_bytes(path.read_bytes()[:200])

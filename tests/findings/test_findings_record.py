@@ -135,6 +135,32 @@ def test_damage_is_found_and_is_a_sentence(store: Store) -> None:
         made.table()
 
 
+@pytest.mark.parametrize("value", [None, 5, "x", [], {"a": 1}, True, float("nan"), [[]]])
+@pytest.mark.parametrize("name", ["place", "subject", "seen", "query", "rows", "mode", "page", "alt"])
+def test_damage_of_one_hurts_no_other(name: str, value: object, store: Store) -> None:
+    one, other = pinned(store, "One"), pinned(store, "Other")
+    with store.changing(KIND, one.id) as manifest:
+        (manifest.info if name == "place" else manifest.config)[name] = value
+    assert sorted(titles(store)) == ["One", "Other"]
+    assert other.id not in findings.damaged(store)
+    one = findings.find("One", store)
+    if one.id in findings.damaged(store):
+        with pytest.raises(UserError, match="Delete it"):
+            one.document()
+    else:
+        assert one.document()["title"] == "One"
+    findings.move(findings.find("Other", store), -1)
+    assert titles(store)[0] == "Other"
+    assert findings.pin("Third", table=pd.DataFrame({"n": [1]}), store=store).title == "Third"
+
+
+def test_a_run_that_was_damaged_since_is_said(store: Store) -> None:
+    run = make_run(store, make_dataset(store), "id")
+    made = findings.pin("One", table=pd.DataFrame({"n": [1]}), runs=[run])
+    corrupt(store, "runs", run.id)
+    assert findings.changes(made) == [f"The run {run.id} cannot be read any more; what is shown is what it was."]
+
+
 def test_a_finding_travels_as_an_archive(store: Store, tmp_path: Path) -> None:
     made = pinned(store)
     there = Store(tmp_path / "other")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +78,25 @@ def test_a_damaged_file_is_named(store: Store) -> None:
     path = store.root / "cache" / "vectors" / "fake8.sqlite"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a database" * 100)
+    with pytest.raises(UserError, match=r"fake8\.sqlite is damaged"):
+        embed_cached(FakeEmbedder(), TEXTS, store)
+
+
+def test_a_file_damaged_in_its_midst_is_named(store: Store) -> None:
+    embed_cached(FakeEmbedder(), TEXTS * 20 + [f"more {i}" for i in range(4_000)], store)
+    path = store.work_folder("cache") / "vectors" / "fake8.sqlite"
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xff" * (len(content) - 8192)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"fake8\.sqlite is damaged"):
+        embed_cached(FakeEmbedder(), TEXTS, store)
+
+
+def test_a_vector_of_half_a_number_is_named(store: Store) -> None:
+    embed_cached(FakeEmbedder(), TEXTS, store)
+    path = store.work_folder("cache") / "vectors" / "fake8.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE vectors SET vector = x'010203'")
     with pytest.raises(UserError, match=r"fake8\.sqlite is damaged"):
         embed_cached(FakeEmbedder(), TEXTS, store)
 

@@ -73,6 +73,10 @@ def test_retry_after_reads_seconds_dates_and_nonsense() -> None:
     assert retry_after("Thu, 01 Jan 2026 11:00:00 GMT", now) == 0
     assert retry_after("99999") == 60
     assert retry_after("soon") is None
+    assert retry_after("nan") is None
+    assert retry_after("inf") == 60
+    assert retry_after("Thu, 01 Jan 2026 12:00:20 -0000", now) == 20
+    assert retry_after("Thu, 01 Jan 99999 12:00:20 GMT", now) is None
     assert retry_after(None) is None
 
 

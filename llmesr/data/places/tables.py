@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, is_full
 
 Kind = Literal["Delta", "Iceberg"]
 METADATA = ".metadata.json"
@@ -39,6 +39,8 @@ def opened(folder: Path, kind: Kind) -> Iterator[tuple[pa.RecordBatchReader, dic
     except UserError:
         raise
     except Exception as error:  # of two libraries, each with its own kinds
+        if is_full(error) or isinstance(error, MemoryError):
+            raise  # where the rows go to, not where they come from
         raise UserError(f"{folder} is {_a(kind)} table that cannot be read: {_first_line(error)}.") from error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
-_LIST = re.compile(r"\d+(?:[\s,;>\]\[)(.#\"']+\d+)+")
+_LIST = re.compile(r"(?<!\d)\d++(?:[\s,;>\]\[)(.#\"']++\d++)+")
 _LEADING = re.compile(r"^\W*(\d+)\b")
 
 

@@ -30,6 +30,8 @@ from llmesr.store import Store, config_digest
 from llmesr.text.prompts import clean
 
 TITLE_CHARACTERS = 120
+MOST_CHARACTERS = 100_000
+"""Of an answer are read."""
 SAMPLE = 100
 """Users of validation that the share is chosen on, where the config says nothing."""
 _PLACE = re.compile(r"\{(history|candidates|count)\}")
@@ -167,11 +169,12 @@ class Chat:
     def _ask(self, client: httpx.Client, body: dict[str, Any]) -> str | UserError:
         """The text of the answer. An answer of another shape is text that nothing is understood of."""
         try:
-            response = self._service.post(client, "chat/completions", body)
+            answer = self._service.post(client, "chat/completions", body)
         except UserError as error:
             return error
         try:
-            return str(response.json()["choices"][0]["message"]["content"] or "")
+            said = str(answer.json()["choices"][0]["message"]["content"] or "")[:MOST_CHARACTERS]
+            return said.encode("utf-8", "replace").decode()  # half of a character could not be kept
         except (ValueError, KeyError, TypeError, IndexError):
             return ""
 

@@ -16,7 +16,7 @@ import numpy as np
 from llmesr.config import EmbedConfig
 from llmesr.errors import UserError
 from llmesr.semantic.embedders.contract import Embedder
-from llmesr.semantic.service import CHARACTERS_PER_TOKEN, Service
+from llmesr.semantic.service import CHARACTERS_PER_TOKEN, Answer, Service
 from llmesr.store import config_digest
 
 
@@ -82,9 +82,9 @@ class EndpointEmbedder(Embedder):
         body = {"model": self.model, "input": [t[: self._characters] for t in texts], "encoding_format": "float"}
         return self._vectors(self._service.post(client, "embeddings", body), len(texts))
 
-    def _vectors(self, response: httpx.Response, count: int) -> np.ndarray:
+    def _vectors(self, answer: Answer, count: int) -> np.ndarray:
         try:
-            data: list[dict[str, Any]] = response.json()["data"]
+            data: list[dict[str, Any]] = answer.json()["data"]
             rows = [entry["embedding"] for entry in sorted(data, key=lambda entry: entry["index"])]
             vectors = np.array(rows, dtype=np.float32)
         except (ValueError, KeyError, TypeError) as error:

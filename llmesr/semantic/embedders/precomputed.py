@@ -33,7 +33,7 @@ from llmesr.config import EmbedConfig
 from llmesr.errors import UserError
 from llmesr.semantic.embedders.contract import Embedder
 from llmesr.semantic.matrix import align
-from llmesr.store import config_digest, file_digest, replacing, write_bytes
+from llmesr.store import config_digest, deliver, delivered, file_digest
 
 EXPANSION = 1000
 """How many times larger than its file a packed one may be, past ``SMALL``; vectors hardly pack at all."""
@@ -154,10 +154,10 @@ def write_vectors(path: Path, vectors: np.ndarray, item_ids: Sequence[str]) -> P
         raise ValueError(f"{len(vectors)} vectors but {len(ids)} item ids")
     if path.suffix not in FORMATS:
         raise UserError(f"Vectors can be written as {', '.join(FORMATS)}, not {path.name!r}.")
-    with replacing(path) as file:
+    with delivered(path) as file:
         _write(file, path.suffix, np.ascontiguousarray(vectors, np.float32), ids)
     if path.suffix == ".npy":
-        write_bytes(path.with_suffix(".ids.txt"), "".join(f"{i}\n" for i in ids).encode())
+        deliver(path.with_suffix(".ids.txt"), "".join(f"{i}\n" for i in ids).encode())
     return path
 
 

@@ -19,7 +19,7 @@ from llmesr.runs.wanted import Training
 from llmesr.store import slug
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare.choice import Choice
-from llmesr.views.shared import job_panels, links, theme
+from llmesr.views.shared import job_panels, links, theme, widgets
 from llmesr.views.shared.words import as_text
 
 SHOWN = 12
@@ -107,6 +107,7 @@ def _offer(choice: Choice, claim: Claim, lacking: Sequence[Training]) -> None:
             st.markdown(f"takes about {theme.duration(likely)}, at most {theme.duration(longest)}")
 
 
+@widgets.acting
 def _queue(choice: Choice, claim: Claim, lacking: Sequence[Training]) -> None:
     manifest = choice.root.manifest("datasets", choice.dataset.id)
     there = claim.in_time.dataset if claim.in_time is not None else None

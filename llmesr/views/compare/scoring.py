@@ -87,6 +87,7 @@ def _form(root: Store, dataset_id: str, run: Run, others: list[Run]) -> None:
         st.code(plans.command_line(step), language="bash", wrap_lines=True)
 
 
+@widgets.acting
 def _submit(root: Store, step: Step, label: str, parents: list[str]) -> None:
     artifacts.jobs(root).submit_steps([step], kind="tune", label=label, parents=parents)
 

@@ -150,6 +150,7 @@ def _wanted(choice: Choice, best: list[Contender], later: Manifest | None) -> li
     return found
 
 
+@widgets.acting
 def _queue(choice: Choice, wanted: list[Training], label: str, later: str | None) -> None:
     manifest = choice.root.manifest("datasets", choice.dataset.id)
     steps = wanted_steps(choice.root, manifest, wanted, in_time=later)

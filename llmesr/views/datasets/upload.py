@@ -22,7 +22,7 @@ from llmesr.views.cache import artifacts
 from llmesr.views.datasets import elsewhere, reading
 from llmesr.views.datasets.roles import item_column, likely_roles, title_column
 from llmesr.views.datasets.split_form import chosen_split
-from llmesr.views.shared import exhibits, forms, job_panels, links
+from llmesr.views.shared import exhibits, forms, job_panels, links, widgets
 from llmesr.views.shared.words import as_text
 
 PLACES = "LLMESR_DATA"
@@ -122,6 +122,7 @@ def _usual_name(interactions: Path, origin: dict[str, Any] | None) -> str:
     return interactions.name.split(".")[0].replace("_", " ").replace("interactions", "").strip() or "my data"
 
 
+@widgets.acting
 def _forget(root: Store) -> None:
     token = st.session_state.pop("upload", None)
     st.session_state.pop("server_paths", None)

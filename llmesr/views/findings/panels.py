@@ -141,7 +141,7 @@ def _actions(finding: Pinned, place: int, count: int) -> None:
             icon=f":material/arrow_{name}ward:",
             key=f"{name}.{id}",
             disabled=place == end,
-            on_click=findings.move,
+            on_click=_move,
             args=(finding, steps),
         )
     with st.popover("Edit", icon=":material/edit:", key=f"edit.{id}"):
@@ -152,9 +152,19 @@ def _actions(finding: Pinned, place: int, count: int) -> None:
             st.rerun()
     with st.popover("Delete", icon=":material/delete:", key=f"delete.{id}"):
         st.markdown("The finding is deleted; what it shows stays where it is.")
-        st.button("Delete it", key=f"delete.it.{id}", on_click=finding.store.delete, args=(KIND, id))
+        st.button("Delete it", key=f"delete.it.{id}", on_click=_delete, args=(finding,))
     if (page := links.named(finding.page)) is not None:
         links.link(page, f"Open on {page.title}", ":material/open_in_new:", **finding.query)
+
+
+@widgets.acting
+def _move(finding: Pinned, steps: int) -> None:
+    findings.move(finding, steps)
+
+
+@widgets.acting
+def _delete(finding: Pinned) -> None:
+    finding.store.delete(KIND, finding.id)
 
 
 def presented(root: Store) -> None:

@@ -89,7 +89,7 @@ def _row(vote: Vote) -> None:
         st.caption(counted(vote.tally().votes, "vote"))
         with st.popover("Delete", icon=":material/delete:", key=f"vote.delete.{vote.id}"):
             st.markdown("The vote and all that was voted are deleted.")
-            st.button("Delete it", key=f"vote.delete.it.{vote.id}", on_click=vote.store.delete, args=(KIND, vote.id))
+            st.button("Delete it", key=f"vote.delete.it.{vote.id}", on_click=_delete, args=(vote,))
 
 
 def _open(id: str) -> None:
@@ -140,6 +140,12 @@ def _order(vote: Vote) -> str:
     return str(st.session_state[key])
 
 
+@widgets.acting
+def _delete(vote: Vote) -> None:
+    vote.store.delete(KIND, vote.id)
+
+
+@widgets.acting
 def _cast(vote: Vote, as_a: str, choice: Choice) -> None:
     vote.cast(as_a, choice)
     st.toast("Your vote is counted.", icon=":material/how_to_vote:")

@@ -15,7 +15,7 @@ from llmesr.prose import counted, listed
 from llmesr.runs.record import Run
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import job_panels, links
+from llmesr.views.shared import job_panels, links, widgets
 from llmesr.views.shared.words import as_text
 
 _ICONS = {"caution": ":material/info:", "note": ":material/notes:"}
@@ -106,6 +106,7 @@ def _job_label(root: Store, remedy: Remedy) -> str:
     return _called(root, remedy) + seeds
 
 
+@widgets.acting
 def _queue(root: Store, dataset: str, remedy: Remedy, label: str) -> None:
     manifest = root.manifest("datasets", dataset)
     steps = _search(root, remedy, manifest.name) if remedy.action == "search-baseline" else []

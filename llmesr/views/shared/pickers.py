@@ -99,11 +99,14 @@ def pick_thresholds(root: Store, dataset: Dataset) -> Thresholds:
         user = _border("Tail users have fewer than", "tail_user", lengths, saved.user)
         chosen = Thresholds(item=item, user=user)
         if chosen != saved:
-            st.button(
-                "Save with the dataset", on_click=save_thresholds, args=(root, dataset.id, chosen), key="tail.save"
-            )
+            st.button("Save with the dataset", on_click=_save, args=(root, dataset.id, chosen), key="tail.save")
         st.caption("Training interactions. Moving these needs no new evaluation, and holds on every page.")
     return chosen
+
+
+@widgets.acting
+def _save(root: Store, id: str, chosen: Thresholds) -> None:
+    save_thresholds(root, id, chosen)
 
 
 def _border(label: str, key: str, counts: np.ndarray, at_first: int) -> int:

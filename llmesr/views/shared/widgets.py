@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, machine_failure
 from llmesr.prose import counted
 from llmesr.store import Store, noun
 from llmesr.views.shared import links, theme
@@ -74,13 +74,31 @@ def boundary(what: str = "This page") -> Iterator[None]:
     except UserError as error:
         st.error(as_text(error, 1000), icon=":material/error:")
     except Exception:
-        ticket = secrets.token_hex(4)
-        log.exception("error %s: %s", ticket, what)
-        st.error(
-            f"{what} could not be shown. The reason is in the server's log under **{ticket}**. "
-            "Reload the page, or choose something else.",
-            icon=":material/error:",
-        )
+        st.error(f"{what} could not be shown. {_logged(what)}", icon=":material/error:")
+
+
+def acting(act: F) -> F:
+    """For what a button calls: an error is a sentence on the page, which is drawn all the same.
+
+    What a button is about may be gone when it is pressed: another visitor has deleted it.
+    """
+
+    @functools.wraps(act)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return act(*args, **kwargs)
+        except Exception as error:
+            said = str(error) if isinstance(error, UserError) else machine_failure(error)
+            st.toast(as_text(said, 500) if said else f"That failed. {_logged('a button')}", icon=":material/error:")
+
+    return bounded  # type: ignore[return-value]
+
+
+def _logged(what: str) -> str:
+    """Keep the trace in the log; where to find it, in a sentence."""
+    ticket = secrets.token_hex(4)
+    log.exception("error %s: %s", ticket, what)
+    return f"The reason is in the server's log under **{ticket}**. Reload the page, or choose something else."
 
 
 def live(every: float | None) -> Callable[[F], F]:

@@ -16,7 +16,7 @@ from llmesr.prose import duration, listed
 from llmesr.runs.contest import Contest
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import exhibits, forms, job_panels, links, pickers
+from llmesr.views.shared import exhibits, forms, job_panels, links, pickers, widgets
 
 ABOUT = (
     "Linear models, sequence models, their blends and a scoring policy compete on validation, as far as the time "
@@ -83,6 +83,7 @@ def blend_form(root: Store, manifest: Manifest) -> None:
         )
 
 
+@widgets.acting
 def _launch(root: Store, manifest: Manifest, step: Step, kind: str) -> None:
     label = f"{step.label} of {manifest.name}"
     artifacts.jobs(root).submit_steps([step], kind=kind, label=label, parents=[f"datasets/{manifest.id}", *step.reads])

@@ -76,6 +76,7 @@ def _base(setting: forms.Setting) -> forms.Setting:
     return setting if visitors.ANY in offered else replace(setting, kind="choice", choices=tuple(offered))
 
 
+@widgets.acting
 def _launch(root: Store, manifest: Manifest, steps: list[Step]) -> None:
     label = f"Fine-tune on {manifest.name}"
     artifacts.jobs(root).submit_steps(steps, kind="finetune", label=label, parents=[f"datasets/{manifest.id}"])

@@ -16,7 +16,7 @@ from llmesr.runs.estimate import estimate
 from llmesr.semantic.embed import whole_embeddings
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import forms, links, theme, words
+from llmesr.views.shared import forms, links, theme, widgets, words
 
 NEW_TEXT = "new"
 GOALS = {"train": "Train with these settings", "search": "Search for better settings"}
@@ -209,6 +209,7 @@ def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[s
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
 
 
+@widgets.acting
 def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str]) -> None:
     parents = [f"datasets/{manifest.id}", *(f"embeddings/{view}" for view in views if view != WORDS)]
     label = f"{steps[-1].label} on {manifest.name}"

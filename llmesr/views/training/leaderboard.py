@@ -154,11 +154,13 @@ def _save(runs: Sequence[Run]) -> None:
         st.session_state[key] = ""
 
 
+@widgets.acting
 def _remove(runs: Sequence[Run], tag: str) -> None:
     for run in runs:
         run.remark(remove=[tag])
 
 
+@widgets.acting
 def _archive(runs: Sequence[Run], away: bool) -> None:
     for run in runs:
         run.remark(archived=away)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from pyiceberg.catalog.sql import SqlCatalog
 
 import llmesr
-from llmesr.data.places import address
+from llmesr.data.places import address, tables
 from llmesr.errors import UserError
 from llmesr.store import Store
 
@@ -74,6 +75,11 @@ def test_what_cannot_be_read_says_what_it_is(store: Store, tmp_path: Path) -> No
     (empty / "metadata").mkdir()
     with pytest.raises(UserError, match="looks like an Iceberg table, but no file"):
         llmesr.ingest(empty, name="shop", store=store)
+
+
+def test_a_full_disk_is_not_the_fault_of_the_table(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"), tables.opened(delta(tmp_path / "orders"), "Delta"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_without_its_library_the_extra_is_named(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

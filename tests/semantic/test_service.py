@@ -1,0 +1,128 @@
+"""Whatever a service of others answers is an answer or a sentence, of bounded size and time."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from llmesr.config import AllocationConfig, EmbedConfig
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+from llmesr.scoring.allocation.answers import understood
+from llmesr.scoring.allocation.chat import Chat
+from llmesr.semantic import service
+from llmesr.semantic.embedders.endpoint import EndpointEmbedder
+from llmesr.semantic.service import Service, Unanswered
+from llmesr.store import Store
+
+DEEP = b"[" * 100_000
+
+
+class Raw:
+    """Answers every request with ``content`` under ``headers``, one octet after the other where it is ``slow``."""
+
+    def __init__(self) -> None:
+        self.status, self.content, self.headers, self.slow, self.url = 200, b"{}", dict[str, str](), False, ""
+
+
+@pytest.fixture
+def raw() -> Iterator[Raw]:
+    found = Raw()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.send_response(found.status)
+                for name, value in found.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(found.content)))
+                self.end_headers()
+                for at in range(0, len(found.content), 1 if found.slow else len(found.content)):
+                    self.wfile.write(found.content[at : at + 1] if found.slow else found.content)
+                    time.sleep(0.01 if found.slow else 0)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def asked(raw: Raw) -> service.Answer:
+    made = Service(raw.url, "embed", pause=0.0, timeout=5, tries=2)
+    with made.client() as client:
+        return made.post(client, "embeddings", {"model": "m"})
+
+
+def test_what_claims_to_be_compressed_and_is_not_is_no_answer(raw: Raw) -> None:
+    raw.content, raw.headers = b"no gzip", {"Content-Encoding": "gzip"}
+    with pytest.raises(Unanswered, match="did not answer after 2 tries"):
+        asked(raw)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_answer_has_a_size(compressed: bool, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MOST_BYTES", 1_000)
+    raw.content = gzip.compress(b"x" * 100_000) if compressed else b"x" * 1_001
+    raw.headers = {"Content-Encoding": "gzip"} if compressed else {}
+    with pytest.raises(UserError, match="more than 1,000 bytes"):
+        asked(raw)
+
+
+def test_an_answer_has_an_end(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SLOWEST", 0)
+    raw.content, raw.slow = b"x" * 100, True
+    with pytest.raises(Unanswered, match="does not end"):
+        asked(raw)
+
+
+@pytest.mark.parametrize("content", [DEEP, b"\xff", b"null", b'{"error": 5}'])
+def test_a_refusal_of_any_shape_is_a_sentence(content: bytes, raw: Raw) -> None:
+    raw.status, raw.content = 400, content
+    with pytest.raises(UserError, match="refused to embed"):
+        asked(raw)
+
+
+@pytest.mark.parametrize("content", [DEEP, b"\xff", b"null", b"[]", b'{"data": [{"index": 0, "embedding": [[1], 2]}]}'])
+def test_vectors_of_any_shape_are_a_sentence(content: bytes, raw: Raw) -> None:
+    raw.content = content
+    embedder = EndpointEmbedder(EmbedConfig(embedder="openai:m", endpoint=raw.url), pause=0.0)
+    with pytest.raises(UserError):
+        list(embedder.stream(["one"]))
+
+
+def test_half_a_character_and_a_deep_nest_of_a_chat_model_are_text(raw: Raw, store: Store, tiny: Dataset) -> None:
+    chat = Chat("m", AllocationConfig(endpoint=raw.url), tiny, store, pause=0.0)
+    raw.content = json.dumps({"choices": [{"message": {"content": "\ud83e 2, 1"}}]}).encode()
+    body = {"model": "m", "messages": []}
+    assert [answer for _, answer in chat._answers([body])] == ["? 2, 1"]
+    assert [answer for _, answer in chat._answers([body])] == ["? 2, 1"]  # and is kept as such
+    raw.content = DEEP
+    assert [answer for _, answer in chat._answers([{**body, "n": 1}])] == [""]
+
+
+def test_an_endless_number_is_read_at_once() -> None:
+    assert understood("1" * 100_000, ["a"]).order == []
+
+
+def test_a_key_with_a_line_end_is_trimmed_and_no_other_is_shown(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret\n")
+    assert asked(raw).status == 200
+    monkeypatch.setenv("OPENAI_API_KEY", "hunter\n2")
+    with pytest.raises(UserError, match="OPENAI_API_KEY holds") as refused:
+        asked(raw)
+    assert "hunter" not in str(refused.value)
