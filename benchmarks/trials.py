@@ -77,7 +77,7 @@ def run(
     log = place.with_suffix(".log")
     log.write_text("")
     given = [word.replace(PORT, str(_free_port())) for word in words or command.words]
-    child = _forked(given, place, log, first) if fork and command.forks else _started(given, place, log)
+    child = child_of(given, place, log, first) if fork and command.forks else _started(given, place, log)
     due = started + (PATIENCE if kill_after is None else kill_after)
     asked = pid = status = 0
     while not pid and time.monotonic() < due:
@@ -115,7 +115,8 @@ def _started(words: list[str], place: Path, log: Path) -> int:
         ).pid
 
 
-def _forked(words: list[str], place: Path, log: Path, first: Callable[[], None] | None) -> int:
+def child_of(words: list[str], place: Path, log: Path, first: Callable[[], None] | None = None) -> int:
+    """Start a command in a fork of this process; its process id, which is that of its session too."""
     child = os.fork()
     if child:
         with suppress(OSError):
@@ -220,7 +221,7 @@ def prepare(place: Path) -> None:
         ended = run(Command(words), place)
         if ended.code:
             raise SystemExit(f"llmesr {' '.join(words)} ended with {ended.code}:\n{ended.said}")
-    child = _forked(STOPPED, place, place.with_suffix(".log"), None)
+    child = child_of(STOPPED, place, place.with_suffix(".log"))
     checkpoint = place / "artifacts" / "runs" / "stopped" / "checkpoints"
     until = time.monotonic() + 120
     while time.monotonic() < until and not (checkpoint.is_dir() and any(checkpoint.iterdir())):

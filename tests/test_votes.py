@@ -74,7 +74,7 @@ def test_a_vote_that_does_not_say_of_which_runs_is_a_sentence(runs: object, vote
     with store.changing(KIND, vote.id) as manifest:
         manifest.config["runs"] = runs
     with pytest.raises(UserError, match="damaged"):
-        print(Vote(store, store.manifest(KIND, vote.id)).tally())
+        print(Vote(store, store.manifest(KIND, vote.id)).runs)
 
 
 def test_a_vote_deleted_meanwhile_takes_no_more(vote: Vote, store: Store) -> None:

@@ -33,7 +33,8 @@ class Finding:
 
 def examine(store: Store, *, checksums: bool = True, progress: Progress = silent) -> list[Finding]:
     """What is wrong with the artifacts: manifests that cannot be read, files that are missing or have changed, and
-    parents that are gone or are others than they were."""
+    parents that are gone or are others than they were. What a killed process has left out of sight is back first."""
+    store.heal()
     every = [(kind, id) for kind in KINDS for id in store.ids(kind)]
     found: list[Finding] = []
     for done, (kind, id) in enumerate(every):
@@ -46,7 +47,7 @@ def examine(store: Store, *, checksums: bool = True, progress: Progress = silent
 def _readable(path: Path) -> bool:
     try:
         return isinstance(json.loads(path.read_bytes()), dict)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 

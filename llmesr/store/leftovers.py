@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import time
@@ -40,7 +41,8 @@ def heal(folder: Path) -> None:
         final = folder / (earlier["id"] if earlier else entry.name.removeprefix(REPLACED).rpartition(".")[0])
         replaced = _is_whole(entry) if earlier else entry.name.startswith(REPLACED)
         if replaced and not final.exists():
-            entry.rename(final)
+            with contextlib.suppress(OSError):  # as below
+                entry.rename(final)
         else:
             shutil.rmtree(entry, ignore_errors=True)  # a root that cannot be written stays as it is
 

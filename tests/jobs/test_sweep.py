@@ -45,13 +45,18 @@ def littered(store: Store) -> tuple[list[Path], list[Path]]:
     """What is left over, and what is not."""
     data = make_dataset(store)
     folder = store.path("datasets", data.id)
-    names = (".status.json.0a1b2c3d", ".last.safetensors", ".status.json.99999999", ".keep")
-    old, earlier, young, own = (folder / name for name in names)
-    for path in (old, earlier, young, own):
+    names = (".status.json.0a1b2c3d", ".last.safetensors", ".tmpe07acA", ".status.json.99999999", ".keep")
+    old, earlier, library, young, own = (folder / name for name in names)
+    for path in (old, earlier, library, young, own):
         path.write_text("half")
-    for path in (old, earlier, own):
+    for path in (old, earlier, library, own):
         aged(path, 2)
-    return [old, earlier, upload(store, KEEP_DAYS + 1)], [young, own, upload(store, KEEP_DAYS - 1), folder / MANIFEST]
+    return [old, earlier, library, upload(store, KEEP_DAYS + 1)], [
+        young,
+        own,
+        upload(store, KEEP_DAYS - 1),
+        folder / MANIFEST,
+    ]
 
 
 def test_doctor_shows_and_removes_what_is_left_over(store: Store, littered: tuple[list[Path], list[Path]]) -> None:

@@ -172,9 +172,10 @@ def _write(file: Path, suffix: str, vectors: np.ndarray, ids: list[str]) -> None
         rows = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         pq.write_table(pa.table({"item_id": pa.array(ids), "vector": rows}), file)
     else:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file({"vectors": vectors}, file, metadata={"item_ids": json.dumps(ids)})
+        # Its own way to a file leaves one of another name behind where it is killed, in somebody's folder.
+        file.write_bytes(save({"vectors": vectors}, metadata={"item_ids": json.dumps(ids)}))
 
 
 def _npy(path: Path) -> tuple[np.ndarray, list[str] | None]:
