@@ -34,6 +34,11 @@ def test_commands_killed_at_any_moment(tmp_path: Path) -> None:
     assert found["faults"] == []
 
 
+def test_a_job_whose_worker_or_command_is_killed(tmp_path: Path) -> None:
+    found = tried(tmp_path, "job_kills.py", "--kills", "3")
+    assert (found["kills"], found["faults"]) == (3, [])
+
+
 def test_mutated_uploads_and_archives(tmp_path: Path) -> None:
     found = tried(tmp_path, "uploads.py", "--files", "12", "--archives", "20")
     assert (found["uploads"]["files"], found["uploads"]["faults"]) == (12, [])
@@ -55,7 +60,7 @@ def test_a_clock_that_jumps(tmp_path: Path) -> None:
 
 
 def test_a_server_under_every_kind_of_request_and_many_connections(tmp_path: Path) -> None:
-    words = ("--minutes", "0.2", "--connections", "700", "--browsers", "0", "--items", "300")
+    words = ("--minutes", "0.2", "--connections", "700", "--browsers", "0", "--sessions", "0", "--items", "300")
     found = tried(tmp_path, "soak.py", *words)
     assert found["soak"]["requests"] > 0
     assert found["soak"]["server errors"] == 0
@@ -65,5 +70,11 @@ def test_a_server_under_every_kind_of_request_and_many_connections(tmp_path: Pat
 
 @pytest.mark.browser
 def test_several_browsers_at_once(tmp_path: Path) -> None:
-    found = tried(tmp_path, "soak.py", "--minutes", "0", "--connections", "0", "--browsers", "3")
-    assert (found["browsers"]["pages"], found["browsers"]["errors"]) == (24, [])
+    found = tried(tmp_path, "soak.py", "--minutes", "0", "--connections", "0", "--sessions", "0", "--browsers", "3")
+    assert (found["browsers"]["pages"], found["browsers"]["errors"]) == (30, [])
+
+
+def test_several_sessions_at_once(tmp_path: Path) -> None:
+    words = ("--minutes", "0", "--connections", "0", "--browsers", "0", "--sessions", "3")
+    found = tried(tmp_path, "soak.py", *words)["sessions"]
+    assert (found["pages"], found["errors"], found["traces in the log"]) == (90, [], 0)
