@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 from commands import PORT, PREPARED, PYTHON, STOPPED, Command, write_inputs
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, machine_failure
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.sweep import sweep
 from llmesr.store import KINDS, Store, examine, file_digest, import_archive
@@ -135,7 +135,7 @@ def child_of(words: list[str], place: Path, log: Path, first: Callable[[], None]
         if first is not None:
             first()
         if words[0] == PYTHON:
-            exec(words[1], {})
+            _do(words[1])
         else:
             from llmesr.cli.main import main
 
@@ -152,6 +152,17 @@ def child_of(words: list[str], place: Path, log: Path, first: Callable[[], None]
         sys.stderr.flush()
         os._exit(code)
     raise AssertionError("a child does not come back")
+
+
+def _do(code: str) -> None:
+    """Carry out what the app alone writes; an error of the machine is a sentence, as there. SystemExit with 2 then."""
+    try:
+        exec(code, {})
+    except Exception as error:
+        if (sentence := machine_failure(error)) is None:
+            raise
+        print(sentence)
+        raise SystemExit(2) from error
 
 
 def end_family(place: Path) -> None:

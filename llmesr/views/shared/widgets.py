@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from llmesr.errors import UserError, machine_failure
+from llmesr.errors import UserError, is_full, machine_failure
 from llmesr.prose import counted
 from llmesr.store import Store, noun
 from llmesr.views.shared import links, theme
@@ -73,8 +73,9 @@ def boundary(what: str = "This page") -> Iterator[None]:
         yield
     except UserError as error:
         st.error(as_text(error, 1000), icon=":material/error:")
-    except Exception:
-        st.error(f"{what} could not be shown. {_logged(what)}", icon=":material/error:")
+    except Exception as error:
+        full = machine_failure(error) if is_full(error) else None
+        st.error(full or f"{what} could not be shown. {_logged(what)}", icon=":material/error:")
 
 
 def acting(act: F) -> F:
