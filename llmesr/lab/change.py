@@ -122,10 +122,11 @@ def as_new(dataset: Dataset, items: np.ndarray) -> Change:
 
 
 def _checked(dataset: Dataset, row: Row) -> dict[str, str]:
-    """The cells of a row on one line each, without its id."""
+    """The cells of a row on one line each, without its id; octets that are no text become question marks."""
     unknown = [name for name in row if name != "item_id" and name not in dataset.text_columns]
     if unknown:
         raise UserError(
             f"The items of {dataset.name!r} have no attribute {unknown[0]!r}. Known: {', '.join(dataset.text_columns)}."
         )
-    return {name: " ".join(str(value).split()) for name, value in row.items() if name != "item_id"}
+    texts = {name: " ".join(str(value).split()) for name, value in row.items() if name != "item_id"}
+    return {name: text.encode("utf-8", "replace").decode() for name, text in texts.items()}

@@ -86,6 +86,12 @@ def test_tables_of_products() -> None:
         read_products(frame.iloc[:0])
 
 
+def test_a_title_with_octets_that_are_no_text_is_read() -> None:
+    scored = opened("semantic-knn")
+    (found,) = launch(scored, [{"title": "Lamp \udcff"}], K)
+    assert found.title == "Lamp ?"
+
+
 def test_places_gained_and_lost_by_hand() -> None:
     audience = Audience(np.arange(5), np.ones(5, np.int64), "")
     moved = Moved(audience, np.array([3, 8, 0, 2, 9]), np.array([8, 2, 0, 1, 7]), k=5)
