@@ -53,8 +53,8 @@ def settled(place: Path) -> Job:
 def kill(place: Path, whom: str) -> bool:
     """Whether there was somebody to kill."""
     status = the_job(place).status
-    wanted = {"worker": [status.worker], "command": [status.child], "both": [status.worker, status.child]}[whom]
-    pids = [pid for pid in wanted if isinstance(pid, int)]
+    wanted = {"worker": (status.worker,), "command": (status.child,), "both": (status.worker, status.child)}
+    pids = [pid for pid in wanted[whom] if isinstance(pid, int)]
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -51,7 +51,7 @@ def undisturbed(base: Path, folder: Path, command: Command) -> Undisturbed:
 def start_up(base: Path, folder: Path) -> float:
     """Seconds until a process of its own has done next to nothing."""
     with copy(base, folder / "alone", READERS["list"]) as place:
-        return run(READERS["list"], place, fork=False).seconds
+        return float(run(READERS["list"], place, fork=False).seconds)
 
 
 def trial(
