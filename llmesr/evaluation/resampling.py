@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy import stats
+from scipy.special import ndtr, ndtri
 
 RESAMPLES = 2000
 FLIPS = 9999
@@ -69,10 +70,10 @@ def intervals(
         tolerance = 1e-6 * max(abs(mean[c]), np.sqrt(square[c]) / n)
         below = np.searchsorted(draws[:, c], mean[c] - tolerance)
         until = np.searchsorted(draws[:, c], mean[c] + tolerance)
-        bias = stats.norm.ppf(np.clip((below + until) / 2 / resamples, 1 / resamples, 1 - 1 / resamples))
+        bias = ndtri(np.clip((below + until) / 2 / resamples, 1 / resamples, 1 - 1 / resamples))
         skew = (centred[:, c] ** 3).sum() / (6 * square[c] ** 1.5)
-        z = bias + stats.norm.ppf([tail, 1 - tail])
-        low[c], high[c] = np.quantile(draws[:, c], stats.norm.cdf(bias + z / (1 - skew * z)))
+        z = bias + ndtri(np.array([tail, 1 - tail]))
+        low[c], high[c] = np.quantile(draws[:, c], ndtr(bias + z / (1 - skew * z)))
     return low, high
 
 

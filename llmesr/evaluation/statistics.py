@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
@@ -262,7 +263,7 @@ def _contrast(d: np.ndarray, start: np.ndarray) -> dict[str, Any]:
     deviation = float(d.std(ddof=1)) if len(d) > 1 else 0.0
     level = float(start.mean()) if len(d) else np.nan
     moved = d[d != 0]
-    ranks = pd.Series(np.abs(moved)).rank().to_numpy()
+    ranks = rankdata(np.abs(moved))
     return {
         "difference": mean,
         "relative": mean / level if level else np.nan,

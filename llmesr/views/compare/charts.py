@@ -17,7 +17,7 @@ from llmesr.config import COLD, EVERY_GROUP
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import NARROW, SIGNED, dash, marker, plain, titled, variants_of, whiskers
+from llmesr.views.shared.marks import NARROW, SIGNED, dash, heading, marker, plain, titled, variants_of, whiskers
 from llmesr.views.shared.theme import Mode
 
 ROW = 30
@@ -36,8 +36,14 @@ def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "li
     frame, caption = large_enough(frame, caption)
     most = max(float(frame[["value", "high"]].max().max()), 0.01)
     axis = {"range": [-0.05 * most, 1.05 * most], "nticks": 3, "tickformat": ".2~f"}
-    figure = _forest(frame, mode, metric, axis, hover="%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]")
-    return _headed(figure, f"{metric} by group, with 95% intervals", caption, mode, frame)
+    return _forest(
+        frame,
+        mode,
+        metric,
+        axis,
+        _heading(f"{metric} by group, with 95% intervals", caption, mode, frame),
+        hover="%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
+    )
 
 
 def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -47,16 +53,16 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
     """
     frame, caption = large_enough(frame, caption)
     zero = {"zeroline": True, "zerolinecolor": theme.SURFACE[mode]["muted"], "zerolinewidth": 1}
-    figure = _forest(
+    title = f"Gain in {metric} over {plain(reference)}: left of the line is worse, right is better"
+    return _forest(
         frame.rename(columns={"difference": "value"}),
         mode,
         f"difference in {metric}",
         {"nticks": 3, "rangemode": "tozero", **SIGNED, **zero},
+        _heading(title, f"{caption} Filled: p < .05 after correction.", mode, frame),
         hover="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]",
         filled=frame["significant"],
     )
-    title = f"Gain in {metric} over {plain(reference)}: left of the line is worse, right is better"
-    return _headed(figure, title, f"{caption} Filled: p < .05 after correction.", mode, frame)
 
 
 def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -102,14 +108,15 @@ def _forest(
     mode: Mode,
     title: str,
     axis: dict[str, Any],
+    head: dict[str, object],
     *,
     hover: str,
     filled: Sequence[bool] | pd.Series | None = None,
 ) -> go.Figure:
     """Panels side by side, one per group of ``frame``, with a dot and its interval per contender.
 
-    ``axis`` is said of every x axis; the middle one carries ``title``. Written down as one layout: plotly's helpers
-    for panels check every property again at each step, which a moved slider would wait for.
+    ``axis`` is said of every x axis; the middle one carries ``title``. Written down as one layout and plain traces:
+    plotly checks every property again at each step, which a moved slider would wait for.
     """
     known = frame.assign(filled=True if filled is None else filled).dropna(subset="value")
     names = [plain(n) for n in dict.fromkeys(frame["run"])]
@@ -128,15 +135,15 @@ def _forest(
             layout[f"yaxis{at}"] |= {"matches": "y", "showticklabels": False}
         if i == len(groups) // 2:
             layout[f"xaxis{at}"]["title"] = {"text": title}
-        layout["annotations"].append(_heading(group, users[group], left + width / 2, mode))
+        layout["annotations"].append(_panel_title(group, users[group], left + width / 2, mode))
     traces = [
         _dots(known[known["group"] == g], mode, i, f"%{{y}}<br>{g}: {hover}<extra></extra>", telling=filled is not None)
         for i, g in enumerate(groups, start=1)
     ]
-    return go.Figure(traces, layout)
+    return go.Figure(traces, layout | head)
 
 
-def _heading(group: str, users: int, x: float, mode: Mode) -> dict[str, Any]:
+def _panel_title(group: str, users: int, x: float, mode: Mode) -> dict[str, Any]:
     """What stands over a panel: the group and its number of users."""
     return {
         "text": f"{group}<br><span style='font-size:12px'>{counted(users, 'user')}</span>",
@@ -146,25 +153,27 @@ def _heading(group: str, users: int, x: float, mode: Mode) -> dict[str, Any]:
     }
 
 
-def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bool) -> go.Scatter:
+def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bool) -> dict[str, Any]:
     told = zip(rows["label"], rows["filled"], strict=True)
     drawn = [marker(label, mode, 11, filled=filled, telling=telling) for label, filled in told]
     shape = {key: [d[key] for d in drawn] for key in ("symbol", "size", "color")}
     line = {key: [d["line"][key] for d in drawn] for key in ("color", "width")}
     at = "" if panel == 1 else str(panel)
-    return go.Scatter(
-        x=rows["value"],
-        y=[plain(r) for r in rows["run"]],
-        xaxis=f"x{at}",
-        yaxis=f"y{at}",
-        error_x=whiskers(rows["value"], rows["low"], rows["high"], 2, theme.SURFACE[mode]["muted"]),
-        mode="markers",
-        cliponaxis=False,
-        marker={**shape, "line": line},
-        customdata=rows[["low", "high"]].assign(run=rows["run"].map(plain), group=rows["group"].map(plain)).to_numpy(),
-        hovertemplate=hover,
-        showlegend=False,
-    )
+    runs, groups = ([plain(name) for name in rows[column]] for column in ("run", "group"))
+    return {
+        "type": "scatter",
+        "x": rows["value"].to_numpy(),
+        "y": runs,
+        "xaxis": f"x{at}",
+        "yaxis": f"y{at}",
+        "error_x": whiskers(rows["value"], rows["low"], rows["high"], 2, theme.SURFACE[mode]["muted"]),
+        "mode": "markers",
+        "cliponaxis": False,
+        "marker": {**shape, "line": line},
+        "customdata": list(zip(rows["low"], rows["high"], runs, groups, strict=True)),
+        "hovertemplate": hover,
+        "showlegend": False,
+    }
 
 
 def large_enough(frame: pd.DataFrame, caption: str) -> tuple[pd.DataFrame, str]:
@@ -181,5 +190,5 @@ def _groups(frame: pd.DataFrame) -> list[str]:
     return [g for g in EVERY_GROUP if g in there] or there
 
 
-def _headed(figure: go.Figure, title: str, caption: str, mode: Mode, frame: pd.DataFrame) -> go.Figure:
-    return titled(figure, title, caption, mode, 60 + ROW * frame["run"].nunique(), panels=True)
+def _heading(title: str, caption: str, mode: Mode, frame: pd.DataFrame) -> dict[str, object]:
+    return heading(title, caption, mode, 60 + ROW * frame["run"].nunique(), panels=True)

@@ -88,11 +88,18 @@ def titled(
     width: int = WIDE,
     panels: bool = False,
 ) -> go.Figure:
-    """The finished chart; ``height`` is without the heading. The caption, which holds protocol and head/tail
-    definition, is part of the picture, so that it is still there when the picture is saved."""
+    """The finished chart: its :func:`heading` said of ``figure``."""
+    return figure.update_layout(heading(title, caption, mode, height, width=width, panels=panels))
+
+
+def heading(
+    title: str, caption: str, mode: Mode, height: int, *, width: int = WIDE, panels: bool = False
+) -> dict[str, object]:
+    """The layout of a chart with its title and caption; ``height`` is without them. The caption, which holds protocol
+    and head/tail definition, is part of the picture, so that it is still there when the picture is saved."""
     lines = textwrap.wrap(" ".join(caption.split()), width)
     top = 58 + LINE * len(lines) + (36 if panels else 0)
     muted = {"size": 12, "color": theme.SURFACE[mode]["muted"]}
     subtitle = {"text": "<br>".join(plain(line, width) for line in lines), "font": muted}
-    figure = theme.finish(figure, mode, height=height + top, title=title, title_subtitle=subtitle, margin_t=top)
-    return figure.update_layout(title_pad_t=10, title_y=1)
+    said: dict[str, object] = {"title_subtitle": subtitle, "title_pad_t": 10, "title_y": 1, "margin_t": top}
+    return theme.look(mode, height=height + top, title=title, **said)

@@ -221,12 +221,17 @@ def template(mode: Mode = "light") -> go.layout.Template:
     )
 
 
+def look(mode: Mode = "light", *, height: int = 360, title: str | None = None, **layout: object) -> dict[str, object]:
+    """The layout of a figure in the project's look, and what else ``layout`` says."""
+    heading = {"title_text": title, "margin_t": 84, "title_y": 0.98, "title_yanchor": "top"} if title else {}
+    return {"template": template(mode), "height": height} | heading | layout
+
+
 def finish(
     figure: go.Figure, mode: Mode = "light", *, height: int = 360, title: str | None = None, **layout: object
 ) -> go.Figure:
-    """Give a figure the project's look, and what else its ``layout`` says; every chart function ends with this."""
-    heading = {"title_text": title, "margin_t": 84, "title_y": 0.98, "title_yanchor": "top"} if title else {}
-    return figure.update_layout({"template": template(mode), "height": height} | heading | layout)
+    """Give a figure the project's :func:`look`; every chart function ends with this, or begins with the look."""
+    return figure.update_layout(look(mode, height=height, title=title, **layout))
 
 
 def plotly_config(name: str = "chart", image: str = "png") -> dict[str, object]:
