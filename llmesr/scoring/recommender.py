@@ -202,18 +202,27 @@ class Recommender:
     def rank_of(self, history: Sequence[int] | int, item: int, policy: ScoringPolicy | None = None) -> int:
         """Where ``item`` stands among the items not in the history (among all, if it is itself in the history);
         ties share the middle."""
-        request = self.request(history, policy=policy)
-        with torch.inference_mode():
-            own = self._policed(request.policy)
-            sequences = pad_histories([list(request.history)], self.max_length, self.device)
-            scores = own.score(sequences, torch.tensor([request.user], device=self.device))[0]
-            candidate = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
-            candidate[[PAD, item]] = False
-            if item not in request.history:
-                candidate[list(request.history)] = False
+        return self.ranks_of(history, item, [policy])[0]
+
+    @torch.inference_mode()
+    def ranks_of(
+        self, history: Sequence[int] | int, item: int, policies: Sequence[ScoringPolicy | None]
+    ) -> list[int]:
+        """The same under each of several policies; the history is read by the model once."""
+        asked = [self.request(history, policy=policy) for policy in policies]
+        seen, user = list(asked[0].history), torch.tensor([asked[0].user], device=self.device)
+        sequences = pad_histories([seen], self.max_length, self.device)
+        candidate = torch.ones(self.dataset.n_items + 1, dtype=torch.bool, device=self.device)
+        candidate[[PAD, item]] = False
+        if item not in seen:
+            candidate[seen] = False
+        ranks = []
+        for request in asked:
+            scores = self._policed(request.policy).score(sequences, user)[0]
             higher = int((scores[candidate] > scores[item]).sum())
             equal = int((scores[candidate] == scores[item]).sum())
-        return 1 + higher + (equal + 1) // 2
+            ranks.append(1 + higher + (equal + 1) // 2)
+        return ranks
 
     def frame(self, answer: Answer) -> pd.DataFrame:
         """An answer as the frame :meth:`recommend` returns."""

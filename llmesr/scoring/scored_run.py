@@ -14,6 +14,7 @@ from llmesr.runs.record import Run
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
+from llmesr.scoring.terms import remembered
 from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
 from llmesr.store import Store
 from llmesr.training.load import load_scorer
@@ -108,4 +109,9 @@ class ScoredRun:
 
     def under(self, policy: ScoringPolicy | None = None) -> PolicyScorer:
         """The model under a policy; under its own when None."""
-        return PolicyScorer(self.scorer, self.policy if policy is None else policy, self.ground)
+        return PolicyScorer(self._remembered, self.policy if policy is None else policy, self.ground)
+
+    @cached_property
+    def _remembered(self) -> Scorer:
+        """One for all policies, so that a history is encoded once however many are asked about it."""
+        return remembered(self.scorer)

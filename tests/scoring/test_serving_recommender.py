@@ -95,6 +95,8 @@ def test_rank_of_agrees_with_the_list(recommender: Recommender) -> None:
     frame = recommender.recommend([3, 7], k=10, policy=POLICY)
     items = [recommender.dataset.item(i) for i in frame["item_id"]]
     assert [recommender.rank_of([3, 7], i, POLICY) for i in items] == list(range(1, 11))
+    several = [None, POLICY, ScoringPolicy()]
+    assert recommender.ranks_of([3, 7], 5, several) == [recommender.rank_of([3, 7], 5, policy) for policy in several]
     assert recommender.rank_of([3, 7], 3) >= 1  # an item of the history still has a rank
 
 

@@ -95,7 +95,6 @@ def histories_figure(
 
     ``knowing``: rows of users who chose the held-out item, be it too long ago to be drawn.
     """
-    figure = go.Figure()
     highlight, accent, muted = (
         theme.SEMANTIC[mode]["highlight"],
         theme.SURFACE[mode]["primary"],
@@ -108,42 +107,41 @@ def histories_figure(
         "knows": highlight,
         "other": muted,
     }
-    for kind, (name, symbol) in _KINDS.items():
-        part = frame[frame["kind"] == kind]
-        if part.empty:
-            continue
-        figure.add_trace(
-            go.Scatter(
-                x=part["step"] + (0.6 if kind == "next" else 0.0),
-                y=part["row"],
-                mode="markers",
-                name=name,
-                showlegend=kind != "knows",  # the star of the user's own held-out item says it already
-                marker={
-                    "symbol": symbol,
-                    "size": 15 if "star" in symbol else 11,
-                    "color": colors[kind],
-                    "opacity": 0.55 if kind == "other" else 1,
-                },
-                text=[plain(t, 80) for t in part["title"]],
-                hovertemplate="%{text}<extra></extra>",
-            )
-        )
-    names = frame.drop_duplicates("row").set_index("row")["user_id"]
-    rows = range(len(similarity) + 1)
-    labels = ["this user"] + [
-        f"{'★ ' if r in knowing else ''}{plain(names.get(r, '–'), 14)} · {similarity[r - 1]:.3f}" for r in rows if r > 0
+    traces = [
+        {
+            "type": "scatter",
+            "x": part["step"] + (0.6 if kind == "next" else 0.0),
+            "y": part["row"],
+            "mode": "markers",
+            "name": name,
+            "showlegend": kind != "knows",  # the star of the user's own held-out item says it already
+            "marker": {
+                "symbol": symbol,
+                "size": 15 if "star" in symbol else 11,
+                "color": colors[kind],
+                "opacity": 0.55 if kind == "other" else 1,
+            },
+            "text": [plain(t, 80) for t in part["title"]],
+            "hovertemplate": "%{text}<extra></extra>",
+        }
+        for kind, (name, symbol) in _KINDS.items()
+        if len(part := frame[frame["kind"] == kind])
     ]
-    figure.update_yaxes(tickvals=list(rows), ticktext=labels, autorange="reversed", showgrid=False, zeroline=False)
-    figure.update_xaxes(
-        title="older   ←   items in training   →   newest",
-        showticklabels=False,
-        zeroline=False,
-        showgrid=False,
-    )
-    figure.add_hline(y=0.5, line={"color": theme.SURFACE[mode]["border"], "width": 1})
-    theme.finish(figure, mode, height=150 + 27 * (len(similarity) + 1))
-    return figure.update_layout(margin={"t": 44, "b": 40})
+    names = frame.drop_duplicates("row").set_index("row")["user_id"]
+    rows = list(range(len(similarity) + 1))
+    labels = ["this user"] + [
+        f"{'★ ' if r in knowing else ''}{plain(names.get(r, '–'), 14)} · {similarity[r - 1]:.3f}" for r in rows[1:]
+    ]
+    bare = {"showgrid": False, "zeroline": False}
+    border = {"color": theme.SURFACE[mode]["border"], "width": 1}
+    under_own = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": 0.5, "y1": 0.5, "line": border}
+    layout = {
+        "yaxis": {"tickvals": rows, "ticktext": labels, "autorange": "reversed", **bare},
+        "xaxis": {"title": {"text": "older   ←   items in training   →   newest"}, "showticklabels": False, **bare},
+        "shapes": [under_own],
+        "margin": {"t": 44, "b": 40},
+    }
+    return go.Figure(traces, theme.look(mode, height=150 + 27 * len(rows)) | layout)
 
 
 def content_figure(frame: pd.DataFrame, label: str, mode: Mode) -> go.Figure:

@@ -303,14 +303,13 @@ def _content(choice: Choice) -> None:
     if unit == 0:
         st.info("The content term needs text vectors of this dataset.")
         return
-    rows = [
-        (s, recommender.rank_of(case.read.tolist(), case.target, ScoringPolicy(gamma=short(s * unit)))) for s in STEPS
-    ]
-    frame = pd.DataFrame(rows, columns=["weight", "rank"])
+    policies = [ScoringPolicy(gamma=short(step * unit)) for step in STEPS]
+    found = recommender.ranks_of(case.read.tolist(), case.target, policies)
+    frame = pd.DataFrame({"weight": STEPS, "rank": found})
     exhibits.chart(
         charts.content_figure(frame, run.label, widgets.mode()),
         key="near.content",
-        alt="Rank of the held-out item by content weight: " + ", ".join(f"{w:g}: {r:,}" for w, r in rows),
+        alt="Rank of the held-out item by content weight: " + ", ".join(f"{w:g}: {r:,}" for w, r in zip(STEPS, found, strict=True)),
         name="content-term",
     )
     st.caption(
