@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -27,38 +28,7 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
     Over each bar stand the rank, what moved, the title, a mark for tail items, and below them why, where ``frame`` has
     such a column.
     """
-    figure = go.Figure()
-    rows = list(range(len(frame)))
-    whole = [f"{plain(t, 90)}<br>score {s:.3f}" for t, s in zip(frame["title"], frame["score"], strict=True)]
-    for part in PARTS:
-        values = frame[part].to_numpy(float)
-        if not values.any():
-            continue
-        figure.add_trace(
-            go.Bar(
-                x=values,
-                y=rows,
-                name=part,
-                orientation="h",
-                width=0.3,
-                offset=0.05,
-                marker={
-                    "color": theme.PARTS[mode][part],
-                    "line": {"width": 0},
-                    "pattern": {
-                        "shape": PATTERNS[part],
-                        "size": 6,
-                        "solidity": 0.2,
-                        "fillmode": "overlay",
-                        "fgcolor": theme.SURFACE[mode]["background"],
-                        "fgopacity": 0.55,
-                    },
-                },
-                text=whole,
-                textposition="none",
-                hovertemplate=f"%{{text}}<br>{part} %{{x:.3f}}<extra></extra>",
-            )
-        )
+    height = max(len(frame), 1)
     reasons = frame["why"].tolist() if "why" in frame else [""] * len(frame)
     headings = [
         {
@@ -75,14 +45,48 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
             zip(frame["title"], frame["group"], moves, reasons, strict=True)
         )
     ]
-    # All at once: plotly checks every annotation again whenever one is added.
-    figure.update_layout(barmode="relative", bargap=0.4, annotations=headings)
-    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, fixedrange=True)
-    figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False, fixedrange=True)
-    theme.finish(figure, mode, height=72 + (_ROW + 14 * any(reasons)) * max(len(rows), 1))
-    below = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
-    # Room for a legend of two lines in every list, so that bars of lists side by side keep their height.
-    return figure.update_layout(margin={"t": 4, "b": 52, "l": 2, "r": 2}, legend=below, showlegend=True)
+    layout = {
+        "barmode": "relative",
+        "bargap": 0.4,
+        "annotations": headings,
+        "xaxis": {"showticklabels": False, "showgrid": False, "zeroline": False, "fixedrange": True},
+        "yaxis": {"range": [len(frame) - 0.4, -0.6], "visible": False, "fixedrange": True},
+        # Room for a legend of two lines in every list, so that bars of lists side by side keep their height.
+        "margin": {"t": 4, "b": 52, "l": 2, "r": 2},
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}},
+        "showlegend": True,
+    }
+    # All at once: plotly checks a figure again whenever something is added.
+    look = theme.look(mode, height=72 + (_ROW + 14 * any(reasons)) * height)
+    return go.Figure(_bars(frame, mode), look | layout)
+
+
+def _bars(frame: pd.DataFrame, mode: Mode) -> list[dict[str, Any]]:
+    """A trace for each part of the scores that is there."""
+    whole = [f"{plain(t, 90)}<br>score {s:.3f}" for t, s in zip(frame["title"], frame["score"], strict=True)]
+    stripes = {"size": 6, "solidity": 0.2, "fillmode": "overlay", "fgopacity": 0.55}
+    background = theme.SURFACE[mode]["background"]
+    return [
+        {
+            "type": "bar",
+            "x": values,
+            "y": list(range(len(frame))),
+            "name": part,
+            "orientation": "h",
+            "width": 0.3,
+            "offset": 0.05,
+            "marker": {
+                "color": theme.PARTS[mode][part],
+                "line": {"width": 0},
+                "pattern": {"shape": PATTERNS[part], "fgcolor": background, **stripes},
+            },
+            "text": whole,
+            "textposition": "none",
+            "hovertemplate": f"%{{text}}<br>{part} %{{x:.3f}}<extra></extra>",
+        }
+        for part in PARTS
+        if (values := frame[part].to_numpy(float)).any()
+    ]
 
 
 def _why(why: str, mode: Mode, longest: int) -> str:
