@@ -309,7 +309,8 @@ def _content(choice: Choice) -> None:
     exhibits.chart(
         charts.content_figure(frame, run.label, widgets.mode()),
         key="near.content",
-        alt="Rank of the held-out item by content weight: " + ", ".join(f"{w:g}: {r:,}" for w, r in zip(STEPS, found, strict=True)),
+        alt="Rank of the held-out item by content weight: "
+        + ", ".join(f"{w:g}: {r:,}" for w, r in zip(STEPS, found, strict=True)),
         name="content-term",
     )
     st.caption(
