@@ -205,9 +205,7 @@ class Recommender:
         return self.ranks_of(history, item, [policy])[0]
 
     @torch.inference_mode()
-    def ranks_of(
-        self, history: Sequence[int] | int, item: int, policies: Sequence[ScoringPolicy | None]
-    ) -> list[int]:
+    def ranks_of(self, history: Sequence[int] | int, item: int, policies: Sequence[ScoringPolicy | None]) -> list[int]:
         """The same under each of several policies; the history is read by the model once."""
         asked = [self.request(history, policy=policy) for policy in policies]
         seen, user = list(asked[0].history), torch.tensor([asked[0].user], device=self.device)
