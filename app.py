@@ -19,9 +19,10 @@ def sections() -> dict[str, list[st.Page]]:
 st.set_page_config(page_title="llmesr", page_icon=str(widgets.ICON), layout="wide")
 st.logo(str(widgets.ICON), size="large")
 widgets.style()
+widgets.one_entry_per_page()
 widgets.sign_in()
 chosen = st.navigation(sections())
 job_panels.sidebar()
 pins.begin(chosen.url_path or links.OVERVIEW.name)
-with widgets.boundary():
+with widgets.boundary(), links.one_write():
     chosen.run()

@@ -30,6 +30,6 @@ elif manifest := pickers.pick_dataset(root):
     profile = artifacts.profile(root, manifest.id, thresholds)
     panels.tail_numbers(profile)
     panels.charts(profile, data, thresholds)
-    panels.people(data)
+    panels.known_users(data)
     panels.delete(root, manifest)
 widgets.damaged(root, "datasets")

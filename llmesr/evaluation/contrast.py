@@ -107,8 +107,9 @@ def movers(
 
     ``before`` and ``after`` are the frames of the seeds of two configurations. Columns user, user_id, target,
     target_id, history_length, target_popularity, rank_before and rank_after (geometric means over seeds), gain
-    (difference of ``metric``), doublings (log2(rank_before / rank_after), which orders users of equal gain). Of several
-    targets of a user the first is named and the best rank counts.
+    (difference of ``metric``), outcome (gained, lost, missed by both, or same), doublings (log2(rank_before /
+    rank_after), which orders users of equal gain). Of several targets of a user the first is named and the best rank
+    counts.
     """
     contenders = {"before": before, "after": after}
     data = per_user(contenders, [metric], protocol, part)
@@ -116,7 +117,10 @@ def movers(
     first = data.rows.drop_duplicates("user", ignore_index=True)
     table = first[["user", "user_id", "target", "target_id", "history_length", "target_popularity"]].copy()
     table["rank_before"], table["rank_after"] = 2 ** ranks["before"], 2 ** ranks["after"]
-    table["gain"] = (data.mean("after") - data.mean("before"))[:, 0]
+    start = data.mean("before")[:, 0]
+    table["gain"] = data.mean("after")[:, 0] - start
+    told = [table["gain"] > 0, table["gain"] < 0, start == 0]
+    table["outcome"] = np.select(told, ["gained", "lost", "missed"], "same")
     table["doublings"] = ranks["before"] - ranks["after"]
     return table.sort_values(["gain", "doublings", "user"], ascending=[False, False, True], ignore_index=True)
 

@@ -99,9 +99,9 @@ def column_slices(name: str, values: pd.Series, fewest: int = FEWEST) -> list[Gr
     """The slices by one column, ``values`` (R,) of the targets; none where hardly two targets agree in it."""
     cells = np.array(["" if pd.isna(v) else _written(v) for v in values], dtype=object)
     known = cells != ""
-    numbers = pd.to_numeric(pd.Series(cells[known]).str.replace(r"^[$€£]\s*", "", regex=True), errors="coerce")
-    if known.mean() >= COVERED and numbers.notna().all() and numbers.nunique() > MOST_VALUES:
-        return _bands(name, numbers.to_numpy(float), known)
+    numbers = read_numbers(pd.Series(cells[known]))
+    if known.mean() >= COVERED and np.isfinite(numbers).all() and len(np.unique(numbers)) > MOST_VALUES:
+        return _bands(name, numbers, known)
     pairs = [(row, entry) for row, cell in enumerate(cells) for entry in set(cell.split(SEPARATOR)) if entry]
     entries = pd.DataFrame(pairs, columns=["row", "value"])
     often = entries["value"].value_counts()
@@ -109,6 +109,12 @@ def column_slices(name: str, values: pd.Series, fewest: int = FEWEST) -> list[Gr
     if listed["row"].nunique() < COVERED * len(cells):
         return []
     return [Group(name, str(value), _mask(at.to_numpy(), len(cells))) for value, at in listed.groupby("value")["row"]]
+
+
+def read_numbers(values: pd.Series) -> np.ndarray:
+    """(R,) float of ``values``, with or without a sign of currency before them; NaN where there is no number."""
+    bare = values.astype(str).str.replace(r"^[$€£]\s*", "", regex=True)
+    return np.array(pd.to_numeric(bare, errors="coerce"), float)
 
 
 def _written(value: object) -> str:

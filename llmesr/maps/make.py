@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ METHODS = ("umap", "pca")
 @dataclass(frozen=True, eq=False)
 class Map:
     """A stored map. ``points`` has one row per point: ``item`` (1..N) or ``user`` (0..U-1), then for every space
-    ``<key>_<method>_x`` and ``_y``, and ``gap`` between the first two spaces."""
+    ``<key>_<method>_x`` and ``_y``, and for every two ``<key>_<key>_gap``."""
 
     manifest: Manifest
     points: pd.DataFrame
@@ -59,9 +60,11 @@ class Map:
         value = self.manifest.info["trustworthiness"][key].get(method)
         return float("nan") if value is None else float(value)
 
-    def gap(self, first: str, second: str) -> np.ndarray:
-        """(n,) 1 - overlap of the neighbours in the original spaces of two keys."""
-        return gap(self.neighbours[first], self.neighbours[second])
+    def gap(self, first: str, second: str) -> np.ndarray | None:
+        """(n,) between the original spaces of two keys (:func:`quality.gap`); None where the map was drawn before it
+        was measured so."""
+        column = next((c for c in (_gap_of(first, second), _gap_of(second, first)) if c in self.points), None)
+        return None if column is None else self.points[column].to_numpy(float)
 
 
 def make_map(dataset: Dataset, specs: list[str], config: MapConfig, store: Store, progress: Progress = silent) -> Map:
@@ -82,7 +85,7 @@ def make_map(dataset: Dataset, specs: list[str], config: MapConfig, store: Store
     started = time.perf_counter()
     trust = _trust(tables, drawn, config)
     timings["trustworthiness"] = time.perf_counter() - started
-    frame = _frame(drawn, near, config.of)
+    frame = _frame(drawn, near, tables, config.of)
     name = f"{dataset.name} {config.of}"
     with store.draft("maps", id, name=name, parents=[dataset.manifest, *parents.values()], seed=config.seed) as draft:
         draft.manifest.config = config.model_dump()
@@ -170,7 +173,13 @@ def pictures(
     return made
 
 
-def _frame(drawn: dict[str, dict[str, np.ndarray]], near: dict[str, Knn], of: str) -> pd.DataFrame:
+def _gap_of(first: str, second: str) -> str:
+    return f"{first}_{second}_gap"
+
+
+def _frame(
+    drawn: dict[str, dict[str, np.ndarray]], near: dict[str, Knn], tables: dict[str, np.ndarray], of: str
+) -> pd.DataFrame:
     keys = list(near)
     n = len(near[keys[0]].rows)
     columns: dict[str, np.ndarray] = (
@@ -179,8 +188,8 @@ def _frame(drawn: dict[str, dict[str, np.ndarray]], near: dict[str, Knn], of: st
     for method, by_key in drawn.items():
         for key, points in by_key.items():
             columns |= {f"{key}_{method}_x": points[:, 0], f"{key}_{method}_y": points[:, 1]}
-    if len(keys) > 1:
-        columns["gap"] = gap(near[keys[0]].rows, near[keys[1]].rows).astype(np.float32)
+    for a, b in combinations(keys, 2):
+        columns[_gap_of(a, b)] = gap((tables[a], near[a].rows), (tables[b], near[b].rows)).astype(np.float32)
     return pd.DataFrame(columns)
 
 

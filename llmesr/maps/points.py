@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,8 +105,8 @@ class Pair:
         return {"left": self.left, "right": self.right}
 
 
-def stored_pair(made: Map, left: Space, right: Space, method: str) -> Pair:
-    """Two spaces of a map artifact."""
+def stored_pair(made: Map, left: Space, right: Space, method: str, vectors: Callable[[Space], np.ndarray]) -> Pair:
+    """Two spaces of a map artifact. ``vectors`` of a space are asked for where the artifact holds no gap of the two."""
     keys = made.keys
 
     def side(space: Space) -> Side:
@@ -113,7 +114,10 @@ def stored_pair(made: Map, left: Space, right: Space, method: str) -> Pair:
         trust = made.trustworthiness(key, method)
         return Side(space, made.xy(key, method), trust, made.neighbours[key], None, made.similarity[key])
 
-    return Pair(side(left), side(right), method, made.gap(keys[left.spec], keys[right.spec]))
+    apart = made.gap(keys[left.spec], keys[right.spec])
+    if apart is None:
+        apart = gap(*((vectors(space), made.neighbours[keys[space.spec]]) for space in (left, right)))
+    return Pair(side(left), side(right), method, apart)
 
 
 def live_pair(
@@ -129,4 +133,5 @@ def live_pair(
         trust = trustworthiness(vectors, drawn[name], neighbours, sample=sample)
         sides[name] = Side(space, drawn[name], trust, rows, vectors, similarity)
     a, b = sides["left"].neighbours, sides["right"].neighbours
-    return Pair(sides["left"], sides["right"], "pca", None if a is None or b is None else gap(a, b))
+    apart = None if a is None or b is None else gap((left[1], a), (right[1], b))
+    return Pair(sides["left"], sides["right"], "pca", apart)

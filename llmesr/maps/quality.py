@@ -2,30 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from llmesr.data.unit_rows import unit_rows
 
 SAMPLE = 2000
+KS = (1, 5, 15)
+"""Numbers of nearest neighbours over which the gap is averaged."""
+REFERENCE = 512
+"""Points among which the gap counts who is closer."""
+CHANCE = 0.5
+"""The gap where the neighbours of one space are no nearer in the other than points drawn at random."""
+POOR = 0.45
+"""The mean gap from which on two spaces have next to nothing in common."""
 _BLOCK = 64
+_WIDE = 256
+_ALIKE = 1e-6
 
 
-def gap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """1 - the share of common neighbours: (n,) between 0 (same neighbourhood) and 1 (nothing shared).
+def gap(
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    *,
+    ks: Sequence[int] = KS,
+    sample: int = REFERENCE,
+    seed: int = 0,
+) -> np.ndarray:
+    """How far down one space the nearest neighbours of the other are: (n,) from 0 (as near in both) over
+    :data:`CHANCE` (no nearer than items drawn at random) towards 1.
 
-    ``first`` and ``second`` (n, k) are the neighbours of the same n points in two spaces, -1 where there is none. The
-    share is of the smaller number of neighbours; NaN where a point has none in either space.
+    Each space is its vectors (n, E) and its neighbours (n, k), nearest first, -1 where there is none. Of a point, the
+    percentile of each of its neighbours is found in the OTHER space: the share of the other points that are closer
+    there by cosine, those as close counting half. Percentiles are averaged over the first k neighbours, those over
+    ``ks``, and both directions. Shares are of ``sample`` points drawn once; with ``sample`` >= n of all. NaN where a
+    point, or every neighbour of it, has no vector in the other space.
     """
-    if len(first) != len(second):
-        raise ValueError(f"the two spaces hold {len(first)} and {len(second)} points")
-    result = np.full(len(first), np.nan)
-    for start in range(0, len(first), 65_536):
-        a, b = first[start : start + 65_536], second[start : start + 65_536]
-        common = ((a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]).sum(axis=(1, 2))
-        size = np.minimum((a >= 0).sum(axis=1), (b >= 0).sum(axis=1))
-        some = size > 0
-        result[start : start + 65_536][some] = 1 - common[some] / size[some]
+    if len(first[0]) != len(second[0]):
+        raise ValueError(f"the two spaces hold {len(first[0])} and {len(second[0])} points")
+    known = first[0].any(axis=1) & second[0].any(axis=1)
+    rng = np.random.default_rng(seed)
+    there = np.flatnonzero(known)
+    drawn = there if sample >= len(there) else np.sort(rng.choice(there, sample, replace=False))
+    result = np.full(len(known), np.nan)
+    if len(there) > 2:
+        ways = [
+            _depth(near[there], unit_rows(other), there, known, drawn, ks) for near, other in _crossed(first, second)
+        ]
+        result[there] = np.mean(ways, axis=0)
     return result
+
+
+def _crossed(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The neighbours of each space with the vectors of the other."""
+    return [(first[1], second[0]), (second[1], first[0])]
+
+
+def _depth(
+    near: np.ndarray, units: np.ndarray, rows: np.ndarray, known: np.ndarray, drawn: np.ndarray, ks: Sequence[int]
+) -> np.ndarray:
+    """(m,) the mean percentile among ``drawn`` (R,), by ``units`` (n, E), of the neighbours ``near`` (m, k) of
+    ``rows`` (m,)."""
+    near = near[:, : max(ks)]
+    percentile = np.full(near.shape, np.nan)
+    for start in range(0, len(rows), _WIDE):
+        own, wanted = rows[start : start + _WIDE], near[start : start + _WIDE]
+        others = units[own] @ units[drawn].T  # (b, R)
+        close = np.einsum("be,bke->bk", units[own], units[np.maximum(wanted, 0)])  # (b, k)
+        counts = (drawn[None, None, :] != wanted[:, :, None]) & (drawn[None, :] != own[:, None])[:, None, :]
+        lead = others[:, None, :] - close[:, :, None]  # (b, k, R)
+        closer = ((lead > _ALIKE) + 0.5 * (np.abs(lead) <= _ALIKE)) * counts
+        share = closer.sum(axis=2) / np.maximum(counts.sum(axis=2), 1)
+        percentile[start : start + _WIDE] = np.where((wanted >= 0) & known[wanted], share, np.nan)
+    there = np.isfinite(percentile)
+    sums, sizes = np.nancumsum(percentile, axis=1), np.maximum(there.cumsum(axis=1), 1)
+    at = [min(k, near.shape[1]) - 1 for k in ks]
+    return np.where(there.any(axis=1), (sums / sizes)[:, at].mean(axis=1), np.nan)
 
 
 def trustworthiness(

@@ -57,7 +57,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(root)
 
 
-def opened(page: str, **query: str) -> AppTest:
+def opened(page: str, **query: str | list[str]) -> AppTest:
     """The app on ``pages/<page>.py``, run once, with the query of a link."""
     app = AppTest.from_file(str(APP), default_timeout=60)
     app.switch_page(f"pages/{page}.py")

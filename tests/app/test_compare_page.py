@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from factories import (
     HOSTILE,
@@ -23,13 +24,15 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import AttributeDictionary
 
 from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.frame import ITEMS
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation import statistics
 from llmesr.evaluation.contrast import movers
 from llmesr.evaluation.slices import slices
-from llmesr.evaluation.table import metric_table
+from llmesr.evaluation.table import buckets, metric_table
+from llmesr.evaluation.worth import amounts, worth
 from llmesr.runs.record import Run
-from llmesr.store import Store
+from llmesr.store import Store, file_digest
 from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -58,7 +61,7 @@ def runs(store: Store, made_once: Any) -> Any:
     return load_dataset(store, "shop"), {name: [Run(store, r.id) for r in group] for name, group in made.items()}
 
 
-def visit(**query: str) -> AppTest:
+def visit(**query: str | list[str]) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     for key, value in query.items():
         at.query_params[key] = value
@@ -179,7 +182,7 @@ def test_every_view_draws(store: Store, runs: Any, view: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "box", "column"), [("groups", "every.box", "metric"), ("lists", "overlap.box", "run")]
+    ("view", "box", "column"), [("groups", "box.every", "metric"), ("lists", "box.overlap", "run")]
 )
 def test_long_tables_come_when_they_are_opened(store: Store, runs: Any, view: str, box: Any, column: str) -> None:
     at = visit(view=view)
@@ -287,7 +290,7 @@ def test_slices_show_the_numbers_of_the_comparison_and_the_users_behind_them(run
     right = right[right["dimension"] == "category"].set_index("group")
     assert shown.set_index("slice")["id/sasrec"].to_dict() == pytest.approx(right["value"].round(4).to_dict())
     assert shown.set_index("slice")["users"].to_dict() == right["users"].to_dict()
-    at.session_state["slice.users"] = True
+    at.session_state["box.slice"] = True
     at.run()
     assert not at.exception
 
@@ -326,3 +329,67 @@ def test_a_dot_that_is_clicked_lists_its_users_with_both_ranks(runs: Any) -> Non
     tail = before[asked & data.thresholds.tail_items(before["target_popularity"])]
     assert set(rows["user"]) == set(tail["user_id"])
     assert "Tail Item: id/sasrec (before) and llm-esr/sasrec (after)" in text(at)
+
+
+def test_a_part_of_a_bar_lists_the_users_it_counts(runs: Any) -> None:
+    data, made = runs
+    at = visit(dataset=data.id, against="id/sasrec", view="users", **{"with": "llm-esr/sasrec"})
+    moved = movers(*([r.per_user() for r in made[name]] for name in ("id/sasrec", "llm-esr/sasrec")), metric="HR@10")
+    for outcome, words in (("gained", "gained"), ("missed", "missed by both")):
+        point = {"customdata": [0, outcome, "Tail Item"]}
+        at.session_state["outcomes"] = AttributeDictionary({"selection": {"points": [point]}})
+        at.run()
+        assert not at.exception
+        tail = data.thresholds.tail_items(moved["target_popularity"])
+        wanted = moved[tail & (moved["outcome"] == outcome)]
+        rows = next(d.value for d in at.dataframe if list(d.value.columns)[:2] == ["user", "gain"])
+        assert set(rows["user"]) == set(wanted["user_id"])
+        assert f"Tail Item, {words}: id/sasrec (before)" in text(at)
+
+
+def test_a_dot_of_a_curve_lists_the_users_of_its_bucket(runs: Any) -> None:
+    data, made = runs
+    at = visit(dataset=data.id, against="id/sasrec", view="curves")
+    frame = made["id/sasrec"][0].per_user()
+    asked = frame[(frame["part"] == "test") & (frame["protocol"] == "full")]
+    bucket = buckets(asked, "length")[0]
+    point = {"customdata": [0.1, 0.2, 30, "llm-esr/sasrec", bucket.name]}
+    at.session_state["curve.length"] = AttributeDictionary({"selection": {"points": [point]}})
+    at.run()
+    assert not at.exception
+    assert set(listed_users(at)["user"]) == set(asked["user_id"][bucket.members])
+
+
+def test_an_open_box_is_in_the_link(runs: Any) -> None:
+    data, _ = runs
+    at = visit(dataset=data.id, open="every")
+    assert any("metric" in d.value.columns and "dimension" in d.value.columns for d in at.dataframe)
+    at.session_state["box.every"] = False
+    at.run()
+    assert "open" not in at.query_params
+
+
+def test_slices_say_who_is_served_worst_and_what_hits_are_worth(store: Store, runs: Any) -> None:
+    data, made = runs
+    add_columns(store, data)
+    query = {"dataset": data.id, "against": "id/sasrec", "view": "slices", "about": "llm-esr/sasrec"}
+    at = visit(**query, open=["fairness", "worth"])
+    said = text(at)
+    assert "By **history length**, llm-esr/sasrec serves" in said
+    assert "value-weighted HR@10: each held-out item weighs as much as its price" in said
+    table = next(d.value for d in at.dataframe if "value-weighted HR@10" in d.value.columns)
+    frames = {name: [r.per_user() for r in made[name]] for name in ("id/sasrec", "llm-esr/sasrec")}
+    prices = amounts(load_dataset(store, data.id).catalogue)["price"]
+    wanted = worth(frames, "id/sasrec", prices).set_index("run")["weighted"]
+    shown = table.set_index("configuration")["value-weighted HR@10"]
+    assert shown["llm-esr/sasrec"].startswith(f"{wanted['llm-esr/sasrec']:.3f} [")
+
+
+def add_columns(store: Store, data: Dataset) -> None:
+    """Give every item a price."""
+    folder = store.path("datasets", data.id)
+    catalogue = pd.read_parquet(folder / ITEMS)
+    catalogue["price"] = [f"${10 + i % 7}" for i in range(len(catalogue))]
+    catalogue.to_parquet(folder / ITEMS, index=False)
+    with store.changing("datasets", data.id) as manifest:
+        manifest.files[ITEMS] = file_digest(folder / ITEMS)

@@ -198,6 +198,17 @@ def test_moving_the_threshold_redraws_and_saving_keeps_it(
     assert load_dataset(store, shop.id).thresholds == old
 
 
+def test_a_bar_of_history_lengths_lists_its_users(visit: Callable[..., AppTest], shop: Dataset) -> None:
+    app = healthy(visit("datasets"))
+    lengths = shop.split.train_lengths
+    most = int(lengths.max())
+    app.session_state["lengths"] = {"selection": {"points": [{"customdata": [2, most - 1]}]}}
+    app.run()
+    (listed,) = (d.value for d in healthy(app).dataframe if list(d.value.columns) == ["user", "training interactions"])
+    assert set(listed["user"]) == set(shop.user_ids[(lengths >= 2) & (lengths < most)])
+    assert listed["training interactions"].is_monotonic_decreasing
+
+
 def test_gini_is_shown(visit: Callable[..., AppTest], shop: Dataset) -> None:
     assert f"Gini {gini(shop.item_counts[1:]):.2f}" in texts(visit("datasets", look="profile"))
 

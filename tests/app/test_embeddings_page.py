@@ -192,3 +192,28 @@ def test_the_button_submits_a_job_and_the_page_shows_it(trained: Store, monkeypa
     assert f"datasets/{trained.list('datasets')[0].id}" in job.record.parents
     assert "Draw items of shop" in words(app)
     assert "Compute UMAP" not in [b.label for b in app.button]
+
+
+def test_a_selection_is_in_the_link_and_the_link_makes_it(trained: Store) -> None:
+    app = opened("embeddings")
+    app.session_state["map.left"] = box(-99, 0, -99, 99)
+    app.run()
+    said = next(line for line in words(app).splitlines() if "items selected**" in line)
+    area = app.query_params["area"]
+    assert healthy(opened("embeddings", area=area)), words(app)
+    assert said in words(opened("embeddings", area=area))
+    app.button(key="map.clear").click().run()
+    assert "area" not in app.query_params
+
+    app.button(key="map.wide").click().run()
+    ids = app.query_params["point"]
+    assert len(ids) == 25
+    linked = opened("embeddings", point=ids)
+    (listed,) = tables(linked, "Training interactions", "Gap")
+    assert set(listed["Item"]) == set(ids)
+
+
+def test_an_area_that_is_none_selects_nothing(trained: Store) -> None:
+    app = opened("embeddings", area="nonsense,1,2")
+    assert healthy(app), words(app)
+    assert "Draw a lasso or a box" in words(app)

@@ -269,6 +269,20 @@ def test_a_stopped_job_is_resumed(
     assert "stopped" not in metrics(healthy(app)).values() or Jobs(store).get(job.id).active
 
 
+def test_a_job_that_was_stopped_before_its_run_began_is_there(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job]
+) -> None:
+    job = running_job("Train id/sasrec", parents=[f"datasets/{shop.id}"], run="never-begun")
+    app = healthy(visit("training", part="watch"))
+    assert pick(app, "pick.run").options == ["never-begun (waiting)"]
+    Jobs(store).end(job, "STOPPED", "Stopped before it began.")
+    app = healthy(visit("training", part="watch", run="never-begun"))
+    assert pick(app, "pick.run").options == ["never-begun (stopped before it began)"]
+    assert "Train id/sasrec" in texts(app)
+    assert "never began" in texts(app)
+    assert pick(app, f"job.retry.{job.id}")
+
+
 def test_a_failed_job_says_why(
     visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job]
 ) -> None:

@@ -180,3 +180,31 @@ def lasso(page: Page, selector: str) -> None:
     for place in places[1:]:
         page.mouse.move(*place, steps=8)
     page.mouse.up()
+
+
+def mark(page: Page, selector: str, nth: int = 0) -> tuple[float, float]:
+    """Where the middle of a dot or bar of the chart inside ``selector`` is on the screen."""
+    page.wait_for_selector(f"{selector} .js-plotly-plot .main-svg")
+    page.locator(f"{selector} .js-plotly-plot").first.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    box = page.locator(f"{selector} .points path, {selector} .points .point path").nth(nth).bounding_box()
+    assert box is not None, f"no mark {nth} in {selector}"
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def click_mark(page: Page, selector: str, nth: int = 0) -> None:
+    """Click a dot or a bar, as a hand does: what lies above it gets the click."""
+    page.mouse.click(*mark(page, selector, nth))
+    settled(page)
+
+
+def click_cell(page: Page, selector: str, row: int, column: float) -> None:
+    """Click a cell of the table inside ``selector``: ``row`` counts from 0 below the heading, ``column`` is how far to
+    the right, as a share of the width."""
+    grid = page.locator(f"{selector} [data-testid='stDataFrameResizable']").first
+    grid.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    box = grid.bounding_box()
+    assert box is not None, f"no table in {selector}"
+    page.mouse.click(box["x"] + column * box["width"], box["y"] + 35 * (row + 1.5))
+    settled(page)

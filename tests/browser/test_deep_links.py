@@ -90,4 +90,26 @@ def test_hostile_titles_in_a_chart_are_named_as_they_are(page: Page, shop: Shop)
     else:
         raise AssertionError("no hostile title was drawn")
     assert page.evaluate(UNHURT)
-    assert page.locator('[data-testid="stMain"] script').count() == 0
+    scripts = page.locator('[data-testid="stMain"] script').all_text_contents()
+    assert [script for script in scripts if "history.llmesr" not in script] == [], "only the app's own"
+
+
+def test_back_leaves_a_page_in_one_press(page: Page, shop: Shop) -> None:
+    server, dataset = shop
+    visit(page, server, f"/compare?dataset={dataset.id}")
+    before = page.evaluate("history.length")
+    page.get_by_role("link", name="Training", exact=True).first.click()
+    page.get_by_role("heading", name="Training", level=1).wait_for()
+    settled(page)
+    for part in ("Runs and curves", "Queue"):
+        page.get_by_text(part, exact=True).click()
+        settled(page)
+    page.get_by_text("uni100", exact=True).first.click()
+    settled(page)
+    assert "part=queue" in page.url
+    assert "protocol=uni100" in page.url
+    assert page.evaluate("history.length") == before + 1, "one entry for a page, whatever was moved on it"
+    page.go_back()
+    page.get_by_role("heading", name="Compare", level=1).wait_for()
+    settled(page)
+    assert "/compare?" in page.url

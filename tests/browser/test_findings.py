@@ -75,6 +75,13 @@ def test_pin_order_present_and_export(page: Page, shop: tuple[Server, Dataset], 
     assert len(slides) == 3
     assert any(shape.has_chart for shape in slides[2].shapes)
 
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="PDF").click()
+    paper = tmp_path / "findings.pdf"
+    waiting.value.save_as(paper)
+    assert paper.read_bytes().startswith(b"%PDF-")
+    assert b"%%EOF" in paper.read_bytes()[-32:]
+
     page.get_by_role("link", name=re.compile("Open on Compare")).click()
     page.get_by_role("heading", name="Compare", level=1).wait_for()
     settled(page)

@@ -69,6 +69,7 @@ def test_movers_order_users_by_what_changed_for_them() -> None:
     assert (first["gain"], first["rank_before"], first["rank_after"]) == (1, pytest.approx(50), 1)
     assert table["doublings"].tolist()[1] == pytest.approx(2)
     assert table["gain"].tolist()[1:4] == [0, 0, 0]
+    assert table["outcome"].tolist() == ["gained", "missed", "same", "missed", "lost"]
     seeds = movers([before, before], [after, before]).set_index("user_id")
     assert seeds.loc["u1", "gain"] == 0.5
     assert seeds.loc["u3", "rank_after"] == pytest.approx(200)

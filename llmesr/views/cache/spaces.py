@@ -84,13 +84,13 @@ def pair(root: Store, dataset_id: str, left: Space, right: Space, of: Of, method
     """Two maps side by side: from an artifact when there is one, else PCA on the spot."""
     made = stored_map(root, [left.spec, right.spec], of)
     if made is not None and method in made.methods:
-        return _drawn(root, made.id, left, right, method)
+        return _drawn(root, dataset_id, made.id, left, right, of, method)
     return _live(root, dataset_id, left, right, of)
 
 
 @kept(digests(map_id="maps"), entries=12)
-def _drawn(root: Store, map_id: str, left: Space, right: Space, method: str) -> Pair:
-    return stored_pair(_map(root, map_id), left, right, method)
+def _drawn(root: Store, dataset_id: str, map_id: str, left: Space, right: Space, of: Of, method: str) -> Pair:
+    return stored_pair(_map(root, map_id), left, right, method, lambda space: vectors(root, space, dataset_id, of))
 
 
 @kept(_of_spaces, entries=8, spinner="Drawing by PCA …")

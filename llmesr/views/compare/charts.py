@@ -89,7 +89,7 @@ def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str,
             line={"color": theme.method_color(label, mode), "dash": dash(label, variants[name]), "width": 2},
             marker=marker(label, mode, 9, variant=variants[name]),
             cliponaxis=False,
-            customdata=np.stack([rows["low"], rows["high"], rows["users"]], 1),
+            customdata=rows[["low", "high", "users"]].assign(run=plain(name), group=buckets).to_numpy(),
             hovertemplate="%{fullData.name}<br>%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]"
             "<br>%{customdata[2]:,} users<extra></extra>",
         )

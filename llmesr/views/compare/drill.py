@@ -9,9 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.prose import counted, signed
+from llmesr.views.cache import segments
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.frames import drill_down
-from llmesr.views.shared import exhibits, links
+from llmesr.views.compare.trade_off_charts import OUTCOMES
+from llmesr.views.shared import exhibits, people
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.words import as_text
 
@@ -20,16 +22,9 @@ MOST = 1000
 RANKS = {"gain": signed, "rank before": "{:,.0f}".format, "rank after": "{:,.0f}".format}
 
 
-def clicked(event: Any) -> list[Any]:
-    """What the dot that was clicked carries (its customdata), however the browser wraps it; empty without one."""
-    points = event.selection.points if event else []
-    told = points[0].get("customdata") if points else None
-    return list(told.values()) if isinstance(told, dict) else list(told or [])
-
-
 def of_point(choice: Choice, event: Any, key: str) -> None:
     """The users behind a dot that was clicked. It carries last its configuration and its group, as plotly has them."""
-    told = clicked(event)
+    told = people.clicked(event)
     if len(told) >= 2:
         run = next((name for name in choice.lineup if plain(name) == told[-2]), "")
         of_group(choice, run, str(told[-1]), key)
@@ -42,15 +37,43 @@ def of_cell(choice: Choice, event: Any, runs: Sequence[str], key: str) -> None:
         of_group(choice, runs[cells[0][0]], str(cells[0][1]), key)
 
 
+def of_bucket(choice: Choice, event: Any, dimension: str, key: str) -> None:
+    """The users behind a dot of a curve: ``dimension`` is popularity or length."""
+    told = people.clicked(event)
+    run = next((name for name in choice.lineup if told and plain(name) == told[-2]), "")
+    if after := _after(choice, run) if run else None:
+        inside = segments.users_in_bucket(choice.root, choice.lineup, dimension, str(told[-1]), choice.protocol)
+        moved = choice.movers(after)
+        rows = drill_down(moved[moved["user"].isin(inside)], choice.dataset, choice.thresholds)
+        users(choice, rows, f"{told[-1]} interactions: {_sides(choice, after)}", key)
+
+
+def of_outcome(choice: Choice, after: str, event: Any, key: str) -> None:
+    """The users behind a part of a bar: of a group those who gained, lost, or neither."""
+    told = people.clicked(event)
+    if len(told) == 3:
+        moved = choice.movers(after)
+        rows = drill_down(moved[moved["outcome"] == told[1]], choice.dataset, choice.thresholds, str(told[2]))
+        users(choice, rows, f"{told[2]}, {OUTCOMES[str(told[1])][1]}: {_sides(choice, after)}", key)
+
+
 def of_group(choice: Choice, run: str, group: str, key: str) -> None:
     """The users of a group, with the ranks of a configuration beside those of the baseline."""
+    if after := _after(choice, run):
+        rows = drill_down(choice.movers(after), choice.dataset, choice.thresholds, group)
+        users(choice, rows, f"{group}: {_sides(choice, after)}", key)
+
+
+def _after(choice: Choice, run: str) -> str | None:
+    """Whose ranks stand beside those of the baseline: of ``run``, or where that is the baseline of another."""
     after = run if run in choice.others else next(iter(choice.others), None)
     if after is None:
         st.caption("Add a second configuration: users are listed with the ranks of two.")
-        return
-    rows = drill_down(choice.movers(after), choice.dataset, choice.thresholds, group)
-    title = f"{group}: {as_text(choice.reference)} (before) and {as_text(after)} (after)"
-    users(choice, rows, title, key)
+    return after
+
+
+def _sides(choice: Choice, after: str) -> str:
+    return f"{as_text(choice.reference)} (before) and {as_text(after)} (after)"
 
 
 def users(choice: Choice, rows: pd.DataFrame, title: str, key: str) -> None:
@@ -71,16 +94,4 @@ def users(choice: Choice, rows: pd.DataFrame, title: str, key: str) -> None:
     )
     if len(rows) > MOST:
         exhibits.download_csv(rows, "all-users", key=f"drill.{key}.all", label=f"Download all {len(rows):,}")
-    to_user(picked, rows)
-
-
-def to_user(picked: Any, rows: pd.DataFrame) -> None:
-    """Links to the pages about the user of the chosen row."""
-    at = picked.selection.rows if picked else []
-    if not at or at[0] >= len(rows):
-        st.caption("Select a row to open that user.")
-        return
-    user = str(rows.iloc[at[0]]["user"])
-    with st.container(horizontal=True):
-        links.link(links.NEIGHBOURS, f"{as_text(user, 60)} on Neighbours", need="search", user=user)
-        links.link(links.RECOMMEND, f"{as_text(user, 60)} on Recommend", source="user", user=user)
+    people.to_user(picked, rows)

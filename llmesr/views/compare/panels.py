@@ -13,7 +13,7 @@ from llmesr.views.compare import charts, drill, trade_off_charts
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes, popularity_sentence, verdict_matrix
 from llmesr.views.compare.popularity_charts import popularity_chart
-from llmesr.views.shared import doubts, exhibits, links, pickers, widgets, words
+from llmesr.views.shared import doubts, exhibits, links, people, pickers, widgets, words
 from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
 
@@ -100,9 +100,7 @@ def groups(choice: Choice) -> None:
         )
         drill.of_point(choice, picked, "differences")
     # Computed when it is opened: a moved threshold changes all of it.
-    box = st.expander(
-        "Every metric, every group and the four cells of users and items", key="every.box", on_change="rerun"
-    )
+    box = links.folded("Every metric, every group and the four cells of users and items", "every")
     if box.open:
         with box:
             exhibits.table(choice.every_metric(), key="every", name="all-metrics")
@@ -113,13 +111,16 @@ def curves(choice: Choice) -> None:
     for column, dimension in zip(st.columns(2), ("popularity", "length"), strict=True):
         with column:
             frame = choice.curves(dimension)
-            exhibits.chart(
+            picked = exhibits.chart(
                 charts.bucket_chart(frame, choice.metric, dimension, choice.line, widgets.mode()),
                 key=f"curve.{dimension}",
                 alt=f"{choice.metric} over five buckets by {dimension}, one line per configuration.",
                 data=readable_summary(frame),
                 name=f"curve-{dimension}",
+                on_select="rerun",
+                selection_mode="points",
             )
+            drill.of_bucket(choice, picked, dimension, f"curve.{dimension}")
 
 
 def trade_offs(choice: Choice) -> None:
@@ -159,7 +160,7 @@ def lists(choice: Choice) -> None:
         name="beyond-accuracy",
     )
     if choice.others:
-        box = st.expander("How similar are the lists of two configurations?", key="overlap.box", on_change="rerun")
+        box = links.folded("How similar are the lists of two configurations?", "overlap")
         if box.open:
             with box:
                 _alike(choice)
@@ -204,14 +205,17 @@ def users(choice: Choice) -> None:
         comparison = choice.comparison()
         group = pickers.pick_group("Group", "among", set(comparison["group"]))
     shares = outcomes(comparison[comparison["run"] == after])
-    line = f"{choice.line} Gained: {choice.metric} rose."
-    exhibits.chart(
+    line = f"{choice.line} Gained: {choice.metric} rose. Click a part of a bar to list its users."
+    picked = exhibits.chart(
         trade_off_charts.outcome_chart(shares, after, choice.reference, line, widgets.mode()),
         key="outcomes",
         alt=f"Share of users who gained or lost with {after} over {choice.reference}, whom both find or both miss.",
         data=shares,
         name="gained-and-lost",
+        on_select="rerun",
+        selection_mode="points",
     )
+    drill.of_outcome(choice, after, picked, "outcomes")
     moved = drill_down(choice.movers(after), choice.dataset, choice.thresholds, group)
     for column, title, rows in zip(
         st.columns(2),
@@ -235,4 +239,4 @@ def _user_table(title: str, rows: pd.DataFrame) -> None:
         selection_mode="single-row",
         formats=drill.RANKS,
     )
-    drill.to_user(picked, rows)
+    people.to_user(picked, rows)

@@ -15,11 +15,11 @@ from llmesr.evaluation.table import Group
 from llmesr.evaluation.verdict import p_text
 from llmesr.prose import counted, signed
 from llmesr.views.cache import evidence
-from llmesr.views.compare import drill
+from llmesr.views.compare import drill, segments
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.frames import drill_down
 from llmesr.views.compare.slice_charts import slice_chart
-from llmesr.views.shared import exhibits, links, widgets
+from llmesr.views.shared import exhibits, links, people, widgets
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.words import as_text
 
@@ -49,6 +49,8 @@ def slices(choice: Choice) -> None:
     _by_column(choice, values, about)
     if about != choice.reference:
         _users(choice, found, about)
+    segments.fairness(choice, about)
+    segments.worth(choice)
 
 
 def _question(key: str | None) -> Question:
@@ -116,7 +118,7 @@ def _by_column(choice: Choice, values: pd.DataFrame, about: str) -> None:
         on_select="rerun",
         selection_mode="points",
     )
-    name = drill.clicked(picked)[-1:]
+    name = people.clicked(picked)[-1:]
     groups = [g for g in choice.slice_groups() if g.dimension == column and [plain(g.name)] == name]
     if groups and about != choice.reference:
         _listed(choice, groups[0], about, f"{column}: {groups[0].name}", "point")
@@ -137,7 +139,7 @@ def _wide(choice: Choice, rows: pd.DataFrame, column: str, about: str) -> pd.Dat
 
 def _users(choice: Choice, found: Sequence[Found], about: str) -> None:
     """Who is behind a slice, for any of those on the page."""
-    box = st.expander("Users of a slice", key="slice.users", on_change="rerun")
+    box = links.folded("Users of a slice", "slice")
     if not box.open:
         return
     with box:

@@ -113,8 +113,8 @@ def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, 
             insidetextanchor="middle",
             insidetextfont={"size": 13, "color": surface["text" if outcome == "same" else "background"]},
             textangle=0,
-            customdata=rows["users"],
-            hovertemplate="%{y}: %{x:.1%} of %{customdata:,} users: " + name_of_it + "<extra></extra>",
+            customdata=[[users, outcome, group] for users, group in zip(rows["users"], groups, strict=True)],
+            hovertemplate="%{y}: %{x:.1%} of %{customdata[0]:,} users: " + name_of_it + "<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.3)
     figure.update_xaxes(tickformat=".0%", range=[0, 1], dtick=0.25, title_text="share of the group's users")

@@ -89,6 +89,7 @@ def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "lig
                 y=part["users"],
                 name=group,
                 marker={"color": theme.group_color(group, mode)},
+                customdata=part[["length", "last"]].to_numpy(),
                 hovertemplate="%{x} interactions: %{y} users<extra></extra>",
             )
         )
@@ -104,10 +105,10 @@ def lengths_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "lig
 
 
 def _binned(frame: pd.DataFrame, border: int, most: int = 40) -> pd.DataFrame:
-    """length, label, users: one bar per length up to ``most``, then wider bins; none is both head and tail."""
+    """length, last, label, users: one bar per length up to ``most``, then wider bins; none is both head and tail."""
     lengths, users = frame["length"].to_numpy(), frame["users"].to_numpy()
     if len(lengths) == 0:
-        return pd.DataFrame({"length": [], "label": [], "users": []})
+        return pd.DataFrame({"length": [], "last": [], "label": [], "users": []})
     top = int(lengths.max())
     if top <= most:
         starts = np.arange(int(lengths.min()), top + 1)
@@ -120,7 +121,7 @@ def _binned(frame: pd.DataFrame, border: int, most: int = 40) -> pd.DataFrame:
     sums = np.bincount(where, weights=users, minlength=len(starts)).astype(int)
     ends = np.append(starts[1:] - 1, top)
     labels = [str(a) if a == b else f"{a}–{b}" for a, b in zip(starts, ends, strict=True)]
-    return pd.DataFrame({"length": starts, "label": labels, "users": sums})
+    return pd.DataFrame({"length": starts, "last": ends, "label": labels, "users": sums})
 
 
 def _threshold(figure: go.Figure, value: float, axis: str, text: str, mode: Mode) -> None:

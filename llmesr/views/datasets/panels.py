@@ -17,8 +17,11 @@ from llmesr.prose import counted, listed
 from llmesr.store import Manifest, Store, noun
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
-from llmesr.views.shared import exhibits, job_panels, theme, widgets
+from llmesr.views.shared import exhibits, job_panels, people, theme, widgets
 from llmesr.views.shared.words import as_text
+
+LISTED = 1000
+"""Users that are listed of a bar."""
 
 
 def report(manifest: Manifest) -> None:
@@ -149,20 +152,43 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     lengths = training_lengths(data)
     middle = np.median(data.split.train_lengths) if data.n_users else 0
     st.markdown(f"**Half of all users have {middle:.0f} training interactions or fewer**")
-    exhibits.chart(
+    picked = exhibits.chart(
         lengths_chart(lengths, thresholds, mode),
         key="lengths",
         alt=f"Users by number of training interactions. {theme.percent(shares['tail_user_share'])} have fewer than "
         f"{thresholds.user}.",
         data=lengths,
+        on_select="rerun",
+        selection_mode="points",
     )
+    _of_bar(data, picked)
     st.caption(f"{thresholds.describe()} All counts are of the training part.")
     with st.expander("All numbers", icon=":material/table_rows:"):
         frame = pd.DataFrame(profile.rows(), columns=["", "Value"])
         exhibits.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
 
 
-def people(data: Dataset) -> None:
+def _of_bar(data: Dataset, picked: Any) -> None:
+    """The users of a bar that was clicked, the longest histories first."""
+    ends = people.clicked(picked)
+    if len(ends) != 2:
+        st.caption("Click a bar to list its users.")
+        return
+    first, last = (int(end) for end in ends)
+    lengths = data.split.train_lengths
+    inside = np.flatnonzero((lengths >= first) & (lengths <= last))
+    inside = inside[np.argsort(-lengths[inside], kind="stable")]
+    span = counted(first, "training interaction") if first == last else f"{first} to {last} training interactions"
+    st.markdown(f"**{counted(len(inside), 'user')}** with {span}")
+    frame = pd.DataFrame({"user": data.user_ids[inside], "training interactions": lengths[inside]})
+    shown = frame.head(LISTED)
+    chosen = exhibits.table(
+        shown, key="lengths.users", name="users", height=240, on_select="rerun", selection_mode="single-row"
+    )
+    people.to_user(chosen, shown)
+
+
+def known_users(data: Dataset) -> None:
     """What is known of the users, where a file told it."""
     known = known_of_users(data)
     if known.empty:

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.maps.points import Pair, Points, Side
+from llmesr.maps.quality import CHANCE, POOR
 from llmesr.maps.regions import Region
 from llmesr.views.embeddings.colouring import OTHER, UNKNOWN, Colouring, hover_texts
 from llmesr.views.shared import theme
@@ -189,7 +190,7 @@ def _scale(colouring: Colouring, rows: np.ndarray, mode: Mode) -> dict[str, Any]
     low = float(values.min()) if len(values) else 0.0
     high = max(float(values.max()) if len(values) else 1.0, low + 1e-9)
     if colouring.title == "Gap":
-        low, high = 0.0, 1.0
+        low, high = 0.0, CHANCE
     ticks, labels = colouring.ticks or ((), ())
     kept = [(t, s) for t, s in zip(ticks, labels, strict=True) if low <= t <= high]
     bar = {
@@ -271,6 +272,27 @@ def summary_line(points: Points, pair: Pair, rows: np.ndarray) -> str:
     if pair.gap is not None and np.isfinite(pair.gap[rows]).any():
         parts.append(f"mean gap {np.nanmean(pair.gap[rows]):.2f} (all: {np.nanmean(pair.gap):.2f})")
     return ", ".join(parts) + "."
+
+
+def gap_line(points: Points, pair: Pair) -> str:
+    """How far the two spaces agree, in the head and in the tail, and whether one is too poor to say; empty without."""
+    if pair.gap is None or not np.isfinite(pair.gap).any():
+        return ""
+    tail, head = points.groups
+    means = {name: float(np.nanmean(pair.gap[rows])) for name, rows in _known_parts(points, pair.gap)}
+    said = ", ".join(f"{name} **{value:.2f}**" for name, value in means.items())
+    line = f"Gap between the two spaces: {said} (0: the same neighbours, {CHANCE}: no nearer than chance)."
+    if np.nanmean(pair.gap) >= POOR:
+        line += " **One of the two is too poor to compare**: their neighbourhoods have next to nothing in common."
+    elif means.get(tail, 0) >= POOR > means.get(head, 1):
+        line += " In the tail one of the two has nothing to say yet."
+    return line
+
+
+def _known_parts(points: Points, gap: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    tail, head = points.groups
+    parts = ((head, ~points.tail & np.isfinite(gap)), (tail, points.tail & np.isfinite(gap)))
+    return [(name, rows) for name, rows in parts if rows.any()]
 
 
 def nearest_table(points: Points, pair: Pair, row: int, side: str, k: int = 15) -> pd.DataFrame:

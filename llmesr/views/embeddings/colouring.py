@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from llmesr.maps.points import Pair, Points
+from llmesr.maps.quality import CHANCE
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
@@ -59,7 +60,9 @@ def colouring(points: Points, pair: Pair, by: ColourBy, mode: Mode, attribute: s
     if by == "count":
         return _by_count(points)
     if by == "gap" and pair.gap is not None:
-        return Colouring("Gap", values=pair.gap, ticks=([0, 0.5, 1], ["0 same", "0.5", "1 apart"]))
+        return Colouring(
+            "Gap", values=pair.gap, ticks=([0, CHANCE / 2, CHANCE], ["0 same", f"{CHANCE / 2}", f"{CHANCE} chance"])
+        )
     if by == "category" and attribute is not None and points.catalogue is not None:
         return _by_category(points.catalogue[attribute], attribute, mode)
     tail, head = points.groups

@@ -36,12 +36,19 @@ class Outcome:
         return self.table[self.table["row"].isin(rows)]
 
 
-def outcome(root: Store, dataset_id: str, points: Points) -> Outcome | None:
-    """The outcome of the pair that the Overview is about; None without two evaluated recommenders."""
-    pair = best_without_and_with_text(evidence.everyone(root, dataset_id), partial(evidence.validation, root))
-    lineup = {c.label: c.ids for c in pair if c is not None}
-    if len(lineup) < 2:
-        return None
+Lineup = dict[str, tuple[str, ...]]
+"""The runs of two recommenders by their labels; empty where there are not two."""
+
+
+def pair(root: Store, dataset_id: str) -> Lineup:
+    """The pair that the Overview is about; empty without two evaluated recommenders."""
+    best = best_without_and_with_text(evidence.everyone(root, dataset_id), partial(evidence.validation, root))
+    lineup = {c.label: c.ids for c in best if c is not None}
+    return lineup if len(lineup) == 2 else {}
+
+
+def outcome(root: Store, lineup: Lineup, points: Points) -> Outcome:
+    """What became of the held-out items under a pair."""
     found = evidence.outcomes(root, lineup, METRIC, PROTOCOL)
     row = found["target"] - 1 if points.of == "items" else found["user"]
     return Outcome(found.assign(row=row), tuple(lineup))

@@ -17,7 +17,7 @@ from llmesr.views.cache import spaces
 from llmesr.views.embeddings import charts, outcome
 from llmesr.views.embeddings.choice import Choice
 from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
-from llmesr.views.embeddings.selection import Linked
+from llmesr.views.embeddings.selection import Linked, within
 from llmesr.views.shared import exhibits, links, pins, theme, widgets
 from llmesr.views.shared.words import as_text
 
@@ -37,9 +37,10 @@ ABOUT = """
 **Spaces.** *Text* is what a language model reads in an item's description. *Collaborative* is what a run learned from
 who chose what. *Adapted* is a run's own view of the text.
 
-**Gap** of an item: 1 minus the share of its 15 nearest neighbours that are the same in both spaces. It is measured in
-the original spaces, never in the picture. A wide gap means text and behaviour disagree about the item, or, for an item
-hardly anybody chose, that behaviour has nothing to say yet.
+**Gap** of an item: how far down one space its nearest neighbours of the other are, as the share of items that are
+closer (mean over its 1, 5 and 15 nearest, in both directions, against 512 items drawn once). 0: the same neighbours;
+0.5: no nearer than items drawn at random. It is measured in the original spaces, never in the picture. A wide gap means
+text and behaviour disagree about the item, or, for an item hardly anybody chose, that behaviour has nothing to say yet.
 
 **Trustworthiness** says how far a picture may be believed: 1 when neighbours in the picture are neighbours in the
 space, 0.5 when they are random. Axes mean nothing; the right map is turned so that the same items stand in
@@ -55,6 +56,11 @@ Popularity and history length are counted on the training part only.
 """
 QUICK = 25
 LISTED = 1000
+NAMED = 50
+"""Points whose ids a link holds; of more, only an area."""
+AREAS = {"left": "area", "right": "area-right"}
+ADDRESS = ("point", *AREAS.values())
+"""What stands in the address for a selection."""
 
 
 def maps(choice: Choice) -> None:
@@ -67,15 +73,17 @@ def maps(choice: Choice) -> None:
 def _maps(choice: Choice) -> None:
     points, mode = choice.points, widgets.mode()
     pair = spaces.pair(choice.root, choice.dataset.id, choice.left, choice.right, points.of, choice.method)
-    found = outcome.outcome(choice.root, choice.dataset.id, points)
-    by, attribute, names = _colour_controls(choice, pair, found is not None)
-    if by == "outcome" and found is not None:
-        coloured = outcome.colouring(found, points, mode)
+    evaluated = outcome.pair(choice.root, choice.dataset.id)
+    by, attribute, names = _colour_controls(choice, pair, bool(evaluated))
+    if by == "outcome":
+        coloured = outcome.colouring(outcome.outcome(choice.root, evaluated, points), points, mode)
     else:
         coloured = colouring(points, pair, by, mode, attribute)
-    linked = _linked(choice)
+    linked = _linked(choice, pair)
     linked.read({s: st.session_state.get(f"map.{s}") for s in pair.sides}, {s: v.xy for s, v in pair.sides.items()})
     _search(points, pair, linked)
+    _keep_address(points, linked)
+    st.markdown(charts.gap_line(points, pair))
     ranges = charts.extent(pair)
     showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, names, mode)
     for column, name in zip(st.columns(2), pair.sides, strict=True):
@@ -85,7 +93,7 @@ def _maps(choice: Choice) -> None:
     note = charts.sampling_note(points, charts.drawn_rows(points, linked.rows))
     if note:
         st.caption(note)
-    _selected(choice, pair, linked.rows, attribute, found)
+    _selected(choice, pair, linked.rows, attribute, evaluated)
 
 
 def _named(choice: Choice, side: str, names: str) -> Sequence[Region]:
@@ -124,19 +132,35 @@ def _colour_controls(choice: Choice, pair: Pair, evaluated: bool) -> tuple[Colou
     return cast(ColourBy, by), attribute, names
 
 
-def _linked(choice: Choice) -> Linked:
-    """The visitor's selection; a link may bring one (``?item=`` or ``?user=`` with an id)."""
+def _linked(choice: Choice, pair: Pair) -> Linked:
+    """The visitor's selection; a link may bring one: ``?point=`` with ids, or areas of a map."""
     about = (choice.dataset.id, choice.points.of)
     if st.session_state.get("map.about") != about:
         st.session_state["map.about"] = about
         st.session_state["map.linked"] = Linked()
     linked: Linked = st.session_state["map.linked"]
-    wanted = st.query_params.get("point")
-    if wanted and wanted != st.session_state.get("map.point"):
-        rows = np.flatnonzero(choice.points.ids == wanted)
-        linked.choose(rows, "link")
-    st.session_state["map.point"] = wanted
+    address = {key: st.query_params.get_all(key) for key in ADDRESS}
+    if address != st.session_state.get("map.address"):
+        for side, key in AREAS.items():
+            if address[key]:
+                linked.choose(within(address[key], pair.sides[side].xy), f"link:{side}", address[key])
+        if address["point"]:
+            linked.choose(np.flatnonzero(np.isin(choice.points.ids, address["point"])), "link")
     return linked
+
+
+def _keep_address(points: Points, linked: Linked) -> None:
+    """The selection in the address: the area it was drawn as, or the ids of a few points."""
+    address: dict[str, list[str]] = {key: [] for key in ADDRESS}
+    side = linked.source.removeprefix("link:")
+    if linked.areas:
+        address[AREAS[side]] = linked.areas
+    elif len(linked.rows) <= NAMED:
+        address["point"] = [str(id) for id in points.ids[linked.rows]]
+    for key, value in address.items():
+        if value != st.query_params.get_all(key):
+            links.write(key, value)
+    st.session_state["map.address"] = address
 
 
 def _search(points: Points, pair: Pair, linked: Linked) -> None:
@@ -189,9 +213,7 @@ def _one_map(
         st.caption(f"Not drawn: {counted(missing, points.of[:-1])} without a vector in this space.")
 
 
-def _selected(
-    choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | None, found: outcome.Outcome | None
-) -> None:
+def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | None, evaluated: outcome.Lineup) -> None:
     points = choice.points
     if not len(rows):
         st.info(
@@ -205,8 +227,8 @@ def _selected(
         told = spaces.item_words(choice.root, choice.dataset.id).standing_out(rows, most=5)
         if told:
             st.markdown(f"Words that set them apart: {as_text(', '.join(told))}.")
-    if found is not None:
-        st.markdown(outcome.sentence(found, points, rows))
+    if evaluated:
+        st.markdown(outcome.sentence(outcome.outcome(choice.root, evaluated, points), points, rows))
     frame = charts.selected_table(points, pair, rows, attribute)
     shown = frame.head(LISTED)
     config = {
@@ -261,9 +283,10 @@ def diagnosis(choice: Choice) -> None:
     """Spread and neighbourhoods of the two spaces in numbers, on demand."""
     if choice.points.of != "items":
         return
-    with st.expander("How good are these spaces? Spread, rank, attributes", icon=":material/monitoring:"):
-        if not st.toggle("Measure now", key="map.measure", help="Takes a few seconds on large catalogues."):
-            return
+    box = links.folded("How good are these spaces? Spread, rank, attributes", "spaces", icon=":material/monitoring:")
+    if not box.open:
+        return
+    with box:
         frame = spaces.diagnosis(choice.root, choice.dataset.id, choice.left, choice.right)
         numbers = {c: st.column_config.NumberColumn(c, format="%.3f") for c in frame.columns[2:]}
         exhibits.table(frame, key="map.diagnosis", name="spaces", column_config=numbers)

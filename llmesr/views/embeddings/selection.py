@@ -9,32 +9,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 _CHUNK = 4096
+CORNERS = 80
+"""Corners of a lasso that are kept, evenly: a link holds them."""
 
 
 def rows_of(event: Mapping[str, Any] | None, xy: np.ndarray) -> np.ndarray:
     """The rows selected by an event of ``st.plotly_chart`` on points at ``xy`` (n, 2), rising.
 
-    A lasso or box is applied to ALL points, also to those that were not drawn; clicked points are known by their
-    customdata, the row number.
+    A lasso or box is applied to ALL points, also to those that were not drawn, as a link would write it; clicked points
+    are known by their customdata, the row number.
     """
+    if areas := areas_of(event):
+        return within(areas, xy)
     selection = _selection(event)
-    inside = np.zeros(len(xy), bool)
-    for lasso in selection.get("lasso") or []:
-        inside |= in_polygon(xy, np.asarray(lasso["x"], float), np.asarray(lasso["y"], float))
-    for box in selection.get("box") or []:
-        (x0, x1), (y0, y1) = sorted(map(float, box["x"])), sorted(map(float, box["y"]))
-        inside |= (xy[:, 0] >= x0) & (xy[:, 0] <= x1) & (xy[:, 1] >= y0) & (xy[:, 1] <= y1)
-    if selection.get("lasso") or selection.get("box"):
-        return np.flatnonzero(inside)
     rows = [row for point in selection.get("points") or [] if (row := _row(point.get("customdata"))) is not None]
     return np.unique(np.asarray([r for r in rows if 0 <= r < len(xy)], dtype=np.int64))
+
+
+def areas_of(event: Mapping[str, Any] | None) -> list[str]:
+    """The lassos and boxes of an event as a link writes them: ``x,y,x,y,...`` to four digits, corner by corner."""
+    selection = _selection(event)
+    shapes = [(lasso["x"], lasso["y"]) for lasso in selection.get("lasso") or []]
+    for box in selection.get("box") or []:
+        (x0, x1), (y0, y1) = box["x"], box["y"]
+        shapes.append(([x0, x1, x1, x0], [y0, y0, y1, y1]))
+    written = []
+    for x, y in shapes:
+        corners = np.stack([np.asarray(x, float), np.asarray(y, float)], axis=1)
+        kept = np.unique(np.linspace(0, len(corners) - 1, min(CORNERS, len(corners))).astype(int))
+        written.append(",".join(f"{value:.4g}" for value in corners[kept].ravel()))
+    return written
+
+
+def within(areas: Sequence[str], xy: np.ndarray) -> np.ndarray:
+    """The rows of ``xy`` (n, 2) inside any of ``areas`` (see :func:`areas_of`), rising; what is none holds nothing."""
+    inside = np.zeros(len(xy), bool)
+    for area in areas:
+        try:
+            numbers = np.array([float(number) for number in area.split(",")])
+        except ValueError:  # a link may hold anything
+            continue
+        if len(numbers) % 2 == 0 and np.isfinite(numbers).all():
+            inside |= in_polygon(xy, numbers[::2], numbers[1::2])
+    return np.flatnonzero(inside)
 
 
 def _selection(event: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -81,6 +105,8 @@ class Linked:
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     source: str = ""
     """``left``, ``right``, something else that was searched for, or empty."""
+    areas: list[str] = field(default_factory=list)
+    """The lassos or boxes the rows came from, where they did (see :func:`areas_of`)."""
     _seen: dict[str, str] = field(default_factory=dict)  # chart -> event last understood
     _drawn: dict[str, tuple[Any, str]] = field(default_factory=dict)  # chart -> (what it showed, highlighted rows)
     _anew: set[str] = field(default_factory=set)  # charts built anew since: an empty event of theirs means nothing
@@ -93,14 +119,14 @@ class Linked:
                 continue
             self._seen[chart] = now
             if now:
-                self.rows, self.source = rows_of(event, xy[chart]), chart
+                self.choose(rows_of(event, xy[chart]), chart, areas_of(event))
             elif self.source == chart and chart not in self._anew:
                 self.clear()
         self._anew.clear()
 
-    def choose(self, rows: np.ndarray, source: str) -> None:
-        """Select from elsewhere: a search, a link, a table."""
-        self.rows, self.source = np.asarray(rows, dtype=np.int64), source
+    def choose(self, rows: np.ndarray, source: str, areas: Sequence[str] = ()) -> None:
+        """Select, also from elsewhere: a search, a link, a table."""
+        self.rows, self.source, self.areas = np.asarray(rows, dtype=np.int64), source, list(areas)
 
     def clear(self) -> None:
         self.choose(np.zeros(0, np.int64), "")

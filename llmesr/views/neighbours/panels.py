@@ -155,7 +155,8 @@ def _search(dataset: Dataset) -> int | None:
         st.caption("Enter a user ID as it appears in the data.")
         return None
     user = dataset.user(text)
-    st.query_params["user"] = st.session_state["near.linked"] = text
+    st.session_state["near.linked"] = text
+    links.write("user", text)
     return user
 
 

@@ -49,7 +49,8 @@ def _user(dataset: Dataset) -> int | None:
     if not text:
         return None
     user = dataset.user(text)
-    st.query_params["user"] = st.session_state["rec.linked"] = text
+    st.session_state["rec.linked"] = text
+    links.write("user", text)
     return user
 
 
@@ -102,7 +103,7 @@ def _add(dataset: Dataset, item: int) -> None:
 def _set(dataset: Dataset, history: list[int]) -> None:
     st.session_state["rec.history"] = history
     ids = dataset.catalogue["item_id"].to_numpy(object)
-    st.query_params["history"] = write_line(str(ids[i - 1]) for i in history)
+    links.write("history", write_line(str(ids[i - 1]) for i in history))
 
 
 def _show_history(dataset: Dataset, history: list[int], user: int | None) -> None:

@@ -6,7 +6,8 @@ the link.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +48,9 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
 """Every page, in the order of the sidebar. The first page is where the app opens."""
 
 
+_WAITING = "address.waiting"
+
+
 def link(page: Page, label: str, icon: str | None = None, **selection: str | Sequence[str]) -> None:
     """A link to another page that carries a selection, such as ``run=...``."""
     st.page_link(page.file, label=label, icon=icon, query_params=selection or None)
@@ -70,7 +74,8 @@ def choose(
     """One of ``options`` (ids), kept in the URL as ``?key=``. None when there are no options."""
     if not options:
         return None
-    _look_for_gone(key, [st.query_params[key]] if key in st.query_params else [], options)
+    linked = _linked(key)
+    _look_for_gone(key, [] if linked is None else [str(linked)], options)
     chosen = wanted(key)
     if chosen not in options:
         chosen = default if default in options else options[0]
@@ -97,13 +102,25 @@ def choose_many(
     **more: Any,
 ) -> list[str]:
     """Several of ``options`` (ids), kept in the URL as repeated ``?key=``."""
-    _look_for_gone(key, st.query_params.get_all(key), options)
-    linked = _wanted(key, st.query_params.get_all(key) or None)
+    _look_for_gone(key, _all_linked(key), options)
+    linked = _wanted(key, _all_linked(key) or None)
     _preset(key, [o for o in (default if linked is None else linked) if o in options])
     value = st.multiselect(label, list(options), format_func=show, key=f"pick.{key}", **more)
     _keep(key, value)
     _say_gone(key, value)
     return value
+
+
+def folded(label: str, key: str, *, icon: str | None = None) -> Any:
+    """A box that is closed at first, and open where the address says ``?open=key``. Work out what it holds only while
+    it is ``.open``."""
+    unfolded = _all_linked("open")
+    if f"box.{key}" not in st.session_state:
+        st.session_state[f"box.{key}"] = key in unfolded
+    box = st.expander(label, key=f"box.{key}", icon=icon, on_change="rerun")
+    if box.open != (key in unfolded):
+        write("open", [k for k in unfolded if k != key] + [key] * bool(box.open))
+    return box
 
 
 def preselect(key: str, value: Any) -> None:
@@ -118,7 +135,47 @@ def current(key: str, default: str) -> str:
 
 def wanted(key: str) -> Any:
     """What a single choice will be: the URL's, the widget's, or what was kept from another page; else None."""
-    return _wanted(key, st.query_params.get(key))
+    return _wanted(key, _linked(key))
+
+
+@contextmanager
+def one_write() -> Iterator[None]:
+    """What the page writes into its address meanwhile is written at the end, all at once: every single write would be
+    an entry in the history of a browser that has only just opened the page."""
+    st.session_state[_WAITING] = {}
+    try:
+        yield
+    finally:
+        if waiting := st.session_state.pop(_WAITING, {}):
+            st.query_params.update(waiting)
+
+
+def write(key: str, value: str | Sequence[str]) -> None:
+    """Put ``?key=`` into the address."""
+    waiting = st.session_state.get(_WAITING)
+    if waiting is None:  # a part of the page draws itself
+        st.query_params[key] = value
+    else:
+        waiting[key] = value
+
+
+def go(page: Page) -> None:
+    """Open another page at once; what this one has yet to write into its address is dropped."""
+    st.session_state[_WAITING] = {}
+    st.switch_page(page.file)
+
+
+def _linked(key: str) -> str | Sequence[str] | None:
+    """What the address says under ``key``, or is about to."""
+    waiting = st.session_state.get(_WAITING) or {}
+    found: str | Sequence[str] | None = waiting.get(key, st.query_params.get(key))
+    return found
+
+
+def _all_linked(key: str) -> list[str]:
+    """Everything the address says under ``key``, or is about to."""
+    waiting = st.session_state.get(_WAITING) or {}
+    return list(waiting.get(key, st.query_params.get_all(key)))
 
 
 def _wanted(key: str, linked: Any) -> Any:
@@ -140,7 +197,7 @@ def _keep(key: str, value: Any) -> None:
     st.session_state[f"linked.{key}"] = value
     there = st.query_params.get_all(key) if isinstance(value, list) else st.query_params.get(key)
     if there != value:
-        st.query_params[key] = value
+        write(key, value)
 
 
 def _look_for_gone(key: str, linked: list[str], options: Sequence[str]) -> None:

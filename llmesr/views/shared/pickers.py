@@ -123,7 +123,7 @@ def _border(label: str, key: str, counts: np.ndarray, at_first: int) -> int:
     st.session_state[f"kept.{key}"], st.session_state[f"linked.{key}"] = value, str(value)
     # Not bound to the address by Streamlit: it would forget the value there as soon as another page is opened.
     if value != at_first:
-        st.query_params[key] = str(value)
+        links.write(key, str(value))
     elif key in st.query_params:
         del st.query_params[key]
     return value

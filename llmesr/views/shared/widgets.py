@@ -52,6 +52,24 @@ def style() -> None:
     )
 
 
+def one_entry_per_page() -> None:
+    """Let Back leave a page in one press: what a knob writes into the address replaces the entry of the browser's
+    history, and only another page adds one. Streamlit itself adds one at every write."""
+    st.html(
+        """<script>
+        if (!window.history.llmesr) {
+            const push = window.history.pushState;
+            window.history.pushState = function (state, title, url) {
+                const there = new URL(url ?? "", window.location.href).pathname === window.location.pathname;
+                return (there ? window.history.replaceState : push).call(window.history, state, title, url);
+            };
+            window.history.llmesr = true;
+        }
+        </script>""",
+        unsafe_allow_javascript=True,
+    )
+
+
 def mode() -> theme.Mode:
     """The visitor's theme."""
     return "dark" if getattr(st.context.theme, "type", None) == "dark" else "light"

@@ -195,4 +195,4 @@ def _compare(names: Sequence[str]) -> None:
         f"Compare {counted(len(wanted), 'configuration')}", icon=":material/balance:", key="board.go"
     ):
         links.preselect("compare", wanted)
-        st.switch_page(links.COMPARE.file)
+        links.go(links.COMPARE)

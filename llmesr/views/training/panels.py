@@ -14,11 +14,16 @@ from llmesr.views.training.charts import loss_chart, validation_chart, validatio
 
 
 def pick_run(root: Store, manifest: Manifest) -> str | None:
-    """A run of the dataset, or one that a job has yet to begin."""
-    there = {r.id: pickers.run_name(r) for r in artifacts.runs(root, manifest.id, archived=True)}
-    busy = artifacts.jobs(root).using("datasets", manifest.id)  # also the import that made the dataset
-    for job in busy:
-        there = {id: f"{id} (waiting)" for id in job.runs if id not in there} | there
+    """A run of the dataset, or one that a job has yet to begin, or would have begun had it not ended before."""
+    begun = {r.id: pickers.run_name(r) for r in artifacts.runs(root, manifest.id, archived=True)}
+    # Also the import that made the dataset.
+    own = [j for j in artifacts.jobs(root).list() if f"datasets/{manifest.id}" in j.artifacts]
+    busy = [j for j in own if j.active]
+    lost = [j for j in own if j.state in ("STOPPED", "FAILED")]
+    waiting = {id: f"{id} (waiting)" for j in busy for id in j.runs}
+    ended = {id: f"{id} ({job_panels.WORDS[j.state]} before it began)" for j in lost for id in j.runs}
+    there = {id: name for id, name in waiting.items() if id not in begun} | begun
+    there |= {id: name for id, name in ended.items() if id not in there}
     now = next((j.step.run for j in busy if j.state == "RUNNING" and j.step.run), None)
     return links.choose("Run", list(there), "run", show=there.__getitem__, default=now)
 
@@ -30,7 +35,8 @@ def watch(root: Store, run_id: str, protocol: str) -> None:
 
 def _draw_run(root: Store, run_id: str, protocol: str) -> None:
     if not root.exists("runs", run_id):
-        st.caption("Curves appear when training starts.")
+        waited = any(id == run_id for j in artifacts.jobs(root).list() if j.active for id in j.runs)
+        st.caption("Curves appear when training starts." if waited else "It never began, so there is nothing to draw.")
         return
     run = Run(root, run_id)
     status = run.status()

@@ -89,7 +89,7 @@ def test_numbers_are_a_scale_with_counts_at_its_ticks() -> None:
     np.testing.assert_allclose(np.unique(trace.marker.color), np.log10([2, 51]))
     assert list(trace.marker.colorbar.ticktext) == ["1", "10"]
     gap = figure(points_of(40, 30), pair_of(40), by="gap").data[0]
-    assert (gap.marker.cmin, gap.marker.cmax) == (0, 1)
+    assert (gap.marker.cmin, gap.marker.cmax) == (0, 0.5)
 
 
 def test_categories_beyond_the_frequent_are_other() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmesr.views.embeddings.selection import Linked, fingerprint, in_polygon, rows_of
+from llmesr.views.embeddings.selection import Linked, areas_of, fingerprint, in_polygon, rows_of, within
 
 XY = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [5, 5], [np.nan, np.nan]], float)
 
@@ -132,3 +132,16 @@ def test_a_fingerprint_tells_selections_apart() -> None:
     assert fingerprint(None) == fingerprint(event()) == ""
     assert fingerprint(clicked(1)) != fingerprint(clicked(2))
     assert fingerprint(clicked(1)) == fingerprint(clicked(1))
+
+
+def test_a_link_takes_what_the_lasso_took() -> None:
+    rng = np.random.default_rng(1)
+    xy = rng.normal(size=(4000, 2))
+    turn = np.linspace(0, 2 * np.pi, 500)
+    drawn = lasso((1.3 * np.cos(turn)).tolist(), (0.7 * np.sin(turn)).tolist())
+    (area,) = areas_of(drawn)
+    assert len(area) < 1500
+    assert within([area], xy).tolist() == rows_of(drawn, xy).tolist()
+    truly = np.flatnonzero((xy[:, 0] / 1.3) ** 2 + (xy[:, 1] / 0.7) ** 2 < 1)
+    assert len(set(truly) ^ set(rows_of(drawn, xy))) <= 0.005 * len(truly)
+    assert within(["", "1", "a,b", "1,2,nan,4,5,6", "0,0,1,1,2"], xy).tolist() == []

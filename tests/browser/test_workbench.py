@@ -1,0 +1,127 @@
+"""The analyst's workbench as a hand and an eye meet it: who is behind a mark, the lab, a blind vote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from browser.browsing import Server, click_cell, click_mark, serving, settled, visit, wait_for
+from factories import make_dataset
+from playwright.sync_api import Page, expect
+
+from llmesr.config import EmbedConfig, RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.semantic.embed import embed
+from llmesr.store import Store
+from llmesr.training.train import train
+from llmesr.votes import KIND, Vote
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+SMALL = {"epochs": 2, "embedding_size": 8, "layers": 1, "max_length": 10}
+
+
+class Shop(NamedTuple):
+    """The app over a shop with text vectors of the bundled model and three runs."""
+
+    server: Server
+    dataset: Dataset
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    root = tmp_path_factory.mktemp("workbench")
+    store = Store(root)
+    dataset = make_dataset(store, users=200, items=60, seed=3)
+    texts = embed(dataset, EmbedConfig(), store)
+    for method, settings in (("id", SMALL), ("semantic-knn", {}), ("text-ease", {})):
+        train(dataset, RunConfig.read(None, method=method, **settings), store, embedding=texts, device="cpu")
+    with serving(store, root / "server.log") as server:
+        yield Shop(server, dataset)
+
+
+def compared(shop: Shop, view: str) -> str:
+    return f"/compare?dataset={shop.dataset.id}&compare=id/sasrec&compare=text-ease&against=id/sasrec&view={view}"
+
+
+def listed(page: Page, key: str) -> int:
+    """How many users the table of a drill-down lists."""
+    table = page.locator(f".st-key-drill-{key} canvas table").first
+    table.wait_for(state="attached")
+    return int(table.get_attribute("aria-rowcount") or 0) - 1
+
+
+def test_a_dot_lists_its_users_and_a_user_leads_on(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, compared(shop, "groups"))
+    click_mark(page, ".st-key-differences")
+    title = page.locator("p", has_text="Overall: id/sasrec (before) and text-ease (after)")
+    expect(title).to_contain_text("missed by both in the first 10")
+    assert listed(page, "differences") == int(str(title.text_content()).split("(after) ")[1].split()[0])
+    click_cell(page, ".st-key-drill-differences", 0, 0.005)
+    page.get_by_role("link", name=re.compile("on Neighbours")).click()
+    page.get_by_role("heading", name="Neighbours", level=1).wait_for()
+    settled(page)
+    assert "user=" in page.url
+    page.locator("h3", has_text="User ").first.wait_for()
+
+
+def test_a_cell_of_the_matrix_lists_its_users(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, compared(shop, "groups"))
+    click_cell(page, ".st-key-verdicts", 0, 0.4)
+    page.get_by_text(re.compile(r": id/sasrec \(before\) and text-ease \(after\)")).wait_for()
+    assert 0 < listed(page, "verdicts") <= 200
+
+
+def test_a_slice_lists_its_users(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, compared(shop, "slices") + "&about=text-ease&column=brand")
+    click_mark(page, ".st-key-slices")
+    page.get_by_text(re.compile(r"^brand: .+ \(before\) and text-ease \(after\)")).wait_for()
+    assert 0 < listed(page, "slice-point") < 200
+
+
+def test_a_product_is_tried_and_a_text_edited(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, f"/lab?dataset={shop.dataset.id}&lab=new")
+    page.get_by_label("Title", exact=True).fill("Gravel bike light, waterproof")
+    page.get_by_role("button", name="Try it").click()
+    page.get_by_text("Users reached (first 10)").wait_for()
+    settled(page)
+    page.get_by_role("tab", name="Beside what it stands").click()
+    page.locator("canvas table", has_text="Nearest by text").wait_for(state="attached")
+
+    page.get_by_text("Edit a text", exact=True).click()
+    settled(page)
+    title = page.get_by_label("Title", exact=True)
+    before = title.input_value()
+    title.fill("Tent for two")
+    page.get_by_role("button", name="See what moves").click()
+    page.get_by_text("Places gained and lost").wait_for()
+    assert "→" in page.get_by_test_id("stMetricValue").first.inner_text()
+    assert "lab=edit" in page.url
+    assert before != "Tent for two"
+
+    page.get_by_text("Texts to repair", exact=True).click()
+    settled(page)
+    said = page.get_by_text(re.compile("No text of this dataset is missing|Missing texts"))
+    said.first.wait_for()
+
+
+def test_a_blind_vote_hides_its_names_until_asked(page: Page, shop: Shop) -> None:
+    store = shop.server.store
+    visit(page, shop.server, f"/findings?dataset={shop.dataset.id}&stage=vote")
+    page.get_by_role("button", name="Prepare", exact=True).click()
+    page.get_by_role("heading", name="Which list would you rather be shown?").wait_for()
+    settled(page)
+    (vote,) = (Vote(store, m) for m in store.list(KIND))
+    assert f"vote={vote.id}" in page.url
+    main = page.locator('[data-testid="stMain"]')
+    assert not [name for name in vote.labels.values() if name in main.inner_text()]
+    for _ in range(2):
+        votes = vote.tally().votes
+        page.get_by_role("button", name="A", exact=True).click()
+        wait_for(lambda votes=votes: vote.tally().votes == votes + 1, 60)  # type: ignore[misc]
+        settled(page)
+    page.get_by_text("2 votes so far").wait_for()
+    page.get_by_text("Reveal").click()
+    page.get_by_text("Of 2 votes").wait_for()
+    assert all(name in main.inner_text() for name in vote.labels.values())
