@@ -2,6 +2,7 @@
 
     python benchmarks/maps.py --items 50000            # 384 and 64 dimensions, both sides in turn
     python benchmarks/maps.py --items 500000 --skip-umap-learn --set landmarks=50000
+    python benchmarks/maps.py --lasso 100000         # in the app: until a lasso is answered, and seen in the other map
 
 Every side runs in a process of its own, imports and compilation included, with the cores it is given. The vectors are
 generated: clusters with directions of their own and popularity that falls like Zipf's, as text and collaborative
@@ -15,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -86,6 +88,20 @@ def side(name: str, items: int, sample: int, overrides: list[str]) -> dict[str, 
     return {"seconds": seconds, "processor": busy, "peak_gb": peak, "trustworthiness": trust, "timings": timings}
 
 
+def lassoed(items: int) -> None:
+    """Seconds of a lasso around most of a map in the app: until the server has answered, and until it is seen."""
+    from playwright.sync_api import sync_playwright
+
+    from pages import CHROMIUM, time_of_selection  # type: ignore[attr-defined]  # the file beside this one
+
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        stands, answered, seen = time_of_selection(browser, items, Path(scratch))
+        browser.close()
+    print(f"{items:,} items: both maps stand after {stands:.1f} s; a lasso is answered after {answered:.2f} s (aim: 1)")
+    print(f"and seen in the other map after {seen:.2f} s (aim: 2), drawn on the processor")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=50_000)
@@ -94,7 +110,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="a setting of our map: key=value")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--side", choices=("ours", "umap-learn"), help=argparse.SUPPRESS)
+    parser.add_argument("--lasso", type=int, help="only time a lasso on maps of so many items, in a browser")
     given = parser.parse_args()
+    if given.lasso:
+        lassoed(given.lasso)
+        return
     if given.side:
         print(json.dumps(side(given.side, given.items, given.sample, given.set)))
         return

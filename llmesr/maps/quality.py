@@ -41,7 +41,7 @@ def gap(
     """
     if len(first[0]) != len(second[0]):
         raise ValueError(f"the two spaces hold {len(first[0])} and {len(second[0])} points")
-    known = first[0].any(axis=1) & second[0].any(axis=1)
+    known = np.asarray(first[0].any(axis=1) & second[0].any(axis=1))
     rng = np.random.default_rng(seed)
     there = np.flatnonzero(known)
     drawn = there if sample >= len(there) else np.sort(rng.choice(there, sample, replace=False))

@@ -23,7 +23,7 @@ from factories import (
 from streamlit.testing.v1 import AppTest
 from streamlit.util import AttributeDictionary
 
-from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.dataset import USER_ATTRIBUTES, Dataset, load_dataset
 from llmesr.data.frame import ITEMS
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation import statistics
@@ -375,7 +375,7 @@ def test_slices_say_who_is_served_worst_and_what_hits_are_worth(store: Store, ru
     query = {"dataset": data.id, "against": "id/sasrec", "view": "slices", "about": "llm-esr/sasrec"}
     at = visit(**query, open=["fairness", "worth"])
     said = text(at)
-    assert "By **history length**, llm-esr/sasrec serves" in said
+    assert "By **plan**, llm-esr/sasrec serves" in said
     assert "value-weighted HR@10: each held-out item weighs as much as its price" in said
     table = next(d.value for d in at.dataframe if "value-weighted HR@10" in d.value.columns)
     frames = {name: [r.per_user() for r in made[name]] for name in ("id/sasrec", "llm-esr/sasrec")}
@@ -386,10 +386,12 @@ def test_slices_say_who_is_served_worst_and_what_hits_are_worth(store: Store, ru
 
 
 def add_columns(store: Store, data: Dataset) -> None:
-    """Give every item a price."""
+    """Give every item a price and every user a plan."""
     folder = store.path("datasets", data.id)
+    plans = pd.DataFrame({"user_id": data.user_ids, "plan": np.where(np.arange(data.n_users) % 2, "paid", "free")})
+    plans.to_parquet(folder / USER_ATTRIBUTES, index=False)
     catalogue = pd.read_parquet(folder / ITEMS)
     catalogue["price"] = [f"${10 + i % 7}" for i in range(len(catalogue))]
     catalogue.to_parquet(folder / ITEMS, index=False)
     with store.changing("datasets", data.id) as manifest:
-        manifest.files[ITEMS] = file_digest(folder / ITEMS)
+        manifest.files |= {name: file_digest(folder / name) for name in (ITEMS, USER_ATTRIBUTES)}

@@ -93,6 +93,7 @@ def test_search_and_the_widest_gaps_select(trained: Store) -> None:
     app.button(key="map.wide").click().run()
     made = load_map(trained, trained.list("maps")[0].id)
     gap = made.gap("semantic", "collaborative")
+    assert gap is not None
     tail = np.flatnonzero(dataset.thresholds.tail_items(dataset.item_counts[1:]))
     listed = tables(app, "Training interactions", "Gap")[0]
     assert len(listed) == 25

@@ -47,10 +47,11 @@ def test_a_map_of_three_spaces_holds_places_neighbours_gap_and_trust(store: Stor
     assert made.points["item"].tolist() == list(range(1, tiny.n_items + 1))
     assert made.neighbours["semantic"].shape == (tiny.n_items, 5)
     for a, b in (("semantic", "collaborative"), ("semantic", "adapted"), ("collaborative", "adapted")):
-        apart = made.gap(a, b)
+        apart, turned = made.gap(a, b), made.gap(b, a)
         assert apart is not None
+        assert turned is not None
         assert 0 < apart.mean() < 1
-        assert made.gap(b, a).tolist() == apart.tolist()
+        assert turned.tolist() == apart.tolist()
     assert made.gap("semantic", "semantic") is None
     assert 0.3 < made.trustworthiness("semantic", "pca") <= 1
     assert {p.kind for p in made.manifest.parents} == {"datasets", "embeddings", "runs"}

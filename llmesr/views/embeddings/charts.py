@@ -17,12 +17,16 @@ from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
 
-DRAW_ALL_UP_TO = 100_000
-SAMPLE = 40_000
+DRAW_ALL_UP_TO = 50_000
+SAMPLE = 25_000
+"""Points drawn one by one where there are more: what a lasso lights up in the other map is seen within two seconds."""
+MARKED = 10_000
+"""Selected points that are marked in the other map; their hover texts are those of the points beneath."""
 HEIGHT = 500
 _TAIL_SHARE = 0.75
 _TEXT_BUDGET = 2_000_000  # characters of hover text in one figure
 _BINS = 160
+_TOLD = 1000  # selected points that say what they are themselves
 _NARROWEST = (390, 404)  # pixels of a map beside another on a small screen, where names have the least room
 _LETTER, _LINE = 6.6, 18  # pixels
 BENEATH = (OTHER, *UNKNOWN)
@@ -30,7 +34,7 @@ BENEATH = (OTHER, *UNKNOWN)
 
 
 def drawn_rows(points: Points, selected: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The rows that are drawn one by one: all up to ``DRAW_ALL_UP_TO``, else every selected point and a sample of
+    """The rows that are drawn one by one: all up to ``DRAW_ALL_UP_TO``, else the marked ones and a sample of
     ``SAMPLE`` in which tail points come first."""
     n = len(points)
     if n <= DRAW_ALL_UP_TO:
@@ -39,18 +43,26 @@ def drawn_rows(points: Points, selected: np.ndarray, seed: int = 0) -> np.ndarra
     tail, head = np.flatnonzero(points.tail), np.flatnonzero(~points.tail)
     few = min(len(tail), max(int(SAMPLE * _TAIL_SHARE), SAMPLE - len(head)))
     parts = [rng.choice(tail, few, replace=False), rng.choice(head, min(len(head), SAMPLE - few), replace=False)]
-    return np.unique(np.concatenate([*parts, selected[:SAMPLE]]))
+    return np.unique(np.concatenate([*parts, marked(selected)]))
 
 
-def sampling_note(points: Points, rows: np.ndarray) -> str:
+def marked(selected: np.ndarray) -> np.ndarray:
+    """The selected rows that are drawn as such: all, or of many an even sample."""
+    if len(selected) <= MARKED:
+        return selected
+    return selected[np.linspace(0, len(selected) - 1, MARKED).astype(np.int64)]
+
+
+def sampling_note(points: Points, rows: np.ndarray, selected: int = 0) -> str:
     """What is left out, in a sentence; empty when everything is drawn."""
+    some = f" Of the {selected:,} selected, {MARKED:,} are marked." if selected > MARKED else ""
     if len(rows) == len(points):
-        return ""
+        return some.strip()
     tail = int(points.tail[rows].sum())
     return (
         f"Of {len(points):,} {points.of}, {len(rows):,} are drawn one by one: {tail:,} of the "
-        f"{int(points.tail.sum()):,} in the tail, a sample of the others, and every selected one. The shading shows "
-        "where all of them are. A lasso or box takes all it surrounds, drawn or not."
+        f"{int(points.tail.sum()):,} in the tail, and a sample of the others. The shading shows where all of them are. "
+        f"A lasso or box takes all it surrounds, drawn or not.{some}"
     )
 
 
@@ -171,7 +183,8 @@ def _trace(
 def _add_selected(
     figure: go.Figure, points: Points, side: Side, selected: np.ndarray, size: float, mode: Mode, legend: bool
 ) -> None:
-    rows = selected[np.isfinite(side.xy[selected]).all(axis=1)] if len(selected) else selected
+    rows = marked(selected)
+    rows = rows[np.isfinite(side.xy[rows]).all(axis=1)] if len(rows) else rows
     if not len(rows):
         return
     marker = {
@@ -180,7 +193,11 @@ def _add_selected(
         "line": {"width": 1 if len(rows) <= 100 else 0.5, "color": theme.SURFACE[mode]["background"]},
         "opacity": 1,
     }
-    trace = _trace(points, side, rows, 80, marker, "selected")
+    if len(rows) <= _TOLD:
+        trace = _trace(points, side, rows, 80, marker, "selected")
+    else:
+        xy = side.xy[rows]
+        trace = go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", name="selected", marker=marker, hoverinfo="skip")
     figure.add_trace(trace.update(showlegend=legend))
 
 

@@ -90,7 +90,7 @@ def _maps(choice: Choice) -> None:
         with column:
             named = _named(choice, name, names)
             _one_map(points, pair, name, coloured, linked.highlight(name, showing), ranges, mode, named)
-    note = charts.sampling_note(points, charts.drawn_rows(points, linked.rows))
+    note = charts.sampling_note(points, charts.drawn_rows(points, linked.rows), len(linked.rows))
     if note:
         st.caption(note)
     _selected(choice, pair, linked.rows, attribute, evaluated)

@@ -94,7 +94,9 @@ def in_polygon(xy: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def fingerprint(event: Mapping[str, Any] | None) -> str:
     """Changes when the selection of an event does; empty when nothing is selected."""
     selection = _selection(event)
-    parts = {key: selection.get(key) for key in ("points", "box", "lasso") if selection.get(key)}
+    # Of a lasso the browser also lists every point inside: tens of thousands, and nothing new.
+    areas = {key: selection.get(key) for key in ("box", "lasso") if selection.get(key)}
+    parts = areas or [_row(point.get("customdata")) for point in selection.get("points") or []]
     return hashlib.sha1(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest() if parts else ""
 
 

@@ -112,7 +112,8 @@ def _shown(choice: Choice, found: Edited) -> None:
         table = pd.concat(pairs, axis=1)
         table.columns = pd.Index(["Nearest before", "Cosine before", "Nearest after", "Cosine after"])
         shown = dict.fromkeys(("Cosine before", "Cosine after"), "{:.3f}".format)
-        exhibits.table(table, key="lab.edit.nearest", name="edited-text-nearest", formats=shown)
+        narrow = {f"Nearest {when}": st.column_config.TextColumn(width=180) for when in ("before", "after")}
+        exhibits.table(table, key="lab.edit.nearest", name="edited-text-nearest", formats=shown, column_config=narrow)
     st.caption(choice.caption)
 
 

@@ -131,7 +131,8 @@ def _tiles(shown: Launched, known: Past | None) -> None:
 
 def _users(shown: Launched) -> None:
     frame = shown.users.rename(columns={"user_id": "User", "rank": "Rank", "history_length": "History", "why": "Why"})
-    exhibits.table(frame, key="lab.users", name="new-product-users")
+    # Two lines: a reason names several items.
+    exhibits.table(frame, key="lab.users", name="new-product-users", row_height=56)
     parts = ", ".join(f"{name} {value:+.3f}" for name, value in shown.parts.items() if abs(value) >= 5e-4)
     if parts:
         st.caption(f"Its score for those who would see it first is made of, on average: {as_text(parts)}.")
@@ -149,6 +150,7 @@ def _beside(choice: Choice, shown: Launched) -> None:
             key="lab.nearest",
             name="new-product-nearest",
             formats={"Cosine": "{:.3f}".format},
+            column_config={"Nearest by text": st.column_config.TextColumn(width=130)},
         )
     with right:
         if shown.place is None:

@@ -234,7 +234,10 @@ def _neighbours(choice: Choice, source: str, found: Retrieved, table: pd.DataFra
         name=f"similar-{source}",
         column_config={"Cosine": st.column_config.NumberColumn("Cosine", format="%.3f")},
     )
-    with st.expander("Items, side by side"):
+    box = links.folded("Items, side by side", f"items-{source}")
+    if not box.open:
+        return
+    with box:
         listed = frame[["user_id", "step", "title", "kind"]].copy()
         listed["user_id"] = np.where(frame["row"] == 0, "this user", listed["user_id"])
         exhibits.table(
