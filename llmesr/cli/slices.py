@@ -31,14 +31,24 @@ def slices(
             "--find", help="Search for slices in which the last run fails, helps or hurts; tested on held-out users."
         ),
     ] = None,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Whom the last run serves best and worst, by every column of users.")
+    ] = False,
+    worth: Annotated[
+        str | None, typer.Option("--worth", help="Weigh hits by a column of the items with their price or margin.")
+    ] = None,
     metric: Annotated[str, typer.Option("--metric", help="HR@K, NDCG@K or MRR@K.")] = "HR@10",
     protocol: Annotated[ProtocolChoice, typer.Option(help="full ranking, or 100 sampled negatives.")] = "full",
     baseline: Annotated[str | None, typer.Option(help="Compare against this run instead of the first.")] = None,
     part: Part = "test",
     json: Json = False,
 ) -> None:
-    """Runs by slice: every column of the items, popularity and history length; or a search for what stands out."""
+    """Runs by slice: every column of the items, popularity and history length; a search for what stands out; gaps
+    between users; what hits are worth."""
+    import pandas as pd
+
     from llmesr.evaluation.comparison import compare_runs
+    from llmesr.evaluation.fairness import Disparity
     from llmesr.evaluation.slices import QUESTIONS, as_frame
     from llmesr.runs.record import find_run
 
@@ -60,6 +70,15 @@ def slices(
             {"run": name, "rows": tables.plain(as_frame(answer))},
             _found(answer, f"{name}. {QUESTIONS[question]}"),
         )
+        return
+    if gaps:
+        served = pd.DataFrame(found.disparities(name), columns=Disparity._fields)
+        emit(json, {"run": name, "rows": tables.plain(served)}, _gaps(served, f"{name}, {metric}"))
+        return
+    if worth is not None:
+        weighed = found.worth(worth)
+        title = f"value-weighted {metric}, by {worth} (of {weighed['share'].iloc[0]:.0%} of the targets)"
+        emit(json, {"rows": tables.plain(weighed)}, _worth(weighed, title))
         return
     values = found.values_by_slice
     if by is not None:
@@ -108,6 +127,26 @@ def _found(answer: list[Found], title: str) -> Table:
     ]  # fmt: skip
     note = "found in one half of the users, tested on the other" if rows else "nothing stands out"
     return table(f"{title} ({note})", ["slice", "users", "value", "rest", "difference", "p", ""], rows)
+
+
+def _gaps(served: pd.DataFrame, title: str) -> Table:
+    rows = [
+        [r.column, f"{r.best} {r.best_value:.4f}", f"{r.worst} {r.worst_value:.4f}", signed(r.difference),
+         f"{signed(r.low)} to {signed(r.high)}", f"{r.p_adjusted:.4f}"]
+        for r in served.itertuples()
+    ]  # fmt: skip
+    note = "chosen on one half of the users, measured on the other" if rows else "no two segments are large enough"
+    return table(f"{title} ({note})", ["users by", "best served", "worst served", "gap", "95%", "p"], rows)
+
+
+def _worth(weighed: pd.DataFrame, title: str) -> Table:
+    rows = [
+        [r.run, f"{r.weighted:.4f}", f"{r.low:.4f} to {r.high:.4f}", f"{r.plain:.4f}",
+         "" if r.difference != r.difference else signed(r.difference),
+         "" if r.difference != r.difference else f"{r.p_adjusted:.4f}"]
+        for r in weighed.itertuples()
+    ]  # fmt: skip
+    return table(title, ["run", "weighted", "95%", "alike", "difference", "p"], rows)
 
 
 def register(app: typer.Typer) -> None:

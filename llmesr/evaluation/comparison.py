@@ -18,12 +18,14 @@ from llmesr.errors import UserError
 from llmesr.evaluation import statistics
 from llmesr.evaluation.comparable import check_comparable
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
+from llmesr.evaluation.fairness import Disparity, disparities
 from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.guard import Case, examine
-from llmesr.evaluation.slices import Found, Question, slices, stand_out
+from llmesr.evaluation.slices import Found, Question, slices, stand_out, target_values
 from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
 from llmesr.evaluation.table import Group, parse_metric
 from llmesr.evaluation.verdict import Verdict, verdicts
+from llmesr.evaluation.worth import amounts, worth
 from llmesr.prose import listed
 from llmesr.runs.record import Run, list_runs
 from llmesr.store import Store
@@ -121,6 +123,29 @@ class Comparison:
             raise UserError(f"{run!r} is not compared here: one of {', '.join(self.frames)}.")
         of = {"metric": self.metrics[0], "protocol": self.protocol, "part": self.part}
         return stand_out(self.frames, run, self.baseline.name, question, self.slices, **of)
+
+    def disparities(self, run: str) -> list[Disparity]:
+        """Whom the contender named ``run`` serves best and worst, by every column of users.
+
+        See :func:`evaluation.fairness.disparities`; of the first metric.
+        """
+        if run not in self.frames:
+            raise UserError(f"{run!r} is not compared here: one of {', '.join(self.frames)}.")
+        values = target_values(self.frames[run], self.metrics[0], self.protocol, self.part)
+        return disparities(values, self.slices, self._values.rows["user"].to_numpy())
+
+    def worth(self, column: str) -> pd.DataFrame:
+        """The first metric, each target weighing as much as a ``column`` of its item (see
+        :func:`evaluation.worth.worth`). UserError where the column holds no money."""
+        there = amounts(load_dataset(self.store, self.baseline.runs[0].dataset_id).catalogue)
+        if column not in there:
+            named = f"; there is {listed(list(there))}" if there else ""
+            raise UserError(
+                f"{column!r} is no column of money of the items{named}. Its name has to say price, margin, profit or "
+                "revenue, and its values are amounts above 0."
+            )
+        of = {"metric": self.metrics[0], "protocol": self.protocol, "part": self.part}
+        return worth(self.frames, self.baseline.name, there[column], **of)
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
         """A row per contender, a column per group: the means of one metric (the first)."""

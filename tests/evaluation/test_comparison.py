@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from factories import make_dataset, make_run
 from typer.testing import CliRunner
@@ -84,3 +85,26 @@ def test_a_search_names_where_the_text_helps(store: Store) -> None:
     assert [f.group.name for f in found.stand_out("llm-esr/sasrec", "helps")] == [r["slice"] for r in printed["rows"]]
     with pytest.raises(UserError, match="'x' is not compared"):
         found.stand_out("x")
+
+
+def test_gaps_and_worth_are_the_same_on_the_command_line(store: Store) -> None:
+    from llmesr.data import synthetic
+
+    interactions, items = synthetic.frames(300, 60, seed=2)
+    items["price"] = [f"{5 + i % 9}" for i in range(len(items))]
+    ids = interactions["user_id"].drop_duplicates()
+    people = pd.DataFrame({"user_id": ids, "plan": ["paid" if i % 2 else "free" for i in range(len(ids))]})
+    shop = llmesr.ingest(interactions, items, users=people, name="priced", store=store, k_core=1)
+    runs = [make_run(store, shop, "id"), make_run(store, shop, "llm-esr", tail_skill=2.5)]
+    found = llmesr.compare(runs, metric="HR@10")
+    words = ["slices", *(r.id for r in runs), "--json"]
+    gaps = json.loads(CliRunner().invoke(app, [*words, "--gaps"], standalone_mode=False).stdout)
+    served = found.disparities("llm-esr/sasrec")
+    assert {"user plan"} <= {r["column"] for r in gaps["rows"]}
+    assert [r["difference"] for r in gaps["rows"]] == pytest.approx([d.difference for d in served])
+    paid = json.loads(CliRunner().invoke(app, [*words, "--worth", "price"], standalone_mode=False).stdout)
+    assert [r["weighted"] for r in paid["rows"]] == pytest.approx(found.worth("price")["weighted"].tolist())
+    with pytest.raises(UserError, match="'brand' is no column of money of the items; there is price"):
+        found.worth("brand")
+    assert "value-weighted HR@10, by price" in CliRunner().invoke(app, [*words[:-1], "--worth", "price"]).stdout
+    assert "users by" in CliRunner().invoke(app, [*words[:-1], "--gaps"]).stdout

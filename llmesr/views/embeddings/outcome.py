@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from llmesr.errors import UserError
 from llmesr.evaluation.contenders import best_without_and_with_text
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.maps.points import Points
@@ -42,7 +43,10 @@ Lineup = dict[str, tuple[str, ...]]
 
 def pair(root: Store, dataset_id: str) -> Lineup:
     """The pair that the Overview is about; empty without two evaluated recommenders."""
-    best = best_without_and_with_text(evidence.everyone(root, dataset_id), partial(evidence.validation, root))
+    try:
+        best = best_without_and_with_text(evidence.everyone(root, dataset_id), partial(evidence.validation, root))
+    except UserError:  # a run without an evaluation, which Compare names; a map needs none
+        return {}
     lineup = {c.label: c.ids for c in best if c is not None}
     return lineup if len(lineup) == 2 else {}
 

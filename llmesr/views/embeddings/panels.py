@@ -14,10 +14,10 @@ from llmesr.maps.spaces import Of
 from llmesr.prose import counted
 from llmesr.store import slug
 from llmesr.views.cache import spaces
-from llmesr.views.embeddings import charts, outcome
+from llmesr.views.embeddings import address, charts, lists, outcome
 from llmesr.views.embeddings.choice import Choice
 from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
-from llmesr.views.embeddings.selection import Linked, within
+from llmesr.views.embeddings.selection import Linked
 from llmesr.views.shared import exhibits, links, pins, theme, widgets
 from llmesr.views.shared.words import as_text
 
@@ -56,11 +56,6 @@ Popularity and history length are counted on the training part only.
 """
 QUICK = 25
 LISTED = 1000
-NAMED = 50
-"""Points whose ids a link holds; of more, only an area."""
-AREAS = {"left": "area", "right": "area-right"}
-ADDRESS = ("point", *AREAS.values())
-"""What stands in the address for a selection."""
 
 
 def maps(choice: Choice) -> None:
@@ -79,11 +74,11 @@ def _maps(choice: Choice) -> None:
         coloured = outcome.colouring(outcome.outcome(choice.root, evaluated, points), points, mode)
     else:
         coloured = colouring(points, pair, by, mode, attribute)
-    linked = _linked(choice, pair)
+    linked = address.linked(choice.dataset.id, points, pair, (choice.method, choice.stored, *choice.specs))
     linked.read({s: st.session_state.get(f"map.{s}") for s in pair.sides}, {s: v.xy for s, v in pair.sides.items()})
     _search(points, pair, linked)
-    _keep_address(points, linked)
-    st.markdown(charts.gap_line(points, pair))
+    address.keep(points, linked)
+    st.markdown(lists.gap_line(points, pair))
     ranges = charts.extent(pair)
     showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, names, mode)
     for column, name in zip(st.columns(2), pair.sides, strict=True):
@@ -130,37 +125,6 @@ def _colour_controls(choice: Choice, pair: Pair, evaluated: bool) -> tuple[Colou
             width=220,
         )
     return cast(ColourBy, by), attribute, names
-
-
-def _linked(choice: Choice, pair: Pair) -> Linked:
-    """The visitor's selection; a link may bring one: ``?point=`` with ids, or areas of a map."""
-    about = (choice.dataset.id, choice.points.of)
-    if st.session_state.get("map.about") != about:
-        st.session_state["map.about"] = about
-        st.session_state["map.linked"] = Linked()
-    linked: Linked = st.session_state["map.linked"]
-    address = {key: st.query_params.get_all(key) for key in ADDRESS}
-    if address != st.session_state.get("map.address"):
-        for side, key in AREAS.items():
-            if address[key]:
-                linked.choose(within(address[key], pair.sides[side].xy), f"link:{side}", address[key])
-        if address["point"]:
-            linked.choose(np.flatnonzero(np.isin(choice.points.ids, address["point"])), "link")
-    return linked
-
-
-def _keep_address(points: Points, linked: Linked) -> None:
-    """The selection in the address: the area it was drawn as, or the ids of a few points."""
-    address: dict[str, list[str]] = {key: [] for key in ADDRESS}
-    side = linked.source.removeprefix("link:")
-    if linked.areas:
-        address[AREAS[side]] = linked.areas
-    elif len(linked.rows) <= NAMED:
-        address["point"] = [str(id) for id in points.ids[linked.rows]]
-    for key, value in address.items():
-        if value != st.query_params.get_all(key):
-            links.write(key, value)
-    st.session_state["map.address"] = address
 
 
 def _search(points: Points, pair: Pair, linked: Linked) -> None:
@@ -222,14 +186,14 @@ def _selected(choice: Choice, pair: Pair, rows: np.ndarray, attribute: str | Non
             icon=":material/gesture:",
         )
         return
-    st.markdown(charts.summary_line(points, pair, rows))
+    st.markdown(lists.summary_line(points, pair, rows))
     if points.of == "items" and 1 < len(rows) < len(points):
         told = spaces.item_words(choice.root, choice.dataset.id).standing_out(rows, most=5)
         if told:
             st.markdown(f"Words that set them apart: {as_text(', '.join(told))}.")
     if evaluated:
         st.markdown(outcome.sentence(outcome.outcome(choice.root, evaluated, points), points, rows))
-    frame = charts.selected_table(points, pair, rows, attribute)
+    frame = lists.selected_table(points, pair, rows, attribute)
     shown = frame.head(LISTED)
     config = {
         "Gap": st.column_config.ProgressColumn("Gap", min_value=0, max_value=1, format="%.2f"),
@@ -272,7 +236,7 @@ def nearest(choice: Choice, pair: Pair, row: int) -> None:
     for column, name in zip(st.columns(2), pair.sides, strict=True):
         with column:
             st.markdown(f"**In {as_text(pair.sides[name].space.label)}**")
-            frame = charts.nearest_table(points, pair, row, name)
+            frame = lists.nearest_table(points, pair, row, name)
             if frame.empty:
                 st.caption("It has no vector here, so it has no neighbours.")
             else:

@@ -13,7 +13,7 @@ from llmesr.maps.points import Pair, Points, Side, live_pair
 from llmesr.maps.regions import Region
 from llmesr.maps.spaces import Space
 from llmesr.store import Manifest, Store
-from llmesr.views.embeddings import charts
+from llmesr.views.embeddings import charts, lists
 from llmesr.views.embeddings.colouring import OTHER, ColourBy, Colouring, colouring, hover_texts
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
@@ -146,19 +146,19 @@ def test_hover_of_a_hostile_catalogue_holds_no_markup(store: Store) -> None:
 
 def test_the_table_lists_the_selected_most_chosen_first() -> None:
     points, pair = points_of(40, 30), pair_of(40)
-    frame = charts.selected_table(points, pair, np.array([2, 33, 1]), None)
+    frame = lists.selected_table(points, pair, np.array([2, 33, 1]), None)
     assert frame["Title"].tolist() == ["Item 33", "Item 2", "Item 1"]
     assert frame["Group"].tolist() == ["Head Item", "Tail Item", "Tail Item"]
     assert pair.gap is not None
     assert frame["Gap"].tolist() == pytest.approx(pair.gap[[33, 2, 1]].tolist())
-    line = charts.summary_line(points, pair, np.array([2, 33, 1]))
+    line = lists.summary_line(points, pair, np.array([2, 33, 1]))
     assert line.startswith("**3 items selected**, 67% in the tail (all: 75%), median 1 training interactions (all: 1)")
 
 
 def test_nearest_in_both_spaces_marks_what_they_share() -> None:
     points, pair = points_of(40, 30), pair_of(40)
     pair = Pair(pair.left, Side(pair.right.space, *_twin(pair.left)), "pca", np.zeros(40))
-    frame = charts.nearest_table(points, pair, 4, "left", k=5)
+    frame = lists.nearest_table(points, pair, 4, "left", k=5)
     assert frame["In both"].tolist() == ["yes"] * 5
     assert frame["Cosine"].is_monotonic_decreasing
     assert "Item 4" not in frame["Title"].tolist()
