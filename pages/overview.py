@@ -22,7 +22,6 @@ protocol = pickers.pick_protocol()
 pickers.pick_image_format()
 data = artifacts.dataset(root, manifest.id)
 thresholds = pickers.pick_thresholds(root, data)
-panels.tiles(data, thresholds)
 
 runs = artifacts.runs(root, manifest.id, finished=True)
 if runs:
@@ -31,6 +30,7 @@ if runs:
         panels.show_headline(root, data, runs, protocol, thresholds)
 else:
     panels.no_runs(root, manifest)
+panels.tiles(data, thresholds)
 
 st.subheader("Where next", anchor=False)
 panels.next_steps()

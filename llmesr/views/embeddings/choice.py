@@ -16,6 +16,8 @@ from llmesr.views.cache import artifacts, spaces
 from llmesr.views.shared import job_panels, links, widgets
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
+MIXED = ("text-ease", "llm-init")
+"""Methods whose collaborative vectors are made from text, or begin there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,7 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
             "Embed and train",
         )
         return None
-    columns = st.columns([1.1, 2, 2, 1.1])
+    columns = st.columns([1.7, 2, 2, 1.4])
     with columns[0]:
         of = cast(Of, links.choose("Points", ["items", "users"], "of", kind="segmented", show=str.capitalize))
     first, second = _at_first(root, found, of)
@@ -70,7 +72,9 @@ def _at_first(root: Store, found: dict[str, Space], of: Of) -> tuple[str, str]:
             return specs[0], specs[1]
     specs = list(found)
     collaborative = [s for s in specs if found[s].part == "collaborative"]
-    return specs[0], (collaborative or specs[1:] or specs)[0]
+    # Of a model whose every vector is made from text too, the two maps would agree by construction.
+    behaviour = [s for s in collaborative if found[s].manifest.config.get("method") not in MIXED]
+    return specs[0], (behaviour or collaborative or specs[1:] or specs)[0]
 
 
 def offer_umap(choice: Choice) -> None:

@@ -44,9 +44,15 @@ def style() -> None:
         [class*="st-key-pin-above-"] {{ margin-bottom: -3.5rem; z-index: 2; pointer-events: none; }}
         [class*="st-key-pin-above-"] button {{ pointer-events: auto; }}
         .st-key-headline-words p {{ font-size: 1.3rem; line-height: 1.5; }}
+        [data-testid="stMetricLabel"] :is(div, p) {{ white-space: normal; overflow: visible; }}
         @media (max-width: 640px) {{ /* panels side by side are moved under the finger, not squeezed */
-            .st-key-groups, .st-key-differences {{ overflow-x: auto; }}
-            :is(.st-key-groups, .st-key-differences) [data-testid="stFullScreenFrame"] {{ min-width: 680px; }}
+            .st-key-groups, .st-key-differences, .st-key-headline {{ overflow-x: auto; }}
+            :is(.st-key-groups, .st-key-differences, .st-key-headline) [data-testid="stFullScreenFrame"] {{
+                min-width: 640px;
+            }}
+            /* numbers in boxes stand two by two */
+            [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]):not(:has([data-testid="stHorizontalBlock"]))
+                > [data-testid="stColumn"] {{ flex: 1 1 40%; min-width: 40%; }}
         }}
         </style>"""
     )

@@ -45,7 +45,10 @@ def leaderboard(root: Store, manifest: Manifest, thresholds: Thresholds, protoco
         on_select="rerun",
         selection_mode="multi-row",
         height=min(36 * (len(frame) + 1) + 3, 400),
-        column_config={g: st.column_config.NumberColumn(format="%.4f") for g in GROUPS},
+        column_config={
+            "configuration": st.column_config.TextColumn(width=200),  # a blend's name would hide what it reached
+            **{g: st.column_config.NumberColumn(format="%.4f") for g in GROUPS},
+        },
     )
     rows = [row for row in (picked.selection.rows if picked else []) if row < len(frame)]
     if rows:

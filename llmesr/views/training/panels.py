@@ -42,6 +42,11 @@ def _draw_run(root: Store, run_id: str, protocol: str) -> None:
     status = run.status()
     columns = st.columns(4)
     columns[0].metric("State", job_panels.WORDS[status.state], border=True)
+    if status.state == "SUCCEEDED" and not status.epochs:  # solved or summed at once: nothing else to tell
+        if took := run.manifest.timings.get("train"):
+            columns[1].metric("Training took", theme.duration(took), border=True)
+        curves(run, protocol)
+        return
     columns[1].metric("Epoch", f"{status.epoch} of {status.epochs}", border=True)
     columns[2].metric(f"Best {run.config.monitor} (validation)", theme.metric(status.best), border=True)
     if took := run.manifest.timings.get("train"):
