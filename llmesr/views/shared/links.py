@@ -84,6 +84,8 @@ def choose(
     widgets = {"select": st.selectbox, "radio": st.radio, "segmented": st.segmented_control}
     if kind == "radio":
         more = {"horizontal": True, **more}
+    if kind == "segmented":
+        more = {"wrap": True, **more}  # in a narrow column too: what is cut off is not chosen
     value = widgets[kind](label, list(options), format_func=show, key=f"pick.{key}", **more) or chosen
     if kind == "segmented" and st.session_state[f"pick.{key}"] is None:
         st.session_state[f"kept.{key}"] = value  # a second click on the chosen segment would leave none
