@@ -113,3 +113,19 @@ def test_back_leaves_a_page_in_one_press(page: Page, shop: Shop) -> None:
     page.get_by_role("heading", name="Compare", level=1).wait_for()
     settled(page)
     assert "/compare?" in page.url
+
+
+def test_a_box_that_is_open_is_in_the_link(page: Page, shop: Shop) -> None:
+    server, dataset = shop
+    visit(page, server, f"/compare?dataset={dataset.id}&view=groups")
+    box = page.get_by_text("Every metric, every group and the four cells of users and items")
+    box.click()
+    settled(page)
+    assert "open=every" in page.url
+    table = page.locator('[data-testid="stExpander"] canvas table', has_text="dimension")
+    table.wait_for(state="attached")
+    page.reload()
+    page.locator('[data-testid="stExpander"] canvas table', has_text="dimension").wait_for(state="attached")
+    box.click()
+    settled(page)
+    assert "open=" not in page.url

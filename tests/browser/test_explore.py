@@ -56,6 +56,13 @@ def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page: Pag
     table = page.locator(".st-key-map-table canvas table").first
     assert int(table.get_attribute("aria-rowcount") or 0) == count + 1  # and the heading
 
+    assert "area=" in page.url
+    other = page.context.new_page()
+    visit(other, shop, page.url.removeprefix(shop.url))
+    other.get_by_text("items selected").wait_for()
+    assert int(other.get_by_text("items selected").inner_text().split()[0]) == count, "the link selects the same"
+    other.close()
+
     page.get_by_role("button", name="Clear selection").click()
     page.get_by_text("Draw a lasso or a box").wait_for()
     settled(page)
