@@ -30,14 +30,15 @@ def gap(
     sample: int = REFERENCE,
     seed: int = 0,
 ) -> np.ndarray:
-    """How far down one space the nearest neighbours of the other are: (n,) from 0 (as near in both) over
-    :data:`CHANCE` (no nearer than items drawn at random) towards 1.
+    """How far down one space the nearest neighbours of the other are: (n,) from 0 (the same neighbours) over
+    :data:`CHANCE` (no nearer than items drawn at random) upwards.
 
     Each space is its vectors (n, E) and its neighbours (n, k), nearest first, -1 where there is none. Of a point, the
     percentile of each of its neighbours is found in the OTHER space: the share of the other points that are closer
-    there by cosine, those as close counting half. Percentiles are averaged over the first k neighbours, those over
-    ``ks``, and both directions. Shares are of ``sample`` points drawn once; with ``sample`` >= n of all. NaN where a
-    point, or every neighbour of it, has no vector in the other space.
+    there by cosine, those as close counting half. Percentiles are averaged over the first k neighbours, less what the
+    same neighbours would have (of k among n that is (k - 1) / (2 (n - 2))) and scaled so that chance stays where it is;
+    then over ``ks``, and both directions. Shares are of ``sample`` points drawn once; with ``sample`` >= n of all. NaN
+    where a point, or every neighbour of it, has no vector in the other space.
     """
     if len(first[0]) != len(second[0]):
         raise ValueError(f"the two spaces hold {len(first[0])} and {len(second[0])} points")
@@ -79,8 +80,10 @@ def _depth(
         percentile[start : start + _WIDE] = np.where((wanted >= 0) & known[wanted], share, np.nan)
     there = np.isfinite(percentile)
     sums, sizes = np.nancumsum(percentile, axis=1), np.maximum(there.cumsum(axis=1), 1)
-    at = [min(k, near.shape[1]) - 1 for k in ks]
-    return np.where(there.any(axis=1), (sums / sizes)[:, at].mean(axis=1), np.nan)
+    at = np.array([min(k, near.shape[1], len(rows) - 2) - 1 for k in ks])
+    same = at / (2 * (len(rows) - 2))  # what the k nearest of the space itself have
+    apart = CHANCE * ((sums / sizes)[:, at] - same) / (CHANCE - same)
+    return np.where(there.any(axis=1), np.maximum(apart, 0).mean(axis=1), np.nan)
 
 
 def trustworthiness(

@@ -27,8 +27,13 @@ def test_gap_by_hand() -> None:
     (behind 1 of the others here) and 3 (behind 1 and 2)."""
     first, second = on_circle(0, 10, 20, 90, 100), on_circle(0, 90, 10, 20, 100)
     found = gap(space(first, 2), space(second, 2), ks=(1, 2))
-    there = np.mean([2 / 3, np.mean([2 / 3, 0])])
-    back = np.mean([1 / 3, np.mean([1 / 3, 2 / 3])])
+    same = np.mean([0, 1 / 3])  # what the two nearest have in their own space
+
+    def scaled(percentile: float) -> float:
+        return 0.5 * (percentile - same) / (0.5 - same)
+
+    there = np.mean([2 / 3, scaled(np.mean([2 / 3, 0]))])
+    back = np.mean([1 / 3, scaled(np.mean([1 / 3, 2 / 3]))])
     assert found[0] == pytest.approx((there + back) / 2)
 
 
@@ -43,11 +48,16 @@ def test_points_as_close_count_half() -> None:
 def test_gap_is_nothing_between_equal_spaces_and_half_between_unrelated_ones() -> None:
     rng = np.random.default_rng(0)
     first, second = (space(rng.normal(size=(1500, 16)).astype(np.float32), 15) for _ in range(2))
-    assert gap(first, first).max() < 0.02
+    assert gap(first, first, sample=5000).max() == pytest.approx(0, abs=1e-3)
     apart = gap(first, second)
     assert np.mean(apart) == pytest.approx(CHANCE, abs=0.02)
     assert len(np.unique(np.round(apart, 6))) > 1000, "it does not saturate"
     assert np.mean(gap(first, second, sample=5000)) == pytest.approx(np.mean(apart), abs=0.02)
+
+
+def test_the_same_neighbours_are_no_gap_however_few_points_there_are() -> None:
+    few = space(np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32), 15)
+    assert gap(few, few).max() == pytest.approx(0, abs=1e-9)
 
 
 def test_gap_is_narrower_the_more_two_spaces_share() -> None:
