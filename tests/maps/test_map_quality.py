@@ -27,13 +27,13 @@ def test_gap_by_hand() -> None:
     (behind 1 of the others here) and 3 (behind 1 and 2)."""
     first, second = on_circle(0, 10, 20, 90, 100), on_circle(0, 90, 10, 20, 100)
     found = gap(space(first, 2), space(second, 2), ks=(1, 2))
-    same = np.mean([0, 1 / 3])  # what the two nearest have in their own space
+    same = 1 / 6  # the mean of 0 and 1/3, what the two nearest have in their own space
 
     def scaled(percentile: float) -> float:
         return 0.5 * (percentile - same) / (0.5 - same)
 
-    there = np.mean([2 / 3, scaled(np.mean([2 / 3, 0]))])
-    back = np.mean([1 / 3, scaled(np.mean([1 / 3, 2 / 3]))])
+    there = np.mean([2 / 3, scaled(1 / 3)])
+    back = np.mean([1 / 3, scaled(1 / 2)])
     assert found[0] == pytest.approx((there + back) / 2)
 
 
