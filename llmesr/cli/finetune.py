@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ACCURACY = {
     "attributes": "own copy found among held-out items",
     "co_chosen": "held-out item nearer to its partner than to a stranger",
+    "preferences": "held-out item nearer to one of its category than to one of another",
 }
 
 
@@ -32,7 +33,7 @@ def finetune(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Fine-tune a language model on item attributes by contrast (LLMEmb's SCFT); keeps the adapter apart."""
+    """Fine-tune a language model on item attributes (LLMEmb's SCFT) or on what is chosen; keeps the adapter apart."""
     from llmesr.data.dataset import load_dataset
     from llmesr.runs.finetune import find_finetune
     from llmesr.training.finetune import finetune as start
@@ -70,7 +71,7 @@ def _report(run: Finetune, json: bool) -> None:
     }
     rows = [[text, f"{before[key]:.4f}", f"{after[key]:.4f}"] for key, text in named.items()]
     if after["accuracy"] < before["accuracy"]:
-        say("The tuned model finds copies less often than the base model: keep the base, or try other settings.")
+        say("On held-out items the tuned model is no better than the base model: keep the base, or try other settings.")
     emit(json, {"run": run.id, **info}, table(f"{run.id}, step {info['best_step']}", ["", "before", "after"], rows))
 
 

@@ -53,14 +53,24 @@ class EmbedConfig(Config):
 
 
 class FinetuneConfig(Config):
-    """Contrastive fine-tuning of a language model on a dataset's item attributes (SCFT of LLMEmb)."""
+    """Fine-tuning of a language model on a dataset's item attributes (SCFT of LLMEmb), or on what is chosen."""
 
-    objective: Literal["attributes", "co_chosen"] = Field(
+    objective: Literal["attributes", "co_chosen", "preferences"] = Field(
         "attributes",
-        description="What is drawn together: two copies of an item's attributes, or items that the same users chose "
-        "within a window of the training part (then targets=hard, normalise=true, temperature=0.05).",
+        description="What is learned: two copies of an item's attributes are drawn together (SCFT), or items that the "
+        "same users chose within a window of the training part (then targets=hard, normalise=true, temperature=0.05), "
+        "or the text of a history tells which categories of items its user prefers.",
     )
     window: int = Field(3, ge=1, description="co_chosen: steps of a history within which two items belong together.")
+    categories: int = Field(64, ge=2, description="preferences: latent categories, groups of item vectors.")
+    categories_of: str | None = Field(
+        None, description="preferences: the run whose item vectors are grouped; empty: those of EASE."
+    )
+    users: Literal["prompt", "mean"] = Field(
+        "prompt",
+        description="preferences: a user is read as a history prompt of titles (paper), or as the mean of four of the "
+        "history's items, which are what is embedded later.",
+    )
     base: str = Field("minilm", description="The model to fine-tune: minilm, hf:<id or folder> or gguf:<file>.")
     template: str = Field("default", description="Item prompt template: a known domain or your own with {attributes}.")
     attributes: list[str] | None = Field(None, description="Item columns to use; all when empty.")

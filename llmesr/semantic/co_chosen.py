@@ -14,7 +14,8 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
-from llmesr.semantic.contrastive import Copies
+from llmesr.config import FinetuneConfig
+from llmesr.semantic.contrastive import ContrastiveLoss, Copies
 
 _PARTNER = 4
 
@@ -30,6 +31,7 @@ class CoChosen:
     copies: Copies
     together: sparse.csr_matrix
     held_out: np.ndarray
+    chance = 0.5
 
     @cached_property
     def _weights(self) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
@@ -57,14 +59,18 @@ class CoChosen:
         both = [self.pair(int(item), step) for item in items]
         return [x for x, _ in both], [y for _, y in both]
 
-    def barred(self, items: np.ndarray, step: int) -> np.ndarray:
+    def loss(self, config: FinetuneConfig, _: int, /) -> ContrastiveLoss:
+        """What ``config`` describes, whatever the size of the vectors."""
+        return ContrastiveLoss(config)
+
+    def beside(self, items: np.ndarray, step: int) -> Tensor:
         """(B, B) bool: the partner in column j is no negative of the item in row i, since it is that item or the same
         users chose it too."""
         partners = np.array([self.partner(int(item), step) for item in items])
         found = np.asarray(self.together[items][:, partners].toarray() > 0)
         found |= (items[:, None] == partners[None]) | (partners[:, None] == partners[None])
         np.fill_diagonal(found, False)
-        return found
+        return torch.from_numpy(found)
 
     def accuracy(self, x: Tensor, y: Tensor, barred: Tensor | None) -> float:
         """How well held-out items are told from strangers; chance is 1/2."""

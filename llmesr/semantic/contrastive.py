@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,38 @@ CPU_GROUP = 16
 _ORDER, _COPIES, _DROPOUT = 1, 2, 3
 
 
+class Objective(Protocol):
+    """What a text model is tuned on: texts by row and step, and what is minimised over their vectors.
+
+    Step 0 is for judging, with rows that were held out.
+    """
+
+    @property
+    def chance(self) -> float | None:
+        """The accuracy of knowing nothing; None: 1 / n of n rows."""
+
+    def pairs(self, rows: np.ndarray, step: int) -> tuple[list[str], list[str]]:
+        """The texts of ``rows``, and the partner of each where there are any."""
+
+    def beside(self, rows: np.ndarray, step: int) -> Tensor | None:
+        """What the loss, or at step 0 the accuracy, is given beside the vectors of the texts."""
+
+    def loss(self, config: FinetuneConfig, width: int, /) -> Loss:
+        """What is minimised over vectors of ``width`` E."""
+
+    def accuracy(self, x: Tensor, y: Tensor, beside: Tensor | None, /) -> float:
+        """How well unit vectors (n, E) of held-out rows go with those of their partners; higher is better."""
+
+
+class Loss(nn.Module):
+    """What is minimised over (B, E) vectors ``x``, those of their partners ``y`` and what stands ``beside``. Its
+    parameters are tuned as well."""
+
+    def report(self) -> dict[str, float]:
+        """What is recorded of it at every evaluation."""
+        return {}
+
+
 @dataclass(frozen=True)
 class Copies:
     """Two augmented prompts of an item: attributes shuffled, a share of them dropped."""
@@ -35,6 +67,7 @@ class Copies:
     ratio: float
     seed: int
     template: str = "default"
+    chance = None
 
     def pair(self, item: int, step: int) -> tuple[str, str]:
         """The copies of row ``item`` at ``step``; the same whenever they are asked for."""
@@ -47,8 +80,12 @@ class Copies:
         both = [self.pair(int(item), step) for item in items]
         return [x for x, _ in both], [y for _, y in both]
 
-    def barred(self, items: np.ndarray, step: int) -> None:
-        """Every other item's copy is a negative."""
+    def beside(self, items: np.ndarray, step: int) -> None:
+        """Nothing: every other item's copy is a negative."""
+
+    def loss(self, config: FinetuneConfig, _: int, /) -> ContrastiveLoss:
+        """What ``config`` describes, whatever the size of the vectors."""
+        return ContrastiveLoss(config)
 
     def accuracy(self, x: Tensor, y: Tensor, _: Tensor | None = None) -> float:
         """How well the held-out copies find each other; chance is 1 / n."""
@@ -92,7 +129,7 @@ class Encoder:
         return unit_rows(torch.cat(parts)).cpu()
 
 
-class ContrastiveLoss(nn.Module):
+class ContrastiveLoss(Loss):
     """The loss that ``config`` describes, with its temperature (learned on a log scale, or fixed)."""
 
     def __init__(self, config: FinetuneConfig) -> None:
@@ -105,14 +142,20 @@ class ContrastiveLoss(nn.Module):
     def temperature(self) -> Tensor:
         return self.log_temperature.exp()
 
-    def forward(self, x: Tensor, y: Tensor, barred: Tensor | None = None) -> Tensor:
+    def report(self) -> dict[str, float]:
+        """The temperature."""
+        return {"temperature": float(self.temperature.detach())}
+
+    def forward(self, x: Tensor, y: Tensor | None = None, beside: Tensor | None = None) -> Tensor:
+        """``beside`` (B, B) bool: pairs that are no negatives."""
+        assert y is not None
         options: dict[str, Any] = {"normalise": self.config.normalise, "targets": self.config.targets}
-        return soft_contrastive(x, y, self.temperature, barred=barred, **options)
+        return soft_contrastive(x, y, self.temperature, barred=beside, **options)
 
 
 def backward(
     encode: Callable[[Sequence[str]], Tensor],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[..., Tensor],
     x: Sequence[str],
     y: Sequence[str],
     *,
@@ -125,6 +168,7 @@ def backward(
     With ``chunk_size`` gradients are cached (Gao et al. 2021): all texts are encoded without a graph, the loss gives
     the gradient of each vector, and each chunk is then encoded again, with the same dropout, to pass its part on.
     Memory holds one chunk's activations whatever the batch, for one more forward pass; the gradient is the same.
+    Without ``y`` the loss is one of ``encode(x)`` alone.
     """
     texts = [*x, *y]
     if chunk_size is None or chunk_size >= len(texts):

@@ -1,4 +1,4 @@
-"""The loop of contrastive fine-tuning: steps, evaluations on held-out items, checkpoints. It reads no dataset."""
+"""The loop of fine-tuning: steps, evaluations on held-out items, checkpoints. It reads no dataset."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from llmesr.config import FinetuneConfig
 from llmesr.errors import UserError
 from llmesr.runs.finetune import Finetune
 from llmesr.runs.live import Status
-from llmesr.semantic.co_chosen import CoChosen
-from llmesr.semantic.contrastive import ContrastiveLoss, Copies, Encoder, backward, batch_items
+from llmesr.semantic.contrastive import Encoder, Objective, backward, batch_items
 from llmesr.semantic.diagnostics import mean_cosine, uniformity
 from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
 from llmesr.training.devices import autocast
@@ -41,9 +40,9 @@ class Trained(nn.Module):
 
 
 class FinetuneLoop:
-    """Fine-tunes ``encoder`` so that the two texts of a pair are nearest to each other.
+    """Fine-tunes ``encoder`` by ``objective``, whose rows ``train_rows`` are to train on and ``held_out`` to judge by.
 
-    Items are rows of ``copies``. All randomness follows from the seed
+    All randomness follows from the seed
     and the step, so :meth:`resume` leads to the same result as never having stopped.
     """
 
@@ -51,18 +50,18 @@ class FinetuneLoop:
         self,
         *,
         run: Finetune,
-        copies: Copies | CoChosen,
-        train_items: np.ndarray,
+        objective: Objective,
+        train_rows: np.ndarray,
         held_out: np.ndarray,
         encoder: Encoder,
         config: FinetuneConfig,
         runtime: Runtime,
     ) -> None:
-        self.run, self.copies, self.encoder, self.config = run, copies, encoder, config
-        self.train_items, self.runtime, self.device = train_items, runtime, runtime.device
-        self.judged = copies.pairs(held_out, 0)  # the same copies at every evaluation; training begins with step 1
-        self.no_rivals = self._barred(held_out, 0)
-        self.loss = ContrastiveLoss(config).to(self.device)
+        self.run, self.objective, self.encoder, self.config = run, objective, encoder, config
+        self.train_rows, self.runtime, self.device = train_rows, runtime, runtime.device
+        self.judged = objective.pairs(held_out, 0)  # the same texts at every evaluation; training begins with step 1
+        self.judged_beside = objective.beside(held_out, 0)
+        self.loss = objective.loss(config, encoder.embedder.dimension).to(self.device)
         self.trained = Trained(encoder.model, self.loss)
         self.optimizer = torch.optim.AdamW(
             self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -73,7 +72,7 @@ class FinetuneLoop:
         self.best: dict[str, float] = {}
         self.latest: dict[str, float] = {}
         self.reported = 0.0
-        self.prompts_per_step = 2 * config.accumulation * min(config.batch_size, len(train_items))
+        self.prompts_per_step = config.accumulation * self._texts()
 
     def fit(self) -> None:
         """Fine-tune until the last step or until held-out accuracy stops improving. Raises :class:`Stopped`."""
@@ -103,14 +102,14 @@ class FinetuneLoop:
                 self._checkpoint()
                 raise Stopped
             number = self.step * config.accumulation + part
-            items = batch_items(self.train_items, config.batch_size, number, config.seed)
-            barred = self._barred(items, self.step + 1)
-            barred = None if barred is None else barred.to(self.device)
+            rows = batch_items(self.train_rows, config.batch_size, number, config.seed)
+            beside = self.objective.beside(rows, self.step + 1)
+            beside = None if beside is None else beside.to(self.device)
             with autocast(self.device, config.precision):
                 total += backward(
                     self.encoder,
-                    partial(self.loss, barred=barred),
-                    *self.copies.pairs(items, self.step + 1),
+                    partial(self.loss, beside=beside),
+                    *self.objective.pairs(rows, self.step + 1),
                     chunk_size=config.chunk_size,
                     weight=1 / config.accumulation,
                     seed=(config.seed, number),
@@ -125,10 +124,10 @@ class FinetuneLoop:
         self.optimizer.step()
         return loss
 
-    def _barred(self, items: np.ndarray, step: int) -> torch.Tensor | None:
-        """(B, B) pairs of ``items`` that are no negatives; None where all others are."""
-        found = self.copies.barred(items, step)
-        return None if found is None else torch.from_numpy(found)
+    def _texts(self) -> int:
+        """How many texts a batch has."""
+        rows = batch_items(self.train_rows, self.config.batch_size, 0, self.config.seed)
+        return sum(map(len, self.objective.pairs(rows, 1)))
 
     def _judge(self, seconds: float = 0.0) -> None:
         """Measure on held-out items, record, keep the best and a checkpoint."""
@@ -139,7 +138,7 @@ class FinetuneLoop:
             "step": self.step,
             **({"loss": self.losses / done} if done else {}),
             **found,
-            "temperature": float(self.loss.temperature.detach()),
+            **self.loss.report(),
             "learning_rate": learning_rate(self.config, max(self.step - 1, 0)),
             "seconds": round(seconds, 4),
             "evaluation_seconds": round(time.perf_counter() - started, 4),
@@ -174,7 +173,7 @@ class FinetuneLoop:
         with autocast(self.device, self.config.precision):
             x, y = (self.encoder.unit(texts, EVALUATION_TEXTS) for texts in self.judged)
         return {
-            "accuracy": self.copies.accuracy(x, y, self.no_rivals),
+            "accuracy": self.objective.accuracy(x, y, self.judged_beside),
             "mean_cosine": mean_cosine(x.numpy()),
             "uniformity": uniformity(x.numpy()),
             "alignment": float((x - y).square().sum(1).mean()),

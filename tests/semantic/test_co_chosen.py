@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import scipy.sparse as sparse
 import torch
 from safetensors.torch import load_file
-from tiny_models import write_encoder
+from tiny_models import StopAfter, write_encoder
 
 from llmesr.config import FinetuneConfig
 from llmesr.data.dataset import Dataset
@@ -25,7 +24,8 @@ from llmesr.semantic.co_chosen import CoChosen, told_apart
 from llmesr.semantic.contrastive import Copies
 from llmesr.store import Store
 from llmesr.training import finetune as training
-from llmesr.training.finetune import finetune, gather, resume_finetune
+from llmesr.training.finetune import finetune, resume_finetune
+from llmesr.training.material import gather
 from llmesr.training.stopping import Stopped
 
 WEIGHTS = "adapter/adapter_model.safetensors"
@@ -57,7 +57,7 @@ def test_what_the_same_users_chose_is_no_negative() -> None:
     one = CoChosen(pairs().copies, TOGETHER, np.array([0]))  # in training 2 and 3 have only each other, 4 has 3
     items = np.array([2, 3, 4])
     assert [one.partner(int(i), 1) for i in items[[0, 2]]] == [3, 3]
-    barred = one.barred(items, 1)
+    barred = one.beside(items, 1)
     assert not barred.diagonal().any()
     assert barred[0, 2]  # the partner of 4 is 3, which stood beside 2
     assert barred[1, 2]  # and is item 3 itself
@@ -103,9 +103,9 @@ def area(run: Any, data: Dataset, config: FinetuneConfig, after: bool) -> float:
 
     made = embed(data, EmbedConfig(embedder=config.base, pooling="mean", adapter=run.id if after else None), run.store)
     vectors = made.item_vectors / np.linalg.norm(made.item_vectors, axis=1, keepdims=True)
-    material = gather(data, config)
-    assert material.together is not None
-    near = material.together[material.held_out].toarray() > 0
+    material = gather(data, config, run.store)
+    assert isinstance(material.objective, CoChosen)
+    near = material.objective.together[material.held_out].toarray() > 0
     cosines = vectors[material.held_out] @ vectors.T
     ranks = pd.Series(cosines.ravel()).rank().to_numpy().reshape(cosines.shape)
     positive = int(near.sum())
@@ -132,20 +132,8 @@ def test_resume_equals_uninterrupted(
 ) -> None:
     data, config = shop
     whole = finetune(data, config, store, run_id="whole")
-    left = [4]
-
-    class Terminate:
-        def __enter__(self) -> Callable[[], bool]:
-            return self.ask
-
-        def ask(self) -> bool:
-            left[0] -= 1
-            return left[0] < 0
-
-        def __exit__(self, *_: object) -> None: ...
-
     with monkeypatch.context() as patched:
-        patched.setattr(training, "terminate", Terminate)
+        patched.setattr(training, "terminate", StopAfter(4))
         with pytest.raises(Stopped):
             finetune(data, config, store, run_id="broken")
     resume_finetune(find_finetune(store, "broken"))
@@ -156,23 +144,22 @@ def test_resume_equals_uninterrupted(
     assert whole.config.objective == "co_chosen"
 
 
-def test_only_the_training_part_is_read(shop: tuple[Dataset, FinetuneConfig]) -> None:
+def test_only_the_training_part_is_read(shop: tuple[Dataset, FinetuneConfig], store: Store) -> None:
     data, config = shop
     last = data.offsets[1:][data.lengths >= 3] - 1  # shorter histories are for training only
     items = data.items.copy()
     for back in (0, 1):
         items[last - back] = 1 + (items[last - back] + 5) % data.n_items
-    changed = gather(replace(data, items=items), config).together
-    same = gather(data, config).together
-    assert changed is not None
-    assert same is not None
-    assert (changed != same).nnz == 0
+    changed, same = (gather(d, config, store).objective for d in (replace(data, items=items), data))
+    assert isinstance(changed, CoChosen)
+    assert isinstance(same, CoChosen)
+    assert (changed.together != same.together).nnz == 0
 
 
-def test_what_cannot_be_tuned_on_is_refused(shop: tuple[Dataset, FinetuneConfig]) -> None:
+def test_what_cannot_be_tuned_on_is_refused(shop: tuple[Dataset, FinetuneConfig], store: Store) -> None:
     data, config = shop
     with pytest.raises(UserError, match="use targets=hard"):
         FinetuneConfig.read(None, objective="co_chosen")
     nobody = data.without(np.arange(data.n_users))
     with pytest.raises(UserError, match="needs at least 4"):
-        gather(nobody, config)
+        gather(nobody, config, store)

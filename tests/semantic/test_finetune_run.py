@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +17,7 @@ import pytest
 import torch
 import typer
 from safetensors.torch import load_file, save_file
-from tiny_models import write_decoder, write_encoder
+from tiny_models import StopAfter, write_decoder, write_encoder
 from typer.testing import CliRunner
 
 from llmesr.cli import finetune as cli
@@ -34,8 +33,9 @@ from llmesr.semantic.embedders.backbone import load_model, locate
 from llmesr.store import Store
 from llmesr.training import checkpoint
 from llmesr.training import finetune as training
-from llmesr.training.finetune import finetune, gather, resume_finetune
+from llmesr.training.finetune import finetune, resume_finetune
 from llmesr.training.finetune_loop import learning_rate
+from llmesr.training.material import gather
 from llmesr.training.stopping import Stopped
 
 WEIGHTS = "adapter/adapter_model.safetensors"
@@ -53,26 +53,6 @@ def config(base: str) -> FinetuneConfig:
         base=base, steps=4, evaluate_every=2, batch_size=6, chunk_size=7, accumulation=2, max_tokens=32,
         learning_rate=1e-2, normalise=True, targets="hard", temperature=0.1, learn_temperature=True, lora_rank=4,
     )  # fmt: skip
-
-
-class StopAfter:
-    """Stands in for SIGTERM: asks to stop at the n-th question."""
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> StopAfter:
-        return self
-
-    def __enter__(self) -> Callable[[], bool]:
-        return self.asked
-
-    def asked(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def numbers(run: Finetune) -> pd.DataFrame:
@@ -196,8 +176,8 @@ def test_items_longer_than_the_context_are_cut(store: Store, tiny: Dataset, tmp_
     assert finetune(dataset, config, store).status().state == "SUCCEEDED"
 
 
-def test_what_is_held_out_is_never_trained_on(tiny: Dataset, config: FinetuneConfig) -> None:
-    material = gather(tiny, config.but(held_out=0.25))
+def test_what_is_held_out_is_never_trained_on(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
+    material = gather(tiny, config.but(held_out=0.25), store)
     assert not set(material.train.tolist()) & set(material.held_out.tolist())
     assert len(material.held_out) == round(0.25 * (tiny.n_items - material.skipped))
 
@@ -218,7 +198,7 @@ def test_too_little_text_is_said_in_one_sentence(store: Store, tiny: Dataset, co
         finetune(with_catalogue(store, tiny, few), config, store)
     some = catalogue.copy()
     some.loc[4:8, [c for c in tiny.text_columns if c != "title"]] = ""
-    assert gather(with_catalogue(store, tiny, some), config).skipped == 5
+    assert gather(with_catalogue(store, tiny, some), config, store).skipped == 5
     assert not (store.root / "adapters").exists()
 
 
@@ -331,7 +311,8 @@ CHANGES: dict[str, Any] = {
     "precision": "bfloat16", "seed": 7, "chunk_size": None,
     "objective": "co_chosen",
 }  # fmt: skip
-ELSEWHERE = {"base", "patience", "gradient_checkpointing", "window"}  # by the tests above, and test_co_chosen.py
+# by the tests above, and by test_co_chosen.py and test_preferences.py
+ELSEWHERE = {"base", "patience", "gradient_checkpointing", "window", "categories", "categories_of", "users"}
 
 
 def test_no_setting_is_left_without_a_proof() -> None:
