@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmesr.scoring.allocation.allocate import Allocation
-    from llmesr.scoring.allocation.chat import Chat
+    from llmesr.scoring.allocation.asking import Asking
     from llmesr.scoring.allocation.rankers import SecondRanker
     from llmesr.scoring.scored_run import ScoredRun
 
@@ -30,13 +30,17 @@ CHAT = "chat:"
 def allocate(
     run: Annotated[str, typer.Argument(help="The run whose weak users are handed over.")],
     second: Annotated[
-        str, typer.Option(help="Who re-orders their lists: a run, a file of user, item, score, or chat:MODEL.")
+        str,
+        typer.Option(
+            help="Who re-orders their lists: a run, a file of user, item, score, or a language model: chat:MODEL, "
+            "gguf:FILE or hf:FOLDER."
+        ),
     ],
     validation: Annotated[
         Path | None, typer.Option(help="With a file: the same for the validation part, to choose the share by.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With chat:MODEL, only say what it would cost, and show a message.")
+        bool, typer.Option("--dry-run", help="With a language model, only say what it would cost, and show a message.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before requests that cost money.")] = False,
     set: Set = None,
@@ -47,7 +51,9 @@ def allocate(
     """Hand weak users (short, unpopular histories, unsure scores) to a second ranker; all others keep their lists."""
     from llmesr.runs.record import find_run
     from llmesr.scoring.allocation.allocate import allocate as hand_over
-    from llmesr.scoring.allocation.chat import SAMPLE, Chat
+    from llmesr.scoring.allocation.asking import SAMPLE
+    from llmesr.scoring.allocation.chat import Chat
+    from llmesr.scoring.allocation.local import SCHEMES, Local
     from llmesr.scoring.scored_run import ScoredRun
     from llmesr.training.devices import pick_device
 
@@ -55,11 +61,17 @@ def allocate(
     chosen = store()
     scored = ScoredRun(chosen, find_run(chosen, run), pick_device(device))
     ranker: SecondRanker
-    if second.startswith(CHAT):
+    if second.startswith((CHAT, *SCHEMES)):
         settings = settings if settings.sample else settings.but(sample=SAMPLE)
-        ranker = Chat(second.removeprefix(CHAT), settings, scored.dataset, chosen)
-        if not _agreed(ranker, scored, settings, dry_run, yes):
+        asking: Asking
+        if second.startswith(CHAT):
+            asking = Chat(second.removeprefix(CHAT), settings, scored.dataset, chosen)
+        else:
+            asking = Local(second, settings, scored.dataset, chosen, scored.device)
+            yes = True  # it costs time alone
+        if not _agreed(asking, scored, settings, dry_run, yes):
             return
+        ranker = asking
     else:
         ranker = _second(scored, second, validation, settings)
     with progress() as listen:
@@ -70,7 +82,7 @@ def allocate(
         out.print(block, markup=False) if isinstance(block, str) else out.print(block)
 
 
-def _agreed(chat: Chat, scored: ScoredRun, settings: AllocationConfig, dry_run: bool, yes: bool) -> bool:
+def _agreed(chat: Asking, scored: ScoredRun, settings: AllocationConfig, dry_run: bool, yes: bool) -> bool:
     """Say what the requests cost; whether to send them. UserError where nobody is there to be asked."""
     from llmesr.scoring.allocation.allocate import sampled
     from llmesr.scoring.allocation.lists import candidates
@@ -111,7 +123,7 @@ def told(made: Allocation, chat: Mapping[str, int]) -> list[Any]:
         body = [[f"{r['share']:.0%}", f"{r['gain']:+.4f} ±{1.96 * r['error']:.4f}"] for r in made.chosen]
         said.append(table("Chosen on validation", ["weak users", "gain in NDCG@10"], body))
     if chat:
-        said.append("The service: " + ", ".join(f"{name} {value:,}" for name, value in chat.items() if value) + ".")
+        said.append("The model: " + ", ".join(f"{name} {value:,}" for name, value in chat.items() if value) + ".")
     if made.run is None:
         why = "No share gains more than two standard errors on validation: n" if made.chosen else "N"
         return [*said, f"{why}obody is handed over."]

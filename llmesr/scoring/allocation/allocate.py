@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from llmesr.config import EXTERNAL, AllocationConfig
 from llmesr.data.dataset import Dataset
@@ -17,13 +18,16 @@ from llmesr.evaluation import statistics
 from llmesr.evaluation.ranks import PROTOCOLS, evaluate
 from llmesr.evaluation.results import Results, evaluate_parts
 from llmesr.evaluation.table import Group, named_groups
+from llmesr.models.allocated import AllocatedScorer
 from llmesr.progress import Progress, silent
-from llmesr.runs.record import Run, Status
+from llmesr.runs.record import MODEL, Run, Status
 from llmesr.scoring.allocation.lists import Lists, Relisted, candidates
-from llmesr.scoring.allocation.rankers import AtRandom, SecondRanker
+from llmesr.scoring.allocation.rankers import AtRandom, ByScore, SecondRanker
 from llmesr.scoring.allocation.weakness import SHARES, features, threshold, weakness
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import config_digest, slug, write_json
+from llmesr.training.checkpoint import save_tensors
+from llmesr.training.load import ALLOCATION
 
 RUN, ALLOCATED = "run", "allocated"
 RANDOM_ORDER, RANDOM_USERS = "random order", "random users"
@@ -123,12 +127,12 @@ def allocate(
     if not len(handed):
         return Allocation(second.name, share, weak, is_weak, found, chosen, frames, dataset)
     lists = candidates(scored, "test", handed, config.candidates, progress)
-    ordered = lists.ordered(second.order(lists, progress))
-    results = _judged(scored, ordered, progress)
+    served = _served(scored, second, is_weak, config)
+    results = _judged(scored, served or _relisted(scored, lists, second, progress), progress)
     frames[ALLOCATED] = results.frame
     frames |= _controls(scored, second, lists, config, progress)
     made = Allocation(second.name, share, weak, is_weak, found, chosen, frames, dataset)
-    made.run = _stored(scored, made, second, config, results)
+    made.run = _stored(scored, made, second, config, results, serves=served is not None)
     return made
 
 
@@ -194,8 +198,25 @@ def _controls(
     return found
 
 
-def _judged(scored: ScoredRun, ordered: Lists, progress: Progress) -> Results:
-    scorer = Relisted(scored.of("test").under(), ordered, scored.dataset.n_users, scored.device)
+def _served(
+    scored: ScoredRun, second: SecondRanker, weak: np.ndarray, config: AllocationConfig
+) -> AllocatedScorer | None:
+    """Both runs as one model, where that can be kept: the second is a run, neither stands for a policy, and both read
+    the same stretch of a history."""
+    other = second.run if isinstance(second, ByScore) else None
+    if other is None or not scored.policy.inert or not other.policy.inert or other.max_length != scored.max_length:
+        return None
+    flags = torch.from_numpy(weak).to(scored.device)
+    return AllocatedScorer(scored.of("test").scorer, other.of("test").scorer, flags, config.candidates)
+
+
+def _relisted(scored: ScoredRun, lists: Lists, second: SecondRanker, progress: Progress) -> Relisted:
+    """The run with the lists of these users as the second ranker orders them."""
+    ordered = lists.ordered(second.order(lists, progress))
+    return Relisted(scored.of("test").under(), ordered, scored.dataset.n_users, scored.device)
+
+
+def _judged(scored: ScoredRun, scorer: AllocatedScorer | Relisted, progress: Progress) -> Results:
     return evaluate_parts(
         scorer,
         scored.dataset,
@@ -207,9 +228,16 @@ def _judged(scored: ScoredRun, ordered: Lists, progress: Progress) -> Results:
 
 
 def _stored(
-    scored: ScoredRun, made: Allocation, second: SecondRanker, config: AllocationConfig, results: Results
+    scored: ScoredRun,
+    made: Allocation,
+    second: SecondRanker,
+    config: AllocationConfig,
+    results: Results,
+    *,
+    serves: bool,
 ) -> Run:
-    """The lists as a run of their own, which is compared like a ranking made elsewhere; the same again replaces it."""
+    """The lists as a run of their own, which is compared like a ranking made elsewhere; the same again replaces it.
+    Where the second is a run it also recommends, from both."""
     store, run = scored.store, scored.run
     source = f"{run.label} + {second.name}"
     settings: dict[str, Any] = {
@@ -222,12 +250,24 @@ def _stored(
     settings |= {"share": made.share, "candidates": config.candidates, "features": list(config.features)}
     id = f"{slug(f'{made.dataset.name} allocated')}-{config_digest(settings, config.model_dump())}"
     parents = [made.dataset.manifest, run.manifest]
+    if serves and isinstance(second, ByScore) and second.run is not None:
+        parents.append(second.run.run.manifest)
+        settings["max_length"] = scored.max_length
     with store.draft("runs", id, name=source, parents=parents, config=settings) as draft:
         stored = Run(store, id)
         stored.folder = draft.path
         stored.write_results(*results)
         stored.set_status(Status(state="SUCCEEDED", message=f"Weak users of {run.id} by {second.name}."))
         write_json(draft.path / REPORT, made.document | {"settings": config.model_dump()} | second.report())
+        if serves:
+            assert isinstance(second, ByScore)
+            assert second.run is not None
+            save_tensors(draft.path / MODEL, {"weak": torch.from_numpy(made.weak)}, {})
+            draft.manifest.info[ALLOCATION] = {
+                "first": run.id,
+                "second": second.run.run.id,
+                "candidates": config.candidates,
+            }
         draft.manifest.info["notes"] = [f"{int(made.weak.sum()):,} weak users of run {run.id} by {second.name}."]
     return Run(store, id)
 

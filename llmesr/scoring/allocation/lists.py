@@ -11,7 +11,7 @@ from torch import Tensor
 from llmesr.data.batches import Sequences, in_order
 from llmesr.data.split import Part
 from llmesr.evaluation.ranks import BLOCK, top_unseen
-from llmesr.ids import PAD
+from llmesr.models.allocated import dealt
 from llmesr.models.scorers import Scorer
 from llmesr.progress import Progress, silent
 from llmesr.scoring.scored_run import ScoredRun
@@ -83,14 +83,5 @@ class Relisted:
             return scores
         scores = scores.clone()
         items = self.items[place[rows]]  # (R, n)
-        values = scores[rows].gather(1, items).masked_fill(items == PAD, -torch.inf).sort(1, descending=True).values
-        scores[rows] = scores[rows].scatter(1, items, _apart(values))
+        scores[rows] = dealt(scores[rows], items)
         return scores
-
-
-def _apart(values: Tensor) -> Tensor:
-    """(R, n) falling values, the equal ones among them raised by as little as there is: ties would undo an order."""
-    upwards = torch.tensor(torch.inf, device=values.device, dtype=values.dtype)
-    for place in range(values.shape[1] - 2, -1, -1):
-        values[:, place] = torch.maximum(values[:, place], torch.nextafter(values[:, place + 1], upwards))
-    return values

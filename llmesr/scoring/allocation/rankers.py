@@ -48,8 +48,10 @@ class ByScore:
         *,
         max_length: int = 50,
         device: torch.device | str = "cpu",
+        run: ScoredRun | None = None,
     ) -> None:
-        """``scorers``: those that each part is asked of, where there are any."""
+        """``scorers``: those that each part is asked of, where there are any; ``run``: the run that they are of."""
+        self.run = run
         self.name, self.scorers, self.dataset = name, scorers, dataset
         self.max_length, self.device = max_length, torch.device(device)
 
@@ -95,7 +97,8 @@ def by_run(scored: ScoredRun, first: ScoredRun) -> ByScore:
     parts: tuple[Part, ...] = ("valid", "test")
     scorers: dict[Part, Scorer | RankingScorer] = {part: scored.of(part).under() for part in parts}
     name = f"{scored.run.label} {scored.run.id}"
-    return ByScore(name, scorers, scored.dataset, max_length=scored.max_length, device=scored.device)
+    options: dict[str, Any] = {"max_length": scored.max_length, "device": scored.device}
+    return ByScore(name, scorers, scored.dataset, **options, run=scored)
 
 
 def by_file(test: Path, valid: Path | None, dataset: Dataset, config: AllocationConfig) -> ByScore:

@@ -187,7 +187,7 @@ def large_enough(frame: pd.DataFrame, caption: str) -> tuple[pd.DataFrame, str]:
 
 def _groups(frame: pd.DataFrame) -> list[str]:
     there = list(dict.fromkeys(frame["group"]))
-    return [g for g in EVERY_GROUP if g in there] or there
+    return [*(g for g in EVERY_GROUP if g in there), *(g for g in there if g not in EVERY_GROUP)]
 
 
 def _heading(title: str, caption: str, mode: Mode, frame: pd.DataFrame) -> dict[str, object]:

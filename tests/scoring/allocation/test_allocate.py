@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from llmesr.config import AllocationConfig, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.synthetic import make
 from llmesr.errors import UserError
+from llmesr.evaluation.ranks import evaluate
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run
 from llmesr.scoring.allocation.allocate import (
@@ -26,8 +28,9 @@ from llmesr.scoring.allocation.allocate import (
     best_share,
     by_share,
 )
-from llmesr.scoring.allocation.lists import Lists
+from llmesr.scoring.allocation.lists import Lists, candidates
 from llmesr.scoring.allocation.rankers import AtRandom, by_file, by_run
+from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
 from llmesr.training.train import train
@@ -157,3 +160,36 @@ def test_what_cannot_be_handed_over_is_refused(made: tuple[Store, Dataset, Run, 
         allocate(ScoredRun(root, found.run), AtRandom(0), config(share=0.5))
     with pytest.raises(UserError, match="give its file"):
         by_run(ScoredRun(root, found.run), first)
+
+
+def test_an_allocated_run_recommends_in_the_order_it_was_evaluated_in(made: tuple[Store, Dataset, Run, Run]) -> None:
+    store, data, plain, better = made
+    first, second = ScoredRun(store, better), ScoredRun(store, plain)
+    found = allocate(first, by_run(second, first), config(share=0.4))
+    assert found.run is not None
+    opened = ScoredRun(store, found.run)
+    again = evaluate(opened.scorer, data, "test", max_length=opened.max_length).frame
+    stored = found.run.per_user()
+    pd.testing.assert_frame_equal(
+        again[list(stored)].reset_index(drop=True), stored.reset_index(drop=True), check_dtype=False
+    )
+    served = Recommender(opened)
+    lengths = data.split.input_lengths("test")
+    for weak in (True, False):
+        users = [u for u in data.split.users("test") if found.weak[u] == weak and lengths[u] <= opened.max_length]
+        for user in map(int, users[:20]):
+            lists = candidates(first, "test", np.array([user]), 20)
+            history = data.history(user)[: lengths[user]].tolist()
+            unknown = served.answer([served.request(history, 20)])[0]
+            assert unknown.items.tolist() == lists.items[0].tolist()  # a history of nobody: the list of the run
+            expected = by_run(second, first).order(lists)[0] if weak else lists.items[0]
+            request = replace(served.request(history, 20), user=user)
+            assert served.answer([request])[0].items.tolist() == expected.tolist()
+
+
+def test_what_has_no_model_recommends_nothing(made: tuple[Store, Dataset, Run, Run]) -> None:
+    store, _, plain, _ = made
+    found = allocate(ScoredRun(store, plain), AtRandom(0), config(share=0.4))
+    assert found.run is not None
+    with pytest.raises(UserError, match="no trained model"):
+        _ = ScoredRun(store, found.run).scorer
