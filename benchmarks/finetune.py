@@ -2,10 +2,13 @@
 
     python benchmarks/finetune.py office --base minilm --set steps=200
     python benchmarks/finetune.py office --base gguf:gemma-3-270m-q4_k_m.gguf --set steps=30 --set batch_size=16
+    python benchmarks/finetune.py office --adapter SCFT PREFERENCES --judge RUN --finalists 2
     python benchmarks/finetune.py --throughput --layers 16 --width 2048
 
 The first form tunes (``--set`` as in ``llmesr finetune``), embeds all items with the base and with the adapter, in the
-same pooling and wording, and prints both sides. The second needs a GPU to say something: it measures prompts per
+same pooling and wording, and prints both sides. The third judges finished adapters against the base on validation, as
+`llmesr study` does: text-ease, semantic-knn, RUN with the content term, and ``--method`` trained on the best. The last
+needs a GPU to say something: it measures prompts per
 second of a random decoder of the given size, with and without recomputing activations, and needs no download.
 """
 
@@ -19,8 +22,9 @@ from typing import Any
 
 import torch
 
-from llmesr.cli.output import progress
-from llmesr.config import EmbedConfig, FinetuneConfig, parse_overrides
+from llmesr.cli.output import out, progress
+from llmesr.cli.study import told
+from llmesr.config import EmbedConfig, FinetuneConfig, StudyConfig, parse_overrides
 from llmesr.data.dataset import load_dataset
 from llmesr.runs.finetune import find_finetune
 from llmesr.semantic.contrastive import ContrastiveLoss, backward
@@ -29,6 +33,7 @@ from llmesr.semantic.embed import embed
 from llmesr.semantic.embedders.pooling import pool
 from llmesr.semantic.lora import attach, recompute_activations
 from llmesr.store import Store
+from llmesr.studies.carry_out import study
 from llmesr.training.devices import autocast, pick_device
 from llmesr.training.finetune import finetune
 
@@ -64,6 +69,27 @@ def quality(dataset_ref: str, config: FinetuneConfig | None, adapter: str | None
         f"{info['parameters_tuned']:,} of {info['parameters_tuned'] + info['parameters_base']:,} parameters tuned"
     )
     print(json.dumps({"adapter": tuning.id, "raw": raw.id, "tuned": tuned.id}))
+
+
+def judge(dataset_ref: str, adapters: Sequence[str], run: str, finalists: int, method: str) -> None:
+    """What the vectors of each adapter are worth against those of the base, with intervals."""
+    store = Store()
+    dataset = load_dataset(store, dataset_ref)
+    used = find_finetune(store, adapters[0]).config
+    config = StudyConfig.read(
+        None,
+        embedders=[used.base, *(f"adapter:{adapter}" for adapter in adapters)],
+        poolings=[used.pooling],
+        max_tokens=used.max_tokens,
+        max_chars=used.max_characters,
+        run=run,
+        finalists=finalists,
+        method=method,
+    )
+    with progress() as listen:
+        made = study(dataset, config, store, progress=listen)
+    for block in told(made):
+        out.print(block)
 
 
 def throughput(layers: int, width: int, batch: int, length: int, steps: int) -> None:
@@ -136,7 +162,10 @@ def main() -> None:
     parser.add_argument("dataset", nargs="?")
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--adapter", help="a finished adapter to judge instead of tuning")
+    parser.add_argument("--adapter", nargs="+", help="finished adapters to judge instead of tuning")
+    parser.add_argument("--judge", metavar="RUN", help="what adapters are worth in recommendations, and to RUN")
+    parser.add_argument("--finalists", type=int, default=0)
+    parser.add_argument("--method", default="llm-esr")
     parser.add_argument("--throughput", action="store_true")
     parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--width", type=int, default=2048)
@@ -146,9 +175,12 @@ def main() -> None:
     given = parser.parse_args()
     if given.throughput:
         throughput(given.layers, given.width, given.batch, given.length, given.steps)
+    elif given.dataset and given.adapter and given.judge:
+        judge(given.dataset, given.adapter, given.judge, given.finalists, given.method)
     elif given.dataset:
         config = None if given.adapter else FinetuneConfig.read(None, base=given.base, **parse_overrides(given.set))
-        quality(given.dataset, config, given.adapter)
+        for adapter in given.adapter or [None]:
+            quality(given.dataset, config, adapter)
     else:
         parser.error("name a dataset, or ask for --throughput")
 

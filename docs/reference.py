@@ -46,6 +46,7 @@ CONFIGS = {  # where it is read, for each class of settings
     "llmesr.config:RunConfig": "llmesr train",
     "llmesr.config:SearchConfig": "llmesr search",
     "llmesr.config:BestConfig": "llmesr best",
+    "llmesr.config:StudyConfig": "llmesr study",
     "llmesr.scoring.tuning.outcome:PolicyTuningConfig": "llmesr tune",
     "llmesr.config:AllocationConfig": "llmesr allocate",
     "llmesr.scoring.policy:ScoringPolicy": "a request to the API, `llmesr recommend`",

@@ -18,6 +18,7 @@ The folders are the stages of the method, in the order data flows through them:
     lab          new products, edited texts, texts to repair: what a run would do with them
     findings     charts and tables that were kept with a note
     contest      the best recommender of a dataset within a time, chosen on validation
+    studies      what prompts, encoders and similarities are worth, judged on validation
     maps         embeddings in the plane
     serving      the HTTP API
     jobs         commands as detached worker processes, here or on a Ray cluster
@@ -48,6 +49,7 @@ _PUBLIC = {
     "RunConfig": "llmesr.config",
     "BestConfig": "llmesr.config",
     "LabConfig": "llmesr.config",
+    "StudyConfig": "llmesr.config",
     "ingest": "llmesr.api",
     "split": "llmesr.api",
     "embed": "llmesr.api",
@@ -55,6 +57,7 @@ _PUBLIC = {
     "register_ranking": "llmesr.api",
     "blend": "llmesr.api",
     "best": "llmesr.api",
+    "study": "llmesr.api",
     "compare": "llmesr.api",
     "recommend": "llmesr.api",
     "launch": "llmesr.api",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llmesr.config import BestConfig, EmbedConfig, IngestConfig, LabConfig, RunConfig, SplitConfig
+from llmesr.config import BestConfig, EmbedConfig, IngestConfig, LabConfig, RunConfig, SplitConfig, StudyConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmesr.lab.launch import Launched
     from llmesr.lab.past import Past
     from llmesr.lab.repair import Repairs
+    from llmesr.runs.study import Study
 
 
 def ingest(
@@ -140,6 +141,19 @@ def best(dataset: Dataset, *, embedding: Embedding | None = None, store: Store |
 
     found = find(dataset, BestConfig.read(None, **settings), store or Store(), embedding=embedding)
     return Run(found.store, found.manifest.info["run"])
+
+
+def study(dataset: Dataset, *, store: Store | None = None, **settings: Any) -> Study:
+    """What prompts, encoders and similarities are worth on ``dataset``. ``settings``: :class:`StudyConfig`, such as
+    ``attributes=["all", "title"]``.
+
+    ``table()`` of the result is a frame: NDCG@10 of the validation part and the difference from the default by judge,
+    protocol and group, with 95% intervals and corrected p. The same study again is not done twice. UserError for a
+    dataset with nobody to validate on, and for an encoder or an attribute that is not there.
+    """
+    from llmesr.studies.carry_out import study as run
+
+    return run(dataset, StudyConfig.read(None, **settings), store or Store())
 
 
 def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:

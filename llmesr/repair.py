@@ -19,11 +19,12 @@ from llmesr.runs.finetune import Finetune
 from llmesr.runs.live import Live, Status
 from llmesr.runs.record import METRICS, PER_USER, TOP_ITEMS, Run
 from llmesr.runs.search import Search
+from llmesr.runs.study import Study
 from llmesr.store import MANIFEST, STATUS, Finding, Manifest, Store, is_locked
 from llmesr.store.derived import discard
 
 EVALUATION = {PER_USER, TOP_ITEMS, METRICS}
-LIVE: dict[str, type[Live]] = {live.kind: live for live in (Run, Finetune, Search, Contest)}
+LIVE: dict[str, type[Live]] = {live.kind: live for live in (Run, Finetune, Search, Contest, Study)}
 TO_DO = {
     "datasets": "Bring it back from a copy (--from), or read its files again.",
     "embeddings": "Embed the dataset again.",
@@ -33,6 +34,7 @@ TO_DO = {
     "adapters": "Bring it back from a copy (--from), or tune it again.",
     "searches": "Bring it back from a copy (--from), or search again.",
     "contests": "Bring it back from a copy (--from), or hold it again.",
+    "studies": "Bring it back from a copy (--from), or hold it again.",
     "findings": "Bring it back from a copy (--from), or delete it and pin the view again.",
     "votes": "Bring it back from a copy (--from), or delete it and prepare another.",
 }

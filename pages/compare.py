@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from llmesr.views.cache import artifacts
-from llmesr.views.compare import claims, panels, scoring, search, slices, splits
+from llmesr.views.compare import allocation, claims, panels, scoring, search, slices, splits, studies
 from llmesr.views.compare.choice import choose
 from llmesr.views.compare.download import download_buttons
 from llmesr.views.shared import exhibits, links, pickers, widgets
@@ -21,7 +21,9 @@ VIEWS = {
     "splits": splits.splits,
     "defend": claims.defend,
     "scoring": lambda choice: scoring.scoring(choice.root, choice.dataset.id, choice.protocol),
+    "allocation": allocation.allocations,
     "search": search.searches,
+    "study": studies.studies,
 }
 
 widgets.page("Compare", "Which configuration is better, for whom, by how much, and how sure can we be?")
@@ -42,7 +44,7 @@ with widgets.boundary("The comparison"):
             label_visibility="collapsed",
         )
         # Of validation, of both protocols or of several splits: these views say so themselves.
-        stated = view in ("scoring", "search", "splits", "popularity")
+        stated = view in ("scoring", "search", "splits", "popularity", "study")
         choice.pinnable(stated=stated)
         VIEWS[str(view)](choice)
         if not stated:

@@ -50,6 +50,7 @@ MAY: dict[str, set[str]] = {
         "training",
     },
     "contest": {"data", "evaluation", "linear", "runs", "scoring", "semantic", "text", "training"},
+    "studies": {"data", "evaluation", "linear", "retrieval", "runs", "scoring", "semantic", "training"},
     "serving": {"data", "retrieval", "runs", "scoring", "training"},
     "maps": {"data", "linear", "retrieval", "runs", "semantic", "training", "models"},
     "jobs": {"remote", "runs"},
@@ -77,9 +78,21 @@ MAY: dict[str, set[str]] = {
     },
     "cli": {
         *("data", "semantic", "retrieval", "evaluation", "training", "runs", "scoring", "maps", "serving", "jobs"),
-        *("remote", "api", "contest", "exports", "findings", "lab", "repair"),
+        *("remote", "api", "contest", "exports", "findings", "lab", "repair", "studies"),
     },
-    "api": {"contest", "data", "evaluation", "exports", "findings", "lab", "runs", "scoring", "semantic", "training"},
+    "api": {
+        "contest",
+        "data",
+        "evaluation",
+        "exports",
+        "findings",
+        "lab",
+        "runs",
+        "scoring",
+        "semantic",
+        "studies",
+        "training",
+    },
 }
 ONLY: dict[str, set[str]] = {
     "streamlit": {"views", "pages", "app"},

@@ -31,7 +31,8 @@ def list_(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="datasets, embeddings, neighbours, runs, maps, adapters, searches, contests, findings or votes"
+            help="datasets, embeddings, neighbours, runs, maps, adapters, searches, contests, studies, findings "
+            "or votes"
         ),
     ] = None,
     at: Annotated[str | None, typer.Option("--at", help="Show what is complete at this URL instead.")] = None,

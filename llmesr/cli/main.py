@@ -27,6 +27,7 @@ STAGES = (
     "search",
     "blend",
     "best",
+    "study",
     "evaluate",
     "slices",
     "defend",

@@ -32,7 +32,7 @@ _CHUNK = 64
 class Scores(Interface):
     """What is evaluated. ``sequences`` (B, L) items padded on the right, ``users`` (B,) -> (B, N + 1) scores."""
 
-    def score(self, sequences: Tensor, users: Tensor | None) -> Tensor: ...
+    def score(self, sequences: Tensor, users: Tensor | None, /) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)

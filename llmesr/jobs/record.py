@@ -100,7 +100,8 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
     if verb == "resume" and arguments:
         step |= {"run": arguments[0], "arguments": arguments[1:], "resumes": True}
     if step["run"]:
-        step["makes"] = {"finetune": "adapters", "search": "searches", "best": "contests"}.get(verb, "runs")
+        made = {"finetune": "adapters", "search": "searches", "best": "contests", "study": "studies"}
+        step["makes"] = made.get(verb, "runs")
     return step
 
 

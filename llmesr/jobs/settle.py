@@ -18,8 +18,8 @@ def artifact_state(store: Store, step: Step) -> State | None:
 
 
 def settle(store: Store, step: Step, state: State, message: str) -> None:
-    """Give what a step makes (of a search or a contest also the run it was at), when its process is gone, the state of
-    its job, unless it has a final one itself."""
+    """Give what a step makes (of a search, a contest or a study also the run it was at), when its process is gone, the
+    state of its job, unless it has a final one itself."""
     made = _artifact(store, step)
     if made is None:
         return
@@ -27,12 +27,13 @@ def settle(store: Store, step: Step, state: State, message: str) -> None:
     from llmesr.runs.contest import Contest
     from llmesr.runs.record import Run
     from llmesr.runs.search import Search
+    from llmesr.runs.study import Study
 
     if isinstance(made, Search):
         trial = made.run_id(len(made.trials()) + 1)
         if store.exists("runs", trial):
             _settle(Run(store, trial), state, message)
-    if isinstance(made, Contest):
+    if isinstance(made, Contest | Study):
         for manifest in store.list("runs"):
             if manifest.id.startswith(f"{made.id}-"):
                 _settle(Run(store, manifest.id), state, message)
@@ -50,6 +51,7 @@ def _artifact(store: Store, step: Step) -> Live | None:
     from llmesr.runs.finetune import Finetune
     from llmesr.runs.record import Run  # pandas comes with it: too slow for every start of a worker
     from llmesr.runs.search import Search
+    from llmesr.runs.study import Study
 
-    made: dict[str, type[Live]] = {"runs": Run, "adapters": Finetune, "searches": Search, "contests": Contest}
-    return made[step.makes](store, step.run)
+    known: tuple[type[Live], ...] = (Run, Finetune, Search, Contest, Study)
+    return {live.kind: live for live in known}[step.makes](store, step.run)

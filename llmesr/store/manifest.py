@@ -27,6 +27,7 @@ KINDS = (
     "adapters",
     "searches",
     "contests",
+    "studies",
     "findings",
     "votes",
 )

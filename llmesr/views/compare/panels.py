@@ -28,7 +28,9 @@ VIEWS = {
     "splits": "Splits",
     "defend": "Defend",
     "scoring": "Scoring",
+    "allocation": "Allocation",
     "search": "Search",
+    "study": "Study",
 }
 FEW = 4
 """Up to so many verdicts are also written out."""

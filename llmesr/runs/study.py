@@ -1,0 +1,80 @@
+"""The record of a study: what was judged, by whom, and the ranks that every comparison follows from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from llmesr.config import StudyConfig
+from llmesr.errors import UserError
+from llmesr.runs.live import Live
+from llmesr.store import Store, replacing, slug, write_json
+
+RANKS, TABLE = "ranks", "table.json"
+
+
+class Study(Live):
+    """A folder of kind ``studies``. An event is a cell that was judged: judge, label, changes (axis -> value), key and
+    seconds; ``ranks/`` holds the ranks of the validation part by key. The result has the table."""
+
+    kind, noun, unit, resume_command = "studies", "Study", "cell", "llmesr study --resume"
+
+    @property
+    def config(self) -> StudyConfig:
+        return StudyConfig.read(None, **self.manifest.config)
+
+    def run_id(self, label: str) -> str:
+        """The id of a finalist's run, whether it has begun or not."""
+        return f"{self.id}-{slug(label)}"
+
+    def entries(self) -> list[dict[str, Any]]:
+        """What was judged, in order."""
+        return self._lines()
+
+    def table(self) -> pd.DataFrame:
+        """judge, label, changes, protocol, group, value, difference (from the default), low, high (95%, paired by
+        user), p, p_adjusted (Benjamini-Hochberg within judge and protocol), significant: NDCG@10 of the validation
+        part. UserError before the study is finished."""
+        return pd.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of :meth:`table`, null where there is no number."""
+        path = self.folder / TABLE
+        if not path.is_file():
+            raise UserError(f"Study {self.id!r} is not finished: `{self.resume_command} {self.id}` goes on with it.")
+        try:
+            return list(json.loads(path.read_bytes()))
+        except ValueError as error:
+            raise UserError(f"{path} is damaged: {error}. Delete the study and hold it again.") from error
+
+    def write_table(self, rows: list[dict[str, Any]]) -> None:
+        """Keep the rows of :meth:`table`."""
+        write_json(self.folder / TABLE, rows)
+
+    def has(self, key: str) -> bool:
+        """Whether the ranks of ``key`` are there."""
+        return self._path(key).is_file()
+
+    def keep(self, key: str, frame: pd.DataFrame) -> None:
+        """Write the ranks of ``key``: whole, or not at all."""
+        self._path(key).parent.mkdir(exist_ok=True)
+        with replacing(self._path(key)) as temporary:
+            frame.to_parquet(temporary, index=False)
+
+    def ranks(self, key: str) -> pd.DataFrame:
+        """The ranks of ``key``. UserError where they cannot be read."""
+        try:
+            return pd.read_parquet(self._path(key))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self._path(key)} is damaged: {error}. Delete it; the study makes it again.") from error
+
+    def _path(self, key: str) -> Path:
+        return self.folder / RANKS / f"{key}.parquet"
+
+
+def find_study(store: Store, ref: str) -> Study:
+    """A study by id, unique prefix or name. UserError when unknown."""
+    return Study(store, store.find(Study.kind, ref).id)
