@@ -1,14 +1,14 @@
 """Mutated uploads of every format, and mutated archives: what do the page and the import make of them?
 
-    python benchmarks/uploads.py [--files 1000] [--archives 200] [--seed 0] [--json FILE]
+    python benchmarks/uploads.py [--files 1000] [--every 1] [--archives 200] [--seed 0] [--json FILE]
 
 Good files (CSV, TSV, JSON lines, a JSON array, Python literals, Parquet, RecBole, MovieLens, gzipped and in other
 encodings) are cut, spliced, repeated, filled with odd octets, given wrong numbers and wrong endings, or blown up to
-bombs. Each is uploaded to the Datasets page, which shows what it holds, and then imported by the function that the
-command calls. A *traceback* is any error but a sentence for a person; *slow* is a page or an import that takes 30 s of
-processor time or more (a busy machine takes longer by the clock); the *peak* is the memory of the process that drew the
-pages, over all of them. Archives are mutated octet by octet and member by member: each is refused with a sentence, or
-is the artifact it was.
+bombs. Each is uploaded to the Datasets page, which shows what it holds (with ``--every 5`` each fifth of them: a page
+takes longest), and then imported by the function that the command calls. A *traceback* is any error but a sentence for
+a person; *slow* is a page or an import that takes 30 s of processor time or more (a busy machine takes longer by the
+clock); the *peak* is the memory of the process that drew the pages, over all of them. Archives are mutated octet by
+octet and member by member: each is refused with a sentence, or is the artifact it was.
 """
 
 from __future__ import annotations
@@ -193,15 +193,14 @@ class Traces(logging.Handler):
         return found
 
 
-def page(store: Store, name: str, content: bytes) -> tuple[str, str]:
-    """What the Datasets page says of an upload: an error that it should not show, or nothing; the token."""
-    token = Uploads(store).receive([(name, io.BytesIO(content))], limit=MEGABYTES * 1_000_000)
+def page(token: str) -> str:
+    """What the Datasets page says of an upload: an error that it should not show, or nothing."""
     test = AppTest.from_file(str(REPOSITORY / "pages" / "datasets.py"), default_timeout=120)
     test.query_params["upload"] = token
     test.query_params["look"] = "add"
     test.run()
     broken = [str(e.message) for e in test.exception] + [e.value for e in test.error if "could not be shown" in e.value]
-    return " | ".join([*broken, *Traces.caught()]) if broken else "", token
+    return " | ".join([*broken, *Traces.caught()]) if broken else ""
 
 
 def imported(store: Store, path: Path) -> str:
@@ -235,8 +234,8 @@ def processor() -> float:
     return sum(os.times()[:4])
 
 
-def try_files(count: int, rng: random.Random, folder: Path) -> dict[str, object]:
-    """Upload ``count`` mutated files and import them."""
+def try_files(count: int, every: int, rng: random.Random, folder: Path) -> dict[str, object]:
+    """Upload ``count`` mutated files and import them; a page is drawn for each ``every``-th."""
     store = Store(folder / "artifacts")
     make_dataset(store)
     os.environ["LLMESR_ARTIFACTS"] = str(store.root)
@@ -247,8 +246,9 @@ def try_files(count: int, rng: random.Random, folder: Path) -> dict[str, object]
     for number in range(count):
         name, how, content = mutated(files, rng)
         kinds[how.partition("+")[0]] += 1
+        token = Uploads(store).receive([(name, io.BytesIO(content))], limit=MEGABYTES * 1_000_000)
         started = processor()
-        shown, token = page(store, name, content)
+        shown = page(token) if number % every == 0 else ""
         seconds = {"page": processor() - started}
         started = processor()
         [path] = Uploads(store).files(token)
@@ -266,6 +266,7 @@ def try_files(count: int, rng: random.Random, folder: Path) -> dict[str, object]
             print(f"{number + 1} files, {_peak_megabytes()} MB", file=sys.stderr, flush=True)
     return {
         "files": count,
+        "pages": len(range(0, count, every)),
         "mutations": dict(kinds),
         "tracebacks": sum(bool(f["page"] or f["import"]) for f in faults),
         "slow": sum(bool(f["slow"]) for f in faults),
@@ -328,6 +329,7 @@ def _mutated_archive(whole: bytes, rng: random.Random) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=1_000)
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--archives", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -338,7 +340,7 @@ def main() -> None:
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="llmesr-uploads-") as folder:
         archives = try_archives(arguments.archives, rng, Path(folder))
-        files = try_files(arguments.files, rng, Path(folder) / "files")
+        files = try_files(arguments.files, arguments.every, rng, Path(folder) / "files")
     tell({"uploads": files, "archives": archives}, arguments.json)
     sys.exit(bool(files["faults"] or archives["faults"]))
 
