@@ -39,6 +39,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "codes, projections": {"method": "codes"},
     "codes, residual": {"method": "codes", "quantisation": "residual"},
     "codes, projections, random start": {"method": "codes", "item_init": "random"},
+    "language": {"method": "language"},
+    "language, no prefix": {"method": "language", "prefix": "none"},
+    "language, collaborative prefix": {"method": "language", "prefix": "collaborative"},
+    "language, injected, alternating": {"method": "language", "inject": True, "attention": "alternating"},
+    "language, frozen": {"method": "language", "lora_rank": 0},
     "llm-init, list of text-ease": {"method": "llm-init", "teacher": TEACHER},
 }
 

@@ -8,23 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar
 
 import scipy.sparse as sparse
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from llmesr.config import RunConfig, reads
 from llmesr.encoders import ENCODERS, MASKED
+from llmesr.encoders.language import TextModel
 from llmesr.errors import UserError
 from llmesr.models.fusion import CrossView
 from llmesr.models.graph import spread
+from llmesr.models.read_table import ReadTable
+from llmesr.models.reading import reader
 from llmesr.models.residual import BaseWeight
 from llmesr.models.scorers import Scorer
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import AdaptedTable, CodesTable, Directions, IdTable, ItemTable
 from llmesr.objectives.base import Objective
 from llmesr.objectives.imitation import Imitation
-from llmesr.objectives.terms import Alignment, Distillation, NextItem
+from llmesr.objectives.terms import Alignment, Balance, Distillation, NextItem
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,9 @@ class Inputs:
     base_unit: float = 1.0  # how high the base scores at best, as a rule
     teacher: Scorer | None = None  # a run that is imitated
     item_counts: Tensor | None = None  # (N + 1,) training interactions, where a teacher is imitated
+    text_model: Callable[[], TextModel] | None = None  # opens the one that reads histories, anew for each model
+    tokens: Tensor | None = None  # (N + 1, W) what it reads of the items where that is not their vectors
+    behaviour: SequenceModel | None = None  # an id run that it is told of
     directions: dict[str, Directions] | None = None  # where adapters start, by "text" or view; None: weights follow
 
 
@@ -66,7 +75,7 @@ def needs_text(config: RunConfig) -> bool:
     """Whether the method reads item text vectors."""
     if config.method == "llm-esr":
         return config.semantic_view or config.item_init == "pca" or needs_similar(config)
-    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes") or (
+    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes", "language") or (
         config.method == "llm-init" and config.item_init == "pca"
     )
 
@@ -79,6 +88,11 @@ def needs_similar(config: RunConfig) -> bool:
 def needs_reference(config: RunConfig) -> bool:
     """Whether the method aligns its items to those of an id-only run."""
     return config.method == "llmemb" and config.alignment_weight > 0
+
+
+def needs_behaviour(config: RunConfig) -> bool:
+    """Whether a text model that reads histories is told what an id run knows."""
+    return config.method == "language" and (config.prefix == "collaborative" or config.inject)
 
 
 def spreads(config: RunConfig) -> bool:
@@ -185,6 +199,27 @@ def _codes(inputs: Inputs, config: RunConfig) -> Method:
     return Method(_sequence_model({"semantic": table}, inputs, config), [_next_item(config)])
 
 
+def _language(inputs: Inputs, config: RunConfig) -> Method:
+    encoder = reader(
+        _given(inputs.text_model, "a text model")(),
+        config,
+        text=inputs.text,
+        tokens=inputs.tokens,
+        behaviour=_given(inputs.behaviour, "an id run") if needs_behaviour(config) else None,
+    )
+    table = ReadTable(
+        inputs.n_items,
+        encoder.model.width,
+        config.embedding_size,
+        temperature=config.temperature,
+        epochs=config.refresh_epochs,
+    )
+    objectives: list[Objective] = [_next_item(config)]
+    if encoder.experts is not None and config.balance_weight > 0:
+        objectives.append(Balance(config.balance_weight))
+    return Method(_sequence_model({"semantic": table}, inputs, config, [encoder]), objectives)
+
+
 METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
     "id": _id,
     "llm-init": _llm_init,
@@ -192,12 +227,16 @@ METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
     "llm-esr": _llm_esr,
     "llmemb": _llmemb,
     "codes": _codes,
+    "language": _language,
 }
 
 
-def _sequence_model(tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig) -> SequenceModel:
+def _sequence_model(
+    tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig, own: list[nn.Module] | None = None
+) -> SequenceModel:
+    """``own``: the encoder that a method brings along, in place of a backbone."""
     count = 1 if config.shared_encoder else len(tables)
-    encoders = [
+    encoders = own or [
         ENCODERS[config.backbone](
             embedding_size=config.embedding_size,
             layers=config.layers,
@@ -224,7 +263,7 @@ def _sequence_model(tables: dict[str, ItemTable], inputs: Inputs, config: RunCon
         max_length=config.max_length,
         dropout=config.dropout,
         newest_first=config.positions == "recent",
-        masked=config.backbone in MASKED,
+        masked=own is None and config.backbone in MASKED,
         base=None if config.base is None else BaseWeight(inputs.base_unit),
     )
 
@@ -288,6 +327,10 @@ def _reduced(inputs: Inputs) -> Tensor:
 
 
 def _present(value: Tensor | None, what: str) -> Tensor:
+    return torch.as_tensor(_given(value, what))
+
+
+def _given(value: Given | None, what: str) -> Given:
     if value is None:
         raise ValueError(f"this method needs {what}")
-    return torch.as_tensor(value)
+    return value

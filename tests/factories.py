@@ -77,6 +77,7 @@ SKILLS: dict[str, tuple[float, float]] = {
     "llm-esr": (1.55, 0.6),
     "llmemb": (1.5, 0.5),
     "codes": (1.3, 0.3),
+    "language": (1.1, 0.5),
 }
 """Method -> (skill on head targets, skill on tail targets), in standard deviations of difficulty."""
 

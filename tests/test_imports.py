@@ -38,6 +38,7 @@ MAY: dict[str, set[str]] = {
     "scoring": {"data", "evaluation", "linear", "models", "retrieval", "runs", "semantic", "text", "training"},
     "lab": {
         "data",
+        "encoders",
         "evaluation",
         "linear",
         "maps",

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmesr.cli.output import table
-from llmesr.config import EVERY_GROUP, has_backbone
+from llmesr.config import EVERY_GROUP, named_with_backbone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ def rows(
     found = []
     for row in plain(frame):
         config = runs[row["run"]].manifest.config
-        backbone = config["backbone"] if has_backbone(config["method"]) else None
+        backbone = config["backbone"] if named_with_backbone(config["method"]) else None
         name = {key: row.pop("run"), "method": config["method"], "backbone": backbone}
         found.append({**name, "protocol": protocol, "part": part, **row})
     return found

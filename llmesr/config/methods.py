@@ -6,7 +6,7 @@ from typing import Literal
 
 MethodName = Literal[
     "popularity", "semantic-knn", "item-knn", "markov", "ease", "text-ease", "ials",
-    "id", "llm-init", "adapter", "llm-esr", "llmemb", "codes",
+    "id", "llm-init", "adapter", "llm-esr", "llmemb", "codes", "language",
 ]  # fmt: skip
 BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 EXTERNAL = "external"
@@ -14,7 +14,16 @@ EXTERNAL = "external"
 BLEND = "blend"
 """The method of a run that is the sum of others: made by `llmesr blend`, nothing trains it."""
 UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL, BLEND)
-NEEDS_TEXT: tuple[str, ...] = ("semantic-knn", "text-ease", "llm-init", "adapter", "llm-esr", "llmemb", "codes")
+NEEDS_TEXT: tuple[str, ...] = (
+    "semantic-knn",
+    "text-ease",
+    "llm-init",
+    "adapter",
+    "llm-esr",
+    "llmemb",
+    "codes",
+    "language",
+)
 """Methods that read item text."""
 LINEAR: tuple[str, ...] = ("item-knn", "markov", "ease", "text-ease", "ials")
 """Fitted in closed form (iALS in a few sweeps): a stored model, but no backbone, no epochs, no curves."""
@@ -25,6 +34,13 @@ _TEXT_METHODS = ("adapter", "llm-esr", "llmemb")
 _STARTED = ("id", "llm-init", "llm-esr", "llmemb")
 _RIDGE = ("ease", "text-ease")
 _COUNTED = ("item-knn", "markov")
+OWN_ENCODER: tuple[str, ...] = ("language",)
+"""Methods whose encoder is part of them: they have no choice of backbone."""
+_OF_BACKBONES = ("backbone", "layers", "heads", "causal", "positions", "mask_ratio")
+_READING = (
+    "language_model", "history_input", "item_tokens", "attention", "prefix", "prefix_tokens", "experts",
+    "balance_weight", "inject", "collaborative_run", "lora_rank", "refresh_epochs", "temperature",
+)  # fmt: skip
 READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "collaborative_view": ("llm-esr",),
     "semantic_view": ("llm-esr",),
@@ -50,6 +66,7 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "alignment_temperature": ("llmemb",),
     "alignment_run": ("llmemb",),
     "adapter": ("llmemb",),
+    **dict.fromkeys(_READING, ("language",)),
     "decay": LINEAR,
     "item_neighbours": (*_COUNTED, *_RIDGE),
     "shrinkage": _COUNTED,
@@ -66,6 +83,8 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "sweeps": ("ials",),
 }
 """Settings that only some methods read; the others are read by every method with a backbone."""
+MADE_FOR_IT: tuple[str, ...] = ("alignment_run", "collaborative_run")
+"""Settings that name a run which training makes where none is given: another one for each seed."""
 _SHARED: dict[str, tuple[str, ...]] = {"max_length": LINEAR, "embedding_size": ("ials",), "seed": ("ials",)}
 """Of those others, the ones that a linear method reads."""
 
@@ -73,6 +92,11 @@ _SHARED: dict[str, tuple[str, ...]] = {"max_length": LINEAR, "embedding_size": (
 def has_backbone(method: str) -> bool:
     """Whether a method trains a sequence encoder by gradient steps: epochs, seeds and curves go with it."""
     return method not in UNTRAINED and method not in LINEAR
+
+
+def named_with_backbone(method: str) -> bool:
+    """Whether a method goes with one of several backbones, which its name then says."""
+    return has_backbone(method) and method not in OWN_ENCODER
 
 
 def reads(setting: str, method: str, backbone: str) -> bool:
@@ -85,6 +109,8 @@ def reads(setting: str, method: str, backbone: str) -> bool:
         return True
     if method in UNTRAINED:
         return setting == "max_length"
+    if method in OWN_ENCODER and setting in _OF_BACKBONES:
+        return False
     if backbone == "gru4rec" and setting in ("heads", "causal", "positions"):
         return False
     if setting == "causal":

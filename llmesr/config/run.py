@@ -81,6 +81,38 @@ class RunConfig(Config):
         "projections",
         description="codes: each codebook groups the texts by other directions, or what those before leave over.",
     )
+    # a text model that reads the history (language)
+    language_model: str = Field(
+        "auto",
+        description="The text model that reads histories: minilm, hf:<id or folder> or gguf:<file>; auto is the one "
+        "that embedded the item texts.",
+    )
+    history_input: Literal["vectors", "tokens"] = Field(
+        "vectors", description="What it reads of an item: its text vector as one token, or the tokens of its text."
+    )
+    item_tokens: int = Field(
+        16, ge=2, le=512, description="Tokens of an item's text at the most, its separator included."
+    )
+    attention: Literal["full", "item_local", "alternating"] = Field(
+        "full",
+        description="What an item's tokens see in each block: all of the past, only one another, or both in turn.",
+    )
+    prefix: Literal["none", "learned", "collaborative"] = Field(
+        "learned",
+        description="Virtual tokens: none, learned ones before everything, or made of an id run's states by experts.",
+    )
+    prefix_tokens: int = Field(2, ge=1, le=64, description="How many virtual tokens.")
+    experts: int = Field(4, ge=1, le=64, description="prefix=collaborative: query experts that a router weighs.")
+    balance_weight: float = Field(0.01, ge=0, description="Weight of the term that keeps the router from one expert.")
+    inject: bool = Field(False, description="Let an id run's vector of an item follow the item's own tokens.")
+    collaborative_run: str | None = Field(
+        None, description="The id run for prefix=collaborative and inject; trained automatically when absent."
+    )
+    lora_rank: int = Field(8, ge=0, le=256, description="Rank of the updates of the text model (LoRA); 0 freezes it.")
+    refresh_epochs: int = Field(
+        3, ge=1, description="Epochs at whose start the text model reads all items anew (stage 1); then they stay."
+    )
+    temperature: float = Field(0.05, gt=0, description="tau: scores are cosines / tau.")
     # self-distillation (llm-esr)
     distillation: Literal["mse", "contrastive", "off"] = Field(
         "mse", description="Pull a user towards similar users' representations."

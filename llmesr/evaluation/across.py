@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from llmesr.config import BLEND, EXTERNAL, WORDS
+from llmesr.config import BLEND, EXTERNAL, MADE_FOR_IT, WORDS
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.resampling import adjust
@@ -30,7 +30,7 @@ def configuration(contender: Contender, store: Store) -> tuple[object, ...]:
     """What a contender shares with its like under another split: the settings but for the budget and the seed, and the
     embedder of its text. Policies are tuned under each split anew, so only having one counts."""
     manifest = contender.manifests[0]
-    left_out = (*BUDGET, "seed", "alignment_run")
+    left_out = (*BUDGET, "seed", *MADE_FOR_IT)
     settings = tuple(sorted((k, repr(v)) for k, v in settings_of(manifest).items() if k not in left_out))
     text = manifest.parent("embeddings")
     known = text is not None and store.exists("embeddings", text)

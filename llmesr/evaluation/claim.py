@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from llmesr.config import GROUPS
+from llmesr.config import GROUPS, MADE_FOR_IT
 from llmesr.data.dataset import Dataset, load_dataset, split_of
 from llmesr.data.groups import Thresholds
 from llmesr.data.splitting import siblings
@@ -234,7 +234,7 @@ def _but_budget(c: Contender) -> tuple[Any, ...]:
     if not c.trained or c.tuned:
         return (c.ids,)
     read = settings_of(manifest)
-    settings = {k: v for k, v in read.items() if k not in (*BUDGET, "seed", "alignment_run")}
+    settings = {k: v for k, v in read.items() if k not in (*BUDGET, "seed", *MADE_FOR_IT)}
     return manifest.parent("embeddings"), tuple(sorted((k, repr(v)) for k, v in settings.items()))
 
 

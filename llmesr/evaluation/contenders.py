@@ -16,6 +16,7 @@ import pandas as pd
 from llmesr.config import (
     BLEND,
     EXTERNAL,
+    MADE_FOR_IT,
     NEEDS_TEXT,
     PRESETS,
     BackboneName,
@@ -173,7 +174,7 @@ def _settings(manifest: Manifest) -> dict[str, Any]:
     read = settings_of(manifest)
     blend = manifest.info.get("blend")
     members = {"members": " + ".join(blend["members"])} if isinstance(blend, Mapping) else {}
-    return members | {k: v for k, v in read.items() if k not in ("seed", "alignment_run")}
+    return members | {k: v for k, v in read.items() if k not in ("seed", *MADE_FOR_IT)}
 
 
 def _one_policy_per_seed(group: list[tuple[Run, Manifest]]) -> list[list[tuple[Run, Manifest]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmesr.config import BLEND, EXTERNAL, has_backbone
+from llmesr.config import BLEND, EXTERNAL, has_backbone, named_with_backbone
 from llmesr.evaluation.claim import Claim
 from llmesr.evaluation.contenders import Contender, model_manifest
 from llmesr.evaluation.findings import Finding, Remedy
@@ -131,4 +131,4 @@ def _policy_settings(run: Run) -> dict[str, object] | None:
 
 def _label(manifest: Manifest) -> str:
     method = str(manifest.config["method"])
-    return f"{method}/{manifest.config['backbone']}" if has_backbone(method) else method
+    return f"{method}/{manifest.config['backbone']}" if named_with_backbone(method) else method

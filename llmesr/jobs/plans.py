@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmesr.config import NEEDS_TEXT, MethodName, RunConfig, has_backbone
+from llmesr.config import NEEDS_TEXT, MethodName, RunConfig, has_backbone, named_with_backbone
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, Step, typed_step
 from llmesr.runs import wanted
@@ -77,10 +77,9 @@ def train_step(
     name: str = "run",
 ) -> Step:
     """Train one method. The run gets its id here, so that its curves can be watched while it trains."""
-    trained = has_backbone(method)
-    label = f"{method}/{backbone}" if trained else method
+    label = f"{method}/{backbone}" if (backed := named_with_backbone(method)) else method
     seed = f", seed {values['seed']}" if values and "seed" in values else ""
-    given = [dataset, "--method", method, *(["--backbone", backbone] if trained else [])]
+    given = [dataset, "--method", method, *(["--backbone", backbone] if backed else [])]
     given += [*_configured(method, preset, values, embedding), "--json"]
     return Step(
         verb="train",
@@ -163,7 +162,7 @@ def search_step(
     name: str = "search",
 ) -> Step:
     """Search for the settings of a method that are best on validation; ``values`` are the same in every trial."""
-    label = f"{method}/{backbone}" if has_backbone(method) else method
+    label = f"{method}/{backbone}" if named_with_backbone(method) else method
     given = [dataset, "--method", method, "--backbone", backbone, "--trials", str(trials), "--objective", objective]
     given += [*_configured(method, preset, values, embedding), "--json"]
     return Step(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from llmesr.config import BLEND, EXTERNAL, RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.encoders.language import LanguageEncoder, VectorPieces
 from llmesr.errors import UserError
 from llmesr.lab.change import Change
 from llmesr.linear.build import Source, solved_again
@@ -26,7 +27,10 @@ from llmesr.linear.fallback import Fallback
 from llmesr.linear.kernel import centred
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
+from llmesr.models.read_table import ReadTable
+from llmesr.models.rows import placed
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer
+from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import AdaptedTable, CodesTable, IdTable
 from llmesr.runs.record import Run, list_runs
 from llmesr.scoring.linear_term import READS_TEXT
@@ -72,6 +76,8 @@ def _reads_text(config: RunConfig) -> bool:
         return config.semantic_view and config.freeze_text
     if config.method == "llmemb":
         return config.adapter and config.freeze_text
+    if config.method == "language":
+        return config.history_input == "vectors"
     return config.method == "semantic-knn" or (config.method == "adapter" and config.freeze_text)
 
 
@@ -198,8 +204,30 @@ class _Rewriting:
                 table.place(self.touched, self._text(run)[self.touched])
             elif isinstance(table, AdaptedTable):  # a further view, which a new item does not have
                 table.place(self.newcomers, table.text.new_zeros(len(self.newcomers), table.text.shape[1]))
+        if isinstance(reader := model.encoders[0], LanguageEncoder):
+            self._read_anew(model, reader, run)
         model.n_items = self.change.n_items
         return NeuralScorer(model, self.device)
+
+    def _read_anew(self, model: SequenceModel, reader: LanguageEncoder, run: Run) -> None:
+        """The text model reads the changed items; of who chose a new one it is told what is common to the others."""
+        if isinstance(told := reader.behaviour, SequenceModel):
+            table = told.tables["collaborative"]
+            if isinstance(table, IdTable):
+                table.place(self.newcomers, table.vectors[1:-1].mean(0).expand(len(self.newcomers), -1))
+        again = self.touched if isinstance(reader.pieces, VectorPieces) else self.newcomers
+        table = model.tables["semantic"]
+        if not isinstance(table, ReadTable):
+            raise TypeError(f"a text model makes the vectors of its items itself, not {type(table).__name__}")
+        if not len(again):
+            return
+        known = ~torch.isin(again, self.newcomers)
+        before = model.read_items(again[known]) if known.any() else table.states[:0]
+        reader.pieces.place(again, self._text(run)[again], placed)
+        states = model.read_items(again)
+        # What is kept was read early in training: an item moves by as much as the other text makes it move now.
+        states[known] += table.states[again[known]] - before
+        table.place(again, states)
 
     def _unchosen(self, table: IdTable, run: Run) -> Tensor:
         """(new items, D) id vectors of items that nobody chose: where training would start them, and from there as far

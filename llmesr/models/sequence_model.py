@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from llmesr.encoders.dropout import Dropout
 from llmesr.ids import PAD, mask_id
 from llmesr.models.fusion import CrossView
+from llmesr.models.read_table import ReadTable
 from llmesr.models.tables import ItemTable
+
+READ_AT_ONCE = 256
+"""Items that the encoder reads at once."""
 
 
 class Positions(nn.Module):
@@ -73,6 +77,8 @@ class SequenceModel(nn.Module):
     def encode(self, items: Tensor) -> Tensor:
         """(B, L) items -> (B, L, V * D) the state of every view at every position."""
         real = items != PAD
+        if (table := self._read_table()) is not None:
+            return table.users(self.encoders[0](items, real))
         views = [self._embed(table, items, real) for table in self.tables.values()]
         if self.fusion is not None:
             views[:2] = self.fusion(*views[:2], real)  # the collaborative and the semantic view come first
@@ -113,6 +119,27 @@ class SequenceModel(nn.Module):
         rows = sequences.gather(1, index.clamp(max=sequences.shape[1] - 1))
         kept = lengths - first
         return torch.where(torch.arange(rows.shape[1], device=rows.device) < kept[:, None], rows, PAD), kept
+
+    def _read_table(self) -> ReadTable | None:
+        """The table whose vectors the encoder makes, where it reads more of an item than a vector."""
+        first = self._tables()[0]
+        return first if isinstance(first, ReadTable) else None
+
+    def renew(self, epoch: int) -> None:
+        """What a model makes of itself at the start of an epoch (from 0): item vectors that its encoder reads."""
+        table = self._read_table()
+        if table is not None and epoch < table.epochs:
+            table.take(self.read_items(torch.arange(1, self.n_items + 1, device=table.states.device)))
+
+    @torch.no_grad()
+    def read_items(self, items: Tensor) -> Tensor:
+        """(S,) items, at least one -> (S, E) what the encoder as it stands, without dropout, makes of each alone."""
+        training = self.training
+        self.eval()
+        alone = items[:, None].split(READ_AT_ONCE)
+        states = torch.cat([self.encoders[0](some, some != PAD)[:, 0].float() for some in alone])
+        self.train(training)
+        return states
 
     def candidates(self) -> Tensor:
         """(N + 1, V * D) items as candidates; row 0 is padding. Keeps gradients."""

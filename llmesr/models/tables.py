@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmesr.ids import PAD
+from llmesr.models.read_table import ReadTable
+from llmesr.models.rows import placed
 
 
 class IdTable(nn.Module):
@@ -50,7 +52,7 @@ class IdTable(nn.Module):
     @torch.no_grad()
     def place(self, items: Tensor, rows: Tensor) -> None:
         """Give ``items`` (S,) the vectors ``rows`` (S, D); items beyond the last are added in front of the mask."""
-        self.vectors = nn.Parameter(_placed(self.vectors, items, rows))
+        self.vectors = nn.Parameter(placed(self.vectors, items, rows))
 
     def forward(self, items: Tensor) -> Tensor:
         # The padding row gets no gradient and stays zero.
@@ -122,9 +124,9 @@ class AdaptedTable(nn.Module):
         ValueError where the text is trained: what training made of it is not known for another one."""
         if isinstance(self.text, nn.Parameter):
             raise ValueError("a table that trains its text cannot read another one")
-        self.text = _placed(self.text, items, text * self.stretch)
+        self.text = placed(self.text, items, text * self.stretch)
         if self.present is not None:
-            self.present = _placed(self.present, items, text.any(dim=1))
+            self.present = placed(self.present, items, text.any(dim=1))
 
     @torch.no_grad()
     def _start(self, start: Directions) -> None:
@@ -173,17 +175,6 @@ class AdaptedTable(nn.Module):
         return self._finish(F.linear(self.text[items].to(weight.dtype), weight, bias), items)
 
 
-def _placed(table: Tensor, items: Tensor, rows: Tensor) -> Tensor:
-    """A copy of ``table``, whose last row is the mask, with ``rows`` (S, ...) at ``items`` (S,), and as many rows more
-    as the greatest of them asks for."""
-    mask = len(table) - 1
-    more = max(0, int(items.max()) - mask + 1) if len(items) else 0
-    empty = table.new_zeros((more, *table.shape[1:]))
-    grown = torch.cat([table[:mask], empty, table[mask:]])
-    grown[items] = rows.to(grown.dtype)
-    return grown
-
-
 def _stretch(text: Tensor) -> float:
     """What gives the numbers of the rows that are not zero mean square 1."""
     known = text[text.any(dim=1)].float()
@@ -226,7 +217,7 @@ class CodesTable(nn.Module):
     @torch.no_grad()
     def place(self, items: Tensor, codes: Tensor) -> None:
         """Give ``items`` (S,) the ``codes`` (S, C); items beyond the last are added in front of the mask."""
-        self.codes = _placed(self.codes, items, codes)
+        self.codes = placed(self.codes, items, codes)
 
     def _compose(self, items: Tensor) -> Tensor:
         codebooks, size, _ = self.vectors.shape
@@ -249,5 +240,5 @@ class CodesTable(nn.Module):
         return composed * (items != PAD)[..., None]
 
 
-ItemTable = IdTable | AdaptedTable | CodesTable
+ItemTable = IdTable | AdaptedTable | CodesTable | ReadTable
 """To add a kind of table, give it ``weight()`` and ``forward`` and name it here."""

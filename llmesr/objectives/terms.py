@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -116,6 +116,27 @@ class Distillation(Objective):
         if self.kind == "contrastive":
             return distillation.contrastive(batch.user_states, means, known)
         return distillation.mse(batch.user_states, means.to(batch.user_states.dtype), known)
+
+
+class Balance(Objective):
+    """K * sum over the K experts of (mean share)^2, less 1: 0 where the router uses all alike, K - 1 where only one.
+
+    Without it the router settles on whichever expert learns first (Laser).
+    """
+
+    name = "balance"
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def examples(self, batch: EncodedBatch) -> int:
+        return len(batch.users)
+
+    def forward(self, batch: EncodedBatch) -> Tensor:
+        reader: Any = batch.model.encoders[0]  # of a model whose prefix is made by experts
+        shares: Tensor = reader.experts.shares
+        return len(shares) * shares.square().sum() - 1
 
 
 class Alignment(Objective):

@@ -33,6 +33,8 @@ class Estimate:
     basis: str
 
 
+MICROSECONDS_PER_TOKEN = 1500.0
+"""For a first guess where a text model reads the history: one token through MiniLM and back (one CPU core)."""
 MICROSECONDS_PER_STEP = 90.0
 MICROSECONDS_PER_SCORE = 0.012
 """For a first guess: cost of one training interaction, and of scoring it against one item (two CPU cores, D 64)."""
@@ -44,6 +46,8 @@ def work(config: RunConfig, interactions: int, items: int) -> float:
     views += len(config.views or [])
     width = config.embedding_size / 64
     encode = MICROSECONDS_PER_STEP * views * width * config.layers / 2
+    if config.method == "language":  # an item's pieces, and the suffix behind it
+        encode = MICROSECONDS_PER_TOKEN * (1 + (config.item_tokens if config.history_input == "tokens" else 1))
     candidates = items if config.loss == "ce" else config.negatives or DEFAULT_NEGATIVES[config.loss]
     return interactions * (encode + MICROSECONDS_PER_SCORE * views * width * candidates)
 

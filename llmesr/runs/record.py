@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from llmesr import cards
-from llmesr.config import BLEND, EXTERNAL, RunConfig, has_backbone, settings_read
+from llmesr.config import BLEND, EXTERNAL, RunConfig, named_with_backbone, settings_read
 from llmesr.errors import UserError
 from llmesr.runs.live import Live, State, Status
 from llmesr.store import Manifest, Store, locked, read_json, replacing, slug, write_json
@@ -82,7 +82,7 @@ class Run(Live):
         a run from elsewhere shall put nothing but letters, however it names its method."""
         config = self.manifest.config
         method = slug(str(config["method"]))
-        return f"{method}/{slug(str(config['backbone']))}" if has_backbone(method) else method
+        return f"{method}/{slug(str(config['backbone']))}" if named_with_backbone(method) else method
 
     def _repr_html_(self) -> str:
         """What a notebook shows: settings that matter, and the test part's metrics once there are any."""

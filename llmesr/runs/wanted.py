@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmesr.config import RunConfig
+from llmesr.config import MADE_FOR_IT, RunConfig
 from llmesr.runs.record import settings_of
 from llmesr.store import Manifest
 
 LONGEST, PATIENCE = 200, 10
 """A budget that early stopping ends, and not the other way round."""
 FIRST_SEED, SEEDS = 42, 3
-_OWN = ("method", "backbone", "seed", "alignment_run")
+_OWN = ("method", "backbone", "seed", *MADE_FOR_IT)
 """Settings of a run that a repetition of its configuration does not take over."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.linear.interactions import chosen
-from llmesr.methods import Inputs, needs_reference, needs_similar, needs_text, spreads, starts_adapter
+from llmesr.methods import Inputs, needs_behaviour, needs_reference, needs_similar, needs_text, spreads, starts_adapter
+from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import Directions
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, similar_users
 from llmesr.runs.record import Run, find_run
 from llmesr.semantic.codes import Codes, quantise
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
+from llmesr.semantic.embedders.backbone import Source, weights_digest
 from llmesr.semantic.matrix import fit_pca, pad
+from llmesr.semantic.trunk import Trunk, item_tokens, reader
 from llmesr.store import Manifest, Store, slug
 from llmesr.text.words import item_words
 from llmesr.training.model import load_model
@@ -78,6 +82,13 @@ def prepare(
         run = find_run(store, config.alignment_run)
         reference = reference_items(run, dataset, "valid", device)
         parents.append(run.manifest)
+    text_model: Source | None = None
+    if config.method == "language" and embedding is not None:
+        text_model = reader(config.language_model, str(embedding.manifest.config["embedder"]))
+    behaviour = None
+    if needs_behaviour(config):
+        behaviour = told(find_run(store, str(config.collaborative_run)), dataset, config, "valid")
+        parents.append(find_run(store, str(config.collaborative_run)).manifest)
     views = view_tables(further, device) | words_table(config, dataset, device)
     adapted = {**({} if text is None else {"text": text}), **views} if starts_adapter(config) else {}
     inputs = Inputs(
@@ -89,9 +100,15 @@ def prepare(
         reference=reference,
         views=views,
         chosen=chosen(dataset) if spreads(config) else None,
+        text_model=None if text_model is None else partial(Trunk, text_model, config.lora_rank),
+        tokens=_tokens(text_model, dataset, config),
+        behaviour=behaviour,
         directions={name: directions(table, config) for name, table in adapted.items()},
     )
-    return Prepared(inputs, parents, {} if codes is None else {"codes": codes.report()})
+    info: dict[str, Any] = {} if codes is None else {"codes": codes.report()}
+    if text_model is not None:
+        info["text_model"] = {"name": text_model.ref, "digest": weights_digest(text_model)}
+    return Prepared(inputs, parents, info)
 
 
 def _kept(config: RunConfig, dataset: Dataset) -> int:
@@ -102,7 +119,45 @@ def _kept(config: RunConfig, dataset: Dataset) -> int:
     return max(config.neighbours, NeighbourConfig().neighbours)
 
 
-def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> Inputs:
+def told(run: Run, dataset: Dataset, config: RunConfig, part: Part) -> SequenceModel:
+    """The id run that a text model is told of, frozen, as its model for ``part``. UserError for another kind, and for
+    one that reads shorter histories."""
+    if run.config.method != "id" or run.dataset_id != dataset.id:
+        raise UserError(
+            f"collaborative_run {run.id!r} is a {run.config.method} run of {run.dataset_id}; "
+            f"an id run of {dataset.id} is needed."
+        )
+    if run.config.max_length < config.max_length:
+        raise UserError(
+            f"collaborative_run {run.id!r} reads histories of {run.config.max_length} items, this run "
+            f"{config.max_length}: lower max_length, or leave collaborative_run out."
+        )
+    return load_model(run, Inputs(n_items=dataset.n_items), part).requires_grad_(False)
+
+
+def _tokens(source: Source | None, dataset: Dataset, config: RunConfig) -> Tensor | None:
+    if source is None or config.history_input != "tokens":
+        return None
+    return torch.from_numpy(item_tokens(source, dataset.catalogue, config.item_tokens))
+
+
+def reading(run: Run, dataset: Dataset, part: Part) -> dict[str, Any]:
+    """What the encoder of a finished ``language`` run is rebuilt from. UserError when that is gone or changed."""
+    config, known = run.config, run.manifest.info.get("text_model")
+    embedder = str(load_embedding(run.store, str(run.manifest.parent("embeddings"))).manifest.config["embedder"])
+    source = reader(config.language_model, embedder)
+    if known and known["digest"] != weights_digest(source):
+        raise UserError(f"Run {run.id!r} was trained with another {known['name']} than the one that is here now.")
+    behaviour = None
+    if needs_behaviour(config):
+        if not run.store.exists("runs", str(config.collaborative_run)):
+            raise UserError(f"Run {run.id!r} reads the id run {config.collaborative_run!r}, which is gone.")
+        behaviour = told(Run(run.store, str(config.collaborative_run)), dataset, config, part)
+    model = partial(Trunk, source, config.lora_rank)
+    return {"text_model": model, "tokens": _tokens(source, dataset, config), "behaviour": behaviour}
+
+
+def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu", part: Part = "test") -> Inputs:
     """The inputs a finished run's model is rebuilt from (its own embedding, nothing that only training needs)."""
     config, manifest = run.config, run.manifest
     embedding_id = manifest.parent("embeddings")
@@ -113,7 +168,8 @@ def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu") -> In
     text = torch.from_numpy(embedding.padded()).to(device)
     views = view_tables(open_views(config, run.store, dataset), device)  # of words nothing is read again
     codes = torch.zeros(dataset.n_items + 1, config.codebooks, dtype=torch.int16)  # the model has those it learned with
-    return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, codes=codes, views=views)
+    read = reading(run, dataset, part) if config.method == "language" else {}
+    return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, codes=codes, views=views, **read)
 
 
 def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedding]:

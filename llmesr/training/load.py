@@ -35,7 +35,7 @@ def load_scorer(
         return _blend(run, dataset, part, device)
     if ALLOCATION in run.manifest.info:
         return _allocated(run, dataset, part, device)
-    inputs = reload(run, dataset)
+    inputs = reload(run, dataset, part=part)
     if run.config.method in ("popularity", "semantic-knn"):
         return untrained_scorer(run.config.method, dataset.training_for(part), inputs, device)
     if run.config.method in LINEAR:

@@ -102,6 +102,8 @@ class Loop:
 
     def _epoch(self, started: float) -> dict[str, float] | None:
         """The mean losses; None when it is enough."""
+        if not self.step:
+            self.model.renew(self.epoch)
         self.model.train()
         self.random.bit_generator.state = self.epoch_random
         order = np.arange(len(self.rows.users))

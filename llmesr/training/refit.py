@@ -9,12 +9,12 @@ import torch
 from llmesr.config import RunConfig
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
-from llmesr.methods import Inputs, build, needs_reference
+from llmesr.methods import Inputs, build, needs_behaviour, needs_reference
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer
 from llmesr.runs.record import MODEL, Run, find_run
 from llmesr.training.checkpoint import save_tensors
-from llmesr.training.inputs import reference_items
+from llmesr.training.inputs import reference_items, told
 from llmesr.training.load import base_scorer
 from llmesr.training.loop import Loop
 from llmesr.training.runtime import Runtime, never, unasked
@@ -57,7 +57,11 @@ def refit(run: Run, dataset: Dataset, inputs: Inputs, epochs: int, sequences: Se
 
 
 def _aligned(inputs: Inputs, config: RunConfig, run: Run, dataset: Dataset) -> Inputs:
-    """With the items of the id-only run as it was trained for the test, where a method aligns to one."""
+    """With the id-only run as it was trained for the test, where a method aligns its items to one or reads it."""
+    if needs_behaviour(config):
+        return replace(
+            inputs, behaviour=told(find_run(run.store, str(config.collaborative_run)), dataset, config, "test")
+        )
     if not needs_reference(config) or config.alignment_run is None:
         return inputs
     return replace(inputs, reference=reference_items(find_run(run.store, config.alignment_run), dataset, "test"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, has_backbone, reads, settings_read
+from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, named_with_backbone, reads, settings_read
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import PARTS, Part
@@ -17,7 +17,7 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.sample import judged, validation_sample
 from llmesr.linear.build import MODELS
-from llmesr.methods import Inputs, build, needs_reference, needs_text
+from llmesr.methods import Inputs, build, needs_behaviour, needs_reference, needs_text
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer
 from llmesr.processes import ALONE, Processes
@@ -66,6 +66,8 @@ def train(
         config = config.but(views=[r if r == WORDS else store.find("embeddings", r).id for r in config.views])
     if needs_reference(config) and config.alignment_run is None:
         config = config.but(alignment_run=_reference(dataset, _reference_config(config), store, runtime))
+    if needs_behaviour(config) and config.collaborative_run is None:
+        config = config.but(collaborative_run=_reference(dataset, _reference_config(config), store, runtime))
     config = _with_runs(config, dataset, embedding, store, runtime)
     started = time.perf_counter()
     with processes.main_first():  # who finds similar users that are there does not look for them again
@@ -219,7 +221,7 @@ def _fit(
 
 
 def _reference_config(config: RunConfig) -> RunConfig:
-    """The id-only SASRec that LLMEmb aligns to: the same sizes and optimisation."""
+    """The id-only SASRec that LLMEmb aligns to and a text model is told of: the same sizes and optimisation."""
     return config.but(method="id", backbone="sasrec", alignment_run=None, base=None, teacher=None, graph_steps=0)
 
 
@@ -268,4 +270,4 @@ def _reference(
 
 def label(config: RunConfig) -> str:
     """The method, with its backbone where there is one."""
-    return f"{config.method} {config.backbone}" if has_backbone(config.method) else config.method
+    return f"{config.method} {config.backbone}" if named_with_backbone(config.method) else config.method

@@ -49,7 +49,9 @@ def test_no_dataset_says_where_to_begin(visit: Callable[..., AppTest]) -> None:
     assert "no dataset yet" in texts(healthy(visit("training")))
 
 
-@pytest.mark.parametrize(("method", "backbone"), [("id", "sasrec"), ("llm-esr", "gru4rec"), ("llmemb", "bert4rec")])
+@pytest.mark.parametrize(
+    ("method", "backbone"), [("id", "sasrec"), ("llm-esr", "gru4rec"), ("llmemb", "bert4rec"), ("language", "sasrec")]
+)
 def test_the_form_offers_exactly_what_the_method_reads(
     visit: Callable[..., AppTest], shop: Dataset, method: str, backbone: str
 ) -> None:
@@ -429,6 +431,17 @@ def test_a_visitor_fine_tunes_only_models_the_operator_allows(
     monkeypatch.setenv("LLMESR_MODELS", "*")
     app = healthy(visit("training", part="tune"))
     assert not hasattr(tune_field(app, "base"), "options")  # a text to write
+
+
+def test_a_visitor_lets_only_models_the_operator_allows_read_histories(
+    visit: Callable[..., AppTest], shop: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = healthy(visit("training", method="language"))
+    assert not [box for box in app.selectbox if box.label == "Backbone"]
+    field(app, "language_model").set_value("hf:somebody/elses").run()
+    assert "does not offer the model" in app.error[0].value
+    monkeypatch.setenv("LLMESR_MODELS", "hf:somebody/elses")
+    assert not app.run().error
 
 
 def test_the_leaderboard_orders_runs_by_validation_and_leads_to_compare(

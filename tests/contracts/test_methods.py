@@ -15,10 +15,35 @@ from llmesr.data.dataset import Dataset
 from llmesr.encoders import ENCODERS
 from llmesr.methods import METHODS, Inputs, build
 from llmesr.models.scorers import NeuralScorer
+from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import Directions
 from llmesr.objectives.base import EncodedBatch
 
 N, E, USERS = 11, 6, 5
+
+
+class Blocks(torch.nn.Module):
+    """A text model of two blocks, smaller than any that is stored."""
+
+    width, positions, decoder, blocks = 12, 64, False, 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = torch.nn.Parameter(torch.randn(9, self.width), requires_grad=False)
+        self.places = torch.nn.Embedding(self.positions, self.width).requires_grad_(False)
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(self.width, self.width) for _ in range(self.blocks))
+
+    def forward(self, vectors: torch.Tensor, seen: list[torch.Tensor], places: torch.Tensor) -> torch.Tensor:
+        x = vectors + self.places(places)
+        for layer, mask in zip(self.layers, seen, strict=True):
+            unit = torch.nn.functional.normalize(x, dim=-1)
+            x = x + torch.nn.functional.scaled_dot_product_attention(unit, unit, layer(x), attn_mask=mask)
+        return x
+
+
+def behaviour(size: int) -> SequenceModel:
+    """A frozen id model."""
+    return build(Inputs(n_items=N), config("id", "sasrec", embedding_size=size)).model.eval().requires_grad_(False)
 
 
 def inputs(size: int = 8) -> Inputs:
@@ -36,6 +61,9 @@ def inputs(size: int = 8) -> Inputs:
         reference=reference,
         codes=torch.cat([torch.zeros(1, 3, dtype=torch.int16), torch.randint(0, 5, (N, 3), dtype=torch.int16)]),
         directions=directions,
+        text_model=Blocks,
+        tokens=torch.randint(0, 9, (N + 1, 4)),
+        behaviour=behaviour(size),
         chosen=sparse.csr_matrix((torch.rand(USERS, N + 1) > 0.5).float().numpy()),
     )
 
@@ -55,6 +83,7 @@ def loss_of(method: str, backbone: str, **changes: Any) -> float:
     """The loss of one fixed step right after building with one fixed seed."""
     torch.manual_seed(7)
     built = build(inputs(), config(method, backbone, **changes))
+    built.model.renew(0)
     torch.manual_seed(8)
     tokens = torch.tensor([[1, 2, 3], [N, 5, 0], [7, 8, 9]])
     states = built.model.encode(tokens)
@@ -97,6 +126,7 @@ def test_scores_rows_and_views_line_up(method: str, backbone: str) -> None:
 def test_every_parameter_learns(method: str, backbone: str, loss: str) -> None:
     """No dead parameter: each one gets a gradient from some batch."""
     built = build(inputs(), config(method, backbone, loss=loss, fusion="residual"))
+    built.model.renew(0)
     tokens = torch.tensor([[1, 2, 3, 4, 5, N], [N + 1, 1, N + 1, 2, 0, 0]])
     states = built.model.encode(tokens)
     batch = EncodedBatch(
@@ -167,6 +197,15 @@ SWITCHES: list[tuple[str, str, dict[str, Any]]] = [
     ("llm-esr", "sasrec", {"graph_steps": 1, "item_init": "random"}),
     ("codes", "sasrec", {"item_init": "random"}),
     ("codes", "sasrec", {"codebook_size": 64}),
+    ("language", "sasrec", {"history_input": "tokens"}),
+    ("language", "sasrec", {"attention": "item_local"}),
+    ("language", "sasrec", {"attention": "alternating"}),
+    ("language", "sasrec", {"prefix": "none"}),
+    ("language", "sasrec", {"prefix": "collaborative"}),
+    ("language", "sasrec", {"prefix_tokens": 3}),
+    ("language", "sasrec", {"inject": True}),
+    ("language", "sasrec", {"temperature": 0.5}),
+    ("language", "sasrec", {"loss": "bce"}),
     ("llmemb", "sasrec", {"graph_steps": 1, "adapter": False}),
     ("adapter", "sasrec", {"adapter_init": "random"}),
     ("llm-esr", "sasrec", {"adapter_init": "pca"}),

@@ -32,6 +32,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "adapter": SMALL,
     "llm-esr": SMALL,
     "llmemb": {**SMALL, "alignment_weight": 0.0, "backbone": "bert4rec"},
+    "language": {**SMALL, "inject": True},
 }
 
 
@@ -58,7 +59,7 @@ def made() -> tuple[Path, dict[str, str]]:
     return root, {name: run.id for name, run in runs.items()}
 
 
-READING = ("semantic-knn", "text-ease", "local", "adapter", "llm-esr", "llmemb", "blend", "base", "policy")
+READING = ("semantic-knn", "text-ease", "local", "adapter", "llm-esr", "llmemb", "language", "blend", "base", "policy")
 """Those that score an item nobody chose yet."""
 
 

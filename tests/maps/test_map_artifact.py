@@ -95,6 +95,7 @@ def test_which_parts_a_run_has(store: Store) -> None:
         "adapter": ["adapted"],
         "llmemb": ["adapted"],
         "codes": ["adapted"],
+        "language": ["adapted"],
         "llm-esr": ["collaborative", "adapted"],
     }.items():
         run = make_run(store, dataset, method)

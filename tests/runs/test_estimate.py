@@ -31,3 +31,10 @@ def test_a_sampled_loss_scores_its_negatives_and_no_more() -> None:
     assert costs == sorted(costs)
     assert work(RunConfig(loss="sampled"), 1000, 1024) == work(RunConfig(loss="ce"), 1000, 1024)
     assert work(RunConfig(loss="sampled", negatives=128), 1000, 50_000) == costs[1]
+
+
+def test_a_text_model_that_reads_the_history_costs_by_its_tokens() -> None:
+    vectors, tokens = (
+        work(RunConfig(method="language", history_input=kind), 1000, 500) for kind in ("vectors", "tokens")
+    )
+    assert work(RunConfig(method="id"), 1000, 500) < vectors < tokens

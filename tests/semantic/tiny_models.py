@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -41,12 +43,12 @@ def write_decoder(folder: Path, texts: list[str], *, positions: int = 64) -> Pat
     return folder
 
 
-def write_encoder(folder: Path, texts: list[str]) -> Path:
-    """A one-block BERT."""
+def write_encoder(folder: Path, texts: list[str], *, blocks: int = 1) -> Path:
+    """A BERT, of one block unless more are asked for."""
     size = write_tokenizer(folder, texts, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=size, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2
+        vocab_size=size, hidden_size=32, intermediate_size=48, num_hidden_layers=blocks, num_attention_heads=2
     )
     BertModel(config).save_pretrained(folder)
     return folder
@@ -70,3 +72,14 @@ class StopAfter:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+@cache
+def encoder_at_hand() -> str:
+    """``hf:<folder>`` of a BERT of two blocks, made once in a session."""
+    folder = tempfile.TemporaryDirectory(prefix="llmesr-tests-")
+    _kept.append(folder)
+    return f"hf:{write_encoder(Path(folder.name), [], blocks=2)}"
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from factories import make_dataset, make_embedding
+from tiny_models import encoder_at_hand
 from torch import Tensor
 
 from llmesr.config import RunConfig
@@ -48,7 +49,8 @@ def test_the_score_is_the_base_by_its_weight_and_the_model(
     method: str, backbone: str, store: Store, tiny: Dataset
 ) -> None:
     text = make_embedding(store, tiny)
-    run = train(tiny, small(method, backbone=backbone, base="text-ease", epochs=1), store, embedding=text)
+    reader = {"language_model": encoder_at_hand()} if method == "language" else {}
+    run = train(tiny, small(method, backbone=backbone, base="text-ease", epochs=1, **reader), store, embedding=text)
     base = Run(store, str(run.config.base))
     assert base.config.method == "text-ease"
     assert base.id in {p.id for p in run.manifest.parents}

@@ -54,6 +54,7 @@ METHODS: dict[Mode, dict[str, str]] = {
         "llm-esr": "#2a9688",
         "llmemb": "#7a0019",
         "codes": "#280040",
+        "language": "#410102",
     },
     "dark": {
         "popularity": "#aeb2ba",
@@ -69,6 +70,7 @@ METHODS: dict[Mode, dict[str, str]] = {
         "llm-esr": "#4fefd6",
         "llmemb": "#d02c40",
         "codes": "#58d880",
+        "language": "#7052c7",
     },
 }
 """One colour per method. On the page background every one has a contrast of at least 3:1 (WCAG for graphics)."""
@@ -138,6 +140,7 @@ SYMBOLS: dict[str, str] = {
     "llm-esr": "circle",
     "llmemb": "star",
     "codes": "bowtie",
+    "language": "hourglass",
 }
 GROUP_SYMBOLS: dict[str, str] = {
     "Overall": "circle",

@@ -8,7 +8,18 @@ from typing import Any
 
 import streamlit as st
 
-from llmesr.config import NEEDS_TEXT, PRESETS, UNTRAINED, WORDS, RunConfig, SearchConfig, has_backbone, reads
+from llmesr import visitors
+from llmesr.config import (
+    NEEDS_TEXT,
+    PRESETS,
+    UNTRAINED,
+    WORDS,
+    RunConfig,
+    SearchConfig,
+    has_backbone,
+    named_with_backbone,
+    reads,
+)
 from llmesr.data.dataset import Dataset
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
@@ -32,7 +43,9 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     trained, neural = method not in UNTRAINED, has_backbone(method)
     backbone, preset = "sasrec", "default"
     with middle:
-        if neural:
+        if neural and not named_with_backbone(method):
+            st.caption("The text model is the encoder: no backbone.")
+        elif neural:
             backbone = str(links.choose("Backbone", list(words.BACKBONES), "backbone"))
             st.caption(words.BACKBONES[backbone])
         elif trained:
@@ -48,6 +61,8 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
     values = _fields(method, backbone, preset, start, others) if trained else {}
     config = RunConfig.read(None, **{**start, **values})
+    if "language_model" in values and config.language_model != "auto":
+        visitors.check_model(config.language_model)
     changed = forms.changes(values, start)
     goal = "train"
     if trained:
