@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,11 @@ from llmesr.cli.output import Json, emit, progress, say, store
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llmesr.data.dataset import Dataset
     from llmesr.evaluation.claim import Claim
+    from llmesr.runs.record import Run
     from llmesr.runs.wanted import Training
     from llmesr.semantic.embed import Embedding
     from llmesr.store import Store
@@ -93,33 +95,65 @@ def _queued(chosen: Store, claim: Claim, lacking: Sequence[Training]) -> str:
 def _train(chosen: Store, claim: Claim, lacking: Sequence[Training], device: str) -> None:
     """Train exactly what is missing, one after the other."""
     from llmesr.data.dataset import load_dataset
+    from llmesr.jobs.wanted import read_by
+    from llmesr.semantic.embed import load_embedding
+
+    data = load_dataset(chosen, claim.run.runs[0].dataset_id)
+    later = _in_time(chosen, claim, data) if any(t.in_time for t in lacking) else data
+    made: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for number, training in enumerate(lacking, start=1):
+        say(f"Training {number} of {len(lacking)}: {training.why}")
+        place = later if training.in_time else data
+        for id in read_by(training) if training.in_time and training.of_run is None else ():
+            if id not in texts:
+                texts[id] = _read_again(chosen, load_embedding(chosen, id), later).id
+        run = _made(chosen, training, place, made, texts if training.in_time else {}, device)
+        made[training.key] = run.id
+        if training.policy is not None:
+            _tune(run, training.policy, place, device)
+
+
+def _made(
+    chosen: Store, training: Training, place: Dataset, made: Mapping[str, str], texts: Mapping[str, str], device: str
+) -> Run:
+    """The run of one training, blended where it is a blend, or the one that is there."""
+    from llmesr.config import BLEND
+    from llmesr.jobs.wanted import values_with
     from llmesr.runs.record import find_run
-    from llmesr.scoring.derived import derive
-    from llmesr.scoring.scored_run import ScoredRun
-    from llmesr.scoring.tuning.outcome import PolicyTuningConfig
-    from llmesr.scoring.tuning.search import tune_policy
+    from llmesr.scoring.blend import blend
     from llmesr.semantic.embed import load_embedding
     from llmesr.training.devices import pick_device
     from llmesr.training.train import train
 
-    data = load_dataset(chosen, claim.run.runs[0].dataset_id)
-    later = _in_time(chosen, claim, data) if any(t.in_time for t in lacking) else data
-    for number, training in enumerate(lacking, start=1):
-        say(f"Training {number} of {len(lacking)}: {training.why}")
-        place = later if training.in_time else data
-        text = load_embedding(chosen, training.embedding, data) if training.embedding else None
-        if text is not None and training.in_time:
-            text = _read_again(chosen, text, later)
-        with progress() as listen:
-            if training.of_run is None:
-                made = train(place, training.config, chosen, embedding=text, device=device, progress=listen)
-            else:
-                made = find_run(chosen, training.of_run)
-            if training.policy is not None:
-                scored = ScoredRun(chosen, made, pick_device(device), dataset=place)
-                tuned = tune_policy(scored, PolicyTuningConfig.read(None, **training.policy), progress=listen)
-                if not tuned.policy.inert:
-                    derive(scored, tuned.policy, listen)
+    if training.of_run is not None:
+        return find_run(chosen, training.of_run)
+    with progress() as listen:
+        if training.method == BLEND:
+            members = [find_run(chosen, m if isinstance(m, str) else made[m.key]) for m in training.members]
+            emphasis = {k: float(v) for k, v in training.settings.items() if k == "emphasis"}
+            return blend(members, device=pick_device(device), progress=listen, **emphasis)
+        id = training.embedding
+        text = (
+            load_embedding(chosen, texts.get(id, id), place) if id and (not training.in_time or id in texts) else None
+        )
+        config = replace(training, settings=values_with(training, made, texts)).config
+        return train(place, config, chosen, embedding=text, device=device, progress=listen)
+
+
+def _tune(run: Run, policy: Mapping[str, object], place: Dataset, device: str) -> None:
+    """The scoring of a run tuned, and the run under its policy made where that changes anything."""
+    from llmesr.scoring.derived import derive
+    from llmesr.scoring.scored_run import ScoredRun
+    from llmesr.scoring.tuning.outcome import PolicyTuningConfig
+    from llmesr.scoring.tuning.search import tune_policy
+    from llmesr.training.devices import pick_device
+
+    with progress() as listen:
+        scored = ScoredRun(run.store, run, pick_device(device), dataset=place)
+        tuned = tune_policy(scored, PolicyTuningConfig.read(None, **policy), progress=listen)
+        if not tuned.policy.inert:
+            derive(scored, tuned.policy, listen)
 
 
 def _in_time(chosen: Store, claim: Claim, data: Dataset) -> Dataset:

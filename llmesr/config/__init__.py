@@ -25,6 +25,7 @@ from llmesr.config.groups import COLD, EVERY_GROUP, GROUPS, RANK_METRIC, GroupNa
 from llmesr.config.lab import LabConfig
 from llmesr.config.methods import (
     BLEND,
+    BLEND_EMPHASIS,
     EXTERNAL,
     LINEAR,
     MADE_FOR_IT,
@@ -45,6 +46,7 @@ from llmesr.config.text import EmbedConfig, FinetuneConfig, NeighbourConfig
 
 __all__ = [
     "BLEND",
+    "BLEND_EMPHASIS",
     "COLD",
     "DEFAULT_NEGATIVES",
     "EVERY_GROUP",

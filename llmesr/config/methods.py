@@ -13,6 +13,8 @@ EXTERNAL = "external"
 """The method of a run that is only the evaluation of a ranking made elsewhere: nothing trains or loads it."""
 BLEND = "blend"
 """The method of a run that is the sum of others: made by `llmesr blend`, nothing trains it."""
+BLEND_EMPHASIS = 0.5
+"""How much more a user whose target is a tail item counts in the fit of a blend, as a rule: 1 + this."""
 UNTRAINED: tuple[str, ...] = ("popularity", "semantic-knn", EXTERNAL, BLEND)
 NEEDS_TEXT: tuple[str, ...] = (
     "semantic-knn",

@@ -212,7 +212,10 @@ class RunConfig(Config):
         "the dataset. The finished run is evaluated on all. When empty, all.",
     )
     monitor: str = Field("NDCG@10", pattern=RANK_METRIC, description="Validation metric that decides when to stop.")
-    monitor_group: GroupName = Field("Overall", description="Group in which the metric is watched.")
+    monitor_group: GroupName = Field(
+        "Overall",
+        description="Group in which the metric is watched; cold items are there under a temporal split alone.",
+    )
     monitor_protocol: Protocol = Field("full", description="Protocol in which the metric is watched.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on cuda, float32 elsewhere."

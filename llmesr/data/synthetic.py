@@ -24,6 +24,8 @@ INTERESTS = 3
 SHARE_CLUSTER, SHARE_TOPIC = 0.7, 0.15  # the rest of the choices follow popularity alone
 ZIPF = 0.9
 START, SPAN = 1_546_300_800, 3 * 365 * 86_400  # histories begin in the three years from 2019-01-01
+GAP = 45 * 86_400
+"""Mean time between two choices of a user: long enough that a cut in time has many on both of its sides."""
 
 # category: (products, features)
 TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -107,7 +109,7 @@ def make(
     store: Store, name: str = "synthetic", *, users: int = 1000, items: int = 400, seed: int = 0, signal: float = 1.0
 ) -> Dataset:
     """Generate a marketplace and store it as a dataset; the same arguments reuse what is there."""
-    id = f"{slug(name)}-{config_digest('synthetic', 1, name, users, items, seed, signal)}"
+    id = f"{slug(name)}-{config_digest('synthetic', 2, name, users, items, seed, signal)}"
     if store.exists("datasets", id):
         return load_dataset(store, id)
     interactions, catalogue = frames(users, items, seed=seed, signal=signal)
@@ -187,8 +189,8 @@ def _first_of_each(user: np.ndarray, item: np.ndarray, items: int) -> np.ndarray
 
 
 def _times(user: np.ndarray, users: int, rng: np.random.Generator) -> np.ndarray:
-    """Unix seconds, strictly rising for each user, some days apart."""
-    gaps = 60 + rng.exponential(6 * 86_400, len(user)).astype(np.int64)
+    """Unix seconds, strictly rising for each user, some weeks apart."""
+    gaps = 60 + rng.exponential(GAP, len(user)).astype(np.int64)
     total = np.cumsum(gaps)
     counts = np.bincount(user, minlength=users)
     first = np.cumsum(counts) - counts

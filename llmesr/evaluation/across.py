@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from llmesr.config import BLEND, EXTERNAL, MADE_FOR_IT, WORDS
+from llmesr.config import EXTERNAL, WORDS
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.origins import GUIDES, identity, sources
 from llmesr.evaluation.resampling import adjust
-from llmesr.runs.record import settings_of
 from llmesr.store import Manifest, Store
 
 BUDGET = ("epochs", "patience")
@@ -28,29 +28,42 @@ BUDGET = ("epochs", "patience")
 
 def configuration(contender: Contender, store: Store) -> tuple[object, ...]:
     """What a contender shares with its like under another split: the settings but for the budget and the seed, and the
-    embedder of its text. Policies are tuned under each split anew, so only having one counts."""
+    embedder of its text, of it and of what it is made of. Policies are tuned under each split anew, so only having one
+    counts."""
     manifest = contender.manifests[0]
-    left_out = (*BUDGET, "seed", *MADE_FOR_IT)
-    settings = tuple(sorted((k, repr(v)) for k, v in settings_of(manifest).items() if k not in left_out))
-    text = manifest.parent("embeddings")
-    known = text is not None and store.exists("embeddings", text)
-    embedder = store.manifest("embeddings", str(text)).info.get("fingerprint") if known else text
-    return contender.label, settings, embedder, contender.tuned
+    if contender.tuned and (models := sources(manifest)) and store.exists("runs", models[0]):
+        manifest = store.manifest("runs", models[0])
+    return contender.label, identity(store, manifest, but=BUDGET, under_any_split=True), contender.tuned
 
 
 def like(contender: Contender, others: Sequence[Contender], store: Store) -> Contender | None:
     """The same configuration among ``others``, the one with the longest budget; None where there is none."""
     wanted = configuration(contender, store)
     found = [c for c in others if configuration(c, store) == wanted]
-    return max(found, key=lambda c: tuple(int(c.manifests[0].config.get(k) or 0) for k in BUDGET), default=None)
+    return max(found, key=longest, default=None)
+
+
+def longest(contender: Contender) -> tuple[int, ...]:
+    """Its budget, to order configurations by that are alike otherwise: the shortest of all trainings behind it."""
+    trained = [m for of_run in contender.behind for m in of_run]
+    return tuple(min(int(m.config.get(k) or 0) for m in trained) for k in BUDGET)
 
 
 def repeatable(contender: Contender) -> bool:
-    """Whether it can be trained under another split: neither a ranking made elsewhere nor a blend of runs, and without
-    views that are embeddings, or a base or a teacher that are runs, of this dataset alone."""
-    config = contender.manifests[0].config
-    bound = config.get("base") or config.get("teacher") or set(config.get("views") or ()) - {WORDS}
-    return contender.method not in (EXTERNAL, BLEND) and not bound
+    """Whether it can be made under another split: not a ranking made elsewhere nor lists that another run re-ordered,
+    and everything it is made of, learned from or reads is still there."""
+    return _repeatable(contender.runs[0].store, contender.manifests[0])
+
+
+def _repeatable(store: Store, manifest: Manifest) -> bool:
+    config = manifest.config
+    if config["method"] == EXTERNAL:
+        return False
+    runs = [*sources(manifest), *(str(config[k]) for k in GUIDES if config.get(k))]
+    views = [v for v in config.get("views") or () if v != WORDS]
+    return all(store.exists("embeddings", v) for v in views) and all(
+        store.exists("runs", id) and _repeatable(store, store.manifest("runs", id)) for id in runs
+    )
 
 
 def named_splits(datasets: Sequence[Manifest]) -> dict[str, str]:

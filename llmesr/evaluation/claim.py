@@ -16,13 +16,14 @@ from llmesr.data.dataset import Dataset, load_dataset, split_of
 from llmesr.data.groups import Thresholds
 from llmesr.data.splitting import siblings
 from llmesr.errors import UserError
-from llmesr.evaluation.across import BUDGET, like, repeatable
+from llmesr.evaluation.across import BUDGET, like, longest, repeatable
 from llmesr.evaluation.comparison import Comparison, compare_runs
 from llmesr.evaluation.contenders import Contender, best_of_each, contenders
 from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.origins import identity
 from llmesr.evaluation.verdict import WHERE, Answer, Verdict
 from llmesr.prose import listed
-from llmesr.runs.record import Run, list_runs, settings_of
+from llmesr.runs.record import Run, list_runs
 from llmesr.store import Store
 
 
@@ -40,7 +41,8 @@ class InTime:
 class Claim:
     """``comparison``: the run against the baseline; ``elsewhere``: the same under the other protocol; ``rivals``: the
     best of every other method against the run (which is the baseline there); ``in_time``: the same under a temporal
-    split, None where there can be none; ``split``: in a sentence."""
+    split, None where there can be none; ``split``: in a sentence; ``timed``: whether the data has times,
+    ``cut_in_time``: whether it is split by them already."""
 
     comparison: Comparison
     elsewhere: Comparison
@@ -48,6 +50,7 @@ class Claim:
     in_time: InTime | None
     split: str
     timed: bool
+    cut_in_time: bool
 
     @property
     def run(self) -> Contender:
@@ -77,13 +80,26 @@ class Claim:
 
     @property
     def standing(self) -> str:
-        """What has become of the claim, in a few words; only so far, where a split in time is untried."""
+        """What has become of the claim, in a few words, with the protocol or the split that it does not hold under;
+        only so far, where a split in time was not tried, or not fairly."""
         if self.verdict.doubts:
             return "Not settled"
         if not self.stands:
             return "It does not stand"
-        untried = self.in_time is not None and self.in_time.comparison is None
-        return "It stands so far" if untried else "It stands"
+        if self._outcome(self.elsewhere) == "worse":
+            return f"It stands under {self.comparison.protocol} alone, not under {self.elsewhere.protocol}"
+        if self.in_time is None:
+            return "It stands"
+        if self.in_time.comparison is None or self.in_time.comparison.verdicts[0].doubts:
+            return "It stands so far"
+        in_time = self._outcome(self.in_time.comparison) == "better"
+        return "It stands" if in_time else "It stands under leave-one-out; a temporal split does not show it"
+
+    @staticmethod
+    def _outcome(comparison: Comparison) -> str:
+        """What a comparison of two comes to overall."""
+        overall = comparison.verdicts[0].answer(GROUPS[0])
+        return "few" if overall is None else overall.outcome
 
     @property
     def title(self) -> str:
@@ -132,8 +148,12 @@ class Claim:
         """What a split in time says, or could say."""
         leak = "Leave-one-out lets models see what other users chose after the moment they are asked about. "
         if self.in_time is None:
-            if self.timed:
+            if self.cut_in_time:
                 return ["Other users, another time: this was one period."]
+            if self.timed:
+                return [
+                    f"{leak}These runs cannot be made again under another split, so nothing shows whether it matters."
+                ]
             return [f"{leak}This data has only an order, no times, so nothing here can show whether that matters."]
         there = self.in_time.comparison
         if there is None:
@@ -179,6 +199,7 @@ def make_claim(
         in_time=_in_time(store, data, ours, base, pair),
         split=data.split_config.describe(),
         timed=data.has_times,
+        cut_in_time=data.split_config.kind == "temporal",
     )
 
 
@@ -214,7 +235,7 @@ def _settled(contender: Contender, everyone: Sequence[Contender]) -> Contender:
     """The same configuration with the longest budget it was trained with."""
     wanted = _but_budget(contender)
     twins = [c for c in everyone if _but_budget(c) == wanted]
-    return max(twins, key=lambda c: tuple(int(c.manifests[0].config.get(k, 0)) for k in BUDGET))
+    return max(twins, key=longest)
 
 
 def _tuned_alike(ours: Contender, base: Contender, everyone: Sequence[Contender]) -> Contender:
@@ -231,11 +252,7 @@ def _models(c: Contender) -> set[str]:
 
 def _but_budget(c: Contender) -> tuple[Any, ...]:
     manifest = c.manifests[0]
-    if not c.trained or c.tuned:
-        return (c.ids,)
-    read = settings_of(manifest)
-    settings = {k: v for k, v in read.items() if k not in (*BUDGET, "seed", *MADE_FOR_IT)}
-    return manifest.parent("embeddings"), tuple(sorted((k, repr(v)) for k, v in settings.items()))
+    return (c.ids,) if c.tuned else identity(c.runs[0].store, manifest, but=BUDGET)
 
 
 def _turned(a: Answer) -> Answer:

@@ -33,7 +33,8 @@ from llmesr.store import Store
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Contenders of one dataset against ``baseline``, one of them. ``everyone``: all evaluated ones of the dataset."""
+    """Contenders of one dataset against ``baseline``, one of them. ``everyone``: all evaluated ones of the dataset but
+    those in ``archived``, which were put away."""
 
     store: Store
     chosen: Sequence[Contender]
@@ -44,6 +45,7 @@ class Comparison:
     protocol: str = "full"
     part: str = "test"
     groups: Which = "named"
+    archived: Sequence[Contender] = ()
 
     @cached_property
     def frames(self) -> dict[str, list[pd.DataFrame]]:
@@ -53,7 +55,7 @@ class Comparison:
     @property
     def alone(self) -> set[str]:
         """Those without luck in training."""
-        return {c.name for c in self.chosen if not c.seeded}
+        return {c.name for c in self.chosen if c.alone}
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -88,6 +90,7 @@ class Comparison:
             metrics=self.metrics,
             protocol=self.protocol,
             part=self.part,
+            archived=self.archived,
         )
         return examine(case)
 
@@ -218,7 +221,8 @@ def compare_runs(
     first = baseline or runs[0]
     found = {run.id: run for run in [*runs, first]}
     check_comparable(store, [run.manifest for run in found.values()])
-    evaluated = {r.id: r for r in list_runs(store, first.dataset_id) if r.status().state == "SUCCEEDED"}
+    whole = [r for r in list_runs(store, first.dataset_id, archived=True) if r.status().state == "SUCCEEDED"]
+    evaluated, away = ({r.id: r for r in whole if r.remarks.archived is put} for put in (False, True))
     everyone = contenders(list({**evaluated, **found}.values()))
     chosen = contenders(list(found.values()))
     base = next((c for c in chosen if first.id in c.ids), None)
@@ -234,4 +238,5 @@ def compare_runs(
         protocol=protocol,
         part=part,
         groups=groups,
+        archived=contenders([r for r in away.values() if r.id not in found]),
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, get_args
 
 import pandas as pd
 
 from llmesr.config import (
-    BLEND,
+    BLEND_EMPHASIS,
     EXTERNAL,
     MADE_FOR_IT,
     NEEDS_TEXT,
@@ -24,6 +25,7 @@ from llmesr.config import (
     RunConfig,
     has_backbone,
 )
+from llmesr.evaluation.origins import described, identity, lucky, origins, sources
 from llmesr.evaluation.table import metric_values
 from llmesr.runs.record import Run, settings_of
 from llmesr.store import Manifest
@@ -59,10 +61,25 @@ class Contender:
         """Whether it was trained by epochs, and so may have been trained too briefly."""
         return has_backbone(self.method)
 
+    @cached_property
+    def behind(self) -> tuple[tuple[Manifest, ...], ...]:
+        """For each run the trainings its scores are made of (see :mod:`evaluation.origins`)."""
+        return tuple(tuple(origins(r.store, m)) for r, m in zip(self.runs, self.manifests, strict=True))
+
     @property
     def seeded(self) -> bool:
         """Whether luck is part of its numbers, which only several seeds can show."""
-        return self.trained or self.method in ("ials", BLEND)
+        return any(lucky(m) for m in self.behind[0])
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is a ranking that was made elsewhere, so that nothing is known of its training."""
+        return self.method == EXTERNAL and not sources(self.manifests[0])
+
+    @property
+    def alone(self) -> bool:
+        """Whether its numbers are known to have no luck in them, so that no variance between seeds is theirs."""
+        return not self.seeded and self.method != EXTERNAL
 
     @property
     def tuned(self) -> bool:
@@ -92,14 +109,6 @@ class Contender:
         return Contender(self.name, self.label, runs, manifests)
 
 
-def model_manifest(c: Contender, number: int) -> Manifest:
-    """The manifest of the training behind a run of a contender: that of its model, where it stands for a policy."""
-    run, manifest = c.runs[number], c.manifests[number]
-    policy = manifest.info.get("policy")
-    source = policy.get("run") if isinstance(policy, Mapping) else None
-    return run.store.manifest("runs", source) if source and run.store.exists("runs", source) else manifest
-
-
 def contenders(runs: Sequence[Run]) -> list[Contender]:
     """Group runs that differ only in their seed; of several runs with the same seed the newest counts.
 
@@ -108,9 +117,9 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
     known = [(run, run.manifest) for run in runs]
     groups: dict[tuple[Any, ...], list[tuple[Run, Manifest]]] = {}
     for run, manifest in known:
-        groups.setdefault(_configuration(manifest), []).append((run, manifest))
+        groups.setdefault(_configuration(run, manifest), []).append((run, manifest))
     found = [part for group in groups.values() for part in _one_policy_per_seed(group)]
-    features = [_features([m for _, m in group]) for group in found]
+    features = [_features(group) for group in found]
     _shorten_policies([group[0][0].label for group in found], features)
     names = _names([group[0][0].label for group in found], features)
     made = []
@@ -119,6 +128,11 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
         ordered = sorted(newest.values(), key=lambda pair: pair[1].seed or 0)
         made.append(Contender(name, ordered[0][0].label, tuple(r for r, _ in ordered), tuple(m for _, m in ordered)))
     return sorted(made, key=lambda c: (_rank(c.label), c.name))
+
+
+def configuration(c: Contender) -> tuple[Any, ...]:
+    """What the runs of a contender share, the same for another of the same settings."""
+    return _configuration(c.runs[0], c.manifests[0])
 
 
 Validation = Callable[[Contender], float]
@@ -163,18 +177,25 @@ def _rank(label: str) -> tuple[int, int]:
     return known, _BACKBONES.index(backbone) if backbone in _BACKBONES else len(_BACKBONES)
 
 
-def _configuration(manifest: Manifest) -> tuple[Any, ...]:
+def _configuration(run: Run, manifest: Manifest) -> tuple[Any, ...]:
     """What runs of one contender share. A policy is tuned per seed, so only having one is part of it."""
-    settings = tuple(sorted((k, repr(v)) for k, v in _settings(manifest).items()))
-    return manifest.parent("datasets"), manifest.parent("embeddings"), settings, "policy" in manifest.info
-
-
-def _settings(manifest: Manifest) -> dict[str, Any]:
-    """What a run depends on but its seed: a setting its method never looks at sets no run apart."""
-    read = settings_of(manifest)
+    settings = tuple(sorted((k, repr(v)) for k, v in _settings(run, manifest).items()))
     blend = manifest.info.get("blend")
-    members = {"members": " + ".join(blend["members"])} if isinstance(blend, Mapping) else {}
-    return members | {k: v for k, v in read.items() if k not in ("seed", *MADE_FOR_IT)}
+    made_of = identity(run.store, manifest)[-1] if isinstance(blend, Mapping) else ()
+    return manifest.parent("datasets"), manifest.parent("embeddings"), settings, made_of, "policy" in manifest.info
+
+
+def _settings(run: Run, manifest: Manifest) -> dict[str, Any]:
+    """What a run depends on but its seed: a setting its method never looks at sets no run apart."""
+    read = {k: v for k, v in settings_of(manifest).items() if k not in ("seed", *MADE_FOR_IT)}
+    blend = manifest.info.get("blend")
+    if not isinstance(blend, Mapping):
+        return read
+    ids = blend.get("runs", ())
+    members = {"members": " + ".join(described(run.store, id) for id in ids)}
+    if blend.get("emphasis", BLEND_EMPHASIS) != BLEND_EMPHASIS:
+        members["emphasis"] = str(blend["emphasis"])
+    return members | read
 
 
 def _one_policy_per_seed(group: list[tuple[Run, Manifest]]) -> list[list[tuple[Run, Manifest]]]:
@@ -192,12 +213,12 @@ def _policy(manifest: Manifest) -> str:
     return str(info.get("describe", "policy")) if isinstance(info, Mapping) else ""
 
 
-def _features(manifests: list[Manifest]) -> dict[str, str]:
+def _features(group: list[tuple[Run, Manifest]]) -> dict[str, str]:
     """Everything that could set a contender apart from another of the same label, most telling first."""
-    first, policies = manifests[0], {_policy(m) for m in manifests}
+    (run, first), policies = group[0], {_policy(m) for _, m in group}
     policy = policies.pop() if len(policies) == 1 else TUNED
     features = {"policy": policy, "text": first.parent("embeddings") or "none"}
-    features |= {k: str(v) for k, v in _settings(first).items()}
+    features |= {k: str(v) for k, v in _settings(run, first).items()}
     return {**features, "dataset": str(first.parent("datasets"))}
 
 

@@ -28,6 +28,10 @@ Kind = Literal[
     "tied",
     "protocols",
     "elsewhere",
+    "allocated",
+    "shared-part",
+    "seeds-archived",
+    "chosen-there",
 ]
 Action = Literal[
     "train-longer", "add-seeds", "include-runs", "search-baseline", "compare-with", "train-baseline", "look-at"
@@ -110,10 +114,11 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def _undertrained(f: Finding) -> str:
     waited, best, epochs = (f.numbers[k] for k in ("waited", "best_epoch", "epochs"))
+    who = f"{f.names[0]} is made of {part}, which" if (part := f.numbers.get("part")) else f.names[0]
     if waited == 0:
-        return f"{f.names[0]} was still improving when its {counted(int(epochs), 'epoch')} ran out"
+        return f"{who} was still improving when its {counted(int(epochs), 'epoch')} ran out"
     return (
-        f"{f.names[0]} was at its best only {counted(int(waited), 'evaluation')} before its training ended "
+        f"{who} was at its best only {counted(int(waited), 'evaluation')} before its training ended "
         f"(epoch {best} of {epochs})"
     )
 
@@ -177,6 +182,16 @@ _CLAUSES: dict[Kind, Callable[[Finding], str]] = {
     "few-candidates": _few_candidates,
     "tied": lambda f: f"{f.numbers['metric']} is 1 for every user of {f.names[0]}: it can tell nothing apart",
     "protocols": _protocols,
+    "allocated": lambda f: f"in {f.names[0]} a second ranker orders the lists of some users, who were chosen here",
+    "seeds-archived": lambda f: (
+        f"{counted(f.numbers['archived'], 'seed')} of {f.names[0]} "
+        f"{'was archived and does' if f.numbers['archived'] == 1 else 'were archived and do'} not count here"
+    ),
+    "chosen-there": lambda _: "epochs and settings were chosen on the validation part, which flatters them there",
+    "shared-part": lambda f: (
+        f"{listed(f.numbers['part'])} {'is' if len(f.numbers['part']) == 1 else 'are'} in several of the "
+        f"{f.numbers['runs']} runs of {f.names[0]}, so that they are not {f.numbers['runs']} seeds of it"
+    ),
     "elsewhere": lambda f: f"{f.names[0]} was made elsewhere: how it was trained and chosen is not known here",
 }
 _REMEDIES: dict[Action, Callable[[Remedy], str]] = {

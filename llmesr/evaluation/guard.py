@@ -14,13 +14,14 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from llmesr.config import EXTERNAL, MethodName
+from llmesr.config import BLEND, EXTERNAL, MethodName, has_backbone
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import CHOSEN_BY, Contender, Validation, model_manifest
+from llmesr.evaluation.contenders import CHOSEN_BY, Contender, Validation, configuration
 from llmesr.evaluation.findings import Finding, Remedy, Severity, about, in_order, serious
 from llmesr.evaluation.negatives import NEGATIVES
+from llmesr.evaluation.origins import described, lucky
 from llmesr.evaluation.statistics import FEW_EVENTS
-from llmesr.evaluation.table import metric_values, named_groups, select
+from llmesr.evaluation.table import UserValues, named_groups, select
 from llmesr.runs.wanted import LONGEST, PATIENCE, SEEDS, seeds_after
 from llmesr.store import Manifest
 
@@ -50,6 +51,8 @@ class Case:
     metrics: Sequence[str] = ("NDCG@10",)
     protocol: str = "full"
     part: str = "test"
+    archived: Sequence[Contender] = ()
+    """Those that were put away, which nothing else counts."""
 
     @property
     def base(self) -> Contender:
@@ -67,9 +70,12 @@ def examine(case: Case) -> tuple[Finding, ...]:
     for contender in case.chosen:
         found += _convergence(contender)
         found += _seeds_left_out(contender, case.everyone)
+        found += _seeds_archived(contender, case.archived)
+        found += _shared(contender)
         found += _hits(contender, case)
         found += _ties(contender, case)
     found += _candidates(case)
+    found += _chosen_there(case)
     for run, base in case.pairs:
         found += _luck(run, base)
         found += _budgets(run, base)
@@ -82,29 +88,31 @@ def examine(case: Case) -> tuple[Finding, ...]:
 
 
 def _convergence(c: Contender) -> Iterator[Finding]:
-    """Runs whose best epoch is among their last."""
-    if c.method == EXTERNAL:
+    """Trainings behind a contender whose best epoch is among their last: its own, or those of what it is made of."""
+    if c.elsewhere:
         yield Finding("elsewhere", "caution", (c.name,), c.ids)
-    if not c.trained:
-        return
-    manifests = [model_manifest(c, i) for i in range(len(c.runs))]
-    waits = {m.id: w for m in manifests if (w := _waited(m)) is not None}
-    if len(waits) < len(manifests):
-        missing = tuple(m.id for m in manifests if m.id not in waits)
+    elif c.method == EXTERNAL:
+        yield Finding("allocated", "caution", (c.name,), c.ids)
+    every = {m.id: m for of_run in c.behind for m in of_run}
+    methods = {id: str(m.config["method"]) for id, m in every.items()}
+    waits = {id: w for id, m in every.items() if has_backbone(methods[id]) and (w := waited(m)) is not None}
+    missing = tuple(i for i, method in methods.items() if i not in waits and (has_backbone(method) or method == BLEND))
+    if missing:
         yield Finding("untraceable", "caution", (c.name,), missing)
     short = {id: w for id, w in waits.items() if w < WAITED}
     if short:
-        worst = next(m for m in manifests if m.id == min(short, key=lambda id: short[id]))
+        worst = every[min(short, key=lambda id: short[id])]
         numbers = {"best_epoch": worst.info["best_epoch"], "epochs": worst.info["epochs"], "waited": short[worst.id]}
+        if worst.id not in c.ids and not c.trained:
+            numbers["part"] = described(c.runs[0].store, worst.id)
         epochs = max(LONGEST, 2 * int(worst.config.get("epochs", 0)))
         values = {"epochs": epochs, "patience": max(PATIENCE, int(worst.config.get("patience", 0)))}
-        yield Finding(
-            "undertrained", "serious", (c.name,), tuple(short), numbers, Remedy("train-longer", tuple(short), values)
-        )
+        remedy = Remedy("train-longer", tuple(short) if c.trained else c.ids, values)
+        yield Finding("undertrained", "serious", (c.name,), tuple(short), numbers, remedy)
 
 
-def _waited(m: Manifest) -> int | None:
-    """Evaluations after the best one; None where the run does not say."""
+def waited(m: Manifest) -> int | None:
+    """Evaluations after the best one; None where the run does not say, or has no epochs."""
     best, epochs = m.info.get("best_epoch"), m.info.get("epochs")
     if best is None or epochs is None:
         return None
@@ -112,11 +120,33 @@ def _waited(m: Manifest) -> int | None:
 
 
 def _seeds_left_out(c: Contender, everyone: Sequence[Contender]) -> Iterator[Finding]:
+    """Of five seeds the three that suit a claim would prove it."""
     whole = next((e for e in everyone if set(c.ids) & set(e.ids)), c)
     left = tuple(id for id in whole.ids if id not in c.ids)
     if left:
         remedy = Remedy("include-runs", left)
-        yield Finding("seeds-left-out", "caution", (c.name,), left, {"left_out": len(left)}, remedy)
+        yield Finding("seeds-left-out", "serious", (c.name,), left, {"left_out": len(left)}, remedy)
+
+
+def _seeds_archived(c: Contender, archived: Sequence[Contender]) -> Iterator[Finding]:
+    """Whoever puts the unlucky seeds away is left with the lucky ones."""
+    alike = [a for a in archived if configuration(a) == configuration(c)]
+    away = [id for a in alike for id, seed in zip(a.ids, a.seeds, strict=True) if seed not in c.seeds]
+    if away:
+        yield Finding("seeds-archived", "caution", (c.name,), tuple(away), {"archived": len(away)})
+
+
+def _shared(c: Contender) -> Iterator[Finding]:
+    """A training that several runs of a contender are made of: its luck is in each of them, and no seed shows it."""
+    if len(c.runs) < 2:
+        return
+    of_runs = [{m.id for m in of_run if lucky(m)} for of_run in c.behind]
+    everywhere = set.intersection(*of_runs)
+    several = {id for ids in of_runs for id in ids if sum(id in other for other in of_runs) > 1}
+    if several:
+        severity: Severity = "serious" if everywhere else "caution"
+        shared = tuple(sorted(everywhere or several))
+        yield Finding("shared-part", severity, (c.name,), shared, {"runs": len(c.runs), "part": list(shared)})
 
 
 def _luck(run: Contender, base: Contender) -> Iterator[Finding]:
@@ -146,15 +176,15 @@ def _budgets(run: Contender, base: Contender) -> Iterator[Finding]:
     mine, theirs = run.manifests[0].config, base.manifests[0].config
     other = [k for k in _BUDGET if mine.get(k) != theirs.get(k)]
     watched = [k for k in other if k.startswith("monitor")]
-    ended = [any(_ended_by_budget(model_manifest(c, i)) for i in range(len(c.runs))) for c in (run, base)]
+    ended = [any(_ended_by_budget(m) for of_run in c.behind for m in of_run) for c in (run, base)]
     if watched or (other and any(ended)):
         settings = [f"{k} {mine.get(k)} and {theirs.get(k)}" for k in other]
         yield Finding("budget", "caution", (run.name, base.name), (*run.ids, *base.ids), {"settings": settings})
 
 
 def _ended_by_budget(m: Manifest) -> bool:
-    waited = _waited(m)
-    return waited is not None and waited < int(m.config.get("patience", PATIENCE))
+    passed = waited(m)
+    return passed is not None and passed < int(m.config.get("patience", PATIENCE))
 
 
 def _effort(run: Contender, base: Contender, everyone: Sequence[Contender]) -> Iterator[Finding]:
@@ -215,9 +245,10 @@ def _missing(case: Case) -> Iterator[Finding]:
 def _hits(c: Contender, case: Case) -> Iterator[Finding]:
     """Groups in which a contender hits for too few users to be judged by (the mean of its seeds)."""
     k = max(_k(m) for m in case.metrics)
-    frames = [select(f, case.protocol, case.part).sort_values("user") for f in case.frames[c.name]]
-    hit = np.mean([f["rank"].to_numpy() <= k for f in frames], axis=0)  # (users,)
-    few = {g.name: int(hit[g.members].sum()) for g in named_groups(frames[0], case.thresholds) if g.members.any()}
+    frames = [select(f, case.protocol, case.part).sort_values("user", kind="stable") for f in case.frames[c.name]]
+    hits = [UserValues(f, [f"HR@{k}"]) for f in frames]
+    groups = [g for g in named_groups(frames[0], case.thresholds) if g.members.any()]
+    few = {g.name: int(np.mean([h.of(g.members)[0] for h in hits], axis=0).sum()) for g in groups}
     few = {name: hits for name, hits in few.items() if hits < FEW_EVENTS}
     if few:
         numbers = {"groups": list(few), "hits": list(few.values()), "enough": FEW_EVENTS}
@@ -226,12 +257,17 @@ def _hits(c: Contender, case: Case) -> Iterator[Finding]:
 
 def _ties(c: Contender, case: Case) -> Iterator[Finding]:
     """A metric that is 1 for everybody."""
+    frames = [select(f, case.protocol, case.part) for f in case.frames[c.name]]
     for metric in case.metrics:
-        values = [
-            metric_values(select(f, case.protocol, case.part)["rank"].to_numpy(), metric) for f in case.frames[c.name]
-        ]
+        values = [UserValues(f, [metric]).of(np.ones(len(f), bool)) for f in frames]
         if all((v == 1).all() for v in values):
             yield Finding("tied", "serious", (c.name,), c.ids, {"metric": metric})
+
+
+def _chosen_there(case: Case) -> Iterator[Finding]:
+    """Validation flatters whatever was chosen by it: the epoch, the fallback, the policy."""
+    if case.part == "valid":
+        yield Finding("chosen-there", "serious")
 
 
 def _candidates(case: Case) -> Iterator[Finding]:
@@ -260,10 +296,12 @@ def _difference(case: Case, run: str, base: str, metric: str, protocol: str) -> 
     """Mean paired difference overall and its z; None where a run has no ranks under the protocol."""
     sides = []
     for name in (run, base):
-        own = [f[(f["protocol"] == protocol) & (f["part"] == case.part)].sort_values("user") for f in case.frames[name]]
+        own = [f[(f["protocol"] == protocol) & (f["part"] == case.part)] for f in case.frames[name]]
         if any(f.empty for f in own):
             return None
-        sides.append(np.mean([metric_values(f["rank"].to_numpy(), metric) for f in own], axis=0))
+        own = [f.sort_values("user", kind="stable") for f in own]
+        values = [UserValues(f, [metric]).of(np.ones(len(f), bool))[0] for f in own]
+        sides.append(np.mean(values, axis=0))
     difference = sides[0] - sides[1]
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
     return float(difference.mean()), float(difference.mean() / error) if error > 0 else 0.0

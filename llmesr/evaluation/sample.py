@@ -29,19 +29,20 @@ def judged(frame: pd.DataFrame, dataset: Dataset, config: RunConfig, *, sampled:
     """Validation metrics for one line of events.jsonl; of a sample also how many were asked, and how far the watched
     metric may lie from that of all users: half of its 95% interval.
 
-    UserError where the sample has nobody in the watched group.
+    UserError where validation has nobody in the watched group.
     """
     metrics = event_metrics(frame, dataset.thresholds, sorted({"HR@10", "NDCG@10", config.monitor}))
-    if not sampled:
-        return metrics
     rows = select(frame, config.monitor_protocol)
     groups = {group.name: group.members for group in named_groups(rows, dataset.thresholds)}
     members = groups.get(config.monitor_group)
     if members is None or not members.any():
+        remedy = "Raise validation_users." if sampled else "Watch another group, or split the data another way."
         raise UserError(
-            f"None of the {config.validation_users} users that validation asks is in the group "
-            f"{config.monitor_group!r}, which is watched. Raise validation_users."
+            f"None of the {frame['user'].nunique():,} users that validation asks is in the group "
+            f"{config.monitor_group!r}, which is watched. {remedy}"
         )
+    if not sampled:
+        return metrics
     (values,) = UserValues(rows, [config.monitor]).of(members)
     asked = {"validation_users": float(frame["user"].nunique())}
     return {**metrics, **asked, "validation_interval": Z * float(values.std()) / math.sqrt(len(values))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from urllib.parse import quote, urlencode
 
 from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import split_of
@@ -44,8 +45,22 @@ def statement(claim: Claim, command: str) -> str:
         _bullets(_basis(claim)),
         _table(["run", "seed", "made", "manifest (SHA-256)"], _runs(c.store, [claim.run, claim.baseline])),
         f"<p>Make it again:</p><pre>{escape(command)}</pre>",
+        f"<p>In the app, below its address:</p><pre>{escape(_address(claim))}</pre>",
     ]
     return _PAGE.format(title=escape(claim.title), body="\n".join(parts))
+
+
+def _address(claim: Claim) -> str:
+    """Where the app shows this claim: the two sides, the metric, the protocol and the definition of the tail."""
+    c, (metric, _, k) = claim.comparison, claim.metric.partition("@")
+    sides = [("compare", claim.baseline.name), ("compare", claim.run.name), ("against", claim.baseline.name)]
+    asked = {"claim": claim.run.name, "metric": metric, "k": k, "protocol": c.protocol}
+    asked |= {"tail_item": c.thresholds.item, "tail_user": c.thresholds.user}
+    return "/compare?" + urlencode(
+        [("dataset", claim.run.runs[0].dataset_id), ("view", "defend"), *sides, *asked.items()],
+        safe="/@",
+        quote_via=quote,
+    )
 
 
 def _in_time(claim: Claim) -> list[str]:

@@ -59,7 +59,8 @@ class Answer:
             return f" (at most {self.bound:.3f} either way)"
         if self.outcome == "equal":
             return ""
-        return f" ({signed(self.difference)}{metric and f' {metric}'}, {self.p_text})"
+        few = f", {counted(self.users, 'user')}" if self.users < FEW_USERS else ""
+        return f" ({signed(self.difference)}{metric and f' {metric}'}, {self.p_text}{few})"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from llmesr.config import NEEDS_TEXT, EmbedConfig
+from llmesr.config import BLEND, NEEDS_TEXT, WORDS, EmbedConfig
 from llmesr.jobs.plans import embed_step, settings, train_step, tune_step
 from llmesr.jobs.record import Step
-from llmesr.runs.wanted import Training
+from llmesr.runs.wanted import Training, in_turn
 from llmesr.store import Manifest, Store
 
 SPLIT = {"kind": "temporal"}
@@ -18,22 +19,23 @@ def wanted_steps(
     store: Store, dataset: Manifest, wanted: Sequence[Training], *, in_time: str | None = None
 ) -> list[Step]:
     """What makes ``wanted``, in order. ``in_time``: the dataset under the temporal split, None to make it."""
-    here = [t for t in wanted if not t.in_time]
-    steps = [step for t in here for step in _steps(t, dataset.id, dataset.name, t.embedding)]
-    there = [t for t in wanted if t.in_time]
+    every = in_turn(wanted)
+    here, there = ([t for t in every if t.in_time is when] for when in (False, True))
+    made: dict[str, str] = {}
+    steps = [step for t in here for step in _steps(t, dataset.id, dataset.name, {}, made)]
     if not there:
         return steps
     place = in_time or "{temporal}"
     if in_time is None:
         steps.append(split_step(dataset.id))
-    texts = list(dict.fromkeys(t.embedding for t in there if t.embedding and t.method in NEEDS_TEXT))
+    texts = list(dict.fromkeys(id for t in there if t.of_run is None for id in read_by(t)))
     named = {id: f"embedding{number or ''}" for number, id in enumerate(texts)}
     for id, name in named.items():
         step = embed_step(place, _embedder(store.manifest("embeddings", id).config))
         steps.append(step.model_copy(update={"saves": name}))
+    moved = {id: f"{{{name}}}" for id, name in named.items()}
     for training in there:
-        text = f"{{{named[training.embedding]}}}" if training.embedding in named else None
-        steps += _steps(training, place, f"{dataset.name} temporal", text)
+        steps += _steps(training, place, f"{dataset.name} temporal", moved, made)
     return steps
 
 
@@ -43,21 +45,50 @@ def split_step(dataset: str) -> Step:
     return Step(verb="split", arguments=given, label="Split in time", reads=[f"datasets/{dataset}"], saves="temporal")
 
 
-def _steps(training: Training, dataset: str, name: str, text: str | None) -> Iterator[Step]:
+def _steps(
+    training: Training, dataset: str, name: str, texts: Mapping[str, str], made: dict[str, str]
+) -> Iterator[Step]:
+    """``texts``: what stands for embeddings of another split there; ``made``: key -> run of what was made so far, which
+    this one is added to."""
     run = training.of_run
-    if run is None:
+    if run is None and training.method == BLEND:
+        run = f"{{blend{len(made)}}}"
+        yield _blend_step(training, [m if isinstance(m, str) else made[m.key] for m in training.members], run[1:-1])
+    elif run is None:
+        text = training.embedding
         step = train_step(
             dataset,
             training.method,
             backbone=training.backbone,
-            values=training.settings,
-            embedding=text,
+            values=values_with(training, made, texts),
+            embedding=texts.get(text, text) if text else None,
             name=name,
         )
         run = str(step.run)
         yield step
+    made[training.key] = run
     if training.policy is not None:
         yield tune_step(run, training.policy).model_copy(update={"reads": [f"runs/{run}"] if training.of_run else []})
+
+
+def _blend_step(training: Training, runs: Sequence[str], name: str) -> Step:
+    emphasis = training.settings.get("emphasis")
+    given = [*runs, *([] if emphasis is None else ["--emphasis", str(emphasis)]), "--json"]
+    there = [f"runs/{m}" for m in training.members if isinstance(m, str)]
+    return Step(verb="blend", arguments=given, label=training.why, reads=there, saves=name)
+
+
+def values_with(training: Training, made: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of a training with the runs it learns from and the views that it reads there."""
+    guides = {name: g if isinstance(g, str) else made[g.key] for name, g in training.guides.items()}
+    views = training.settings.get("views")
+    return {**training.settings, **guides} | ({"views": [texts.get(v, v) for v in views]} if views else {})
+
+
+def read_by(training: Training) -> list[str]:
+    """The embeddings a training reads: its text and its further views."""
+    text = [training.embedding] if training.embedding and training.method in NEEDS_TEXT else []
+    return [*text, *(v for v in training.settings.get("views") or () if v != WORDS)]
 
 
 def _embedder(config: Mapping[str, object]) -> dict[str, object]:

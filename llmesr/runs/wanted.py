@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +22,10 @@ _OWN = ("method", "backbone", "seed", *MADE_FOR_IT)
 class Training:
     """A run to be made, and ``why``. ``settings`` are those that differ from the defaults.
 
-    ``policy``: settings of the scoring policy that is then tuned for it, None for none. ``of_run``: a run that is
-    there, of which only the scoring is tuned. ``in_time``: under the temporal split of the dataset, not its own.
+    ``members``: of a blend, the runs it is the sum of; ``guides``: setting -> the run it names (a base, a teacher).
+    Both are ids of runs that are there, or runs to be made before. ``policy``: settings of the scoring policy that is
+    then tuned for it, None for none. ``of_run``: a run that is there, of which only the scoring is tuned. ``in_time``:
+    under the temporal split of the dataset, not its own.
     """
 
     method: str
@@ -33,6 +36,26 @@ class Training:
     policy: Mapping[str, Any] | None = None
     of_run: str | None = None
     in_time: bool = False
+    members: tuple[Training | str, ...] = ()
+    guides: Mapping[str, Training | str] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> list[Training]:
+        """What has to be made before it."""
+        return [p for p in (*self.members, *self.guides.values()) if isinstance(p, Training)]
+
+    @property
+    def key(self) -> str:
+        """The same for trainings that make the same, whatever for."""
+
+        def plain(t: Training | str) -> Any:
+            return t if isinstance(t, str) else json.loads(t.key)
+
+        made_of = {"members": [plain(m) for m in self.members], "guides": {k: plain(v) for k, v in self.guides.items()}}
+        policy = None if self.policy is None else dict(self.policy)
+        settings = {"seed": FIRST_SEED, **self.settings}
+        given = {**vars(self), "settings": settings, "policy": policy, **made_of, "why": ""}
+        return json.dumps(given, sort_keys=True, default=str)
 
     @property
     def config(self) -> RunConfig:
@@ -43,7 +66,20 @@ class Training:
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
         policy = None if self.policy is None else dict(self.policy)
-        return {**vars(self), "settings": dict(self.settings), "policy": policy}
+        made_of = {
+            "members": [m if isinstance(m, str) else m.document() for m in self.members],
+            "guides": {k: v if isinstance(v, str) else v.document() for k, v in self.guides.items()},
+        }
+        return {**vars(self), "settings": dict(self.settings), "policy": policy, **made_of}
+
+
+def in_turn(wanted: Sequence[Training]) -> list[Training]:
+    """``wanted`` and what they are made of, each once, parts first."""
+    found: dict[str, Training] = {}
+    for training in wanted:
+        for one in (*in_turn(training.parts), training):
+            found.setdefault(one.key, one)
+    return list(found.values())
 
 
 @dataclass(frozen=True)

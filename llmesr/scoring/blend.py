@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmesr.config import BLEND, EXTERNAL
+from llmesr.config import BLEND, BLEND_EMPHASIS, EXTERNAL
 from llmesr.data.batches import Sequences, in_order
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import Part
@@ -39,12 +39,14 @@ from llmesr.training.load import load_scorer
 
 FITTED_USERS = 3000
 """Most users of validation the weights are fitted on."""
-EMPHASIS = 0.5
-"""How much more a user whose target is a tail item counts in the fit, as a rule: 1 + this."""
 
 
 def blend(
-    runs: Sequence[Run], *, emphasis: float = EMPHASIS, device: torch.device | str = "cpu", progress: Progress = silent
+    runs: Sequence[Run],
+    *,
+    emphasis: float = BLEND_EMPHASIS,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
 ) -> Run:
     """The sum of ``runs``, fitted on validation, evaluated and stored; the same runs again replace it.
 

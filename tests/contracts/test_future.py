@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file
 from llmesr.config import (
     AllocationConfig,
     EmbedConfig,
+    FinetuneConfig,
     IngestConfig,
     MethodName,
     NeighbourConfig,
@@ -28,15 +30,17 @@ from llmesr.data.split import boundaries
 from llmesr.data.splitting import resplit
 from llmesr.linear.interactions import chosen, followed
 from llmesr.retrieval.similar import similar_users
-from llmesr.runs.record import MODEL
+from llmesr.runs.record import MODEL, VALIDATED
 from llmesr.scoring.allocation.allocate import allocate
 from llmesr.scoring.allocation.rankers import by_run
+from llmesr.scoring.blend import blend
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
 from llmesr.scoring.tuning.search import tune_policy
 from llmesr.semantic.embed import user_vectors
 from llmesr.semantic.inputs import user_texts
 from llmesr.store import Store
+from llmesr.training.finetune import gather
 from llmesr.training.train import train
 
 KINDS = ("leave-one-out", "temporal", "refit")
@@ -132,6 +136,61 @@ def test_what_is_trained_and_tuned_before_the_test(tmp_path: Path, kind: str) ->
         assert np.array_equal(array, fitted[1][name]), name
     assert policies[0] == policies[1]
     assert metrics[0] == metrics[1]
+
+
+ONE = {"epochs": 1, "patience": 1, "max_length": 10, "embedding_size": 8, "layers": 1, "neighbours": 3, "seed": 1}
+SOLVED = {"max_length": 10, "fallback": "none"}
+"""Without the fallback, whose size validation chooses."""
+TRAININGS: dict[str, dict[str, Any]] = {
+    **{m: {"method": m, **SOLVED} for m in ("item-knn", "markov", "ease", "text-ease")},
+    "text-ease, words": {"method": "text-ease", "views": ["words"], **SOLVED},
+    "ials": {"method": "ials", "max_length": 10, "embedding_size": 8, "seed": 1},
+    **{m: {"method": m, **ONE} for m in ("id", "llm-init", "adapter", "llm-esr", "llmemb", "codes")},
+    "bert4rec": {"method": "id", "backbone": "bert4rec", **ONE},
+    "graph steps": {"method": "id", "graph_steps": 2, **ONE},
+    "base": {"method": "id", "base": "ease", **ONE},
+    "teacher": {"method": "id", "teacher": "teacher", **ONE},
+    "sampled loss": {"method": "id", "loss": "sampled", "negatives": 8, **ONE},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_no_training_reads_what_lies_behind_its_cut(tmp_path: Path, kind: str, name: str) -> None:
+    """One epoch, so that validation has nothing to choose: everything behind the validation cut is another, and the
+    model that is asked there is the same bit for bit."""
+    made = []
+    for store, data in pair(tmp_path, kind, "valid"):
+        embedding = make_embedding(store, data)
+        if name == "teacher":
+            train(data, RunConfig.read(None, method="id", **{**ONE, "seed": 2}), store, run_id="teacher", device="cpu")
+        run = train(data, RunConfig.read(None, **TRAININGS[name]), store, embedding=embedding, device="cpu")
+        path = run.folder / VALIDATED
+        made.append(load_file(path if path.is_file() else run.folder / MODEL))
+    assert made[0].keys() == made[1].keys()
+    for tensor, values in made[0].items():
+        assert np.array_equal(values, made[1][tensor]), tensor
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_blend_and_what_text_models_learn_of_choices_end_before_the_test(tmp_path: Path, kind: str) -> None:
+    sums: list[Any] = []
+    together: list[np.ndarray] = []
+    for store, data in pair(tmp_path, kind, "test"):
+        embedding = make_embedding(store, data)
+        settings = {"id": ONE, "text-ease": {"max_length": 10}, "popularity": {"max_length": 10}}
+        configs = [RunConfig.read(None, method=m, **s) for m, s in settings.items()]
+        members = [train(data, c, store, embedding=embedding, device="cpu") for c in configs]
+        made = blend(members)
+        said = made.manifest.info["blend"]
+        ranks = made.per_user()
+        asked = ranks[(ranks["part"] == "valid") & (ranks["protocol"] == "full")]
+        sums.append((said["weights"], said["bias"], said["counts"], asked["rank"].tolist()))
+        pairs = gather(data, FinetuneConfig(objective="co_chosen")).together
+        assert pairs is not None
+        together.append(pairs.toarray())
+    assert np.array_equal(*together)
+    assert sums[0] == sums[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)

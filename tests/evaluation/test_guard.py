@@ -165,6 +165,7 @@ def test_seeds_that_are_there_and_were_left_out_are_named(make: Make) -> None:
     finding = of("seeds-left-out", found([every[0], *seeds(make, "llm-esr", text="t")], [*every[1:], *classics(make)]))
     assert set(finding.runs) == {every[1].id, every[2].id}
     assert finding.sentence == "2 seeds of id/sasrec are left out. Take them in."
+    assert finding.severity == "serious"  # of five seeds, three can be picked that prove anything
 
 
 def test_a_stronger_baseline_of_the_same_kind_is_serious_where_the_run_does_not_beat_it(make: Make) -> None:
@@ -225,6 +226,13 @@ def test_protocols_that_disagree_are_said(make: Make) -> None:
     assert "under uni100 llm-esr/sasrec is behind overall" in finding.short
 
 
+def test_what_was_chosen_on_validation_is_not_better_there(make: Make) -> None:
+    chosen = contenders([*seeds(make, "id"), *seeds(make, "llm-esr", text="t", skill=0.6)])
+    at = case(chosen, chosen, ("HR@10",), "id")
+    assert of("chosen-there", examine(replace(at, part="valid"))).severity == "serious"
+    assert "chosen-there" not in {f.kind for f in examine(at)}
+
+
 def test_the_most_serious_comes_first_and_each_once() -> None:
     note, serious = Finding("text", "note", ("a", "b")), Finding("tied", "serious", ("a",), (), {"metric": "HR@10"})
     assert in_order([note, serious, note]) == (serious, note)
@@ -264,3 +272,93 @@ def trained(rng: np.random.Generator, pace: float, budget: int) -> tuple[int, in
         if now > value:
             best, value = epoch, now
     return best, epoch
+
+
+def blended(make: Make, seed: int, members: list[Run], **info: Any) -> Run:
+    """A blend of ``members``, which are put where it finds them."""
+    for run in members:
+        put(run)
+    blend = {"runs": [r.id for r in members], "members": [r.label for r in members], "emphasis": 0.5, **info}
+    made: Any = make("blend", seed=seed, best=0, epochs=0, info={"blend": blend})
+    made.known.config = {"method": "blend", "backbone": None, "max_length": 50}
+    made.known.info = {"blend": blend}
+    found: Run = made
+    return found
+
+
+def put(run: Run) -> None:
+    """The manifest of a run on disk, so that others can name it."""
+    with run.store.draft("runs", run.id, name="x", parents=[], config=run.manifest.config, seed=run.manifest.seed) as d:
+        d.manifest.info = dict(run.manifest.info)
+        d.manifest.parents = list(run.manifest.parents)
+
+
+def test_a_blend_of_a_run_that_was_cut_short_was_cut_short(make: Make) -> None:
+    members = [[make("id", seed=s, best=b, epochs=15), make("ease")] for s, b in ((42, 15), (43, 5), (44, 5))]
+    blends = [blended(make, s, of) for s, of in zip((42, 43, 44), members, strict=True)]
+    finding = of("undertrained", found([*blends, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr"))
+    assert (finding.severity, finding.names, finding.runs) == ("serious", ("blend",), (members[0][0].id,))
+    assert finding.short == "blend is made of id/sasrec, which was still improving when its 15 epochs ran out"
+    assert finding.remedy is not None
+    assert finding.remedy.runs == tuple(b.id for b in blends)
+
+
+def test_a_part_that_all_runs_of_a_blend_share_is_no_three_seeds(make: Make) -> None:
+    shared = make("llm-init", seed=42, text="t")
+    blends = [blended(make, s, [make("id", seed=s), shared]) for s in (42, 43, 44)]
+    finding = of("shared-part", found([*blends, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr"))
+    assert (finding.severity, finding.runs) == ("serious", (shared.id,))
+    free = [blended(make, s, [make("id", seed=s), make("ease")]) for s in (42, 43, 44)]
+    assert "shared-part" not in {
+        f.kind for f in found([*free, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr")
+    }
+
+
+def test_a_blend_without_training_has_no_luck(make: Make) -> None:
+    linear = blended(make, 42, [make("ease"), make("markov")])
+    (contender,) = contenders([linear])
+    assert not contender.seeded
+    assert contender.alone
+    kinds = {f.kind for f in found([linear, make("popularity")], [], base="popularity")}
+    assert not kinds & {"one-seed", "undertrained", "untraceable"}
+
+
+def test_blends_of_other_settings_are_other_configurations(make: Make) -> None:
+    one = blended(make, 42, [make("id", dropout=0.1), make("ease")])
+    two = blended(make, 43, [make("id", seed=43, dropout=0.5), make("ease")])
+    other = blended(make, 42, [make("id", dropout=0.1), make("ease")], emphasis=2.0)
+    names = [c.name for c in contenders([one, two, other])]
+    assert len(names) == 3
+    assert any("dropout=0.5" in n for n in names)
+    assert any("emphasis=2.0" in n for n in names)
+
+
+def test_a_ranking_made_elsewhere_may_have_luck_and_an_allocated_run_has_that_of_its_first(make: Make) -> None:
+    first = make("id", best=30, epochs=30)
+    put(first)
+    far, near = make("external"), make("external", first=first.id, info={"allocation": {"first": first.id}})
+    for run, kind in ((far, "elsewhere"), (near, "allocated")):
+        (contender,) = contenders([run])
+        assert not contender.alone
+        findings = found([run, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr")
+        assert of(kind, findings).severity == "caution"
+        assert {"elsewhere", "allocated"} & {f.kind for f in findings} == {kind}
+        assert contender.seeded == (kind == "allocated")
+    assert of("undertrained", findings).runs == (first.id,)
+
+
+def test_several_targets_of_a_user_are_one_user(make: Make) -> None:
+    """HR of a user is of any of the targets; ranks of several are never put beside those of other users."""
+    runs = [*seeds(make, "id", skill=0.3), *seeds(make, "llm-esr", text="t", skill=0.6)]
+    for run in runs:
+        frame = run.per_user()
+        again = frame.assign(target_id=frame["target_id"].astype(str) + "b", rank=60)
+        run.frame = pd.concat([frame, again], ignore_index=True)  # type: ignore[attr-defined]
+    for run in runs[3:]:
+        uni = run.per_user()["protocol"] == "uni100"
+        run.per_user().loc[uni, "rank"] = 80
+    finding = of("protocols", found(runs, classics(make)))
+    assert finding.numbers["difference"] == pytest.approx(0.3, abs=0.08)
+    for run in runs:  # each user is hit by one target of two: every HR is 1, though half of the ranks are not
+        run.per_user()["rank"] = np.tile(np.repeat([1, 60], USERS * 4), 1)
+    assert {f.kind for f in found(runs, classics(make))} >= {"tied"}

@@ -63,6 +63,12 @@ def test_the_interval_is_that_of_a_mean() -> None:
     assert "validation_users" not in judged(frame, data, config, sampled=False)
     with pytest.raises(UserError, match="is in the group 'Tail Item', which is watched. Raise validation_users"):
         judged(frame, data, config.but(monitor_group="Tail Item"), sampled=True)
+    with pytest.raises(UserError, match="is in the group 'Cold Item', which is watched. Watch another group"):
+        judged(frame, data, config.but(monitor_group="Cold Item"), sampled=False)
+    cold = frame.assign(target_popularity=[0, 9, 9, 0])
+    watched = judged(cold, data, config.but(monitor_group="Cold Item"), sampled=True)
+    assert watched["full/Cold Item/HR@10"] == 0.5
+    assert watched["validation_interval"] == pytest.approx(1.959964 * 0.5 / math.sqrt(2))
 
 
 def test_a_run_says_what_it_was_validated_on(tiny: Dataset, store: Store) -> None:

@@ -253,7 +253,7 @@ def _stored(
     if serves and isinstance(second, ByScore) and second.run is not None:
         parents.append(second.run.run.manifest)
         settings["max_length"] = scored.max_length
-    with store.draft("runs", id, name=source, parents=parents, config=settings) as draft:
+    with store.draft("runs", id, name=source, parents=parents, config=settings, seed=run.manifest.seed) as draft:
         stored = Run(store, id)
         stored.folder = draft.path
         stored.write_results(*results)

@@ -56,7 +56,11 @@ def findings(
     """What stands against comparing everybody with ``reference`` (see :mod:`evaluation.guard`)."""
     dataset = Run(root, next(iter(lineup.values()))[0]).dataset_id
     there = {c.name: c.ids for c in everyone(root, dataset)}
-    return _findings(root, lineup, there, reference, thresholds, metric, protocol)
+    chosen = {id for ids in (*there.values(), *lineup.values()) for id in ids}
+    rest = [r for r in artifacts.runs(root, dataset, archived=True) if r.id not in chosen]  # also those that train yet
+    away = contenders([r for r in rest if r.status().state == "SUCCEEDED"])
+    archived = {c.name: c.ids for c in away}
+    return _findings(root, lineup, there, archived, reference, thresholds, metric, protocol)
 
 
 def judged(
@@ -247,11 +251,12 @@ def _values(root: Store, lineup: Lineup, metric: str, protocol: str) -> statisti
     return statistics.per_user(_frames(root, lineup), [metric], protocol, "test")
 
 
-@kept(digests(lineup="runs", there="runs"), entries=128, spinner=SAID)
+@kept(digests(lineup="runs", there="runs", archived="runs"), entries=128, spinner=SAID)
 def _findings(
     root: Store,
     lineup: Lineup,
     there: Lineup,
+    archived: Lineup,
     reference: str,
     thresholds: Thresholds,
     metric: str,
@@ -263,6 +268,7 @@ def _findings(
             baseline=reference,
             frames=_frames(root, lineup),
             everyone=_contenders(root, there),
+            archived=_contenders(root, archived),
             validation=lambda contender: validation(root, contender),
             thresholds=thresholds,
             metrics=(metric,),
@@ -294,7 +300,7 @@ def _contenders(root: Store, lineup: Lineup) -> list[Contender]:
 
 def _alone(root: Store, lineup: Lineup) -> set[str]:
     """Those without luck in training."""
-    return {c.name for c in _contenders(root, lineup) if not c.seeded}
+    return {c.name for c in _contenders(root, lineup) if c.alone}
 
 
 def _frames(root: Store, lineup: Lineup) -> dict[str, list[pd.DataFrame]]:

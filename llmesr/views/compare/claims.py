@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from llmesr.config import BLEND
 from llmesr.evaluation.claim import Claim
 from llmesr.evaluation.lacking import missing
 from llmesr.evaluation.statement import statement
@@ -91,7 +92,7 @@ def _offer(choice: Choice, claim: Claim, lacking: Sequence[Training]) -> None:
     rest = [f"and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else []
     st.markdown("\n".join(f"- {reason}" for reason in [*reasons[:SHOWN], *rest]))
     data = choice.dataset
-    configs = [t.config for t in lacking if t.of_run is None]
+    configs = [t.config for t in lacking if t.of_run is None and t.method != BLEND]
     likely, longest = altogether(configs, len(data.split.train_items), data.n_items, artifacts.timings(choice.root))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(

@@ -10,10 +10,11 @@ import streamlit as st
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.across import Agreement, agreements, like, named_splits, one_per_split, placed, repeatable
 from llmesr.evaluation.contenders import Contender, best_of_each
+from llmesr.evaluation.lacking import again
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.jobs.wanted import wanted_steps
 from llmesr.prose import counted, signed
-from llmesr.runs.wanted import Recipe, Training
+from llmesr.runs.wanted import Training, in_turn
 from llmesr.store import Manifest
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare.choice import Choice
@@ -144,10 +145,10 @@ def _wanted(choice: Choice, best: list[Contender], later: Manifest | None) -> li
         if not repeatable(c):
             continue
         twin = like(c, there, choice.root)
-        recipe = Recipe.of(c.manifests[0])
-        seeds = [s for s in c.seeds if twin is None or s not in twin.seeds]
-        found += [recipe.training(s, f"{c.name} under a temporal split", in_time=True) for s in seeds]
-    return found
+        seeds = [s for s in c.seeds if twin is None or s not in twin.seeds] if c.seeded or twin is None else []
+        why, place = f"{c.name} under a temporal split", later.id if later is not None else None
+        found += [again(choice.root, c.manifests[0], s, why, later=place, in_time=True) for s in seeds]
+    return in_turn(found)
 
 
 @widgets.acting
