@@ -55,7 +55,7 @@ def _address(claim: Claim) -> str:
     c, (metric, _, k) = claim.comparison, claim.metric.partition("@")
     sides = [("compare", claim.baseline.name), ("compare", claim.run.name), ("against", claim.baseline.name)]
     asked = {"claim": claim.run.name, "metric": metric, "k": k, "protocol": c.protocol}
-    asked |= {"tail_item": c.thresholds.item, "tail_user": c.thresholds.user}
+    asked |= {"tail_item": str(c.thresholds.item), "tail_user": str(c.thresholds.user)}
     return "/compare?" + urlencode(
         [("dataset", claim.run.runs[0].dataset_id), ("view", "defend"), *sides, *asked.items()],
         safe="/@",

@@ -189,7 +189,7 @@ def test_a_blend_and_what_text_models_learn_of_choices_end_before_the_test(tmp_p
         pairs = gather(data, FinetuneConfig(objective="co_chosen")).together
         assert pairs is not None
         together.append(pairs.toarray())
-    assert np.array_equal(*together)
+    assert np.array_equal(together[0], together[1])
     assert sums[0] == sums[1]
 
 
