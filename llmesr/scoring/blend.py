@@ -194,7 +194,9 @@ def _blocks(
     """The members' scores of ``users``; how far they spread, and in which order users come, are added to the lists."""
     asked = Questions(dataset, "valid", Sequences(dataset, device), max_length)
     done = 0
-    for some in in_order(users, dataset.lengths, max(1, min(1024, BLOCK // (dataset.n_items + 1)))):
+    for some in in_order(
+        users, dataset.split.input_lengths("valid"), max(1, min(1024, BLOCK // (dataset.n_items + 1)))
+    ):
         batch = asked.batch(some)
         scores = [member.score(batch.inputs, batch.users).float() for member in members]
         for found, part in zip(spreads, scores, strict=True):

@@ -107,7 +107,7 @@ class _Search:
         return weights[judged.index(max(judged))]
 
     def _batches(self, users: np.ndarray) -> list[np.ndarray]:
-        return list(in_order(users, self.dataset.lengths, self.batch_size))
+        return list(in_order(users, self.dataset.split.input_lengths("valid"), self.batch_size))
 
 
 def _gain(ranks: Tensor) -> Tensor:

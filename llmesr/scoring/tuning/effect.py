@@ -78,7 +78,7 @@ def _pools(recommender: Recommender, policy: ScoringPolicy, users: np.ndarray, p
     scorer = recommender.scored.under(policy)
     asked = Questions(dataset, part, Sequences(dataset, device), recommender.max_length)
     order, targets, items, scores = [], [], [], []
-    for some in in_order(users, dataset.lengths, 256):
+    for some in in_order(users, dataset.split.input_lengths("valid"), 256):
         batch = asked.batch(some)
         made = scorer.score(batch.inputs, batch.users).float()
         best = top_unseen(made, batch.seen, k=width)  # (B, C)

@@ -56,7 +56,9 @@ def blocks(scored: ScoredRun, users: np.ndarray, part: Part, keys: Collection[Ke
     dataset, device = scored.dataset, scored.device
     opened = open_terms(scored.scorer, scored.ground, sorted(keys, key=lambda key: list(TERMS).index(key[0])))
     asked = Questions(dataset, part, Sequences(dataset, device), scored.max_length)
-    for some in in_order(users, dataset.lengths, max(1, min(1024, BLOCK // (dataset.n_items + 1)))):
+    for some in in_order(
+        users, dataset.split.input_lengths("valid"), max(1, min(1024, BLOCK // (dataset.n_items + 1)))
+    ):
         batch = asked.batch(some)
         yield Block(
             users=some,
