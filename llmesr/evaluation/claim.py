@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from llmesr.config import GROUPS, MADE_FOR_IT
+from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset, load_dataset, split_of
 from llmesr.data.groups import Thresholds
 from llmesr.data.splitting import siblings
