@@ -16,10 +16,10 @@ from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
 
-DRAW_ALL_UP_TO = 50_000
-SAMPLE = 25_000
+DRAW_ALL_UP_TO = 25_000
+SAMPLE = 12_000
 """Points drawn one by one where there are more: what a lasso lights up in the other map is seen within two seconds."""
-MARKED = 10_000
+MARKED = 5_000
 """Selected points that are marked in the other map; their hover texts are those of the points beneath."""
 HEIGHT = 500
 _TAIL_SHARE = 0.75

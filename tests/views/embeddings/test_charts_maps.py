@@ -115,7 +115,7 @@ def test_a_point_without_place_is_not_drawn() -> None:
 
 def test_large_maps_keep_the_selected_sample_the_rest_and_say_so() -> None:
     n = charts.DRAW_ALL_UP_TO + 50_000
-    points = points_of(n, tail=120_000)
+    points = points_of(n, tail=n - 20_000)
     selected = np.array([7, n - 1])
     rows = charts.drawn_rows(points, selected)
     assert {7, n - 1} <= set(rows.tolist())
@@ -124,6 +124,12 @@ def test_large_maps_keep_the_selected_sample_the_rest_and_say_so() -> None:
     note = charts.sampling_note(points, rows)
     assert f"Of {n:,} items, {len(rows):,} are drawn" in note
     assert charts.sampling_note(points_of(9, 3), np.arange(9)) == ""
+    many = np.arange(charts.MARKED * 3)
+    assert len(charts.marked(many)) == charts.MARKED
+    assert charts.marked(selected).tolist() == selected.tolist()
+    assert f"Of the {len(many):,} selected, {charts.MARKED:,} are marked." in charts.sampling_note(
+        points, rows, len(many)
+    )
     few_head = charts.drawn_rows(points_of(n, tail=n - 10), selected[:1])
     assert len(few_head) == charts.SAMPLE or len(few_head) == charts.SAMPLE + 1
 
