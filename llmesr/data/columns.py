@@ -52,6 +52,7 @@ ABOUT = {
 }  # fmt: skip
 AVERAGES = {"avg", "average", "mean", "count", "counts", "num", "total", "n", "number"}
 MAX_TIMES = 200
+APART = "the day and the time of day stand apart"
 TITLE_NAMES = (
     "title", "itemtitle", "producttitle", "movietitle", "booktitle", "name", "itemname", "productname",
     "productdisplayname", "trackname", "songname", "artistname", "headline",
@@ -135,6 +136,8 @@ def _guess_time(columns: list[str], sample: pd.DataFrame) -> Guess | None:
     if exact is None and not own:
         reason = "it may not be when it happened"
         return Guess(times[0], 0.3, reason, tuple(times)) if times else _like(columns, ("timestamp",))
+    if exact and own and exact.column not in times and _of_day(sample[exact.column]):
+        return Guess(own[0], 0.45, APART, (own[0], exact.column))
     first = exact.column if exact else own[0]
     others = [c for c in own if c != first]
     apart = [c for c in others if not _same_days(sample[first], sample[c])]
@@ -146,6 +149,13 @@ def _guess_time(columns: list[str], sample: pd.DataFrame) -> Guess | None:
     if exact is not None and finest == first:
         return exact
     return Guess(finest, 0.7, "its values are times" if len(times) == 1 else "the finest of its times")
+
+
+def _of_day(values: pd.Series) -> bool:
+    """Whether these are times of day (18:30, 6:30 PM) without a date."""
+    filled = values[values != ""].head(200)
+    clock = r"\s*\d{1,2}:\d\d(:\d\d)?([.,]\d+)?( ?[AaPp]\.?[Mm]\.?)?\s*"
+    return len(filled) > 0 and bool(filled.str.fullmatch(clock).all())
 
 
 def _same_days(one: pd.Series, other: pd.Series) -> bool:
@@ -197,7 +207,7 @@ def resolve(
         mapping[field] = column
     for field, unsure in guesses.items():
         if unsure.rivals and field not in given:
-            _ask(file, field, unsure.rivals, option)
+            _ask(file, field, unsure, option)
     for field in required:
         if field not in mapping:
             raise UserError(
@@ -207,7 +217,14 @@ def resolve(
     return mapping
 
 
-def _ask(file: str, field: str, rivals: tuple[str, ...], option: str) -> None:
+def _ask(file: str, field: str, unsure: Guess, option: str) -> None:
+    rivals = unsure.rivals
+    if unsure.reason == APART:
+        day, hour = rivals
+        raise UserError(
+            f"{file} has the day in {day!r} and the time of day in {hour!r}. Put them into one column, or say {option} "
+            f"{field}={day} to take the order of the file inside a day."
+        )
     names = ", ".join(map(repr, rivals))
     none = f", or {option} timestamp= to take the order of the file" if field == "timestamp" else ""
     what = (

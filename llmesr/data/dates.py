@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 _TIME = re.compile(
@@ -21,6 +22,39 @@ _NAMED = (
     "%d/%b/%Y", "%d.%b.%Y", "%d %b, %Y", "%d %B, %Y", "%d %b %y", "%b %Y", "%B %Y", "%Y-%b-%d", "%a, %d %b %Y",
     "%A, %B %d, %Y", "%m %d, %Y", "%Y%m%d", "%Y-%m", "%Y/%m", "%d%b%Y",
 )  # fmt: skip
+
+# dates written as digits alone, by how many there are
+DIGITS = {
+    6: ("%y%m%d", "%d%m%y", "%m%d%y"), 8: ("%Y%m%d", "%d%m%Y", "%m%d%Y"), 10: ("%Y%m%d%H",),
+    12: ("%Y%m%d%H%M", "%d%m%Y%H%M", "%m%d%Y%H%M"), 14: ("%Y%m%d%H%M%S", "%d%m%Y%H%M%S", "%m%d%Y%H%M%S"),
+    17: ("%Y%m%d%H%M%S%f",),
+}  # fmt: skip
+_PLAIN = re.compile(r"\d+(\.0*)?")
+
+
+def digit_formats(values: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """How many digits these dates have, and in which formats all their years are of our time; (0, ()) for none.
+
+    A float may have made them 20210820.0, and a number has no leading zero: 1032021 is 01032021.
+    """
+    digits = [v.partition(".")[0] for v in values if _PLAIN.fullmatch(v)]
+    lengths = Counter(len(d) + (len(d) == 7) for d in digits)
+    length = lengths.most_common(1)[0][0] if lengths else 0
+    if length not in DIGITS or lengths[length] < 0.95 * len(values):
+        return 0, ()
+    whole = [d.zfill(8) if length == 8 else d for d in digits]
+    whole = [d for d in whole if len(d) == length]
+    if length == 6 and len(set(whole)) < 3:  # too few to tell a date from any other number
+        return 0, ()
+    return length, tuple(f for f in DIGITS[length] if _of_our_time(f, whole))
+
+
+def _of_our_time(form: str, digits: Sequence[str]) -> bool:
+    if "%Y" not in form:
+        return True
+    at = form.index("%Y")  # two letters of the format stand for two digits
+    years = [int(d[at : at + 4]) for d in digits]
+    return min(years) >= 1900 and max(years) < 2100
 
 
 def shape_of(value: str) -> str:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 DELIMITERS = (",", "\t", ";", "|", "::", "\x01", " ")
 LOOK = 200
+TITLES = 20
 WORDS = {"tab": "\t", r"\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 csv.field_size_limit(1 << 24)
 
@@ -26,13 +27,15 @@ class Flaw(NamedTuple):
 @dataclass(frozen=True)
 class Dialect:
     """``quote`` is "" where quotes are only text; ``escape`` is what a quote inside a cell stands behind (itself or a
-    backslash); ``spaces``: a quoted cell may stand behind spaces; ``skip``: lines before the table."""
+    backslash); ``spaces``: a quoted cell may stand behind spaces; ``skip``: lines before the table; ``above``: the
+    first of them, if it is a title or a remark."""
 
     delimiter: str = ","
     quote: str = '"'
     escape: str = '"'
     spaces: bool = False
     skip: int = 0
+    above: str = ""
 
     @cached_property
     def _quoted(self) -> re.Pattern[str]:
@@ -129,7 +132,30 @@ def sniff(text: str, delimiter: str | None = None, quote: str | None = None) -> 
             best = (share, dialect)
     if best is None or (best[0] <= 0.3 and not delimiter):
         return None
-    return replace(best[1], skip=skip)
+    lines, title = (0, "") if skip else _titles(text, best[1])
+    return replace(best[1], skip=skip + lines, above=title)
+
+
+def _titles(text: str, dialect: Dialect) -> tuple[int, str]:
+    """How many lines above a table are titles, remarks or empty (at most TITLES), and the first of them.
+
+    Such a line fills one cell, where the row below them, and most others, have as many cells as the table.
+    """
+    width = _agreement(text, dialect)[1]
+    first = ""
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text)[: TITLES + 1]):
+        cells = dialect.split(line)
+        if isinstance(cells, Flaw):
+            return 0, ""
+        filled = sum(bool(c.strip()) for c in cells)
+        if filled > 1 and len(cells) >= width and not line.startswith("#"):
+            return (number, first) if first else (0, "")
+        if filled > 1 and not line.startswith("#"):
+            return 0, ""
+        if any(line.count(mark) >= width - 1 for mark in "^~,;|\t" if mark not in dialect.delimiter):
+            return 0, ""  # names of columns, apart by something else than the rows
+        first = first or line.strip(" \t" + dialect.delimiter)
+    return 0, ""
 
 
 def _quoting(text: str, delimiter: str, quote: str | None) -> Dialect:

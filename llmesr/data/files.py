@@ -54,6 +54,25 @@ REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"Obj\x01", "an Avro file: export it as Parquet"),
 )
 
+REFUSED_TEXT: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "only a pointer of Git LFS: fetch the data itself with `git lfs pull`"),
+    (b"<!doctype html", "a web page: download the file that it leads to"),
+    (b"<html", "a web page: download the file that it leads to"),
+    (b"<?xml", "an XML document: export it as CSV, JSONL or Parquet"),
+)
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+"""How text that is not UTF-8 begins where it says so; that of UTF-32 begins like one of UTF-16."""
+MAX_FOREIGN = 0.05
+"""The share of lines that may hold what no letter of Windows-1252 is, before another encoding is asked for."""
+
+
+def marked(start: bytes) -> str | None:
+    """The encoding that a byte order mark names, but for UTF-8."""
+    return next((encoding for mark, encoding in MARKS if start.startswith(mark)), None)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -101,7 +120,10 @@ def check_kind(path: Path, start: bytes, *, zeros: bool = False) -> None:
         )
     if start[:2] == b"\x1f\x8b":
         raise UserError(f"{path.name} is compressed twice; unpack it once.")
-    if start[:4] == b"PAR1" or start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+    for sign, what in REFUSED_TEXT:
+        if start[:200].lstrip().lower().startswith(sign):
+            raise UserError(f"{path.name} is {what}.")
+    if start[:4] == b"PAR1" or marked(start):
         return
     if not zeros and start.count(b"\0") * ZEROS > len(start):
         line = start.count(b"\n", 0, start.index(b"\0")) + 1
@@ -125,8 +147,8 @@ def decode(start: bytes, encoding: str | None = None) -> str:
     """The beginning of a text file for sniffing; a cut last line is dropped when there are others."""
     if encoding is not None:
         text = start.decode(known_encoding(encoding), errors="replace").removeprefix("\ufeff")
-    elif start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        text = start[: len(start) // 2 * 2].decode("utf-16", errors="replace")
+    elif stated := marked(start):
+        text = start[: len(start) // 4 * 4].decode(stated, errors="replace")
     else:
         plain = start.removeprefix(codecs.BOM_UTF8)
         try:  # all at once, which is most files; a character cut by the end of the beginning is no error
@@ -143,7 +165,19 @@ def _line(line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
-        return line.decode("cp1252", errors="replace")
+        return _western(line)[0]
+
+
+def _western(line: bytes) -> tuple[str, bool]:
+    """A line in Windows-1252, and whether it holds a byte that stands for nothing there: as it is, so that two of them
+    stay two."""
+    try:
+        return line.decode("cp1252"), False
+    except UnicodeDecodeError:
+        return "".join(_WESTERN[octet] for octet in line), True
+
+
+_WESTERN = [bytes([n]).decode("cp1252", errors="ignore") or chr(n) for n in range(256)]
 
 
 def prepare(path: Path, scratch: Path, progress: Progress = silent, encoding: str | None = None) -> Prepared:
@@ -163,11 +197,11 @@ def prepare(path: Path, scratch: Path, progress: Progress = silent, encoding: st
     converted = copy.with_suffix(".utf8")
     if encoding is not None:
         return Prepared(_converted(plain, converted, path, known_encoding(encoding)), digest)
-    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return Prepared(_converted(plain, converted, path, "utf-16"), digest)
+    if stated := marked(start):
+        return Prepared(_converted(plain, converted, path, stated), digest)
     if valid:
         return Prepared(plain, digest, plus=plus)
-    return _repair(plain, converted, digest)
+    return _repair(plain, converted, path, digest)
 
 
 def literals_to_json(path: Path, target: Path) -> Path:
@@ -287,9 +321,12 @@ def _first_bad_line(path: Path, encoding: str) -> str:
     return ""
 
 
-def _repair(path: Path, target: Path, digest: str) -> Prepared:
-    """Rewrite line by line: what is not UTF-8 is read as Windows-1252, and counted."""
-    repaired = first = 0
+def _repair(path: Path, target: Path, original: Path, digest: str) -> Prepared:
+    """Rewrite line by line: what is not UTF-8 is read as Windows-1252, and counted.
+
+    UserError where too many lines are neither.
+    """
+    repaired = first = foreign = number = 0
     with open(path, "rb") as lines, open(target, "w", encoding="utf-8", newline="") as out:
         for number, line in enumerate(lines, 1):
             try:
@@ -297,5 +334,12 @@ def _repair(path: Path, target: Path, digest: str) -> Prepared:
             except UnicodeDecodeError:
                 repaired += 1
                 first = first or number
-                out.write(line.decode("cp1252", errors="replace"))
+                text, unknown = _western(line)
+                foreign += unknown
+                out.write(text)
+    if foreign > max(1, MAX_FOREIGN * number):
+        raise UserError(
+            f"{original.name} is in neither UTF-8 nor Windows-1252 (first in line {first}); say its encoding, such as "
+            "--set encoding=shift_jis, gbk, cp1251 or mac_roman."
+        )
     return Prepared(target, digest, repaired, first)

@@ -155,7 +155,8 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
             columns, numbering = _order(connection, work, config, scratch)
             progress("reading items", 4, STAGES)
             inside = work.inputs.items is work.inputs.interactions
-            names = catalogue.load(connection, work.items, config, report, inside=inside)
+            about = _same_items(config, work.columns) if inside else config
+            names = catalogue.load(connection, work.items, about, report, inside=inside)
             n_items = catalogue.number_items(connection, numbering, config, report, names)
             told = people.load(connection, work.users, config, report)
             with store.draft("datasets", id, name=config.name, config=config.model_dump(), seed=config.seed) as draft:
@@ -191,6 +192,11 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
     except duckdb.OutOfMemoryException as error:
         raise UserError("Not enough memory or disk for this data.") from error
     progress("writing", STAGES, STAGES)
+
+
+def _same_items(config: IngestConfig, columns: Mapping[str, str]) -> IngestConfig:
+    """Where the interactions describe the items, both are known by one column."""
+    return config.model_copy(update={"item_columns": {"item_id": columns["item_id"], **config.item_columns}})
 
 
 def _split(interactions: Path, work: _Work, config: IngestConfig) -> SplitConfig:
@@ -264,20 +270,28 @@ def _order(
     return columns, numbering
 
 
+_LOOKS = (
+    "nfc_normalize(regexp_replace(id, '[\\x{00AD}\\x{200B}-\\x{200F}\\x{202A}-\\x{202E}\\x{2060}\\x{FEFF}]', '', 'g'))"
+)
+"""SQL for an id as it looks: without soft hyphens, joiners and marks of direction, which have no width."""
+
+
 def _tell_look_alikes(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
     """Ids are compared character by character; those that look the same and are not, are told."""
     for table, noun in (("users", "user id"), ("items", "item id")):
         query = (
-            f"SELECT count(*) - 1, min(id) FROM {table} WHERE strlen(id) <> length(id) "
-            "GROUP BY nfc_normalize(id) HAVING count(*) > 1 ORDER BY min(code)"
+            f"WITH odd AS (SELECT id, code, {_LOOKS} AS look FROM {table} WHERE strlen(id) <> length(id)), "
+            f"alike AS (SELECT * FROM odd UNION SELECT id, code, id FROM {table} WHERE id IN (SELECT look FROM odd)) "
+            "SELECT count(DISTINCT id) - 1, min(id) FROM alike GROUP BY look "
+            "HAVING count(DISTINCT id) > 1 ORDER BY min(code)"
         )
         found = connection.execute(query).fetchall()
         if found:
             extra = sum(n for n, _ in found)
             report.warn(
                 "look_alike_ids",
-                f"{counted(extra, noun)} differ from another only in how accents are encoded (Unicode normal forms); "
-                "they count as different.",
+                f"{counted(extra, noun)} differ from another only in how accents are encoded (Unicode normal forms) "
+                "or in characters that nobody sees; they count as different.",
                 extra,
                 (id for _, id in found),
             )

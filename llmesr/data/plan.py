@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
 
 from llmesr.config import IngestConfig
-from llmesr.data.columns import INTERACTION_FIELDS, resolve
+from llmesr.data.columns import INTERACTION_FIELDS, plain, resolve
 from llmesr.data.layouts import Inputs
 from llmesr.data.reader import Reader
 from llmesr.data.report import Report
 from llmesr.data.sources import Source
-from llmesr.data.times import DAY, UNIX, TimeFormat, detect, likely_years
+from llmesr.data.times import DAY, UNIX, WRITTEN_ISO, TimeFormat, detect, likely_years
 from llmesr.errors import UserError
 from llmesr.prose import listed
 
@@ -67,12 +67,29 @@ def file_plan(source: Source, config: IngestConfig) -> FilePlan:
             f"min_weight needs a column of ratings, and {source.name} has none; name it with --column weight=NAME."
         )
     if "timestamp" not in columns:
+        if "timestamp" not in config.columns:
+            _check_parts(source, columns)
         return FilePlan(source, columns, None)
     column = columns["timestamp"]
     times = detect(source.sample[column].tolist(), column, source.name, config.time_format)
     if source.types and source.layout == "parquet" and source.types[source.columns.index(column)] == "TIMESTAMP_NS":
         times = replace(UNIX["ns"], label="times in nanoseconds")
     return FilePlan(source, columns, times)
+
+
+PARTS = {"day", "dayno", "daynumber", "month", "week", "weekno", "weeknumber"}
+"""Names of columns that hold a part of a time."""
+
+
+def _check_parts(source: Source, columns: Mapping[str, str]) -> None:
+    """UserError when the time is there, over several columns or as the number of a day."""
+    parts = [c for c in source.columns if plain(c) in PARTS and c not in columns.values()]
+    if parts:
+        alone = next((f" say --column timestamp={c} to go by that alone," for c in parts if plain(c) != "month"), "")
+        raise UserError(
+            f"{source.name} has no column of times, but parts of them ({', '.join(map(repr, parts))}). Put them into "
+            f"one column,{alone} or say --column timestamp= to take the order of the file."
+        )
 
 
 def _check_repeated(source: Source, columns: dict[str, str], config: IngestConfig) -> None:
@@ -131,10 +148,10 @@ def _date(times: TimeFormat) -> str:
 
 
 def _ambiguous(times: TimeFormat) -> str:
-    first = "day" if times.formats[0].startswith("%d") else "month" if times.formats[0].startswith("%m") else "year"
+    first = {"%d": "day", "%m": "month"}.get(times.formats[0][:2] if times.formats else "", "year")
+    other = (times.others[0].formats or (WRITTEN_ISO,))[0]
     return (
-        f"Day and month cannot be told apart; dates are read {first} first. "
-        f"Otherwise say --set time_format='{times.others[0].formats[0]}'."
+        f"Day and month cannot be told apart; dates are read {first} first. Otherwise say --set time_format='{other}'."
     )
 
 

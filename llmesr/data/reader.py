@@ -174,6 +174,13 @@ class Reader:
         return "record IS NULL" if self._json else "false"
 
     @property
+    def empty(self) -> str:
+        """SQL: whether no cell of a row holds anything (a spreadsheet writes such rows below its table)."""
+        if not self.source.delimited:
+            return "false"
+        return " AND ".join(f"trim(coalesce(c{n}, '')) = ''" for n in range(len(self.source.columns)))
+
+    @property
     def blank(self) -> str:
         return "(text IS NULL OR trim(text) = '')" if self._json else "false"
 

@@ -17,7 +17,7 @@ import psutil
 
 from llmesr.data.heads import path_literal
 from llmesr.data.reader import INEXACT, NESTED, Reader
-from llmesr.data.times import DAY, TimeFormat
+from llmesr.data.times import DAY, SECOND, UNITS, TimeFormat
 from llmesr.errors import UserError
 
 REVIEW_LENGTH = 600
@@ -39,6 +39,7 @@ REASONS = {
     11: "id in scientific notation, which has lost digits",
     12: "id that is an object or a list",
     13: "repeats the header",
+    14: "time in another unit than most",
 }
 
 
@@ -144,8 +145,7 @@ def _reason(reader: Reader, mapping: Mapping[str, str], times: TimeFormat | None
     """SQL for the number of what is wrong with a row, 0 for nothing."""
     now = time.time_ns() + DAY
     future = f"WHEN time > {now} THEN 7" if times and times.kind == "seconds" else ""
-    absent = f"CASE WHEN {present('trim(time_text)')} IS NULL THEN 4 ELSE 5 END"
-    no_time = f"WHEN time IS NULL THEN {absent} WHEN time < 0 THEN 6" if times else ""
+    no_time = _no_time(times) if times else ""
     written = reader.plus or not reader.source.delimited  # JSON can hide a sign behind an escape
     signs = f"WHEN {_scientific('user_id')} OR {_scientific('item_id')} THEN 11" if written else ""
     if not reader.source.delimited:
@@ -157,9 +157,23 @@ def _reason(reader: Reader, mapping: Mapping[str, str], times: TimeFormat | None
         again = f"WHEN user_id = {names['user_id']} AND item_id = {names['item_id']} THEN 13"
     bad_weight = "WHEN weight IS NULL OR isnan(weight) THEN 8" if need_weight else ""
     return (
-        f"CASE WHEN blank THEN {BLANK} WHEN broken THEN 9 WHEN user_id IS NULL THEN 2 WHEN item_id IS NULL THEN 3 "
+        f"CASE WHEN blank THEN {BLANK} WHEN broken THEN 9 "
+        f"WHEN user_id IS NULL THEN CASE WHEN {reader.empty} THEN {BLANK} ELSE 2 END WHEN item_id IS NULL THEN 3 "
         f"{again} {signs} {no_time} {future} {bad_weight} ELSE 0 END"
     )
+
+
+def _no_time(times: TimeFormat) -> str:
+    """SQL cases for times that are none. Zero (1970-01-01) stands for a time that nobody knows."""
+    low = dict(UNITS).get(times.unit)
+    unit = f"WHEN abs(try_cast(time_text AS DOUBLE)) >= {1000 * low} THEN 14" if low else ""
+    cases = f"WHEN time IS NULL THEN CASE WHEN {present('trim(time_text)')} IS NULL THEN 4 {unit} ELSE 5 END "
+    cases += "WHEN time < 0 THEN 6"
+    if times.kind == "seconds":
+        cases += " WHEN time = 0 THEN 4"
+    if low and times.unit != "s":
+        cases += f" WHEN time < {int(UNITS[-1][1]) * SECOND} THEN 14"
+    return cases
 
 
 def _scientific(value: str) -> str:

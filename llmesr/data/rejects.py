@@ -147,7 +147,14 @@ def tell_weights(connection: duckdb.DuckDBPyConnection, readers: Sequence[Reader
 def tell_departures(readers: Sequence[Reader], report: Report) -> None:
     """Report what was mended while a file was taken apart line by line."""
     for reader in readers:
-        found, name = reader.departures, reader.source.name
+        found, name, dialect = reader.departures, reader.source.name, reader.source.dialect
+        if dialect.above:
+            report.info(
+                "titles",
+                f"The table of {name} begins in line {dialect.skip + 1}; what stands above it is left out "
+                f"({dialect.above[:80]!r}).",
+                dialect.skip,
+            )
         if found is None:
             continue
         if found.strays:

@@ -130,11 +130,7 @@ def describe(path: Path, config: IngestConfig | None = None) -> Source:
         return _netflix(path, text)
     dialect = sniff(text, given.delimiter, given.quote)
     if dialect is None:
-        line = text.splitlines()[0][:60]
-        raise UserError(
-            f"{path.name} has only one column in its first line ({line!r}); separate the columns by comma, tab, "
-            "semicolon, '|', '::' or space, the same in every line, or say --set delimiter=..."
-        )
+        raise UserError(_one_column(path, text.splitlines()[0]))
     if re.match(r"ratings_.*\.csv$", name) and given.header is None:
         first = _rows(text, dialect, 4)
         if len(first[0]) == 4 and not _names_columns(first):
@@ -193,11 +189,20 @@ def _first_row(text: str, dialect: Dialect) -> list[str]:
     return dialect.literally(line) if not isinstance(cells, list) else cells
 
 
+def _one_column(path: Path, line: str) -> str:
+    return (
+        f"{path.name} has only one column in its first line ({line[:60]!r}); separate the columns by comma, tab, "
+        "semicolon, '|', '::' or space, the same in every line, or say --set delimiter=..."
+    )
+
+
 def _no_rows(path: Path, text: str, dialect: Dialect, columns: Sequence[str], header: bool) -> str:
     lines = [line for line in re.split(r"\r\n|\n|\r", text)[dialect.skip :] if line.strip()]
     if header and len(lines) == 1:
         return f"{path.name} has a header but no rows; give a file with interactions or items."
     cells = dialect.literally(lines[-1])
+    if header and len(columns) == 1:
+        return _one_column(path, lines[0])
     if header:
         return (
             f"{path.name}: rows have {len(cells)} cells, the header {len(columns)} ({', '.join(columns)[:80]}); "

@@ -14,7 +14,7 @@ from typing import Literal
 import duckdb
 import numpy as np
 
-from llmesr.data.dates import candidates, shape_of
+from llmesr.data.dates import candidates, digit_formats, shape_of
 from llmesr.errors import UserError
 
 SECOND = 1_000_000_000
@@ -25,10 +25,10 @@ EXCEL_EPOCH = 25_569
 # the size of a number tells its unit: 1e8 s is 1973, and so on by factors of a thousand
 UNITS = (("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 1e8))
 FACTORS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": SECOND, "order": SECOND}
-COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
+WRITTEN_ISO = "iso"
+"""Among formats of strptime, what a cast reads."""
 ABSENT = ("", "nan", "null", "none", "nat", "na", "n/a", "<na>", r"\n")
 OFFSET_TOO_FAR = r":[0-9.,]+ ?[+-](1[5-9]|[2-9][0-9]|14:?([1-5][0-9]|0[1-9]))"
-_PLAIN = re.compile(r"\d+(\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -36,30 +36,29 @@ class TimeFormat:
     """How to read a time column.
 
     ``kind`` "seconds": real time, stored in seconds; "order": numbers that only give an order. ``label`` says it in
-    words. ``unit`` is that of numbers (ns, us, ms, s, days), ``formats`` those of text (strptime; ISO dates when there
-    are none). ``digits``: the text is digits, perhaps with ".0" behind them. ``others``: what else the sample could
-    mean (the same dates, day and month exchanged).
+    words. ``unit`` is that of numbers (ns, us, ms, s, days), ``formats`` those of text (strptime, or "iso"; ISO dates
+    when there are none). ``digits``: of how many digits the text is, perhaps with ".0" behind them (0: it is not).
+    ``others``: what else the sample could mean (the same dates, day and month exchanged).
     """
 
     kind: Literal["seconds", "order"]
     label: str
     unit: str = ""
     formats: tuple[str, ...] = ()
-    digits: bool = False
+    digits: int = 0
     others: tuple[TimeFormat, ...] = ()
 
     def sql(self, value: str) -> str:
         """SQL for nanoseconds since 1970 (billionths for an order) of the string ``value``; NULL when unreadable."""
         if self.kind == "order" or self.unit:
             return self._number(value)
+        value = f"trim({value})"
         if self.digits:
             value = f"split_part({value}, '.', 1)"
-        if self.formats:
-            tries = [f"try_strptime({value}, {_literal(f)})::TIMESTAMPTZ" for f in self.formats]
-            parsed = f"epoch_us(coalesce({', '.join(tries)}))"
-        else:  # a cast also takes "infinity", "epoch", "... (BC)"
-            plain = f"{value} < '3' AND {value} >= '0' AND NOT contains({value}, '(')"
-            parsed = f"CASE WHEN {plain} THEN epoch_us(try_cast({value} AS TIMESTAMPTZ)) END"
+            if self.digits == 8:
+                value = f"CASE WHEN strlen({value}) = 7 THEN '0' || {value} ELSE {value} END"
+        tries = [_parsed(value, form) for form in self.formats or (WRITTEN_ISO,)]
+        parsed = f"epoch_us(coalesce({', '.join(tries)}))" if len(tries) > 1 else f"epoch_us({tries[0]})"
         sound = f"{value} <> 'epoch' AND NOT regexp_matches({value}, '{OFFSET_TOO_FAR}')"
         return f"(CASE WHEN abs({parsed}) < 9000000000000000 AND {sound} THEN {parsed} * 1000 END)"
 
@@ -73,6 +72,14 @@ class TimeFormat:
         whole = f"try_cast({value} AS BIGINT)"
         exact = f"CASE WHEN NOT contains({value}, '.') AND abs({whole}) < {limit} THEN {whole} * {factor} END"
         return f"coalesce({exact}, try_cast({fraction} * {factor} AS BIGINT))"
+
+
+def _parsed(value: str, form: str) -> str:
+    """SQL for the moment that the string ``value`` names in one format."""
+    if form != WRITTEN_ISO:
+        return f"try_strptime({value}, {_literal(form)})::TIMESTAMPTZ"
+    plain = f"{value} < '3' AND {value} >= '0' AND NOT contains({value}, '(')"  # a cast also takes "infinity", "(BC)"
+    return f"CASE WHEN {plain} THEN try_cast({value} AS TIMESTAMPTZ) END"
 
 
 UNIX = {u: TimeFormat("seconds", f"unix time in {u}", unit=u) for u in ("s", "ms", "us", "ns")}
@@ -111,14 +118,44 @@ def guess(filled: Sequence[str]) -> TimeFormat | None:
     numbers = _numbers(filled)
     if np.isfinite(numbers).mean() >= 0.5:
         return _compact(filled) or _by_size(numbers)
-    found = [(share(f, filled), _past(f, filled), f) for f in _readings(filled)]
-    best = max((s, p) for s, p, _ in found)
+    readings = _readings(filled)
+    found = _likeliest(readings, filled)
+    while found and share(found, filled) < 1 and (more := _joined(found, readings, filled)):
+        found = _likeliest(more, filled)
+    return found if found and share(found, filled) >= 0.5 else None
+
+
+def _likeliest(readings: Sequence[TimeFormat], filled: Sequence[str]) -> TimeFormat | None:
+    """The reading that fits most values, with those that fit as many and mean other times."""
+    found = [(share(f, filled), _past(f, filled), f) for f in readings]
+    best = max(((s, p) for s, p, _ in found), default=(0.0, 0.0))
+    if not best[0]:
+        return None
     first, *tied = [f for s, p, f in found if (s, p) == best]
     mine = read(first, filled)
     different = [(f, times) for f in tied if (times := read(f, filled)) != mine]
     spans = {f: _span(times) for f, times in ((first, mine), *different)}
     first, *others = likely_years(spans)
-    return None if best[0] < 0.5 else replace(first, others=tuple(others))
+    return replace(first, others=tuple(others))
+
+
+def _joined(found: TimeFormat, readings: Sequence[TimeFormat], filled: Sequence[str]) -> list[TimeFormat]:
+    """``found`` (and each reading tied with it) together with a reading of values that are written otherwise.
+
+    Values of one shape are all read in one way: of 13/02/2020 and 02/14/2020 one is wrong, and none is guessed.
+    """
+    joined = []
+    for one in (replace(found, others=()), *found.others):
+        mine = read(one, filled)
+        shapes = {shape_of(v) for v, t in zip(filled, mine, strict=True) if t is not None}
+        for other in readings:
+            theirs = read(other, filled)
+            new = {shape_of(v) for v, a, b in zip(filled, mine, theirs, strict=True) if a is None and b is not None}
+            if new and not new & shapes:
+                forms = dict.fromkeys((*(one.formats or (WRITTEN_ISO,)), *(other.formats or (WRITTEN_ISO,))))
+                formats = tuple(sorted(forms, key=lambda f: f == WRITTEN_ISO))  # first the order of day and month
+                joined.append(TimeFormat("seconds", f"{one.label}, {other.label}", formats=formats))
+    return joined
 
 
 def likely_years(spans: Mapping[TimeFormat, int]) -> list[TimeFormat]:
@@ -204,17 +241,12 @@ def _by_size(numbers: np.ndarray) -> TimeFormat:
 
 
 def _compact(filled: Sequence[str]) -> TimeFormat | None:
-    """Dates written as digits alone (20210820, 202108201230, ...), also where a float made them 20210820.0."""
-    digits = [v.partition(".")[0] for v in filled if _PLAIN.fullmatch(v)]
-    lengths = Counter(map(len, digits))
-    length = lengths.most_common(1)[0][0] if lengths else 0
-    if length not in COMPACT or lengths[length] < 0.95 * len(filled):
-        return None
-    if length == 10 and not all("1900" <= v[:4] < "2100" for v in digits if len(v) == 10):
-        return None
-    form = TimeFormat("seconds", in_words(COMPACT[length]), formats=(COMPACT[length],), digits=True)
-    years = [int(v[:4]) for v in digits if len(v) == length]
-    return form if min(years) >= 1900 and max(years) < 2100 and share(form, filled) >= 0.95 else None
+    """Dates written as digits alone (20210820, 01032021, 202108201230, ...), unless they are any other numbers."""
+    length, formats = digit_formats(filled)
+    forms = [TimeFormat("seconds", in_words(f), formats=(f,), digits=length) for f in formats]
+    sure = [f for f in forms if f.formats[0].startswith("%Y") or _past(f, filled) >= 0.95]
+    found = _likeliest(sure, filled)
+    return found if found and share(found, filled) >= 0.95 else None
 
 
 def _readings(filled: Sequence[str]) -> list[TimeFormat]:

@@ -10,10 +10,13 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from llmesr import __version__
 from llmesr.errors import UserError, masked
+from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.runs.record import Run
 from llmesr.store import slug
 
@@ -23,6 +26,8 @@ NAMED = ("overall", "item", "user")
 """Kinds of groups that have names of their own; buckets are called alike in several runs and mean others."""
 LONGEST = 500
 """Characters of a parameter that MLflow takes."""
+EXPERIMENT, MODELS = "mlflow.experimentKind", "custom_model_development"
+"""What makes MLflow open an experiment as one of models and their metrics."""
 
 
 def to_mlflow(run: Run, where: str | None = None) -> str:
@@ -47,29 +52,44 @@ def to_mlflow(run: Run, where: str | None = None) -> str:
 
 
 def _logged(client: Any, run: Run) -> str:
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
     state = run.store.digest("runs", run.id)
     name = run.store.manifest("datasets", run.dataset_id).name
     found = client.get_experiment_by_name(name)
-    experiment = found.experiment_id if found else client.create_experiment(name)
+    experiment = found.experiment_id if found else client.create_experiment(name, tags={EXPERIMENT: MODELS})
     for old in client.search_runs([experiment], f"tags.`{TAG}` = '{run.id}'"):
         if old.data.tags.get(STATE) == state and old.info.status == "FINISHED":
             return str(old.info.run_id)
         client.delete_run(old.info.run_id)  # half logged, or of an earlier state
-    made = str(client.create_run(experiment, run_name=run.label).info.run_id)
-    written = [Metric(key, value, 0, step) for key, value, step in (*curves(run), *results(run))]
+    begun, ended = (_milliseconds(t) for t in (run.manifest.created, run.status().updated))
+    # seeds of one method have one label: the id tells them apart, and is what commands take
+    made = str(client.create_run(experiment, run_name=run.id, start_time=begun).info.run_id)
+    client.log_inputs(made, datasets=[DatasetInput(_dataset(run, name))])
+    written = [Metric(key, value, ended, step) for key, value, step in (*curves(run), *results(run))]
     for start in range(0, len(written), 1000):
         client.log_batch(made, metrics=written[start : start + 1000])
     settings = {**run.manifest.config, "dataset": name}
-    tags = {TAG: run.id, STATE: state, "llmesr.dataset": run.dataset_id}
+    tags = {TAG: run.id, STATE: state, "llmesr.dataset": run.dataset_id, "mlflow.source.name": f"llmesr {__version__}"}
     client.log_batch(
         made,
         params=[Param(key, _text(value)[:LONGEST]) for key, value in settings.items()],
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
-    client.set_terminated(made)  # last: what is not terminated is logged anew
+    client.set_terminated(made, end_time=ended)  # last: what is not terminated is logged anew
     return made
+
+
+def _dataset(run: Run, name: str) -> Any:
+    """What MLflow shows as the dataset of a run."""
+    from mlflow.entities import Dataset
+
+    digest = run.store.digest("datasets", run.dataset_id)[:36]
+    return Dataset(name=name, digest=digest, source_type="llmesr", source=json.dumps({"dataset": run.dataset_id}))
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def to_tensorboard(run: Run, folder: Path) -> Path:
@@ -97,12 +117,14 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
 
 
 def curves(run: Run) -> Iterator[tuple[str, float, int]]:
-    """Name, value, epoch of everything a run recorded while it trained, such as ``valid/full/Overall/NDCG_at_10``."""
+    """Name, value, epoch of everything a run recorded while it trained, such as ``loss/next_item``, and of the
+    validation part ``valid/full/Overall/NDCG_at_10``."""
     for event in run.events().to_dict("records"):
         step = event.pop(run.unit, math.nan)
         for key, value in event.items():
             if _is_number(value) and _is_number(step):
-                yield _name(f"valid/{key}" if "/" in key else key), float(value), int(step)
+                validated = key.partition("/")[0] in PROTOCOLS
+                yield _name(f"valid/{key}" if validated else key), float(value), int(step)
 
 
 def results(run: Run) -> Iterator[tuple[str, float, int]]:

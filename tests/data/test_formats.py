@@ -171,6 +171,16 @@ def test_titles_inside_the_interactions_are_the_catalogue(store: Store, tmp_path
     assert dataset.catalogue.iloc[0].tolist() == ["i0", "Thing 0 the big one", "Toys"]
 
 
+def test_items_inside_the_interactions_are_known_by_the_column_that_was_chosen(store: Store, tmp_path: Path) -> None:
+    """As in the files of Last.fm: the ids of tracks are mostly missing, so that artists are the items."""
+    table = csv([(u, t, f"artist-{i}", f"Band {i}", "" if n % 3 else f"track-{n}", "Song") for n, (u, i, t) in
+                 enumerate(rows())],
+                "userid,timestamp,musicbrainz-artist-id,artist-name,musicbrainz-track-id,track-name")  # fmt: skip
+    dataset = run(store, tmp_path / "in", {"plays.csv": table})
+    assert set(dataset.catalogue["item_id"]) == {f"artist-i{n}" for n in range(5)}
+    assert dataset.manifest.info["items_without_text"] == 0
+
+
 def test_only_training_reviews_are_kept(store: Store, tmp_path: Path) -> None:
     table = [(u, i, t, f"review of {i} by {u} number {n} is here") for n, (u, i, t) in enumerate(rows())]
     dataset = run(store, tmp_path / "in", {"shop.csv": csv(table, "user_id,item_id,timestamp,review_text")})

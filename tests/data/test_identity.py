@@ -161,6 +161,14 @@ def test_ids_that_only_look_alike_are_told(store: Store, tmp_path: Path) -> None
     assert {"caf\u00e9", "cafe\u0301"} <= set(dataset.catalogue["item_id"])
 
 
+@pytest.mark.parametrize("mark", ["\u200b", "\u00ad", "\u2060", "\u200e", "\ufeffx\u200d"])
+def test_ids_with_characters_that_nobody_sees_are_told(mark: str, store: Store, tmp_path: Path) -> None:
+    table = csv([*rows(), ("u9", f"i{mark}1", START), ("u1", "i1" if "x" not in mark else "ix1", START + 9)])
+    dataset = run(store, tmp_path / "in", {"x.csv": table})
+    assert finding(dataset, "look_alike_ids")["count"] == 1
+    assert f"i{mark}1" in set(dataset.catalogue["item_id"])
+
+
 @pytest.mark.parametrize("name", ["data[1].csv", "a*.csv", "wh?t.csv", "{a,b}.csv", "x.csv.gz", "it's.csv", "~x.csv",
                                   "we[!a]rd.parquet", "a*.json"])  # fmt: skip
 def test_names_are_literal(name: str, store: Store, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_lines_behind_a_long_cell_keep_their_numbers(store: Store, tmp_path: Pat
 
 
 GOOD = csv(rows())
+DAYS = [f"2021-01-{1 + n % 28:02} 10:{n:02}:00" for n in range(len(rows()))]
 READ: dict[str, tuple[str, str | bytes]] = {
     "crlf, then lf": ("shop.csv", GOOD.replace("\n", "\r\n", 3)),
     "lf, then crlf": ("shop.csv", GOOD[:200] + GOOD[200:].replace("\n", "\r\n")),
@@ -110,6 +111,16 @@ READ: dict[str, tuple[str, str | bytes]] = {
     "double colons": ("mine.txt", csv(rows(), HEADER, "::")),
     "control characters": ("mine.txt", csv(rows(), HEADER, "\x01")),
     "all quoted": ("shop.csv", csv([tuple(f'"{c}"' for c in r) for r in rows()], '"user_id","item_id","timestamp"')),
+    "a space after each delimiter, dates": (
+        "shop.csv", csv([(u, f" {i}", f" {DAYS[n]}") for n, (u, i, _) in enumerate(rows())], HEADER.replace(",", ", "))),
+    "a title above": ("shop.csv", "Sales report 2021\nfrom the till, of all shops\n\n" + GOOD),
+    "a title above, filled up": ("shop.csv", "Sales report 2021,,\n,,\n" + GOOD),
+    "remarks above": ("shop.csv", "# exported 2021\n# user, item, time\n" + GOOD),
+    "a title above semicolons": ("shop.csv", "Orders\n" + csv(rows(), HEADER, ";")),
+    "a title above, utf-16 and tabs": ("shop.txt", ("Orders\r\n" + csv(rows(), HEADER, "\t")).encode("utf-16")),
+    "utf-32": ("shop.csv", GOOD.encode("utf-32")),
+    "empty rows of a spreadsheet below": ("shop.csv", GOOD + ",,\n" * 500),
+    "empty rows between": ("shop.csv", GOOD.replace("\nu3", "\n, ,\nu3")),
     "two columns of one name, alike": ("shop.csv", csv([(u, u, i, t) for u, i, t in rows()], f"user_id,{HEADER}")),
 }  # fmt: skip
 
@@ -120,6 +131,14 @@ def test_read_as_it_was_meant(case: str, store: Store, tmp_path: Path) -> None:
     dataset = run(store, tmp_path / "in", {name: content})
     assert choices(dataset) == ALL
     assert dataset.manifest.info["rejected"] == 0
+
+
+def test_what_stands_above_a_table_is_told(store: Store, tmp_path: Path) -> None:
+    dataset = run(store, tmp_path / "in", {"shop.csv": "Sales report 2021\n\n" + GOOD.replace("u3,i4,", "u3,,", 1)})
+    assert finding(dataset, "titles")["message"] == (
+        "The table of shop.csv begins in line 3; what stands above it is left out ('Sales report 2021')."
+    )
+    assert finding(dataset, "rejected")["examples"][0].startswith("shop.csv line 17: ")
 
 
 HEADERLESS: dict[str, tuple[str, str, bool | None]] = {
@@ -205,6 +224,16 @@ REFUSED: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         {"shop.csv": csv([(f"x{n}", *r) for n, r in enumerate(rows())], f"user_id,{HEADER}")},
         {}, r"2 columns named 'user_id'.*'user_id', 'user_id_2'"),
     "zero bytes": ({"shop.csv": GOOD.encode()[:200] + bytes(9)}, {}, "zero bytes, the first in line 12"),
+    "neither UTF-8 nor Windows-1252": (
+        {"shop.csv": csv([(u, f"\u3042\u30a2{i}", t) for u, i, t in rows()]).encode("shift_jis")}, {},
+        "neither UTF-8 nor Windows-1252 .first in line 2.; say its encoding"),
+    "a web page": ({"shop.csv": "\n<!DOCTYPE html>\n<html><body>Sign in</body></html>"}, {}, "is a web page"),
+    "an xml document": ({"shop.csv": "<?xml version='1.0'?>\n<rows><row user='1' item='2'/></rows>"}, {}, "XML document"),
+    "a pointer": ({"shop.csv": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"}, {}, "git lfs pull"),
+    "a delimiter nobody knows": ({"shop.csv": csv([(u, i, DAYS[0]) for u, i, _ in rows()], HEADER, "^")}, {},
+                                 r"only one column in its first line .'user_id\^item_id.*--set delimiter="),
+    "another delimiter in the header": (
+        {"shop.csv": f"{HEADER}\n" + csv(rows(), "", ";")}, {}, "only one column in its first line"),
     "an unknown encoding": ({"shop.csv": GOOD}, {"encoding": "klingon"}, "Encoding 'klingon' is not known"),
     "not in the stated encoding": (
         {"shop.csv": GOOD.encode() + "u1,\u00e9,1500000000\n".encode("latin-1")}, {"encoding": "utf-8"},
@@ -233,6 +262,14 @@ def test_a_stated_encoding_is_used(encoding: str, title: str, store: Store, tmp_
     files: dict[str, str | bytes] = {"shop.csv": GOOD.encode(encoding), "items.csv": items.encode(encoding)}
     dataset = run(store, tmp_path / "in", files, encoding=encoding)
     assert titles(dataset)["i1"] == f"{title} 1"
+
+
+def test_ids_that_are_neither_utf8_nor_windows_stay_apart(store: Store, tmp_path: Path) -> None:
+    """A few such lines are read, each byte as itself."""
+    odd = [b"u0,x\x81,1500000001\n", b"u0,x\x8d,1500000002\n"]
+    dataset = run(store, tmp_path / "in", {"shop.csv": csv(rows(users=20)).encode() + b"".join(odd)})
+    assert {"x\x81", "x\x8d"} <= set(dataset.catalogue["item_id"])
+    assert finding(dataset, "encoding")["count"] == 2
 
 
 def test_the_warning_names_the_setting(store: Store, tmp_path: Path) -> None:

@@ -142,6 +142,72 @@ TWO_TIMES: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
 }
 
 
+def test_two_ways_of_writing_are_one_order(store: Store, tmp_path: Path) -> None:
+    times = ["2021-03-01 10:00", "03/04/2021 09:00", "2021-03-16 08:00", "03/17/2021 07:00"]
+    dataset = run(store, tmp_path / "in", {"shop.csv": backwards(times)})
+    assert history(dataset, "u1") == ["i0", "i1", "i2", "i3"]
+
+
+UNITS: dict[str, tuple[list[Any], str]] = {
+    "seconds among milliseconds": ([START * 1000 + n for n in range(40)] + [START + 7], "u0, i40, 1500000007"),
+    "milliseconds among seconds": ([START + n for n in range(40)] + [START * 1000], "u0, i40, 1500000000000"),
+    "seconds among nanoseconds": ([START * 10**9 + n for n in range(40)] + [START + 7], "u0, i40, 1500000007"),
+    "microseconds among milliseconds": ([START * 1000 + n for n in range(40)] + [START * 10**6], "1500000000000000"),
+}
+
+
+@pytest.mark.parametrize("case", UNITS)
+def test_a_time_in_another_unit_is_named_and_never_sorted_in(case: str, store: Store, tmp_path: Path) -> None:
+    times, named = UNITS[case]
+    table = csv([("u0", f"i{n}", t) for n, t in enumerate(times)] + [("u1", f"i{n}", t) for n, t in enumerate(times)])
+    dataset = run(store, tmp_path / "in", {"shop.csv": table})
+    found = finding(dataset, "rejected")
+    assert "time in another unit than most" in found["message"]
+    assert found["examples"][0].endswith(named)
+    assert history(dataset, "u1") == [f"i{n}" for n in range(40)]
+
+
+@pytest.mark.parametrize("zero", ["0", "0.0", "1970-01-01", "1970-01-01T00:00:00Z", "01/01/1970"])
+def test_zero_is_no_time(zero: str, store: Store, tmp_path: Path) -> None:
+    """It would be the oldest choice of its user."""
+    form = {"0": "%s", "0.0": "%s.0", "1970-01-01": "%Y-%m-%d", "01/01/1970": "%m/%d/%Y"}.get(
+        zero, "%Y-%m-%dT%H:%M:%SZ"
+    )
+    times = [(datetime(2021, 1, 1, tzinfo=UTC) + timedelta(days=n)).strftime(form) for n in range(30)]
+    table = csv([(u, f"i{n}", t) for u in ("u0", "u1") for n, t in enumerate([*times, zero])])
+    dataset = run(store, tmp_path / "in", {"shop.csv": table})
+    assert "2 lines left out: no time" in finding(dataset, "rejected")["message"]
+    assert history(dataset, "u1") == [f"i{n}" for n in range(30)]
+
+
+APART: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
+    "date and time of day": (
+        "user_id,item_id,date,time", [(u, i, f"2021-01-0{1 + n % 9}", "18:30:00") for n, (u, i, _) in enumerate(rows())],
+        "the day in 'date' and the time of day in 'time'.*--column timestamp=date"),
+    "american": (
+        "user_id,item_id,Order Date,Time",
+        [(u, i, f"01/{13 + n % 9}/2021", "6:30 PM") for n, (u, i, _) in enumerate(rows())],
+        "the day in 'Order Date' and the time of day in 'Time'"),
+    "year, month, day": (
+        "user_id,item_id,year,month,day", [(u, i, 2021, 1 + n % 9, 3) for n, (u, i, _) in enumerate(rows())],
+        "parts of them .'month', 'day'.*--column timestamp=day.*--column timestamp= to take"),
+    "the number of a day": (
+        "household_key,product_id,DAY,TRANS_TIME", [(u, i, n, 1631) for n, (u, i, _) in enumerate(rows())],
+        "parts of them .'DAY'.*--column timestamp=DAY"),
+    "weeks": (
+        "user_id,item_id,week_no", [(u, i, n % 9) for n, (u, i, _) in enumerate(rows())], "--column timestamp=week_no"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", APART)
+def test_times_over_several_columns_are_asked_about(case: str, store: Store, tmp_path: Path) -> None:
+    header, table, words = APART[case]
+    with pytest.raises(UserError, match=words):
+        run(store, tmp_path / "a", {"shop.csv": csv(table, header)})
+    kept = run(store, tmp_path / "b", {"shop.csv": csv(table, header)}, columns={"timestamp": ""})
+    assert kept.timestamps is None
+
+
 def test_release_dates_give_way_and_are_never_alone(store: Store, tmp_path: Path) -> None:
     header, table = TWO_TIMES["release and rating"]
     dataset = run(store, tmp_path / "a", {"shop.csv": csv(table, header)})

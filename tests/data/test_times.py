@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmesr.data.times import SECOND, detect, looks_like_time, read
+from llmesr.data.times import DAY, SECOND, detect, looks_like_time, read
 from llmesr.errors import UserError
 
 SAME = 1_584_230_400 * SECOND  # 2020-03-15 00:00:00 UTC
@@ -114,6 +114,11 @@ def test_unix_times_are_not_taken_for_compact_dates() -> None:
         (["01-02-2020 10:00", "28-02-2020 11:00"], "%d-%m-%Y %H:%M"),
         (["20-03-15", "20-03-28"], "%y-%m-%d"),
         (["15-03-20", "18-03-20", "20-03-21"], "%d-%m-%y"),
+        (["15032020", "02042020"], "%d%m%Y"),
+        (["12312020", "1022020"], "%m%d%Y"),
+        (["150320201330", "020420200915"], "%d%m%Y%H%M"),
+        (["200315", "200402", "191231"], "%y%m%d"),
+        (["150320", "020420", "311219"], "%d%m%y"),
     ],
 )
 def test_day_and_month(values: list[str], read_as: str | None) -> None:
@@ -139,6 +144,35 @@ def test_a_stated_format_that_does_not_fit_is_refused() -> None:
         moments(["2020-03-15"], "european")
     with pytest.raises(UserError, match="no pattern for times"):
         moments(["2020-03-15"], "%Q%")
+
+
+def test_a_number_without_its_leading_zero_is_the_same_day() -> None:
+    assert moments(["15032020", "5042020", "05042020"]) == [SAME, SAME + 21 * DAY, SAME + 21 * DAY]
+
+
+@pytest.mark.parametrize("numbers", [["100101", "100102"], ["183644", "235959", "120000"], ["99999999", "15034020"],
+                                     ["123456", "234567", "345678"]])  # fmt: skip
+def test_numbers_that_are_no_dates_are_an_order(numbers: list[str]) -> None:
+    assert detect(numbers, "t", "shop.csv").kind == "order"
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["03/16/2020", "16.03.2020", "16 Mar 2020", "3/16/2020 12:00 AM", "16-Mar-20", "Mon, 16 Mar 2020 00:00:00 GMT"],
+)
+def test_two_ways_of_writing_in_one_column_are_both_read(other: str) -> None:
+    assert moments(["2020-03-15", other, "2020-03-17", other]) == [SAME, SAME + DAY, SAME + 2 * DAY, SAME + DAY]
+
+
+def test_days_and_months_that_contradict_each_other_are_not_both_believed() -> None:
+    """Each line alone could be read; together they cannot, and the fewer are left out."""
+    assert moments(["13/02/2020", "14/02/2020", "02/15/2020"])[2] is None
+    assert moments(["13/02/2020", "14/02/2020", "2020-02-15", "02/15/2020"])[3] is None
+
+
+def test_what_is_unclear_stays_unclear_beside_iso_dates() -> None:
+    form = detect(["2020-03-15", "03/04/2020", "2020-03-16", "05/06/2020"], "t", "shop.csv")
+    assert [f.formats[0] for f in (form, *form.others)] == ["%m/%d/%Y", "%d/%m/%Y"]
 
 
 def test_words_are_no_times() -> None:

@@ -74,6 +74,26 @@ def test_mlflow_has_a_run_once_with_its_settings_and_metrics(run: Run, mlflow_at
     assert [(m.step, m.value) for m in curve] == [tuple(v) for v in run.events()[["epoch", "loss"]].to_numpy()]
 
 
+def test_mlflow_shows_when_a_run_was_trained_and_on_what(store: Store, data: Dataset, mlflow_at: str) -> None:
+    """Its page lists names, times and datasets: seeds are told apart, and the export is not taken for the training."""
+    runs = [make_run(store, data, "llm-esr", seed=s) for s in (42, 43)]
+    for run in runs:
+        tracking.to_mlflow(run, mlflow_at)
+    found = {r.info.run_name: r for r in logged(mlflow_at)}
+    assert set(found) == {r.id for r in runs}
+    made = found[runs[0].id]
+    begun = pd.Timestamp(runs[0].manifest.created).timestamp() * 1000
+    assert made.info.start_time == pytest.approx(begun, abs=1)
+    assert made.info.end_time >= made.info.start_time
+    assert [d.dataset.name for d in made.inputs.dataset_inputs] == [store.manifest("datasets", data.id).name]
+
+
+def test_losses_are_not_called_validation(run: Run) -> None:
+    names = {name for name, _, _ in tracking.curves(run)}
+    assert not [n for n in names if n.startswith("valid/loss")]
+    assert [n for n in names if n.startswith(("valid/full/", "valid/uni100/"))]
+
+
 def test_mlflow_takes_a_run_anew_that_has_changed_or_was_half_logged(run: Run, mlflow_at: str) -> None:
     import mlflow
 

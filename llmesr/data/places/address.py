@@ -7,6 +7,8 @@ store says of it). The address may carry a checksum: ``https://example.org/event
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import urllib.parse
 from collections.abc import Iterator
@@ -25,6 +27,8 @@ from llmesr.store import file_digest, locked
 from llmesr.visitors import client
 
 HINT = "pip install 'llmesr[remote]'"
+BLOCK = 5 << 20
+"""Octets that are asked of a store at a time."""
 WEB = ("http://", "https://")
 SUM = "sha256="
 
@@ -103,8 +107,10 @@ def _on_the_web(address: str, redirects: bool) -> Found:
 
 def _in_a_store(address: str) -> Iterator[Found]:
     """The file at an address, or the data files directly in a folder there."""
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # it asks for rights that no reader needs
     try:
         fs, path = fsspec.url_to_fs(address)
+        fs.invalidate_cache()  # what an earlier import of this process saw there may have changed since
     except ImportError as error:
         raise UserError(f"{shown(address)} needs what is not installed: {HINT}") from error
     except ValueError as error:
@@ -118,9 +124,10 @@ def _in_a_store(address: str) -> Iterator[Found]:
             return
         entries: dict[str, Any] = {PurePosixPath(e["name"].rstrip("/")).name: e for e in fs.ls(path, detail=True)}
     except FileNotFoundError as error:
-        raise UserError(f"There is nothing at {shown(address)}; check the address.") from error
+        private = ", and HF_TOKEN if the dataset is private" if address.startswith("hf:") else ""
+        raise UserError(f"There is nothing at {shown(address)}; check the address{private}.") from error
     except Exception as error:  # each store has errors of its own
-        raise UserError(f"{shown(address)} cannot be read: {_reason(error)}") from error
+        raise UserError(_refusal(address, error) or f"{shown(address)} cannot be read: {_reason(error)}") from error
     check_folder(shown(address), entries)
     for name in data_files(shown(address), [n for n, e in entries.items() if e["type"] == "file"]):
         yield _found(fs, entries[name]["name"], entries[name])
@@ -137,7 +144,7 @@ def _copy(one: Found, target: Path, limit: int, progress: Progress) -> Path:
     part = target.with_name(target.name + ".part")
     try:
         fs, path = fsspec.url_to_fs(one.address)
-        with fs.open(path, "rb") as source, part.open("ab") as out:
+        with fs.open(path, "rb", block_size=BLOCK) as source, part.open("ab") as out:
             done = out.tell()
             source.seek(done)
             while chunk := source.read(CHUNK):
@@ -150,6 +157,8 @@ def _copy(one: Found, target: Path, limit: int, progress: Progress) -> Path:
     except UserError:
         raise
     except Exception as error:  # each store has errors of its own
+        if refusal := _refusal(one.address, error):
+            raise UserError(refusal) from error
         kept = part.stat().st_size if part.is_file() else 0
         resume = f" {kept:,} bytes are kept; run it again to go on." if kept and one.version else ""
         raise UserError(f"{shown(one.address)} cannot be read to its end: {_reason(error)}{resume}") from error
@@ -157,6 +166,28 @@ def _copy(one: Found, target: Path, limit: int, progress: Progress) -> Path:
         part.unlink()
         raise UserError(f"{shown(one.address)} changed while it was fetched; run it again.")
     return part.replace(target)
+
+
+_SECRETS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, the path of a key file",
+    "gcs": "GOOGLE_APPLICATION_CREDENTIALS, the path of a key file",
+    "hf": "HF_TOKEN",
+}
+"""Where each kind of store takes credentials from."""
+_REFUSED = re.compile(
+    r"credentials|access ?denied|forbidden|unauthorized|access key id|signature we calculated|permission|gated|"
+    r"service account|\b40[13]\b",
+    re.IGNORECASE,
+)
+
+
+def _refusal(address: str, error: Exception) -> str | None:
+    """The sentence for an error of a store that does not let us in; None when it says something else."""
+    secret = _SECRETS.get(address.partition("://")[0])
+    if secret is None or not (isinstance(error, PermissionError) or _REFUSED.search(str(error))):
+        return None
+    return f"{shown(address)} refuses the credentials, or has got none: {_reason(error)} They come from {secret}."
 
 
 def _reason(error: Exception) -> str:
