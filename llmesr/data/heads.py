@@ -158,4 +158,5 @@ def _loaded(line: str) -> Any:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return (json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value))[:CELL]
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    return text[:CELL].encode("utf-8", "replace").decode("utf-8")  # an escape may stand for half a character

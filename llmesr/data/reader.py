@@ -144,11 +144,19 @@ class Reader:
         """SQL for an id: exact text. Whole floats (12.0) of Parquet and JSON files are read as 12."""
         s = self.source
         text, kind = self.column(name), s.types[s.columns.index(name)] if s.layout == "parquet" else ""
+        filled = [v for v in s.sample[name].tolist() if v]
+        if filled and {v.lower() for v in filled} <= {"true", "false"}:
+            raise UserError(f"Column {name!r} of {s.name} holds only true and false, which are no ids; name another.")
+        if kind == "BLOB" and not filled:
+            raise UserError(f"Column {name!r} of {s.name} holds bytes that are no text; write its ids as text.")
         if is_nested(kind) or name in s.nested:
             what = f" ({kind[:40]})" if kind else ""
             raise UserError(f"Column {name!r} of {s.name} holds nested values{what}; an id must be text or a number.")
         if kind in ("FLOAT", "DOUBLE"):
-            return _whole(f"c{s.columns.index(name)}")
+            return _whole(f"c{s.columns.index(name)}", 2**24 if kind == "FLOAT" else _EXACT)
+        if kind.startswith("DECIMAL") and not kind.endswith(",0)"):
+            whole = f"regexp_full_match({text}, '-?[0-9]+[.]0+')"
+            return f"CASE WHEN {whole} OR {text} IS NULL THEN split_part({text}, '.', 1) ELSE {_literal(INEXACT)} END"
         if self._json:
             kind = f"json_type(record, {_pointer(name)})"
             number = f"try_cast({text} AS DOUBLE)"
@@ -157,9 +165,12 @@ class Reader:
                 f"WHEN (contains({text}, '.') OR contains({text}, 'e+')) AND {kind} = 'DOUBLE' THEN {_whole(number)} "
                 f"ELSE {text} END"
             )
-        filled = [v for v in s.sample[name].tolist() if v]
         if filled and all(re.fullmatch(r"b'.*'|b\".*\"", v) for v in filled):  # bytes as Python prints them
             return f"regexp_extract({text}, '^(b[''\"])?(.*?)[''\"]?$', 2)"
+        if filled and all(
+            re.fullmatch(r'=".*"', v) for v in filled
+        ):  # text, as spreadsheets are told to leave it alone
+            return f"regexp_extract({text}, '^(=\")?(.*?)\"?$', 2)"
         return text
 
     def original(self, mapping: Mapping[str, str]) -> str:
@@ -202,8 +213,9 @@ def _objects(lines: Iterator[str]) -> Iterator[Record]:
             yield Record(number, [text])
 
 
-def _whole(value: str) -> str:
-    whole = f"{value} = floor({value}) AND abs({value}) <= {_EXACT}"
+def _whole(value: str, exact: int = _EXACT) -> str:
+    """SQL for a float that is whole, and not beyond ``exact``, as text without a fraction."""
+    whole = f"{value} = floor({value}) AND abs({value}) <= {exact}"
     return (
         f"CASE WHEN {value} IS NULL OR isnan({value}) THEN NULL "
         f"WHEN {whole} THEN try_cast({value} AS BIGINT)::VARCHAR ELSE {_literal(INEXACT)} END"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from marketplace import START, csv, finding, nothing_left, rows, run
+from marketplace import START, csv, finding, items_csv, nothing_left, rows, run
 
 from llmesr.errors import UserError
 from llmesr.store import Store
@@ -159,6 +160,64 @@ def test_ids_that_only_look_alike_are_told(store: Store, tmp_path: Path) -> None
     dataset = run(store, tmp_path / "in", {"x.csv": table})
     assert finding(dataset, "look_alike_ids")["count"] == 1
     assert {"caf\u00e9", "cafe\u0301"} <= set(dataset.catalogue["item_id"])
+
+
+def parquet(kind: pa.DataType, ids: list[Any]) -> bytes:
+    """Four choices each of users with ``ids``, one after the other."""
+    items, times = [f"i{n}" for n in range(4) for _ in ids], [START + n for n in range(4 * len(ids))]
+    columns = [pa.array(ids * 4, kind), items, times]
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns, names=["user_id", "item_id", "timestamp"]), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "read"),
+    [
+        (pa.decimal128(20, 0), [7, 10**18], ["7", str(10**18)]),
+        (pa.decimal128(30, 2), [Decimal("7.00"), Decimal(2**53 + 1)], ["7", str(2**53 + 1)]),
+        (pa.float32(), [7.0, 2.0**24], ["7", str(2**24)]),
+        (pa.uint64(), [7, 2**64 - 1], ["7", str(2**64 - 1)]),
+        (pa.dictionary(pa.int32(), pa.string()), ["007", "a b"], ["007", "a b"]),
+    ],
+)
+def test_ids_of_any_type_are_exact(
+    kind: pa.DataType, ids: list[Any], read: list[str], store: Store, tmp_path: Path
+) -> None:
+    dataset = run(store, tmp_path / "in", {"x.parquet": parquet(kind, ids)})
+    assert list(dataset.user_ids) == read
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "words"),
+    [
+        (pa.float32(), [1e9, 1e9 + 1, 1e9 + 2, 3e9], "too large to be exact"),
+        (pa.decimal128(20, 2), [Decimal("1.50"), Decimal("2.50")], "written as a fraction"),
+        (pa.bool_(), [True, False], "'user_id' of x.parquet holds only true and false"),
+        (pa.binary(16), [bytes([200] * 16), bytes([201] * 16)], "bytes that are no text"),
+        (pa.list_(pa.string()), [["a"], ["b"]], "nested values"),
+    ],
+)
+def test_what_cannot_be_an_id_is_refused(
+    kind: pa.DataType, ids: list[Any], words: str, store: Store, tmp_path: Path
+) -> None:
+    """32 bits hold no number beyond 2^24 exactly: neighbours would be one user."""
+    with pytest.raises(UserError, match=words):
+        run(store, tmp_path / "in", {"x.parquet": parquet(kind, ids)})
+
+
+def test_ids_that_spreadsheets_were_told_to_leave_alone(store: Store, tmp_path: Path) -> None:
+    table = csv([(f'="00{u[1:]}"', f'="{i}"', t) for u, i, t in rows()])
+    dataset = run(store, tmp_path / "in", {"x.csv": table, "items.csv": items_csv()})
+    assert list(dataset.user_ids) == [f"00{n}" for n in range(8)]
+    assert dataset.catalogue["title"].tolist()[0] == "Thing 0"
+
+
+def test_half_a_character_in_json_costs_its_line(store: Store, tmp_path: Path) -> None:
+    lines = [json.dumps({"user_id": u, "item_id": i, "timestamp": t}) for u, i, t in rows()]
+    lines.append('{"user_id": "\\ud800x", "item_id": "i1", "timestamp": 1500000000}')
+    dataset = run(store, tmp_path / "in", {"x.jsonl": "\n".join(lines)})
+    assert finding(dataset, "rejected")["examples"][0].startswith("x.jsonl line 33: ")
 
 
 @pytest.mark.parametrize("mark", ["\u200b", "\u00ad", "\u2060", "\u200e", "\ufeffx\u200d"])

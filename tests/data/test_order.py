@@ -170,9 +170,8 @@ def test_a_time_in_another_unit_is_named_and_never_sorted_in(case: str, store: S
 @pytest.mark.parametrize("zero", ["0", "0.0", "1970-01-01", "1970-01-01T00:00:00Z", "01/01/1970"])
 def test_zero_is_no_time(zero: str, store: Store, tmp_path: Path) -> None:
     """It would be the oldest choice of its user."""
-    form = {"0": "%s", "0.0": "%s.0", "1970-01-01": "%Y-%m-%d", "01/01/1970": "%m/%d/%Y"}.get(
-        zero, "%Y-%m-%dT%H:%M:%SZ"
-    )
+    forms = {"0": "%s", "0.0": "%s.0", "1970-01-01": "%Y-%m-%d", "01/01/1970": "%m/%d/%Y"}
+    form = forms.get(zero, "%Y-%m-%dT%H:%M:%SZ")
     times = [(datetime(2021, 1, 1, tzinfo=UTC) + timedelta(days=n)).strftime(form) for n in range(30)]
     table = csv([(u, f"i{n}", t) for u in ("u0", "u1") for n, t in enumerate([*times, zero])])
     dataset = run(store, tmp_path / "in", {"shop.csv": table})
@@ -182,7 +181,8 @@ def test_zero_is_no_time(zero: str, store: Store, tmp_path: Path) -> None:
 
 APART: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "date and time of day": (
-        "user_id,item_id,date,time", [(u, i, f"2021-01-0{1 + n % 9}", "18:30:00") for n, (u, i, _) in enumerate(rows())],
+        "user_id,item_id,date,time",
+        [(u, i, f"2021-01-0{1 + n % 9}", "18:30:00") for n, (u, i, _) in enumerate(rows())],
         "the day in 'date' and the time of day in 'time'.*--column timestamp=date"),
     "american": (
         "user_id,item_id,Order Date,Time",
