@@ -110,8 +110,8 @@ def _amazon(category: str, year: int, full: bool) -> Known:
 
 def _catalogue() -> dict[str, Known]:
     entries = [
-        _movielens("ml-100k", 4_924_029, "0e33842e24a9c977be4e0107933c0723", ("u.data", "u.item")),
-        _movielens("ml-1m", None, "c4d9eecfca2ab87c1945afe126590906", ("ratings.dat", "movies.dat")),
+        _movielens("ml-100k", 4_924_029, "0e33842e24a9c977be4e0107933c0723", ("u.data", "u.item", "u.user")),
+        _movielens("ml-1m", None, "c4d9eecfca2ab87c1945afe126590906", ("ratings.dat", "movies.dat", "users.dat")),
         _movielens("ml-32m", 238_950_008, "d472be332d4daa821edc399621853b57", ("ratings.csv", "movies.csv")),
     ]
     for year, categories in CATEGORIES.items():
@@ -131,6 +131,7 @@ WHEEL = "recbole==1.2.1"
 WHEEL_MEMBERS = {
     "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
     "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+    "ml-100k.user": "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972",
 }
 
 

@@ -12,13 +12,27 @@ from llmesr.data.places import tables
 from llmesr.data.sources import Source, describe
 from llmesr.errors import UserError
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".parquet", ".inter", ".item", ".txt", ".dat", ".data")
+ENDINGS = (
+    ".csv",
+    ".tsv",
+    ".jsonl",
+    ".json",
+    ".ndjson",
+    ".parquet",
+    ".inter",
+    ".item",
+    ".user",
+    ".txt",
+    ".dat",
+    ".data",
+)
 NOT_DATA = ("readme", "license", "licence", "source", "citation", "requirements", "notes", "checksum", "provenance")
+ATOMIC = (".inter", ".item", ".user")
 MAX_FILES = 2000
-# folders of known datasets: the pair of files that matters among all others
+# folders of known datasets: the files that matter among all others
 KNOWN_FOLDERS: tuple[tuple[str, ...], ...] = (
-    ("u.data", "u.item"),
-    ("ratings.dat", "movies.dat"),
+    ("u.data", "u.item", "u.user"),
+    ("ratings.dat", "movies.dat", "users.dat"),
     ("ratings.csv", "movies.csv"),
     ("yelp_academic_dataset_review.json", "yelp_academic_dataset_business.json"),
 )
@@ -77,10 +91,10 @@ def check_folder(folder: str, entries: Collection[str]) -> None:
 def data_files(folder: str, names: Sequence[str]) -> list[str]:
     """The names of the data files among those in a folder. UserError when there are none, or very many."""
     by_name = {n.removesuffix(".gz"): n for n in names}
-    for pair in KNOWN_FOLDERS:
-        if pair[0] in by_name:
-            return [by_name[name] for name in pair if name in by_name]
-    atomic = [p for n, p in by_name.items() if n.endswith((".inter", ".item"))]
+    for known in KNOWN_FOLDERS:
+        if known[0] in by_name:
+            return [by_name[name] for name in known if name in by_name]
+    atomic = [p for n, p in by_name.items() if n.endswith(ATOMIC)]
     if atomic:
         return atomic
     data = [p for n, p in by_name.items() if n.lower().endswith(ENDINGS) and not n.lower().startswith(NOT_DATA)]

@@ -85,6 +85,8 @@ NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
     "u.item": ("|", ("item_id", "title", "release_date", "video_release_date", "url", *GENRES_100K)),
     "ratings.dat": ("::", ("user_id", "item_id", "rating", "timestamp")),
     "movies.dat": ("::", ("item_id", "title", "genres")),
+    "u.user": ("|", ("user_id", "age", "gender", "occupation", "zip_code")),
+    "users.dat": ("::", ("user_id", "gender", "age", "occupation", "zip_code")),
     "inter.txt": (" ", ("user_id", "item_id")),
 }
 AMAZON_2014_RATINGS = ("user_id", "item_id", "rating", "timestamp")  # ratings_Beauty.csv has no header
@@ -124,7 +126,7 @@ def describe(path: Path, config: IngestConfig | None = None) -> Source:
         delimiter, columns = NAMED[name]
         source = _table(path, text, Dialect(delimiter, "", ""), list(columns))
         return replace(source, flags=GENRES_100K if name == "u.item" else ())
-    if name.endswith((".inter", ".item")) and ":" in text.splitlines()[0]:
+    if name.endswith((".inter", ".item", ".user")) and ":" in text.splitlines()[0]:
         return _atomic(path, text)
     if re.match(r"\d+:\s*\n\d+,", text):
         return _netflix(path, text)

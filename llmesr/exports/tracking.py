@@ -26,8 +26,6 @@ NAMED = ("overall", "item", "user")
 """Kinds of groups that have names of their own; buckets are called alike in several runs and mean others."""
 LONGEST = 500
 """Characters of a parameter that MLflow takes."""
-EXPERIMENT, MODELS = "mlflow.experimentKind", "custom_model_development"
-"""What makes MLflow open an experiment as one of models and their metrics."""
 
 
 def to_mlflow(run: Run, where: str | None = None) -> str:
@@ -57,7 +55,7 @@ def _logged(client: Any, run: Run) -> str:
     state = run.store.digest("runs", run.id)
     name = run.store.manifest("datasets", run.dataset_id).name
     found = client.get_experiment_by_name(name)
-    experiment = found.experiment_id if found else client.create_experiment(name, tags={EXPERIMENT: MODELS})
+    experiment = found.experiment_id if found else client.create_experiment(name)
     for old in client.search_runs([experiment], f"tags.`{TAG}` = '{run.id}'"):
         if old.data.tags.get(STATE) == state and old.info.status == "FINISHED":
             return str(old.info.run_id)

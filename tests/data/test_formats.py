@@ -126,9 +126,11 @@ def test_movielens_100k_flags_become_genres_and_latin_1_is_read(store: Store, tm
     files: dict[str, str | bytes] = {
         "u.data": csv([(u, i, 3, t) for u, i, t in rows()], header="", delimiter="\t"),
         "u.item": movies.encode("latin-1"),
-        "u.user": "1|24|M|technician|85711\n",
+        "u.user": "".join(f"u{n}|2{n}|M|technician|85711\n" for n in range(8)),
     }
     dataset = _folder(store, tmp_path / "in", files)
+    assert dataset.user_attributes is not None
+    assert dataset.user_attributes.iloc[dataset.user("u3")].tolist() == ["u3", 23, "M", "technician", 85711]
     row = dataset.catalogue.iloc[dataset.item("i0") - 1]
     assert (row["title"], row["genres"]) == ("Café 0 (1995)", "Action; Comedy")
     assert dataset.catalogue.iloc[dataset.item("i1") - 1]["genres"] == ""

@@ -54,6 +54,17 @@ def test_without_a_file_nothing_is_there(store: Store, tmp_path: Path) -> None:
     assert llmesr.ingest(tmp_path / "in", name="shop", store=store).user_attributes is None
 
 
+def test_a_recbole_folder_has_users_too(store: Store, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "shop.inter": csv(rows(), "user_id:token,item_id:token,timestamp:float", "\t"),
+        "shop.item": "item_id:token\ttitle:token_seq\n" + "".join(f"i{n}\tThing {n}\n" for n in range(5)),
+        "shop.user": "user_id:token\tage:float\tcity:token\n" + "".join(f"u{n}\t{20 + n}\tBonn\n" for n in range(8)),
+    }
+    data = llmesr.ingest(put(tmp_path / "in", files), name="shop", store=store)
+    assert data.user_attributes is not None
+    assert data.user_attributes.iloc[data.user("u3")].tolist() == ["u3", 23, "Bonn"]
+
+
 def test_columns_are_renamed_and_left_out(store: Store, tmp_path: Path) -> None:
     named = USERS.replace("user_id", "number")
     data = made(store, tmp_path / "in", named, user_columns={"user_id": "number", "years": "age", "zip": ""})

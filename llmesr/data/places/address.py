@@ -127,7 +127,7 @@ def _in_a_store(address: str) -> Iterator[Found]:
         private = ", and HF_TOKEN if the dataset is private" if address.startswith("hf:") else ""
         raise UserError(f"There is nothing at {shown(address)}; check the address{private}.") from error
     except Exception as error:  # each store has errors of its own
-        raise UserError(_refusal(address, error) or f"{shown(address)} cannot be read: {_reason(error)}") from error
+        raise UserError(refusal(address, error) or f"{shown(address)} cannot be read: {_reason(error)}") from error
     check_folder(shown(address), entries)
     for name in data_files(shown(address), [n for n, e in entries.items() if e["type"] == "file"]):
         yield _found(fs, entries[name]["name"], entries[name])
@@ -157,7 +157,7 @@ def _copy(one: Found, target: Path, limit: int, progress: Progress) -> Path:
     except UserError:
         raise
     except Exception as error:  # each store has errors of its own
-        if refusal := _refusal(one.address, error):
+        if refusal := refusal(one.address, error):
             raise UserError(refusal) from error
         kept = part.stat().st_size if part.is_file() else 0
         resume = f" {kept:,} bytes are kept; run it again to go on." if kept and one.version else ""
@@ -182,7 +182,7 @@ _REFUSED = re.compile(
 )
 
 
-def _refusal(address: str, error: Exception) -> str | None:
+def refusal(address: str, error: Exception) -> str | None:
     """The sentence for an error of a store that does not let us in; None when it says something else."""
     secret = _SECRETS.get(address.partition("://")[0])
     if secret is None or not (isinstance(error, PermissionError) or _REFUSED.search(str(error))):

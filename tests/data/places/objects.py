@@ -104,6 +104,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     kind = fsspec.get_filesystem_class("s3")
     kind.clear_instance_cache()
     httpx.post(f"http://127.0.0.1:{line.port}/moto-api/reset")  # its state is that of the process
+    httpx.post(f"http://127.0.0.1:{line.port}/moto-api/reset-auth", content=b"inf")
     fs = kind(skip_instance_cache=True)
     fs.mkdir("shop")
     yield Bucket("s3://shop", line, fs)
@@ -221,6 +222,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     thread.start()
     line = Line(server.server_address[1])
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{line.port}")
+    template = f"http://127.0.0.1:{line.port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     kind = fsspec.get_filesystem_class("hf")
     kind.clear_instance_cache()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shutil
@@ -32,9 +33,18 @@ def _free_port() -> int:
 def postgres_server() -> Iterator[str]:
     """The address of an empty database; its password is PASSWORD. Skipped where PostgreSQL is not installed."""
     pytest.importorskip("adbc_driver_postgresql")
-    initdb, server = _program("initdb"), _program("postgres")
-    if initdb is None or server is None:
+    if _program("initdb") is None or _program("postgres") is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    with served() as address:
+        yield address
+
+
+@contextlib.contextmanager
+def served() -> Iterator[str]:
+    """The address of an empty database on a server that runs until the block ends."""
+    initdb, server = _program("initdb"), _program("postgres")
+    assert initdb
+    assert server
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
     port, folder = _free_port(), Path(tempfile.mkdtemp(prefix="llmesr-postgres-"))
     (folder / "password").write_text(PASSWORD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import httpx
@@ -141,13 +142,21 @@ def test_a_private_dataset_of_the_hub_says_which_token(
         assert given.paths[0].read_bytes() == CONTENT
 
 
-def test_a_key_file_that_is_none_is_said(
-    gcs: Bucket, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    source = gcs.put("orders.csv", CONTENT)
-    (tmp_path / "key.json").write_text("{}")
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
-    assert refused(source, store)
+@pytest.mark.parametrize(
+    ("source", "error", "words"),
+    [
+        ("gs://shop/a.csv", OSError("Forbidden: https://...\nAnonymous caller does not have storage.objects.get"),
+         "gs://shop/a.csv refuses the credentials, or has got none: Forbidden: https://....*GOOGLE_APPLICATION_CREDENTIALS"),
+        ("gs://shop/a.csv", ValueError("Provided token is either not valid, or expired: 401"), "GOOGLE_APPLICATION"),
+        ("s3://shop/a.csv", PermissionError("Access Denied"), "AWS_ACCESS_KEY_ID"),
+        ("hf://datasets/a/b/c.csv", OSError("403 Client Error. Cannot access gated repo"), "HF_TOKEN"),
+        ("s3://shop/a.csv", OSError("Connection reset by peer"), None),
+        ("memory://shop/a.csv", PermissionError("no"), None),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_where_credentials_come_from(source: str, error: Exception, words: str | None) -> None:
+    said = address.refusal(source, error)
+    assert said is None if words is None else re.match(f".*{words}", said or "")
 
 
 def test_a_store_that_does_not_answer(s3: Bucket, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
