@@ -150,7 +150,7 @@ def _titles(text: str, dialect: Dialect) -> tuple[int, str]:
         filled = sum(bool(c.strip()) for c in cells)
         if filled > 1 and len(cells) >= width and not line.startswith("#"):
             return (number, first) if first else (0, "")
-        if filled > 1 and not line.startswith("#"):
+        if (filled > 1 or (filled and not cells[0].strip())) and not line.startswith("#"):
             return 0, ""
         if any(line.count(mark) >= width - 1 for mark in "^~,;|\t" if mark not in dialect.delimiter):
             return 0, ""  # names of columns, apart by something else than the rows

@@ -142,6 +142,17 @@ def test_what_stands_above_a_table_is_told(store: Store, tmp_path: Path) -> None
     assert finding(dataset, "rejected")["examples"][0].startswith("shop.csv line 17: ")
 
 
+@pytest.mark.parametrize("header", [",user_id,item_id,timestamp", ",,user_id", "user_id;item_id;timestamp"])
+def test_names_of_columns_are_no_title(header: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(header + "\n" + csv([(n, *r) for n, r in enumerate(rows())], ""))
+    try:
+        found = describe(tmp_path / "x.csv")
+    except UserError:
+        return
+    assert found.dialect.skip == 0
+    assert "user_id" in found.columns
+
+
 HEADERLESS: dict[str, tuple[str, str, bool | None]] = {
     "text and dates": (csv([(u, i, f"2020-01-0{1 + n % 9}") for n, (u, i, _) in enumerate(rows())], ""), "x.csv", None),
     "text alone": (csv([r[:2] for r in rows()], "", "\t"), "x.tsv", None),

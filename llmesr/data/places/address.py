@@ -157,15 +157,20 @@ def _copy(one: Found, target: Path, limit: int, progress: Progress) -> Path:
     except UserError:
         raise
     except Exception as error:  # each store has errors of its own
-        if refusal := refusal(one.address, error):
-            raise UserError(refusal) from error
-        kept = part.stat().st_size if part.is_file() else 0
-        resume = f" {kept:,} bytes are kept; run it again to go on." if kept and one.version else ""
-        raise UserError(f"{shown(one.address)} cannot be read to its end: {_reason(error)}{resume}") from error
+        raise UserError(_cut(one, part, error)) from error
     if one.size is not None and part.stat().st_size != one.size:
         part.unlink()
         raise UserError(f"{shown(one.address)} changed while it was fetched; run it again.")
     return part.replace(target)
+
+
+def _cut(one: Found, part: Path, error: Exception) -> str:
+    """The sentence for a copy that ended early."""
+    if said := refusal(one.address, error):
+        return said
+    kept = part.stat().st_size if part.is_file() else 0
+    resume = f" {kept:,} bytes are kept; run it again to go on." if kept and one.version else ""
+    return f"{shown(one.address)} cannot be read to its end: {_reason(error)}{resume}"
 
 
 _SECRETS = {
