@@ -21,6 +21,8 @@ from llmesr.data.survey import is_regular
 from llmesr.errors import UserError
 
 MAX_LINE = 16_000_000
+MAX_EMPTY = 50
+"""Columns up to which rows without anything are told from rows without a user: of more, each would be read for it."""
 INEXACT, NESTED = "\x01inexact", "\x01nested"
 """What stands for an id that would not be exact, and for one that is an object or a list."""
 _EXACT = 2**53
@@ -187,7 +189,7 @@ class Reader:
     @property
     def empty(self) -> str:
         """SQL: whether no cell of a row holds anything (a spreadsheet writes such rows below its table)."""
-        if not self.source.delimited:
+        if not self.source.delimited or len(self.source.columns) > MAX_EMPTY:
             return "false"
         return " AND ".join(f"trim(coalesce(c{n}, '')) = ''" for n in range(len(self.source.columns)))
 
