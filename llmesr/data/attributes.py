@@ -37,12 +37,14 @@ _COUNTS = {
     "count", "counts", "votes", "vote", "ratings", "rating", "reviews", "score", "scores", "avg", "average",
     "popularity", "popular", "rank", "ranking", "sales", "sold", "views", "viewed", "plays", "downloads", "likes",
     "dislikes", "favorites", "favourites", "followers", "members", "playtime", "purchases", "orders", "clicks",
-    "stars", "owners", "listeners", "subscribers", "helpful", "wishlist", "bookmarks", "shares", "comments",
+    "stars", "owners", "listeners", "subscribers", "helpful", "wishlist", "bookmarks", "shares", "comments", "rated",
+    "watchers", "metascore", "revenue", "turnover", "ctr", "click", "clickthrough", "conversion", "conversions", "hits",
+    "installs", "trending", "bestseller", "bestsellers", "bestselling", "recommendations",
 }  # fmt: skip
 # what these are counted of belongs to the item from the beginning
 _OWN = {
     "page", "pages", "track", "tracks", "player", "players", "episode", "episodes", "word", "words", "chapter",
-    "chapters", "season", "seasons", "ingredient", "ingredients", "disc", "discs", "volume", "step", "steps",
+    "chapters", "season", "seasons", "age", "content", "parental", "ingredient", "ingredients", "disc", "discs", "volume", "step", "steps",
 }  # fmt: skip
 _RUN_TOGETHER = re.compile(
     r"(num|n|total|avg|average|mean)(of)?(ratings?|reviews?|votes?|views?|likes?|scores?)|"
@@ -50,6 +52,12 @@ _RUN_TOGETHER = re.compile(
 )
 _IDS = {"id", "ids", "uuid", "guid", "isbn", "isbn13", "ean", "upc", "gtin", "barcode", "sku", "asin", "hash"}
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?([eE][+-]?\d+)?%?")
+# 20,000 .. 50,000; 12/15; 4.5 out of 5; #3 in Books; 1.2M; 500+; yes
+_AMOUNT = re.compile(
+    r"[#~<>$€£]?\s*-?\d[\d.,]*\s*([kKmM%+]|stars?)?(\s*(/|of|out of|\.\.|-|–|to)\s*\d[\d.,]*\+?)?(\s+in\s.+)?|"
+    r"true|false|yes|no|[yn]",
+    re.IGNORECASE,
+)
 _LINK = re.compile(r"[\[\s\"'{]*(\w+['\"]: *['\"])?((https?:)?//|www\.)|\S+\.(jpe?g|png|gif|webp|mp4)$", re.IGNORECASE)
 _CODE = re.compile(r"(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[A-Za-z0-9_\-]{8,64}|[0-9a-f]{16,64}")
 
@@ -94,9 +102,8 @@ def why_left_out(source: Source, column: str) -> str:
 
 def _by_values(column: str, values: list[str]) -> str:
     parts = set(words(column))
-    numbers = _share(values, _NUMBER)
     counted = bool(parts & _COUNTS) or _RUN_TOGETHER.search(plain(column)) is not None
-    if counted and not parts & _OWN and numbers > 0.9:
+    if counted and not parts & _OWN and (_share(values, _AMOUNT) > 0.9 or looks_like_time(values[:50])):
         return COUNTED
     if sum(_LINK.match(v) is not None for v in values) > 0.8 * len(values):
         return LINK
