@@ -44,7 +44,8 @@ _COUNTS = {
 # what these are counted of belongs to the item from the beginning
 _OWN = {
     "page", "pages", "track", "tracks", "player", "players", "episode", "episodes", "word", "words", "chapter",
-    "chapters", "season", "seasons", "age", "content", "parental", "ingredient", "ingredients", "disc", "discs", "volume", "step", "steps",
+    "chapters", "season", "seasons", "age", "content", "parental", "ingredient", "ingredients", "disc",
+    "discs", "volume", "step", "steps",
 }  # fmt: skip
 _RUN_TOGETHER = re.compile(
     r"(num|n|total|avg|average|mean)(of)?(ratings?|reviews?|votes?|views?|likes?|scores?)|"
