@@ -33,7 +33,7 @@ _PLAIN = re.compile(r"\d+(\.0*)?")
 
 
 def digit_formats(values: Sequence[str]) -> tuple[int, tuple[str, ...]]:
-    """How many digits these dates have, and in which formats all their years are of our time; (0, ()) for none.
+    """How many digits these dates have, and in which formats their years are of our time; (0, ()) for none.
 
     A float may have made them 20210820.0, and a number has no leading zero: 1032021 is 01032021.
     """
@@ -53,8 +53,7 @@ def _of_our_time(form: str, digits: Sequence[str]) -> bool:
     if "%Y" not in form:
         return True
     at = form.index("%Y")  # two letters of the format stand for two digits
-    years = [int(d[at : at + 4]) for d in digits]
-    return min(years) >= 1900 and max(years) < 2100
+    return sum("1900" <= d[at : at + 4] < "2100" for d in digits) >= 0.95 * len(digits)
 
 
 def shape_of(value: str) -> str:

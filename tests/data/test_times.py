@@ -146,6 +146,10 @@ def test_a_stated_format_that_does_not_fit_is_refused() -> None:
         moments(["2020-03-15"], "%Q%")
 
 
+def test_zeros_among_compact_dates_are_no_times() -> None:
+    assert moments([*["20200315"] * 30, "00000000", "0"]) == [*[SAME] * 30, None, None]
+
+
 def test_a_number_without_its_leading_zero_is_the_same_day() -> None:
     assert moments(["15032020", "5042020", "05042020"]) == [SAME, SAME + 21 * DAY, SAME + 21 * DAY]
 
