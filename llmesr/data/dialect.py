@@ -139,7 +139,7 @@ def sniff(text: str, delimiter: str | None = None, quote: str | None = None) -> 
 def _titles(text: str, dialect: Dialect) -> tuple[int, str]:
     """How many lines above a table are titles, remarks or empty (at most TITLES), and the first of them.
 
-    Such a line fills one cell, where the row below them, and most others, have as many cells as the table.
+    Such a line fills one cell, or has at most half as many as the table, where the row below them has all.
     """
     width = _agreement(text, dialect)[1]
     first = ""
@@ -150,9 +150,10 @@ def _titles(text: str, dialect: Dialect) -> tuple[int, str]:
         filled = sum(bool(c.strip()) for c in cells)
         if filled > 1 and len(cells) >= width and not line.startswith("#"):
             return (number, first) if first else (0, "")
-        if (filled > 1 or (filled and not cells[0].strip())) and not line.startswith("#"):
+        few = filled <= 1 or len(cells) <= width // 2
+        if (not few or (filled and not cells[0].strip())) and not line.startswith("#"):
             return 0, ""
-        if any(line.count(mark) >= width - 1 for mark in "^~,;|\t" if mark not in dialect.delimiter):
+        if any(line.count(mark) >= max(1, width - 2) for mark in "^~,;|\t" if mark not in dialect.delimiter):
             return 0, ""  # names of columns, apart by something else than the rows
         first = first or line.strip(" \t" + dialect.delimiter)
     return 0, ""

@@ -144,7 +144,7 @@ def _joined(found: TimeFormat, readings: Sequence[TimeFormat], filled: Sequence[
 
     Values of one shape are all read in one way: of 13/02/2020 and 02/14/2020 one is wrong, and none is guessed.
     """
-    joined = []
+    joined: dict[tuple[str, ...], TimeFormat] = {}
     for one in (replace(found, others=()), *found.others):
         mine = read(one, filled)
         shapes = {shape_of(v) for v, t in zip(filled, mine, strict=True) if t is not None}
@@ -154,8 +154,8 @@ def _joined(found: TimeFormat, readings: Sequence[TimeFormat], filled: Sequence[
             if new and not new & shapes:
                 forms = dict.fromkeys((*(one.formats or (WRITTEN_ISO,)), *(other.formats or (WRITTEN_ISO,))))
                 formats = tuple(sorted(forms, key=lambda f: f == WRITTEN_ISO))  # first the order of day and month
-                joined.append(TimeFormat("seconds", f"{one.label}, {other.label}", formats=formats))
-    return joined
+                joined.setdefault(formats, TimeFormat("seconds", f"{one.label}, {other.label}", formats=formats))
+    return list(joined.values())
 
 
 def likely_years(spans: Mapping[TimeFormat, int]) -> list[TimeFormat]:
@@ -242,6 +242,7 @@ def _by_size(numbers: np.ndarray) -> TimeFormat:
 
 def _compact(filled: Sequence[str]) -> TimeFormat | None:
     """Dates written as digits alone (20210820, 01032021, 202108201230, ...), unless they are any other numbers."""
+    filled = [v for v in filled if v.strip("0.")]  # a zero among them stands for none
     length, formats = digit_formats(filled)
     forms = [TimeFormat("seconds", in_words(f), formats=(f,), digits=length) for f in formats]
     sure = [f for f in forms if f.formats[0].startswith("%Y") or _past(f, filled) >= 0.95]

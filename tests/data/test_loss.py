@@ -114,9 +114,11 @@ READ: dict[str, tuple[str, str | bytes]] = {
     "a space after each delimiter, dates": (
         "shop.csv", csv([(u, f" {i}", f" {d}") for (u, i, _), d in zip(rows(), DAYS, strict=True)],
                         HEADER.replace(",", ", "))),
-    "a title above": ("shop.csv", "Sales report 2021\nfrom the till, of all shops\n\n" + GOOD),
+    "a title above": ("shop.csv", "Sales report 2021\nfrom the till\n\n" + GOOD),
     "a title above, filled up": ("shop.csv", "Sales report 2021,,\n,,\n" + GOOD),
     "remarks above": ("shop.csv", "# exported 2021\n# user, item, time\n" + GOOD),
+    "a title with a comma": (
+        "shop.csv", "Sales until May 3, 2021\n" + csv([(*r, "x") for r in rows()], HEADER + ",note")),
     "a title above semicolons": ("shop.csv", "Orders\n" + csv(rows(), HEADER, ";")),
     "a title above, utf-16 and tabs": ("shop.txt", ("Orders\r\n" + csv(rows(), HEADER, "\t")).encode("utf-16")),
     "utf-32": ("shop.csv", GOOD.encode("utf-32")),
@@ -237,7 +239,7 @@ REFUSED: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
         {}, r"2 columns named 'user_id'.*'user_id', 'user_id_2'"),
     "zero bytes": ({"shop.csv": GOOD.encode()[:200] + bytes(9)}, {}, "zero bytes, the first in line 12"),
     "neither UTF-8 nor Windows-1252": (
-        {"shop.csv": csv([(u, f"\u3042\u30a2{i}", t) for u, i, t in rows()]).encode("shift_jis")}, {},
+        {"shop.csv": csv([(u, f"\u30fc{i}", t) for u, i, t in rows()]).encode("shift_jis")}, {},
         "neither UTF-8 nor Windows-1252 .first in line 2.; say its encoding"),
     "a web page": ({"shop.csv": "\n<!DOCTYPE html>\n<html><body>Sign in</body></html>"}, {}, "is a web page"),
     "an xml document": ({"shop.csv": "<?xml version='1.0'?>\n<rows><row user='1'/></rows>"}, {}, "XML document"),
