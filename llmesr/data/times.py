@@ -131,10 +131,10 @@ def _likeliest(readings: Sequence[TimeFormat], filled: Sequence[str]) -> TimeFor
     best = max(((s, p) for s, p, _ in found), default=(0.0, 0.0))
     if not best[0]:
         return None
-    first, *tied = [f for s, p, f in found if (s, p) == best]
-    mine = read(first, filled)
-    different = [(f, times) for f in tied if (times := read(f, filled)) != mine]
-    spans = {f: _span(times) for f, times in ((first, mine), *different)}
+    meanings: dict[tuple[int | None, ...], TimeFormat] = {}
+    for form in (f for s, p, f in found if (s, p) == best):
+        meanings.setdefault(tuple(read(form, filled)), form)
+    spans = {form: _span(times) for times, form in meanings.items()}
     first, *others = likely_years(spans)
     return replace(first, others=tuple(others))
 
