@@ -162,7 +162,7 @@ def test_ids_that_only_look_alike_are_told(store: Store, tmp_path: Path) -> None
     assert {"caf\u00e9", "cafe\u0301"} <= set(dataset.catalogue["item_id"])
 
 
-def parquet(kind: pa.DataType, ids: list[Any]) -> bytes:
+def of_type(kind: pa.DataType, ids: list[Any]) -> bytes:
     """Four choices each of users with ``ids``, one after the other."""
     items, times = [f"i{n}" for n in range(4) for _ in ids], [START + n for n in range(4 * len(ids))]
     columns = [pa.array(ids * 4, kind), items, times]
@@ -184,7 +184,7 @@ def parquet(kind: pa.DataType, ids: list[Any]) -> bytes:
 def test_ids_of_any_type_are_exact(
     kind: pa.DataType, ids: list[Any], read: list[str], store: Store, tmp_path: Path
 ) -> None:
-    dataset = run(store, tmp_path / "in", {"x.parquet": parquet(kind, ids)})
+    dataset = run(store, tmp_path / "in", {"x.parquet": of_type(kind, ids)})
     assert list(dataset.user_ids) == read
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_an_id_is_refused(
 ) -> None:
     """32 bits hold no number beyond 2^24 exactly: neighbours would be one user."""
     with pytest.raises(UserError, match=words):
-        run(store, tmp_path / "in", {"x.parquet": parquet(kind, ids)})
+        run(store, tmp_path / "in", {"x.parquet": of_type(kind, ids)})
 
 
 def test_ids_that_spreadsheets_were_told_to_leave_alone(store: Store, tmp_path: Path) -> None:
