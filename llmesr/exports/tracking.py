@@ -16,7 +16,6 @@ from typing import Any
 
 from llmesr import __version__
 from llmesr.errors import UserError, masked
-from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.runs.record import Run
 from llmesr.store import slug
 
@@ -121,7 +120,7 @@ def curves(run: Run) -> Iterator[tuple[str, float, int]]:
         step = event.pop(run.unit, math.nan)
         for key, value in event.items():
             if _is_number(value) and _is_number(step):
-                validated = key.partition("/")[0] in PROTOCOLS
+                validated = "/" in key and not key.startswith("loss/")  # parts of the loss are of the training
                 yield _name(f"valid/{key}" if validated else key), float(value), int(step)
 
 
