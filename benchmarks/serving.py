@@ -1,6 +1,6 @@
 """Load test of `llmesr serve` on loopback: requests per second and latency at 1, 8 and 64 clients.
 
-    python benchmarks/serving.py [--items 100000] [--seconds 8] [--device auto] [--json FILE]
+    python benchmarks/serving.py [--items 100000] [--seconds 8] [--device auto] [--kinds plain fitted] [--json FILE]
 
 A dataset of that many items, random text vectors and an untrained llm-esr/sasrec model are written to
 a temporary folder and served by a process of its own; what is measured does not depend on training.
@@ -42,6 +42,28 @@ from llmesr.store import Store
 from llmesr.training.checkpoint import save_tensors
 
 POLICY = {"gamma": 8.0, "route_threshold": 4, "route_weight": 0.0}
+FITTED = {
+    "gamma": 8.0,
+    "whitening": 0.5,
+    "linear": 1.0,
+    "weights": {
+        "counts": [0, 1, 5, 50, 500],
+        "collaborative": [0.2, 0.5, 0.8, 1.0, 1.1],
+        "semantic": [1.2, 1.1, 1.0, 0.9, 0.8],
+        "content": [1.5, 1.2, 1.0, 0.8, 0.6],
+        "linear": [0.5, 0.8, 1.0, 1.2, 1.3],
+        "bias": [0.0, 0.1, 0.2, 0.1, 0.0],
+    },
+}
+"""Of the form `llmesr tune` fits: every term, with weights that follow popularity."""
+ASKED: dict[str, dict[str, object]] = {
+    "plain": {},
+    "policy": {"policy": POLICY},
+    "policy + mmr": {"policy": POLICY, "reranker": {"name": "mmr"}},
+    "fitted": {"policy": FITTED},
+    "fitted + reasons": {"policy": FITTED, "explain": True},
+}
+"""The kinds of requests."""
 
 
 def prepare(store: Store, items: int, users: int = 20_000) -> tuple[Dataset, Run]:
@@ -71,6 +93,10 @@ def prepare(store: Store, items: int, users: int = 20_000) -> tuple[Dataset, Run
     return dataset, run
 
 
+WARM = 3.0
+"""Seconds of load before anything is measured."""
+
+
 @dataclass
 class Outcome:
     """What one load saw."""
@@ -91,7 +117,7 @@ async def client(port: int, bodies: list[bytes], until: float, outcome: Outcome)
         try:
             if reader is None or writer is None:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            head = "POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            head = "POST /recommend HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             head += f"Content-Length: {len(body)}\r\n\r\n"
             writer.write(head.encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
@@ -123,7 +149,9 @@ async def load(port: int, bodies: list[bytes], clients: int, seconds: float) -> 
 async def control(port: int, method: str, path: str) -> tuple[int, bytes]:
     """A single request on a connection of its own."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    writer.write(
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    )
     answer = await reader.read()
     writer.close()
     return int(answer.split(b" ", 2)[1]), answer
@@ -149,25 +177,21 @@ def start(store: Store, run: Run, device: str, *settings: str) -> tuple[subproce
     raise SystemExit("the server did not answer within three minutes")
 
 
-def steady(store: Store, run: Run, dataset: Dataset, device: str, seconds: float) -> list[dict[str, object]]:
-    """Rows of the table: each kind of request at 1, 8 and 64 clients."""
+def steady(
+    store: Store, run: Run, dataset: Dataset, device: str, seconds: float, kinds: list[str], clients_of: list[int]
+) -> list[dict[str, object]]:
+    """Rows of the table: each kind of request at each number of clients."""
     process, port = start(store, run, device)
     users = dataset.user_ids[:2000]
-    kinds = {
-        "plain": [json.dumps({"user": u}).encode() for u in users],
-        "policy": [json.dumps({"user": u, "policy": POLICY}).encode() for u in users],
-        "policy + mmr": [
-            json.dumps({"user": u, "policy": POLICY, "reranker": {"name": "mmr"}}).encode() for u in users
-        ],
-    }
     rows: list[dict[str, object]] = []
     try:
-        for kind, bodies in kinds.items():
-            asyncio.run(load(port, bodies, 4, 1.0))
-            for clients in (1, 8, 64):
-                before = _processor(process)
+        for kind in kinds:
+            bodies = [json.dumps({"user": u, **ASKED[kind]}).encode() for u in users]
+            asyncio.run(load(port, bodies, 64, WARM))
+            for clients in clients_of:
+                before, own = _processor(process), time.process_time()
                 outcome = asyncio.run(load(port, bodies, clients, seconds))
-                spent = _processor(process) - before
+                spent, own = _processor(process) - before, time.process_time() - own
                 p50, p95, p99 = np.percentile(outcome.seconds, (50, 95, 99)) * 1e3
                 rows.append(
                     {
@@ -177,7 +201,8 @@ def steady(store: Store, run: Run, dataset: Dataset, device: str, seconds: float
                         "p50_ms": round(float(p50), 1),
                         "p95_ms": round(float(p95), 1),
                         "p99_ms": round(float(p99), 1),
-                        "server_cpu_ms": round(1e3 * spent / len(outcome.seconds), 1),
+                        "server_cpu_ms": round(1e3 * spent / len(outcome.seconds), 2),
+                        "client_cpu_ms": round(1e3 * own / len(outcome.seconds), 2),
                         "not_200": sum(n for s, n in outcome.statuses.items() if s != 200) + outcome.broken,
                     }
                 )
@@ -230,6 +255,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--kinds", nargs="+", default=list(ASKED), choices=list(ASKED))
+    parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
+    parser.add_argument("--no-stress", action="store_true", help="leave out overload, reload and stop under load")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
@@ -238,8 +266,8 @@ def main() -> None:
         result = {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
             "items": args.items,
-            "steady": steady(store, run, dataset, args.device, args.seconds),
-            "stress": stress(store, run, dataset, args.device, args.seconds),
+            "steady": steady(store, run, dataset, args.device, args.seconds, args.kinds, args.clients),
+            "stress": None if args.no_stress else stress(store, run, dataset, args.device, args.seconds),
         }
     rows = result["steady"]
     print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")

@@ -125,7 +125,7 @@ class NeighbourConfig(Config):
     metric: Literal["cosine", "dot", "euclidean"] = Field("cosine", description="Similarity between user vectors.")
     exact_up_to: int = Field(50_000, ge=1, description="Search exactly up to this many users, approximately above.")
     quantised_from: int = Field(
-        1_000_000, ge=1, description="cosine: users from which their vectors are searched in 64 bytes each, re-scored."
+        1_000_000, ge=1, description="cosine: users from which their vectors are searched by short codes, re-scored."
     )
     recall: float = Field(0.95, gt=0, le=1, description="Share of the true neighbours an approximate search must find.")
     seed: Seed = Field(42, description="Seed of the approximate search.")

@@ -22,6 +22,7 @@ NAME = "mapped"
 MAPPED_FROM = 1_000_000
 """Interactions from which a dataset is mapped; smaller ones are read faster than they are mapped."""
 _BATCH = 1_000_000
+_TEXTS = 50_000
 _OFFSETS, _CHOSEN, _TIMES = "offsets.npy", "items.npy", "timestamps.npy"
 _USER_IDS, _CATALOGUE = "users.arrow", "catalogue.arrow"
 
@@ -99,12 +100,22 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _write(folder: Path, place: Path) -> None:
-    """Bounded memory but for the texts of the items, which are read whole."""
+    """Bounded memory: some rows at a time."""
     _write_ids(folder / USERS, place / _USER_IDS)
-    catalogue = _texts(pd.read_parquet(folder / ITEMS))
-    with pa.ipc.new_file(str(place / _CATALOGUE), schema := _schema(catalogue.columns)) as writer:
-        writer.write_table(pa.Table.from_pandas(catalogue, schema=schema, preserve_index=False))
+    _write_catalogue(folder / ITEMS, place / _CATALOGUE)
     _write_histories(folder / INTERACTIONS, place, pq.read_metadata(folder / USERS).num_rows)
+    pa.default_memory_pool().release_unused()  # Arrow keeps what it has read with for the next file
+
+
+def _write_catalogue(source: Path, target: Path) -> None:
+    file = pq.ParquetFile(source)
+    schema = _schema(file.schema_arrow.names)
+    strings = all(pa.types.is_string(t) or pa.types.is_large_string(t) for t in file.schema_arrow.types)
+    # How numbers are spelled depends on whether any is missing: such a catalogue is read whole.
+    at_once = _TEXTS if strings else max(file.metadata.num_rows, 1)
+    with pa.ipc.new_file(str(target), schema) as writer:
+        for batch in file.iter_batches(at_once):
+            writer.write_table(pa.Table.from_pandas(_texts(batch.to_pandas()), schema=schema, preserve_index=False))
 
 
 def _schema(columns: pd.Index | list[str]) -> pa.Schema:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from llmesr.ids import PAD
+from llmesr.linear.closest import closest
 
 
 class Fallback:
@@ -58,9 +59,11 @@ class Fallback:
         return best
 
     def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
-        """Both summands of few candidates: (B, L) and (B, C) -> (B, C)."""
-        popular, nearest = self.parts(sequences, candidates)
-        return popular + nearest.sum(2)
+        """Both summands of few candidates: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
+        popular = (self.popularity * self.popular[candidates]).expand(len(sequences), -1)
+        if not self.content:
+            return popular
+        return popular + self.content * closest(self._known(), sequences, candidates).clamp(min=0)
 
     def parts(self, sequences: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """The popularity summand (B, C), and the content summand (B, C, L) at the item of the history it is due to:

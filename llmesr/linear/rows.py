@@ -50,6 +50,22 @@ class Rows:
     def nbytes(self) -> int:
         return self.starts.nbytes + self.candidates.nbytes + self.values.nbytes
 
+    def few(self, sequences: Tensor, faded: Tensor, items: Tensor) -> Tensor:
+        """The sums of few candidates: (B, L), their weights (B, L), and (B, C), or (C,) for all the same, -> (B, C)."""
+        read, inverse = torch.unique(sequences, return_inverse=True)  # (R,), (B, L)
+        wanted, column = torch.unique(items, return_inverse=True)  # (W,)
+        first = self.starts[read]
+        many = torch.where(read == PAD, 0, self.starts[read + 1] - first)
+        each, at = _entries(first, many)
+        candidate = self.candidates[at].long()
+        place = torch.searchsorted(wanted, candidate).clamp_(max=len(wanted) - 1)
+        there = wanted[place] == candidate
+        table = torch.zeros(len(read), len(wanted), device=faded.device)
+        table[each[there], place[there]] = self.values[at[there]]
+        counted = torch.zeros(len(sequences), len(read), device=faded.device).scatter_add_(1, inverse, faded)
+        total = counted @ table  # (B, W)
+        return total[:, column] if items.dim() == 1 else total.gather(1, column)
+
     def sums(self, sequences: Tensor, faded: Tensor) -> Tensor:
         """(B, L) and their weights (B, L) -> (B, N + 1)."""
         real = sequences != PAD
@@ -63,9 +79,14 @@ class Rows:
             done = int(bounds[begin - 1]) if begin else 0
             end = max(begin + 1, int(torch.searchsorted(bounds, done + AT_ONCE, right=True)))
             part = slice(begin, end)
-            each = torch.repeat_interleave(torch.arange(end - begin, device=item.device), many[part])
-            within = torch.arange(len(each), device=item.device) - (torch.cumsum(many[part], 0) - many[part])[each]
-            at = first[part][each] + within
+            each, at = _entries(first[part], many[part])
             total.index_add_(0, owner[part][each] * self.size + self.candidates[at], fade[part][each] * self.values[at])
             begin = end
         return total.view(len(sequences), self.size)
+
+
+def _entries(first: Tensor, many: Tensor) -> tuple[Tensor, Tensor]:
+    """Of rows that begin at ``first`` and have ``many`` entries, (R,) each: every entry's row (0..R - 1) and place."""
+    each = torch.repeat_interleave(torch.arange(len(first), device=first.device), many)
+    within = torch.arange(len(each), device=first.device) - (torch.cumsum(many, 0) - many)[each]
+    return each, first[each] + within

@@ -52,9 +52,13 @@ class LinearScorer:
 
     @torch.inference_mode()
     def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
-        """The scores of few candidates: (B, L) and (B, C) -> (B, C)."""
-        behaviour, content = self.shares(sequences, candidates)
-        own = (behaviour + content).sum(2)
+        """The scores of few candidates: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
+        faded = fading(sequences, self.decay)
+        if self._rows is not None:
+            own = self._rows.few(sequences, faded, candidates)
+        else:
+            at = candidates[None, None, :] if candidates.dim() == 1 else candidates[:, None, :]
+            own = (self.weights.weights[sequences[:, :, None], at] * faded[:, :, None]).sum(1)
         return own if self.fallback is None else own + self.fallback.of(sequences, candidates)
 
     @cached_property

@@ -12,6 +12,11 @@ from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 from llmesr.models.sequence_model import SequenceModel
 
+MANY = 1024
+"""Positions of a batch from which on histories are read by length."""
+SHORT = 8
+"""Histories up to this length are read together."""
+
 
 class Scorer(Protocol):
     """What every model offers: scores of all items, column = item number.
@@ -91,8 +96,18 @@ class NeuralScorer:
 
     @torch.inference_mode()
     def represent(self, sequences: Tensor) -> Tensor:
-        """(B, L) -> (B, V * D)."""
-        return self.model.represent(sequences)
+        """(B, L) -> (B, V * D). Histories of similar length at a time: short ones are not padded to the longest."""
+        if sequences.numel() < MANY:
+            return self.model.represent(sequences)
+        lengths = (sequences != PAD).sum(1)
+        group = torch.ceil(torch.log2(lengths.clamp(min=SHORT).float())).int()
+        users: Tensor | None = None
+        for one in torch.unique(group):
+            rows = (group == one).nonzero()[:, 0]
+            found = self.model.represent(sequences[rows, : int(lengths[rows].max().clamp(min=1))])
+            users = found.new_empty(len(sequences), found.shape[1]) if users is None else users
+            users[rows] = found
+        return users if users is not None else self.model.represent(sequences)
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:

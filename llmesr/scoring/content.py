@@ -10,12 +10,15 @@ from torch import Tensor
 
 from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
+from llmesr.linear.closest import closest
 
 BUDGET = 2**29
 """Bytes that rows of item-to-item cosines may take."""
 FEWEST = 64
 """Rows kept at the least, whatever the budget."""
 _FEW = 16
+LISTED = 128
+"""Nearest items kept of an item where not all its cosines can be."""
 
 
 class ContentTerm:
@@ -36,11 +39,37 @@ class ContentTerm:
         self._used = np.zeros(self._capacity, np.int64)
         self._clock = 0
         self._lock = threading.Lock()
+        self._nearest = Nearest(self.text, min(size, LISTED, max(_FEW, budget // (8 * size))))
 
     @property
     def nbytes(self) -> int:
         """What the vectors and the rows take at the most."""
-        return self.text.nbytes + self._capacity * len(self.text) * 4
+        return self.text.nbytes + self._capacity * len(self.text) * 4 + self._nearest.nbytes
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether the rows of all items may be kept."""
+        return self._capacity == len(self.text)
+
+    def listed(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is known of the scores of (B, L) histories without those of the whole catalogue.
+
+        A bound (B,), and triples of a row of ``sequences``, an item and a cosine, (P,) each: a score is at most the
+        greatest of the bound of its row and of the cosines that its row and item come with.
+        """
+        items = torch.unique(sequences)
+        with self._lock:
+            self._nearest.hold(items)
+            return self._nearest.of(sequences)
+
+    def prepare(self, items: np.ndarray) -> None:
+        """Work out beforehand what :meth:`listed` needs of ``items``."""
+        with self._lock:
+            self._nearest.hold(torch.from_numpy(items))
+
+    def lacks(self, items: np.ndarray) -> np.ndarray:
+        """Those of ``items`` for which :meth:`listed` has something to work out."""
+        return items[:0] if self._nearest.known.all() else items[~self._nearest.known[torch.from_numpy(items)].numpy()]
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
@@ -85,12 +114,47 @@ class ContentTerm:
             self._rows[torch.from_numpy(free).to(self.text.device)] = cosines
         return self._rows
 
+    @torch.inference_mode()
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        """The same for few items: (B, L) and (B, C) -> (B, C)."""
-        cosines = self.text[items] @ self.text[sequences].transpose(1, 2)  # (B, C, L)
-        cosines = cosines.masked_fill((sequences == PAD)[:, None, :], -torch.inf)
-        best = cosines.amax(2)
+        """The same for few items: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
+        best = closest(self.text, sequences, items)
         return torch.where(torch.isinf(best), 0.0, best)
+
+
+class Nearest:
+    """The items nearest to an item, most similar first, worked out when they are first asked for and kept."""
+
+    def __init__(self, text: Tensor, many: int) -> None:
+        """``text`` (N + 1, E) of unit length or zero."""
+        self.text = text
+        self.items = torch.zeros(len(text), many, dtype=torch.int32, device=text.device)  # pages nobody wrote are free
+        self.cosines = torch.zeros(len(text), many, device=text.device)
+        self.known = torch.zeros(len(text), dtype=torch.bool)
+        self.known[PAD] = True
+
+    @property
+    def nbytes(self) -> int:
+        return self.items.nbytes + self.cosines.nbytes
+
+    @torch.inference_mode()
+    def hold(self, items: Tensor) -> None:
+        """Work out what is missing of different ``items``."""
+        missing = items.cpu()[~self.known[items.cpu()]].to(self.text.device)
+        for some in missing.split(_FEW):
+            new = self.text[some]
+            cosines = (self.text @ new.T).T if len(new) < _FEW else new @ self.text.T
+            cosines, found = cosines.topk(self.items.shape[1], dim=1)
+            self.items[some], self.cosines[some] = found.int(), cosines
+        self.known[missing.cpu()] = True
+
+    def of(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See :meth:`ContentTerm.listed`; all items of ``sequences`` are held."""
+        real = sequences != PAD
+        rows = sequences[real]
+        bound = torch.where(real, self.cosines[sequences, -1], -1.0).amax(1)  # (B,)
+        bound = torch.where(real.any(1), bound, 0.0)
+        owner = real.nonzero()[:, 0, None].expand(-1, self.items.shape[1])
+        return bound, owner.reshape(-1), self.items[rows].reshape(-1).long(), self.cosines[rows].reshape(-1)
 
 
 def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:

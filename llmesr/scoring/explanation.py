@@ -2,24 +2,24 @@
 
 For linear runs the answer is exact: their score is a sum over the history (:mod:`llmesr.linear.scorer`). For all others
 it is *leave-one-out*: by how much the score falls behind the rest of the catalogue when an item of the history is
-taken out. The two are never mixed up: every explanation says which it is.
+taken out (512 items drawn once stand for a larger one). The two are never mixed up: every explanation says which it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from llmesr.ids import PAD
 from llmesr.linear.factors import FactorScorer
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, SemanticKnnScorer
+from llmesr.scoring.left_out import Lost, lost
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.scored_run import ScoredRun
@@ -36,8 +36,7 @@ NEGLIGIBLE = 0.005
 """Shares below half a percent are not mentioned in sentences."""
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """What one item of the history contributes to a score: ``behaviour + text``."""
 
     item: int
@@ -72,7 +71,16 @@ class Explanation:
         return [r for r in self.reasons if r.share >= NEGLIGIBLE][:many]
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Asked:
+    """Items to be explained: why they score as they do after ``history`` (numbers, oldest first)."""
+
+    history: Sequence[int]
+    items: Sequence[int]
+    user: int = -1
+    """A known one, or -1."""
+
+
 def explain(
     scored: ScoredRun, history: Sequence[int], items: Sequence[int], policy: ScoringPolicy | None = None, user: int = -1
 ) -> list[Explanation]:
@@ -80,17 +88,31 @@ def explain(
 
     ``policy``: the run's own when None. ``user`` is a known one or -1.
     """
-    if not items:
-        return []
-    policed = scored.under(policy)
-    read = list(history)[-scored.max_length :]
-    sequence = torch.tensor([read], device=scored.device)
+    return explain_many(scored, [Asked(history, items, user)], scored.under(policy))[0]
+
+
+@torch.inference_mode()
+def explain_many(scored: ScoredRun, asked: Sequence[Asked], policed: PolicyScorer) -> list[list[Explanation]]:
+    """The same for many at once, under one policy: leave-one-out scores all their histories in few batches."""
+    reads = [list(one.history)[-scored.max_length :] for one in asked]
+    found: list[list[Explanation]] = []
     if isinstance(scored.scorer, LinearScorer | FactorScorer):
-        return _exact(scored.scorer, policed, sequence, list(items), user)
-    found = _left_out(policed, sequence, list(items), user)
-    if isinstance(scored.scorer, BlendScorer) and (scored.policy if policy is None else policy).inert:
-        summed = _summands(scored.scorer, sequence, list(items), user)
-        found = [replace(one, parts=parts) for one, parts in zip(found, summed, strict=True)]
+        for read, one in zip(reads, asked, strict=True):
+            sequence = torch.tensor([read], device=scored.device)
+            found.append(_exact(scored.scorer, policed, sequence, list(one.items), one.user) if one.items else [])
+        return found
+    told = [at for at, one in enumerate(asked) if one.items]
+    found = [[] for _ in asked]
+    if told:
+        of = lost(
+            policed, [reads[at] for at in told], [asked[at].items for at in told], [asked[at].user for at in told]
+        )
+        for at, losses in zip(told, of, strict=True):
+            found[at] = _left_out(losses, asked[at].items)
+    if isinstance(scored.scorer, BlendScorer) and policed.policy.inert:
+        for at, (read, one) in enumerate(zip(reads, asked, strict=True)):
+            summed = _summands(scored.scorer, torch.tensor([read], device=scored.device), list(one.items), one.user)
+            found[at] = [replace(each, parts=parts) for each, parts in zip(found[at], summed, strict=True)]
     return found
 
 
@@ -121,7 +143,7 @@ def _exact(
         others["popularity"] = others.get("popularity", 0.0) + own
         score = float(sum(part[row] for part in parts.values()))
         reasons = _by_item(sequence[0], behaviour[row], text[row])
-        found.append(_told("exact", item, score, reasons, {k: v for k, v in others.items() if v}))
+        found.append(_told(item, score, reasons, {k: v for k, v in others.items() if v}))
     return found
 
 
@@ -130,25 +152,17 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return torch.where(whole == 0, 1.0, part / torch.where(whole == 0, 1.0, whole))
 
 
-def _left_out(policed: PolicyScorer, sequence: Tensor, items: list[int], user: int) -> list[Explanation]:
-    read = sequence[0].tolist()
-    different = list(dict.fromkeys(reversed(read)))  # the newest first
-    without = [[i for i in read if i != left] for left in different]
-    rows = np.full((1 + len(without), len(read)), PAD)
-    for row, kept in enumerate([read, *without]):
-        rows[row, : len(kept)] = kept
-    batch = torch.from_numpy(rows).to(sequence.device)
-    users = torch.full((len(batch),), user, device=sequence.device)
-    scores = policed.score(batch, users).double()[:, 1:]
-    placed = scores - scores.mean(1, keepdim=True)  # a rise of all scores together ranks nothing higher
-    lost = (placed[0] - placed[1:])[:, torch.tensor(items, device=placed.device) - 1]  # (different, C)
-    if len(different) == 1:  # nothing is left to compare with: all is due to it
-        lost = torch.ones_like(lost)
-    found = []
-    for column, item in enumerate(items):
-        reasons = [(h, float(v), 0.0) for h, v in zip(different, lost[:, column], strict=True)]
-        found.append(_told("leave-one-out", item, float(scores[0, item - 1]), reasons, {}))
-    return found
+def _left_out(lost: Lost, items: Sequence[int]) -> list[Explanation]:
+    order = np.argsort(-lost.losses, axis=0, kind="stable")  # (D, C), of each item the greatest first
+    losses = np.take_along_axis(lost.losses, order, 0)
+    speaking = np.maximum(losses, 0).sum(0)
+    shares = losses / np.where(speaking == 0, 1.0, speaking)
+    read, none = np.array(lost.history)[order].T.tolist(), [0.0] * len(lost.history)
+    rows = zip(items, lost.scores.tolist(), read, losses.T.tolist(), shares.T.tolist(), strict=True)
+    return [
+        Explanation("leave-one-out", item, score, tuple(map(Reason, history, values, none, share)), {}, None)
+        for item, score, history, values, share in rows
+    ]
 
 
 def _summands(scorer: BlendScorer, sequence: Tensor, items: list[int], user: int) -> list[dict[str, float]]:
@@ -173,9 +187,7 @@ def _by_item(history: Tensor, behaviour: Tensor, text: Tensor) -> list[tuple[int
     return [(item, *values) for item, values in total.items()]
 
 
-def _told(
-    kind: Kind, item: int, score: float, reasons: list[tuple[int, float, float]], others: dict[str, float]
-) -> Explanation:
+def _told(item: int, score: float, reasons: list[tuple[int, float, float]], others: dict[str, float]) -> Explanation:
     summands = [value for _, by, text in reasons for value in (by, text)] + list(others.values())
     values = [by + text for _, by, text in reasons] + list(others.values())
     speaking = sum(v for v in values if v > 0) or 1.0
@@ -183,16 +195,18 @@ def _told(
     positive = sum(v for v in summands if v > 0)
     said = sum(max(text, 0.0) for *_, text in reasons)
     return Explanation(
-        kind=kind,
+        kind="exact",
         item=item,
         score=score,
         reasons=tuple(Reason(i, by, text, (by + text) / speaking) for i, by, text in ordered),
         others=others,
-        text_share=(said / positive if positive else 0.0) if kind == "exact" else None,
+        text_share=said / positive if positive else 0.0,
     )
 
 
-def document(explanation: Explanation, item_ids: Sequence[str], titles: Sequence[str]) -> dict[str, Any]:
+def document(
+    explanation: Explanation, item_ids: Sequence[str] | np.ndarray, titles: Sequence[str] | np.ndarray
+) -> dict[str, Any]:
     """As JSON holds it; ``item_ids`` and ``titles`` in catalogue order."""
     return {
         "kind": explanation.kind,

@@ -55,8 +55,14 @@ class LinearTerm:
 
     @torch.inference_mode()
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        """The same for few items: (B, L) and (B, C) -> (B, C)."""
-        return self.score(sequences).gather(1, items)
+        """The same for few items: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
+        faded = fading(sequences, self.decay)
+        if isinstance(self.rows, Rows):
+            total = self.rows.few(sequences, faded, items)
+        else:
+            at = items[None, None, :] if items.dim() == 1 else items[:, None, :]
+            total = (self.rows[sequences[:, :, None], at] * faded[:, :, None]).sum(1)
+        return total.clamp_(min=0).mul_(SCALE).log1p_()
 
 
 def make(

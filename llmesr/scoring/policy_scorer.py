@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from llmesr.ids import PAD
 from llmesr.models.scorers import DotScorer, Scorer
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.shortlist import best, best_with_content
 from llmesr.scoring.terms import TERMS, Key, Term, open_terms, remembered, term_of_view
+
+AT_ONCE = 8
+"""Items that are worked out in one go while nobody asks: a request that comes meanwhile waits for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +40,7 @@ class Share:
         return torch.addcmul(scores, part, self.curve, value=self.weight, out=out)
 
     def of(self, part: Tensor, items: Tensor, applies: Tensor) -> Tensor:
-        """The share of the term's own scores ``part`` (B, C) of ``items`` (B, C).
+        """The share of the term's own scores ``part`` (B, C) of ``items`` (B, C) or (C,).
 
         ``applies`` (B, 1) is 1 for users whom the policy is for, 0 for those who keep the model's own scores.
         """
@@ -78,14 +85,48 @@ class PolicyScorer:
         """(B, L) -> (B, N + 1). Head users' rows are bit for bit those of ``inner`` under ``tail_users_only``."""
         if self.policy.inert:
             return self._inner.score(sequences, users)
-        scores = self._own(sequences, users)
-        for share in self.shares:
-            if not share.term.own:
-                scores = share.add_to(scores, self._terms[share.key].score(sequences, users))
+        scores = self._sum(sequences, users, self.shares)
         if self.policy.tail_users_only:
             tail = self.ground.tail_users(sequences, users)
             # The whole batch again: matrix products of other shapes round otherwise.
             scores = torch.where(tail[:, None], scores, self._inner.score(sequences, users))
+        return scores
+
+    @torch.inference_mode()
+    def best(self, sequences: Tensor, users: Tensor | None, barred: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The ``k`` items with the highest scores, best first: scores and items, (B, k) each.
+
+        ``barred`` (S, 2): rows and items that must not be shown, nor is padding; they come last, with -inf. The lists
+        are those of :meth:`score`; the content term of a large catalogue is worked out for candidates alone.
+        """
+        content = next((share for share in self.shares if share.term.name == "content"), None)
+        if content is None or self.policy.tail_users_only or self.ground.content(self.policy.whitening).keeps_all:
+            scores, content = self.score(sequences, users), None
+        else:
+            scores = self._sum(sequences, users, [share for share in self.shares if share is not content])
+        if not isinstance(self._inner, DotScorer):
+            scores = scores.clone()  # a scorer that is no dot product may hand out what it keeps
+        scores[:, PAD] = -torch.inf
+        scores[barred[:, 0], barred[:, 1]] = -torch.inf
+        if content is None:
+            return best(scores, k)
+        slope = content.alone(torch.ones_like(self.ground.log_counts))
+        return best_with_content(scores, slope, self.ground.content(self.policy.whitening), sequences, k)
+
+    def prepare(self, items: np.ndarray) -> bool:
+        """Work out what :meth:`best` needs of some of ``items``; whether there was anything left to do."""
+        if not any(share.term.name == "content" for share in self.shares):
+            return False
+        term = self.ground.content(self.policy.whitening)
+        lacking = items[:0] if term.keeps_all else term.lacks(items)
+        term.prepare(lacking[:AT_ONCE])
+        return len(lacking) > 0
+
+    def _sum(self, sequences: Tensor, users: Tensor | None, shares: Sequence[Share]) -> Tensor:
+        scores = self._own(sequences, users)
+        for share in shares:
+            if not share.term.own:
+                scores = share.add_to(scores, self._terms[share.key].score(sequences, users))
         return scores
 
     def _own(self, sequences: Tensor, users: Tensor | None) -> Tensor:
@@ -108,7 +149,8 @@ class PolicyScorer:
 
     @torch.inference_mode()
     def split(self, sequences: Tensor, users: Tensor | None, items: Tensor) -> dict[str, Tensor]:
-        """What each term adds to the scores of ``items`` (B, C): (B, C) by name, which sum to the score."""
+        """What each term adds to the scores of ``items`` (B, C), or (C,) for all users the same: (B, C) by name, which
+        sum to the score."""
         applies = torch.ones(len(sequences), 1, device=sequences.device)
         if self.policy.tail_users_only:
             applies = self.ground.tail_users(sequences, users).float()[:, None]

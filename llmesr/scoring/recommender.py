@@ -15,14 +15,18 @@ from llmesr.data.batches import pad_histories
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import DotScorer
+from llmesr.scoring.explanation import Asked, Explanation, explain_many
 from llmesr.scoring.ground import Unavailable
 from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.rerankers import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.terms import COLUMNS, TERMS
 
 POLICIES_KEPT = 8
 """Policies kept ready, each with an item matrix of its own where it weighs the model's parts."""
+WARMED = 20_000
+"""Items, the most popular ones, for which the content term is worked out while nobody asks."""
 UNKNOWN = -1
 
 
@@ -36,15 +40,18 @@ class Request:
     policy: ScoringPolicy = field(default_factory=ScoringPolicy)
     reranker: RerankConfig = field(default_factory=RerankConfig)
     exclude_seen: bool = True
+    explain: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The list made, best first. ``parts``: what each term, by name, adds to the scores; their sum is the score."""
+    """The list made, best first. ``parts``: what each term, by name, adds to the scores; their sum is the score.
+    ``reasons``: of each item, where the request asked for them."""
 
     items: np.ndarray  # (k,) item numbers
     scores: np.ndarray  # (k,)
     parts: Mapping[str, np.ndarray]  # each (k,), in the order of the table of terms
+    reasons: Sequence[Explanation] = ()
 
     def columns(self) -> dict[str, np.ndarray]:
         """The parts added up to the columns that lists show, (k,) each. Further views of items (images, sound) count
@@ -79,11 +86,14 @@ class Recommender:
         catalogue = self.dataset.catalogue
         self.item_ids = catalogue["item_id"].to_numpy(object)
         self.titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
+        self._popular = (np.argsort(-counts[1:], kind="stable") + 1)[:WARMED]
+        self._prepared: list[ScoringPolicy] = []
         self._policed = lru_cache(maxsize=POLICIES_KEPT)(scored.under)
 
     def prepare(self, policy: ScoringPolicy) -> None:
         """Work out what a policy needs (text spaces, linear weights) before the first request asks for it."""
         self._policed(policy)
+        self._prepared.append(policy)
 
     @property
     def policies_kept(self) -> int:
@@ -113,6 +123,7 @@ class Recommender:
         policy: ScoringPolicy | None = None,
         reranker: RerankConfig | None = None,
         exclude_seen: bool = True,
+        explain: bool = False,
     ) -> Request:
         """A checked :class:`Request`."""
         if isinstance(history, int | np.integer):
@@ -136,7 +147,7 @@ class Recommender:
         ):
             title = lacking[0].title
             raise Unavailable(f"The {title} term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
-        return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen)
+        return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen, explain)
 
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
@@ -149,39 +160,50 @@ class Recommender:
         return [answers[i] for i in range(len(requests))]
 
     def _answer(self, requests: list[Request], policy: ScoringPolicy) -> list[Answer]:
-        sequences, scores = self._scores(requests, policy)
+        policed, users = self._policed(policy), self._users(requests)
+        sequences = pad_histories([list(r.history) for r in requests], self.max_length, self.device)
         pool = max(r.k if r.reranker.name == "none" else max(r.k, r.reranker.candidates) for r in requests)
-        value, item = (t.cpu().numpy() for t in best(scores, min(pool, self.dataset.n_items)))  # (B, pool)
+        found = policed.best(sequences, users, self._barred(requests), min(pool, self.dataset.n_items))
+        value, item = (t.cpu().numpy() for t in found)  # (B, pool)
         chosen = np.full((len(requests), max(r.k for r in requests)), PAD)
         orders = []
         for row, request in enumerate(requests):
             real = int(np.isfinite(value[row]).sum())
             orders.append(self._order(request, item[row, :real], value[row, :real]))
             chosen[row, : len(orders[-1])] = item[row, orders[-1]]
-        users = self._users(requests)
-        split = self._policed(policy).split(sequences, users, torch.from_numpy(chosen).to(self.device))
+        split = policed.split(sequences, users, torch.from_numpy(chosen).to(self.device))
         parts = {name: part.float().cpu().numpy() for name, part in split.items()}  # (B, k)
+        lists = [chosen[row, : len(order)] for row, order in enumerate(orders)]
+        reasons = self._reasons(requests, lists, policed)
         return [
-            Answer(chosen[row, :n], value[row, order], {name: part[row, :n] for name, part in parts.items()})
-            for row, (order, n) in enumerate((o, len(o)) for o in orders)
+            Answer(items, value[row, order], {n: part[row, : len(items)] for n, part in parts.items()}, reasons[row])
+            for row, (order, items) in enumerate(zip(orders, lists, strict=True))
         ]
+
+    def _reasons(
+        self, requests: list[Request], lists: list[np.ndarray], policed: PolicyScorer
+    ) -> list[Sequence[Explanation]]:
+        """For each request those of its list, where it asks for them; of all requests at once."""
+        rows = [row for row, request in enumerate(requests) if request.explain]
+        asked = [Asked(requests[r].history, lists[r].tolist(), requests[r].user) for r in rows]
+        found = dict(zip(rows, explain_many(self.scored, asked, policed), strict=True))
+        return [found.get(row, ()) for row in range(len(requests))]
+
+    def warm(self) -> bool:
+        """Work out some of what the next requests will need, for popular items first; whether anything was left to do.
+
+        Of the policies prepared last: the run's own, and the one it was tuned to.
+        """
+        return any(self._policed(policy).prepare(self._popular) for policy in self._prepared)
+
+    def _barred(self, requests: list[Request]) -> Tensor:
+        """(S, 2) rows of ``requests`` and the items they must not be shown."""
+        seen = [(row, i) for row, r in enumerate(requests) if r.exclude_seen for i in set(r.history)]
+        return torch.tensor(seen, dtype=torch.int64, device=self.device).view(-1, 2)
 
     def _users(self, requests: list[Request]) -> Tensor:
         """(B,)"""
         return torch.tensor([r.user for r in requests], device=self.device)
-
-    def _scores(self, requests: list[Request], policy: ScoringPolicy) -> tuple[Tensor, Tensor]:
-        """The sequences (B, L) and the scores (B, N + 1), -inf for padding and for what must not be shown."""
-        sequences = pad_histories([list(r.history) for r in requests], self.max_length, self.device)
-        scores = self._policed(policy).score(sequences, self._users(requests))
-        if not isinstance(self.scorer, DotScorer):
-            scores = scores.clone()  # a scorer that is no dot product may hand out what it keeps
-        scores[:, PAD] = -torch.inf
-        seen = [(row, i) for row, r in enumerate(requests) if r.exclude_seen for i in set(r.history)]
-        if seen:
-            at = torch.tensor(seen, device=self.device)
-            scores[at[:, 0], at[:, 1]] = -torch.inf
-        return sequences, scores
 
     def _order(self, request: Request, items: np.ndarray, scores: np.ndarray) -> np.ndarray:
         if request.reranker.name == "none" or request.reranker.strength == 0:
@@ -233,8 +255,3 @@ class Recommender:
         """item_id, title and tail of item numbers."""
         columns = {"item_id": self.item_ids[items - 1], "title": self.titles[items - 1], "tail": self.tail[items]}
         return pd.DataFrame(columns)
-
-
-def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` greatest of every row of (B, N + 1), best first: values and columns, (B, k) each."""
-    return scores.topk(k, dim=1)

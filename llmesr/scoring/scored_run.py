@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -44,6 +45,16 @@ def text_of(store: Store, run: Run, dataset: Dataset) -> Embedding | None:
     return load_embedding(store, whole[0].id, dataset) if whole else None
 
 
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """A dataset, its text and what terms need of them: in memory once, however many runs read them."""
+
+    dataset: Dataset
+    embedding: Embedding | None
+    ground: Ground
+    part: Part
+
+
 class ScoredRun:
     """A run opened for scoring. What it needs is loaded when it is first asked for, and kept.
 
@@ -62,8 +73,10 @@ class ScoredRun:
         dataset: Dataset | None = None,
         embedding: Embedding | None = None,
         part: Part = "test",
+        shared: Shared | None = None,
     ) -> None:
-        """``scorer`` replaces that of the run; ``dataset`` and ``embedding`` spare loading them.
+        """``scorer`` replaces that of the run; ``dataset`` and ``embedding`` spare loading them. ``shared`` is of a run
+        of the same dataset on the same device: its dataset is used and, where it has the same text, that and its terms.
 
         UserError here when the model's run is gone; from the attributes when an artifact they need is.
         """
@@ -75,6 +88,7 @@ class ScoredRun:
         self.max_length = self.model_run.config.max_length
         self.part: Part = part
         self._given = scorer, dataset, embedding
+        self._shared = shared
 
     def of(self, part: Part) -> ScoredRun:
         """The run opened for the questions of ``part``: this one, unless the split has two models."""
@@ -84,12 +98,18 @@ class ScoredRun:
 
     @cached_property
     def dataset(self) -> Dataset:
+        if self._given[1] is None and self._shared is not None:
+            return self._shared.dataset
         return self._given[1] or load_dataset(self.store, self.run.dataset_id)
 
     @cached_property
     def embedding(self) -> Embedding | None:
         """The text the model was trained with, else the newest of its dataset, if there is any."""
-        return self._given[2] or text_of(self.store, self.model_run, self.dataset)
+        if self._given[2] is not None:
+            return self._given[2]
+        found = text_of(self.store, self.model_run, self.dataset)
+        other = None if self._shared is None else self._shared.embedding
+        return other if found and other and found.manifest == other.manifest else found
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -104,8 +124,16 @@ class ScoredRun:
 
     @cached_property
     def ground(self) -> Ground:
+        shared = self._shared
+        if shared and shared.part == self.part and shared.embedding is self.embedding:
+            return shared.ground
         text = None if self.embedding is None else self.embedding.padded()
         return Ground.of(self.dataset.training_for(self.part), text, self.device)
+
+    @property
+    def shared(self) -> Shared:
+        """What other runs of the dataset may use, too."""
+        return Shared(self.dataset, self.embedding, self.ground, self.part)
 
     def under(self, policy: ScoringPolicy | None = None) -> PolicyScorer:
         """The model under a policy; under its own when None."""

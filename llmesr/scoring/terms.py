@@ -39,7 +39,7 @@ class TermScorer(Protocol):
         ...
 
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        """The same for few items: (B, L) and (B, C) -> (B, C)."""
+        """The same for few items: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
         ...
 
 
@@ -116,8 +116,9 @@ class Views:
         return sum(others, start=first)
 
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        read, rows = self.model.represent(sequences), self.model.item_matrix()[items]  # (B, D), (B, C, D)
-        first, *others = (torch.einsum("bd,bcd->bc", read[:, s], rows[..., s]) for s in self.slices)
+        read, rows = self.model.represent(sequences), self.model.item_matrix()[items]  # (B, D), (B, C, D) or (C, D)
+        product = "bd,cd->bc" if items.dim() == 1 else "bd,bcd->bc"
+        first, *others = (torch.einsum(product, read[:, s], rows[..., s]) for s in self.slices)
         return sum(others, start=first)
 
 
@@ -131,7 +132,12 @@ class Whole:
         return self.model.score(sequences, users)
 
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        return self.model.score(sequences, None).gather(1, items)
+        return picked(self.model.score(sequences, None), items)
+
+
+def picked(scores: Tensor, items: Tensor) -> Tensor:
+    """(B, N + 1) scores of ``items`` (B, C), or (C,) for all users the same, -> (B, C)."""
+    return scores[:, items] if items.dim() == 1 else scores.gather(1, items)
 
 
 class Blended:
@@ -158,7 +164,7 @@ class PerItem:
         return self.values.expand(len(sequences), -1)
 
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        return self.values[items]
+        return self.values[items].expand(len(sequences), -1)
 
 
 class Kept:

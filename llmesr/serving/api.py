@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Collection
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Query, Request, Response, Security
+import orjson
+from fastapi import APIRouter, Body, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
@@ -15,14 +16,14 @@ from pydantic import Field
 
 from llmesr.config import Config
 from llmesr.errors import UserError
-from llmesr.scoring.explanation import document, explain
+from llmesr.scoring.explanation import document
 from llmesr.scoring.ground import Unavailable
 from llmesr.scoring.nearest import SHOWN, Space, shared_items, similar_items, similar_users
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Answer
-from llmesr.scoring.recommender import Request as Asked
 from llmesr.serving import schemas
 from llmesr.serving.batching import Batcher, Overloaded
+from llmesr.serving.direct import DirectRoute, written
 from llmesr.serving.gate import Gate
 from llmesr.serving.hub import Hub, Served
 from llmesr.serving.metrics import Metrics
@@ -59,6 +60,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+SHOWN_FIELDS = tuple(name for name in schemas.Item.model_fields if name != "reasons")
 KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="The key given to `llmesr serve`.")
 
 
@@ -76,7 +78,11 @@ class _State:
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         config = self.config
         self.batcher = Batcher(
-            max_batch=config.max_batch, max_queue=config.max_queue, timeout=config.timeout, observe=self.metrics.batch
+            max_batch=config.max_batch,
+            max_queue=config.max_queue,
+            timeout=config.timeout,
+            observe=self.metrics.batch,
+            idle=self.hub.warm,
         )
         watcher = asyncio.create_task(self.hub.watch(config.reload_seconds)) if config.reload_seconds else None
         try:
@@ -141,7 +147,9 @@ def _errors(guards: list[Any], *codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _recommending(app: FastAPI, state: _State, guards: list[Any]) -> None:
-    @app.post(
+    router = APIRouter(route_class=DirectRoute)
+
+    @router.post(
         "/recommend",
         response_model=schemas.Recommended,
         responses=_errors(guards, 404, 409, 503),
@@ -157,14 +165,16 @@ def _recommending(app: FastAPI, state: _State, guards: list[Any]) -> None:
         else:
             whom = [dataset.item(i) for i in asked.history]
         policy = _policy(served, asked.policy)
-        request = recommender.request(whom, asked.k, policy, asked.reranker, asked.exclude_seen)
+        request = recommender.request(whom, asked.k, policy, asked.reranker, asked.exclude_seen, asked.explain)
         answer = await state.batcher.submit(recommender, request)
         items = _items(served, answer)
         if asked.explain:
-            for item, reasons in zip(items, await asyncio.to_thread(_reasons, served, request, answer), strict=True):
-                item["reasons"] = reasons
-        # Made by us from arrays: written without a second validation.
-        return JSONResponse({"run": served.run.id, "policy": request.policy.model_dump(), "items": items})
+            for item, reasons in zip(items, answer.reasons, strict=True):
+                item["reasons"] = document(reasons, recommender.item_ids, recommender.titles)
+        policy_written = orjson.Fragment(request.policy.model_dump_json())
+        return written({"run": served.run.id, "policy": policy_written, "items": items})
+
+    app.include_router(router)
 
 
 def _comparing(app: FastAPI, state: _State, guards: list[Any]) -> None:
@@ -278,14 +288,7 @@ def _items(served: Served, answer: Answer) -> list[dict[str, Any]]:
         *(column.tolist() for column in answer.columns().values()),
         strict=True,
     )
-    names = [name for name in schemas.Item.model_fields if name != "reasons"]
-    return [dict(zip(names, row, strict=True)) for row in columns]
-
-
-def _reasons(served: Served, request: Asked, answer: Answer) -> list[dict[str, Any]]:
-    recommender = served.recommender
-    found = explain(recommender.scored, request.history, answer.items.tolist(), request.policy, request.user)
-    return [document(e, recommender.item_ids.tolist(), recommender.titles.tolist()) for e in found]
+    return [dict(zip(SHOWN_FIELDS, row, strict=True)) for row in columns]
 
 
 def _info(served: Served) -> dict[str, Any]:

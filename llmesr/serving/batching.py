@@ -44,12 +44,14 @@ class Batcher:
         max_queue: int = 256,
         timeout: float = 10.0,
         observe: Callable[[int, float], None] = lambda size, seconds: None,
+        idle: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``observe`` is told the size and the seconds of every batch."""
+        """``observe`` is told the size and the seconds of every batch; ``idle`` does a little work while nobody waits,
+        and says whether there is more."""
         self.max_batch = max_batch
         self.max_queue = max_queue
         self.timeout = timeout
-        self._observe = observe
+        self._observe, self._idle = observe, idle
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._closing = False
@@ -92,12 +94,21 @@ class Batcher:
         while not (self._closing and not self._waiting):
             if not self._waiting:
                 self._wake.clear()
-                await self._wake.wait()
+                if self._closing or not await self._worked():
+                    await self._wake.wait()
                 continue
             batch, self._waiting = self._waiting[: self.max_batch], self._waiting[self.max_batch :]
             batch = [w for w in batch if not w.answer.done()]  # given up by their clients
             if batch:
                 await self._answer(batch)
+
+    async def _worked(self) -> bool:
+        """Whether there was something to do while nobody waits. What fails is only slower later."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
+        except Exception:
+            log.exception("what the next requests need could not be worked out beforehand")
+            return False
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         started = time.perf_counter()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
@@ -18,11 +18,19 @@ from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import POLICY, Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
-from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.scored_run import ScoredRun, Shared
 from llmesr.scoring.tuning.outcome import load_tuned_policy
 from llmesr.store import Store
 
 log = logging.getLogger(__name__)
+
+
+class Opener(Protocol):
+    """Opens a run, with what is ``shared`` by runs of its dataset where another one is served."""
+
+    def __call__(
+        self, store: Store, run: Run, device: torch.device | str, *, shared: Shared | None = None
+    ) -> ScoredRun: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +53,7 @@ class Hub:
         refs: list[str],
         device: torch.device | str = "cpu",
         *,
-        open_run: Callable[[Store, Run, torch.device | str], ScoredRun] = ScoredRun,
+        open_run: Opener = ScoredRun,
     ) -> None:
         """Loads every run. UserError when one cannot be served."""
         self.store = store
@@ -53,7 +61,9 @@ class Hub:
         self.device = device
         self._open = open_run
         self.observe: Callable[[str, Literal["loaded", "failed"]], None] = lambda ref, outcome: None
-        self._served = {ref: self._load(ref) for ref in self.refs}
+        self._served: dict[str, Served] = {}
+        for ref in self.refs:
+            self._served[ref] = self._load(ref)
 
     def get(self, ref: str | None) -> Served:
         """By reference or run id; the first when None. UserError when it is not served here."""
@@ -67,6 +77,10 @@ class Hub:
     def all(self) -> list[Served]:
         """Every run served, the default first."""
         return [self._served[ref] for ref in self.refs]
+
+    def warm(self) -> bool:
+        """Work out some of what the next requests will need; whether there was anything left to do."""
+        return any(served.recommender.warm() for served in self.all())
 
     async def reload(self, force: bool = False) -> list[str]:
         """Load again what changed on disk (everything under ``force``) and swap it in; returns those references.
@@ -104,7 +118,7 @@ class Hub:
         signature = self._signature(run)
         similar_id = run.manifest.parent("neighbours")
         tuned = load_tuned_policy(run)
-        recommender = Recommender(self._open(self.store, run, self.device))
+        recommender = Recommender(self._open(self.store, run, self.device, shared=self._shared(run, signature)))
         recommender.prepare(recommender.policy)
         if tuned is not None:
             recommender.prepare(tuned.policy)
@@ -115,6 +129,13 @@ class Hub:
             similar=load_similar(self.store, similar_id) if similar_id else None,
             signature=signature,
         )
+
+    def _shared(self, run: Run, signature: tuple[object, ...]) -> Shared | None:
+        """Of a run that is served and has the same dataset, as it is on disk now."""
+        for served in self._served.values():
+            if served.run.dataset_id == run.dataset_id and served.signature[-1] == signature[-1]:
+                return served.recommender.scored.shared
+        return None
 
     @staticmethod
     def _signature(run: Run) -> tuple[object, ...]:

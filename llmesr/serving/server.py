@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmesr.serving.api import ServeConfig, create_app
 from llmesr.serving.hub import Hub
@@ -15,21 +15,30 @@ from llmesr.training.devices import pick_device
 
 GRACE = 30
 """Seconds that requests in flight have to finish once the server is asked to stop."""
+HEADER_BYTES = 65_536
+"""Most bytes of a request line and headers."""
 HEADER_SECONDS = 10.0
 """Seconds a connection may stay open without a whole request line and headers."""
 
 
-class TimedProtocol(H11Protocol):
-    """HTTP/1.1 that closes connections on which no request arrives; uvicorn itself waits for its first for ever."""
+class TimedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 that closes connections on which no request arrives, or one whose line and headers never end; uvicorn
+    itself waits for its first for ever, and keeps all it is sent."""
 
     _due: asyncio.TimerHandle | None = None
+    _unread = 0
+    """Bytes of a request line and headers that are not whole yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        waiting = self._waits()
         super().data_received(data)
+        self._unread = self._unread + len(data) if waiting and self._waits() else 0
+        if self._unread > HEADER_BYTES:
+            self.transport.close()
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -40,8 +49,11 @@ class TimedProtocol(H11Protocol):
         super().connection_lost(exc)
         self._stop_clock()
 
+    def _waits(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
     def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        if not self._waits():
             self._stop_clock()
         elif self._due is None:
             self._due = self.loop.call_later(HEADER_SECONDS, self.transport.close)

@@ -27,6 +27,7 @@ def mapped(store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> Data
     """The tiny dataset mapped, in batches that are shorter than it."""
     monkeypatch.setattr(frame, "MAPPED_FROM", 0)
     monkeypatch.setattr(frame, "_BATCH", 50)
+    monkeypatch.setattr(frame, "_TEXTS", 7)
     return load_dataset(store, tiny.id)
 
 

@@ -37,7 +37,8 @@ class Parity:
         return ((sequences != PAD).sum(1, keepdim=True) % 2 == self.items % 2).float()
 
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        return self.score(sequences).gather(1, items)
+        scores = self.score(sequences)
+        return scores[:, items] if items.dim() == 1 else scores.gather(1, items)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -20,14 +19,12 @@ from llmesr.runs.record import Run, Status
 from llmesr.scoring import scored_run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
-from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.scored_run import ScoredRun, Shared
 from llmesr.scoring.tuning.outcome import PolicyPoint, PolicyTuningConfig, TunedPolicy
 from llmesr.semantic.embed import Embedding
 from llmesr.serving.api import ServeConfig, create_app
-from llmesr.serving.hub import Hub
+from llmesr.serving.hub import Hub, Opener
 from llmesr.store import Store
-
-Opener = Callable[[Store, Run, torch.device | str], ScoredRun]
 
 
 @pytest.fixture
@@ -39,9 +36,11 @@ def with_text(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scored_run, "text_of", lambda *_: made)
 
 
-def open_fake(store: Store, run: Run, device: torch.device | str, seed: int = 0) -> ScoredRun:
+def open_fake(
+    store: Store, run: Run, device: torch.device | str, seed: int = 0, *, shared: Shared | None = None
+) -> ScoredRun:
     dataset_items = load_dataset(store, run.dataset_id).n_items
-    return ScoredRun(store, run, device, scorer=FakeScorer(dataset_items, seed=seed))
+    return ScoredRun(store, run, device, scorer=FakeScorer(dataset_items, seed=seed), shared=shared)
 
 
 class Client:
@@ -235,7 +234,7 @@ class Slow(FakeScorer):
         return super().represent(sequences)
 
 
-def open_slow(store: Store, run: Run, device: torch.device | str) -> ScoredRun:
+def open_slow(store: Store, run: Run, device: torch.device | str, *, shared: Shared | None = None) -> ScoredRun:
     return ScoredRun(store, run, device, scorer=Slow(load_dataset(store, run.dataset_id).n_items))
 
 
@@ -290,7 +289,7 @@ def test_a_client_with_too_much_in_flight_gets_429(store: Store, tiny: Dataset, 
 def test_a_reload_swaps_the_run_and_drops_nothing(store: Store, tiny: Dataset, with_text: None) -> None:
     made = []
 
-    def opener(store: Store, run: Run, device: torch.device | str) -> ScoredRun:
+    def opener(store: Store, run: Run, device: torch.device | str, *, shared: Shared | None = None) -> ScoredRun:
         made.append(run.id)
         return open_fake(store, run, device, seed=len(made))
 
@@ -369,7 +368,7 @@ def test_one_bad_request_in_a_batch_fails_alone(store: Store, tiny: Dataset, wit
                 raise RuntimeError("thirteen")
             return super().represent(sequences)
 
-    def opener(store: Store, run: Run, device: torch.device | str) -> ScoredRun:
+    def opener(store: Store, run: Run, device: torch.device | str, *, shared: Shared | None = None) -> ScoredRun:
         return ScoredRun(store, run, device, scorer=Fussy(tiny.n_items))
 
     _, _, app = served(store, tiny, opener=opener)
@@ -412,3 +411,33 @@ def test_openapi_names_every_route_and_its_errors(store: Store, tiny: Dataset) -
         "503",
     }
     assert paths["/recommend"]["post"]["security"] == [{"APIKeyHeader": []}]
+
+
+def test_runs_of_one_dataset_share_what_is_not_theirs(store: Store, tiny: Dataset, with_text: None) -> None:
+    runs = [bare_run(store, tiny) for _ in range(2)]
+    for run in runs:
+        run.set_status(Status(state="SUCCEEDED"))
+    one, two = (served.recommender for served in Hub(store, [run.id for run in runs], open_run=open_fake).all())
+    assert one.scorer is not two.scorer
+    assert one.dataset is two.dataset
+    assert one.ground is two.ground
+
+
+def test_a_server_works_ahead_while_nobody_asks_and_answers_all_the_same(store: Store, tiny: Dataset) -> None:
+    _, hub, app = served(store, tiny)
+    left = [3]
+
+    def warm() -> bool:
+        left[0] -= 1
+        return left[0] > 0
+
+    hub.warm = warm  # type: ignore[method-assign]
+
+    async def go() -> Any:
+        async with Client(app) as http:
+            while left[0]:
+                await asyncio.sleep(0.01)
+            return await http.post("/recommend", json={"user": tiny.user_ids[0]})
+
+    assert asyncio.run(go()).status_code == 200
+    assert left[0] <= 0

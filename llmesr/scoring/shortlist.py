@@ -1,0 +1,80 @@
+"""The best items under a policy without the content term of the whole catalogue: few candidates, scored exactly.
+
+The cosines of an item with a large catalogue are too many to be kept, and too dear to be made for every request. What
+is kept of an item are its nearest others; all that are not among them are at most as close as the last of them. That
+bounds every score from above, and the candidates with the highest bounds are scored exactly. The best of them are the
+best of all as soon as no bound that is left exceeds the last of them (the threshold algorithm of Fagin, Lotem and Naor
+2001, "Optimal aggregation algorithms for middleware"); until then there are more candidates, at last the whole
+catalogue.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from llmesr.scoring.content import ContentTerm
+
+FIRST, MORE = 192, 8
+"""Candidates at first beside those that are wanted, and by what they grow where that is not enough."""
+SHARE = 0.1
+"""Of the catalogue; where more candidates were needed all items are scored."""
+ROUNDING = 1e-6
+"""By how much bounds are raised, relative to the greatest: both sides are sums of rounded numbers."""
+BLOCK = 32
+
+
+def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` greatest of every row of (B, N + 1), best first: values and columns, (B, k) each.
+
+    Among the k blocks of columns with the greatest maxima: they hold the k greatest.
+    """
+    users, size = scores.shape
+    whole = size // BLOCK
+    if whole < 2 * k:
+        return scores.topk(k, dim=1)
+    head = scores[:, : whole * BLOCK].view(users, whole, BLOCK)
+    block = head.amax(2).topk(k, dim=1).indices  # (B, k)
+    columns = (block[:, :, None] * BLOCK + torch.arange(BLOCK, device=scores.device)).view(users, -1)
+    columns = torch.cat([columns, torch.arange(whole * BLOCK, size, device=scores.device).expand(users, -1)], 1)
+    value, at = scores.gather(1, columns).topk(k, dim=1)
+    return value, columns.gather(1, at)
+
+
+def best_with_content(
+    scores: Tensor, slope: Tensor, term: ContentTerm, sequences: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    """The ``k`` greatest of ``scores + slope * content`` of every row, best first: values and columns, (B, k) each.
+
+    ``scores`` (B, N + 1) are without the content term, -inf for what must not be shown; ``slope`` (N + 1,) weighs it.
+    """
+    upper = _bounds(scores, slope, term, sequences)
+    found = torch.empty(len(scores), k, device=scores.device)
+    columns = torch.empty(len(scores), k, dtype=torch.int64, device=scores.device)
+    left, many = torch.arange(len(scores), device=scores.device), k + FIRST
+    while len(left) and many <= SHARE * scores.shape[1]:
+        rows = slice(None) if len(left) == len(scores) else left  # nothing is copied while all are left
+        bound, candidate = best(upper[rows], many)
+        content = term.of(sequences[rows], candidate)
+        exact = torch.addcmul(scores[rows].gather(1, candidate), slope[candidate], content)
+        found[left], at = exact.topk(k, dim=1)
+        columns[left] = candidate.gather(1, at)
+        left = left[found[left, -1] < bound[:, -1] + ROUNDING * bound[:, 0].abs()]
+        many *= MORE
+    if len(left):
+        whole = torch.addcmul(scores[left], slope, term.score(sequences[left]))
+        found[left], columns[left] = best(whole, k)
+    return found, columns
+
+
+def _bounds(scores: Tensor, slope: Tensor, term: ContentTerm, sequences: Tensor) -> Tensor:
+    """(B, N + 1) none below ``scores + slope * content``."""
+    bound, owner, item, cosine = term.listed(sequences)
+    rise, fall = slope.clamp(min=0), (-slope).clamp(min=0)  # a cosine is -1 at the least
+    base = scores + fall if bool(fall.any()) else scores
+    upper = torch.addcmul(base, rise, bound[:, None])
+    closer = cosine > bound[owner]
+    owner, item, cosine = owner[closer], item[closer], cosine[closer]
+    raised = base[owner, item] + rise[item] * cosine
+    upper.view(-1).scatter_reduce_(0, owner * scores.shape[1] + item, raised, "amax")
+    return upper

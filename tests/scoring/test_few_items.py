@@ -1,0 +1,77 @@
+"""A term asked for few items gives what it gives for the whole catalogue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from factories import make_embedding
+
+from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.scoring.explanation import Asked, explain, explain_many
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.terms import TERMS, open_terms, picked
+from llmesr.store import Store
+from llmesr.training.train import train
+
+SEQUENCES = torch.tensor([[3, 9, 21, 9], [30, 1, 0, 0], [2, 0, 0, 0]])
+EACH = torch.tensor([[1, 2, 2], [40, 5, 60], [7, 0, 3]])
+SAME = torch.tensor([4, 4, 17, 1])
+
+
+def scored(store: Store, data: Dataset, method: str, **settings: Any) -> ScoredRun:
+    vectors = make_embedding(store, data)
+    run = train(data, RunConfig.read(None, method=method, **settings), store, embedding=vectors)
+    return ScoredRun(store, run, embedding=vectors)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("llm-init", {"epochs": 1}),
+        ("item-knn", {}),
+        ("text-ease", {}),
+        ("text-ease", {"solver": "local", "neighbours": 8}),
+        ("semantic-knn", {}),
+    ],
+)
+def test_every_term_of_few_items(method: str, settings: dict[str, Any], store: Store, tiny: Dataset) -> None:
+    run = scored(store, tiny, method, **settings)
+    kinds = ("cosines", "ease")
+    keys = [(name, None) for name in TERMS if name not in ("content", "linear")]
+    terms = open_terms(run.scorer, run.ground, [*keys, ("content", 0.0), *(("linear", kind) for kind in kinds)])
+    for key, term in terms.items():
+        whole = term.score(SEQUENCES)
+        for items in (EACH, SAME):
+            real = items != 0 if items.dim() > 1 else torch.ones(3, 4, dtype=torch.bool)
+            torch.testing.assert_close(
+                term.of(SEQUENCES, items)[real], picked(whole, items)[real], rtol=1e-4, atol=1e-5, msg=str(key)
+            )
+
+
+def test_reasons_of_many_lists_are_those_of_each(store: Store, tiny: Dataset) -> None:
+    run = scored(store, tiny, "llm-init", epochs=1)
+    policy = ScoringPolicy(gamma=1.5, linear=2.0)
+    asked = [Asked([3, 9, 21, 9, 30], [1, 2, 40], 3), Asked([7], [5]), Asked([1, 2], []), Asked([8, 2, 30], [60, 59])]
+    for together, one in zip(explain_many(run, asked, run.under(policy)), asked, strict=True):
+        alone = explain(run, one.history, one.items, policy, one.user)
+        assert [e.item for e in together] == list(one.items) == [e.item for e in alone]
+        for a, b in zip(together, alone, strict=True):
+            assert a.score == pytest.approx(b.score, rel=1e-4)
+            mine, other = ({r.item: r.value for r in e.reasons} for e in (a, b))
+            assert mine == pytest.approx(other, rel=1e-3, abs=1e-4)
+
+
+def test_histories_read_by_length_are_represented_as_one_by_one(store: Store, tiny: Dataset) -> None:
+    model = scored(store, tiny, "llm-init", epochs=1).scorer
+    rng = np.random.default_rng(0)
+    sequences = torch.zeros(64, 40, dtype=torch.int64)
+    for row, length in enumerate(rng.integers(0, 41, 64)):
+        sequences[row, :length] = torch.from_numpy(rng.integers(1, tiny.n_items + 1, length))
+    together = model.represent(sequences)  # type: ignore[attr-defined]
+    alone = torch.cat([model.represent(row[None]) for row in sequences])  # type: ignore[attr-defined]
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
