@@ -64,9 +64,13 @@ def _placed(policed: PolicyScorer, sequences: Tensor, users: Tensor, items: Tens
     scores, placed = [], []
     for some in torch.arange(len(sequences), device=sequences.device).split(at_once):
         rows, who = sequences[some], users[some]  # the same objects for both: models keep what they read last
-        own = _sum(policed.split(rows, who, items[some]))
+        if policed.scores_few:
+            own, others = (_sum(policed.split(rows, who, asked)) for asked in (items[some], catalogue))
+        else:
+            whole = policed.score(rows, who).double()
+            own, others = whole.gather(1, items[some]), whole[:, catalogue]
         scores.append(own)
-        placed.append(own - _sum(policed.split(rows, who, catalogue)).mean(1, keepdim=True))
+        placed.append(own - others.mean(1, keepdim=True))
     return torch.cat(scores).cpu().numpy(), torch.cat(placed).cpu().numpy()
 
 

@@ -113,6 +113,11 @@ class PolicyScorer:
         slope = content.alone(torch.ones_like(self.ground.log_counts))
         return best_with_content(scores, slope, self.ground.content(self.policy.whitening), sequences, k)
 
+    @property
+    def scores_few(self) -> bool:
+        """Whether the scores of few items cost less than those of all."""
+        return isinstance(self._inner, DotScorer)
+
     def prepare(self, items: np.ndarray) -> bool:
         """Work out what :meth:`best` needs of some of ``items``; whether there was anything left to do."""
         if not any(share.term.name == "content" for share in self.shares):
