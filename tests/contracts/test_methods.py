@@ -34,7 +34,7 @@ class Blocks(torch.nn.Module):
         self.layers = torch.nn.ModuleList(torch.nn.Linear(self.width, self.width) for _ in range(self.blocks))
 
     def forward(self, vectors: torch.Tensor, seen: list[torch.Tensor], places: torch.Tensor) -> torch.Tensor:
-        x = vectors + self.places(places)
+        x: torch.Tensor = vectors + self.places(places)
         for layer, mask in zip(self.layers, seen, strict=True):
             unit = torch.nn.functional.normalize(x, dim=-1)
             x = x + torch.nn.functional.scaled_dot_product_attention(unit, unit, layer(x), attn_mask=mask)
