@@ -66,13 +66,22 @@ class Case:
 
 def examine(case: Case) -> tuple[Finding, ...]:
     """Everything that stands against a comparison, the most serious first."""
+    return in_order([*standing(case), *by_group(case)])
+
+
+def by_group(case: Case) -> list[Finding]:
+    """What depends on where head and tail part."""
+    return [finding for contender in case.chosen for finding in _hits(contender, case)]
+
+
+def standing(case: Case) -> list[Finding]:
+    """What stands wherever head and tail part: thresholds are not read."""
     found: list[Finding] = []
     for contender in case.chosen:
         found += _convergence(contender)
         found += _seeds_left_out(contender, case.everyone)
         found += _seeds_archived(contender, case.archived)
         found += _shared(contender)
-        found += _hits(contender, case)
         found += _ties(contender, case)
     found += _candidates(case)
     found += _chosen_there(case)
@@ -84,7 +93,7 @@ def examine(case: Case) -> tuple[Finding, ...]:
         found += _strength(run, base, case)
         found += _protocols(run, base, case)
     found += _missing(case)
-    return in_order(found)
+    return found
 
 
 def _convergence(c: Contender) -> Iterator[Finding]:

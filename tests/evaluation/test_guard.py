@@ -15,7 +15,7 @@ from evaluation_cases import frame_of
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.findings import Finding, in_order
-from llmesr.evaluation.guard import Case, examine
+from llmesr.evaluation.guard import Case, by_group, examine, standing
 from llmesr.evaluation.statistics import compare
 from llmesr.evaluation.verdict import verdict
 from llmesr.runs.record import Run
@@ -201,6 +201,15 @@ def test_other_text_other_budgets_and_tuned_scoring_are_cautions(make: Make) -> 
     assert of("text", findings).numbers == {"run": "large", "baseline": "mini"}
     assert of("budget", findings).numbers["settings"] == ["monitor NDCG@10 and HR@10"]
     assert of("policy", findings).severity == "caution"
+
+
+def test_only_what_is_said_of_groups_reads_where_head_and_tail_part(make: Make) -> None:
+    runs = [make("id", skill=0.02, best=30), make("llm-esr", text="t", skill=0.02)]
+    one = case(contenders(runs), contenders([*runs, *classics(make)]), ("HR@10",), "id")
+    other = replace(one, thresholds=Thresholds(item=10**6, user=10**6))
+    assert standing(one) == standing(other) != []
+    assert {f.kind for f in by_group(one)} == {"few-hits"} and by_group(one) != by_group(other)
+    assert examine(one) == in_order([*standing(one), *by_group(one)])
 
 
 def test_few_hits_few_candidates_and_certain_hits(make: Make) -> None:

@@ -6,6 +6,7 @@ A *lineup* is what is asked about: contender name -> the ids of its runs. Its or
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,8 @@ from llmesr.evaluation import contrast, slices, statistics
 from llmesr.evaluation.beyond import beyond_table
 from llmesr.evaluation.claim import Claim, make_claim
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
-from llmesr.evaluation.guard import Case, Finding, examine
+from llmesr.evaluation.findings import in_order
+from llmesr.evaluation.guard import Case, Finding, by_group, standing
 from llmesr.evaluation.popularity import explained, popularity_ranks
 from llmesr.evaluation.table import Group, metric_table, parse_metric
 from llmesr.evaluation.verdict import Verdict, verdicts
@@ -29,6 +31,8 @@ from llmesr.views.cache.kept import digests, kept
 
 Lineup = Mapping[str, Sequence[str]]
 SAID = "Computing statistics …"
+ANYWHERE = Thresholds(item=1, user=1)
+"""For what does not depend on where head and tail part."""
 _of_runs = kept(digests(lineup="runs"), copies=True, entries=128, spinner=SAID)
 
 
@@ -107,8 +111,7 @@ def curves(
     root: Store, lineup: Lineup, dimension: Literal["popularity", "length"], metric: str, protocol: str
 ) -> pd.DataFrame:
     """See :func:`evaluation.contrast.curves`; buckets do not depend on the thresholds."""
-    anywhere = Thresholds(item=1, user=1)
-    return contrast.curves(_frames(root, lineup), anywhere, dimension, metric=metric, protocol=protocol)
+    return contrast.curves(_frames(root, lineup), ANYWHERE, dimension, metric=metric, protocol=protocol)
 
 
 @_of_runs
@@ -262,18 +265,31 @@ def _findings(
     metric: str,
     protocol: str,
 ) -> tuple[Finding, ...]:
-    return examine(
-        Case(
-            chosen=_contenders(root, lineup),
-            baseline=reference,
-            frames=_frames(root, lineup),
-            everyone=_contenders(root, there),
-            archived=_contenders(root, archived),
-            validation=lambda contender: validation(root, contender),
-            thresholds=thresholds,
-            metrics=(metric,),
-            protocol=protocol,
-        )
+    case = _case(root, lineup, reference, metric, protocol)
+    found = _standing(root, lineup, there, archived, reference, metric, protocol)
+    return in_order([*found, *by_group(replace(case, thresholds=thresholds))])
+
+
+@kept(digests(lineup="runs", there="runs", archived="runs"), entries=32, spinner=SAID)
+def _standing(
+    root: Store, lineup: Lineup, there: Lineup, archived: Lineup, reference: str, metric: str, protocol: str
+) -> list[Finding]:
+    """What a moved threshold leaves as it is."""
+    case = _case(root, lineup, reference, metric, protocol)
+    return standing(replace(case, everyone=_contenders(root, there), archived=_contenders(root, archived)))
+
+
+def _case(root: Store, lineup: Lineup, reference: str, metric: str, protocol: str) -> Case:
+    """Without anybody beside the chosen, and with thresholds that are not to be read."""
+    return Case(
+        chosen=_contenders(root, lineup),
+        baseline=reference,
+        frames=_frames(root, lineup),
+        everyone=(),
+        validation=lambda contender: validation(root, contender),
+        thresholds=ANYWHERE,
+        metrics=(metric,),
+        protocol=protocol,
     )
 
 
