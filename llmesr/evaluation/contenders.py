@@ -27,7 +27,8 @@ from llmesr.config import (
 )
 from llmesr.evaluation.origins import described, identity, lucky, origins, sources
 from llmesr.evaluation.table import metric_values
-from llmesr.runs.record import Run, settings_of
+from llmesr.runs.record import Run
+from llmesr.runs.settings import settings_of
 from llmesr.store import Manifest
 
 _QUIET = ("epochs", "patience", "evaluate_every", "validation_users", "batch_size", "precision")

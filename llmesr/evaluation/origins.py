@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from llmesr.config import BLEND, EXTERNAL, MADE_FOR_IT, RunConfig, has_backbone
-from llmesr.runs.record import settings_of
+from llmesr.runs.settings import settings_of
 from llmesr.store import Manifest, Store
 
 GUIDES = ("base", "teacher")

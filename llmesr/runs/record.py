@@ -14,12 +14,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from llmesr import cards
-from llmesr.config import BLEND, EXTERNAL, RunConfig, named_with_backbone, settings_read
+from llmesr.config import BLEND, EXTERNAL, RunConfig, named_with_backbone
 from llmesr.errors import UserError
 from llmesr.runs.live import Live, State, Status
-from llmesr.store import Manifest, Store, locked, read_json, replacing, slug, write_json
+from llmesr.runs.settings import FORMERLY
+from llmesr.store import Store, locked, read_json, replacing, slug, write_json
 
-__all__ = ["Remarks", "Run", "State", "Status", "find_run", "list_runs", "run_folder", "settings_of"]
+__all__ = ["Remarks", "Run", "State", "Status", "find_run", "list_runs", "run_folder"]
 
 MODEL, PER_USER, TOP_ITEMS, METRICS = "model.safetensors", "per_user.parquet", "top_items.safetensors", "metrics.json"
 VALIDATED = "validated.safetensors"
@@ -28,19 +29,6 @@ POLICY = "policy.json"
 REMARKS = "remarks.json"
 LONGEST_TAG, LONGEST_NOTE = 40, 2000
 SHOWN = ("HR@10", "NDCG@10", "MRR@10", "Recall@10")
-FORMERLY: dict[str, Any] = {
-    "adapter_init": "random",
-    "alignment_loss": "inner_product",
-    "graph_steps": 0,
-    "graph_weight": 1.0,
-    "item_updates": "auto",  # which is what they had, but on large catalogues under sampled losses: see methods.py
-}
-"""What runs were made with before these settings could be chosen."""
-
-
-def settings_of(manifest: Manifest) -> dict[str, Any]:
-    """The settings that a run depends on, whichever version made it: what its method never reads is left out."""
-    return settings_read({**FORMERLY, **manifest.config})
 
 
 class Remarks(BaseModel):

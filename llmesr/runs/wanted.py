@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmesr.config import MADE_FOR_IT, RunConfig
-from llmesr.runs.record import settings_of
+from llmesr.runs.settings import settings_of
 from llmesr.store import Manifest
 
 LONGEST, PATIENCE = 200, 10

@@ -23,7 +23,8 @@ from llmesr.models.scorers import Scorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import FORMERLY, MODEL, VALIDATED, Follower, Run, find_run
+from llmesr.runs.record import MODEL, VALIDATED, Follower, Run, find_run
+from llmesr.runs.settings import FORMERLY
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors, save_tensors
