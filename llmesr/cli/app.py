@@ -12,7 +12,6 @@ import typer
 from llmesr.cli.doors import AllowHost, answered_names, guarded, has_sign_in
 from llmesr.cli.output import say, store
 from llmesr.errors import UserError
-from llmesr.visitors import MODELS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -44,6 +43,7 @@ def app_(
     from llmesr.jobs.plans import submit_demo
     from llmesr.jobs.queue import Jobs
     from llmesr.jobs.sweep import sweep_now_and_then
+    from llmesr.visitors import MODELS  # loads a client of addresses, which no other command waits for
 
     script = app_script()
     guarded(

@@ -87,8 +87,9 @@ def prepare(
         text_model = reader(config.language_model, str(embedding.manifest.config["embedder"]))
     behaviour = None
     if needs_behaviour(config):
-        behaviour = told(find_run(store, str(config.collaborative_run)), dataset, config, "valid")
-        parents.append(find_run(store, str(config.collaborative_run)).manifest)
+        run = find_run(store, str(config.collaborative_run))
+        behaviour = told(run, dataset, config, "valid")
+        parents.append(run.manifest)
     views = view_tables(further, device) | words_table(config, dataset, device)
     adapted = {**({} if text is None else {"text": text}), **views} if starts_adapter(config) else {}
     inputs = Inputs(

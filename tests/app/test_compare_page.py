@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +32,8 @@ from llmesr.evaluation.table import buckets, metric_table
 from llmesr.evaluation.worth import amounts, worth
 from llmesr.runs.record import Run
 from llmesr.store import Store, file_digest
-from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
-
-
-@pytest.fixture(autouse=True)
-def no_caches() -> Iterator[None]:
-    clear()
-    yield
-    clear()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,8 @@ from streamlit.testing.v1 import AppTest
 from llmesr.data.dataset import Dataset
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
-from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
-
-
-@pytest.fixture(autouse=True)
-def no_caches() -> Iterator[None]:
-    clear()
-    yield
-    clear()
 
 
 @pytest.fixture(scope="module")

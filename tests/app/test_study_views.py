@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,8 @@ from llmesr.runs.live import Status
 from llmesr.runs.study import Study
 from llmesr.scoring.allocation.allocate import ALLOCATED, RANDOM_ORDER, REPORT
 from llmesr.store import Store, write_json
-from llmesr.views.cache.kept import clear
 
 APP = Path(__file__).parents[2] / "app.py"
-
-
-@pytest.fixture(autouse=True)
-def no_caches() -> Iterator[None]:
-    clear()
-    yield
-    clear()
 
 
 @pytest.fixture
