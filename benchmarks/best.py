@@ -159,7 +159,7 @@ def main() -> None:
             for ours, baseline in claims:
                 print(f"\n{ours} / {baseline}: {ratios(table, ours, baseline)}")
                 pair = {k: frames[k] for k in (baseline, ours)}
-                [told] = verdicts(compare(pair, data.thresholds, metrics=[metric], protocol=protocol), findings=[])
+                [told] = verdicts(compare(pair, data.thresholds, metrics=[metric], protocol=protocol), doubts=[])
                 print(f"\nAgainst {baseline}: {told.sentence()}")
 
 

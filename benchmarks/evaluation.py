@@ -140,7 +140,7 @@ def _summary(found: Contenders, limits: Thresholds, options: dict[str, Any], pro
 
 
 def _tests(found: Contenders, limits: Thresholds, options: dict[str, Any], protocol: str) -> list[Verdict]:
-    return verdicts(compare(found, limits, protocol=protocol, **options), findings=[])
+    return verdicts(compare(found, limits, protocol=protocol, **options), doubts=[])
 
 
 def _timed(name: str, work: Callable[[str], Any]) -> Any:

@@ -106,7 +106,7 @@ def compare(
 ) -> Comparison:
     """Runs of one dataset against ``baseline`` (the first): what ``llmesr compare`` shows, from the same function.
 
-    ``summary`` and ``tests`` of the result are frames, ``verdicts`` sentences, ``findings`` what stands against them;
+    ``summary`` and ``tests`` of the result are frames, ``verdicts`` sentences, ``doubts`` what stands against them;
     printed it is the groups in columns and the verdicts below. UserError for runs of several datasets and for an
     unknown metric.
     """

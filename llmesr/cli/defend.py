@@ -73,7 +73,7 @@ def defend(
     document = {
         "claim": claim.sentence,
         "stands": claim.stands,
-        "findings": [f.document() for f in claim.findings],
+        "doubts": [d.document() for d in claim.doubts],
         "missing": [t.document() for t in lacking],
         "job": job,
         "statement": str(out),

@@ -92,7 +92,7 @@ def document(found: Comparison) -> dict[str, Any]:
     made: dict[str, Any] = {
         "rows": rows(found.by_run, runs, found.protocol, found.part),
         "configurations": rows(found.summary, first, found.protocol, found.part, "configuration"),
-        "findings": [f.document() for f in found.findings],
+        "doubts": [d.document() for d in found.doubts],
     }
     if len(found.chosen) > 1:
         said = [
@@ -103,16 +103,16 @@ def document(found: Comparison) -> dict[str, Any]:
 
 
 def comparison(found: Comparison) -> list[Any]:
-    """The same for people: tables by group, verdicts, findings."""
+    """The same for people: tables by group, verdicts, doubts."""
     title = f"{found.protocol} ranking, {found.part} part"
     tests = found.tests if len(found.chosen) > 1 else None
     made = found.summary
     groups = groups_in(made)
     human: list[Any] = [by_group(made[made["metric"] == m], f"{m}: {title}", groups, tests) for m in found.metrics]
     human += buckets(made, title) if found.groups == "all" else []
-    if found.findings:
+    if found.doubts:
         human.append("Before you believe it:")
-        human += [f"  {f.severity}: {f.sentence}" for f in found.findings]
+        human += [f"  {d.severity}: {d.sentence}" for d in found.doubts]
     if tests is not None:
         human += [f"{v.run} ({v.metric}): {v.sentence()}" for v in found.verdicts]
         human.append(

@@ -19,7 +19,7 @@ from llmesr.errors import UserError
 from llmesr.evaluation.across import BUDGET, like, longest, repeatable
 from llmesr.evaluation.comparison import Comparison, compare_runs
 from llmesr.evaluation.contenders import Contender, best_of_each, contenders
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.origins import identity
 from llmesr.evaluation.verdict import WHERE, Answer, Verdict
 from llmesr.prose import listed
@@ -69,8 +69,8 @@ class Claim:
         return self.comparison.verdicts[0]
 
     @property
-    def findings(self) -> Sequence[Finding]:
-        return self.comparison.findings
+    def doubts(self) -> Sequence[Doubt]:
+        return self.comparison.doubts
 
     @property
     def stands(self) -> bool:
@@ -141,7 +141,7 @@ class Claim:
         worse = [WHERE[a.group] for a in self.verdict.answers if a.outcome == "worse" and a.group in WHERE]
         if worse and overall is not None and overall.outcome != "worse":
             said.append(f"It is behind {listed(worse)}: whoever cares for that first will not take it.")
-        said += [finding.sentence for finding in self.findings]
+        said += [doubt.sentence for doubt in self.doubts]
         return said + self._of_another_time()
 
     def _of_another_time(self) -> list[str]:

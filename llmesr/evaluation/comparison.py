@@ -1,4 +1,4 @@
-"""One comparison of runs: means, tests, the guard's findings and verdicts, for whoever states it."""
+"""One comparison of runs: means, tests, the guard's doubts and verdicts, for whoever states it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from llmesr.errors import UserError
 from llmesr.evaluation import statistics
 from llmesr.evaluation.comparable import check_comparable
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.fairness import Disparity, disparities
-from llmesr.evaluation.findings import Finding
 from llmesr.evaluation.guard import Case, examine
 from llmesr.evaluation.slices import Found, Question, slices, stand_out, target_values
 from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
@@ -78,7 +78,7 @@ class Comparison:
         )
 
     @cached_property
-    def findings(self) -> tuple[Finding, ...]:
+    def doubts(self) -> tuple[Doubt, ...]:
         """What stands against the comparison."""
         case = Case(
             chosen=self.chosen,
@@ -97,7 +97,7 @@ class Comparison:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """One per contender and metric, none where the baseline is alone."""
-        return verdicts(self.tests, self.findings, EVERY_GROUP) if len(self.chosen) > 1 else []
+        return verdicts(self.tests, self.doubts, EVERY_GROUP) if len(self.chosen) > 1 else []
 
     @cached_property
     def slices(self) -> list[Group]:
@@ -159,14 +159,14 @@ class Comparison:
         where = f"{self.protocol} ranking, {self.part} part. {self.thresholds.describe()}"
         tables = [f"{metric}, {where}\n{self.table(metric)}" for metric in self.metrics]
         said = [f"{v.run} against {v.baseline} ({v.metric}): {v.sentence()}" for v in self.verdicts]
-        return "\n".join([*tables, *said, *(f"{f.severity}: {f.sentence}" for f in self.findings)])
+        return "\n".join([*tables, *said, *(f"{d.severity}: {d.sentence}" for d in self.doubts)])
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the same as in print, the verdicts and what stands against them below the table."""
         where = f"{self.protocol} ranking, {self.part} part. {self.thresholds.describe()}"
         tables = [cards.grid(self.table(metric), metric) for metric in self.metrics]
         said = [f"{v.run} against {v.baseline} ({v.metric}): {v.sentence()}" for v in self.verdicts]
-        said += [f"{f.severity}: {f.sentence}" for f in self.findings]
+        said += [f"{d.severity}: {d.sentence}" for d in self.doubts]
         others = [c.name for c in self.chosen if c.name != self.baseline.name]
         title = f"{listed(others)} against {self.baseline.name}" if others else self.baseline.name
         return cards.card(title, where, *tables, cards.sentences(said))

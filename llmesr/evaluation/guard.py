@@ -17,7 +17,7 @@ import pandas as pd
 from llmesr.config import BLEND, EXTERNAL, MethodName, has_backbone
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import CHOSEN_BY, Contender, Validation, configuration
-from llmesr.evaluation.findings import Finding, Remedy, Severity, about, in_order, serious
+from llmesr.evaluation.doubts import Doubt, Remedy, Severity, about, in_order, serious
 from llmesr.evaluation.negatives import NEGATIVES
 from llmesr.evaluation.origins import described, lucky
 from llmesr.evaluation.statistics import FEW_EVENTS
@@ -25,7 +25,7 @@ from llmesr.evaluation.table import UserValues, named_groups, select
 from llmesr.runs.wanted import LONGEST, PATIENCE, SEEDS, seeds_after
 from llmesr.store import Manifest
 
-__all__ = ["Case", "Finding", "Remedy", "about", "examine", "serious"]
+__all__ = ["Case", "Doubt", "Remedy", "about", "examine", "serious"]
 
 WAITED = 5
 """Evaluations without a better one after which a run counts as trained out."""
@@ -64,19 +64,19 @@ class Case:
         return [(c, self.base) for c in self.chosen if c.name != self.baseline]
 
 
-def examine(case: Case) -> tuple[Finding, ...]:
+def examine(case: Case) -> tuple[Doubt, ...]:
     """Everything that stands against a comparison, the most serious first."""
     return in_order([*standing(case), *by_group(case)])
 
 
-def by_group(case: Case) -> list[Finding]:
+def by_group(case: Case) -> list[Doubt]:
     """What depends on where head and tail part."""
-    return [finding for contender in case.chosen for finding in _hits(contender, case)]
+    return [doubt for contender in case.chosen for doubt in _hits(contender, case)]
 
 
-def standing(case: Case) -> list[Finding]:
+def standing(case: Case) -> list[Doubt]:
     """What stands wherever head and tail part: thresholds are not read."""
-    found: list[Finding] = []
+    found: list[Doubt] = []
     for contender in case.chosen:
         found += _convergence(contender)
         found += _seeds_left_out(contender, case.everyone)
@@ -96,18 +96,18 @@ def standing(case: Case) -> list[Finding]:
     return found
 
 
-def _convergence(c: Contender) -> Iterator[Finding]:
+def _convergence(c: Contender) -> Iterator[Doubt]:
     """Trainings behind a contender whose best epoch is among their last: its own, or those of what it is made of."""
     if c.elsewhere:
-        yield Finding("elsewhere", "caution", (c.name,), c.ids)
+        yield Doubt("elsewhere", "caution", (c.name,), c.ids)
     elif c.method == EXTERNAL:
-        yield Finding("allocated", "caution", (c.name,), c.ids)
+        yield Doubt("allocated", "caution", (c.name,), c.ids)
     every = {m.id: m for of_run in c.behind for m in of_run}
     methods = {id: str(m.config["method"]) for id, m in every.items()}
     waits = {id: w for id, m in every.items() if has_backbone(methods[id]) and (w := waited(m)) is not None}
     missing = tuple(i for i, method in methods.items() if i not in waits and (has_backbone(method) or method == BLEND))
     if missing:
-        yield Finding("untraceable", "caution", (c.name,), missing)
+        yield Doubt("untraceable", "caution", (c.name,), missing)
     short = {id: w for id, w in waits.items() if w < WAITED}
     if short:
         worst = every[min(short, key=lambda id: short[id])]
@@ -117,7 +117,7 @@ def _convergence(c: Contender) -> Iterator[Finding]:
         epochs = max(LONGEST, 2 * int(worst.config.get("epochs", 0)))
         values = {"epochs": epochs, "patience": max(PATIENCE, int(worst.config.get("patience", 0)))}
         remedy = Remedy("train-longer", tuple(short) if c.trained else c.ids, values)
-        yield Finding("undertrained", "serious", (c.name,), tuple(short), numbers, remedy)
+        yield Doubt("undertrained", "serious", (c.name,), tuple(short), numbers, remedy)
 
 
 def waited(m: Manifest) -> int | None:
@@ -128,24 +128,24 @@ def waited(m: Manifest) -> int | None:
     return int((int(epochs) - int(best)) // int(m.config.get("evaluate_every", 1)))
 
 
-def _seeds_left_out(c: Contender, everyone: Sequence[Contender]) -> Iterator[Finding]:
+def _seeds_left_out(c: Contender, everyone: Sequence[Contender]) -> Iterator[Doubt]:
     """Of five seeds the three that suit a claim would prove it."""
     whole = next((e for e in everyone if set(c.ids) & set(e.ids)), c)
     left = tuple(id for id in whole.ids if id not in c.ids)
     if left:
         remedy = Remedy("include-runs", left)
-        yield Finding("seeds-left-out", "serious", (c.name,), left, {"left_out": len(left)}, remedy)
+        yield Doubt("seeds-left-out", "serious", (c.name,), left, {"left_out": len(left)}, remedy)
 
 
-def _seeds_archived(c: Contender, archived: Sequence[Contender]) -> Iterator[Finding]:
+def _seeds_archived(c: Contender, archived: Sequence[Contender]) -> Iterator[Doubt]:
     """Whoever puts the unlucky seeds away is left with the lucky ones."""
     alike = [a for a in archived if configuration(a) == configuration(c)]
     away = [id for a in alike for id, seed in zip(a.ids, a.seeds, strict=True) if seed not in c.seeds]
     if away:
-        yield Finding("seeds-archived", "caution", (c.name,), tuple(away), {"archived": len(away)})
+        yield Doubt("seeds-archived", "caution", (c.name,), tuple(away), {"archived": len(away)})
 
 
-def _shared(c: Contender) -> Iterator[Finding]:
+def _shared(c: Contender) -> Iterator[Doubt]:
     """A training that several runs of a contender are made of: its luck is in each of them, and no seed shows it."""
     if len(c.runs) < 2:
         return
@@ -155,30 +155,30 @@ def _shared(c: Contender) -> Iterator[Finding]:
     if several:
         severity: Severity = "serious" if everywhere else "caution"
         shared = tuple(sorted(everywhere or several))
-        yield Finding("shared-part", severity, (c.name,), shared, {"runs": len(c.runs), "part": list(shared)})
+        yield Doubt("shared-part", severity, (c.name,), shared, {"runs": len(c.runs), "part": list(shared)})
 
 
-def _luck(run: Contender, base: Contender) -> Iterator[Finding]:
+def _luck(run: Contender, base: Contender) -> Iterator[Doubt]:
     """One seed says nothing about the luck of training; where the other side has several it is borrowed from there."""
     seeded = [c for c in (run, base) if c.seeded]
     single = [c for c in seeded if len(c.seeds) == 1]
     if single and len(single) == len(seeded):
         names, runs = tuple(c.name for c in single), tuple(c.ids[0] for c in single)
-        yield Finding("one-seed", "serious", names, runs, {}, _more_seeds(single[0], runs))
+        yield Doubt("one-seed", "serious", names, runs, {}, _more_seeds(single[0], runs))
     elif single:
         c = single[0]
-        yield Finding("one-seed", "caution", (c.name,), c.ids, {}, _more_seeds(c, c.ids))
+        yield Doubt("one-seed", "caution", (c.name,), c.ids, {}, _more_seeds(c, c.ids))
     for c in seeded:
         if 1 < len(c.seeds) < SEEDS:
             remedy = _more_seeds(c, c.ids[:1])
-            yield Finding("few-seeds", "caution", (c.name,), c.ids, {"seeds": len(c.seeds)}, remedy)
+            yield Doubt("few-seeds", "caution", (c.name,), c.ids, {"seeds": len(c.seeds)}, remedy)
 
 
 def _more_seeds(c: Contender, runs: tuple[str, ...]) -> Remedy:
     return Remedy("add-seeds", runs, seeds=seeds_after(c.seeds))
 
 
-def _budgets(run: Contender, base: Contender) -> Iterator[Finding]:
+def _budgets(run: Contender, base: Contender) -> Iterator[Doubt]:
     """Other budgets matter where one of the two ended by its budget; another watched metric always may."""
     if not (run.trained and base.trained):
         return
@@ -188,7 +188,7 @@ def _budgets(run: Contender, base: Contender) -> Iterator[Finding]:
     ended = [any(_ended_by_budget(m) for of_run in c.behind for m in of_run) for c in (run, base)]
     if watched or (other and any(ended)):
         settings = [f"{k} {mine.get(k)} and {theirs.get(k)}" for k in other]
-        yield Finding("budget", "caution", (run.name, base.name), (*run.ids, *base.ids), {"settings": settings})
+        yield Doubt("budget", "caution", (run.name, base.name), (*run.ids, *base.ids), {"settings": settings})
 
 
 def _ended_by_budget(m: Manifest) -> bool:
@@ -196,26 +196,26 @@ def _ended_by_budget(m: Manifest) -> bool:
     return passed is not None and passed < int(m.config.get("patience", PATIENCE))
 
 
-def _effort(run: Contender, base: Contender, everyone: Sequence[Contender]) -> Iterator[Finding]:
+def _effort(run: Contender, base: Contender, everyone: Sequence[Contender]) -> Iterator[Doubt]:
     """Configurations tried of each method, and scoring tuned on one side alone."""
     tried = [sum(c.label == side.label and not c.tuned for c in everyone) for side in (run, base)]
     if run.label != base.label and tried[0] >= UNEVEN and 2 * tried[1] < tried[0] and base.trained:
         numbers = {"run": tried[0], "baseline": max(tried[1], 1)}
         remedy = Remedy("search-baseline", base.ids[:1], trials=tried[0])
         severity: Severity = "serious" if tried[1] <= 1 else "caution"
-        yield Finding("search", severity, (run.name, base.name), (), numbers, remedy)
+        yield Doubt("search", severity, (run.name, base.name), (), numbers, remedy)
     if run.tuned and not base.tuned:
-        yield Finding("policy", "caution", (run.name, base.name), run.ids)
+        yield Doubt("policy", "caution", (run.name, base.name), run.ids)
 
 
-def _texts(run: Contender, base: Contender) -> Iterator[Finding]:
+def _texts(run: Contender, base: Contender) -> Iterator[Doubt]:
     texts = [c.manifests[0].parent("embeddings") for c in (run, base)]
     if all(texts) and texts[0] != texts[1]:
         numbers = {"run": texts[0], "baseline": texts[1]}
-        yield Finding("text", "caution", (run.name, base.name), (*run.ids, *base.ids), numbers)
+        yield Doubt("text", "caution", (run.name, base.name), (*run.ids, *base.ids), numbers)
 
 
-def _strength(run: Contender, base: Contender, case: Case) -> Iterator[Finding]:
+def _strength(run: Contender, base: Contender, case: Case) -> Iterator[Doubt]:
     """A baseline of the same kind (with or without text) that is stronger on validation."""
     rivals = [
         c
@@ -237,10 +237,10 @@ def _strength(run: Contender, base: Contender, case: Case) -> Iterator[Finding]:
         "ahead": mine > top,
     }
     severity: Severity = "caution" if mine > top else "serious"
-    yield Finding("weak-baseline", severity, (run.name, base.name), best.ids, numbers, Remedy("compare-with", best.ids))
+    yield Doubt("weak-baseline", severity, (run.name, base.name), best.ids, numbers, Remedy("compare-with", best.ids))
 
 
-def _missing(case: Case) -> Iterator[Finding]:
+def _missing(case: Case) -> Iterator[Doubt]:
     """Classic baselines this dataset has not seen yet."""
     asked = [c for c in case.chosen if c.method not in (*_CLASSIC, EXTERNAL)]
     wanted = _CLASSIC + (_CLASSIC_TEXT if any(c.with_text for c in asked) else ())
@@ -248,10 +248,10 @@ def _missing(case: Case) -> Iterator[Finding]:
     missing = tuple(m for m in wanted if m in known and m not in there)
     if asked and missing and case.pairs:
         numbers = {"methods": list(missing), "count": len(missing)}
-        yield Finding("missing-baseline", "caution", (), (), numbers, Remedy("train-baseline", methods=missing))
+        yield Doubt("missing-baseline", "caution", (), (), numbers, Remedy("train-baseline", methods=missing))
 
 
-def _hits(c: Contender, case: Case) -> Iterator[Finding]:
+def _hits(c: Contender, case: Case) -> Iterator[Doubt]:
     """Groups in which a contender hits for too few users to be judged by (the mean of its seeds)."""
     k = max(_k(m) for m in case.metrics)
     frames = [select(f, case.protocol, case.part).sort_values("user", kind="stable") for f in case.frames[c.name]]
@@ -261,35 +261,35 @@ def _hits(c: Contender, case: Case) -> Iterator[Finding]:
     few = {name: hits for name, hits in few.items() if hits < FEW_EVENTS}
     if few:
         numbers = {"groups": list(few), "hits": list(few.values()), "enough": FEW_EVENTS}
-        yield Finding("few-hits", "caution", (c.name,), c.ids, numbers)
+        yield Doubt("few-hits", "caution", (c.name,), c.ids, numbers)
 
 
-def _ties(c: Contender, case: Case) -> Iterator[Finding]:
+def _ties(c: Contender, case: Case) -> Iterator[Doubt]:
     """A metric that is 1 for everybody."""
     frames = [select(f, case.protocol, case.part) for f in case.frames[c.name]]
     for metric in case.metrics:
         values = [UserValues(f, [metric]).of(np.ones(len(f), bool)) for f in frames]
         if all((v == 1).all() for v in values):
-            yield Finding("tied", "serious", (c.name,), c.ids, {"metric": metric})
+            yield Doubt("tied", "serious", (c.name,), c.ids, {"metric": metric})
 
 
-def _chosen_there(case: Case) -> Iterator[Finding]:
+def _chosen_there(case: Case) -> Iterator[Doubt]:
     """Validation flatters whatever was chosen by it: the epoch, the fallback, the policy."""
     if case.part == "valid":
-        yield Finding("chosen-there", "serious")
+        yield Doubt("chosen-there", "serious")
 
 
-def _candidates(case: Case) -> Iterator[Finding]:
+def _candidates(case: Case) -> Iterator[Doubt]:
     """Fewer candidates than K make every list a hit; fewer than 101 leave no room for 100 negatives."""
     rows = select(case.frames[case.baseline][0], case.protocol, case.part)
     least, k = int(rows["candidates"].min()), max(_k(m) for m in case.metrics)
     if least <= k:
-        yield Finding("few-candidates", "serious", numbers={"candidates": least, "needed": k + 1})
+        yield Doubt("few-candidates", "serious", numbers={"candidates": least, "needed": k + 1})
     elif least < NEGATIVES + 1:
-        yield Finding("few-candidates", "caution", numbers={"candidates": least, "needed": NEGATIVES + 1})
+        yield Doubt("few-candidates", "caution", numbers={"candidates": least, "needed": NEGATIVES + 1})
 
 
-def _protocols(run: Contender, base: Contender, case: Case) -> Iterator[Finding]:
+def _protocols(run: Contender, base: Contender, case: Case) -> Iterator[Doubt]:
     """The other protocol says the opposite overall."""
     other = "uni100" if case.protocol == "full" else "full"
     metric = case.metrics[0]
@@ -298,7 +298,7 @@ def _protocols(run: Contender, base: Contender, case: Case) -> Iterator[Finding]
         return
     numbers = {"other": other, "metric": metric, "difference": here[0], "other_difference": there[0]}
     remedy = Remedy("look-at", (*run.ids, *base.ids), {"protocol": other})
-    yield Finding("protocols", "caution", (run.name, base.name), (), numbers, remedy)
+    yield Doubt("protocols", "caution", (run.name, base.name), (), numbers, remedy)
 
 
 def _difference(case: Case, run: str, base: str, metric: str, protocol: str) -> tuple[float, float] | None:

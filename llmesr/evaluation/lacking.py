@@ -1,4 +1,4 @@
-"""What a claim lacks, and what settles a finding of the guard, as trainings: each once, nothing more."""
+"""What a claim lacks, and what settles a doubt of the guard, as trainings: each once, nothing more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmesr.config import BLEND, BLEND_EMPHASIS, EXTERNAL, has_backbone, named_w
 from llmesr.evaluation.across import BUDGET
 from llmesr.evaluation.claim import Claim
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.findings import Finding, Remedy
+from llmesr.evaluation.doubts import Doubt, Remedy
 from llmesr.evaluation.guard import WAITED, waited
 from llmesr.evaluation.origins import GUIDES, identity, lucky, origins, sources
 from llmesr.runs.record import POLICY, Run, list_runs
@@ -25,7 +25,7 @@ def missing(claim: Claim) -> list[Training]:
     policy = _policy_of(claim.run)
     found: list[Training] = []
     for side in (claim.run, claim.baseline):
-        found += _of_side(side, claim.findings, policy)
+        found += _of_side(side, claim.doubts, policy)
     if policy is not None and not claim.baseline.tuned:
         redone = {t.settings.get("seed", FIRST_SEED) for t in found if t.method == claim.baseline.method}
         found += _tuned_as_well(claim.baseline, policy, redone)
@@ -53,12 +53,12 @@ def trainings(store: Store, remedy: Remedy, dataset: str) -> list[Training]:
     return [t for method in remedy.methods for t in _classic(method, "sasrec", text)]
 
 
-def _of_side(side: Contender, findings: Sequence[Finding], policy: dict[str, object] | None) -> Iterator[Training]:
+def _of_side(side: Contender, doubts: Sequence[Doubt], policy: dict[str, object] | None) -> Iterator[Training]:
     """What makes one side of the claim trained out and of three seeds."""
     if not side.seeded or side.method == EXTERNAL:
         return
-    own = [f for f in findings if f.names == (side.name,)]
-    cut = next((f for f in own if f.kind == "undertrained"), None)
+    own = [d for d in doubts if d.names == (side.name,)]
+    cut = next((d for d in own if d.kind == "undertrained"), None)
     values = dict(cut.remedy.values) if cut is not None and cut.remedy is not None else {}
     store, manifests = side.runs[0].store, side.manifests
     for seed, manifest in zip(side.seeds, manifests, strict=True) if cut is not None else ():
@@ -82,7 +82,7 @@ def _tuned_as_well(side: Contender, policy: dict[str, object], redone: set[int])
 
 def _baselines(claim: Claim) -> Iterator[Training]:
     """Classic baselines that the dataset has not seen."""
-    lacking = next((f for f in claim.findings if f.kind == "missing-baseline"), None)
+    lacking = next((d for d in claim.doubts if d.kind == "missing-baseline"), None)
     manifest = claim.run.manifests[0]
     backbone = str(manifest.config.get("backbone") or "sasrec")
     for method in lacking.remedy.methods if lacking is not None and lacking.remedy is not None else ():
@@ -102,10 +102,10 @@ def _in_time(claim: Claim) -> Iterator[Training]:
     if claim.in_time is None:
         return
     policy, later = _policy_of(claim.run), claim.in_time.dataset
-    findings = claim.in_time.comparison.findings if claim.in_time.comparison is not None else ()
+    doubts = claim.in_time.comparison.doubts if claim.in_time.comparison is not None else ()
     for side, there in zip((claim.run, claim.baseline), claim.in_time.sides, strict=True):
         if there is not None:
-            for training in _of_side(there, findings, policy if there.tuned else None):
+            for training in _of_side(there, doubts, policy if there.tuned else None):
                 yield _moved(training)
             continue
         store, manifest = side.runs[0].store, side.manifests[0]

@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from llmesr.config import EVERY_GROUP
-from llmesr.evaluation.guard import Finding, about, serious
+from llmesr.evaluation.guard import Doubt, about, serious
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted, listed, signed
 
@@ -65,13 +65,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One run against one baseline in one metric, with the serious findings that qualify it."""
+    """One run against one baseline in one metric, with the serious doubts that qualify it."""
 
     run: str
     baseline: str
     metric: str
     answers: tuple[Answer, ...]
-    doubts: tuple[Finding, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def significant(self) -> bool:
@@ -95,7 +95,7 @@ class Verdict:
         said = [f"{word} {listed(places)}" for word, places in parts.items() if places]
         text = "; ".join(said)
         if self.doubts and doubts:
-            text += f", but that is not settled: {'; '.join(f.short for f in self.doubts)}"
+            text += f", but that is not settled: {'; '.join(d.short for d in self.doubts)}"
         return text[:1].upper() + text[1:] + "."
 
 
@@ -109,27 +109,23 @@ def p_text(p: float, floor: bool = False) -> str:
 
 
 def verdict(
-    comparison: pd.DataFrame, findings: Sequence[Finding], groups: Sequence[str] = ("Overall", "Tail Item", "Head Item")
+    comparison: pd.DataFrame, doubts: Sequence[Doubt], groups: Sequence[str] = ("Overall", "Tail Item", "Head Item")
 ) -> Verdict:
     """What one run against one baseline in one metric comes to.
 
-    ``comparison``: rows of :func:`evaluation.statistics.compare` for them; ``findings``: of :mod:`evaluation.guard`.
+    ``comparison``: rows of :func:`evaluation.statistics.compare` for them; ``doubts``: of :mod:`evaluation.guard`.
     """
     if len(comparison[["run", "baseline", "metric"]].drop_duplicates()) != 1:
         raise ValueError("a verdict is about one run, one baseline and one metric")
     run, baseline, metric = (str(comparison[c].iloc[0]) for c in ("run", "baseline", "metric"))
     by_group = {row["group"]: row for row in comparison.to_dict("records")}
     answers = tuple(_answer(by_group[name]) for name in groups if name in by_group)
-    return Verdict(run, baseline, metric, answers, tuple(serious(about(findings, run, baseline))))
+    return Verdict(run, baseline, metric, answers, tuple(serious(about(doubts, run, baseline))))
 
 
-def verdicts(
-    comparison: pd.DataFrame, findings: Sequence[Finding], groups: Sequence[str] = EVERY_GROUP
-) -> list[Verdict]:
+def verdicts(comparison: pd.DataFrame, doubts: Sequence[Doubt], groups: Sequence[str] = EVERY_GROUP) -> list[Verdict]:
     """One per run and metric of a whole comparison, in its order."""
-    return [
-        verdict(rows, findings, groups) for _, rows in comparison.groupby(["run", "baseline", "metric"], sort=False)
-    ]
+    return [verdict(rows, doubts, groups) for _, rows in comparison.groupby(["run", "baseline", "metric"], sort=False)]
 
 
 def _answer(row: dict[str, object]) -> Answer:

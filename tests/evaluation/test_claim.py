@@ -149,7 +149,7 @@ def test_a_tuned_run_wants_a_tuned_baseline(store: Store, shop: Dataset) -> None
     alike = derive(ScoredRun(store, base), ScoringPolicy(popularity=-0.05))
     claim = make_claim(store, tuned, base)
     assert claim.baseline.ids == (alike.id,)
-    assert not [f for f in claim.findings if f.kind == "policy"]
+    assert not [f for f in claim.doubts if f.kind == "policy"]
     assert not [t for t in missing(claim) if t.of_run]
 
 

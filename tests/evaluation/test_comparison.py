@@ -30,7 +30,7 @@ def test_python_says_what_the_command_line_says(store: Store, shop: Dataset) -> 
     words = ["compare", *(r.id for r in runs), "--protocol", "uni100", "--metric", "HR@10", "--json"]
     printed = json.loads(CliRunner().invoke(app, words, standalone_mode=False).stdout)
     assert [v.sentence() for v in found.verdicts] == [v["verdict"] for v in printed["verdicts"]]
-    assert [f.document() for f in found.findings] == printed["findings"]
+    assert [f.document() for f in found.doubts] == printed["doubts"]
     assert found.summary["value"].tolist() == pytest.approx([r["value"] for r in printed["configurations"]])
     names = ["id/sasrec", "id/sasrec (dropout=0.5)", "llm-esr/sasrec"]
     assert list(found.table().index) == names  # two configurations are two rows

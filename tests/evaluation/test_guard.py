@@ -14,7 +14,7 @@ from evaluation_cases import frame_of
 
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
-from llmesr.evaluation.findings import Finding, in_order
+from llmesr.evaluation.doubts import Doubt, in_order
 from llmesr.evaluation.guard import Case, by_group, examine, standing
 from llmesr.evaluation.statistics import compare
 from llmesr.evaluation.verdict import verdict
@@ -91,7 +91,7 @@ def seeds(make: Make, method: str, **settings: Any) -> list[Run]:
 
 def found(
     runs: list[Run], rest: list[Run], *, metrics: tuple[str, ...] = ("HR@10",), base: str = "id"
-) -> tuple[Finding, ...]:
+) -> tuple[Doubt, ...]:
     chosen = contenders(runs)
     return examine(case(chosen, contenders([*runs, *rest]), metrics, base))
 
@@ -108,8 +108,8 @@ def case(chosen: list[Contender], everyone: list[Contender], metrics: tuple[str,
     )
 
 
-def of(kind: str, findings: tuple[Finding, ...]) -> Finding:
-    (one,) = [f for f in findings if f.kind == kind]
+def of(kind: str, doubts: tuple[Doubt, ...]) -> Doubt:
+    (one,) = [f for f in doubts if f.kind == kind]
     return one
 
 
@@ -131,12 +131,12 @@ def test_training_cut_short_is_serious_and_says_how_long_to_train(
 ) -> None:
     cut = make("id", seed=43, best=best, epochs=epochs)
     runs = [make("id", seed=42), cut, make("id", seed=44), *seeds(make, "llm-esr", text="t")]
-    finding = of("undertrained", found(runs, classics(make)))
-    assert (finding.severity, finding.names, finding.runs) == ("serious", ("id/sasrec",), (cut.id,))
-    assert finding.short == says
-    assert finding.remedy is not None
-    assert (finding.remedy.action, dict(finding.remedy.values)) == ("train-longer", {"epochs": 200, "patience": 10})
-    assert finding.document()["remedy"]["sentence"] == "Train to convergence: up to 200 epochs, patience 10."
+    doubt = of("undertrained", found(runs, classics(make)))
+    assert (doubt.severity, doubt.names, doubt.runs) == ("serious", ("id/sasrec",), (cut.id,))
+    assert doubt.short == says
+    assert doubt.remedy is not None
+    assert (doubt.remedy.action, dict(doubt.remedy.values)) == ("train-longer", {"epochs": 200, "patience": 10})
+    assert doubt.document()["remedy"]["sentence"] == "Train to convergence: up to 200 epochs, patience 10."
 
 
 def test_evaluations_are_counted_and_not_epochs(make: Make) -> None:
@@ -152,20 +152,20 @@ def test_untrained_methods_have_neither_epochs_nor_luck(make: Make) -> None:
 
 def test_one_seed_each_is_serious_and_one_against_three_is_not(make: Make) -> None:
     alone = found([make("id"), make("llm-esr", text="t")], classics(make))
-    finding = of("one-seed", alone)
-    assert finding.severity == "serious"
-    assert finding.remedy is not None
-    assert finding.remedy.seeds == (43, 44)
-    assert len(finding.remedy.runs) == 2
+    doubt = of("one-seed", alone)
+    assert doubt.severity == "serious"
+    assert doubt.remedy is not None
+    assert doubt.remedy.seeds == (43, 44)
+    assert len(doubt.remedy.runs) == 2
     assert of("one-seed", found([*seeds(make, "id"), make("llm-esr", text="t")], classics(make))).severity == "caution"
 
 
 def test_seeds_that_are_there_and_were_left_out_are_named(make: Make) -> None:
     every = seeds(make, "id")
-    finding = of("seeds-left-out", found([every[0], *seeds(make, "llm-esr", text="t")], [*every[1:], *classics(make)]))
-    assert set(finding.runs) == {every[1].id, every[2].id}
-    assert finding.sentence == "2 seeds of id/sasrec are left out. Take them in."
-    assert finding.severity == "serious"  # of five seeds, three can be picked that prove anything
+    doubt = of("seeds-left-out", found([every[0], *seeds(make, "llm-esr", text="t")], [*every[1:], *classics(make)]))
+    assert set(doubt.runs) == {every[1].id, every[2].id}
+    assert doubt.sentence == "2 seeds of id/sasrec are left out. Take them in."
+    assert doubt.severity == "serious"  # of five seeds, three can be picked that prove anything
 
 
 def test_a_stronger_baseline_of_the_same_kind_is_serious_where_the_run_does_not_beat_it(make: Make) -> None:
@@ -180,27 +180,27 @@ def test_a_stronger_baseline_of_the_same_kind_is_serious_where_the_run_does_not_
 
 
 def test_classic_baselines_that_are_missing_are_named(make: Make) -> None:
-    finding = of("missing-baseline", found([*seeds(make, "id"), *seeds(make, "llm-esr", text="t")], []))
-    assert finding.remedy is not None
-    assert {"popularity", "llm-init"} <= set(finding.remedy.methods)
-    assert "id" not in finding.remedy.methods
+    doubt = of("missing-baseline", found([*seeds(make, "id"), *seeds(make, "llm-esr", text="t")], []))
+    assert doubt.remedy is not None
+    assert {"popularity", "llm-init"} <= set(doubt.remedy.methods)
+    assert "id" not in doubt.remedy.methods
 
 
 def test_unequal_search_is_serious(make: Make) -> None:
     tried = [make("llm-esr", text="t", dropout=d / 10) for d in range(6)]
-    finding = of("search", found([*seeds(make, "id"), tried[0]], [*tried[1:], *classics(make)]))
-    assert (finding.severity, finding.numbers["run"], finding.numbers["baseline"]) == ("serious", 6, 1)
-    assert finding.remedy is not None
-    assert finding.remedy.trials == 6
+    doubt = of("search", found([*seeds(make, "id"), tried[0]], [*tried[1:], *classics(make)]))
+    assert (doubt.severity, doubt.numbers["run"], doubt.numbers["baseline"]) == ("serious", 6, 1)
+    assert doubt.remedy is not None
+    assert doubt.remedy.trials == 6
 
 
 def test_other_text_other_budgets_and_tuned_scoring_are_cautions(make: Make) -> None:
     base = seeds(make, "llm-init", text="mini", monitor="HR@10")
     runs = [*base, *seeds(make, "llm-esr", text="large", info={"policy": {"describe": "content weight 4"}})]
-    findings = found(runs, [make("popularity")], base="llm-init")
-    assert of("text", findings).numbers == {"run": "large", "baseline": "mini"}
-    assert of("budget", findings).numbers["settings"] == ["monitor NDCG@10 and HR@10"]
-    assert of("policy", findings).severity == "caution"
+    doubts = found(runs, [make("popularity")], base="llm-init")
+    assert of("text", doubts).numbers == {"run": "large", "baseline": "mini"}
+    assert of("budget", doubts).numbers["settings"] == ["monitor NDCG@10 and HR@10"]
+    assert of("policy", doubts).severity == "caution"
 
 
 def test_only_what_is_said_of_groups_reads_where_head_and_tail_part(make: Make) -> None:
@@ -220,10 +220,10 @@ def test_few_hits_few_candidates_and_certain_hits(make: Make) -> None:
     for run in runs:
         frame = run.per_user()
         frame["candidates"], frame["rank"] = 8, np.minimum(frame["rank"], 8)
-    findings = found(runs, classics(make))
-    assert of("few-candidates", findings).short == "some users choose among 8 candidates only, fewer than 11"
-    assert {f.names for f in findings if f.kind == "tied"} == {("id/sasrec",), ("llm-esr/sasrec",)}
-    assert findings[0].severity == "serious"
+    doubts = found(runs, classics(make))
+    assert of("few-candidates", doubts).short == "some users choose among 8 candidates only, fewer than 11"
+    assert {f.names for f in doubts if f.kind == "tied"} == {("id/sasrec",), ("llm-esr/sasrec",)}
+    assert doubts[0].severity == "serious"
 
 
 def test_protocols_that_disagree_are_said(make: Make) -> None:
@@ -231,9 +231,9 @@ def test_protocols_that_disagree_are_said(make: Make) -> None:
     for run in runs[3:]:
         frame = run.per_user()
         frame.loc[frame["protocol"] == "uni100", "rank"] = 80
-    finding = of("protocols", found(runs, classics(make)))
-    assert finding.numbers["difference"] > 0 > finding.numbers["other_difference"]
-    assert "under uni100 llm-esr/sasrec is behind overall" in finding.short
+    doubt = of("protocols", found(runs, classics(make)))
+    assert doubt.numbers["difference"] > 0 > doubt.numbers["other_difference"]
+    assert "under uni100 llm-esr/sasrec is behind overall" in doubt.short
 
 
 def test_what_was_chosen_on_validation_is_not_better_there(make: Make) -> None:
@@ -244,7 +244,7 @@ def test_what_was_chosen_on_validation_is_not_better_there(make: Make) -> None:
 
 
 def test_the_most_serious_comes_first_and_each_once() -> None:
-    note, serious = Finding("text", "note", ("a", "b")), Finding("tied", "serious", ("a",), (), {"metric": "HR@10"})
+    note, serious = Doubt("text", "note", ("a", "b")), Doubt("tied", "serious", ("a",), (), {"metric": "HR@10"})
     assert in_order([note, serious, note]) == (serious, note)
 
 
@@ -306,18 +306,18 @@ def put(run: Run) -> None:
 def test_a_blend_of_a_run_that_was_cut_short_was_cut_short(make: Make) -> None:
     members = [[make("id", seed=s, best=b, epochs=15), make("ease")] for s, b in ((42, 15), (43, 5), (44, 5))]
     blends = [blended(make, s, of) for s, of in zip((42, 43, 44), members, strict=True)]
-    finding = of("undertrained", found([*blends, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr"))
-    assert (finding.severity, finding.names, finding.runs) == ("serious", ("blend",), (members[0][0].id,))
-    assert finding.short == "blend is made of id/sasrec, which was still improving when its 15 epochs ran out"
-    assert finding.remedy is not None
-    assert finding.remedy.runs == tuple(b.id for b in blends)
+    doubt = of("undertrained", found([*blends, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr"))
+    assert (doubt.severity, doubt.names, doubt.runs) == ("serious", ("blend",), (members[0][0].id,))
+    assert doubt.short == "blend is made of id/sasrec, which was still improving when its 15 epochs ran out"
+    assert doubt.remedy is not None
+    assert doubt.remedy.runs == tuple(b.id for b in blends)
 
 
 def test_a_part_that_all_runs_of_a_blend_share_is_no_three_seeds(make: Make) -> None:
     shared = make("llm-init", seed=42, text="t")
     blends = [blended(make, s, [make("id", seed=s), shared]) for s in (42, 43, 44)]
-    finding = of("shared-part", found([*blends, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr"))
-    assert (finding.severity, finding.runs) == ("serious", (shared.id,))
+    doubt = of("shared-part", found([*blends, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr"))
+    assert (doubt.severity, doubt.runs) == ("serious", (shared.id,))
     free = [blended(make, s, [make("id", seed=s), make("ease")]) for s in (42, 43, 44)]
     assert "shared-part" not in {
         f.kind for f in found([*free, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr")
@@ -350,11 +350,11 @@ def test_a_ranking_made_elsewhere_may_have_luck_and_an_allocated_run_has_that_of
     for run, kind in ((far, "elsewhere"), (near, "allocated")):
         (contender,) = contenders([run])
         assert not contender.alone
-        findings = found([run, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr")
-        assert of(kind, findings).severity == "caution"
-        assert {"elsewhere", "allocated"} & {f.kind for f in findings} == {kind}
+        doubts = found([run, *seeds(make, "llm-esr", text="t")], classics(make), base="llm-esr")
+        assert of(kind, doubts).severity == "caution"
+        assert {"elsewhere", "allocated"} & {f.kind for f in doubts} == {kind}
         assert contender.seeded == (kind == "allocated")
-    assert of("undertrained", findings).runs == (first.id,)
+    assert of("undertrained", doubts).runs == (first.id,)
 
 
 def test_several_targets_of_a_user_are_one_user(make: Make) -> None:
@@ -367,8 +367,8 @@ def test_several_targets_of_a_user_are_one_user(make: Make) -> None:
     for run in runs[3:]:
         uni = run.per_user()["protocol"] == "uni100"
         run.per_user().loc[uni, "rank"] = 80
-    finding = of("protocols", found(runs, classics(make)))
-    assert finding.numbers["difference"] == pytest.approx(0.3, abs=0.08)
+    doubt = of("protocols", found(runs, classics(make)))
+    assert doubt.numbers["difference"] == pytest.approx(0.3, abs=0.08)
     for run in runs:  # each user is hit by one target of two: every HR is 1, though half of the ranks are not
         run.per_user()["rank"] = np.tile(np.repeat([1, 60], USERS * 4), 1)
     assert {f.kind for f in found(runs, classics(make))} >= {"tied"}

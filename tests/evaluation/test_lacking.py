@@ -14,7 +14,7 @@ from llmesr.data.splitting import resplit
 from llmesr.evaluation.across import like, repeatable
 from llmesr.evaluation.claim import make_claim
 from llmesr.evaluation.contenders import contenders
-from llmesr.evaluation.findings import Remedy
+from llmesr.evaluation.doubts import Remedy
 from llmesr.evaluation.lacking import again, missing, trainings
 from llmesr.jobs.wanted import wanted_steps
 from llmesr.runs.record import Run, list_runs
@@ -66,7 +66,7 @@ def test_a_blend_whose_member_was_cut_short_is_made_again_of_a_longer_one(store:
     made = summed(store, shop)
     base = trained(store, shop, "popularity")
     claim = make_claim(store, made, base)
-    assert [f.kind for f in claim.findings if f.severity == "serious"] == ["undertrained", "one-seed"]
+    assert [f.kind for f in claim.doubts if f.severity == "serious"] == ["undertrained", "one-seed"]
     here = [t for t in missing(claim) if not t.in_time and t.method in ("id", "blend")]
     assert [(t.method, t.settings.get("seed", 42)) for t in here] == [
         ("id", 42), ("blend", 42), ("id", 43), ("blend", 43), ("id", 44), ("blend", 44),

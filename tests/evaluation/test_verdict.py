@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from llmesr.evaluation.findings import Finding, Remedy
+from llmesr.evaluation.doubts import Doubt, Remedy
 from llmesr.evaluation.verdict import p_text, verdict
 
 
@@ -17,7 +17,7 @@ def rows(**groups: dict[str, object]) -> pd.DataFrame:
     return pd.DataFrame([{**common, "group": g.replace("_", " "), **values} for g, values in groups.items()])
 
 
-CUT_SHORT = Finding(
+CUT_SHORT = Doubt(
     "undertrained",
     "serious",
     ("old",),
@@ -50,7 +50,7 @@ def test_no_clear_difference_says_what_could_still_be_there() -> None:
 
 
 def test_better_is_said_where_nothing_serious_stands() -> None:
-    note = Finding("text", "caution", ("new", "old"))
+    note = Doubt("text", "caution", ("new", "old"))
     found = verdict(rows(Overall={}, Tail_Item={"difference": -0.2}), [note])
     assert (
         found.sentence() == "Better overall (+0.100 HR@10, p ≤ .0001); worse on tail items (−0.200 HR@10, p ≤ .0001)."
@@ -67,7 +67,7 @@ def test_a_serious_finding_takes_the_word_and_says_why_in_the_same_sentence() ->
 
 
 def test_what_is_serious_about_others_does_not_matter_here() -> None:
-    other = Finding("undertrained", "serious", ("third",), (), CUT_SHORT.numbers)
+    other = Doubt("undertrained", "serious", ("third",), (), CUT_SHORT.numbers)
     assert verdict(rows(Overall={}), [other]).sentence().startswith("Better")
-    everyone = Finding("few-candidates", "serious", numbers={"candidates": 8, "needed": 11})
+    everyone = Doubt("few-candidates", "serious", numbers={"candidates": 8, "needed": 11})
     assert verdict(rows(Overall={}), [everyone]).sentence().startswith("Ahead")

@@ -61,14 +61,14 @@ def test_an_archived_run_is_chosen_by_nothing_and_found_by_its_id(store: Store, 
     assert {r.id for r in list_runs(store, data.id, archived=True)} == {weak.id, strong.id, other.id}
     assert {r.id for r in artifacts.runs(store, data.id, finished=True)} == {weak.id, other.id}
     assert [c.ids for c in evidence.everyone(store, data.id)] == [(weak.id,), (other.id,)]
-    findings = llmesr.compare([weak, other]).findings
-    assert [f for f in findings if f.kind == "seeds-left-out"] == []  # nobody is asked to take it in
-    (said,) = [f for f in findings if f.kind == "seeds-archived"]  # but nobody is left with the lucky seeds in silence
+    doubts = llmesr.compare([weak, other]).doubts
+    assert [f for f in doubts if f.kind == "seeds-left-out"] == []  # nobody is asked to take it in
+    (said,) = [f for f in doubts if f.kind == "seeds-archived"]  # but nobody is left with the lucky seeds in silence
     assert (said.severity, said.runs) == ("caution", (strong.id,))
     assert said.sentence == "1 seed of id/sasrec was archived and does not count here."
     assert llmesr.compare([strong, other]).baseline.ids == (strong.id,)  # named: taken
     strong.remark(archived=False)
-    assert [f.kind for f in llmesr.compare([weak, other]).findings].count("seeds-left-out") == 1
+    assert [f.kind for f in llmesr.compare([weak, other]).doubts].count("seeds-left-out") == 1
 
 
 def test_a_damaged_file_hurts_nothing_else(store: Store, data: Dataset) -> None:

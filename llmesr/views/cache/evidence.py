@@ -18,8 +18,8 @@ from llmesr.evaluation import contrast, slices, statistics
 from llmesr.evaluation.beyond import beyond_table
 from llmesr.evaluation.claim import Claim, make_claim
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
-from llmesr.evaluation.findings import in_order
-from llmesr.evaluation.guard import Case, Finding, by_group, standing
+from llmesr.evaluation.doubts import in_order
+from llmesr.evaluation.guard import Case, Doubt, by_group, standing
 from llmesr.evaluation.popularity import explained, popularity_ranks
 from llmesr.evaluation.table import Group, metric_table, parse_metric
 from llmesr.evaluation.verdict import Verdict, verdicts
@@ -54,9 +54,9 @@ def comparison(
     return statistics.compare(values, thresholds, baseline=reference, metrics=[metric], protocol=protocol, alone=alone)
 
 
-def findings(
+def doubts(
     root: Store, lineup: Lineup, reference: str, thresholds: Thresholds, metric: str, protocol: str
-) -> tuple[Finding, ...]:
+) -> tuple[Doubt, ...]:
     """What stands against comparing everybody with ``reference`` (see :mod:`evaluation.guard`)."""
     dataset = Run(root, next(iter(lineup.values()))[0]).dataset_id
     there = {c.name: c.ids for c in everyone(root, dataset)}
@@ -64,7 +64,7 @@ def findings(
     rest = [r for r in artifacts.runs(root, dataset, archived=True) if r.id not in chosen]  # also those that train yet
     away = contenders([r for r in rest if r.status().state == "SUCCEEDED"])
     archived = {c.name: c.ids for c in away}
-    return _findings(root, lineup, there, archived, reference, thresholds, metric, protocol)
+    return _doubts(root, lineup, there, archived, reference, thresholds, metric, protocol)
 
 
 def judged(
@@ -83,7 +83,7 @@ def judged(
     has one p, whether it is picked out for a headline or looked up on Compare.
     """
     tested = comparison(root, among or lineup, reference, thresholds, metric, protocol)
-    return verdicts(tested[tested["run"].isin(lineup)], findings(root, lineup, reference, thresholds, metric, protocol))
+    return verdicts(tested[tested["run"].isin(lineup)], doubts(root, lineup, reference, thresholds, metric, protocol))
 
 
 @kept(digests(pair="runs", there="runs"), entries=16, spinner=SAID)
@@ -255,7 +255,7 @@ def _values(root: Store, lineup: Lineup, metric: str, protocol: str) -> statisti
 
 
 @kept(digests(lineup="runs", there="runs", archived="runs"), entries=128, spinner=SAID)
-def _findings(
+def _doubts(
     root: Store,
     lineup: Lineup,
     there: Lineup,
@@ -264,7 +264,7 @@ def _findings(
     thresholds: Thresholds,
     metric: str,
     protocol: str,
-) -> tuple[Finding, ...]:
+) -> tuple[Doubt, ...]:
     case = _case(root, lineup, reference, metric, protocol)
     found = _standing(root, lineup, there, archived, reference, metric, protocol)
     return in_order([*found, *by_group(replace(case, thresholds=thresholds))])
@@ -273,7 +273,7 @@ def _findings(
 @kept(digests(lineup="runs", there="runs", archived="runs"), entries=32, spinner=SAID)
 def _standing(
     root: Store, lineup: Lineup, there: Lineup, archived: Lineup, reference: str, metric: str, protocol: str
-) -> list[Finding]:
+) -> list[Doubt]:
     """What a moved threshold leaves as it is."""
     case = _case(root, lineup, reference, metric, protocol)
     return standing(replace(case, everyone=_contenders(root, there), archived=_contenders(root, archived)))

@@ -12,7 +12,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
 from llmesr.evaluation.contrast import frontier
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.slices import Found, Question
 from llmesr.evaluation.table import RECALL, Group
 from llmesr.evaluation.verdict import Verdict
@@ -67,8 +67,8 @@ class Choice:
     def judged(self) -> list[Verdict]:
         return evidence.judged(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
 
-    def findings(self) -> tuple[Finding, ...]:
-        return evidence.findings(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
+    def doubts(self) -> tuple[Doubt, ...]:
+        return evidence.doubts(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
 
     def curves(self, dimension: str) -> pd.DataFrame:
         found = evidence.curves(self.root, self.lineup, dimension, self.metric, self.protocol)  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ class Choice:
         """From here on, what is shown can be kept as a finding. ``stated``: it says itself what its numbers are of."""
         runs = [id for c in self.chosen for id in c.ids]
         of = {} if stated else {"protocol": self.protocol, "metric": self.metric}
-        pins.about(self.dataset, runs, self.thresholds, **of, doubts=self.findings, stated=stated)
+        pins.about(self.dataset, runs, self.thresholds, **of, doubts=self.doubts, stated=stated)
 
     def every_metric(self) -> pd.DataFrame:
         return evidence.full_table(self.root, self.lineup, self.thresholds, self.k, self.protocol)

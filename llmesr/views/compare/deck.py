@@ -13,7 +13,7 @@ from llmesr.evaluation.verdict import Answer, Verdict
 from llmesr.prose import signed
 from llmesr.views.compare.charts import large_enough
 from llmesr.views.compare.frames import outcomes, verdict_matrix
-from llmesr.views.compare.report import EVIDENCE, Findings
+from llmesr.views.compare.report import EVIDENCE, Measured
 from llmesr.views.compare.trade_off_charts import OUTCOMES
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.deck import Around, Deck
@@ -22,11 +22,11 @@ GAINED_OR_LOST = ("Overall", "Tail Item", "Tail User")
 """Groups with a slide of who gained and who lost."""
 
 
-def comparison_deck(dataset: Dataset, chosen: Sequence[Contender], found: Findings) -> bytes:
+def comparison_deck(dataset: Dataset, chosen: Sequence[Contender], found: Measured) -> bytes:
     """The slides of one comparison as a PowerPoint file."""
     line = words.protocol_line(found.protocol, found.thresholds, dataset.split_config)
     deck = Deck(f"{dataset.name}, {line}")
-    serious = [f.sentence for f in found.findings if f.severity == "serious"]
+    serious = [d.sentence for d in found.doubts if d.severity == "serious"]
     doubts = [f"What stands against it: {s}" for s in serious]
     said = [f"{v.run}: {v.sentence(doubts=False)}" for v in found.verdicts]
     compared = f"compared with {found.reference}, " if found.verdicts else ""
@@ -48,7 +48,7 @@ def comparison_deck(dataset: Dataset, chosen: Sequence[Contender], found: Findin
         for group in GAINED_OR_LOST:
             shares = _outcomes(found.comparison, group)
             deck.shares(f"{group}: who gained or lost over {found.reference}", shares, _outcome_colors())
-    against = [f"{f.severity.capitalize()}: {f.sentence}" for f in found.findings]
+    against = [f"{d.severity.capitalize()}: {d.sentence}" for d in found.doubts]
     nothing = "The checks of training, seeds, budgets, baselines and candidates found nothing."
     deck.text("What stands against this comparison", against or [nothing])
     deck.text("How this was measured", _method(dataset, chosen, found))
@@ -94,7 +94,7 @@ def _outcome_colors() -> dict[str, str]:
     return {text: tones[tone] for tone, text in OUTCOMES.values()}
 
 
-def _method(dataset: Dataset, chosen: Sequence[Contender], found: Findings) -> list[str]:
+def _method(dataset: Dataset, chosen: Sequence[Contender], found: Measured) -> list[str]:
     runs = "; ".join(f"{c.name}: {', '.join(c.ids)}" for c in chosen)
     return [
         f"Data: {dataset.name} ({dataset.id}), {dataset.n_users:,} users, {dataset.n_items:,} items.",

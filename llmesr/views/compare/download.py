@@ -12,7 +12,7 @@ from llmesr.views.cache import artifacts
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.deck import comparison_deck
 from llmesr.views.compare.reasons import reasons
-from llmesr.views.compare.report import Findings, comparison_report
+from llmesr.views.compare.report import Measured, comparison_report
 from llmesr.views.shared.report import Section
 from llmesr.views.story.material import material
 from llmesr.views.story.steps import STEPS, StoryStep, sections
@@ -32,7 +32,7 @@ def download_buttons(choice: Choice) -> None:
     )
     st.download_button(
         "Download slides (PowerPoint)",
-        data=lambda: comparison_deck(choice.dataset, choice.chosen, _findings(choice)),
+        data=lambda: comparison_deck(choice.dataset, choice.chosen, _measured(choice)),
         file_name=f"{slug(choice.dataset.name)}-comparison.pptx",
         mime="application/vnd.openxmlformats-officedocument.presentationml.presentation",
         key="deck",
@@ -57,14 +57,14 @@ def _story(choice: Choice) -> list[StoryStep]:
 def _report(choice: Choice) -> str:
     used = {p.id for c in choice.chosen for m in c.manifests for p in m.parents if p.kind == "embeddings"}
     embeddings = [m for m in artifacts.manifests(choice.root, "embeddings") if m.id in used]
-    found = _findings(choice, sections(_story(choice)))
+    found = _measured(choice, sections(_story(choice)))
     return comparison_report(choice.dataset, choice.chosen, found, embeddings)
 
 
-def _findings(choice: Choice, story: Sequence[Section] = ()) -> Findings:
+def _measured(choice: Choice, story: Sequence[Section] = ()) -> Measured:
     """What the page shows of a comparison, all views of it."""
     comparison = choice.comparison() if choice.others else None
-    return Findings(
+    return Measured(
         metric=choice.metric,
         k=choice.k,
         protocol=choice.protocol,
@@ -80,7 +80,7 @@ def _findings(choice: Choice, story: Sequence[Section] = ()) -> Findings:
         reasons=reasons(choice.root, choice.dataset, choice.chosen),
         comparison=comparison,
         verdicts=choice.judged() if choice.others else (),
-        findings=choice.findings(),
+        doubts=choice.doubts(),
         seesaw=None if comparison is None else choice.labelled(seesaw(comparison, choice.metric)),
         story=story,
     )

@@ -40,10 +40,10 @@ def verdict(choice: Choice) -> None:
     """What the comparison says, above everything else: a sentence per run, a matrix of groups, what stands against."""
     if not choice.others:
         st.info("Add a second configuration to compare.", icon=":material/balance:")
-        doubts.shown(choice.root, choice.dataset.id, choice.findings())
+        doubts.shown(choice.root, choice.dataset.id, choice.doubts())
         return
     said = choice.judged()
-    doubts.shown(choice.root, choice.dataset.id, choice.findings())
+    doubts.shown(choice.root, choice.dataset.id, choice.doubts())
     with st.container(border=True):
         st.markdown(f"**Compared with {as_text(choice.reference)}**, in {choice.metric}:")
         if not any(v.significant for v in said):

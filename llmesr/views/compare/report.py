@@ -13,7 +13,7 @@ from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Manifest, provenance
@@ -35,7 +35,7 @@ EVIDENCE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class Measured:
     """Frames of one comparison; those that need two configurations are None with one. All have run and label."""
 
     metric: str
@@ -55,18 +55,18 @@ class Findings:
     seesaw: pd.DataFrame | None = None
     story: Sequence[Section] = field(default=())
     verdicts: Sequence[Verdict] = ()
-    findings: Sequence[Finding] = ()
+    doubts: Sequence[Doubt] = ()
 
 
 def comparison_report(
-    dataset: Dataset, chosen: Sequence[Contender], found: Findings, embeddings: Sequence[Manifest] = ()
+    dataset: Dataset, chosen: Sequence[Contender], found: Measured, embeddings: Sequence[Manifest] = ()
 ) -> str:
     """The whole report as one HTML document."""
     line = words.protocol_line(found.protocol, found.thresholds, dataset.split_config)
     lead = [f"{len(chosen)} configurations on {dataset.name}, judged by {found.metric}. {line}"]
     if found.comparison is not None:
         lead += [f"{v.run} compared with {found.reference}: {v.sentence()}" for v in found.verdicts]
-    lead += [f"{f.severity.capitalize()}: {f.sentence}" for f in found.findings]
+    lead += [f"{d.severity.capitalize()}: {d.sentence}" for d in found.doubts]
     metrics = [found.metric, *dict.fromkeys(found.beyond["metric"])]
     definitions = {
         "Head and tail": found.thresholds.describe(),
@@ -91,7 +91,7 @@ def comparison_report(
     )
 
 
-def _accuracy(found: Findings, line: str) -> list[Section]:
+def _accuracy(found: Measured, line: str) -> list[Section]:
     sections = [
         Section(
             "By group",
@@ -119,7 +119,7 @@ def _accuracy(found: Findings, line: str) -> list[Section]:
     return sections
 
 
-def _lists(found: Findings, line: str, split: SplitConfig) -> list[Section]:
+def _lists(found: Measured, line: str, split: SplitConfig) -> list[Section]:
     sections = []
     if found.comparison is not None and found.seesaw is not None:
         draw = partial(trade_off_charts.seesaw_chart, found.seesaw, found.metric, found.reference, line)
@@ -153,7 +153,7 @@ def _lists(found: Findings, line: str, split: SplitConfig) -> list[Section]:
     return sections
 
 
-def _reasons(dataset: Dataset, found: Findings) -> list[Section]:
+def _reasons(dataset: Dataset, found: Measured) -> list[Section]:
     if found.reasons is None or found.reasons.empty:
         return []
     about = [history_line(dataset), ABOUT]
@@ -161,7 +161,7 @@ def _reasons(dataset: Dataset, found: Findings) -> list[Section]:
 
 
 def _provenance(
-    dataset: Dataset, chosen: Sequence[Contender], found: Findings, embeddings: Sequence[Manifest]
+    dataset: Dataset, chosen: Sequence[Contender], found: Measured, embeddings: Sequence[Manifest]
 ) -> dict[str, Any]:
     here = provenance()
     return {

@@ -14,7 +14,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.contenders import best_of_each, best_without_and_with_text
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.maps.spaces import parts_of
 from llmesr.prose import counted, signed
 from llmesr.runs.record import Run
@@ -83,7 +83,7 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     with columns[1]:
         chosen = links.choose("Run", list(by_id), "after", show=_namer(by_id), default=second)
     before, after = by_id[str(baseline)], by_id[str(chosen)]
-    against = _findings(root, dataset, before, after, protocol, thresholds)
+    against = _doubts(root, dataset, before, after, protocol, thresholds)
     doubts.shown(root, dataset_id, against)
     compared = [before.id, after.id]
     pins.about(dataset, compared, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: against)
@@ -93,16 +93,16 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     return Choice(root, dataset, runs, before, after, protocol, thresholds, Case.of(dataset, user))
 
 
-def _findings(
+def _doubts(
     root: Store, dataset: Dataset, before: Run, after: Run, protocol: str, thresholds: Thresholds
-) -> tuple[Finding, ...]:
+) -> tuple[Doubt, ...]:
     """What stands against comparing the two configurations, whichever of their seeds are looked at."""
     every = evidence.everyone(root, dataset.id)
     pair = [next((c for c in every if run.id in c.ids), None) for run in (before, after)]
     lineup = {c.name: c.ids for c in pair if c is not None}
     if pair[0] is None or len(lineup) < 2:
         return ()
-    return evidence.findings(root, lineup, pair[0].name, thresholds, METRIC, protocol)
+    return evidence.doubts(root, lineup, pair[0].name, thresholds, METRIC, protocol)
 
 
 def _namer(by_id: dict[str, Run]) -> Callable[[str], str]:

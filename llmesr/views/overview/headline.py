@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.verdict import Verdict
 from llmesr.views.shared import theme
 
@@ -24,7 +24,7 @@ class Headline:
     blind: str | None
     reading: str | None
     verdict: Verdict | None = None
-    doubts: Sequence[Finding] = ()
+    doubts: Sequence[Doubt] = ()
 
     def value(self, run: str, group: str) -> float:
         rows = self.frame

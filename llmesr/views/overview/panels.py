@@ -12,7 +12,7 @@ from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
-from llmesr.evaluation.findings import Finding, serious
+from llmesr.evaluation.doubts import Doubt, serious
 from llmesr.jobs.plans import preparing, submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
@@ -130,7 +130,7 @@ def _say(
     thresholds: Thresholds,
     protocol: str,
     by: str,
-) -> tuple[Finding, ...]:
+) -> tuple[Doubt, ...]:
     """What stands against the sentence (returned), the sentence, and how sure it is."""
     blind, reading = best_without_and_with_text(every, partial(evidence.validation, root))
     first = blind or reading
@@ -138,7 +138,7 @@ def _say(
         return ()
     lineup, dataset_id = {c.label: c.ids for c in (blind, reading) if c is not None}, first.runs[0].dataset_id
     at = (root, lineup, first.label, thresholds, METRIC, protocol)
-    found, said = evidence.findings(*at), evidence.judged(*at, among=shown)[0] if len(lineup) > 1 else None
+    found, said = evidence.doubts(*at), evidence.judged(*at, among=shown)[0] if len(lineup) > 1 else None
     plain, text_reader = (c.label if c is not None else None for c in (blind, reading))
     headline = Headline(frame, plain, text_reader, said, said.doubts if said else serious(found))
     doubts.amber(root, dataset_id, found)

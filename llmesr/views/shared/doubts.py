@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from llmesr.evaluation.findings import Finding, Remedy, serious
+from llmesr.evaluation.doubts import Doubt, Remedy, serious
 from llmesr.evaluation.lacking import trainings
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
@@ -21,35 +21,35 @@ from llmesr.views.shared.words import as_text
 _ICONS = {"caution": ":material/info:", "note": ":material/notes:"}
 
 
-def shown(root: Store, dataset: str, findings: Sequence[Finding]) -> None:
+def shown(root: Store, dataset: str, doubts: Sequence[Doubt]) -> None:
     """Above a comparison of runs of ``dataset`` (its id): what is serious in amber, the rest folded away."""
-    amber(root, dataset, findings)
-    folded(root, dataset, findings)
+    amber(root, dataset, doubts)
+    folded(root, dataset, doubts)
 
 
-def amber(root: Store, dataset: str, findings: Sequence[Finding]) -> None:
+def amber(root: Store, dataset: str, doubts: Sequence[Doubt]) -> None:
     """What is serious, with what settles it."""
-    grave = serious(findings)
+    grave = serious(doubts)
     if grave:
-        told = "\n".join(f"- {as_text(f.sentence, 600)}" for f in grave)
+        told = "\n".join(f"- {as_text(d.sentence, 600)}" for d in grave)
         st.warning(f"**Not settled yet**, so nothing here is called better:\n\n{told}", icon=":material/warning:")
         _remedies(root, dataset, grave, "grave")
 
 
-def folded(root: Store, dataset: str, findings: Sequence[Finding]) -> None:
+def folded(root: Store, dataset: str, doubts: Sequence[Doubt]) -> None:
     """What is to be borne in mind, under a line that says how much that is."""
-    rest = [f for f in findings if f not in serious(findings)]
+    rest = [d for d in doubts if d not in serious(doubts)]
     if rest:
         with st.expander(f"Before you repeat this: {len(rest)} to bear in mind", icon=":material/gavel:"):
-            for finding in rest:
-                st.markdown(f"{_ICONS[finding.severity]} {as_text(finding.sentence, 600)}")
+            for doubt in rest:
+                st.markdown(f"{_ICONS[doubt.severity]} {as_text(doubt.sentence, 600)}")
             _remedies(root, dataset, rest, "mild")
 
 
-def _remedies(root: Store, dataset: str, findings: Sequence[Finding], place: str) -> None:
+def _remedies(root: Store, dataset: str, doubts: Sequence[Doubt], place: str) -> None:
     """A button for each remedy that trains (it queues exactly those runs), a link for the others."""
-    remedies = list(dict.fromkeys(_key(f.remedy) for f in findings if f.remedy and f.remedy.trains))
-    by_key = {_key(f.remedy): f.remedy for f in findings if f.remedy}
+    remedies = list(dict.fromkeys(_key(d.remedy) for d in doubts if d.remedy and d.remedy.trains))
+    by_key = {_key(d.remedy): d.remedy for d in doubts if d.remedy}
     running = []
     with st.container(horizontal=True):
         for number, key in enumerate(remedies):
@@ -69,12 +69,12 @@ def _remedies(root: Store, dataset: str, findings: Sequence[Finding], place: str
                 args=(root, dataset, remedy, label),
                 help=remedy.sentence,
             )
-        for finding in findings:
-            if finding.kind == "weak-baseline":
-                stronger = str(finding.numbers["stronger"])
+        for doubt in doubts:
+            if doubt.kind == "weak-baseline":
+                stronger = str(doubt.numbers["stronger"])
                 links.link(links.COMPARE, f"Compare with {as_text(stronger, 60)}", links.COMPARE.icon, against=stronger)
-            elif finding.kind == "protocols":
-                other = str(finding.numbers["other"])
+            elif doubt.kind == "protocols":
+                other = str(doubt.numbers["other"])
                 links.link(links.COMPARE, f"Look at {other}", links.COMPARE.icon, protocol=other)
     for id in running:
         job_panels.progress(root, id, place=f"remedy.{place}")

@@ -16,7 +16,7 @@ from llmesr import findings
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError, machine_failure
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.findings.record import LONGEST_NOTE, LONGEST_TITLE
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import widgets, words
@@ -37,7 +37,7 @@ class About:
     thresholds: Thresholds
     protocol: str = ""
     metric: str = ""
-    doubts: Callable[[], Sequence[Finding]] = tuple
+    doubts: Callable[[], Sequence[Doubt]] = tuple
     stated: bool = False
     """Whether the charts say themselves what they are of."""
 
@@ -56,7 +56,7 @@ class About:
             tail_item=thresholds.item,
             tail_user=thresholds.user,
             definition="" if self.stated else line,
-            doubts=tuple((f.severity, f.sentence) for f in self.doubts()),
+            doubts=tuple((d.severity, d.sentence) for d in self.doubts()),
         )
 
 
@@ -74,7 +74,7 @@ def about(
     *,
     protocol: str = "",
     metric: str = "",
-    doubts: Callable[[], Sequence[Finding]] = tuple,
+    doubts: Callable[[], Sequence[Doubt]] = tuple,
     stated: bool = False,
 ) -> None:
     """Say what the charts and tables that follow are of; from then on they can be pinned."""

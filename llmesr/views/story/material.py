@@ -12,7 +12,7 @@ import pandas as pd
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
 from llmesr.views.cache import evidence, spaces
@@ -88,13 +88,13 @@ class Material:
         return {c.name: c.ids for c in best_of_each(self.chosen, self.validation)}
 
     @cached_property
-    def doubts(self) -> tuple[Finding, ...]:
+    def doubts(self) -> tuple[Doubt, ...]:
         """What the guard found about the recommender with text against the plain one, or about the plain one alone."""
         first = self.plain or self.text
         if first is None:
             return ()
         lineup = {c.name: c.ids for c in self.protagonists if c is not None}
-        return evidence.findings(self.root, lineup, first.name, self.thresholds, self.metric, self.protocol)
+        return evidence.doubts(self.root, lineup, first.name, self.thresholds, self.metric, self.protocol)
 
     @cached_property
     def verdict(self) -> Verdict:

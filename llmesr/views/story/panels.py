@@ -23,7 +23,7 @@ def tell(root: Store, dataset: Manifest) -> None:
     told = material(root, data, thresholds=thresholds, metric=METRIC, protocol=protocol, example=example)
     step = STEPS[number - 1](told)
     runs = [id for c in told.protagonists if c is not None for id in c.ids]
-    pins.about(data, runs, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: step.findings)
+    pins.about(data, runs, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: step.doubts)
     presenting.way(NAMES)
     st.title(f"{number}. {as_text(step.headline, 400)}", anchor=False)
     _show(root, dataset.id, step, number)
@@ -32,7 +32,7 @@ def tell(root: Store, dataset: Manifest) -> None:
 def _show(root: Store, dataset: str, step: StoryStep, number: int) -> None:
     words, picture = st.columns([2, 3] if step.chart else [4, 1], gap="large")
     with words, st.container(key="told"):
-        doubts.shown(root, dataset, step.findings)
+        doubts.shown(root, dataset, step.doubts)
         for sentence in step.sentences:
             st.markdown(as_text(sentence, 1000))
         if step.missing:

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.findings import Finding, about, serious
+from llmesr.evaluation.doubts import Doubt, about, serious
 from llmesr.prose import counted, listed
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section
@@ -40,7 +40,7 @@ class StoryStep:
     table: pd.DataFrame | None = None
     missing: str = ""
     """What to do when the step cannot be told yet."""
-    findings: Sequence[Finding] = ()
+    doubts: Sequence[Doubt] = ()
     """What stands against what is told, shown above it."""
 
 
@@ -94,7 +94,7 @@ def whom_it_fails(m: Material) -> StoryStep:
         chart=partial(charts.groups_chart, table, m.metric, f"{m.plain.name}. {m.line}"),
         alt=f"{m.metric} of {m.plain.name} by group, with 95% intervals.",
         table=readable_summary(table),
-        findings=about(m.doubts, m.plain.name),
+        doubts=about(m.doubts, m.plain.name),
     )
 
 
@@ -153,7 +153,7 @@ def what_changed(m: Material) -> StoryStep:
         chart=partial(charts.gains_chart, table, m.metric, f"{m.text.name} minus {m.plain.name}. {m.line}"),
         alt=f"Gain in {m.metric} of {m.text.name} over {m.plain.name} by group, with 95% intervals.",
         table=readable_comparison(table),
-        findings=m.doubts,
+        doubts=m.doubts,
     )
 
 
@@ -172,7 +172,7 @@ def what_next(m: Material) -> StoryStep:
         chart=partial(charts.remaining_chart, table, labels, m.metric, m.line),
         alt=f"{m.metric} of {m.plain.name} and {m.text.name} by group.",
         table=readable_summary(table),
-        findings=m.doubts,
+        doubts=m.doubts,
     )
 
 
@@ -184,7 +184,7 @@ def sections(steps: Sequence[StoryStep]) -> list[Section]:
     return [
         Section(
             f"Story {i}. {s.headline}",
-            [*(f.sentence for f in serious(s.findings)), *s.sentences, s.missing],
+            [*(d.sentence for d in serious(s.doubts)), *s.sentences, s.missing],
             s.chart,
             s.alt,
             s.table,

@@ -16,7 +16,7 @@ from llmesr.evaluation.comparison import compare_runs
 from llmesr.prose import signed
 from llmesr.store import Store
 from llmesr.views.compare.deck import comparison_deck
-from llmesr.views.compare.report import Findings
+from llmesr.views.compare.report import Measured
 from llmesr.views.shared.deck import Deck
 
 
@@ -29,12 +29,12 @@ def deck(store: Store) -> Any:
     labels = {c.name: c.label for c in found.chosen}
     summary, tests = (frame.assign(label=frame["run"].map(labels)) for frame in (found.summary, found.tests))
     empty = summary.iloc[:0]
-    findings = Findings(
+    measured = Measured(
         metric="HR@10", k=10, protocol="full", thresholds=found.thresholds, reference=found.baseline.name,
         summary=summary, popularity=empty, length=empty, trade_off=empty, beyond=empty, every=empty,
-        comparison=tests, verdicts=found.verdicts, findings=found.findings,
+        comparison=tests, verdicts=found.verdicts, doubts=found.doubts,
     )  # fmt: skip
-    return found, Presentation(io.BytesIO(comparison_deck(dataset, found.chosen, findings)))
+    return found, Presentation(io.BytesIO(comparison_deck(dataset, found.chosen, measured)))
 
 
 def texts(slide: Any) -> str:
@@ -53,10 +53,10 @@ def test_the_first_slide_says_the_verdicts_and_what_is_serious(deck: Any) -> Non
     for verdict in found.verdicts:
         assert verdict.sentence(doubts=False) in first
     said = "\n".join(map(texts, file.slides))
-    serious = [f.sentence for f in found.findings if f.severity == "serious"]
+    serious = [f.sentence for f in found.doubts if f.severity == "serious"]
     assert serious
     assert all(sentence in first for sentence in serious)
-    assert all(f.sentence in said for f in found.findings)
+    assert all(f.sentence in said for f in found.doubts)
     assert all(c.ids[0] in said for c in found.chosen)
 
 

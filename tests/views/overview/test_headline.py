@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.verdict import Answer, Verdict
 from llmesr.views.overview.charts import headline_chart
 from llmesr.views.overview.headline import Headline, sentence
@@ -19,7 +19,7 @@ VALUES = {
     "llm-esr/sasrec": (0.19, 0.07, 0.31, 0.17, 0.27),
 }
 GROUPS = ("Overall", "Tail Item", "Head Item", "Tail User", "Head User")
-CUT = Finding("undertrained", "serious", ("id/sasrec",), (), {"best_epoch": 15, "epochs": 15, "waited": 0})
+CUT = Doubt("undertrained", "serious", ("id/sasrec",), (), {"best_epoch": 15, "epochs": 15, "waited": 0})
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame(cells, columns=["run", "group", "value"])
 
 
-def judged(outcome: Any = "better", doubts: tuple[Finding, ...] = ()) -> Verdict:
+def judged(outcome: Any = "better", doubts: tuple[Doubt, ...] = ()) -> Verdict:
     answers = tuple(Answer(g, outcome, 0.1, 0.05, 0.15, 0.001, False, 0.1, 500) for g in GROUPS)
     return Verdict("llm-init/sasrec", "id/sasrec", "HR@10", answers, doubts)
 

@@ -12,7 +12,7 @@ import pytest
 from factories import make_dataset, make_embedding, make_run, make_standard_runs
 
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.findings import Finding
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.table import metric_table
 from llmesr.store import Store
 from llmesr.views.cache import evidence
@@ -114,15 +114,15 @@ def test_what_next_measures_the_gap_and_advises(material: Material) -> None:
     assert "three seeds" in advice
 
 
-CUT = Finding("undertrained", "serious", ("id/sasrec",), (), {"best_epoch": 15, "epochs": 15, "waited": 0})
+CUT = Doubt("undertrained", "serious", ("id/sasrec",), (), {"best_epoch": 15, "epochs": 15, "waited": 0})
 
 
 def test_while_something_serious_stands_no_step_says_better_or_gives_a_ratio(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence, "findings", lambda *_: (CUT,))
+    monkeypatch.setattr(evidence, "doubts", lambda *_: (CUT,))
     fails, changed, following = (story.STEPS[i](material) for i in (1, 3, 4))
-    assert all(CUT in step.findings for step in (fails, changed, following))
+    assert all(CUT in step.doubts for step in (fails, changed, following))
     assert changed.headline.endswith("with llm-esr, but that is not settled.")
     said = " ".join([changed.headline, *changed.sentences, following.headline, *following.sentences])
     assert not any(word in said for word in ("better", "rises", " times as often", "lose significantly"))

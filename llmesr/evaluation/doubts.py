@@ -40,7 +40,7 @@ Action = Literal[
 
 @dataclass(frozen=True)
 class Remedy:
-    """What would settle a finding. ``runs`` are those whose settings are taken (or that are to be looked at),
+    """What would settle a doubt. ``runs`` are those whose settings are taken (or that are to be looked at),
     ``values`` the settings that change; ``seeds``, ``methods`` and ``trials`` as the action needs them."""
 
     action: Action
@@ -61,7 +61,7 @@ class Remedy:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Doubt:
     """One doubt about a comparison. ``names``: the contenders it is about, none where it is about all of them."""
 
     kind: Kind
@@ -93,28 +93,28 @@ class Finding:
         return {**head, "numbers": dict(self.numbers), "sentence": self.sentence, "remedy": remedy}
 
 
-def serious(findings: Iterable[Finding]) -> list[Finding]:
+def serious(doubts: Iterable[Doubt]) -> list[Doubt]:
     """Those that withhold "better" and every ratio."""
-    return [f for f in findings if f.severity == "serious"]
+    return [d for d in doubts if d.severity == "serious"]
 
 
-def about(findings: Iterable[Finding], *names: str) -> list[Finding]:
+def about(doubts: Iterable[Doubt], *names: str) -> list[Doubt]:
     """Those that concern nobody but ``names``."""
-    return [f for f in findings if set(f.names) <= set(names)]
+    return [d for d in doubts if set(d.names) <= set(names)]
 
 
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def in_order(doubts: Iterable[Doubt]) -> tuple[Doubt, ...]:
     """The most serious first, each once."""
-    kept: list[Finding] = []
-    for finding in findings:
-        if finding not in kept:
-            kept.append(finding)
-    return tuple(sorted(kept, key=lambda f: SEVERITIES.index(f.severity)))
+    kept: list[Doubt] = []
+    for doubt in doubts:
+        if doubt not in kept:
+            kept.append(doubt)
+    return tuple(sorted(kept, key=lambda d: SEVERITIES.index(d.severity)))
 
 
-def _undertrained(f: Finding) -> str:
-    waited, best, epochs = (f.numbers[k] for k in ("waited", "best_epoch", "epochs"))
-    who = f"{f.names[0]} is made of {part}, which" if (part := f.numbers.get("part")) else f.names[0]
+def _undertrained(d: Doubt) -> str:
+    waited, best, epochs = (d.numbers[k] for k in ("waited", "best_epoch", "epochs"))
+    who = f"{d.names[0]} is made of {part}, which" if (part := d.numbers.get("part")) else d.names[0]
     if waited == 0:
         return f"{who} was still improving when its {counted(int(epochs), 'epoch')} ran out"
     return (
@@ -123,76 +123,76 @@ def _undertrained(f: Finding) -> str:
     )
 
 
-def _one_seed(f: Finding) -> str:
-    who = listed(f.names)
-    return f"{who} {'was' if len(f.names) == 1 else 'were'} trained with one seed, so luck in training is not counted"
+def _one_seed(d: Doubt) -> str:
+    who = listed(d.names)
+    return f"{who} {'was' if len(d.names) == 1 else 'were'} trained with one seed, so luck in training is not counted"
 
 
-def _few_hits(f: Finding) -> str:
+def _few_hits(d: Doubt) -> str:
     return (
-        f"{f.names[0]} hits for fewer than {f.numbers['enough']} users in {listed(f.numbers['groups'])} "
-        f"({listed([str(h) for h in f.numbers['hits']])})"
+        f"{d.names[0]} hits for fewer than {d.numbers['enough']} users in {listed(d.numbers['groups'])} "
+        f"({listed([str(h) for h in d.numbers['hits']])})"
     )
 
 
-def _few_candidates(f: Finding) -> str:
-    least, needed = f.numbers["candidates"], f.numbers["needed"]
+def _few_candidates(d: Doubt) -> str:
+    least, needed = d.numbers["candidates"], d.numbers["needed"]
     return f"some users choose among {least} candidates only, fewer than {needed}"
 
 
-def _protocols(f: Finding) -> str:
-    here, there = f.numbers["difference"], f.numbers["other_difference"]
+def _protocols(d: Doubt) -> str:
+    here, there = d.numbers["difference"], d.numbers["other_difference"]
     return (
-        f"under {f.numbers['other']} {f.names[0]} is {'ahead' if there > 0 else 'behind'} overall ({signed(there)} "
-        f"{f.numbers['metric']}), and {'ahead' if here > 0 else 'behind'} here ({signed(here)})"
+        f"under {d.numbers['other']} {d.names[0]} is {'ahead' if there > 0 else 'behind'} overall ({signed(there)} "
+        f"{d.numbers['metric']}), and {'ahead' if here > 0 else 'behind'} here ({signed(here)})"
     )
 
 
-def _weak(f: Finding) -> str:
+def _weak(d: Doubt) -> str:
     stronger = (
-        f"{f.numbers['stronger']} is stronger than the baseline {f.names[1]} on validation "
-        f"({f.numbers['metric']} {f.numbers['best']:.3f} against {f.numbers['baseline']:.3f})"
+        f"{d.numbers['stronger']} is stronger than the baseline {d.names[1]} on validation "
+        f"({d.numbers['metric']} {d.numbers['best']:.3f} against {d.numbers['baseline']:.3f})"
     )
-    if math.isnan(f.numbers["run"]):
-        return f"{stronger}, and {f.names[0]} was not evaluated there, so nothing says that it is ahead"
-    return stronger + ("" if f.numbers["ahead"] else f", and {f.names[0]} is not ahead of it ({f.numbers['run']:.3f})")
+    if math.isnan(d.numbers["run"]):
+        return f"{stronger}, and {d.names[0]} was not evaluated there, so nothing says that it is ahead"
+    return stronger + ("" if d.numbers["ahead"] else f", and {d.names[0]} is not ahead of it ({d.numbers['run']:.3f})")
 
 
-def _search(f: Finding) -> str:
-    mine, theirs = f.numbers["run"], f.numbers["baseline"]
-    return f"{mine} configurations of {f.names[0]} were tried, and {theirs} of {f.names[1]}"
+def _search(d: Doubt) -> str:
+    mine, theirs = d.numbers["run"], d.numbers["baseline"]
+    return f"{mine} configurations of {d.names[0]} were tried, and {theirs} of {d.names[1]}"
 
 
-_CLAUSES: dict[Kind, Callable[[Finding], str]] = {
+_CLAUSES: dict[Kind, Callable[[Doubt], str]] = {
     "undertrained": _undertrained,
-    "untraceable": lambda f: f"{f.names[0]} does not record when it was at its best",
+    "untraceable": lambda d: f"{d.names[0]} does not record when it was at its best",
     "one-seed": _one_seed,
-    "few-seeds": lambda f: f"{f.names[0]} has {f.numbers['seeds']} seeds; three are the least that show its luck",
-    "seeds-left-out": lambda f: (
-        f"{f.numbers['left_out']} seed{'s' * (f.numbers['left_out'] != 1)} of {f.names[0]} "
-        f"{'are' if f.numbers['left_out'] != 1 else 'is'} left out"
+    "few-seeds": lambda d: f"{d.names[0]} has {d.numbers['seeds']} seeds; three are the least that show its luck",
+    "seeds-left-out": lambda d: (
+        f"{d.numbers['left_out']} seed{'s' * (d.numbers['left_out'] != 1)} of {d.names[0]} "
+        f"{'are' if d.numbers['left_out'] != 1 else 'is'} left out"
     ),
-    "budget": lambda f: f"{f.names[0]} and {f.names[1]} were not trained alike ({', '.join(f.numbers['settings'])})",
+    "budget": lambda d: f"{d.names[0]} and {d.names[1]} were not trained alike ({', '.join(d.numbers['settings'])})",
     "search": _search,
-    "policy": lambda f: f"the scoring of {f.names[0]} was tuned on validation, that of {f.names[1]} was not",
-    "text": lambda f: f"{f.names[0]} and {f.names[1]} read different text vectors",
+    "policy": lambda d: f"the scoring of {d.names[0]} was tuned on validation, that of {d.names[1]} was not",
+    "text": lambda d: f"{d.names[0]} and {d.names[1]} read different text vectors",
     "weak-baseline": _weak,
-    "missing-baseline": lambda f: f"no run of {listed(f.numbers['methods'])} is here to compare with",
+    "missing-baseline": lambda d: f"no run of {listed(d.numbers['methods'])} is here to compare with",
     "few-hits": _few_hits,
     "few-candidates": _few_candidates,
-    "tied": lambda f: f"{f.numbers['metric']} is 1 for every user of {f.names[0]}: it can tell nothing apart",
+    "tied": lambda d: f"{d.numbers['metric']} is 1 for every user of {d.names[0]}: it can tell nothing apart",
     "protocols": _protocols,
-    "allocated": lambda f: f"in {f.names[0]} a second ranker orders the lists of some users, who were chosen here",
-    "seeds-archived": lambda f: (
-        f"{counted(f.numbers['archived'], 'seed')} of {f.names[0]} "
-        f"{'was archived and does' if f.numbers['archived'] == 1 else 'were archived and do'} not count here"
+    "allocated": lambda d: f"in {d.names[0]} a second ranker orders the lists of some users, who were chosen here",
+    "seeds-archived": lambda d: (
+        f"{counted(d.numbers['archived'], 'seed')} of {d.names[0]} "
+        f"{'was archived and does' if d.numbers['archived'] == 1 else 'were archived and do'} not count here"
     ),
     "chosen-there": lambda _: "epochs and settings were chosen on the validation part, which flatters them there",
-    "shared-part": lambda f: (
-        f"{listed(f.numbers['part'])} {'is' if len(f.numbers['part']) == 1 else 'are'} in several of the "
-        f"{f.numbers['runs']} runs of {f.names[0]}, so that they are not {f.numbers['runs']} seeds of it"
+    "shared-part": lambda d: (
+        f"{listed(d.numbers['part'])} {'is' if len(d.numbers['part']) == 1 else 'are'} in several of the "
+        f"{d.numbers['runs']} runs of {d.names[0]}, so that they are not {d.numbers['runs']} seeds of it"
     ),
-    "elsewhere": lambda f: f"{f.names[0]} was made elsewhere: how it was trained and chosen is not known here",
+    "elsewhere": lambda d: f"{d.names[0]} was made elsewhere: how it was trained and chosen is not known here",
 }
 _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
     "train-longer": lambda r: (
