@@ -53,7 +53,7 @@ CONFIGS = {  # where it is read, for each class of settings
     "llmesr.scoring.rerankers:RerankConfig": "a request to the API, `llmesr recommend`",
     "llmesr.config:LabConfig": "llmesr lab launch, past, edit, repair",
     "llmesr.maps.projection:MapConfig": "llmesr map",
-    "llmesr.serving.api:ServeConfig": "llmesr serve",
+    "llmesr.config:ServeConfig": "llmesr serve",
 }
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmesr.cli.output import ConfigFile, Json, Set, emit, out, progress, say, store, table
+from llmesr.cli.output import ConfigFile, Json, Set, agree_to_pay, emit, out, progress, say, store, table
 from llmesr.cli.train import Device
 from llmesr.config import AllocationConfig, parse_overrides
 from llmesr.errors import UserError
@@ -77,9 +76,7 @@ def allocate(
     with progress() as listen:
         made = hand_over(scored, ranker, settings, listen)
     stored = None if made.run is None else made.run.id
-    emit(json, {"run": stored, **made.document, **ranker.report()})
-    for block in [] if json else told(made, getattr(ranker, "counts", {})):
-        out.print(block, markup=False) if isinstance(block, str) else out.print(block)
+    emit(json, {"run": stored, **made.document, **ranker.report()}, *told(made, getattr(ranker, "counts", {})))
 
 
 def _agreed(chat: Asking, scored: ScoredRun, settings: AllocationConfig, dry_run: bool, yes: bool) -> bool:
@@ -98,9 +95,8 @@ def _agreed(chat: Asking, scored: ScoredRun, settings: AllocationConfig, dry_run
     if dry_run:
         out.print(chat.example(lists), markup=False, highlight=False)
         return False
-    if not yes and not sys.stdin.isatty():
-        raise UserError("These requests may cost money: say --yes to send them, or --dry-run to see one.")
-    return yes or typer.confirm("Send them?", abort=True)
+    agree_to_pay(yes)
+    return True
 
 
 def _second(scored: ScoredRun, second: str, validation: Path | None, settings: AllocationConfig) -> SecondRanker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from llmesr.config import IngestConfig, SplitConfig, parse_overrides
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from llmesr.data.dataset import Dataset
 
 Columns = Annotated[
@@ -89,34 +92,48 @@ def ingest(
     """Read, check and store interactions and items. The same files and settings reuse what is there."""
     from llmesr.data.ingest import ingest as run
     from llmesr.data.layouts import assign, collect
-    from llmesr.data.places.bring import brought, default_name
+    from llmesr.data.places.bring import brought
     from llmesr.data.plan import ahead
 
-    values: dict[str, Any] = parse_overrides(set or [])
-    if name is None and config is None and "name" not in values:
-        name = default_name(sources[0])
-    given = {
-        "name": name,
-        "k_core": k_core,
-        "columns": _pairs("--column", column) if column else None,
-        "item_columns": _pairs("--item-column", item_column) if item_column else None,
-        "user_columns": _pairs("--user-column", user_column) if user_column else None,
-    }
-    settings = IngestConfig.read(config, **values | {k: v for k, v in given.items() if v is not None})
+    settings = _settings(
+        sources[0],
+        config,
+        set,
+        name=name,
+        k_core=k_core,
+        columns=_pairs("--column", column) if column else None,
+        item_columns=_pairs("--item-column", item_column) if item_column else None,
+        user_columns=_pairs("--user-column", user_column) if user_column else None,
+    )
     with contextlib.ExitStack() as stack:
-        limit = int(max_gb * 1e9)
         with progress() as listen:
-            made = stack.enter_context(brought(sources, store(), sql=sql or (), limit=limit, progress=listen))
-            people = stack.enter_context(brought(users or (), store(), limit=limit, progress=listen))
+            bring = partial(brought, store=store(), limit=int(max_gb * 1e9), progress=listen)
+            made, people = stack.enter_context(bring(sources, sql=sql or ())), stack.enter_context(bring(users or ()))
         for sentence in ahead(assign(collect(made.paths), settings), settings):
             say(f"! {sentence}")
         with progress() as listen:
             origins = made.origins | people.origins
             data = run(made.paths, settings, store(), listen, users=people.paths, origins=origins)
     _tell(data.manifest.info["report"])
-    info = data.manifest.info
-    rows = [[s["step"], *(f"{s[k]:,}" if s[k] is not None else "" for k in _STEP)] for s in info["steps"]]
-    emit(json, {"id": data.id, **info}, table(data.id, ["step", *_STEP], rows))
+    emit(json, {"id": data.id, **data.manifest.info}, _steps(data))
+
+
+def _steps(data: Dataset) -> Table:
+    """What each step of reading left."""
+    steps = data.manifest.info["steps"]
+    rows = [[s["step"], *(f"{s[k]:,}" if s[k] is not None else "" for k in _STEP)] for s in steps]
+    return table(data.id, ["step", *_STEP], rows)
+
+
+def _settings(source: str, config: Path | None, set: list[str] | None, **given: Any) -> IngestConfig:
+    """Those of the file and of ``--set``, and over them the options that were given; a dataset that nobody names is
+    called as its first source."""
+    from llmesr.data.places.bring import default_name
+
+    values: dict[str, Any] = parse_overrides(set or []) | {k: v for k, v in given.items() if v is not None}
+    if config is None and "name" not in values:
+        values["name"] = default_name(source)
+    return IngestConfig.read(config, **values)
 
 
 def _tell(report: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmesr.cli import metric_tables as tables
-from llmesr.cli.output import Json, emit, out, progress, say, store
+from llmesr.cli.output import Json, emit, progress, say, store
 from llmesr.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def evaluate(
     for note in few_candidates(found.per_user(), metric or EVERY_METRIC):
         say(f"Note: {note}")
     split = data.split_config
-    _show(json, {"rows": rows, "split": split.model_dump()}, [*human, split.describe(), thresholds.describe()])
+    emit(json, {"rows": rows, "split": split.model_dump()}, *human, split.describe(), thresholds.describe())
 
 
 def compare(
@@ -126,7 +126,7 @@ def compare(
             human.append(tables.overlap(document["overlap"]))
     split = _dataset(chosen, found.baseline.runs[0]).split_config
     document["split"] = split.model_dump()
-    _show(json, document, [*human, *tables.warnings(found.summary), split.describe(), found.thresholds.describe()])
+    emit(json, document, *human, *tables.warnings(found.summary), split.describe(), found.thresholds.describe())
 
 
 def _evaluate_run(chosen: Store, ref: str, device: str) -> Run:
@@ -170,12 +170,6 @@ def _beyond(chosen: Store, data: Dataset, thresholds: Thresholds, runs: dict[str
     vectors = None if embedding is None else embedding.padded()
     found = [beyond_table(r.top_items(), data, thresholds, vectors=vectors).assign(run=id) for id, r in runs.items()]
     return pd.concat(found, ignore_index=True)
-
-
-def _show(json: bool, document: dict[str, Any], human: list[Any]) -> None:
-    emit(json, document)
-    for block in human if not json else []:
-        out.print(block, markup=False) if isinstance(block, str) else out.print(block)
 
 
 def register(app: typer.Typer) -> None:

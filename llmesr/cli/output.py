@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from llmesr.errors import UserError
 from llmesr.progress import Progress
 from llmesr.store import Store, write_json
 
@@ -36,13 +37,14 @@ def store() -> Store:
     return Store()
 
 
-def emit(as_json: bool, document: Any, human: RenderableType | None = None) -> None:
-    """Print ``document`` as JSON, or ``human`` for a person."""
+def emit(as_json: bool, document: Any, *human: RenderableType) -> None:
+    """Print ``document`` as JSON, or one block after the other of ``human`` for a person."""
     if as_json:
         sys.stdout.write(json.dumps(document, default=str) + "\n")
         sys.stdout.flush()
-    elif human is not None:
-        out.print(human, markup=False) if isinstance(human, str) else out.print(human)
+        return
+    for block in human:
+        out.print(block, markup=False) if isinstance(block, str) else out.print(block)
 
 
 def say(text: str) -> None:
@@ -86,3 +88,12 @@ def progress() -> Iterator[Progress]:
 
     with bars:
         yield listen
+
+
+def agree_to_pay(yes: bool) -> None:
+    """Ask before requests that cost money, unless ``--yes`` was said. UserError where nobody is there to be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError("These requests may cost money: say --yes to send them.")
+    typer.confirm("Send them?", abort=True)

@@ -218,7 +218,7 @@ def serve(
     set_: Set = None,
 ) -> None:
     """Serve recommendations over HTTP."""
-    from llmesr.serving.api import ServeConfig
+    from llmesr.config import ServeConfig
     from llmesr.serving.server import run_server
 
     config = ServeConfig.read(None, api_key=api_key, device=device, **parse_overrides(set_ or []))

@@ -49,7 +49,6 @@ def slices(
 
     from llmesr.evaluation.comparison import compare_runs
     from llmesr.evaluation.fairness import Disparity
-    from llmesr.evaluation.slices import QUESTIONS, as_frame
     from llmesr.runs.record import find_run
 
     chosen = store()
@@ -59,39 +58,42 @@ def slices(
     )
     name = found.chosen[-1].name
     if find is not None:
-        question = next((q for q in QUESTIONS if q == find), None)
-        if question is None:
-            raise UserError(f"--find is one of {', '.join(QUESTIONS)}, not {find!r}.")
-        if question != "fails" and name == found.baseline.name:
-            raise UserError("Where a run helps or hurts is seen against a baseline: give two runs.")
-        answer = found.stand_out(name, question)
-        emit(
-            json,
-            {"run": name, "rows": tables.plain(as_frame(answer))},
-            _found(answer, f"{name}. {QUESTIONS[question]}"),
-        )
-        return
-    if gaps:
+        _tell_found(json, found, name, find)
+    elif gaps:
         served = pd.DataFrame(found.disparities(name), columns=Disparity._fields)
         emit(json, {"run": name, "rows": tables.plain(served)}, _gaps(served, f"{name}, {metric}"))
-        return
-    if worth is not None:
+    elif worth is not None:
         weighed = found.worth(worth)
         title = f"value-weighted {metric}, by {worth} (of {weighed['share'].iloc[0]:.0%} of the targets)"
         emit(json, {"rows": tables.plain(weighed)}, _worth(weighed, title))
-        return
-    values = found.values_by_slice
-    if by is not None:
-        there = list(dict.fromkeys(values["dimension"]))
-        if by not in there:
-            raise UserError(f"There are no slices by {by!r}; there are by {', '.join(there)}.")
-        values = values[values["dimension"] == by]
-    tests = found.tests_by_slice if len(found.chosen) > 1 else None
-    emit(
-        json,
-        {"rows": tables.plain(values), "tests": [] if tests is None else tables.plain(tests)},
-        _table(found, values),
-    )
+    else:
+        values = found.values_by_slice if by is None else _of_column(found.values_by_slice, by)
+        tests = found.tests_by_slice if len(found.chosen) > 1 else None
+        emit(
+            json,
+            {"rows": tables.plain(values), "tests": [] if tests is None else tables.plain(tests)},
+            _table(found, values),
+        )
+
+
+def _tell_found(json: bool, found: Comparison, name: str, asked: str) -> None:
+    """What the search found in which the run ``name`` stands out. UserError for a question there is not."""
+    from llmesr.evaluation.slices import QUESTIONS, as_frame
+
+    question = next((q for q in QUESTIONS if q == asked), None)
+    if question is None:
+        raise UserError(f"--find is one of {', '.join(QUESTIONS)}, not {asked!r}.")
+    if question != "fails" and name == found.baseline.name:
+        raise UserError("Where a run helps or hurts is seen against a baseline: give two runs.")
+    answer = found.stand_out(name, question)
+    emit(json, {"run": name, "rows": tables.plain(as_frame(answer))}, _found(answer, f"{name}. {QUESTIONS[question]}"))
+
+
+def _of_column(values: pd.DataFrame, by: str) -> pd.DataFrame:
+    there = list(dict.fromkeys(values["dimension"]))
+    if by not in there:
+        raise UserError(f"There are no slices by {by!r}; there are by {', '.join(there)}.")
+    return values[values["dimension"] == by]
 
 
 def _table(found: Comparison, values: pd.DataFrame) -> Table:

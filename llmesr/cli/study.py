@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmesr.cli.output import ConfigFile, Json, Set, emit, out, progress, say, store, table
+from llmesr.cli.output import ConfigFile, Json, Set, agree_to_pay, emit, progress, say, store, table
 from llmesr.cli.train import STOPPED, Device
 from llmesr.config import StudyConfig, parse_overrides
 from llmesr.errors import UserError
@@ -70,26 +69,21 @@ def study(
             raise UserError("Name the dataset: `llmesr study DATASET --attributes all --attributes title`.")
         else:
             settings, data = StudyConfig.read(config, **given), load_dataset(store(), dataset)
-            paid = _announce(data, settings)
+            _announce(data, settings, yes or dry_run)
             if dry_run:
                 return 0
-            if paid and not yes:
-                if not sys.stdin.isatty():
-                    raise UserError("These requests cost money: say --yes to send them, or --dry-run to see how many.")
-                typer.confirm("Send them?", abort=True)
             with progress() as listen:
                 made = carry_out(data, settings, store(), study_id=run_id, device=device, progress=listen)
     except Stopped:
         say("Stopped; the same command, or `llmesr study --resume ID`, goes on.")
         return STOPPED
-    emit(json, {"study": made.id, "rows": made.rows(), "finalists": made.manifest.info["finalists"]})
-    for block in [] if json else told(made):
-        out.print(block, markup=False) if isinstance(block, str) else out.print(block)
+    document = {"study": made.id, "rows": made.rows(), "finalists": made.manifest.info["finalists"]}
+    emit(json, document, *told(made))
     return 0
 
 
-def _announce(data: Dataset, settings: StudyConfig) -> bool:
-    """Say what will be embedded and judged; whether it costs money."""
+def _announce(data: Dataset, settings: StudyConfig, yes: bool) -> None:
+    """Say what will be embedded and judged, and ask first where it costs money."""
     from llmesr.studies.carry_out import tasks
     from llmesr.studies.cells import planned
 
@@ -99,7 +93,8 @@ def _announce(data: Dataset, settings: StudyConfig) -> bool:
     many = len(list(tasks(settings)))
     trained = f", then {settings.finalists + 1} runs of {settings.method}" if settings.finalists else ""
     say(f"{many} comparisons on {len(data.split.users('valid')):,} users of validation{trained}.")
-    return any(plan.cost for _, plan in plans)
+    if any(plan.cost for _, plan in plans):
+        agree_to_pay(yes)
 
 
 def told(made: Study) -> list[Any]:

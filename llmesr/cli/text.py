@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
+from llmesr.cli.output import ConfigFile, Json, Set, agree_to_pay, emit, progress, say, store, table
 from llmesr.config import EmbedConfig, NeighbourConfig, parse_overrides
 from llmesr.errors import UserError
 
@@ -77,8 +76,8 @@ def _show_cost(data: Dataset, settings: EmbedConfig, yes: bool) -> None:
 
     wanted = plan(data, settings, store())
     say(f"{settings.embedder}: {wanted.describe()}")
-    if wanted.cost and not yes and sys.stdin.isatty():
-        typer.confirm("Send them?", abort=True)
+    if wanted.cost:
+        agree_to_pay(yes)
 
 
 def neighbours(

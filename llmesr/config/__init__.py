@@ -14,6 +14,7 @@ app's forms and the manifests all use them. ``description`` is the help text the
     allocation.py  weak users handed to a second ranker
     best.py      finding the best recommender within a time
     lab.py       new products, edited texts, texts to repair
+    serve.py     the API server
     study.py     what prompts, encoders and similarities are worth
 """
 
@@ -41,6 +42,7 @@ from llmesr.config.methods import (
 from llmesr.config.presets import PRESETS, preset
 from llmesr.config.run import DEFAULT_NEGATIVES, RunConfig, settings_read, unread_settings
 from llmesr.config.search import SearchConfig
+from llmesr.config.serve import ServeConfig
 from llmesr.config.study import StudyConfig
 from llmesr.config.text import EmbedConfig, FinetuneConfig, NeighbourConfig
 
@@ -74,6 +76,7 @@ __all__ = [
     "RunConfig",
     "SearchConfig",
     "SearchObjective",
+    "ServeConfig",
     "SplitConfig",
     "StudyConfig",
     "has_backbone",

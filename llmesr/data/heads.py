@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import duckdb
 import pandas as pd
 
-from llmesr.data.files import literal_to_json
+from llmesr.data.literals import literal_to_json
 from llmesr.errors import UserError
 
 SAMPLE_ROWS = 1000

@@ -18,8 +18,8 @@ from llmesr.data import catalogue, histories, people
 from llmesr.data.dataset import Dataset, load_dataset, read_dataset
 from llmesr.data.files import prepare
 from llmesr.data.frame import INTERACTIONS, ITEMS, USERS
-from llmesr.data.histories import Numbering
 from llmesr.data.layouts import Inputs, assign, collect
+from llmesr.data.ordering import order
 from llmesr.data.plan import plan, settle, tell
 from llmesr.data.reader import Reader
 from llmesr.data.reading import connect, count, stage_interactions
@@ -152,7 +152,15 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
             progress("reading interactions", 0, STAGES)
             rejected = _read(connection, work, config)
             progress("ordering histories", 2, STAGES)
-            columns, numbering = _order(connection, work, config, scratch)
+            columns, numbering = order(
+                connection,
+                config,
+                scratch,
+                report,
+                source=work.interactions[0].source.name,
+                columns=work.columns,
+                timed=work.time is not None,
+            )
             progress("reading items", 4, STAGES)
             inside = work.inputs.items is work.inputs.interactions
             about = _same_items(config, work.columns) if inside else config
@@ -229,122 +237,3 @@ def _divisor(connection: duckdb.DuckDBPyConnection, times: TimeFormat | None) ->
     if times is None or times.kind == "seconds":
         return None if times is None else SECOND
     return 1 if count(connection, f"SELECT count(*) FROM staged WHERE time % {SECOND} <> 0") else SECOND
-
-
-def _order(
-    connection: duckdb.DuckDBPyConnection, work: _Work, config: IngestConfig, scratch: Path
-) -> tuple[dict[str, Any], Numbering]:
-    """Code, sort, clean and cut to the k-core. UserError when nothing worth keeping is left."""
-    report = work.report
-    n_users, n_items = histories.encode(connection, config.min_weight)
-    kept = count(connection, "SELECT count(*) FROM good")
-    if config.min_weight is not None:
-        lost = count(connection, "SELECT count(*) FROM staged WHERE reason = 0") - kept
-        report.info("min_weight", f"{counted(lost, 'interaction')} weigh less than {config.min_weight:g}.", lost)
-    report.step("usable", kept, n_users, n_items)
-    _tell_look_alikes(connection, report)
-    columns, cleaned = histories.clean(
-        connection, scratch, timed=work.time is not None, repeats=config.repeats, n_items=max(n_items, 1)
-    )
-    _tell_cleaning(connection, cleaned, config, report)
-    report.step("without duplicates", kept - cleaned.duplicates, n_users, n_items)
-    report.step("without repeats" if config.repeats != "keep" else "with repeats", cleaned.kept, n_users, n_items)
-    numbering = histories.number(columns, n_users, n_items, config.k_core)
-    report.step(f"{config.k_core}-core", numbering.interactions, numbering.n_users, numbering.n_items)
-    lost = cleaned.kept - numbering.interactions
-    if lost:
-        report.info(
-            "k_core",
-            f"The {config.k_core}-core leaves out {counted(n_users - numbering.n_users, 'user')}, "
-            f"{counted(n_items - numbering.n_items, 'item')} and {counted(lost, 'interaction')} "
-            f"({lost / cleaned.kept:.1%}), in {counted(numbering.rounds, 'round')}.",
-            lost,
-        )
-    _check_left(work, config, numbering, cleaned.kept, n_users, n_items)
-    if numbering.short_users and config.split.kind == "leave-one-out":
-        report.info(
-            "short_users",
-            f"{counted(numbering.short_users, 'user')} with fewer than 3 interactions are used for training only.",
-            numbering.short_users,
-        )
-    return columns, numbering
-
-
-_LOOKS = (
-    "nfc_normalize(regexp_replace(id, '[\\x{00AD}\\x{200B}-\\x{200F}\\x{202A}-\\x{202E}\\x{2060}\\x{FEFF}]', '', 'g'))"
-)
-"""SQL for an id as it looks: without soft hyphens, joiners and marks of direction, which have no width."""
-
-
-def _tell_look_alikes(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
-    """Ids are compared character by character; those that look the same and are not, are told."""
-    for table, noun in (("users", "user id"), ("items", "item id")):
-        query = (
-            f"WITH odd AS (SELECT id, code, {_LOOKS} AS look FROM {table} WHERE strlen(id) <> length(id)), "
-            f"alike AS (SELECT * FROM odd UNION SELECT id, code, id FROM {table} WHERE id IN (SELECT look FROM odd)) "
-            "SELECT count(DISTINCT id) - 1, min(id) FROM alike GROUP BY look "
-            "HAVING count(DISTINCT id) > 1 ORDER BY min(code)"
-        )
-        found = connection.execute(query).fetchall()
-        if found:
-            extra = sum(n for n, _ in found)
-            report.warn(
-                "look_alike_ids",
-                f"{counted(extra, noun)} differ from another only in how accents are encoded (Unicode normal forms) "
-                "or in characters that nobody sees; they count as different.",
-                extra,
-                (id for _, id in found),
-            )
-
-
-def _tell_cleaning(
-    connection: duckdb.DuckDBPyConnection, cleaned: histories.Cleaned, config: IngestConfig, report: Report
-) -> None:
-    def name(table: str, code: int) -> str:
-        return str(connection.execute(f"SELECT id FROM {table} WHERE code = ?", [code]).fetchall()[0][0])
-
-    if cleaned.duplicates:
-        report.warn(
-            "duplicates",
-            f"{counted(cleaned.duplicates, 'interaction')} repeat the user, item and time of another and are dropped.",
-            cleaned.duplicates,
-            (f"user {name('users', u)}, item {name('items', i)}" for u, i in cleaned.duplicate_examples),
-        )
-    if cleaned.repeats:
-        done = {"keep": "all are kept", "first": "only the first is kept", "last": "only the last is kept"}
-        report.info(
-            "repeats",
-            f"{counted(cleaned.repeats, 'interaction')} choose an item the user had chosen before; "
-            f"{done[config.repeats]}.",
-            cleaned.repeats,
-        )
-    if cleaned.tied:
-        report.warn(
-            "ties",
-            f"{counted(cleaned.tied, 'interaction')} with the user and time of another: the order of the file decides.",
-            cleaned.tied,
-            (f"user {name('users', u)}" for u in cleaned.tie_examples),
-        )
-
-
-def _check_left(
-    work: _Work, config: IngestConfig, numbering: Numbering, before: int, n_users: int, n_items: int
-) -> None:
-    file = work.interactions[0].source.name
-    if before == 0:
-        raise UserError(f"{file} has no usable interactions left; lower min_weight or check its columns.")
-    if n_users < 2 or n_items < 2:
-        raise UserError(
-            f"{file} has {counted(n_users, 'user')} and {counted(n_items, 'item')}; at least two of each are needed. "
-            f"Check that user_id is column {work.columns['user_id']!r} and item_id {work.columns['item_id']!r}."
-        )
-    if numbering.interactions == 0:
-        raise UserError(
-            f"Nothing is left of the {counted(before, 'interaction')} of {file} after the {config.k_core}-core; "
-            "give a smaller --k-core."
-        )
-    if numbering.short_users == numbering.n_users and config.split.kind == "leave-one-out":
-        raise UserError(
-            f"No user of {file} has three interactions, so nothing can be held out for judging; "
-            "give longer histories or check the user column."
-        )

@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 
 from llmesr.data.dialect import Dialect
-from llmesr.data.files import Prepared, literals_to_json
+from llmesr.data.files import Prepared
 from llmesr.data.heads import is_nested, parquet_text, path_literal
 from llmesr.data.lines import ZERO, Departures, Record, Records, blocks, opened, rejects_of, write_parquet
+from llmesr.data.literals import literals_to_json
 from llmesr.data.sources import Source
 from llmesr.data.survey import is_regular
 from llmesr.errors import UserError

@@ -8,6 +8,7 @@ The app pins by a button above each chart and shows them on the page Findings. `
 one file.
 """
 
-from llmesr.findings.record import Pinned, Subject, changes, damaged, edit, every, find, move, pin
+from llmesr.findings.keep import damaged, edit, every, find, move, pin
+from llmesr.findings.record import Pinned, Subject, changes
 
 __all__ = ["Pinned", "Subject", "changes", "damaged", "edit", "every", "find", "move", "pin"]

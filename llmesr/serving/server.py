@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from llmesr.serving.api import ServeConfig, create_app
+from llmesr.config import ServeConfig
+from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub
 from llmesr.store import Store
 from llmesr.training.devices import pick_device

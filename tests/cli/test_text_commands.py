@@ -61,6 +61,10 @@ def test_exported_vectors_can_be_read_back(tiny: Dataset, store: Store, tmp_path
 def test_the_cost_is_shown_before_a_service_is_asked(tiny: Dataset, store: Store) -> None:
     with running() as service:
         words = ["embed", "tiny", "--embedder", "openai:m", "--set", f"endpoint={service.url}", "--set", "price=1000"]
+        with pytest.raises(UserError, match="say --yes"):  # nobody is there to be asked
+            runner.invoke(app, [*words, "--json"], catch_exceptions=False)
+        assert service.requests == []
+        words.append("--yes")
         result = runner.invoke(app, [*words, "--json"], catch_exceptions=False)
         assert result.exit_code == 0
         shown = " ".join(result.stderr.split())

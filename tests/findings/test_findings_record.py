@@ -17,7 +17,8 @@ from llmesr.data.dataset import save_thresholds
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.findings import Pinned, Subject
-from llmesr.findings.record import KIND, MOST_ROWS, TABLE, plain
+from llmesr.findings.drawn import plain
+from llmesr.findings.record import KIND, MOST_ROWS, TABLE
 from llmesr.store import Store, examine, export_archive, import_archive
 
 

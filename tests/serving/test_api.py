@@ -14,6 +14,7 @@ import torch
 from fastapi import FastAPI
 from serving_doubles import FakeScorer, bare_run, text_vectors
 
+from llmesr.config import ServeConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.runs.record import Run, Status
 from llmesr.scoring import scored_run
@@ -22,7 +23,7 @@ from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun, Shared
 from llmesr.scoring.tuning.outcome import PolicyPoint, PolicyTuningConfig, TunedPolicy
 from llmesr.semantic.embed import Embedding
-from llmesr.serving.api import ServeConfig, create_app
+from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub, Opener
 from llmesr.store import Store
 

@@ -17,9 +17,10 @@ import uvicorn
 from serving_doubles import bare_run
 from test_api import open_fake
 
+from llmesr.config import ServeConfig
 from llmesr.data.dataset import Dataset
 from llmesr.runs.record import Status
-from llmesr.serving.api import ServeConfig, create_app
+from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub
 from llmesr.store import Store
 

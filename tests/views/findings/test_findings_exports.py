@@ -18,7 +18,7 @@ from llmesr import charts, findings
 from llmesr.errors import UserError
 from llmesr.evaluation.comparison import Comparison
 from llmesr.findings import Subject
-from llmesr.findings.record import plain
+from llmesr.findings.drawn import plain
 from llmesr.store import Store
 from llmesr.views.findings import paper
 from llmesr.views.findings.deck import findings_deck

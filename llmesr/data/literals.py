@@ -1,0 +1,31 @@
+"""Lines that are Python dictionaries (the Amazon dumps of 2014) as JSON lines."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+MAX_LITERAL = 1 << 20
+
+
+def literals_to_json(path: Path, target: Path) -> Path:
+    """Rewrite a file of such lines to ``target``.
+
+    Each line goes through ``ast.literal_eval``, which builds values and runs nothing. A line that
+    is not a literal stays as it is, so that the reader rejects it under its own number.
+    """
+    with open(path, encoding="utf-8", newline="\n") as lines, open(target, "w", encoding="utf-8") as out:
+        for line in lines:
+            out.write(literal_to_json(line.rstrip("\r\n")) + "\n")
+    return target
+
+
+def literal_to_json(line: str) -> str:
+    """One Python dictionary as JSON, or the line itself when it is none."""
+    if len(line) > MAX_LITERAL:
+        return line[:500]
+    try:
+        return json.dumps(ast.literal_eval(line), ensure_ascii=False)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return line
