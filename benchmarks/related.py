@@ -44,6 +44,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "language, collaborative prefix": {"method": "language", "prefix": "collaborative"},
     "language, injected, alternating": {"method": "language", "inject": True, "attention": "alternating"},
     "language, frozen": {"method": "language", "lora_rank": 0},
+    "generative": {"method": "generative"},
+    "generative, codes kept": {"method": "generative", "refresh_codes": 0},
     "llm-init, list of text-ease": {"method": "llm-init", "teacher": TEACHER},
 }
 

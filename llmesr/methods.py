@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import scipy.sparse as sparse
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from llmesr.config import RunConfig, reads
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.encoders.language import TextModel
 from llmesr.errors import UserError
+from llmesr.models.code_tree import CodeDecoder
 from llmesr.models.fusion import CrossView
 from llmesr.models.graph import spread
 from llmesr.models.read_table import ReadTable
@@ -28,7 +30,7 @@ from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import AdaptedTable, CodesTable, Directions, IdTable, ItemTable
 from llmesr.objectives.base import Objective
 from llmesr.objectives.imitation import Imitation
-from llmesr.objectives.terms import Alignment, Balance, Distillation, NextItem
+from llmesr.objectives.terms import Alignment, Balance, Distillation, NextCodes, NextItem
 
 Given = TypeVar("Given")
 
@@ -75,7 +77,7 @@ def needs_text(config: RunConfig) -> bool:
     """Whether the method reads item text vectors."""
     if config.method == "llm-esr":
         return config.semantic_view or config.item_init == "pca" or needs_similar(config)
-    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes", "language") or (
+    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes", "language", "generative") or (
         config.method == "llm-init" and config.item_init == "pca"
     )
 
@@ -220,6 +222,26 @@ def _language(inputs: Inputs, config: RunConfig) -> Method:
     return Method(_sequence_model({"semantic": table}, inputs, config, [encoder]), objectives)
 
 
+def _generative(inputs: Inputs, config: RunConfig) -> Method:
+    codes = _present(inputs.codes, "codes of the item texts")
+    start = _reduced(inputs) if config.item_init == "pca" else None
+    room = 2 * int(codes[:, -1].max())  # the last codes number items that share all others, more of them later perhaps
+    table = CodesTable(codes, max(config.codebook_size, room), config.embedding_size, start=start)
+    decoder = CodeDecoder(
+        table,
+        config.embedding_size,
+        dropout=config.dropout,
+        beam=config.beam,
+        exhaustive_up_to=config.exhaustive_up_to,
+    )
+    model = _sequence_model({"semantic": table}, inputs, config, decoder=decoder)
+    if inputs.chosen is None:  # a finished model, which learns nothing more
+        return Method(model, [])
+    pairs = torch.from_numpy(np.stack(inputs.chosen.nonzero())).long()
+    text = _present(inputs.text, "item text vectors")
+    return Method(model, [NextCodes(decoder, text=text, pairs=pairs, every=config.refresh_codes)])
+
+
 METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
     "id": _id,
     "llm-init": _llm_init,
@@ -228,11 +250,16 @@ METHODS: dict[str, Callable[[Inputs, RunConfig], Method]] = {
     "llmemb": _llmemb,
     "codes": _codes,
     "language": _language,
+    "generative": _generative,
 }
 
 
 def _sequence_model(
-    tables: dict[str, ItemTable], inputs: Inputs, config: RunConfig, own: list[nn.Module] | None = None
+    tables: dict[str, ItemTable],
+    inputs: Inputs,
+    config: RunConfig,
+    own: list[nn.Module] | None = None,
+    decoder: CodeDecoder | None = None,
 ) -> SequenceModel:
     """``own``: the encoder that a method brings along, in place of a backbone."""
     count = 1 if config.shared_encoder else len(tables)
@@ -265,6 +292,7 @@ def _sequence_model(
         newest_first=config.positions == "recent",
         masked=own is None and config.backbone in MASKED,
         base=None if config.base is None else BaseWeight(inputs.base_unit),
+        decoder=decoder,
     )
 
 

@@ -78,6 +78,7 @@ SKILLS: dict[str, tuple[float, float]] = {
     "llmemb": (1.5, 0.5),
     "codes": (1.3, 0.3),
     "language": (1.1, 0.5),
+    "generative": (1.2, 0.2),
 }
 """Method -> (skill on head targets, skill on tail targets), in standard deviations of difficulty."""
 

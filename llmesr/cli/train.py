@@ -134,6 +134,11 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
             from llmesr.semantic.codes import describe
 
             say(describe(codes, run.config.codebook_size))
+        if beam := run.manifest.info.get("beam"):
+            say(
+                f"Ranked by {beam['width']} beams, which find {beam['recall@10']:.1%} of the 10 best items "
+                f"(of {beam['users']} users, scored exactly)."
+            )
         for note in few_candidates(run.per_user(), ["HR@10"]):
             say(f"Note: {note}")
         emit(json, {"run": run.id}, summary(run))

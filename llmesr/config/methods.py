@@ -7,6 +7,7 @@ from typing import Literal
 MethodName = Literal[
     "popularity", "semantic-knn", "item-knn", "markov", "ease", "text-ease", "ials",
     "id", "llm-init", "adapter", "llm-esr", "llmemb", "codes", "language",
+    "generative",
 ]  # fmt: skip
 BackboneName = Literal["sasrec", "bert4rec", "gru4rec"]
 EXTERNAL = "external"
@@ -39,6 +40,11 @@ _COUNTED = ("item-knn", "markov")
 OWN_ENCODER: tuple[str, ...] = ("language",)
 """Methods whose encoder is part of them: they have no choice of backbone."""
 _OF_BACKBONES = ("backbone", "layers", "heads", "causal", "positions", "mask_ratio")
+_OF_SCORES = (
+    *("loss", "negatives", "calibration", "base"),
+    *("teacher", "teacher_weight", "teacher_items", "teacher_popularity"),
+)
+"""What methods read whose scores are products of vectors."""
 _READING = (
     "language_model", "history_input", "item_tokens", "attention", "prefix", "prefix_tokens", "experts",
     "balance_weight", "inject", "collaborative_run", "lora_rank", "refresh_epochs", "temperature",
@@ -52,9 +58,9 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "distillation_weight": ("llm-esr",),
     "neighbours": ("llm-esr",),
     "teacher_refresh": ("llm-esr",),
-    "item_init": ("llm-init", "llm-esr", "codes"),
-    "codebooks": ("codes",),
-    "codebook_size": ("codes",),
+    "item_init": ("llm-init", "llm-esr", "codes", "generative"),
+    "codebooks": ("codes", "generative"),
+    "codebook_size": ("codes", "generative"),
     "quantisation": ("codes",),
     "graph_steps": _STARTED,
     "item_updates": _STARTED,
@@ -68,6 +74,7 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "alignment_temperature": ("llmemb",),
     "alignment_run": ("llmemb",),
     "adapter": ("llmemb",),
+    **dict.fromkeys(("beam", "exhaustive_up_to", "refresh_codes"), ("generative",)),
     **dict.fromkeys(_READING, ("language",)),
     "decay": LINEAR,
     "item_neighbours": (*_COUNTED, *_RIDGE),
@@ -111,6 +118,8 @@ def reads(setting: str, method: str, backbone: str) -> bool:
         return True
     if method in UNTRAINED:
         return setting == "max_length"
+    if method == "generative" and setting in _OF_SCORES:
+        return False
     if method in OWN_ENCODER and setting in _OF_BACKBONES:
         return False
     if backbone == "gru4rec" and setting in ("heads", "causal", "positions"):

@@ -81,6 +81,11 @@ class RunConfig(Config):
         "projections",
         description="codes: each codebook groups the texts by other directions, or what those before leave over.",
     )
+    beam: int = Field(100, ge=1, description="generative: beams of the search where not all items are scored.")
+    exhaustive_up_to: int = Field(20_000, ge=0, description="generative: most items that are all scored, exactly.")
+    refresh_codes: int = Field(
+        5, ge=0, description="generative: epochs after which codes are made anew, with what was learned; 0: never."
+    )
     # a text model that reads the history (language)
     language_model: str = Field(
         "auto",

@@ -29,7 +29,7 @@ from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
 from llmesr.models.read_table import ReadTable
 from llmesr.models.rows import placed
-from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer
+from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import AdaptedTable, CodesTable, IdTable
 from llmesr.runs.record import Run, list_runs
@@ -142,6 +142,10 @@ class _Rewriting:
             return grown
         if isinstance(scorer, LinearScorer):
             return self._linear(scorer, run)
+        if isinstance(scorer, WritingScorer):  # a new item has no codes to be written by
+            grown = copy.copy(scorer)
+            grown.n_items = self.change.n_items
+            return grown
         if isinstance(scorer, NeuralScorer):
             return self._neural(scorer, run)
         raise TypeError(f"no way to give {type(scorer).__name__} another text")

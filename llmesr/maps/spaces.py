@@ -47,7 +47,7 @@ class Space:
 def parts_of(run: Run) -> list[str]:
     """The parts of a finished run that can be drawn, known from its configuration alone."""
     config = run.config
-    if config.method in UNTRAINED or not (run.folder / MODEL).is_file():
+    if config.method in (*UNTRAINED, "generative") or not (run.folder / MODEL).is_file():
         return []
     if config.method == "llm-esr":
         views = {"collaborative": config.collaborative_view, "adapted": config.semantic_view}

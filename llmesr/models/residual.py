@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from llmesr.models.blend import BlendScorer
-from llmesr.models.scorers import NeuralScorer, Scorer
+from llmesr.models.scorers import NeuralScorer, Scorer, WritingScorer
 from llmesr.models.sequence_model import SequenceModel
 
 FIRST = 8.0
@@ -35,6 +35,8 @@ class BaseWeight(nn.Module):
 
 def scorer_of(model: SequenceModel, base: Scorer | None, device: torch.device | str = "cpu") -> Scorer:
     """What scores with ``model``: alone, or on top of ``base`` where it was trained so. Both are parts of the sum."""
+    if model.decoder is not None:
+        return WritingScorer(model, model.decoder, device)
     own = NeuralScorer(model, device)
     if base is None or model.base is None:
         return own

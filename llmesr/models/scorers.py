@@ -10,12 +10,15 @@ from torch import Tensor
 
 from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
+from llmesr.models.code_tree import CodeDecoder
 from llmesr.models.sequence_model import SequenceModel
 
 MANY = 1024
 """Positions of a batch from which on histories are read by length."""
 SHORT = 8
 """Histories up to this length are read together."""
+BEHIND = 1.0
+"""By how much the items that a search of beams did not find stand behind the last that it found."""
 
 
 class Scorer(Protocol):
@@ -75,6 +78,39 @@ class SemanticKnnScorer:
         for step in range(1, sequences.shape[1]):  # a running maximum: (B, L, N) never exists
             torch.maximum(best, similar[inverse[:, step]], out=best)
         return best
+
+
+class WritingScorer:
+    """A trained model that writes an item code by code: the score is the log-probability of all its codes.
+
+    In a small catalogue all items are scored exactly. In a large one a search of beams finds the best, and all that it
+    did not find stand behind them, alike; so do items beyond those of the model, which have no codes.
+    """
+
+    def __init__(self, model: SequenceModel, decoder: CodeDecoder, device: torch.device | str = "cpu") -> None:
+        self.model, self.decoder = model.to(device).eval(), decoder
+        self.n_items, self.max_length = model.n_items, model.max_length
+        self.exhaustive = model.n_items <= decoder.exhaustive_up_to
+
+    @torch.inference_mode()
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        states = self.model.represent(sequences)
+        if self.exhaustive:
+            found = self.decoder.every(states)
+            items = torch.arange(1, self.model.n_items + 1, device=states.device).expand_as(found)
+        else:
+            items, found = self.decoder.beams(states, self.decoder.beam)
+        behind = found.masked_fill(~found.isfinite(), torch.inf).amin(1, keepdim=True) - BEHIND
+        scores = behind.expand(-1, self.n_items + 1).clone()
+        return scores.scatter_(1, items, torch.where(items > 0, found, behind))
+
+    @torch.inference_mode()
+    def recall(self, sequences: Tensor, k: int = 10) -> float:
+        """How many of the ``k`` best items, scored exactly, the beams find: the mean share over (B, L) histories."""
+        states = self.model.represent(sequences)
+        exact = 1 + self.decoder.every(states).topk(min(k, self.model.n_items), dim=1).indices
+        found, _ = self.decoder.beams(states, self.decoder.beam)
+        return float((exact[:, :, None] == found[:, None]).any(2).float().mean())
 
 
 class NeuralScorer:

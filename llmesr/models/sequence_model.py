@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from llmesr.encoders.dropout import Dropout
 from llmesr.ids import PAD, mask_id
+from llmesr.models.code_tree import CodeDecoder
 from llmesr.models.fusion import CrossView
 from llmesr.models.read_table import ReadTable
 from llmesr.models.tables import ItemTable
@@ -53,9 +54,10 @@ class SequenceModel(nn.Module):
         newest_first: bool,
         masked: bool,
         base: nn.Module | None = None,
+        decoder: CodeDecoder | None = None,
     ) -> None:
         """``encoders`` has one encoder (shared by all views) or one per view; ``base`` gives the weight of the linear
-        scores that this model is added to (:mod:`llmesr.models.residual`)."""
+        scores that this model is added to (:mod:`llmesr.models.residual`); ``decoder`` writes items by their codes."""
         super().__init__()
         if len(encoders) not in (1, len(tables)):
             raise ValueError(f"{len(encoders)} encoders for {len(tables)} views; give one, or one per view")
@@ -63,6 +65,7 @@ class SequenceModel(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.fusion = fusion
         self.base = base
+        self.decoder = decoder
         self.n_items = n_items
         self.max_length = max_length
         self.masked = masked

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llmesr.config import DEFAULT_NEGATIVES
+from llmesr.models.code_tree import CodeDecoder
 from llmesr.objectives import distillation, next_item
 from llmesr.objectives.base import EncodedBatch, Objective
 from llmesr.objectives.contrastive import soft_contrastive
@@ -137,6 +138,46 @@ class Balance(Objective):
         reader: Any = batch.model.encoders[0]  # of a model whose prefix is made by experts
         shares: Tensor = reader.experts.shares
         return len(shares) * shares.square().sum() - 1
+
+
+class NextCodes(Objective):
+    """Write the codes of the item at each position: minus its log-probability (TIGER).
+
+    Every so many epochs the codes are made anew, from the texts beside what the model knows of who chose an item: the
+    mean state of those users (TTDS, whose ids are "dynamic"). A code keeps its vector and moves with its group.
+    """
+
+    name = "next_codes"
+    weight = 1.0
+    text: Tensor
+    pairs: Tensor
+
+    def __init__(self, decoder: CodeDecoder, *, text: Tensor, pairs: Tensor, every: int) -> None:
+        """``text`` (N + 1, E); ``pairs`` (2, n): who chose what in training; ``every`` 0 leaves the codes alone."""
+        super().__init__()
+        self.decoders = (decoder,)  # not a part of this module
+        self.every = every
+        self.register_buffer("text", text, persistent=False)
+        self.register_buffer("pairs", pairs, persistent=False)
+
+    def examples(self, batch: EncodedBatch) -> int:
+        return len(batch.targets)
+
+    def forward(self, batch: EncodedBatch) -> Tensor:
+        return -self.decoders[0].log_probability(batch.hidden, batch.targets).mean()
+
+    def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
+        """New codes at the start of an epoch, where it is time."""
+        if step:
+            return
+        begun = int(self.decoders[0].epochs)
+        self.decoders[0].epochs += 1
+        if begun and self.every and begun % self.every == 0:
+            states = represent_all().float()
+            users, items = self.pairs
+            total = states.new_zeros(len(self.text), states.shape[1]).index_add_(0, items, states[users])
+            times = torch.bincount(items, minlength=len(total)).clamp(min=1)[:, None]
+            self.decoders[0].recode(self.text[1:], (total / times)[1:])
 
 
 class Alignment(Objective):

@@ -5,24 +5,28 @@ from __future__ import annotations
 import time
 
 from llmesr.config import EXTERNAL
-from llmesr.data.split import PARTS
+from llmesr.data.split import PARTS, Part
 from llmesr.errors import UserError
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run
-from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.scored_run import ALLOCATION, ScoredRun
 from llmesr.training.devices import pick_device
 
 
 def evaluate_again(run: Run, device: str = "auto", progress: Progress = silent) -> Run:
-    """Rank every held-out item, and store the ranks with the run. UserError for a ranking made elsewhere, and while
-    another process works on the run."""
-    if run.label == EXTERNAL:
-        raise UserError(f"Run {run.id!r} is a ranking made elsewhere: evaluate its file again with --ranking.")
+    """Rank every held-out item, and store the ranks with the run; for one whose weak users are handed to another run,
+    those of the test, which is all it is judged on. UserError for a ranking made elsewhere, for lists that something
+    other than a run re-ordered, and while another process works on the run."""
+    handed = ALLOCATION in run.manifest.info
+    if run.label == EXTERNAL and not handed:
+        raise UserError(_why_not(run))
+    parts: tuple[Part, ...] = ("test",) if handed else PARTS
     scored, started = ScoredRun(run.store, run, pick_device(device)), time.perf_counter()
     results = evaluate_parts(
-        {part: s.scorer if s.policy.inert else s.under() for part in PARTS for s in [scored.of(part)]},
+        {part: s.scorer if s.policy.inert else s.under() for part in parts for s in [scored.of(part)]},
         scored.dataset,
+        parts=parts,
         max_length=scored.max_length,
         device=scored.device,
         progress=progress,
@@ -31,3 +35,13 @@ def evaluate_again(run: Run, device: str = "auto", progress: Progress = silent) 
         run.write_results(*results)
         run.finish(run.status(), {"evaluate": round(time.perf_counter() - started, 3)}, {})
     return run
+
+
+def _why_not(run: Run) -> str:
+    config = run.manifest.config
+    if "first" in config:
+        return (
+            f"Run {run.id!r} is the lists of run {config['first']!r} as {config['second']} ordered them, which is not "
+            "kept: make it again with `llmesr allocate`."
+        )
+    return f"Run {run.id!r} is a ranking made elsewhere: evaluate its file again with --ranking."

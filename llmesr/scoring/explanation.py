@@ -18,7 +18,7 @@ from torch import Tensor
 from llmesr.linear.factors import FactorScorer
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
-from llmesr.models.scorers import NeuralScorer, PopularityScorer, SemanticKnnScorer
+from llmesr.models.scorers import NeuralScorer, PopularityScorer, SemanticKnnScorer, WritingScorer
 from llmesr.scoring.left_out import Lost, lost
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
@@ -27,7 +27,7 @@ from llmesr.scoring.scored_run import ScoredRun
 Kind = Literal["exact", "leave-one-out"]
 _KINDS: dict[str, tuple[type, ...]] = {
     "linear": (LinearScorer, FactorScorer),
-    "sequence model": (NeuralScorer,),
+    "sequence model": (NeuralScorer, WritingScorer),
     "text": (SemanticKnnScorer,),
     "popularity": (PopularityScorer,),
     "blend": (BlendScorer,),

@@ -10,6 +10,7 @@ import torch
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
+from llmesr.models.allocated import AllocatedScorer
 from llmesr.models.scorers import Scorer
 from llmesr.runs.record import Run
 from llmesr.scoring.ground import Ground
@@ -18,7 +19,12 @@ from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.terms import remembered
 from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
 from llmesr.store import Store
+from llmesr.training.checkpoint import load_tensors
 from llmesr.training.load import load_scorer
+from llmesr.training.model import stored_model
+
+ALLOCATION = "allocation"
+"""In the manifest of a run whose weak users are handed to another run: first, second, and how many candidates."""
 
 
 def own_policy(run: Run) -> ScoringPolicy | None:
@@ -114,13 +120,27 @@ class ScoredRun:
     @cached_property
     def scorer(self) -> Scorer:
         """The model, without a policy. UserError when there is none, or it does not fit the dataset."""
-        scorer = self._given[0] or load_scorer(self.model_run, dataset=self.dataset, part=self.part, device=self.device)
+        scorer = self._given[0] or self._loaded()
         if scorer.n_items != self.dataset.n_items:
             raise UserError(
                 f"Run {self.run.id!r} knows {scorer.n_items} items, its dataset {self.dataset.name!r} has "
                 f"{self.dataset.n_items}. Train it again."
             )
         return scorer
+
+    def _loaded(self) -> Scorer:
+        run = self.model_run
+        if (handed := run.manifest.info.get(ALLOCATION)) is None:
+            return load_scorer(run, dataset=self.dataset, part=self.part, device=self.device)
+        weak = load_tensors(stored_model(run))[0]["weak"].to(self.device)
+        first, second = (self._member(handed[name]) for name in ("first", "second"))
+        return AllocatedScorer(first, second, weak, handed["candidates"])
+
+    def _member(self, id: str) -> PolicyScorer:
+        """One of the two runs that an allocated one is made of, under the policy it stands for."""
+        if not self.store.exists("runs", id):
+            raise UserError(f"Run {self.run.id!r} hands users of one run to another, and run {id!r} is gone.")
+        return ScoredRun(self.store, Run(self.store, id), self.device, dataset=self.dataset, part=self.part).under()
 
     @cached_property
     def ground(self) -> Ground:

@@ -18,6 +18,7 @@ from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.linear.interactions import chosen
 from llmesr.methods import Inputs, needs_behaviour, needs_reference, needs_similar, needs_text, spreads, starts_adapter
+from llmesr.models.code_tree import told_apart
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import Directions
 from llmesr.progress import Progress, silent
@@ -34,6 +35,11 @@ from llmesr.training.model import load_model
 
 FEW_KEPT_FROM = 1_000_000
 """Users from which no more similar users are kept than are used: a hundred are 800 bytes a user."""
+
+
+MOST_ALIKE = 1024
+"""Items whose texts have the same codes, at most, where the next item is written code by code: one more code numbers
+them, and every codebook is as large as the largest."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,7 @@ def prepare(
         parents.append(embedding.manifest)
         text = torch.from_numpy(embedding.padded()).to(device)
         reduced = reduce(embedding.item_vectors, config.embedding_size) if starts_from_text(config) else None
-        if config.method == "codes":
-            codes = _quantised(embedding, config)
+        codes = _quantised(embedding, config)
         if needs_similar(config):
             wanted = NeighbourConfig(neighbours=_kept(config, dataset))
             similar = similar or similar_users(dataset, embedding, wanted, store, progress=progress)
@@ -96,17 +101,19 @@ def prepare(
         n_items=dataset.n_items,
         text=text,
         reduced=reduced,
-        codes=None if codes is None else torch.from_numpy(pad(codes.values)),
+        codes=None if codes is None else torch.from_numpy(pad(_values(codes, config))),
         similar=users,
         reference=reference,
         views=views,
-        chosen=chosen(dataset) if spreads(config) else None,
+        chosen=chosen(dataset) if spreads(config) or config.method == "generative" else None,
         text_model=None if text_model is None else partial(Trunk, text_model, config.lora_rank),
         tokens=_tokens(text_model, dataset, config),
         behaviour=behaviour,
         directions={name: directions(table, config) for name, table in adapted.items()},
     )
     info: dict[str, Any] = {} if codes is None else {"codes": codes.report()}
+    if inputs.codes is not None and config.method == "generative":
+        info["codes"]["largest_group"] = int(inputs.codes[:, -1].max())
     if text_model is not None:
         info["text_model"] = {"name": text_model.ref, "digest": weights_digest(text_model)}
     return Prepared(inputs, parents, info)
@@ -168,7 +175,10 @@ def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu", part:
     reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if starts_from_text(config) else None
     text = torch.from_numpy(embedding.padded()).to(device)
     views = view_tables(open_views(config, run.store, dataset), device)  # of words nothing is read again
-    codes = torch.zeros(dataset.n_items + 1, config.codebooks, dtype=torch.int16)  # the model has those it learned with
+    written = config.method == "generative"
+    codes = torch.zeros(dataset.n_items + 1, config.codebooks + written, dtype=torch.int16)  # the model has its own
+    if written:
+        codes[-1, -1] = int(manifest.info["codes"]["largest_group"])  # how large its codebooks are
     read = reading(run, dataset, part) if config.method == "language" else {}
     return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, codes=codes, views=views, **read)
 
@@ -227,12 +237,29 @@ def reducer(vectors: np.ndarray, size: int) -> Callable[[np.ndarray], Tensor]:
     return reduced
 
 
-def _quantised(embedding: Embedding, config: RunConfig) -> Codes:
+def _values(codes: Codes, config: RunConfig) -> np.ndarray:
+    """(N, C), with one more code for items that would share all where each must be written. UserError where these are
+    too many for a codebook, as items without text may be."""
+    if config.method != "generative":
+        return codes.values
+    apart = told_apart(codes.values)
+    if (alike := int(apart[:, -1].max())) > MOST_ALIKE:
+        bare = codes.report()["items_without_text"]
+        raise UserError(
+            f"{alike:,} items have the same codes, and {MOST_ALIKE:,} can be told apart; {bare:,} items have no text. "
+            "Give them text, raise codebooks or codebook_size, or choose another method."
+        )
+    return apart.astype(np.int16)
+
+
+def _quantised(embedding: Embedding, config: RunConfig) -> Codes | None:
+    if config.method not in ("codes", "generative"):
+        return None
     return quantise(
         embedding.item_vectors,
         codebooks=config.codebooks,
         size=config.codebook_size,
-        kind=config.quantisation,
+        kind="residual" if config.method == "generative" else config.quantisation,
         seed=config.seed,
     )
 
@@ -249,7 +276,7 @@ def starts_from_text(config: RunConfig) -> bool:
     """Whether the table of item vectors starts as the reduced text."""
     if config.method == "llmemb":
         return not config.adapter
-    return config.method in ("llm-init", "llm-esr", "codes") and config.item_init == "pca"
+    return config.method in ("llm-init", "llm-esr", "codes", "generative") and config.item_init == "pca"
 
 
 def reference_items(run: Run, dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> Tensor:

@@ -11,7 +11,6 @@ from llmesr.errors import UserError
 from llmesr.linear.build import MODELS
 from llmesr.linear.scorer import LinearScorer
 from llmesr.methods import Inputs
-from llmesr.models.allocated import AllocatedScorer
 from llmesr.models.blend import BlendScorer
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer
@@ -20,9 +19,6 @@ from llmesr.training.checkpoint import load_tensors
 from llmesr.training.inputs import reload
 from llmesr.training.linear import linear_scorer
 from llmesr.training.model import load_model, stored_model
-
-ALLOCATION = "allocation"
-"""In the manifest of a run whose weak users are handed to another run: first, second, and how many candidates."""
 
 
 def load_scorer(
@@ -33,8 +29,6 @@ def load_scorer(
     dataset = dataset or load_dataset(run.store, run.dataset_id)
     if run.config.method == BLEND:
         return _blend(run, dataset, part, device)
-    if ALLOCATION in run.manifest.info:
-        return _allocated(run, dataset, part, device)
     inputs = reload(run, dataset, part=part)
     if run.config.method in ("popularity", "semantic-knn"):
         return untrained_scorer(run.config.method, dataset.training_for(part), inputs, device)
@@ -66,16 +60,6 @@ def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -
             raise UserError(f"Run {run.id!r} is a blend of run {id!r}, which is gone.")
         members.append(load_scorer(Run(run.store, id), dataset=dataset, part=part, device=device))
     return BlendScorer(members, tensors["weights"].to(device), tensors["bias"].to(device))
-
-
-def _allocated(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> AllocatedScorer:
-    made, (tensors, _) = run.manifest.info[ALLOCATION], load_tensors(stored_model(run))
-    for id in (made["first"], made["second"]):
-        if not run.store.exists("runs", id):
-            raise UserError(f"Run {run.id!r} hands users of one run to another, and run {id!r} is gone.")
-    first = load_scorer(Run(run.store, made["first"]), dataset=dataset, part=part, device=device)
-    second = load_scorer(Run(run.store, made["second"]), dataset=dataset, part=part, device=device)
-    return AllocatedScorer(first, second, tensors["weak"].to(device), made["candidates"])
 
 
 def untrained_scorer(method: str, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:

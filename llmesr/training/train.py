@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, named_with_backbone, reads, settings_read
@@ -19,7 +20,7 @@ from llmesr.evaluation.sample import judged, validation_sample
 from llmesr.linear.build import MODELS
 from llmesr.methods import Inputs, build, needs_behaviour, needs_reference, needs_text
 from llmesr.models.residual import scorer_of
-from llmesr.models.scorers import Scorer
+from llmesr.models.scorers import Scorer, WritingScorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, load_similar
@@ -37,6 +38,9 @@ from llmesr.training.loop import BEST, Loop
 from llmesr.training.refit import refit
 from llmesr.training.runtime import GiveUp, Runtime, never, unasked
 from llmesr.training.stopping import Stopped, recorded_end, terminate
+
+ASKED = 64
+"""Users for whom the search of beams is compared with scoring all items."""
 
 
 def train(
@@ -217,8 +221,20 @@ def _fit(
         everybody = len(dataset.split.users("valid"))
         info["validation_sample"] = {"users": len(sample), "of": everybody, "interval": float(interval.iloc[-1])}
     scorer = scorer_of(method.model, base, device)
+    if isinstance(scorer, WritingScorer) and not scorer.exhaustive:
+        info["beam"] = _found_by_beams(scorer, dataset, sequences)
     whole = refit(run, dataset, inputs, stopper.best_epoch, sequences, runtime) if refits else scorer
     return {"valid": scorer, "test": whole}, info
+
+
+def _found_by_beams(scorer: WritingScorer, dataset: Dataset, sequences: Sequences) -> dict[str, float]:
+    """How many beams there are, and what share of the ten best items they find for some users."""
+    device, lengths = sequences.device, dataset.split.train_lengths
+    asked = np.flatnonzero(lengths)[:ASKED]
+    read = torch.from_numpy(lengths[asked]).to(device)
+    histories, _ = sequences.padded(torch.from_numpy(asked).to(device), read, scorer.max_length)
+    found = round(scorer.recall(histories), 4)
+    return {"width": scorer.decoder.beam, "users": len(asked), "recall@10": found}
 
 
 def _reference_config(config: RunConfig) -> RunConfig:

@@ -14,6 +14,8 @@ from llmesr.config import UNTRAINED, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.encoders import ENCODERS
 from llmesr.methods import METHODS, Inputs, build
+from llmesr.models.code_tree import told_apart
+from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import NeuralScorer
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import Directions
@@ -59,7 +61,7 @@ def inputs(size: int = 8) -> Inputs:
         reduced=torch.randn(N, size),
         similar=similar,
         reference=reference,
-        codes=torch.cat([torch.zeros(1, 3, dtype=torch.int16), torch.randint(0, 5, (N, 3), dtype=torch.int16)]),
+        codes=torch.from_numpy(np.vstack([[0, 0, 0], told_apart(torch.randint(0, 3, (N, 2)).numpy())])).short(),
         directions=directions,
         text_model=Blocks,
         tokens=torch.randint(0, 9, (N + 1, 4)),
@@ -107,11 +109,13 @@ def loss_of(method: str, backbone: str, **changes: Any) -> float:
 @pytest.mark.parametrize("method", METHODS)
 def test_scores_rows_and_views_line_up(method: str, backbone: str) -> None:
     model = build(inputs(), config(method, backbone)).model
-    scorer = NeuralScorer(model)
+    scorer = scorer_of(model, None)
     sequences = torch.tensor([[1, 2, 3], [N, 0, 0], [0, 0, 0]])
     scores = scorer.score(sequences)
     assert scores.shape == (3, N + 1)
     assert scores.isfinite().all()
+    if not isinstance(scorer, NeuralScorer):  # probabilities, and no product of vectors
+        return
     matrix = scorer.item_matrix()
     torch.testing.assert_close(matrix[1:], model.embed_items(torch.arange(1, N + 1)))
     assert not matrix[0].any()
@@ -197,6 +201,8 @@ SWITCHES: list[tuple[str, str, dict[str, Any]]] = [
     ("llm-esr", "sasrec", {"graph_steps": 1, "item_init": "random"}),
     ("codes", "sasrec", {"item_init": "random"}),
     ("codes", "sasrec", {"codebook_size": 64}),
+    ("generative", "sasrec", {"item_init": "random"}),
+    ("generative", "gru4rec", {"codebook_size": 64}),
     ("language", "sasrec", {"history_input": "tokens"}),
     ("language", "sasrec", {"attention": "item_local"}),
     ("language", "sasrec", {"attention": "alternating"}),

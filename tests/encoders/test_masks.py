@@ -1,10 +1,16 @@
 """No encoder may look where it must not: masks proved by perturbation."""
 
+import itertools
+from typing import Any
+
 import pytest
 import torch
 
+from llmesr.config import RunConfig
 from llmesr.encoders import ENCODERS
+from llmesr.methods import Inputs, build
 
+SMALL: dict[str, Any] = {"embedding_size": 8, "heads": 2, "codebook_size": 3}
 SIZES = {"embedding_size": 8, "layers": 2, "heads": 2, "dropout": 0.0}
 
 
@@ -43,6 +49,37 @@ def test_sasrec_sees_both_ways_when_asked_to() -> None:
     before = encoder(x, real)
     x[0, 3, 0] += 1.0
     assert not torch.allclose(before[0, 0], encoder(x, real)[0, 0])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_writer_of_codes_reads_no_later_item_and_no_code_before_it_is_written(name: str) -> None:
+    """What is asked of the model at a position and at a step, by changing all that must not be seen there."""
+    torch.manual_seed(0)
+    codes = torch.tensor([[0, 0, 0], *itertools.product((1, 2, 3), (1, 2, 3), (1, 2))], dtype=torch.int16)
+    config = RunConfig.read(None, method="generative", backbone=name, max_length=6, dropout=0.0, **SMALL)
+    text = torch.randn(len(codes), 5)
+    inputs = Inputs(n_items=len(codes) - 1, codes=codes, text=text, reduced=torch.randn(len(codes) - 1, 8))
+    model = build(inputs, config).model.eval()
+    decoder = model.decoder
+    assert decoder is not None
+
+    history = torch.tensor([[4, 9, 2, 7]])
+    later = torch.tensor([[4, 9, 15, 11]])
+    before, after = model.encode(history), model.encode(later)
+    blind = name != "bert4rec"  # which is asked at a mask behind what it may read, and so reads both ways
+    assert torch.allclose(before[0, :2], after[0, :2], atol=1e-6) is blind
+    torch.testing.assert_close(model.represent(history[:, :2]), model.represent(torch.tensor([[4, 9, 0, 0]])))
+
+    user = torch.randn(1, 8)
+    by_code = decoder.every(user)[0].view(3, 3, 2).exp()
+    with torch.no_grad():
+        decoder.table.vectors[2].normal_()  # the last code
+    moved = decoder.every(user)[0].view(3, 3, 2).exp()
+    torch.testing.assert_close(by_code.sum(2), moved.sum(2))
+    assert not torch.allclose(by_code, moved)
+    with torch.no_grad():
+        decoder.table.vectors[1].normal_()
+    torch.testing.assert_close(by_code.sum((1, 2)), decoder.every(user)[0].view(3, 3, 2).exp().sum((1, 2)))
 
 
 @pytest.mark.parametrize("name", ENCODERS)

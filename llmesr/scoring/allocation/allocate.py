@@ -24,10 +24,9 @@ from llmesr.runs.record import MODEL, Run, Status
 from llmesr.scoring.allocation.lists import Lists, Relisted, candidates
 from llmesr.scoring.allocation.rankers import AtRandom, ByScore, SecondRanker
 from llmesr.scoring.allocation.weakness import SHARES, features, threshold, weakness
-from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.scored_run import ALLOCATION, ScoredRun
 from llmesr.store import config_digest, slug, write_json
 from llmesr.training.checkpoint import save_tensors
-from llmesr.training.load import ALLOCATION
 
 RUN, ALLOCATED = "run", "allocated"
 RANDOM_ORDER, RANDOM_USERS = "random order", "random users"
@@ -201,13 +200,12 @@ def _controls(
 def _served(
     scored: ScoredRun, second: SecondRanker, weak: np.ndarray, config: AllocationConfig
 ) -> AllocatedScorer | None:
-    """Both runs as one model, where that can be kept: the second is a run, neither stands for a policy, and both read
-    the same stretch of a history."""
+    """Both runs as one model, where that can be kept: the second is a run that reads the same stretch of a history."""
     other = second.run if isinstance(second, ByScore) else None
-    if other is None or not scored.policy.inert or not other.policy.inert or other.max_length != scored.max_length:
+    if other is None or other.max_length != scored.max_length:
         return None
     flags = torch.from_numpy(weak).to(scored.device)
-    return AllocatedScorer(scored.of("test").scorer, other.of("test").scorer, flags, config.candidates)
+    return AllocatedScorer(scored.of("test").under(), other.of("test").under(), flags, config.candidates)
 
 
 def _relisted(scored: ScoredRun, lists: Lists, second: SecondRanker, progress: Progress) -> Relisted:

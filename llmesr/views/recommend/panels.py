@@ -29,7 +29,7 @@ PARTS_ABOUT = (
 MOST_RUNS = 4
 AT_FIRST = (
     "id", "llm-esr", "text-ease", "llmemb", "llm-init", "ease", "item-knn", "markov", "ials", "semantic-knn", "adapter",
-    "codes", "language", "popularity",
+    "codes", "language", "generative", "popularity",
 )  # fmt: skip
 _TITLE = {1: 90, 2: 52, 3: 36, 4: 27}
 """Characters of a title by the number of lists."""

@@ -55,6 +55,7 @@ METHODS: dict[Mode, dict[str, str]] = {
         "llmemb": "#7a0019",
         "codes": "#280040",
         "language": "#410102",
+        "generative": "#020518",
     },
     "dark": {
         "popularity": "#aeb2ba",
@@ -71,6 +72,7 @@ METHODS: dict[Mode, dict[str, str]] = {
         "llmemb": "#d02c40",
         "codes": "#58d880",
         "language": "#7052c7",
+        "generative": "#fdffb2",
     },
 }
 """One colour per method. On the page background every one has a contrast of at least 3:1 (WCAG for graphics)."""
@@ -141,6 +143,7 @@ SYMBOLS: dict[str, str] = {
     "llmemb": "star",
     "codes": "bowtie",
     "language": "hourglass",
+    "generative": "asterisk-open",
 }
 GROUP_SYMBOLS: dict[str, str] = {
     "Overall": "circle",

@@ -53,6 +53,7 @@ METHODS: dict[str, str] = {
     "llm-esr": "Text and behaviour side by side, taught by similar users (LLM-ESR, 2024).",
     "llmemb": "Adapted text vectors, aligned with behaviour (LLMEmb, 2025).",
     "codes": "Item vectors made of a few codes that items with similar text share (Mixture-of-Codes, 2024).",
+    "generative": "Writes the next item as a sequence of codes made from its text (TIGER, TTDS).",
     "language": "A text model that reads the history itself, item by item (Laser, DARec, 2024).",
 }
 
@@ -70,6 +71,7 @@ METHODS_IN_SHORT: dict[str, str] = {
     "llm-esr": "text and behaviour",
     "llmemb": "text, tuned and aligned",
     "codes": "codes shared by text",
+    "generative": "writes codes of the text",
     "language": "text model reads histories",
 }
 """What a method knows, for a label under its name."""

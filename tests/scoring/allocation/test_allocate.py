@@ -19,6 +19,7 @@ from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run
+from llmesr.scoring.again import evaluate_again
 from llmesr.scoring.allocation.allocate import (
     ALLOCATED,
     RANDOM_ORDER,
@@ -30,6 +31,8 @@ from llmesr.scoring.allocation.allocate import (
 )
 from llmesr.scoring.allocation.lists import Lists, candidates
 from llmesr.scoring.allocation.rankers import AtRandom, by_file, by_run
+from llmesr.scoring.derived import derive
+from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
@@ -162,9 +165,15 @@ def test_what_cannot_be_handed_over_is_refused(made: tuple[Store, Dataset, Run, 
         by_run(ScoredRun(root, found.run), first)
 
 
-def test_an_allocated_run_recommends_in_the_order_it_was_evaluated_in(made: tuple[Store, Dataset, Run, Run]) -> None:
+@pytest.mark.parametrize("tuned", [(), (0,), (0, 1)], ids=["plain", "first tuned", "both tuned"])
+def test_an_allocated_run_recommends_in_the_order_it_was_evaluated_in(
+    tuned: tuple[int, ...], made: tuple[Store, Dataset, Run, Run]
+) -> None:
     store, data, plain, better = made
-    first, second = ScoredRun(store, better), ScoredRun(store, plain)
+    runs = [better, plain]
+    for side in tuned:
+        runs[side] = derive(ScoredRun(store, runs[side]), ScoringPolicy(gamma=3.0 + side))
+    first, second = (ScoredRun(store, run) for run in runs)
     found = allocate(first, by_run(second, first), config(share=0.4))
     assert found.run is not None
     opened = ScoredRun(store, found.run)
@@ -185,6 +194,21 @@ def test_an_allocated_run_recommends_in_the_order_it_was_evaluated_in(made: tupl
             expected = by_run(second, first).order(lists)[0] if weak else lists.items[0]
             request = replace(served.request(history, 20), user=user)
             assert served.answer([request])[0].items.tolist() == expected.tolist()
+
+
+def test_an_allocated_run_is_evaluated_again_where_it_was_made_of_runs(made: tuple[Store, Dataset, Run, Run]) -> None:
+    store, _, plain, better = made
+    first = ScoredRun(store, plain)
+    run = allocate(first, by_run(ScoredRun(store, better), first), config(share=0.3)).run
+    assert run is not None
+    before, measured = run.per_user(), run.metrics()
+    again = evaluate_again(run, "cpu")
+    pd.testing.assert_frame_equal(again.per_user(), before)
+    assert again.metrics() == measured
+    by_chance = allocate(first, AtRandom(0), config(share=0.3)).run
+    assert by_chance is not None
+    with pytest.raises(UserError, match="as random order ordered them.*`llmesr allocate`"):
+        evaluate_again(by_chance, "cpu")
 
 
 def test_what_has_no_model_recommends_nothing(made: tuple[Store, Dataset, Run, Run]) -> None:

@@ -1,0 +1,140 @@
+"""Runs that write the next item code by code: settings, codes made anew, resuming, beams against the exact ranking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from factories import make_embedding
+from safetensors.torch import load_file
+from tiny_models import StopAfter
+
+from llmesr.config import IngestConfig, RunConfig, SplitConfig
+from llmesr.data import synthetic
+from llmesr.data.dataset import Dataset
+from llmesr.data.ingest import ingest_frames
+from llmesr.data.splitting import resplit
+from llmesr.errors import UserError
+from llmesr.models.scorers import WritingScorer
+from llmesr.runs.record import MODEL, Run
+from llmesr.scoring.explanation import explain
+from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.scored_run import ScoredRun
+from llmesr.store import Store
+from llmesr.training import inputs as preparing
+from llmesr.training import train as training
+from llmesr.training.load import load_scorer
+from llmesr.training.stopping import Stopped
+from llmesr.training.train import resume, train
+
+SMALL: dict[str, Any] = {"embedding_size": 8, "layers": 1, "epochs": 3, "batch_size": 64, "max_length": 8}
+CODES: dict[str, Any] = {"codebooks": 2, "codebook_size": 6, "refresh_codes": 1}
+SEQUENCES = torch.tensor([[3, 9, 21], [5, 0, 0]])
+
+
+def small(**settings: Any) -> RunConfig:
+    return RunConfig.read(None, **{"method": "generative", **SMALL, **CODES, **settings})
+
+
+def written(run: Run) -> WritingScorer:
+    scorer = load_scorer(run)
+    assert isinstance(scorer, WritingScorer)
+    return scorer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"codebooks": 3}, {"codebook_size": 12}, {"item_init": "random"}, {"refresh_codes": 0}, {"exhaustive_up_to": 5}],
+)
+def test_every_setting_changes_the_scores(change: dict[str, Any], store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    plain, changed = (written(train(tiny, small(**c), store)).score(SEQUENCES) for c in ({}, change))
+    assert changed.isfinite().all()
+    assert (plain[:, 1:] != changed[:, 1:]).any()
+
+
+def test_codes_made_anew_are_stored_and_one_to_one(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    codes = {}
+    for every in (0, 1):
+        run = train(tiny, small(refresh_codes=every), store)
+        codes[every] = load_file(run.folder / MODEL)["tables.semantic.codes"][1:-1]
+        assert len(codes[every].unique(dim=0)) == tiny.n_items
+        total = written(run).score(SEQUENCES)[:, 1:].exp().sum(1)
+        torch.testing.assert_close(total, torch.ones(2), rtol=1e-4, atol=1e-4)
+    assert (codes[0] != codes[1]).any()
+
+
+def test_beams_rank_as_exact_scores_do_and_say_how_many_they_find(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    exact = written(train(tiny, small(), store)).score(SEQUENCES)[:, 1:]
+    whole = train(tiny, small(exhaustive_up_to=0, beam=tiny.n_items), store)
+    torch.testing.assert_close(written(whole).score(SEQUENCES)[:, 1:], exact)
+    assert whole.manifest.info["beam"] == {"width": tiny.n_items, "users": 64, "recall@10": 1.0}
+    narrow = train(tiny, small(exhaustive_up_to=0, beam=4), store)
+    found = written(narrow).score(SEQUENCES)[:, 1:]
+    assert narrow.manifest.info["beam"]["recall@10"] <= 0.4
+    for row, all_of in zip(found, exact, strict=True):
+        best = row.topk(4)
+        torch.testing.assert_close(best.values, all_of[best.indices])
+        assert len(row.unique()) == 5  # four found, all others alike
+        assert (row.sort().values[:-4] == row.min()).all()
+
+
+def test_it_recommends_and_says_on_what_it_leans(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    opened = ScoredRun(store, train(tiny, small(), store))
+    made = Recommender(opened).recommend([3, 9, 21], 5)
+    assert made["item_id"].is_unique
+    assert not set(made["item_id"]) & set(tiny.catalogue["item_id"].iloc[[2, 8, 20]])
+    np.testing.assert_allclose(made["collaborative"] + made["semantic"] + made["content"], made["score"], rtol=1e-4)
+    told = explain(opened, [3, 9, 21], [1])[0]
+    assert told.kind == "leave-one-out"
+    assert told.reasons
+
+
+def test_resumed_it_ends_alike(store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_embedding(store, tiny)
+    whole = train(tiny, small(), store)
+    for steps in (3, 5):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "terminate", StopAfter(steps))
+            with pytest.raises(Stopped):
+                train(tiny, small(), store, run_id=f"halted-{steps}")
+        again = resume(Run(store, f"halted-{steps}"))
+        assert (again.folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
+
+
+def test_items_that_nobody_chose_can_be_written(store: Store) -> None:
+    data = synthetic.make(store, name="shop", users=150, items=60, seed=3)
+    data = resplit(data, SplitConfig(kind="temporal", valid_from=0.2, test_from=0.4), store)
+    make_embedding(store, data)
+    cold = np.flatnonzero(data.item_counts[1:] == 0) + 1
+    assert len(cold)
+    scores = written(train(data, small(), store)).score(SEQUENCES)
+    assert (scores[:, cold] > -50).all()
+
+
+def test_too_many_items_without_text_are_told_of(store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = make_embedding(store, tiny)
+    bare.item_vectors[:5] = 0
+    assert train(tiny, small(epochs=1), store, embedding=bare).manifest.info["codes"]["largest_group"] >= 5
+    monkeypatch.setattr(preparing, "MOST_ALIKE", 4)
+    with pytest.raises(UserError, match=r"items have the same codes, and 4 can be told apart; 5 items have no text"):
+        train(tiny, small(epochs=1, seed=1), store, embedding=bare)
+
+
+def test_three_items_of_which_two_have_no_text(store: Store) -> None:
+    rows = [(f"u{u}", f"i{(u + step) % 3}", step) for u in range(20) for step in range(4)]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    items = pd.DataFrame({"item_id": ["i0", "i1", "i2"], "title": ["a", "", ""], "brand": ["x", "y", "y"]})
+    data = ingest_frames(frame, items, IngestConfig.read(None, name="three", repeats="keep"), store, id="three")
+    made = make_embedding(store, data)
+    made.item_vectors[1:] = 0
+    run = train(data, small(codebook_size=256, refresh_codes=0), store, embedding=made)
+    scorer = written(run)
+    assert scorer.score(torch.tensor([[1, 2]]))[:, 1:].exp().sum() == pytest.approx(1, abs=1e-4)
+    assert run.manifest.info["codes"]["items_without_text"] == 2
