@@ -28,6 +28,14 @@ from llmesr.semantic.embed import embed
 from llmesr.store import Store
 
 BASELINE, TEACHER = "llm-init", "text-ease"
+LANGUAGE: dict[str, Any] = {
+    "method": "language",
+    "batch_size": 32,
+    "epochs": 12,
+    "patience": 3,
+    "validation_users": 800,
+}
+"""Small batches and few epochs: an epoch costs as much as its histories have tokens, however many steps it makes."""
 ROWS: dict[str, dict[str, Any]] = {
     TEACHER: {"method": "text-ease"},
     "id": {"method": "id"},
@@ -39,11 +47,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "codes, projections": {"method": "codes"},
     "codes, residual": {"method": "codes", "quantisation": "residual"},
     "codes, projections, random start": {"method": "codes", "item_init": "random"},
-    "language": {"method": "language"},
-    "language, no prefix": {"method": "language", "prefix": "none"},
-    "language, collaborative prefix": {"method": "language", "prefix": "collaborative"},
-    "language, injected, alternating": {"method": "language", "inject": True, "attention": "alternating"},
-    "language, frozen": {"method": "language", "lora_rank": 0},
+    "language": LANGUAGE,
+    "language, no prefix": {**LANGUAGE, "prefix": "none"},
+    "language, collaborative prefix": {**LANGUAGE, "prefix": "collaborative"},
+    "language, injected, alternating": {**LANGUAGE, "inject": True, "attention": "alternating"},
+    "language, frozen": {**LANGUAGE, "lora_rank": 0},
     "generative": {"method": "generative"},
     "generative, codes kept": {"method": "generative", "refresh_codes": 0},
     "llm-init, list of text-ease": {"method": "llm-init", "teacher": TEACHER},
