@@ -143,9 +143,9 @@ class _Rewriting:
         if isinstance(scorer, LinearScorer):
             return self._linear(scorer, run)
         if isinstance(scorer, WritingScorer):  # a new item has no codes to be written by
-            grown = copy.copy(scorer)
-            grown.n_items = self.change.n_items
-            return grown
+            writing = copy.copy(scorer)
+            writing.n_items = self.change.n_items
+            return writing
         if isinstance(scorer, NeuralScorer):
             return self._neural(scorer, run)
         raise TypeError(f"no way to give {type(scorer).__name__} another text")

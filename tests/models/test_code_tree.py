@@ -26,8 +26,8 @@ def decoder(codes: torch.Tensor = FOUR, size: int = 2, plain: bool = False) -> C
         if plain:  # the decoder asks with the user and the codes so far alone
             for step in made.steps:
                 assert isinstance(step, nn.Sequential)
-                step[-1].weight.zero_()
-                step[-1].bias.zero_()
+                for values in step[-1].parameters():
+                    values.zero_()
     return made.eval()
 
 
