@@ -50,7 +50,14 @@ def test_no_dataset_says_where_to_begin(visit: Callable[..., AppTest]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "backbone"), [("id", "sasrec"), ("llm-esr", "gru4rec"), ("llmemb", "bert4rec"), ("language", "sasrec")]
+    ("method", "backbone"),
+    [
+        ("id", "sasrec"),
+        ("llm-esr", "gru4rec"),
+        ("llmemb", "bert4rec"),
+        ("language", "sasrec"),
+        ("generative", "gru4rec"),
+    ],
 )
 def test_the_form_offers_exactly_what_the_method_reads(
     visit: Callable[..., AppTest], shop: Dataset, method: str, backbone: str
