@@ -93,14 +93,9 @@ def planned(dataset: Dataset, config: BestConfig, store: Store) -> list[tuple[Ca
 
 
 @dataclass
-class _Work:
+class _Work(Making):
     """One contest being carried out."""
 
-    contest: Contest
-    config: BestConfig
-    dataset: Dataset
-    embedding: Embedding | None
-    device: str
     progress: Progress
     clock: Clock = field(init=False)
 
@@ -148,13 +143,10 @@ class _Work:
             reason = f"it would take about {duration(least)}, and {duration(max(room, 0.0))} were left for it"
             return {**entry, "state": LEFT_OUT, "reason": reason, "seconds": 0.0}
         members = [self._best_among(names, entries) for names in candidate.of]
-        making = Making(
-            self.contest, self.config, self.dataset, self.embedding, self.device, self._said(candidate.name)
-        )
         enough = self._enough(started, reserve) if entries else (lambda: False)
         state, reason, run = JUDGED, "", None
         try:
-            run = make(making, candidate, members, enough)
+            run = make(self, candidate, members, enough, self._said(candidate.name))
             if run.manifest.info.get("cut_short"):
                 reason = f"its time was up after {run.manifest.info['epochs']} epochs"
         except Stopped:

@@ -20,7 +20,7 @@ from llmesr.training.devices import pick_device
 from llmesr.training.train import resume, train
 
 
-@dataclass(frozen=True)
+@dataclass
 class Making:
     """What runs are made with."""
 
@@ -29,17 +29,18 @@ class Making:
     dataset: Dataset
     embedding: Embedding | None
     device: str
-    progress: Progress
 
 
-def make(making: Making, candidate: Candidate, members: Sequence[Run], enough: Callable[[], bool]) -> Run:
+def make(
+    making: Making, candidate: Candidate, members: Sequence[Run], enough: Callable[[], bool], progress: Progress
+) -> Run:
     """The run of ``candidate``, evaluated; ``members`` are the runs it is made of, ``enough`` ends a training."""
     if candidate.kind == BLENDED:
-        return blend(members, device=pick_device(making.device), progress=making.progress)
+        return blend(members, device=pick_device(making.device), progress=progress)
     if candidate.kind == TUNED:
-        return _tuned(making, members[0])
+        return _tuned(making, members[0], progress)
     store, id = making.contest.store, making.contest.run_id(candidate.name)
-    options = {"device": making.device, "enough": enough, "progress": making.progress}
+    options = {"device": making.device, "enough": enough, "progress": progress}
     if store.exists("runs", id):
         run = Run(store, id)
         return run if run.status().state == "SUCCEEDED" else resume(run, **options)  # type: ignore[arg-type]
@@ -47,9 +48,9 @@ def make(making: Making, candidate: Candidate, members: Sequence[Run], enough: C
     return train(making.dataset, config, store, embedding=making.embedding, run_id=id, **options)  # type: ignore[arg-type]
 
 
-def _tuned(making: Making, run: Run) -> Run:
+def _tuned(making: Making, run: Run, progress: Progress) -> Run:
     """The run under the policy tuned for it, judged on validation by policies tuned on other users."""
     scored = ScoredRun(run.store, run, pick_device(making.device), dataset=making.dataset, embedding=making.embedding)
-    tuned = tune_policy(scored, progress=making.progress)
-    judged = cross_fitted(scored, tuned.config, progress=making.progress)
-    return derive(scored, tuned.policy, validating=judged, progress=making.progress)
+    tuned = tune_policy(scored, progress=progress)
+    judged = cross_fitted(scored, tuned.config, progress=progress)
+    return derive(scored, tuned.policy, validating=judged, progress=progress)

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
 Visit = Callable[..., AppTest]
+APP = Path(__file__).parents[2] / "app.py"
+
+
+def open_page(page: str = "overview", **query: str | list[str]) -> AppTest:
+    """A page of the app, opened with a query string."""
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    if page != "overview":
+        app.switch_page(f"pages/{page}.py")
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+    return app
 
 
 def texts(app: AppTest) -> str:

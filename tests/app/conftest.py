@@ -5,22 +5,18 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from app_pages import Visit
+from app_pages import Visit, open_page
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest
 
 from llmesr.jobs.engine import LocalEngine, started_at
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, typed_step
 from llmesr.store import Store, write_json
 from llmesr.views.cache.kept import clear
-
-APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,20 +50,7 @@ def listed_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def visit(store: Store) -> Visit:
-    """``visit("training", dataset="shop")`` opens a page with a query string and returns the AppTest."""
-
-    def open_page(page: str = "overview", **query: str) -> AppTest:
-        app = AppTest.from_file(str(APP), default_timeout=60)
-        for key, value in query.items():
-            app.query_params[key] = value
-        app.run()
-        if page != "overview":
-            app.switch_page(f"pages/{page}.py")
-            for key, value in query.items():
-                app.query_params[key] = value
-            app.run()
-        return app
-
+    """``visit("training", dataset="shop")`` opens a page of the store of this test."""
     return open_page
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from app_pages import open_page
 from factories import (
     HOSTILE,
     corrupt,
@@ -33,8 +33,6 @@ from llmesr.evaluation.worth import amounts, worth
 from llmesr.runs.record import Run
 from llmesr.store import Store, file_digest
 
-APP = Path(__file__).parents[2] / "app.py"
-
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -53,11 +51,7 @@ def runs(store: Store, made_once: Any) -> Any:
 
 
 def visit(**query: str | list[str]) -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    at.switch_page("pages/compare.py").run()
+    at: AppTest = open_page("compare", **query)
     assert not at.exception
     return at
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
+from app_pages import open_page
 from factories import HOSTILE, corrupt, make_dataset, make_embedding, make_running_run, make_standard_runs
 from streamlit.testing.v1 import AppTest
 
 from llmesr.data.dataset import Dataset
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
-
-APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +30,8 @@ def shop(store: Store, made_once: Any) -> None:
     shutil.copytree(made_once, store.root, dirs_exist_ok=True)
 
 
-def visit(**query: str) -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    at.switch_page("pages/story.py").run()
+def visit(**query: str | list[str]) -> AppTest:
+    at: AppTest = open_page("story", **query)
     assert not at.exception
     return at
 

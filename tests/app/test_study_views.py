@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from app_pages import texts
+from app_pages import open_page, texts
 from factories import make_dataset, make_run
 from streamlit.testing.v1 import AppTest
 
@@ -17,8 +16,6 @@ from llmesr.runs.study import Study
 from llmesr.scoring.allocation.allocate import ALLOCATED, RANDOM_ORDER, REPORT
 from llmesr.store import Store, write_json
 
-APP = Path(__file__).parents[2] / "app.py"
-
 
 @pytest.fixture
 def shop(store: Store) -> Dataset:
@@ -27,12 +24,8 @@ def shop(store: Store) -> Dataset:
     return dataset
 
 
-def visit(**query: str) -> AppTest:
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    at.switch_page("pages/compare.py").run()
+def visit(**query: str | list[str]) -> AppTest:
+    at: AppTest = open_page("compare", **query)
     assert not at.exception
     return at
 

@@ -11,24 +11,21 @@ import pandas as pd
 import pytest
 import scipy.sparse as sparse
 import torch
+from resumed_tuning import WEIGHTS, whole_and_resumed
 from safetensors.torch import load_file
-from tiny_models import StopAfter, write_encoder
+from tiny_models import write_encoder
 
 from llmesr.config import FinetuneConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.synthetic import make
 from llmesr.errors import UserError
 from llmesr.objectives.contrastive import soft_contrastive
-from llmesr.runs.finetune import find_finetune
 from llmesr.semantic.co_chosen import CoChosen, told_apart
 from llmesr.semantic.contrastive import Copies
 from llmesr.store import Store
-from llmesr.training import finetune as training
-from llmesr.training.finetune import finetune, resume_finetune
+from llmesr.training.finetune import finetune
 from llmesr.training.material import gather
-from llmesr.training.stopping import Stopped
 
-WEIGHTS = "adapter/adapter_model.safetensors"
 TOGETHER = sparse.csr_matrix(
     np.array([[0, 2, 1, 0, 0], [2, 0, 0, 0, 0], [1, 0, 0, 3, 0], [0, 0, 3, 0, 1], [0, 0, 0, 1, 0]], float)
 )
@@ -131,13 +128,7 @@ def test_resume_equals_uninterrupted(
     shop: tuple[Dataset, FinetuneConfig], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, config = shop
-    whole = finetune(data, config, store, run_id="whole")
-    with monkeypatch.context() as patched:
-        patched.setattr(training, "terminate", StopAfter(4))
-        with pytest.raises(Stopped):
-            finetune(data, config, store, run_id="broken")
-    resume_finetune(find_finetune(store, "broken"))
-    a, b = (load_file(find_finetune(store, id).folder / WEIGHTS) for id in ("whole", "broken"))
+    whole, a, b = whole_and_resumed(data, config, store, monkeypatch)
     assert all(torch.equal(a[name], b[name]) for name in a)
     wider = finetune(data, config.but(window=1), store, run_id="wider")
     assert any(not torch.equal(a[n], t) for n, t in load_file(wider.folder / WEIGHTS).items())

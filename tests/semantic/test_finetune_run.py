@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 import torch
 import typer
+from interruption import StopAfter
 from safetensors.torch import load_file, save_file
-from tiny_models import StopAfter, write_decoder, write_encoder
+from tiny_models import write_decoder, write_encoder
 from typer.testing import CliRunner
 
 from llmesr.cli import finetune as cli

@@ -10,27 +10,24 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from resumed_tuning import WEIGHTS, whole_and_resumed
 from safetensors.torch import load_file
-from tiny_models import StopAfter, write_encoder
+from tiny_models import write_encoder
 
 from llmesr.config import EmbedConfig, FinetuneConfig, IngestConfig, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest_frames
 from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
-from llmesr.runs.finetune import find_finetune
 from llmesr.semantic.contrastive import Copies
 from llmesr.semantic.embed import embed
 from llmesr.semantic.preferences import HEAD, NONE, PreferenceLoss, Preferences
 from llmesr.store import Store
-from llmesr.training import finetune as training
 from llmesr.training.categories import categories
-from llmesr.training.finetune import finetune, resume_finetune
+from llmesr.training.finetune import finetune
 from llmesr.training.material import gather
-from llmesr.training.stopping import Stopped
 from llmesr.training.train import train
 
-WEIGHTS = "adapter/adapter_model.safetensors"
 TITLES = np.array([*"abcde"], dtype=object)
 
 
@@ -131,13 +128,7 @@ def test_resume_equals_uninterrupted(
     shop: tuple[Dataset, FinetuneConfig], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, config = shop
-    whole = finetune(data, config, store, run_id="whole")
-    with monkeypatch.context() as patched:
-        patched.setattr(training, "terminate", StopAfter(4))
-        with pytest.raises(Stopped):
-            finetune(data, config, store, run_id="broken")
-    resume_finetune(find_finetune(store, "broken"))
-    a, b = (load_file(find_finetune(store, id).folder / WEIGHTS) for id in ("whole", "broken"))
+    whole, a, b = whole_and_resumed(data, config, store, monkeypatch)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert all("lora_" in name for name in a)  # the head is for tuning alone
     for change in ({"users": "mean"}, {"categories": 2}):

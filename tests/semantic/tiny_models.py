@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -52,26 +51,6 @@ def write_encoder(folder: Path, texts: list[str], *, blocks: int = 1) -> Path:
     )
     BertModel(config).save_pretrained(folder)
     return folder
-
-
-class StopAfter:
-    """Stands in for SIGTERM: asks to stop at the n-th question."""
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> StopAfter:
-        return self
-
-    def __enter__(self) -> Callable[[], bool]:
-        return self.asked
-
-    def asked(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 @cache

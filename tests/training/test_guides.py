@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from factories import make_dataset, make_embedding
+from interruption import StopAfter
 from tiny_models import encoder_at_hand
 from torch import Tensor
 
@@ -139,20 +139,8 @@ def test_resumed_on_a_base_it_ends_alike(store: Store, tiny: Dataset, monkeypatc
     teacher = train(tiny, RunConfig(method="item-knn", max_length=8), store)
     config = small("id", base="ease", teacher=teacher.id)
     whole = train(tiny, config, store)
-    left = [5]
-
-    class Terminate:
-        def __enter__(self) -> Callable[[], bool]:
-            return self.ask
-
-        def ask(self) -> bool:
-            left[0] -= 1
-            return left[0] < 0
-
-        def __exit__(self, *_: object) -> None: ...
-
     with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", Terminate)
+        patch.setattr(training, "terminate", StopAfter(5))
         with pytest.raises(Stopped):
             train(tiny, config, store, run_id="halted")
     assert (resume(Run(store, "halted")).folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 from factories import make_embedding
+from interruption import StopAfter
 from safetensors.torch import load_file
-from tiny_models import StopAfter, encoder_at_hand, write_decoder
+from tiny_models import encoder_at_hand, write_decoder
 
 from llmesr.config import IngestConfig, RunConfig, SplitConfig
 from llmesr.data import synthetic

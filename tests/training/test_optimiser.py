@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from interruption import StopAfter
 from torch import Tensor, nn
 
 from llmesr.config import RunConfig
@@ -154,27 +154,11 @@ def test_both_give_the_same_first_loss_and_gradient(loss: str) -> None:
     torch.testing.assert_close(*found)
 
 
-def stopping_after(steps: int) -> Callable[..., Any]:
-    class Terminate:
-        def __enter__(self) -> Callable[[], bool]:
-            self.left = steps
-            return self.ask
-
-        def ask(self) -> bool:
-            self.left -= 1
-            return self.left < 0
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-    return Terminate
-
-
 def test_a_run_resumes_to_what_it_would_have_been(tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     config = RunConfig.read(None, loss="sampled", negatives=8, item_updates="sparse", **SMALL)
     whole = train(tiny, config, store, run_id="whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", stopping_after(9))
+        patch.setattr(training, "terminate", StopAfter(9))
         with pytest.raises(Stopped):
             train(tiny, config, store, run_id="parts")
     parts = resume(Run(store, "parts"))

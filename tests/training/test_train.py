@@ -1,11 +1,11 @@
 """Training ends in a sealed run; stopped at any moment it resumes to the same result, bit for bit."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from interruption import StopAfter
 
 from llmesr.config import EmbedConfig, RunConfig
 from llmesr.data.dataset import Dataset
@@ -30,24 +30,6 @@ def vectors(tiny: Dataset, store: Store, tmp_path: Any) -> Embedding:
     return embed(tiny, EmbedConfig(embedder=f"file:{tmp_path / 'vectors.npz'}"), store)
 
 
-def stopping_after(steps: int) -> Callable[..., Any]:
-    """A ``terminate`` that asks to stop at the given step."""
-
-    class Terminate:
-        def __enter__(self) -> Callable[[], bool]:
-            self.left = steps
-            return self.ask
-
-        def ask(self) -> bool:
-            self.left -= 1
-            return self.left < 0
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-    return Terminate
-
-
 @pytest.mark.parametrize("backbone", ["sasrec", "bert4rec", "gru4rec"])
 @pytest.mark.parametrize("steps", [2, 9])
 def test_resuming_equals_never_having_stopped(
@@ -56,7 +38,7 @@ def test_resuming_equals_never_having_stopped(
     config = RunConfig(method="llm-esr", backbone=backbone, teacher_refresh=3, loss="bce", **SMALL)
     whole = train(tiny, config, store, embedding=vectors, run_id="whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", stopping_after(steps))
+        patch.setattr(training, "terminate", StopAfter(steps))
         with pytest.raises(Stopped):
             train(tiny, config, store, embedding=vectors, run_id="broken")
     broken = Run(store, "broken")

@@ -79,14 +79,20 @@ def test_what_is_not_there_is_said(bucket: Bucket, store: Store) -> None:
         assert sentence.startswith(f"There is nothing at {source}")
 
 
-def test_a_copy_that_was_cut_goes_on_where_it_ended(
-    bucket: Bucket, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = bucket.put("orders.csv", LARGE)
+def cut_midway(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a large file whose line breaks before its end."""
     monkeypatch.setattr(address, "CHUNK", 1 << 18)
     monkeypatch.setattr(address, "BLOCK", 1 << 18)
     monkeypatch.setattr("time.sleep", lambda _: None)
+    source = bucket.put("orders.csv", LARGE)
     bucket.line.left = 1_200_000
+    return source
+
+
+def test_a_copy_that_was_cut_goes_on_where_it_ended(
+    bucket: Bucket, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = cut_midway(bucket, monkeypatch)
     sentence = refused(source, store)
     assert "bytes are kept; run it again to go on" in sentence
     (part,) = [p for p in left(store) if p.suffix == ".part"]
@@ -101,11 +107,7 @@ def test_a_copy_that_was_cut_goes_on_where_it_ended(
 def test_a_copy_that_was_cut_begins_anew_when_the_file_has_changed(
     bucket: Bucket, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = bucket.put("orders.csv", LARGE)
-    monkeypatch.setattr(address, "CHUNK", 1 << 18)
-    monkeypatch.setattr(address, "BLOCK", 1 << 18)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    bucket.line.left = 1_200_000
+    source = cut_midway(bucket, monkeypatch)
     refused(source, store)
     bucket.line.left = None
     bucket.put("orders.csv", LARGE[::-1])

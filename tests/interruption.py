@@ -1,0 +1,25 @@
+"""What stops a training in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class StopAfter:
+    """Stands in for SIGTERM: asks to stop at the n-th question."""
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+    def __call__(self) -> StopAfter:
+        return self
+
+    def __enter__(self) -> Callable[[], bool]:
+        return self.asked
+
+    def asked(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+    def __exit__(self, *_: object) -> None:
+        pass
