@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from llmesr.config import GROUPS, EmbedConfig, IngestConfig, RunConfig, has_backbone, preset, settings_read
+from llmesr.config.needs import starts_adapter
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest
-from llmesr.methods import starts_adapter
 from llmesr.runs.record import Run, list_runs
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store

@@ -15,7 +15,8 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor, nn
 
-from llmesr.config import RunConfig, reads
+from llmesr.config import RunConfig
+from llmesr.config.needs import needs_behaviour, needs_reference, needs_similar, sparse_updates, spreads, starts_adapter
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.encoders.language import TextModel
 from llmesr.errors import UserError
@@ -67,53 +68,8 @@ class Method:
     """Linear scores that those of the model are added to while it is trained."""
 
 
-SPARSE_FROM = 100_000
-"""Items from which ``item_updates=auto`` is sparse, where it can be: a dense step then costs more than the batch."""
 INIT_SCALE = 1.0
 """Root mean square length of a PCA-initialised item vector (measured on validation: 0.1 is too short to matter)."""
-
-
-def needs_text(config: RunConfig) -> bool:
-    """Whether the method reads item text vectors."""
-    if config.method == "llm-esr":
-        return config.semantic_view or config.item_init == "pca" or needs_similar(config)
-    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes", "language", "generative") or (
-        config.method == "llm-init" and config.item_init == "pca"
-    )
-
-
-def needs_similar(config: RunConfig) -> bool:
-    """Whether the method distils from similar users."""
-    return config.method == "llm-esr" and config.distillation != "off" and config.distillation_weight > 0
-
-
-def needs_reference(config: RunConfig) -> bool:
-    """Whether the method aligns its items to those of an id-only run."""
-    return config.method == "llmemb" and config.alignment_weight > 0
-
-
-def needs_behaviour(config: RunConfig) -> bool:
-    """Whether a text model that reads histories is told what an id run knows."""
-    return config.method == "language" and (config.prefix == "collaborative" or config.inject)
-
-
-def spreads(config: RunConfig) -> bool:
-    """Whether the start of the item vectors is spread over the graph of users and items."""
-    return reads("graph_steps", config.method, config.backbone) and config.graph_steps > 0 and config.graph_weight > 0
-
-
-def starts_adapter(config: RunConfig) -> bool:
-    """Whether adapters begin as the main directions of what they adapt, scaled."""
-    if not reads("adapter_init", config.method, config.backbone) or not config.adapter:
-        return False
-    return config.adapter_init == "pca" or (config.adapter_init == "auto" and config.method != "llm-esr")
-
-
-def sparse_updates(config: RunConfig, n_items: int) -> bool:
-    """Whether a step changes only the item vectors that its batch touches."""
-    if config.item_updates == "auto":
-        return n_items >= SPARSE_FROM and config.touches_rows
-    return config.item_updates == "sparse"
 
 
 def build(inputs: Inputs, config: RunConfig) -> Method:

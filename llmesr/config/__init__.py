@@ -9,6 +9,7 @@ app's forms and the manifests all use them. ``description`` is the help text the
     data.py      from files to a dataset
     text.py      from item text to vectors; fine-tuning a language model; similar users
     run.py       one training run
+    needs.py     what follows from the settings of a run: text, similar users, another run
     presets.py   named starting points of a run
     search.py    a search for the settings of a run
     allocation.py  weak users handed to a second ranker

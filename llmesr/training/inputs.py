@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from llmesr.config import WORDS, NeighbourConfig, RunConfig
+from llmesr.config.needs import needs_behaviour, needs_reference, needs_similar, needs_text, spreads, starts_adapter
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.linear.interactions import chosen
-from llmesr.methods import Inputs, needs_behaviour, needs_reference, needs_similar, needs_text, spreads, starts_adapter
+from llmesr.methods import Inputs
 from llmesr.models.code_tree import told_apart
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import Directions
@@ -80,11 +81,7 @@ def prepare(
         raise UserError(f"Embedding {embedding.id!r} is the text already; name another view, or another --embedding.")
     parents += [view.manifest for view in further]
     if needs_reference(config):
-        if config.alignment_run is None:
-            raise UserError(
-                "This method aligns its items to an id-only run: give alignment_run, or let `train` make one."
-            )
-        run = find_run(store, config.alignment_run)
+        run = _reference_run(config, store)
         reference = reference_items(run, dataset, "valid", device)
         parents.append(run.manifest)
     text_model: Source | None = None
@@ -111,12 +108,23 @@ def prepare(
         behaviour=behaviour,
         directions={name: directions(table, config) for name, table in adapted.items()},
     )
+    return Prepared(inputs, parents, _info(codes, inputs, text_model, config))
+
+
+def _reference_run(config: RunConfig, store: Store) -> Run:
+    if config.alignment_run is None:
+        raise UserError("This method aligns its items to an id-only run: give alignment_run, or let `train` make one.")
+    return find_run(store, config.alignment_run)
+
+
+def _info(codes: Codes | None, inputs: Inputs, text_model: Source | None, config: RunConfig) -> dict[str, Any]:
+    """What the manifest of the run says of its codes and of the model that reads its histories."""
     info: dict[str, Any] = {} if codes is None else {"codes": codes.report()}
     if inputs.codes is not None and config.method == "generative":
         info["codes"]["largest_group"] = int(inputs.codes[:, -1].max())
     if text_model is not None:
         info["text_model"] = {"name": text_model.ref, "digest": weights_digest(text_model)}
-    return Prepared(inputs, parents, info)
+    return info
 
 
 def _kept(config: RunConfig, dataset: Dataset) -> int:

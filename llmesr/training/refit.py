@@ -7,9 +7,10 @@ from dataclasses import replace
 import torch
 
 from llmesr.config import RunConfig
+from llmesr.config.needs import needs_behaviour, needs_reference
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
-from llmesr.methods import Inputs, build, needs_behaviour, needs_reference
+from llmesr.methods import Inputs, build
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer
 from llmesr.runs.record import MODEL, Run, find_run

@@ -21,10 +21,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from llmesr.config import RunConfig, SearchConfig, has_backbone, preset, unread_settings
+from llmesr.config.needs import needs_text
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.table import event_metrics
-from llmesr.methods import needs_text
 from llmesr.progress import Progress, silent
 from llmesr.runs.live import Status
 from llmesr.runs.record import Run

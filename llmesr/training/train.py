@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, named_with_backbone, reads, settings_read
+from llmesr.config.needs import needs_behaviour, needs_reference, needs_text
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import PARTS, Part
@@ -18,7 +19,7 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.sample import judged, validation_sample
 from llmesr.linear.build import MODELS
-from llmesr.methods import Inputs, build, needs_behaviour, needs_reference, needs_text
+from llmesr.methods import Inputs, build
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer, WritingScorer
 from llmesr.processes import ALONE, Processes
@@ -216,15 +217,19 @@ def _fit(
         **({"cut_short": True} if loop.cut_short else {}),
     }
     if sample is not None and processes.is_main:
-        events = run.events()
-        interval = events.loc[events["epoch"] == stopper.best_epoch, "validation_interval"]
-        everybody = len(dataset.split.users("valid"))
-        info["validation_sample"] = {"users": len(sample), "of": everybody, "interval": float(interval.iloc[-1])}
+        info["validation_sample"] = _sampled(run, len(sample), len(dataset.split.users("valid")), stopper.best_epoch)
     scorer = scorer_of(method.model, base, device)
     if isinstance(scorer, WritingScorer) and not scorer.exhaustive:
         info["beam"] = _found_by_beams(scorer, dataset, sequences)
     whole = refit(run, dataset, inputs, stopper.best_epoch, sequences, runtime) if refits else scorer
     return {"valid": scorer, "test": whole}, info
+
+
+def _sampled(run: Run, users: int, everybody: int, epoch: int) -> dict[str, float]:
+    """How many users chose the best epoch, of how many, and the interval of what was measured on them."""
+    events = run.events()
+    interval = events.loc[events["epoch"] == epoch, "validation_interval"]
+    return {"users": users, "of": everybody, "interval": float(interval.iloc[-1])}
 
 
 def _found_by_beams(scorer: WritingScorer, dataset: Dataset, sequences: Sequences) -> dict[str, float]:

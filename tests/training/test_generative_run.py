@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from factories import make_embedding
+from interruption import StopAfter
 from safetensors.torch import load_file
-from tiny_models import StopAfter
 
 from llmesr.config import IngestConfig, RunConfig, SplitConfig
 from llmesr.data import synthetic

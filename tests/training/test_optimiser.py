@@ -11,9 +11,10 @@ from interruption import StopAfter
 from torch import Tensor, nn
 
 from llmesr.config import RunConfig
+from llmesr.config.needs import sparse_updates
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
-from llmesr.methods import Inputs, build, sparse_updates
+from llmesr.methods import Inputs, build
 from llmesr.models.tables import IdTable
 from llmesr.runs.record import Run
 from llmesr.store import Store

@@ -1,0 +1,52 @@
+"""What a run of given settings needs, and what follows from them."""
+
+from __future__ import annotations
+
+from llmesr.config.methods import reads
+from llmesr.config.run import RunConfig
+
+SPARSE_FROM = 100_000
+"""Items from which ``item_updates=auto`` is sparse, where it can be: a dense step then costs more than the batch."""
+
+
+def needs_text(config: RunConfig) -> bool:
+    """Whether the method reads item text vectors."""
+    if config.method == "llm-esr":
+        return config.semantic_view or config.item_init == "pca" or needs_similar(config)
+    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes", "language", "generative") or (
+        config.method == "llm-init" and config.item_init == "pca"
+    )
+
+
+def needs_similar(config: RunConfig) -> bool:
+    """Whether the method distils from similar users."""
+    return config.method == "llm-esr" and config.distillation != "off" and config.distillation_weight > 0
+
+
+def needs_reference(config: RunConfig) -> bool:
+    """Whether the method aligns its items to those of an id-only run."""
+    return config.method == "llmemb" and config.alignment_weight > 0
+
+
+def needs_behaviour(config: RunConfig) -> bool:
+    """Whether a text model that reads histories is told what an id run knows."""
+    return config.method == "language" and (config.prefix == "collaborative" or config.inject)
+
+
+def spreads(config: RunConfig) -> bool:
+    """Whether the start of the item vectors is spread over the graph of users and items."""
+    return reads("graph_steps", config.method, config.backbone) and config.graph_steps > 0 and config.graph_weight > 0
+
+
+def starts_adapter(config: RunConfig) -> bool:
+    """Whether adapters begin as the main directions of what they adapt, scaled."""
+    if not reads("adapter_init", config.method, config.backbone) or not config.adapter:
+        return False
+    return config.adapter_init == "pca" or (config.adapter_init == "auto" and config.method != "llm-esr")
+
+
+def sparse_updates(config: RunConfig, n_items: int) -> bool:
+    """Whether a step changes only the item vectors that its batch touches."""
+    if config.item_updates == "auto":
+        return n_items >= SPARSE_FROM and config.touches_rows
+    return config.item_updates == "sparse"
