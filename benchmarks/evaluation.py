@@ -26,8 +26,9 @@ from torch import Tensor
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.ranks import evaluate
-from llmesr.evaluation.statistics import Contenders, compare, summary
+from llmesr.evaluation.statistics import compare, summary
 from llmesr.evaluation.table import metric_table
+from llmesr.evaluation.values import Contenders
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.store import Manifest
 

@@ -33,8 +33,9 @@ from llmesr.data.ingest import ingest
 from llmesr.data.profile import profile
 from llmesr.data.splitting import resplit
 from llmesr.evaluation.origins import lucky
-from llmesr.evaluation.statistics import Values, compare, per_user, summary
+from llmesr.evaluation.statistics import compare, summary
 from llmesr.evaluation.table import named_groups
+from llmesr.evaluation.values import Values, per_user
 from llmesr.evaluation.verdict import p_text
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, embed

@@ -17,6 +17,7 @@ from llmesr.data.profile import profile, training_lengths
 from llmesr.errors import UserError
 from llmesr.evaluation.comparison import Comparison
 from llmesr.evaluation.contrast import seesaw as paired
+from llmesr.evaluation.doubts import unsettled
 from llmesr.runs.record import Run
 from llmesr.views.compare import charts as comparing
 from llmesr.views.compare import trade_off_charts
@@ -88,7 +89,8 @@ def _labelled(comparison: Comparison, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(comparison: Comparison) -> str:
-    return f"{comparison.protocol} ranking, {comparison.part} part. {comparison.thresholds.describe()}"
+    where = f"{comparison.protocol} ranking, {comparison.part} part. {comparison.thresholds.describe()}"
+    return where + unsettled(comparison.doubts)
 
 
 def _events(run: Run) -> pd.DataFrame:

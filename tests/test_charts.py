@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from factories import HOSTILE, make_dataset, make_run
@@ -54,6 +55,18 @@ def test_figures_of_a_comparison_hold_its_means(compared: Comparison) -> None:
     assert len(charts.seesaw(compared).data)
     with pytest.raises(UserError, match="NDCG@10, HR@10, not MRR@10"):
         charts.groups(compared, "MRR@10")
+
+
+def test_what_is_not_settled_stands_on_the_figure(store: Store, data: Dataset) -> None:
+    drawn = [charts.groups, charts.differences, charts.seesaw]
+    of = [make_run(store, data, m, seed=s) for m in ("id", "llm-esr") for s in (42, 43, 44)]
+
+    def below(draw: Any) -> str:
+        return str(draw(llmesr.compare(of)).layout.title.subtitle.text).replace("<br>", " ")
+
+    assert not any("Not settled" in below(draw) for draw in drawn)
+    of[0].finish(of[0].status(), {}, {"best_epoch": 12, "epochs": 12})
+    assert all("Not settled: 1 serious doubt." in below(draw) for draw in drawn)
 
 
 def test_figures_of_a_run_are_its_curves(runs: list[Run]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from llmesr.cli import metric_tables as tables
 from llmesr.cli.evaluate import Part, ProtocolChoice
-from llmesr.cli.output import Json, emit, store, table
+from llmesr.cli.output import Json, emit, say, store, table
 from llmesr.errors import UserError
 from llmesr.prose import signed
 
@@ -57,26 +57,37 @@ def slices(
         chosen, [find_run(chosen, r) for r in runs], baseline=first, metrics=[metric], protocol=protocol, part=part
     )
     name = found.chosen[-1].name
+    against = _doubted(found)
     if find is not None:
-        _tell_found(json, found, name, find)
+        _tell_found(json, found, name, find, against)
     elif gaps:
         served = pd.DataFrame(found.disparities(name), columns=Disparity._fields)
         emit(json, {"run": name, "rows": tables.plain(served)}, _gaps(served, f"{name}, {metric}"))
     elif worth is not None:
         weighed = found.worth(worth)
         title = f"value-weighted {metric}, by {worth} (of {weighed['share'].iloc[0]:.0%} of the targets)"
-        emit(json, {"rows": tables.plain(weighed)}, _worth(weighed, title))
+        emit(json, {"rows": tables.plain(weighed), **against}, _worth(weighed, title))
     else:
         values = found.values_by_slice if by is None else _of_column(found.values_by_slice, by)
         tests = found.tests_by_slice if len(found.chosen) > 1 else None
         emit(
             json,
-            {"rows": tables.plain(values), "tests": [] if tests is None else tables.plain(tests)},
+            {"rows": tables.plain(values), "tests": [] if tests is None else tables.plain(tests), **against},
             _table(found, values),
         )
 
 
-def _tell_found(json: bool, found: Comparison, name: str, asked: str) -> None:
+def _doubted(found: Comparison) -> dict[str, Any]:
+    """What the guard has against comparing the runs, as JSON holds it; what is serious is said beforehand."""
+    from llmesr.evaluation.doubts import serious
+
+    against = found.doubts if len(found.chosen) > 1 else ()
+    for doubt in serious(against):
+        say(f"Not settled: {doubt.sentence}")
+    return {"doubts": [d.document() for d in against]}
+
+
+def _tell_found(json: bool, found: Comparison, name: str, asked: str, against: dict[str, Any]) -> None:
     """What the search found in which the run ``name`` stands out. UserError for a question there is not."""
     from llmesr.evaluation.slices import QUESTIONS, as_frame
 
@@ -86,7 +97,8 @@ def _tell_found(json: bool, found: Comparison, name: str, asked: str) -> None:
     if question != "fails" and name == found.baseline.name:
         raise UserError("Where a run helps or hurts is seen against a baseline: give two runs.")
     answer = found.stand_out(name, question)
-    emit(json, {"run": name, "rows": tables.plain(as_frame(answer))}, _found(answer, f"{name}. {QUESTIONS[question]}"))
+    document = {"run": name, "rows": tables.plain(as_frame(answer)), **against}
+    emit(json, document, _found(answer, f"{name}. {QUESTIONS[question]}"))
 
 
 def _of_column(values: pd.DataFrame, by: str) -> pd.DataFrame:

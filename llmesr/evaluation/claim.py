@@ -112,14 +112,17 @@ class Claim:
         return f"{self.title}: {self.verdict.sentence()}"
 
     @property
-    def tested_against(self) -> list[tuple[Contender, Answer]]:
-        """The best of every other method on validation, with the run's lead over it overall (positive: ahead)."""
+    def tested_against(self) -> list[tuple[Contender, Answer, list[Doubt]]]:
+        """The best of every other method on validation, the run's lead over it overall (positive: ahead), and what is
+        serious about the two of them."""
         found = []
         for verdict in self.rivals.verdicts:
             answer = verdict.answer(GROUPS[0])
             rival = next(c for c in self.rivals.chosen if c.name == verdict.run)
             if answer is not None:
-                found.append((rival, _turned(answer)))
+                # Whether a baseline is strong enough is asked of the claim's own, not of the run in its place.
+                doubts = [d for d in verdict.doubts if d.kind not in ("weak-baseline", "search")]
+                found.append((rival, _turned(answer), doubts))
         return found
 
     @property
@@ -131,7 +134,7 @@ class Claim:
                 f"A baseline that gains {overall.low:.3f} {self.metric} overall (better settings, more training) "
                 "leaves no sure difference."
             )
-        unbeaten = [c.name for c, a in self.tested_against if a.outcome not in ("better", "few")]
+        unbeaten = [c.name for c, a, _ in self.tested_against if a.outcome not in ("better", "few")]
         if unbeaten:
             said.append(f"It does not hold against every method that is here: {', '.join(unbeaten)}.")
         other = self.elsewhere.verdicts[0]

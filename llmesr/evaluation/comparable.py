@@ -12,7 +12,7 @@ def check_comparable(store: Store, runs: list[Manifest]) -> None:
 
     The split and the uni100 negatives belong to the dataset, so another dataset means other questions; the message
     says whether the split, the data or the seed of the negatives differ. Held-out items and negatives of
-    the evaluations themselves are compared in :func:`evaluation.statistics.per_user`.
+    the evaluations themselves are compared in :func:`evaluation.values.per_user`.
     """
     first = runs[0]
     for other in runs[1:]:

@@ -24,6 +24,7 @@ from llmesr.evaluation.guard import Case, examine
 from llmesr.evaluation.slices import Found, Question, slices, stand_out, target_values
 from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
 from llmesr.evaluation.table import Group, parse_metric
+from llmesr.evaluation.values import Values, per_user
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.evaluation.worth import amounts, worth
 from llmesr.prose import listed
@@ -172,8 +173,8 @@ class Comparison:
         return cards.card(title, where, *tables, cards.sentences(said))
 
     @cached_property
-    def _values(self) -> statistics.Values:
-        return statistics.per_user(self.frames, self.metrics, self.protocol, self.part)
+    def _values(self) -> Values:
+        return per_user(self.frames, self.metrics, self.protocol, self.part)
 
     @property
     def _asked(self) -> dict[str, Any]:

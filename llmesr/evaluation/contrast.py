@@ -12,7 +12,8 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.pareto import efficient
 from llmesr.evaluation.resampling import RESAMPLES
-from llmesr.evaluation.statistics import Contenders, per_user, summary
+from llmesr.evaluation.statistics import summary
+from llmesr.evaluation.values import Contenders, per_user
 
 Dimension = Literal["popularity", "length"]
 

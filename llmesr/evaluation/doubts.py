@@ -34,7 +34,14 @@ Kind = Literal[
     "chosen-there",
 ]
 Action = Literal[
-    "train-longer", "add-seeds", "include-runs", "search-baseline", "compare-with", "train-baseline", "look-at"
+    "train-longer",
+    "add-seeds",
+    "part-seeds",
+    "include-runs",
+    "search-baseline",
+    "compare-with",
+    "train-baseline",
+    "look-at",
 ]
 
 
@@ -53,7 +60,7 @@ class Remedy:
     @property
     def trains(self) -> bool:
         """Whether runs have to be made for it."""
-        return self.action in ("train-longer", "add-seeds", "search-baseline", "train-baseline")
+        return self.action in ("train-longer", "add-seeds", "part-seeds", "search-baseline", "train-baseline")
 
     @property
     def sentence(self) -> str:
@@ -79,7 +86,8 @@ class Doubt:
     @property
     def sentence(self) -> str:
         text = self.short
-        if not text.startswith(self.names or " "):  # names are written as they are
+        known = (*self.names, str(self.numbers.get("stronger", " ")))
+        if not text.startswith(known):  # names are written as they are
             text = text[:1].upper() + text[1:]
         return f"{text}." + (f" {self.remedy.sentence}" if self.remedy else "")
 
@@ -98,9 +106,21 @@ def serious(doubts: Iterable[Doubt]) -> list[Doubt]:
     return [d for d in doubts if d.severity == "serious"]
 
 
+def unsettled(doubts: Iterable[Doubt]) -> str:
+    """Behind what a chart says its numbers are of, where something serious stands; nothing otherwise."""
+    grave = serious(doubts)
+    return f" Not settled: {counted(len(grave), 'serious doubt')}." if grave else ""
+
+
 def about(doubts: Iterable[Doubt], *names: str) -> list[Doubt]:
     """Those that concern nobody but ``names``."""
     return [d for d in doubts if set(d.names) <= set(names)]
+
+
+def rarely_hit(doubts: Iterable[Doubt], *names: str) -> set[str]:
+    """The groups in which one of ``names`` hits too rarely for a ratio to hold."""
+    few = [d for d in doubts if d.kind == "few-hits" and set(d.names) <= set(names)]
+    return {group for d in few for group in d.numbers["groups"]}
 
 
 def in_order(doubts: Iterable[Doubt]) -> tuple[Doubt, ...]:
@@ -149,8 +169,9 @@ def _protocols(d: Doubt) -> str:
 
 
 def _weak(d: Doubt) -> str:
+    away = ", which was archived," if d.numbers["archived"] else ""
     stronger = (
-        f"{d.numbers['stronger']} is stronger than the baseline {d.names[1]} on validation "
+        f"{d.numbers['stronger']}{away} is stronger than the baseline {d.names[1]} on validation "
         f"({d.numbers['metric']} {d.numbers['best']:.3f} against {d.numbers['baseline']:.3f})"
     )
     if math.isnan(d.numbers["run"]):
@@ -199,6 +220,7 @@ _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
         f"Train to convergence: up to {r.values['epochs']} epochs, patience {r.values['patience']}."
     ),
     "add-seeds": lambda r: f"Train seed{'s' * (len(r.seeds) != 1)} {listed([str(s) for s in r.seeds])} as well.",
+    "part-seeds": lambda _: "Make each run of parts of its own seed.",
     "include-runs": lambda r: f"Take {'it' if len(r.runs) == 1 else 'them'} in.",
     "search-baseline": lambda r: f"Search the baseline's settings with {r.trials} trials.",
     "compare-with": lambda _: "Compare with that one.",

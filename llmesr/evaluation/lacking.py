@@ -49,6 +49,8 @@ def trainings(store: Store, remedy: Remedy, dataset: str) -> list[Training]:
             for m in manifests
             for s in remedy.seeds
         ]
+    if remedy.action == "part-seeds":
+        return [_of_own_seed(store, m) for m in manifests]
     text = next((m.parent("embeddings") for m in store.list("runs") if m.parent("datasets") == dataset), None)
     return [t for method in remedy.methods for t in _classic(method, "sasrec", text)]
 
@@ -64,9 +66,19 @@ def _of_side(side: Contender, doubts: Sequence[Doubt], policy: dict[str, object]
     for seed, manifest in zip(side.seeds, manifests, strict=True) if cut is not None else ():
         why = f"{side.name} until it no longer improves"
         yield again(store, manifest, seed, why, values=values, policy=policy)
+    shared = next((d.remedy for d in own if d.kind == "shared-part"), None)
+    for id in shared.runs if shared is not None and cut is None else ():
+        yield _of_own_seed(store, store.manifest("runs", id))
     for seed in seeds_after(side.seeds):
         why = f"seed {seed} of {side.name}"
         yield again(store, manifests[0], seed, why, values=values, policy=policy)
+
+
+def _of_own_seed(store: Store, manifest: Manifest) -> Training:
+    """A run that shares a part with its other seeds, made of parts of its own seed."""
+    seed = int(manifest.seed or FIRST_SEED)
+    why = f"{_label(manifest)} of parts of seed {seed}"
+    return again(store, manifest, seed, why, policy=_policy_settings(Run(store, manifest.id)))
 
 
 def _tuned_as_well(side: Contender, policy: dict[str, object], redone: set[int]) -> Iterator[Training]:

@@ -18,8 +18,9 @@ from llmesr.config import COLD
 from llmesr.data.groups import Thresholds, quantile_buckets
 from llmesr.errors import UserError
 from llmesr.evaluation.resampling import FLIPS, adjust
-from llmesr.evaluation.statistics import SIGNIFICANT, Contenders
+from llmesr.evaluation.statistics import SIGNIFICANT
 from llmesr.evaluation.table import Group, all_groups, metric_values, select
+from llmesr.evaluation.values import Contenders
 
 FEWEST = 30
 """Targets a slice must have to be listed; in a search, in each half."""

@@ -10,11 +10,12 @@ from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.claim import Claim
 from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.verdict import Answer
 from llmesr.prose import counted, signed
 from llmesr.store import MANIFEST, Store, file_digest, provenance
 
-_WIDTH, _ROW, _LEFT, _RIGHT = 640, 30, 110, 150
+_WIDTH, _ROW, _LEFT, _RIGHT = 640, 30, 110, 190
 _OUTCOMES = {
     "better": "better",
     "worse": "worse",
@@ -35,7 +36,7 @@ def statement(claim: Claim, command: str) -> str:
         "<h2>What it was tested against</h2>",
         _table(
             ["best of its kind on validation", "seeds", "lead overall", "95%", "p", ""],
-            [[r.name, str(len(r.seeds)), *_cells(a)] for r, a in claim.tested_against],
+            [[r.name, str(len(r.seeds)), *_cells(a, d)] for r, a, d in claim.tested_against],
         ),
         f"<p>Under {claim.elsewhere.protocol}: {escape(claim.elsewhere.verdicts[0].sentence())}</p>",
         *_in_time(claim),
@@ -102,23 +103,29 @@ def _digest(store: Store, kind: str, id: str) -> str:
     return file_digest(store.path(kind, id) / MANIFEST)
 
 
-def _cells(a: Answer) -> list[str]:
-    return [signed(a.difference), f"{signed(a.low)} to {signed(a.high)}", a.p_text, _OUTCOMES[a.outcome]]
+def _cells(a: Answer, doubts: Sequence[Doubt]) -> list[str]:
+    word = {"better": "ahead", "worse": "behind"}.get(a.outcome) if doubts else None
+    said = f"{word}, but not settled: {'; '.join(d.short for d in doubts)}" if word else _OUTCOMES[a.outcome]
+    return [signed(a.difference), f"{signed(a.low)} to {signed(a.high)}", a.p_text, said]
 
 
 def _forest(answers: Sequence[Answer]) -> str:
     """Difference and interval by group, drawn and written."""
     shown = [a for a in answers if a.users and a.group in EVERY_GROUP]
-    ends = [0.0, *(e for a in shown for e in (a.low, a.high))]
+    ends = [0.0, *(e for a in shown for e in (a.low, a.high) if a.outcome != "few")]
     low, high = min(ends), max(ends)
     scale = (_WIDTH - _LEFT - _RIGHT) / ((high - low) or 1.0)
     marks = []
     for row, a in enumerate(shown):
         y = _ROW * row + 18
+        marks.append(f'<text x="0" y="{y + 4}">{escape(a.group)}</text>')
+        if a.outcome == "few":  # an interval of a handful of users would set the scale for all
+            said = f"too little data ({counted(a.users, 'user')})"
+            marks.append(f'<text x="{_WIDTH - _RIGHT + 12}" y="{y + 4}" class="few">{said}</text>')
+            continue
         x, left, right = (_LEFT + (v - low) * scale for v in (a.difference, a.low, a.high))
         clear = a.outcome in ("better", "worse")
         marks.append(
-            f'<text x="0" y="{y + 4}">{escape(a.group)}</text>'
             f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}" class="{"clear" if clear else "open"}"/>'
             f'<circle cx="{x:.1f}" cy="{y}" r="5" class="{"clear" if clear else "open"}"/>'
             f'<text x="{_WIDTH - _RIGHT + 12}" y="{y + 4}">{signed(a.difference)}, {escape(a.p_text)}</text>'
@@ -135,7 +142,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "<p>Nothing else has been evaluated on this dataset.</p>"
     head = "".join(f"<th>{escape(c)}</th>" for c in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _bullets(items: Sequence[str]) -> str:
@@ -152,15 +159,28 @@ body {{font: 15px/1.45 system-ui, sans-serif; max-width: 52rem; margin: 2rem aut
 h1 {{font-size: 1.5rem; margin-bottom: .5rem}} h2 {{font-size: 1.05rem; margin: 1.3rem 0 .4rem}}
 .claim, .doubt {{font-size: 1.15rem; border-left: 5px solid #2a7f62; padding: .5rem .9rem; background: #eef6f2}}
 .doubt {{border-color: #c77700; background: #fff4e0}}
-table {{border-collapse: collapse; font-size: .88rem}} th, td {{text-align: left; padding: .2rem .7rem .2rem 0;
-  border-bottom: 1px solid #dde2e8; vertical-align: top}}
+.wide {{overflow-x: auto}} table {{border-collapse: collapse; font-size: .88rem; min-width: 34rem}}
+th, td {{text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #dde2e8; vertical-align: top}}
 td {{overflow-wrap: anywhere}} th {{white-space: nowrap}}
 svg {{width: 100%; max-width: 42rem}} svg text {{font: 13px system-ui, sans-serif; fill: #1c2430}}
 .zero {{stroke: #8894a3; stroke-dasharray: 3 3}} line.clear {{stroke: #0b6aa2; stroke-width: 3}}
 line.open {{stroke: #8894a3; stroke-width: 3}} circle.clear {{fill: #0b6aa2}}
 circle.open {{fill: #fff; stroke: #8894a3; stroke-width: 2}}
 pre {{background: #f3f5f8; padding: .6rem; overflow-wrap: anywhere; white-space: pre-wrap}}
-@media print {{body {{margin: 0 auto; font-size: 12px}}}}
+h1, p, li {{overflow-wrap: anywhere}} svg text.few {{fill: #5a6675}}
+@media screen and (prefers-color-scheme: dark) {{
+  body {{color: #e4e8ee; background: #12161c}} svg text {{fill: #e4e8ee}} svg text.few {{fill: #a3aebb}}
+  .claim {{background: #15291f}} .doubt {{background: #33260f}} th, td {{border-color: #333c48}}
+  pre {{background: #1c232c}} line.clear {{stroke: #5bb0e0}}
+  circle.clear {{fill: #5bb0e0}} circle.open {{fill: #12161c}}
+}}
+@page {{margin: 11mm}}
+@media print {{
+  body {{margin: 0 auto; padding: 0; font-size: 10px}} h1 {{font-size: 15px; margin-top: 0}}
+  h2 {{font-size: 11px; margin: .5rem 0 .1rem}} .claim, .doubt {{font-size: 11px}} p {{margin: .3rem 0}}
+  table {{font-size: 9px; min-width: 0}} svg {{max-width: 22rem}} ul {{margin: .1rem 0}}
+  pre {{margin: .2rem 0; padding: .3rem}}
+}}
 </style></head><body><h1>{title}</h1>
 {body}
 </body></html>

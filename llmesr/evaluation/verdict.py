@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from llmesr.config import EVERY_GROUP
-from llmesr.evaluation.guard import Doubt, about, serious
+from llmesr.evaluation.doubts import Doubt, about, serious
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted, listed, signed
 

@@ -13,8 +13,9 @@ import pandas as pd
 
 from llmesr.evaluation.resampling import adjust, intervals, sign_flip_test
 from llmesr.evaluation.slices import COVERED, read_numbers, target_values
-from llmesr.evaluation.statistics import SIGNIFICANT, Contenders
+from llmesr.evaluation.statistics import SIGNIFICANT
 from llmesr.evaluation.table import select
+from llmesr.evaluation.values import Contenders
 
 MONEY = re.compile(r"price|margin|profit|revenue|preis|marge|prix", re.IGNORECASE)
 """What a column of amounts is called; a number alone may be a year."""

@@ -17,6 +17,7 @@ from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.evaluation import statistics
 from llmesr.evaluation.ranks import PROTOCOLS
+from llmesr.evaluation.values import per_user
 from llmesr.progress import Progress, silent
 from llmesr.runs.live import Status
 from llmesr.runs.record import Run, find_run
@@ -156,7 +157,7 @@ class _Work:
         if not self.config.finalists or not texts:
             return {}
         own = {label: [frames["text-ease", label]] for label in texts}
-        values = statistics.per_user(own, [METRIC], "full", "valid").values
+        values = per_user(own, [METRIC], "full", "valid").values
         ranked = sorted(values, key=lambda label: -float(values[label].mean()))
         best = [label for label in ranked if label != DEFAULT][: self.config.finalists]
         found: dict[tuple[str, str], Run] = {}
@@ -191,7 +192,7 @@ class _Work:
             own = {label: [frame] for (name, label), frame in frames.items() if name == judge}
             for protocol in PROTOCOLS:
                 options: dict[str, Any] = {"metrics": [METRIC], "protocol": protocol, "part": "valid"}
-                values = statistics.per_user(own, [METRIC], protocol, "valid")
+                values = per_user(own, [METRIC], protocol, "valid")
                 level = statistics.summary(values, self.dataset.thresholds, **options)
                 tests = statistics.compare(values, self.dataset.thresholds, baseline=DEFAULT, **options)
                 against = {(r["run"], r["group"]): r for r in tests.to_dict("records")}

@@ -106,6 +106,8 @@ def test_splits_says_who_changes_places(
     table = next(d.value for d in app.dataframe if "method" in d.value.columns)
     assert set(table["method"]) == {"popularity", "id"}
     assert list(table.filter(like="place").iloc[:, 1]) in ([1, 2], [2, 1])
+    assert "Not settled under temporal" in said(app)  # one seed of id there
+    assert "but that is not settled" in said(app)
     assert "Train 1 run under a temporal split" in buttons(app)  # llm-esr is not there yet
 
 

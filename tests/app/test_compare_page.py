@@ -29,6 +29,7 @@ from llmesr.evaluation import statistics
 from llmesr.evaluation.contrast import movers
 from llmesr.evaluation.slices import slices
 from llmesr.evaluation.table import buckets, metric_table
+from llmesr.evaluation.values import per_user
 from llmesr.evaluation.worth import amounts, worth
 from llmesr.runs.record import Run
 from llmesr.store import Store, file_digest
@@ -269,7 +270,7 @@ def test_slices_show_the_numbers_of_the_comparison_and_the_users_behind_them(run
     assert "stands out" in said or "there and" in said
     shown = next(d.value for d in at.dataframe if "slice" in d.value.columns and "id/sasrec" in d.value)
     contenders = {"id/sasrec": [r.per_user() for r in made["id/sasrec"]]}
-    rows = statistics.per_user(contenders, ["HR@10"], "full", "test")
+    rows = per_user(contenders, ["HR@10"], "full", "test")
     groups = slices(rows.rows, dataset.thresholds, dataset.catalogue)
     right = statistics.summary(rows, dataset.thresholds, metrics=["HR@10"], groups=groups)
     right = right[right["dimension"] == "category"].set_index("group")

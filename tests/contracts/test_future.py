@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from factories import make_embedding
 from safetensors.numpy import load_file
+from tiny_models import write_decoder
 
 from llmesr.config import (
     AllocationConfig,
     EmbedConfig,
+    FinetuneConfig,
     IngestConfig,
     MethodName,
     NeighbourConfig,
@@ -39,6 +41,8 @@ from llmesr.scoring.tuning.search import tune_policy
 from llmesr.semantic.embed import user_vectors
 from llmesr.semantic.inputs import user_texts
 from llmesr.store import Store
+from llmesr.training.finetune import finetune
+from llmesr.training.material import gather
 from llmesr.training.train import train
 
 KINDS = ("leave-one-out", "temporal", "refit")
@@ -137,6 +141,15 @@ def test_what_is_trained_and_tuned_before_the_test(tmp_path: Path, kind: str) ->
 
 
 ONE = {"epochs": 1, "patience": 1, "max_length": 10, "embedding_size": 8, "layers": 1, "neighbours": 3, "seed": 1}
+TUNED = {
+    "steps": 2,
+    "evaluate_every": 2,
+    "batch_size": 6,
+    "max_tokens": 32,
+    "lora_rank": 2,
+    "targets": "hard",
+    "categories": 6,
+}
 SOLVED = {"max_length": 10, "fallback": "none"}
 """Without the fallback, whose size validation chooses."""
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -197,6 +210,25 @@ def test_who_is_handed_to_a_second_ranker_before_the_test(tmp_path: Path, kind: 
         made = allocate(first, by_run(second, first), AllocationConfig())
         found.append((made.weak.tolist(), made.share, made.chosen, made.features.fillna(-1).to_dict()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("objective", ["co_chosen", "preferences"])
+def test_a_text_model_is_tuned_on_what_lies_before_the_cut(tmp_path: Path, kind: str, objective: str) -> None:
+    """Who is trained on, every prompt that is paired or read, and the adapter that comes of it."""
+    said, adapters = [], []
+    for store, data in pair(tmp_path, kind, "valid"):
+        texts = data.catalogue[data.text_columns].to_numpy().ravel().tolist()
+        base = f"hf:{write_decoder(tmp_path / data.name, texts)}"
+        config = FinetuneConfig.read(None, base=base, objective=objective, **TUNED)
+        made = gather(data, config, store)
+        prompts = [made.objective.pairs(made.train[:20], step) for step in (0, 1)]
+        said.append((made.train.tolist(), made.held_out.tolist(), prompts))
+        run = finetune(data, config, store, device="cpu")
+        adapters.append(load_file(run.folder / "adapter" / "adapter_model.safetensors"))
+    assert said[0] == said[1]
+    for name, tensor in adapters[0].items():
+        assert np.array_equal(tensor, adapters[1][name]), name
 
 
 @pytest.mark.parametrize(

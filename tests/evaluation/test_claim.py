@@ -88,7 +88,7 @@ def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     assert claim.run.seeds == claim.baseline.seeds == (42, 43, 44)
     assert claim.stands
     assert claim.standing == "It stands"
-    assert {c.method for c, _ in claim.tested_against} >= {"popularity", "llm-init"}
+    assert {c.method for c, *_ in claim.tested_against} >= {"popularity", "llm-init"}
     assert any("leaves no sure difference" in s for s in claim.overturned_by)
 
 
@@ -118,6 +118,17 @@ def test_the_statement_opens_offline_and_names_what_it_rests_on(store: Store, sh
     assert "llmesr defend &lt;run&gt; &amp; more" in page
     assert "popularity" in page
     assert 'class="doubt"' in page  # one seed each
+
+
+def test_a_rival_that_was_cut_short_is_not_called_beaten(store: Store, shop: Dataset) -> None:
+    sides = [("llm-esr", 3.0), ("id", -1.0)]
+    runs = [make_run(store, shop, method, seed=s, tail_skill=skill) for method, skill in sides for s in (1, 2, 3)]
+    cut_short(make_run(store, shop, "llm-init", head_skill=-1.0, tail_skill=-1.0))
+    claim = make_claim(store, runs[0], runs[3])
+    against = {c.method: {d.kind for d in doubts} for c, _, doubts in claim.tested_against}
+    assert "undertrained" in against["llm-init"]
+    assert against["id"] == set()
+    assert "ahead, but not settled: llm-init/sasrec was still improving when its" in statement(claim, "llmesr defend")
 
 
 def test_two_seeds_of_one_configuration_are_no_claim(store: Store, shop: Dataset) -> None:

@@ -59,7 +59,10 @@ def test_slices_are_the_same_on_the_command_line(store: Store, shop: Dataset) ->
     runs = [make_run(store, shop, "id"), make_run(store, shop, "llm-esr", tail_skill=2.5)]
     found = llmesr.compare(runs, metric="HR@10")
     words = ["slices", *(r.id for r in runs), "--json"]
-    printed = json.loads(CliRunner().invoke(app, words, standalone_mode=False).stdout)
+    shown = CliRunner().invoke(app, words, standalone_mode=False)
+    printed = json.loads(shown.stdout)
+    assert printed["doubts"] == [d.document() for d in found.doubts]
+    assert "Not settled: llm-esr/sasrec and id/sasrec were trained with one seed" in " ".join(shown.stderr.split())
     assert [r["value"] for r in printed["rows"]] == pytest.approx(found.values_by_slice["value"].tolist())
     assert [t["p"] for t in printed["tests"]] == pytest.approx(found.tests_by_slice["p"].tolist())
     listed = {r["dimension"] for r in printed["rows"]}

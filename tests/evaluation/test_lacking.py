@@ -14,7 +14,7 @@ from llmesr.data.splitting import resplit
 from llmesr.evaluation.across import like, repeatable
 from llmesr.evaluation.claim import make_claim
 from llmesr.evaluation.contenders import contenders
-from llmesr.evaluation.doubts import Remedy
+from llmesr.evaluation.doubts import Doubt, Remedy
 from llmesr.evaluation.lacking import again, missing, trainings
 from llmesr.jobs.wanted import wanted_steps
 from llmesr.runs.record import Run, list_runs
@@ -60,6 +60,25 @@ def test_a_further_seed_of_a_blend_trains_what_has_luck_and_takes_the_rest(store
     assert [s.verb for s in steps] == ["blend", "train", "blend"]
     assert steps[2].arguments[:2] == [steps[1].run, ease]
     assert steps[2].arguments[2:4] == ["--emphasis", "1.0"]
+
+
+def test_blends_that_share_a_part_are_made_of_parts_of_their_own_seeds(store: Store, shop: Dataset) -> None:
+    factors = trained(store, shop, "ials", max_length=10, embedding_size=8, seed=42)
+    first, second = (blend([trained(store, shop, "id", seed=s, **SMALL), factors], emphasis=1.0) for s in (42, 43))
+    base = trained(store, shop, "popularity")
+
+    def shared() -> list[Doubt]:
+        return [d for d in make_claim(store, first, base).doubts if d.kind == "shared-part"]
+
+    (doubt,) = shared()
+    assert doubt.remedy is not None
+    assert doubt.remedy.runs == (second.id,)
+    (wanted,) = trainings(store, doubt.remedy, shop.id)
+    (part,) = [p for p in wanted.parts if p.method == "ials"]
+    assert (part.settings["seed"], part.settings["embedding_size"]) == (43, 8)
+    assert [s.verb for s in wanted_steps(store, shop.manifest, [wanted])][-1] == "blend"
+    _train(store, make_claim(store, first, base), in_turn([brief(wanted)]), "cpu")
+    assert shared() == []
 
 
 def test_a_blend_whose_member_was_cut_short_is_made_again_of_a_longer_one(store: Store, shop: Dataset) -> None:

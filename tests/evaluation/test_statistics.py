@@ -14,7 +14,8 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.contrast import movers
 from llmesr.evaluation.ranks import evaluate
-from llmesr.evaluation.statistics import compare, per_user, summary
+from llmesr.evaluation.statistics import compare, summary
+from llmesr.evaluation.values import per_user
 from llmesr.evaluation.verdict import verdict, verdicts
 
 THRESHOLDS = Thresholds(item=5, user=5)

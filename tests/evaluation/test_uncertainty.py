@@ -1,15 +1,11 @@
-"""Users and seeds: hand-made cases, and simulations of coverage, of false alarms and of what equivalence promises."""
+"""Users and seeds by hand; benchmarks/claims.py simulates coverage, false alarms and what equivalence promises."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from llmesr.evaluation.resampling import intervals, sign_flip_test
-from llmesr.evaluation.uncertainty import Error, bound, detectable, error_of, t_test, users_needed, widen
-
-Array = np.ndarray
+from llmesr.evaluation.uncertainty import Error, bound, detectable, error_of, users_needed, widen
 
 
 def test_one_seed_leaves_the_error_of_the_users() -> None:
@@ -27,23 +23,6 @@ def test_seeds_that_differ_by_a_constant_add_the_variance_of_their_mean() -> Non
     assert error.seeds[0] == pytest.approx(0.1**2 / 3)  # variance of the seeds is .01
     v, u = error.seeds[0], error.users[0]
     assert error.df[0] == pytest.approx((u + v) ** 2 / (u**2 / 49 + v**2 / 2))
-
-
-def test_luck_that_is_hardly_more_than_noise_leaves_the_interval_finite() -> None:
-    """Arms that agree user by user, so that the difference is sure, while the seeds of each differ a little more than
-    the noise in them explains: the degrees of freedom are those of the seeds, and not next to none."""
-    rng = np.random.default_rng(0)
-    own, noise = rng.normal(size=(1, 2000, 1)), rng.normal(size=(3, 2000, 1))
-    noise -= noise.mean(axis=(0, 1))
-    rest = noise.var() / 2000
-    shift = np.sqrt(1.3 * rest) * np.array([-1.0, 0.0, 1.0])[:, None, None]
-    noise = noise - noise.mean(axis=1, keepdims=True) + shift
-    one, other = own + noise, own + noise[::-1]
-    per_user = one.mean(axis=0) - other.mean(axis=0) + 1e-4 * rng.normal(size=(2000, 1))
-    error = error_of(per_user, [one, other], [False, False])
-    assert error.seeds[0] > 0
-    assert error.df[0] >= 4
-    assert error.quantile()[0] < 3
 
 
 def test_a_lone_seed_borrows_from_the_other_side_unless_it_has_no_luck() -> None:
@@ -67,83 +46,3 @@ def test_equivalence_and_power_by_hand() -> None:
     assert users_needed(detectable(error)[0], 700, 0.01) == pytest.approx(700, abs=1)
     assert users_needed(0.01, 700, 0.01, error_seeds=0.01) == np.inf
     assert users_needed(0.0, 700, 0.01) == np.inf
-
-
-def experiments(
-    rng: np.random.Generator, number: int, *, users: int, seeds: int, luck: float, lift: float = 0.0
-) -> tuple[Array, Array]:
-    """Two methods (seeds, users, experiments) whose hits share the users' difficulty. ``luck``: standard deviation of
-    what a seed adds to everyone's chances; the second method's chances are ``lift`` higher in truth."""
-    easy = rng.beta(1.0, 3.0, (1, users, number)) * 0.8 + 0.1
-    arms = []
-    for extra in (0.0, lift):
-        chance = easy + extra + luck * rng.normal(size=(seeds, 1, number))
-        arms.append((rng.random((seeds, users, number)) < np.clip(chance, 0, 1)).astype(float))
-    return arms[0], arms[1]
-
-
-LUCK = pytest.mark.parametrize("luck", [0.0, 0.01, 0.03])
-
-
-@pytest.mark.slow
-@LUCK
-def test_intervals_over_three_seeds_cover(luck: float) -> None:
-    rng = np.random.default_rng(11)
-    inside, alone, total = 0, 0, 0
-    for _ in range(10):
-        first, second = experiments(rng, 200, users=400, seeds=3, luck=luck, lift=0.02)
-        difference = second.mean(0) - first.mean(0)
-        low, high = intervals(difference, resamples=600)
-        error = error_of(difference, [second, first], [False, False])
-        wide_low, wide_high = widen(difference.mean(0), low, high, error)
-        inside += int(((wide_low <= 0.02) & (wide_high >= 0.02)).sum())
-        alone += int(((low <= 0.02) & (high >= 0.02)).sum())
-        total += difference.shape[1]
-    assert 0.93 <= inside / total <= 0.97
-    if luck == 0.03:
-        assert alone / total < 0.75  # users alone promise far more than they hold
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("luck", [0.005, 0.02])
-def test_the_interval_of_one_method_over_three_seeds_covers(luck: float) -> None:
-    rng = np.random.default_rng(12)
-    inside, total = 0, 0
-    for _ in range(10):
-        arm, _ = experiments(rng, 200, users=400, seeds=3, luck=luck)
-        mean = arm.mean(0)
-        low, high = widen(mean.mean(0), *intervals(mean, resamples=600), error_of(mean, [arm], [False]))
-        truth = 0.1 + 0.8 * 0.25
-        inside += int(((low <= truth) & (truth <= high)).sum())
-        total += mean.shape[1]
-    assert 0.93 <= inside / total <= 0.97
-
-
-@pytest.mark.slow
-@LUCK
-def test_identical_methods_are_told_apart_at_most_once_in_twenty(luck: float) -> None:
-    rng = np.random.default_rng(13)
-    false, naive, total = 0, 0, 0
-    for _ in range(10):
-        first, second = experiments(rng, 200, users=400, seeds=3, luck=luck)
-        difference = second.mean(0) - first.mean(0)
-        flipped = sign_flip_test(difference, resamples=999)
-        error = error_of(difference, [second, first], [False, False])
-        p = np.maximum(flipped, np.where(error.seeds > 0, t_test(difference.mean(0), error), 0))
-        false, naive, total = false + int((p < 0.05).sum()), naive + int((flipped < 0.05).sum()), total + len(p)
-    limit = stats.binom.ppf(0.999, total, 0.05) / total
-    assert false / total <= limit
-    if luck == 0.03:
-        assert naive / total > 0.2  # what a test over users alone would have called better or worse
-
-
-@pytest.mark.slow
-def test_a_larger_difference_than_the_bound_is_missed_at_most_once_in_twenty() -> None:
-    rng = np.random.default_rng(14)
-    missed, total = 0, 0
-    for _ in range(10):
-        first, second = experiments(rng, 200, users=400, seeds=3, luck=0.01, lift=0.03)
-        difference = second.mean(0) - first.mean(0)
-        left = bound(difference.mean(0), error_of(difference, [second, first], [False, False]))
-        missed, total = missed + int((left < 0.03).sum()), total + len(left)
-    assert missed / total <= stats.binom.ppf(0.999, total, 0.05) / total

@@ -62,10 +62,10 @@ def test_an_archived_run_is_chosen_by_nothing_and_found_by_its_id(store: Store, 
     assert {r.id for r in artifacts.runs(store, data.id, finished=True)} == {weak.id, other.id}
     assert [c.ids for c in evidence.everyone(store, data.id)] == [(weak.id,), (other.id,)]
     doubts = llmesr.compare([weak, other]).doubts
-    assert [f for f in doubts if f.kind == "seeds-left-out"] == []  # nobody is asked to take it in
+    assert [f for f in doubts if f.kind == "seeds-left-out"] == []
     (said,) = [f for f in doubts if f.kind == "seeds-archived"]  # but nobody is left with the lucky seeds in silence
-    assert (said.severity, said.runs) == ("caution", (strong.id,))
-    assert said.sentence == "1 seed of id/sasrec was archived and does not count here."
+    assert (said.severity, said.runs) == ("serious", (strong.id,))
+    assert said.sentence == "1 seed of id/sasrec was archived and does not count here. Take it in."
     assert llmesr.compare([strong, other]).baseline.ids == (strong.id,)  # named: taken
     strong.remark(archived=False)
     assert [f.kind for f in llmesr.compare([weak, other]).doubts].count("seeds-left-out") == 1

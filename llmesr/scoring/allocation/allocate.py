@@ -18,6 +18,7 @@ from llmesr.evaluation import statistics
 from llmesr.evaluation.ranks import PROTOCOLS, evaluate
 from llmesr.evaluation.results import Results, evaluate_parts
 from llmesr.evaluation.table import Group, named_groups
+from llmesr.evaluation.values import per_user
 from llmesr.models.allocated import AllocatedScorer
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import MODEL, Run, Status
@@ -82,7 +83,7 @@ class Allocation:
 
     def evidence(self, protocol: str, metrics: Sequence[str] = METRICS) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The arms by group with intervals, and every arm against the run, as :mod:`evaluation.statistics` has them."""
-        values = statistics.per_user({arm: [f] for arm, f in self.frames.items()}, metrics, protocol, "test")
+        values = per_user({arm: [f] for arm, f in self.frames.items()}, metrics, protocol, "test")
         groups = self.groups(values.rows)
         options: dict[str, Any] = {"metrics": metrics, "protocol": protocol, "groups": groups}
         level = statistics.summary(values, self.dataset.thresholds, **options)

@@ -14,14 +14,15 @@ import pandas as pd
 
 from llmesr.config import EVERY_GROUP
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation import contrast, slices, statistics
+from llmesr.evaluation import contrast, statistics
 from llmesr.evaluation.beyond import beyond_table
 from llmesr.evaluation.claim import Claim, make_claim
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
-from llmesr.evaluation.doubts import in_order
-from llmesr.evaluation.guard import Case, Doubt, by_group, standing
+from llmesr.evaluation.doubts import Doubt, in_order
+from llmesr.evaluation.guard import Case, by_group, standing
 from llmesr.evaluation.popularity import explained, popularity_ranks
-from llmesr.evaluation.table import Group, metric_table, parse_metric
+from llmesr.evaluation.table import metric_table, parse_metric
+from llmesr.evaluation.values import Values, per_user
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
@@ -39,8 +40,8 @@ _of_runs = kept(digests(lineup="runs"), copies=True, entries=128, spinner=SAID)
 @_of_runs
 def summary(root: Store, lineup: Lineup, thresholds: Thresholds, metric: str, protocol: str) -> pd.DataFrame:
     """See :func:`evaluation.statistics.summary`: one metric, the five named groups, the test part."""
-    values = _values(root, lineup, metric, protocol)
-    alone = _alone(root, lineup)
+    values = values_of(root, lineup, metric, protocol)
+    alone = without_luck(root, lineup)
     return statistics.summary(values, thresholds, metrics=[metric], protocol=protocol, alone=alone)
 
 
@@ -49,8 +50,8 @@ def comparison(
     root: Store, lineup: Lineup, reference: str, thresholds: Thresholds, metric: str, protocol: str
 ) -> pd.DataFrame:
     """See :func:`evaluation.statistics.compare`: everybody against ``reference``."""
-    values = _values(root, lineup, metric, protocol)
-    alone = _alone(root, lineup)
+    values = values_of(root, lineup, metric, protocol)
+    alone = without_luck(root, lineup)
     return statistics.compare(values, thresholds, baseline=reference, metrics=[metric], protocol=protocol, alone=alone)
 
 
@@ -111,20 +112,20 @@ def curves(
     root: Store, lineup: Lineup, dimension: Literal["popularity", "length"], metric: str, protocol: str
 ) -> pd.DataFrame:
     """See :func:`evaluation.contrast.curves`; buckets do not depend on the thresholds."""
-    return contrast.curves(_frames(root, lineup), ANYWHERE, dimension, metric=metric, protocol=protocol)
+    return contrast.curves(frames_of(root, lineup), ANYWHERE, dimension, metric=metric, protocol=protocol)
 
 
 @_of_runs
 def movers(root: Store, lineup: Lineup, metric: str, protocol: str) -> pd.DataFrame:
     """See :func:`evaluation.contrast.movers`: ``lineup`` holds who was before, then who came after."""
-    before, after = _frames(root, lineup).values()
+    before, after = frames_of(root, lineup).values()
     return contrast.movers(before, after, metric=metric, protocol=protocol)
 
 
 @_of_runs
 def outcomes(root: Store, lineup: Lineup, metric: str, protocol: str) -> pd.DataFrame:
     """See :func:`evaluation.contrast.outcomes`."""
-    return contrast.outcomes(_frames(root, lineup), metric=metric, protocol=protocol)
+    return contrast.outcomes(frames_of(root, lineup), metric=metric, protocol=protocol)
 
 
 @_of_runs
@@ -132,71 +133,10 @@ def full_table(root: Store, lineup: Lineup, thresholds: Thresholds, k: int, prot
     """Every metric at ``k`` for every group and cell, means of seeds: run, dimension, group, metric, value, users."""
     tables = [
         metric_table(frame, thresholds, protocol=protocol, ks=(k,)).assign(run=name)
-        for name, frames in _frames(root, lineup).items()
+        for name, frames in frames_of(root, lineup).items()
         for frame in frames
     ]
     return _mean_of_seeds(tables, ["run", "dimension", "group", "metric"])
-
-
-_of_slices = digests(lineup="runs", dataset_id="datasets")
-
-
-@kept(_of_slices, entries=8, spinner=SAID)
-def slice_groups(root: Store, lineup: Lineup, dataset_id: str, metric: str, protocol: str) -> list[Group]:
-    """See :func:`evaluation.slices.slices`; they do not depend on the thresholds."""
-    rows = _values(root, lineup, metric, protocol).rows
-    data = artifacts.dataset(root, dataset_id)
-    return slices.slices(rows, Thresholds(item=1, user=1), data.catalogue, data.user_attributes)
-
-
-@kept(_of_slices, copies=True, entries=32, spinner=SAID)
-def values_by_slice(root: Store, lineup: Lineup, dataset_id: str, metric: str, protocol: str) -> pd.DataFrame:
-    """:func:`summary` of every slice; the dimension is the column."""
-    return statistics.summary(
-        _values(root, lineup, metric, protocol),
-        Thresholds(item=1, user=1),
-        metrics=[metric],
-        protocol=protocol,
-        groups=slice_groups(root, lineup, dataset_id, metric, protocol),
-        alone=_alone(root, lineup),
-    )
-
-
-@kept(_of_slices, copies=True, entries=32, spinner=SAID)
-def tests_by_slice(
-    root: Store, lineup: Lineup, reference: str, dataset_id: str, metric: str, protocol: str
-) -> pd.DataFrame:
-    """:func:`comparison` of every slice, corrected over all of them."""
-    return statistics.compare(
-        _values(root, lineup, metric, protocol),
-        Thresholds(item=1, user=1),
-        baseline=reference,
-        metrics=[metric],
-        protocol=protocol,
-        groups=slice_groups(root, lineup, dataset_id, metric, protocol),
-        alone=_alone(root, lineup),
-    )
-
-
-@kept(_of_slices, entries=64, spinner="Searching slices …")
-def stand_out(
-    root: Store,
-    lineup: Lineup,
-    run: str,
-    reference: str,
-    question: slices.Question,
-    dataset_id: str,
-    metric: str,
-    protocol: str,
-) -> list[slices.Found]:
-    """See :func:`evaluation.slices.stand_out`."""
-    groups = slice_groups(root, lineup, dataset_id, metric, protocol)
-    return slices.stand_out(_frames(root, lineup), run, reference, question, groups, metric=metric, protocol=protocol)
-
-
-def users_in(root: Store, lineup: Lineup, group: Group, metric: str, protocol: str) -> np.ndarray:
-    """The numbers of the users with a target in a slice."""
-    return np.unique(_values(root, lineup, metric, protocol).rows["user"].to_numpy()[group.members])
 
 
 def validation(root: Store, contender: Contender) -> float:
@@ -229,7 +169,7 @@ def beyond(
 @kept(digests(lineup="runs", dataset_id="datasets"), copies=True, entries=64, spinner=SAID)
 def popularity(root: Store, lineup: Lineup, dataset_id: str, metric: str) -> pd.DataFrame:
     """See :func:`evaluation.popularity.explained`."""
-    return explained(_frames(root, lineup), _popular(root, dataset_id), metric)
+    return explained(frames_of(root, lineup), _popular(root, dataset_id), metric)
 
 
 @kept(digests(dataset_id="datasets"), entries=4)
@@ -249,9 +189,9 @@ def embedding(root: Store, id: str) -> Embedding:
 
 
 @kept(digests(lineup="runs"), entries=8)
-def _values(root: Store, lineup: Lineup, metric: str, protocol: str) -> statistics.Values:
+def values_of(root: Store, lineup: Lineup, metric: str, protocol: str) -> Values:
     """What a moved threshold leaves as it is."""
-    return statistics.per_user(_frames(root, lineup), [metric], protocol, "test")
+    return per_user(frames_of(root, lineup), [metric], protocol, "test")
 
 
 @kept(digests(lineup="runs", there="runs", archived="runs"), entries=128, spinner=SAID)
@@ -284,7 +224,7 @@ def _case(root: Store, lineup: Lineup, reference: str, metric: str, protocol: st
     return Case(
         chosen=_contenders(root, lineup),
         baseline=reference,
-        frames=_frames(root, lineup),
+        frames=frames_of(root, lineup),
         everyone=(),
         validation=lambda contender: validation(root, contender),
         thresholds=ANYWHERE,
@@ -307,19 +247,19 @@ def validated(root: Store, id: str, thresholds: Thresholds, metric: str, protoco
 
 @kept(digests(lineup="runs"), entries=1024)
 def _validation(root: Store, lineup: Lineup) -> float:
-    return validation_score(frame for frames in _frames(root, lineup).values() for frame in frames)
+    return validation_score(frame for frames in frames_of(root, lineup).values() for frame in frames)
 
 
 def _contenders(root: Store, lineup: Lineup) -> list[Contender]:
     return [Contender.named(name, [Run(root, id) for id in ids]) for name, ids in lineup.items()]
 
 
-def _alone(root: Store, lineup: Lineup) -> set[str]:
-    """Those without luck in training."""
+def without_luck(root: Store, lineup: Lineup) -> set[str]:
+    """The names of those in whose training luck has no part."""
     return {c.name for c in _contenders(root, lineup) if c.alone}
 
 
-def _frames(root: Store, lineup: Lineup) -> dict[str, list[pd.DataFrame]]:
+def frames_of(root: Store, lineup: Lineup) -> dict[str, list[pd.DataFrame]]:
     return {name: [artifacts.per_user(root, id) for id in ids] for name, ids in lineup.items()}
 
 

@@ -12,7 +12,7 @@ from llmesr.evaluation import worth as worths
 from llmesr.evaluation.slices import target_values
 from llmesr.evaluation.table import buckets, select
 from llmesr.store import Store
-from llmesr.views.cache import artifacts, evidence
+from llmesr.views.cache import artifacts, evidence, slices
 from llmesr.views.cache.kept import digests, kept
 
 Lineup = Mapping[str, Sequence[str]]
@@ -31,7 +31,7 @@ def disparities(
     root: Store, lineup: Lineup, run: str, dataset_id: str, metric: str, protocol: str
 ) -> list[fairness.Disparity]:
     """See :func:`evaluation.fairness.disparities`, of the contender ``run``."""
-    groups = evidence.slice_groups(root, lineup, dataset_id, metric, protocol)
+    groups = slices.slice_groups(root, lineup, dataset_id, metric, protocol)
     values = target_values([artifacts.per_user(root, id) for id in lineup[run]], metric, protocol, "test")
     return fairness.disparities(values, groups, _rows(root, lineup, protocol)["user"].to_numpy())
 

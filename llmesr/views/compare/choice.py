@@ -17,7 +17,7 @@ from llmesr.evaluation.slices import Found, Question
 from llmesr.evaluation.table import RECALL, Group
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
-from llmesr.views.cache import artifacts, evidence
+from llmesr.views.cache import artifacts, evidence, slices
 from llmesr.views.shared import links, pickers, pins, widgets, words
 
 KS, METRICS = ("5", "10", "20"), ("HR", "NDCG", "MRR")
@@ -86,20 +86,20 @@ class Choice:
         return evidence.movers(self.root, pair, self.metric, self.protocol)
 
     def slice_groups(self) -> list[Group]:
-        return evidence.slice_groups(self.root, self.lineup, self.dataset.id, self.metric, self.protocol)
+        return slices.slice_groups(self.root, self.lineup, self.dataset.id, self.metric, self.protocol)
 
     def by_slice(self) -> pd.DataFrame:
         return self.labelled(
-            evidence.values_by_slice(self.root, self.lineup, self.dataset.id, self.metric, self.protocol)
+            slices.values_by_slice(self.root, self.lineup, self.dataset.id, self.metric, self.protocol)
         )
 
     def tests_by_slice(self, run: str) -> pd.DataFrame:
         """One configuration against the baseline, corrected over all slices."""
         pair = {name: self.lineup[name] for name in (self.reference, run)}
-        return evidence.tests_by_slice(self.root, pair, self.reference, self.dataset.id, self.metric, self.protocol)
+        return slices.tests_by_slice(self.root, pair, self.reference, self.dataset.id, self.metric, self.protocol)
 
     def stand_out(self, run: str, question: Question) -> list[Found]:
-        return evidence.stand_out(
+        return slices.stand_out(
             self.root, self.lineup, run, self.reference, question, self.dataset.id, self.metric, self.protocol
         )
 

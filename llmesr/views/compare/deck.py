@@ -9,6 +9,7 @@ import pandas as pd
 from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
 from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.doubts import unsettled
 from llmesr.evaluation.verdict import Answer, Verdict
 from llmesr.prose import signed
 from llmesr.views.compare.charts import large_enough
@@ -24,7 +25,7 @@ GAINED_OR_LOST = ("Overall", "Tail Item", "Tail User")
 
 def comparison_deck(dataset: Dataset, chosen: Sequence[Contender], found: Measured) -> bytes:
     """The slides of one comparison as a PowerPoint file."""
-    line = words.protocol_line(found.protocol, found.thresholds, dataset.split_config)
+    line = words.protocol_line(found.protocol, found.thresholds, dataset.split_config) + unsettled(found.doubts)
     deck = Deck(f"{dataset.name}, {line}")
     serious = [d.sentence for d in found.doubts if d.severity == "serious"]
     doubts = [f"What stands against it: {s}" for s in serious]

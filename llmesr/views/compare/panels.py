@@ -7,6 +7,7 @@ import streamlit as st
 
 from llmesr.evaluation.beyond import overlap
 from llmesr.evaluation.contrast import seesaw
+from llmesr.evaluation.doubts import serious
 from llmesr.prose import counted
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import charts, drill, trade_off_charts
@@ -95,7 +96,7 @@ def groups(choice: Choice) -> None:
             charts.difference_chart(comparison, choice.metric, choice.reference, choice.line, mode),
             key="differences",
             alt=f"Gain in {choice.metric} over {choice.reference} by group, with 95% intervals.",
-            data=readable_comparison(comparison),
+            data=readable_comparison(comparison, settled=not serious(choice.doubts())),
             name="differences",
             on_select="rerun",
             selection_mode="points",

@@ -13,7 +13,7 @@ from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.doubts import Doubt
+from llmesr.evaluation.doubts import Doubt, serious, unsettled
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Manifest, provenance
@@ -62,7 +62,7 @@ def comparison_report(
     dataset: Dataset, chosen: Sequence[Contender], found: Measured, embeddings: Sequence[Manifest] = ()
 ) -> str:
     """The whole report as one HTML document."""
-    line = words.protocol_line(found.protocol, found.thresholds, dataset.split_config)
+    line = words.protocol_line(found.protocol, found.thresholds, dataset.split_config) + unsettled(found.doubts)
     lead = [f"{len(chosen)} configurations on {dataset.name}, judged by {found.metric}. {line}"]
     if found.comparison is not None:
         lead += [f"{v.run} compared with {found.reference}: {v.sentence()}" for v in found.verdicts]
@@ -107,7 +107,7 @@ def _accuracy(found: Measured, line: str) -> list[Section]:
                 [EVIDENCE],
                 chart=partial(charts.difference_chart, found.comparison, found.metric, found.reference, line),
                 alt=f"Gain in {found.metric} over {found.reference} by group",
-                table=readable_comparison(found.comparison),
+                table=readable_comparison(found.comparison, settled=not serious(found.doubts)),
             )
         )
     for title, frame, dimension in (

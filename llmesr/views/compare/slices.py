@@ -15,6 +15,7 @@ from llmesr.evaluation.table import Group
 from llmesr.evaluation.verdict import p_text
 from llmesr.prose import counted, signed
 from llmesr.views.cache import evidence
+from llmesr.views.cache.slices import users_in
 from llmesr.views.compare import drill, segments
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.frames import drill_down
@@ -150,7 +151,7 @@ def _users(choice: Choice, found: Sequence[Found], about: str) -> None:
 
 
 def _listed(choice: Choice, group: Group, after: str, title: str, key: str) -> None:
-    inside = evidence.users_in(choice.root, choice.lineup, group, choice.metric, choice.protocol)
+    inside = users_in(choice.root, choice.lineup, group, choice.metric, choice.protocol)
     moved = choice.movers(after)
     rows = drill_down(moved[moved["user"].isin(inside)], choice.dataset, choice.thresholds)
     sides = f"{as_text(choice.reference)} (before) and {as_text(after)} (after)"

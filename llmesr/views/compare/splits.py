@@ -10,6 +10,7 @@ import streamlit as st
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.across import Agreement, agreements, like, named_splits, one_per_split, placed, repeatable
 from llmesr.evaluation.contenders import Contender, best_of_each
+from llmesr.evaluation.doubts import serious
 from llmesr.evaluation.lacking import again
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.jobs.wanted import wanted_steps
@@ -48,8 +49,13 @@ def splits(choice: Choice) -> None:
         return
     group = pickers.pick_group("Group", "among", set(table.loc[table["users"] > 0, "group"]))
     ids = {named[m.id]: m.id for m in shown}
+    doubted = {named[m.id]: _doubted(choice, m.id, best[m.id]) for m in shown}
+    for split, reasons in doubted.items():
+        if reasons:
+            st.warning(f"**Not settled under {as_text(split)}**: {' '.join(reasons)}", icon=":material/warning:")
     for found in agreements(table, group, lambda split, base: _tests(choice, ids[split], best[ids[split]], base)):
-        st.markdown(_said(found, choice.metric))
+        settled = not (doubted[found.first] or doubted[found.second])
+        st.markdown(_said(found, choice.metric, settled=settled))
     rows = table[table["group"] == group]
     exhibits.chart(
         splits_chart(rows, choice.metric, group, choice.protocol, widgets.mode()),
@@ -86,8 +92,16 @@ def _summary(choice: Choice, dataset: str, best: list[Contender]) -> pd.DataFram
     return frame.assign(label=frame["run"].map(labels))
 
 
-def _said(a: Agreement, metric: str) -> str:
+def _doubted(choice: Choice, dataset: str, best: list[Contender]) -> list[str]:
+    """What is serious about the methods themselves under one split, in sentences."""
+    lineup, thresholds = {c.method: c.ids for c in best}, artifacts.dataset(choice.root, dataset).thresholds
+    found = evidence.doubts(choice.root, lineup, best[0].method, thresholds, choice.metric, choice.protocol)
+    return [as_text(d.sentence, 600) for d in serious(found) if len(d.names) <= 1]
+
+
+def _said(a: Agreement, metric: str, *, settled: bool) -> str:
     """How alike two splits order the methods, in a few sentences."""
+    but = "" if settled else ", but that is not settled"
     pairs = a.methods * (a.methods - 1) // 2
     where = f"{as_text(a.first)} and {as_text(a.second)}"
     if a.users < FEW_USERS:
@@ -95,7 +109,7 @@ def _said(a: Agreement, metric: str) -> str:
     tied = f" {counted(a.tied, 'pair')} of {pairs} {'is' if a.tied == 1 else 'are'} tied." if a.tied else ""
     if not a.turned:
         say = "No pair changes places" if a.tied else "The order survives"
-        return f"**{say}**: {where} order {counted(a.methods, 'method')} alike ({metric}, {a.group}).{tied}"
+        return f"**{say}**: {where} order {counted(a.methods, 'method')} alike ({metric}, {a.group}){but}.{tied}"
     named = [f"{as_text(x)} and {as_text(y)}" for x, y in (*a.clear, *(p for p in a.turned if p not in a.clear))]
     rest = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     tau = "" if a.tau is None else f", Kendall's τ {signed(a.tau, 2).removeprefix('+')}"
@@ -106,7 +120,8 @@ def _said(a: Agreement, metric: str) -> str:
         else "none of them clearly: under one of the splits a paired test finds no difference"
     )
     return (
-        f"**{len(a.turned)} of {counted(pairs, 'pair')} {verb}** between {where} ({metric}, {a.group}{tau}), {clear}. "
+        f"**{len(a.turned)} of {counted(pairs, 'pair')} {verb}** between {where} ({metric}, {a.group}{tau}), "
+        f"{clear}{but}. "
         f"{'; '.join(named[:NAMED])}{rest}.{tied}"
     )
 

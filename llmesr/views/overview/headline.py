@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,13 +18,15 @@ LARGE = 0.15
 @dataclass(frozen=True)
 class Headline:
     """What the sentence is made of. ``frame`` has columns run (label), group and value; ``blind`` and ``reading`` are
-    labels of the best without and with text, ``verdict`` the second against the first; ``doubts`` are serious."""
+    labels of the best without and with text, ``verdict`` the second against the first; ``doubts`` are serious; in the
+    groups of ``rare`` one of the two hits too rarely for a ratio."""
 
     frame: pd.DataFrame
     blind: str | None
     reading: str | None
     verdict: Verdict | None = None
     doubts: Sequence[Doubt] = ()
+    rare: Collection[str] = ()
 
     def value(self, run: str, group: str) -> float:
         rows = self.frame
@@ -68,9 +70,9 @@ def _with(h: Headline, reading: str, by: str) -> str:
 
 
 def _times(h: Headline, reading: str, group: str) -> str:
-    """How many times as often, where a test found a difference there and nothing serious stands."""
+    """How many times as often, where a test found a difference there, hits are not rare and nothing serious stands."""
     answer = h.verdict.answer(group) if h.verdict is not None else None
-    if h.doubts or h.blind is None or answer is None or answer.outcome not in ("better", "worse"):
+    if h.doubts or group in h.rare or h.blind is None or answer is None or answer.outcome not in ("better", "worse"):
         return ""
     before, after = h.value(h.blind, group), h.value(reading, group)
     return f" ({after / before:.1f} times as often)" if before > 0 and abs(after / before - 1) >= LARGE else ""

@@ -12,7 +12,7 @@ from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
-from llmesr.evaluation.doubts import Doubt, serious
+from llmesr.evaluation.doubts import Doubt, rarely_hit, serious
 from llmesr.jobs.plans import preparing, submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
@@ -140,7 +140,8 @@ def _say(
     at = (root, lineup, first.label, thresholds, METRIC, protocol)
     found, said = evidence.doubts(*at), evidence.judged(*at, among=shown)[0] if len(lineup) > 1 else None
     plain, text_reader = (c.label if c is not None else None for c in (blind, reading))
-    headline = Headline(frame, plain, text_reader, said, said.doubts if said else serious(found))
+    grave, rare = said.doubts if said else serious(found), rarely_hit(found, *lineup)
+    headline = Headline(frame, plain, text_reader, said, grave, rare)
     doubts.amber(root, dataset_id, found)
     with st.container(border=True, key="headline-words"):
         st.markdown(sentence(headline, by))

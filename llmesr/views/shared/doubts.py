@@ -93,6 +93,8 @@ def _called(root: Store, remedy: Remedy) -> str:
         return f"Search settings of {listed(_names(root, remedy))}"
     if remedy.action == "train-baseline":
         return f"Train {listed(remedy.methods)}"
+    if remedy.action == "part-seeds":
+        return f"Make {listed(_names(root, remedy))} of parts of their own seeds"
     return f"Train {listed(_names(root, remedy))} to convergence"
 
 

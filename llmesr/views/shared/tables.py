@@ -74,6 +74,7 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[list(_SUMMARY)].rename(columns=_SUMMARY)
 
 
-def readable_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
-    """A table of :func:`evaluation.statistics.compare` for people."""
-    return comparison[list(_COMPARISON)].rename(columns=_COMPARISON)
+def readable_comparison(comparison: pd.DataFrame, *, settled: bool) -> pd.DataFrame:
+    """A table of :func:`evaluation.statistics.compare` for people; without ratios until it is ``settled``."""
+    shown = [c for c in _COMPARISON if settled or c != "relative"]
+    return comparison[shown].rename(columns=_COMPARISON)

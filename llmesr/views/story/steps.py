@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from llmesr.config import GROUPS
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.doubts import Doubt, about, serious
+from llmesr.evaluation.doubts import Doubt, about, rarely_hit, serious
 from llmesr.prose import counted, listed
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section
@@ -131,6 +131,7 @@ def what_text_knows(m: Material) -> StoryStep:
         chart=partial(charts.neighbours_chart, nearest, f"Nearest to: {title}. {m.thresholds.describe()}"),
         alt=f"The {len(nearest)} items nearest by text to the tail item {title}.",
         table=nearest.drop(columns="item"),
+        doubts=about(m.doubts, m.plain.name) if m.by_text_alone and m.plain else (),
     )
 
 
@@ -152,7 +153,7 @@ def what_changed(m: Material) -> StoryStep:
         ],
         chart=partial(charts.gains_chart, table, m.metric, f"{m.text.name} minus {m.plain.name}. {m.line}"),
         alt=f"Gain in {m.metric} of {m.text.name} over {m.plain.name} by group, with 95% intervals.",
-        table=readable_comparison(table),
+        table=readable_comparison(table, settled=not serious(m.doubts)),
         doubts=m.doubts,
     )
 
@@ -163,11 +164,14 @@ def what_next(m: Material) -> StoryStep:
         missing = _train(m, "id" if m.plain is None else "llm-esr")
         return StoryStep(NAMES[4], "What to do next?", missing=missing)
     table = m.summary(m.plain, m.text)
-    own = table[table["run"] == m.text.name].set_index("group")["value"]
+    own = table[table["run"] == m.text.name].set_index("group")
+    head, tail = own.loc["Head Item"], own.loc["Tail Item"]
+    rare = rarely_hit(m.doubts, m.text.name) & {"Head Item", "Tail Item"}
+    sure = not serious(m.doubts) and not rare and bool(tail["high"] < head["low"])
     labels = {c.name: c.label for c in (m.plain, m.text)}
     return StoryStep(
         NAMES[4],
-        _headline_of_the_gap(own["Head Item"], own["Tail Item"], m.metric, settled=not serious(m.doubts)),
+        _headline_of_the_gap(head["value"], tail["value"], m.metric, settled=sure),
         advice(m),
         chart=partial(charts.remaining_chart, table, labels, m.metric, m.line),
         alt=f"{m.metric} of {m.plain.name} and {m.text.name} by group.",

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmesr.evaluation.doubts import Doubt
+from llmesr.evaluation.doubts import Doubt, rarely_hit
 from llmesr.evaluation.verdict import Answer, Verdict
 from llmesr.views.overview.charts import headline_chart
 from llmesr.views.overview.headline import Headline, sentence
@@ -62,6 +62,15 @@ def test_a_serious_finding_takes_the_ratio_and_the_sentence_says_so(frame: pd.Da
     assert "times as often" not in said
     assert said.endswith("for popular items, but that is not settled.")
     assert "not settled" in sentence(replace(head, reading=None, verdict=None))
+
+
+def test_a_ratio_that_hangs_on_a_few_hits_is_not_given(frame: pd.DataFrame) -> None:
+    few = Doubt("few-hits", "caution", ("id/sasrec",), (), {"groups": ["Tail Item"], "hits": [2], "enough": 10})
+    other = replace(few, names=("someone else",))
+    rare = rarely_hit([CUT, few, other], "id/sasrec", "llm-init/sasrec")
+    assert rare == {"Tail Item"}
+    said = sentence(Headline(frame, "id/sasrec", "llm-init/sasrec", judged(), (), rare))
+    assert "it is **20.0%** in the tail and **22.0%** for popular items." in said
 
 
 def test_without_any_model_nothing_is_said(frame: pd.DataFrame) -> None:

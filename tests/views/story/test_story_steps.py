@@ -114,6 +114,24 @@ def test_what_next_measures_the_gap_and_advises(material: Material) -> None:
     assert "three seeds" in advice
 
 
+def test_a_gap_that_may_be_luck_is_given_as_two_numbers(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Material.summary
+
+    def wide(of: Material, *who: Any) -> pd.DataFrame:
+        return real(of, *who).assign(low=0.0, high=1.0)
+
+    monkeypatch.setattr(Material, "summary", wide)
+    assert " times " not in story.what_next(material).headline
+
+
+def test_a_gap_that_hangs_on_a_few_hits_is_given_as_two_numbers(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Doubt("few-hits", "caution", ("llm-esr/sasrec",), (), {"groups": ["Tail Item"], "hits": [2], "enough": 10})
+    monkeypatch.setattr(evidence, "doubts", lambda *_: (few,))
+    assert " times " not in story.what_next(material).headline
+
+
 CUT = Doubt("undertrained", "serious", ("id/sasrec",), (), {"best_epoch": 15, "epochs": 15, "waited": 0})
 
 
@@ -127,6 +145,7 @@ def test_while_something_serious_stands_no_step_says_better_or_gives_a_ratio(
     said = " ".join([changed.headline, *changed.sentences, following.headline, *following.sentences])
     assert not any(word in said for word in ("better", "rises", " times as often", "lose significantly"))
     assert CUT.sentence in story.sections([changed])[0].paragraphs
+    assert "relative" not in table(changed)
 
 
 def test_what_has_no_luck_is_not_told_to_train_more_seeds(material: Material, shelf: Any, tmp_path: Path) -> None:

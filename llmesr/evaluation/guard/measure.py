@@ -1,0 +1,83 @@
+"""Doubts about what is measured: can this metric, on this part and under this protocol, tell the two apart?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from llmesr.evaluation.contenders import Contender
+from llmesr.evaluation.doubts import Doubt, Remedy
+from llmesr.evaluation.guard.case import Case
+from llmesr.evaluation.negatives import NEGATIVES
+from llmesr.evaluation.statistics import FEW_EVENTS
+from llmesr.evaluation.table import UserValues, named_groups, select
+
+
+def hits(c: Contender, case: Case) -> Iterator[Doubt]:
+    """Groups in which a contender hits for too few users to be judged by (the mean of its seeds)."""
+    k = max(_k(m) for m in case.metrics)
+    frames = [select(f, case.protocol, case.part).sort_values("user", kind="stable") for f in case.frames[c.name]]
+    hits = [UserValues(f, [f"HR@{k}"]) for f in frames]
+    groups = [g for g in named_groups(frames[0], case.thresholds) if g.members.any()]
+    few = {g.name: int(np.mean([h.of(g.members)[0] for h in hits], axis=0).sum()) for g in groups}
+    few = {name: hits for name, hits in few.items() if hits < FEW_EVENTS}
+    if few:
+        numbers = {"groups": list(few), "hits": list(few.values()), "enough": FEW_EVENTS}
+        yield Doubt("few-hits", "caution", (c.name,), c.ids, numbers)
+
+
+def ties(c: Contender, case: Case) -> Iterator[Doubt]:
+    """A metric that is 1 for everybody."""
+    frames = [select(f, case.protocol, case.part) for f in case.frames[c.name]]
+    for metric in case.metrics:
+        values = [UserValues(f, [metric]).of(np.ones(len(f), bool)) for f in frames]
+        if all((v == 1).all() for v in values):
+            yield Doubt("tied", "serious", (c.name,), c.ids, {"metric": metric})
+
+
+def chosen_there(case: Case) -> Iterator[Doubt]:
+    """Validation flatters whatever was chosen by it: the epoch, the fallback, the policy."""
+    if case.part == "valid":
+        yield Doubt("chosen-there", "serious")
+
+
+def candidates(case: Case) -> Iterator[Doubt]:
+    """Fewer candidates than K make every list a hit; fewer than 101 leave no room for 100 negatives."""
+    rows = select(case.frames[case.baseline][0], case.protocol, case.part)
+    least, k = int(rows["candidates"].min()), max(_k(m) for m in case.metrics)
+    if least <= k:
+        yield Doubt("few-candidates", "serious", numbers={"candidates": least, "needed": k + 1})
+    elif least < NEGATIVES + 1:
+        yield Doubt("few-candidates", "caution", numbers={"candidates": least, "needed": NEGATIVES + 1})
+
+
+def protocols(run: Contender, base: Contender, case: Case) -> Iterator[Doubt]:
+    """The other protocol says the opposite overall."""
+    other = "uni100" if case.protocol == "full" else "full"
+    metric = case.metrics[0]
+    here, there = (_difference(case, run.name, base.name, metric, p) for p in (case.protocol, other))
+    if here is None or there is None or here[0] * there[0] >= 0 or min(abs(here[1]), abs(there[1])) < 1.96:
+        return
+    numbers = {"other": other, "metric": metric, "difference": here[0], "other_difference": there[0]}
+    remedy = Remedy("look-at", (*run.ids, *base.ids), {"protocol": other})
+    yield Doubt("protocols", "caution", (run.name, base.name), (), numbers, remedy)
+
+
+def _difference(case: Case, run: str, base: str, metric: str, protocol: str) -> tuple[float, float] | None:
+    """Mean paired difference overall and its z; None where a run has no ranks under the protocol."""
+    sides = []
+    for name in (run, base):
+        own = [f[(f["protocol"] == protocol) & (f["part"] == case.part)] for f in case.frames[name]]
+        if any(f.empty for f in own):
+            return None
+        own = [f.sort_values("user", kind="stable") for f in own]
+        values = [UserValues(f, [metric]).of(np.ones(len(f), bool))[0] for f in own]
+        sides.append(np.mean(values, axis=0))
+    difference = sides[0] - sides[1]
+    error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    return float(difference.mean()), float(difference.mean() / error) if error > 0 else 0.0
+
+
+def _k(metric: str) -> int:
+    return int(metric.partition("@")[2])

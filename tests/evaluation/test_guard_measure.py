@@ -1,0 +1,66 @@
+"""Doubts about what is measured: hits, candidates, ties, parts, protocols."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from guard_cases import USERS, Make, case, classics, found, maker, of, seeds
+
+from llmesr.evaluation.contenders import contenders
+from llmesr.evaluation.guard import examine
+from llmesr.store import Store
+
+
+@pytest.fixture
+def make(store: Store) -> Make:
+    return maker(store)
+
+
+def test_few_hits_few_candidates_and_certain_hits(make: Make) -> None:
+    runs = [*seeds(make, "id", skill=0.01), *seeds(make, "llm-esr", text="t")]
+    few = of("few-hits", found(runs, classics(make)))
+    assert "Tail Item" in few.numbers["groups"]
+    for run in runs:
+        frame = run.per_user()
+        frame["candidates"], frame["rank"] = 8, np.minimum(frame["rank"], 8)
+    doubts = found(runs, classics(make))
+    assert of("few-candidates", doubts).short == "some users choose among 8 candidates only, fewer than 11"
+    assert {f.names for f in doubts if f.kind == "tied"} == {("id/sasrec",), ("llm-esr/sasrec",)}
+    assert doubts[0].severity == "serious"
+
+
+def test_protocols_that_disagree_are_said(make: Make) -> None:
+    runs = [*seeds(make, "id", skill=0.3), *seeds(make, "llm-esr", text="t", skill=0.6)]
+    for run in runs[3:]:
+        frame = run.per_user()
+        frame.loc[frame["protocol"] == "uni100", "rank"] = 80
+    doubt = of("protocols", found(runs, classics(make)))
+    assert doubt.numbers["difference"] > 0 > doubt.numbers["other_difference"]
+    assert "under uni100 llm-esr/sasrec is behind overall" in doubt.short
+
+
+def test_what_was_chosen_on_validation_is_not_better_there(make: Make) -> None:
+    chosen = contenders([*seeds(make, "id"), *seeds(make, "llm-esr", text="t", skill=0.6)])
+    at = case(chosen, chosen, ("HR@10",), "id")
+    assert of("chosen-there", examine(replace(at, part="valid"))).severity == "serious"
+    assert "chosen-there" not in {f.kind for f in examine(at)}
+
+
+def test_several_targets_of_a_user_are_one_user(make: Make) -> None:
+    """HR of a user is of any of the targets; ranks of several are never put beside those of other users."""
+    runs = [*seeds(make, "id", skill=0.3), *seeds(make, "llm-esr", text="t", skill=0.6)]
+    for run in runs:
+        frame = run.per_user()
+        again = frame.assign(target_id=frame["target_id"].astype(str) + "b", rank=60)
+        run.frame = pd.concat([frame, again], ignore_index=True)  # type: ignore[attr-defined]
+    for run in runs[3:]:
+        uni = run.per_user()["protocol"] == "uni100"
+        run.per_user().loc[uni, "rank"] = 80
+    doubt = of("protocols", found(runs, classics(make)))
+    assert doubt.numbers["difference"] == pytest.approx(0.3, abs=0.08)
+    for run in runs:  # each user is hit by one target of two: every HR is 1, though half of the ranks are not
+        run.per_user()["rank"] = np.tile(np.repeat([1, 60], USERS * 4), 1)
+    assert {f.kind for f in found(runs, classics(make))} >= {"tied"}
