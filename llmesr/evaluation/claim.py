@@ -122,7 +122,8 @@ class Claim:
             if answer is not None:
                 # Whether a baseline is strong enough is asked of the claim's own, not of the run in its place.
                 doubts = [d for d in verdict.doubts if d.kind not in ("weak-baseline", "search")]
-                found.append((rival, _turned(answer), doubts))
+                claimed = rival.name == self.baseline.name
+                found.append((rival, _turned(answer), list(self.verdict.doubts) if claimed else doubts))
         return found
 
     @property

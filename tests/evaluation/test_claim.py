@@ -92,18 +92,22 @@ def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     assert any("leaves no sure difference" in s for s in claim.overturned_by)
 
 
+LATER = {"graph_steps", "item_updates", "validation_users"}
+
+
 def test_a_run_of_an_earlier_version_is_settled_by_one_of_this(store: Store, shop: Dataset) -> None:
     """Settings that came later stand in no manifest of before; the configuration is the same one."""
     weak, base = cut_short(make_run(store, shop, "llm-esr")), make_run(store, shop, "id")
     for run in (weak, base):
         written = json.loads((run.folder / MANIFEST).read_text())
-        written["config"] = {k: v for k, v in written["config"].items() if k not in ("graph_steps", "item_updates")}
+        written["config"] = {k: v for k, v in written["config"].items() if k not in LATER}
         (run.folder / MANIFEST).write_text(json.dumps(written))
     again = make_run(store, shop, "llm-esr", epochs=200, patience=10)
     claim = make_claim(store, Run(store, weak.id), Run(store, base.id))
     assert claim.run.ids == (again.id,)
     wanted = next(t for t in missing(claim) if t.method == "id")
-    assert not {"graph_steps", "item_updates"} & set(wanted.settings)
+    assert not LATER & set(wanted.settings)
+    assert "#2" not in claim.title
 
 
 def test_the_statement_opens_offline_and_names_what_it_rests_on(store: Store, shop: Dataset) -> None:
@@ -118,6 +122,17 @@ def test_the_statement_opens_offline_and_names_what_it_rests_on(store: Store, sh
     assert "llmesr defend &lt;run&gt; &amp; more" in page
     assert "popularity" in page
     assert 'class="doubt"' in page  # one seed each
+
+
+def test_the_baseline_itself_is_not_called_beaten_while_the_claim_is_not_settled(store: Store, shop: Dataset) -> None:
+    sides = [("llm-esr", 0.0), ("id", -1.0)]
+    runs = [make_run(store, shop, method, seed=s, tail_skill=skill) for method, skill in sides for s in (1, 2, 3)]
+    make_run(store, shop, "ease", head_skill=4.0, tail_skill=4.0)
+    claim = make_claim(store, runs[0], runs[3])
+    assert {d.kind for d in claim.verdict.doubts} == {"weak-baseline"}
+    against = {c.method: {d.kind for d in doubts} for c, _, doubts in claim.tested_against}
+    assert against["id"] == {"weak-baseline"}
+    assert against["ease"] == set()
 
 
 def test_a_rival_that_was_cut_short_is_not_called_beaten(store: Store, shop: Dataset) -> None:

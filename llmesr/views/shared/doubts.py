@@ -70,7 +70,7 @@ def _remedies(root: Store, dataset: str, doubts: Sequence[Doubt], place: str) ->
                 help=remedy.sentence,
             )
         for doubt in doubts:
-            if doubt.kind == "weak-baseline":
+            if doubt.kind == "weak-baseline" and not doubt.numbers["archived"]:
                 stronger = str(doubt.numbers["stronger"])
                 links.link(links.COMPARE, f"Compare with {as_text(stronger, 60)}", links.COMPARE.icon, against=stronger)
             elif doubt.kind == "protocols":
