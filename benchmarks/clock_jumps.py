@@ -20,8 +20,10 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
+from children import import_all, run
 from commands import COMMANDS, chosen, tell
-from trials import copy, import_all, prepare, remains, run, torn, under_the_library
+from faults import under_the_library
+from trials import copy, prepared, remains, torn
 
 from llmesr.jobs.sweep import sweep
 from llmesr.store import Store
@@ -72,9 +74,7 @@ def main() -> None:
     import_all()
     rng, tried = random.Random(arguments.seed), 0
     faults: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory(prefix="llmesr-clock-") as folder:
-        base = Path(folder) / "base"
-        prepare(base)
+    with tempfile.TemporaryDirectory(prefix="llmesr-clock-") as folder, prepared(Path(folder) / "base") as base:
         for name, command in chosen(arguments.only).items():
             for seconds in JUMPS:
                 tried += 1

@@ -7,7 +7,8 @@ counts what is written below the trial's folder, by Python, DuckDB, SQLite, Arro
 second, third ... write of a command it lets those before succeed and answers ENOSPC from there on. With ``--most``, so
 many writes of each command are tried, evenly spread; 0 is all. After each: the command has ended with exit code 2 and a
 sentence that says that the disk is full, nothing is torn, and with room again the same command succeeds and nothing is
-left over. Of ``app``, whose process is replaced by the server's, no write can be counted.
+left over. Commands that only read take part, with the writes they have, if any. Of ``app``, whose process is replaced by
+the server's, no write can be counted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from commands import Command, chosen, tell
-from trials import allow, copy, import_all, looked_at, prepare, run, torn, under_the_library, whole
+from children import import_all, run
+from commands import COMMANDS, READERS, Command, chosen, tell
+from faults import allow, under_the_library
+from trials import copy, looked_at, prepared, torn, whole
 
 
 def trial(base: Path, place: Path, command: Command, writes: int) -> dict[str, list[str]]:
@@ -32,6 +35,12 @@ def trial(base: Path, place: Path, command: Command, writes: int) -> dict[str, l
         return {"said": said, **looked_at(place, command, before)}
 
 
+def spread(writes: int, most: int) -> list[int]:
+    """At most so many numbers below ``writes``, evenly spread, the first and the last among them; all where 0."""
+    most = min(most or writes, writes)
+    return sorted({round(step * (writes - 1) / max(most - 1, 1)) for step in range(most)})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="commands, with commas between; all when left out")
@@ -40,23 +49,24 @@ def main() -> None:
     arguments = parser.parse_args()
     under_the_library()
     import_all()
+    commands = chosen(arguments.only) if arguments.only else {**COMMANDS, **READERS}
     tried: dict[str, str] = {}
+    total = 0
     faults: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory(prefix="llmesr-full-disk-") as folder:
-        base = Path(folder) / "base"
-        prepare(base)
-        for name, command in chosen(arguments.only).items():
+    with tempfile.TemporaryDirectory(prefix="llmesr-full-disk-") as folder, prepared(Path(folder) / "base") as base:
+        for name, command in commands.items():
             writes = whole(base, Path(folder), command, kill=False)[1]
-            most = min(arguments.most or writes, writes)
-            numbers = sorted({round(step * (writes - 1) / max(most - 1, 1)) for step in range(most)})
+            numbers = spread(writes, arguments.most)
             for number in numbers:
                 found = trial(base, Path(folder) / f"trial-{number}", command, number)
                 if any(found.values()):
                     faults.append({"command": name, "write": number, **found})
                     print(faults[-1], file=sys.stderr, flush=True)
+            total += len(numbers)
             tried[name] = f"{len(numbers)} of {writes}"
             print(f"{name}: {tried[name]}", file=sys.stderr, flush=True)
-    tell({"tried": tried, "faults": faults}, arguments.json)
+    found = {kind: sum(bool(fault[kind]) for fault in faults) for kind in ("said", "torn", "stuck", "remains")}
+    tell({"commands": len(tried), "writes": total, **found, "tried": tried, "faults": faults}, arguments.json)
     sys.exit(bool(faults))
 
 

@@ -21,8 +21,9 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from children import child_of, end_family, import_all
 from commands import TRAIN, Command, tell
-from trials import child_of, copy, end_family, import_all, outcome, prepare, remains, steady, torn
+from trials import copy, outcome, prepared, remains, steady, torn
 
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
@@ -105,9 +106,7 @@ def main() -> None:
     import_all()
     rng, killed = random.Random(arguments.seed), Counter[str]()
     faults: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory(prefix="llmesr-job-kills-") as folder:
-        base = Path(folder) / "base"
-        prepare(base)
+    with tempfile.TemporaryDirectory(prefix="llmesr-job-kills-") as folder, prepared(Path(folder) / "base") as base:
         seconds, left = undisturbed(base, Path(folder) / "whole")
         expected = steady(left, undisturbed(base, Path(folder) / "whole")[1])
         for number in range(2 * arguments.kills):

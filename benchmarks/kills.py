@@ -26,8 +26,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from children import import_all, run
 from commands import READERS, Command, chosen, tell
-from trials import PRELOADED, allow, copy, import_all, looked_at, prepare, run, steady, torn, under_the_library, whole
+from faults import PRELOADED, allow, under_the_library
+from trials import copy, looked_at, prepared, steady, torn, whole
 
 ALONE = 20
 """Every so manieth trial is a whole process."""
@@ -95,9 +97,7 @@ def main() -> None:
     faults: list[dict[str, object]] = []
     usual: dict[str, Undisturbed] = {}
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="llmesr-kills-") as folder:
-        base = Path(folder) / "base"
-        prepare(base)
+    with tempfile.TemporaryDirectory(prefix="llmesr-kills-") as folder, prepared(Path(folder) / "base") as base:
         starting = start_up(base, Path(folder))
         reads = read_only(base, Path(folder)) if not arguments.only and PRELOADED in os.environ else {}
         for number in range(arguments.kills * 2):

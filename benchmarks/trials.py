@@ -1,233 +1,52 @@
-"""One trial of a command: run in a forked child, ended at a moment or a write, and looked at afterwards.
+"""The folder in which commands are tried, and what is looked at after each: is anything torn, stuck or left over?
 
-The libraries are imported once, by :func:`import_all`; each command is then a fork of that process which calls the real
-command line in a session of its own. What that leaves out is the start of Python itself, so kills.py runs some commands
-as processes of their own.
+torn      an artifact, job or output that can be found and is not whole
+stuck     a command that does not succeed when it is given again, or gone on with
+remains   what the sweep of a start two days later leaves behind
+other     a file that differs from what the command makes undisturbed
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import tarfile
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import psutil
-from commands import PORT, PREPARED, PYTHON, STOPPED, Command, write_inputs
+from children import ADDRESS, Ended, child_of, run
+from commands import PREPARED, STOPPED, Command, write_inputs
+from elsewhere import elsewhere
+from faults import PRELOADED, count
 
-from llmesr.errors import UserError, machine_failure
+from llmesr.errors import UserError
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.sweep import sweep
 from llmesr.store import KINDS, Store, examine, file_digest, import_archive
 
-IMPORTED = ("duckdb", "faiss", "pandas", "sklearn.neighbors", "torch", "transformers", "umap", "optuna", "uvicorn",
-            "safetensors.torch", "peft", "llmesr.api", "llmesr.cli.main", "llmesr.serving.server")  # fmt: skip
-LIBRARY = Path(__file__).with_name("faults.c")
-PRELOADED = "LD_PRELOAD"
 LATER = 2 * 86_400.0
 """Seconds after which nothing that was left over is kept."""
-PATIENCE = 600.0
-"""Seconds after which a command is stuck."""
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, -9 when it was killed; what it said; how many seconds it took."""
-
-    code: int
-    said: str
-    seconds: float
-
-    @property
-    def last(self) -> str:
-        """The last line it said."""
-        lines = self.said.strip().splitlines()
-        return lines[-1] if lines else "silence"
-
-
-def run(
-    command: Command,
-    place: Path,
-    words: list[str] | None = None,
-    *,
-    kill_after: float | None = None,
-    first: Callable[[], None] | None = None,
-    fork: bool = True,
-) -> Ended:
-    """A command (or other ``words`` in its place) whose folder is ``place`` and whose artifacts are in
-    ``place/artifacts``; with ``fork``, in a child of this process where that is possible.
-
-    It and all that it has started are killed after so many seconds. ``first`` is called in the child before the
-    command.
-    """
-    started = time.monotonic()
-    log = place.with_suffix(".log")
-    log.write_text("")
-    given = [word.replace(PORT, str(_free_port())) for word in words or command.words]
-    child = child_of(given, place, log, first) if fork and command.forks else _started(given, place, log)
-    due = started + (PATIENCE if kill_after is None else kill_after)
-    asked = pid = status = 0
-    while not pid and time.monotonic() < due:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        time.sleep(0.002)
-        if command.ready and not pid and not asked and command.ready in log.read_text(errors="replace"):
-            os.kill(child, signal.SIGTERM)
-            asked = 1
-    if not pid:
-        os.killpg(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    end_family(place)
-    code = os.waitstatus_to_exitcode(status)
-    code = 0 if asked and code in (0, -signal.SIGTERM) else code
-    return Ended(code, log.read_text(errors="replace"), time.monotonic() - started)
-
-
-def _environment(place: Path) -> dict[str, str]:
-    return {"LLMESR_ARTIFACTS": str(place / "artifacts"), "COLUMNS": "2000", "LLMESR_SLOTS": "cpu"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _started(words: list[str], place: Path, log: Path) -> int:
-    program = [sys.executable, "-c", words[1]] if words[0] == PYTHON else [sys.executable, "-m", "llmesr", *words]
-    with open(log, "wb") as output:
-        environment = {**os.environ, **_environment(place)}
-        environment.pop(PRELOADED, None)
-        return subprocess.Popen(
-            program, cwd=place, env=environment, stdout=output, stderr=output, start_new_session=True
-        ).pid
-
-
-def child_of(words: list[str], place: Path, log: Path, first: Callable[[], None] | None = None) -> int:
-    """Start a command in a fork of this process; its process id, which is that of its session too."""
-    child = os.fork()
-    if child:
-        with suppress(OSError):
-            os.setpgid(child, child)  # here too, so that a kill finds the group however early it comes
-        return child
-    code = 1
-    try:
-        with suppress(OSError):
-            os.setsid()
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        os.chdir(place)
-        os.environ.update(_environment(place))
-        sys.argv = ["llmesr", *words]
-        if first is not None:
-            first()
-        if words[0] == PYTHON:
-            _do(words[1])
-        else:
-            from llmesr.cli.main import main
-
-            main()
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    raise AssertionError("a child does not come back")
-
-
-def _do(code: str) -> None:
-    """Carry out what the app alone writes; an error of the machine is a sentence, as there. SystemExit with 2 then."""
-    try:
-        exec(code, {})
-    except Exception as error:
-        if (sentence := machine_failure(error)) is None:
-            raise
-        print(sentence)
-        raise SystemExit(2) from error
-
-
-def end_family(place: Path) -> None:
-    """Kill every process that still works on the artifacts of ``place``, such as the worker of a job."""
-    mine = str(place / "artifacts")
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get("LLMESR_ARTIFACTS") == mine:
-                process.kill()
-                with suppress(psutil.TimeoutExpired):
-                    process.wait(10)
-
-
-def import_all() -> None:
-    """Import the large libraries, before any child is forked."""
-    for name in IMPORTED:
-        __import__(name)
-
-
-def under_the_library() -> None:
-    """Start this script again with faults.c between it and the system, unless that has been done."""
-    if PRELOADED in os.environ:
-        return
-    folder = Path(tempfile.mkdtemp(prefix="llmesr-faults-"))
-    built = folder / "faults.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(built), str(LIBRARY), "-ldl"], check=True)
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, PRELOADED: str(built)})
-
-
-def allow(place: Path, steps: int, *, kill: bool) -> None:
-    """Called in the child: after so many steps below ``place`` the disk is full, or, with ``kill``, the process is
-    killed just before the next. A step is a write, a sync or a new name, and with ``kill`` a removal too."""
-    ctypes.CDLL(None).disk_watch(f"{place}/".encode(), ctypes.c_long(steps), int(kill))
-
-
-def _count(place: Path, counted: Path, kill: bool) -> None:
-    disk, exit_ = ctypes.CDLL(None), os._exit
-    allow(place, -1, kill=kill)
-
-    def counting(code: int) -> None:
-        steps = disk.disk_writes()
-        disk.disk_watch(b"", ctypes.c_long(-1), 0)
-        counted.write_text(str(steps))
-        exit_(code)
-
-    os._exit = counting  # type: ignore[assignment]  # the child ends by it
-
-
-def whole(base: Path, folder: Path, command: Command, *, kill: bool) -> tuple[Ended, int, set[tuple[str, ...]]]:
-    """The command undisturbed: how it ended, how many steps it takes (0 where that cannot be counted), and what is
-    there afterwards. SystemExit when it does not end well."""
-    counted = folder / "counted"
-    counted.write_text("0")
-    with copy(base, folder / "whole", command) as place:
-        preloaded = PRELOADED in os.environ
-        ended = run(command, place, first=partial(_count, place, counted, kill) if preloaded else None)
-        if ended.code:
-            raise SystemExit(f"llmesr {' '.join(command.words)}: {ended.code}\n{ended.said}")
-        return ended, int(counted.read_text()), outcome(place)
-
-
-def prepare(place: Path) -> None:
-    """A folder in which every command can run."""
+@contextmanager
+def prepared(place: Path) -> Iterator[Path]:
+    """A folder in which every command can run, and what commands reach over the network, while the block runs."""
     place.mkdir(parents=True)
     write_inputs(place)
+    with elsewhere(place) as address:
+        (place / ADDRESS).write_text(address)
+        _prepare(place)
+        yield place
+
+
+def _prepare(place: Path) -> None:
     for words in PREPARED:
         ended = run(Command(words), place)
         if ended.code:
@@ -254,6 +73,19 @@ def copy(base: Path, place: Path, command: Command) -> Iterator[Path]:
         place.with_suffix(".log").unlink(missing_ok=True)
 
 
+def whole(base: Path, folder: Path, command: Command, *, kill: bool) -> tuple[Ended, int, set[tuple[str, ...]]]:
+    """The command undisturbed: how it ended, how many steps it takes (0 where that cannot be counted), and what is
+    there afterwards. SystemExit when it does not end well."""
+    counted = folder / "counted"
+    counted.write_text("0")
+    with copy(base, folder / "whole", command) as place:
+        preloaded = PRELOADED in os.environ
+        ended = run(command, place, first=partial(count, place, counted, kill) if preloaded else None)
+        if ended.code:
+            raise SystemExit(f"llmesr {' '.join(command.words)}: {ended.code}\n{ended.said}")
+        return ended, int(counted.read_text()), outcome(place)
+
+
 def outcome(place: Path) -> set[tuple[str, ...]]:
     """What is in the store: kind, file name and digest of every file. Ids may hold the time."""
     store = Store(place / "artifacts")
@@ -273,11 +105,12 @@ def torn(place: Path, command: Command) -> list[str]:
     found = [f"{f.kind}/{f.id}: {f.what}" for f in examine(store) if f.damaged]
     found += [f"jobs/{id}: {why}" for id, why in Jobs(store).broken().items()]
     if command.output and (place / command.output).exists():
-        found += _unreadable(place / command.output, place / "elsewhere")
+        found += _unreadable(place / command.output, place / Path(command.output).name, place / "imported")
     return found
 
 
-def _unreadable(path: Path, scratch: Path) -> list[str]:
+def _unreadable(path: Path, published: Path, scratch: Path) -> list[str]:
+    """What is wrong with a file that a command writes; ``published`` is what a fetched one was at its publisher's."""
     try:
         if path.suffix == ".npy":
             np.load(path)
@@ -285,7 +118,11 @@ def _unreadable(path: Path, scratch: Path) -> list[str]:
             return [f"{path.name} ends early"]
         elif path.suffix == ".gz":
             import_archive(Store(scratch), path)
-    except (UserError, ValueError, EOFError, OSError, tarfile.TarError) as error:
+        elif path.suffix == ".pptx" and zipfile.ZipFile(path).testzip() is not None:
+            return [f"{path.name}: a part of it is damaged"]
+        elif path.suffix == ".csv" and path.read_bytes() != published.read_bytes():
+            return [f"{path.name} is not what was published"]
+    except (UserError, ValueError, EOFError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
         return [f"{path.name}: {error}"]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

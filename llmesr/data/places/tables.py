@@ -1,4 +1,8 @@
-"""Folders that are Delta or Iceberg tables, each read by its own library: their files hold deleted rows too."""
+"""Folders that are Delta or Iceberg tables, each read by its own library: their files hold deleted rows too.
+
+Such a folder may come from others, and names the files it consists of: what lies outside it is not read, and nothing
+that it says of how it is to be read is followed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -48,19 +53,43 @@ def _delta(folder: Path) -> tuple[pa.RecordBatchReader, dict[str, str]]:
     from deltalake import DeltaTable, QueryBuilder
 
     table = DeltaTable(str(folder))
+    for path in pa.table(table.get_add_actions()).column("path").to_pylist():
+        _check_inside(folder, path)
     rows = QueryBuilder().register("t", table).execute("SELECT * FROM t")  # streams, and leaves out deleted rows
     return pa.RecordBatchReader.from_stream(rows), {"from": str(folder), "table": f"Delta, version {table.version()}"}
 
 
 def _iceberg(folder: Path) -> tuple[pa.RecordBatchReader, dict[str, str]]:
+    from pyiceberg.catalog.noop import NoopCatalog
+    from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+    from pyiceberg.serializers import FromInputFile
     from pyiceberg.table import StaticTable
+
+    class Inside(PyArrowFileIO):
+        """Opens files of the folder alone. The library's own way in takes the class that opens files, any that can be
+        imported, from what the table says of itself."""
+
+        def new_input(self, location: str) -> PyArrowFile:
+            _check_inside(folder, location)
+            return super().new_input(location)
 
     written = [p for p in (folder / "metadata").iterdir() if p.name.endswith(METADATA)]
     if not written:
         raise UserError(f"{folder} looks like an Iceberg table, but no file {METADATA} says what is in it.")
-    newest = max(written, key=_version)
-    table: Any = StaticTable.from_metadata(str(newest))
+    newest, inside = max(written, key=_version), Inside()
+    described = FromInputFile.table_metadata(inside.new_input(str(newest)))
+    table: Any = StaticTable(("table",), described, str(newest), inside, NoopCatalog("none"))
     return table.scan().to_arrow_batch_reader(), {"from": str(folder), "table": f"Iceberg, {newest.name}"}
+
+
+def _check_inside(folder: Path, named: str) -> None:
+    """UserError unless a file that a table names, by a path from its folder or an absolute one, lies in the folder:
+    not elsewhere by ``..``, however it is written, by a link, or at a remote address."""
+    for path in (named, unquote(named)):
+        local = path.removeprefix("file://")
+        remote = re.match(r"[A-Za-z][\w+.-]*:/", local)
+        if remote or not (folder / local).resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{folder} names a file that does not lie in it, which is not read: {named[:200]}")
 
 
 def _version(metadata: Path) -> tuple[int, str]:

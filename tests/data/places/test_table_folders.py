@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyiceberg.catalog.sql import SqlCatalog
@@ -75,6 +79,84 @@ def test_what_cannot_be_read_says_what_it_is(store: Store, tmp_path: Path) -> No
     (empty / "metadata").mkdir()
     with pytest.raises(UserError, match="looks like an Iceberg table, but no file"):
         llmesr.ingest(empty, name="shop", store=store)
+
+
+def secret(folder: Path) -> Path:
+    """Rows that are nobody's business, beside the folder of a table."""
+    path = folder.with_name("secret") / "rows.parquet"
+    path.parent.mkdir()
+    pq.write_table(rows(), path)
+    return path
+
+
+def test_a_delta_table_reads_no_file_outside_its_folder(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    write_deltalake(str(folder), rows())
+    outside = secret(folder)
+    log = folder / "_delta_log" / "00000000000000000000.json"
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    (add,) = [action["add"] for action in actions if "add" in action]
+    inside = folder / add["path"]
+    (folder / "link").symlink_to(outside.parent)
+    for path in (
+        "../secret/rows.parquet",
+        "%2e%2e/secret/rows.parquet",
+        "..%2Fsecret%2Frows.parquet",
+        "link/rows.parquet",
+        str(outside),
+        outside.as_uri(),
+        "s3://bucket/rows.parquet",
+        "http://127.0.0.1:9/rows.parquet",
+    ):
+        add |= {"path": path, "size": outside.stat().st_size}
+        log.write_text("\n".join(map(json.dumps, actions)))
+        with pytest.raises(UserError, match="does not lie in it"):
+            llmesr.ingest(folder, name="shop", store=store)
+
+    add |= {"path": inside.as_uri(), "size": inside.stat().st_size}  # an absolute path to a file that is its own
+    log.write_text("\n".join(map(json.dumps, actions)))
+    assert llmesr.ingest(folder, name="shop", store=store).n_users == 30
+
+
+def _described(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest metadata of an Iceberg table."""
+    path = max((folder / "metadata").glob("*.metadata.json"))
+    return path, json.loads(path.read_text())
+
+
+def test_an_iceberg_table_does_not_choose_the_code_that_opens_it(store: Store, tmp_path: Path) -> None:
+    folder = iceberg(tmp_path / "orders")
+    path, metadata = _described(folder)
+    metadata["properties"] = {"/bin/touch": "", str(tmp_path / "owned"): "", "py-io-impl": "subprocess.Popen"}
+    path.write_text(json.dumps(metadata))
+    with mock.patch("subprocess.Popen") as popen:
+        assert llmesr.ingest(folder, name="shop", store=store).n_users == 59
+    popen.assert_not_called()
+
+
+@pytest.mark.parametrize("where", ["beside", "linked", "s3://bucket/list.avro", "http://127.0.0.1:9/list.avro"])
+def test_an_iceberg_table_reads_no_file_outside_its_folder(where: str, store: Store, tmp_path: Path) -> None:
+    folder = iceberg(tmp_path / "orders")
+    path, metadata = _described(folder)
+    for snapshot in metadata["snapshots"]:
+        own = Path(snapshot["manifest-list"].removeprefix("file://"))
+        beside = tmp_path / own.name
+        beside.write_bytes(own.read_bytes())
+        snapshot["manifest-list"] = beside.as_uri() if where == "beside" else where
+        if where == "linked":
+            own.unlink()
+            own.symlink_to(beside)
+            snapshot["manifest-list"] = own.as_uri()
+    path.write_text(json.dumps(metadata))
+    with pytest.raises(UserError, match="does not lie in it"):
+        llmesr.ingest(folder, name="shop", store=store)
+
+
+def test_the_rows_of_an_iceberg_table_that_was_copied_are_not_read_where_it_was(store: Store, tmp_path: Path) -> None:
+    folder = iceberg(tmp_path / "orders")
+    copied = Path(shutil.copytree(folder, tmp_path / "copied"))
+    with pytest.raises(UserError, match="does not lie in it"):
+        llmesr.ingest(copied, name="shop", store=store)
 
 
 def test_a_full_disk_is_not_the_fault_of_the_table(tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""The artifacts under one root, as they are read: where each lies, what it says of itself, what was made from it."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from llmesr.errors import UserError
+from llmesr.store.files import belonging, file_digest, read_json
+from llmesr.store.leftovers import heal
+from llmesr.store.manifest import (
+    CHECKPOINTS,
+    KINDS,
+    MANIFEST,
+    SCHEMA_VERSION,
+    STATUS,
+    Manifest,
+    Parent,
+    noun,
+    parse_manifest,
+)
+
+WorkFolder = Literal["jobs", "uploads", "downloads", "addresses", "cache", "quarantine"]
+
+
+class Shelf:
+    """Everything that is read of an artifact root; :class:`~llmesr.store.root.Store` also writes to it."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root or os.environ.get("LLMESR_ARTIFACTS") or "artifacts").resolve()
+
+    @classmethod
+    def around(cls, folder: Path) -> Self:
+        """The store in which the folder of an artifact or of a job lies."""
+        return cls(Path(folder).resolve().parent.parent)
+
+    # -- where things are ------------------------------------------------------------------------------------------
+
+    def path(self, kind: str, id: str) -> Path:
+        """Where the artifact is or would be; no check that it exists."""
+        self._check_kind(kind)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", id):
+            raise UserError(f"{id!r} is not an artifact id: letters, digits, '.', '_' and '-' only.")
+        return self.root / kind / id
+
+    def work_folder(self, name: WorkFolder) -> Path:
+        """A folder beside the artifacts, for what is none; it may not exist yet."""
+        return self.root / name
+
+    def exists(self, kind: str, id: str) -> bool:
+        """Whether there is such an artifact: a folder with a manifest."""
+        return (self.path(kind, id) / MANIFEST).is_file()
+
+    def ids(self, kind: str) -> builtins.list[str]:
+        """The folders under a kind, readable or not, sorted."""
+        self._check_kind(kind)
+        folder = self.root / kind
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+    def files(self, kind: str, id: str) -> builtins.list[Path]:
+        """The files that belong to an artifact, its manifest among them; no checkpoints, nothing hidden."""
+        return belonging(self.path(kind, id), without=(CHECKPOINTS,))
+
+    def finished(self, kind: str, id: str) -> bool:
+        """Whether an artifact is whole: one that is still made, was stopped or has failed is not."""
+        path = self.path(kind, id) / STATUS
+        if not path.is_file():
+            return self.exists(kind, id)
+        try:
+            return bool(read_json(path, f"The {noun(kind)} {id!r}", "")["state"] == "SUCCEEDED")
+        except (UserError, TypeError, KeyError):  # a status that says nothing does not say that it has ended well
+            return False
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def manifest(self, kind: str, id: str) -> Manifest:
+        """Read a manifest. UserError when it is missing, unreadable or of another schema version."""
+        path = self.path(kind, id) / MANIFEST
+        try:
+            manifest = parse_manifest(path.read_bytes())
+        except FileNotFoundError:
+            if path.parent.is_dir():
+                raise UserError(
+                    f"The {noun(kind)} {id!r} is incomplete: {path} is missing. `llmesr delete {kind} {id}` removes it."
+                ) from None
+            raise UserError(
+                f"There is no {noun(kind)} {id!r} under {self.root}. `llmesr list` shows what is there."
+            ) from None
+        except (OSError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
+            raise UserError(
+                f"The {noun(kind)} {id!r} cannot be read: {path} is damaged "
+                f"({str(error).splitlines()[0]}). Delete it or make it again."
+            ) from error
+        itself = any((p.kind, p.id) == (kind, id) for p in manifest.parents)
+        if (manifest.kind, manifest.id) != (kind, id) or itself:
+            raise UserError(
+                f"The {noun(kind)} {id!r} cannot be read: its manifest is not its own "
+                f"(it says {manifest.kind}/{manifest.id}{', made from itself' if itself else ''}). Delete it."
+            )
+        if manifest.schema_version != SCHEMA_VERSION:
+            raise UserError(
+                f"The {noun(kind)} {id!r} has schema version {manifest.schema_version}; "
+                f"this version of llmesr reads {SCHEMA_VERSION} and older. Install a newer llmesr, or make it again."
+            )
+        return manifest
+
+    def digest(self, kind: str, id: str) -> str:
+        """What changes whenever an artifact does: the digest of its manifest. UserError when it is not there."""
+        path = self.path(kind, id) / MANIFEST
+        if not path.is_file():
+            raise UserError(f"There is no {noun(kind)} {id!r} any more. Choose another.")
+        return file_digest(path)
+
+    def stamp(self, kind: str, id: str, name: str = MANIFEST) -> tuple[int, int] | None:
+        """Time (ns) and size of a file of an artifact, cheaper than its digest; None while there is no such file."""
+        try:
+            found = (self.path(kind, id) / name).stat()
+        except (OSError, UserError):  # it is gone, or what lies there has no id of an artifact
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def list(self, kind: str) -> builtins.list[Manifest]:
+        """Readable artifacts of ``kind``, newest first."""
+        return self._scan(kind)[0]
+
+    def broken(self, kind: str) -> dict[str, str]:
+        """Unreadable artifacts of ``kind``: id -> the reason in a sentence."""
+        return self._scan(kind)[1]
+
+    def _scan(self, kind: str) -> tuple[builtins.list[Manifest], dict[str, str]]:
+        heal(self.root / kind)
+        good: builtins.list[Manifest] = []
+        bad: dict[str, str] = {}
+        for id in self.ids(kind):
+            try:
+                good.append(self.manifest(kind, id))
+            except UserError as error:
+                bad[id] = str(error)
+        return sorted(good, key=lambda m: m.created, reverse=True), bad
+
+    def find(self, kind: str, ref: str) -> Manifest:
+        """Resolve an id, a unique id prefix or a name (the newest of that name)."""
+        manifests = self.list(kind)
+        for match in (
+            [m for m in manifests if m.id == ref],
+            [m for m in manifests if m.name == ref],
+            [m for m in manifests if m.id.startswith(ref)],
+        ):
+            if len({m.id for m in match}) > 1 and match[0].name != ref:
+                raise UserError(f"{ref!r} fits several {kind}: {', '.join(m.id for m in match)}. Give one.")
+            if match:
+                return match[0]
+        if ref in self.ids(kind):
+            return self.manifest(kind, ref)  # raises with the reason it cannot be read
+        known = ", ".join(m.name for m in manifests[:8]) or "none yet"
+        raise UserError(f"There is no {noun(kind)} called {ref!r}. Known: {known}.")
+
+    def children(self, kind: str, id: str) -> builtins.list[Manifest]:
+        """Artifacts made from this one."""
+        every = (m for k in KINDS for m in self.list(k))
+        return [m for m in every if any(p.kind == kind and p.id == id for p in m.parents)]
+
+    def parent_of(self, manifest: Manifest) -> Parent:
+        """The reference to ``manifest`` that a child keeps."""
+        path = self.path(manifest.kind, manifest.id) / MANIFEST
+        digest = file_digest(path) if path.is_file() else ""
+        return Parent(kind=manifest.kind, id=manifest.id, digest=digest)
+
+    def _check_kind(self, kind: str) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"unknown artifact kind {kind!r}; one of {', '.join(KINDS)}")
