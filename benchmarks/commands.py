@@ -160,7 +160,7 @@ COMMANDS: dict[str, Command] = {
         ["ingest", f"{ELSEWHERE}/interactions.csv", f"{ELSEWHERE}/items.csv", "--name", "distant"]
     ),
     "ingest a database": Command(["ingest", "shop.sqlite", *QUERIES, "--name", "queried"]),
-    "split": Command(["split", "shop", "--set", "kind=temporal", "--name", "dated"]),
+    "split": Command(["split", "shop", "--set", "kind=temporal", "--set", "valid_from=0.7", "--name", "dated"]),
     "embed": Command(["embed", "shop", *READING, "--set", "max_chars=24"]),
     "embed over the network": Command(
         ["embed", "shop", "--set", "embedder=openai:small", "--set", f"endpoint={ELSEWHERE}/v1", "--yes"]
@@ -247,7 +247,7 @@ READERS: dict[str, Command] = {
     "slices": Command(["slices", "one", "two"]),
     "rerank": Command(["rerank", "two"]),
     "recommend": Command(["recommend", "two", "--user", "u01"]),
-    "lab past": Command(["lab", "past", "two"]),
+    "lab past": Command(["lab", "past", "later"]),
     "lab repair": Command(["lab", "repair", "two"]),
     "findings list": Command(["findings", "list"]),
     "findings show": Command(["findings", "show", "Tail users gain"]),
@@ -263,6 +263,9 @@ PREPARED: list[list[str]] = [
     ["train", "shop", "--method", "popularity", "--run-id", "spare"],
     ["train", "shop", "--method", "id", "--run-id", "one", *TRAIN],
     ["train", "shop", "--method", "llm-esr", "--run-id", "two", *TRAIN],
+    ["split", "shop", "--set", "kind=temporal", "--name", "shop-dated"],
+    ["embed", "shop-dated", *READING],
+    ["train", "shop-dated", "--method", "text-ease", "--run-id", "later"],
     ["train", "shop", "--method", "markov", "--run-id", "far"],
     ["export", "runs", "far", "elsewhere.tar.gz"],
     ["push", "runs/far", "--to", "far"],

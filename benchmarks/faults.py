@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 LIBRARY = Path(__file__).with_name("faults.c")
 PRELOADED = "LD_PRELOAD"
+_VARIABLE = re.compile(r"[0-9a-f]{8,}|\d+|(?<=\.scratch\.)\w+|(?<=\.tmp)\w+")
 
 
 def under_the_library() -> None:
@@ -29,14 +32,25 @@ def allow(place: Path, steps: int, *, kill: bool) -> None:
     ctypes.CDLL(None).disk_watch(f"{place}/".encode(), ctypes.c_long(steps), int(kill))
 
 
-def count(place: Path, counted: Path, kill: bool) -> None:
-    disk, exit_ = ctypes.CDLL(None), os._exit
+def note_steps(place: Path, noted: Path, kill: bool) -> None:
+    """Called in the child: every step below ``place`` is written down in the file ``noted``; nothing fails."""
     allow(place, -1, kill=kill)
+    ctypes.CDLL(None).disk_list(str(noted).encode())
 
-    def counting(code: int) -> None:
-        steps = disk.disk_writes()
-        disk.disk_watch(b"", ctypes.c_long(-1), 0)
-        counted.write_text(str(steps))
-        exit_(code)
 
-    os._exit = counting  # type: ignore[assignment]  # the child ends by it
+def steps(noted: Path, place: Path) -> list[str]:
+    """The steps that were written down: call and file, without what is another in each run (numbers, random names)."""
+    lines = noted.read_text().splitlines() if noted.exists() else []
+    return [_VARIABLE.sub("*", line.replace(f"{place}/", "", 1)) for line in lines]
+
+
+def telling(steps: Sequence[str], tried: set[tuple[str, str]] | None = None) -> list[int]:
+    """The steps worth a trial each: every one, but of those that come again (the same call on the same file after the
+    same step before) the first and the last, and none of those in ``tried``, to which all are added."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for number, pair in enumerate(zip(["", *steps], steps, strict=False)):
+        places.setdefault(pair, []).append(number)
+    known = set() if tried is None else tried
+    new = [found for pair, found in places.items() if pair not in known]
+    known |= places.keys()
+    return sorted({number for found in new for number in (found[0], found[-1])})

@@ -47,7 +47,7 @@ class Undisturbed:
 def undisturbed(base: Path, folder: Path, command: Command) -> Undisturbed:
     """Two runs of it, so that what is never the same is known."""
     ended, steps, left = whole(base, folder, command, kill=True)
-    return Undisturbed(ended.seconds, steps, steady(left, whole(base, folder, command, kill=True)[2]))
+    return Undisturbed(ended.seconds, len(steps), steady(left, whole(base, folder, command, kill=True)[2]))
 
 
 def start_up(base: Path, folder: Path) -> float:
@@ -79,7 +79,7 @@ def trial(
 
 def read_only(base: Path, folder: Path) -> dict[str, int]:
     """How many steps the commands take that only read; locks are no more than one."""
-    return {name: whole(base, folder, command, kill=True)[1] for name, command in READERS.items()}
+    return {name: len(whole(base, folder, command, kill=True)[1]) for name, command in READERS.items()}
 
 
 def main() -> None:

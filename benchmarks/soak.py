@@ -1,7 +1,7 @@
 """A server under every kind of request for a long time, 1,500 connections at once, and 20 visitors in the app.
 
-    python benchmarks/soak.py [--minutes 10] [--connections 1500] [--sessions 20] [--browsers 20] [--items 5000]
-        [--json FILE]
+    python benchmarks/soak.py [--minutes 10] [--connections 1500] [--sessions 20] [--browsers 20] [--browsing 5]
+        [--items 5000] [--json FILE]
 
 *Soak*: first every item is asked for under every step of whitening, which fills what the server keeps of text spaces;
 then come requests of every route, with random policies, re-rankers and histories, one in ten of them wrong, from eight
@@ -9,7 +9,7 @@ clients. The memory of the server is read every two seconds, and is flat when th
 third by more than 3%; the curve has a point a minute. *Connections*: all are opened before any is answered; those
 beyond ``max_connections`` get 503, and the longest wait for an answer is shown. *Sessions*: visitors over the app's
 own websocket ask for its pages at the same time, three times all of them. *Browsers*: visitors in contexts of a real
-browser do the same once; an error is one that a page shows or that the browser reports. ``--minutes 0``,
+browser walk from page to page and turn knobs for some minutes (browsers.py). ``--minutes 0``,
 ``--connections 0``, ``--sessions 0`` and ``--browsers 0`` leave a part out.
 """
 
@@ -157,43 +157,6 @@ async def crowd(port: int, count: int) -> dict[str, Any]:
     }
 
 
-def browse(store: Store, visitors: int, folder: Path) -> dict[str, Any]:
-    """``visitors`` contexts of one browser walk through the pages; the times of the pages, and what went wrong."""
-    from browsing import ready
-    from playwright.sync_api import sync_playwright
-
-    errors: list[str] = []
-    seconds: list[float] = []
-    with serving(store, folder / "app.log") as server, sync_playwright() as engine:
-        assert server.process is not None
-        process = psutil.Process(server.process.pid)
-        browser = engine.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        pages = []
-        for _ in range(visitors):
-            page = browser.new_context().new_page()
-            page.set_default_timeout(120_000)
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            pages.append(page)
-        for step in range(len(PAGES)):
-            started = time.perf_counter()
-            for number, page in enumerate(pages):  # all ask before any is waited for
-                page.goto(f"{server.url}/{PAGES[(step + number) % len(PAGES)]}", wait_until="commit")
-            for page in pages:
-                ready(page)
-                errors += page.locator('[data-testid="stException"]').all_inner_texts()
-                errors += [t for t in page.locator('[data-testid="stAlert"]').all_inner_texts() if "server's log" in t]
-            seconds.append(time.perf_counter() - started)
-        peak = process.memory_info().rss / 1e6
-        browser.close()
-    return {
-        "browsers": visitors,
-        "pages": visitors * len(PAGES),
-        "seconds until all stand": [round(s, 1) for s in seconds],
-        "server megabytes": round(peak),
-        "errors": errors,
-    }
-
-
 def welcome(store: Store, visitors: int, folder: Path) -> dict[str, Any]:
     """``visitors`` sessions over the app's websocket, three times through all pages; times, memory and errors."""
     from visitors import traces, visit
@@ -223,6 +186,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--connections", type=int, default=1_500)
     parser.add_argument("--browsers", type=int, default=20)
+    parser.add_argument("--browsing", type=float, default=5, help="minutes that the browsers walk about")
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--items", type=int, default=5_000)
     parser.add_argument("--json", type=Path)
@@ -255,11 +219,14 @@ def main() -> None:
             if arguments.sessions:
                 result["sessions"] = welcome(store, arguments.sessions, Path(folder))
             if arguments.browsers:
-                result["browsers"] = browse(store, arguments.browsers, Path(folder))
+                from browsers import browse
+
+                result["browsers"] = browse(store, arguments.browsers, arguments.browsing, Path(folder))
     tell(result, arguments.json)
     soaked = result.get("soak", {})
-    seen = [error for part in ("sessions", "browsers") for error in result.get(part, {}).get("errors", [])]
-    sys.exit(bool(soaked.get("server errors") or soaked.get("flat") is False or seen))
+    shown = [result.get(part, {}) for part in ("sessions", "browsers")]
+    wrong = any(part.get("errors") or part.get("traces in the log") for part in shown)
+    sys.exit(bool(soaked.get("server errors") or soaked.get("flat") is False or wrong))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import numpy as np
 from children import ADDRESS, Ended, child_of, run
 from commands import PREPARED, STOPPED, Command, write_inputs
 from elsewhere import elsewhere
-from faults import PRELOADED, count
+from faults import PRELOADED, note_steps, steps
 
 from llmesr.errors import UserError
 from llmesr.jobs.queue import Jobs
@@ -73,17 +73,17 @@ def copy(base: Path, place: Path, command: Command) -> Iterator[Path]:
         place.with_suffix(".log").unlink(missing_ok=True)
 
 
-def whole(base: Path, folder: Path, command: Command, *, kill: bool) -> tuple[Ended, int, set[tuple[str, ...]]]:
-    """The command undisturbed: how it ended, how many steps it takes (0 where that cannot be counted), and what is
-    there afterwards. SystemExit when it does not end well."""
-    counted = folder / "counted"
-    counted.write_text("0")
+def whole(base: Path, folder: Path, command: Command, *, kill: bool) -> tuple[Ended, list[str], set[tuple[str, ...]]]:
+    """The command undisturbed: how it ended, the steps it takes (none where they cannot be counted), and what is there
+    afterwards. SystemExit when it does not end well."""
+    noted = folder / "noted"
+    noted.unlink(missing_ok=True)
     with copy(base, folder / "whole", command) as place:
         preloaded = PRELOADED in os.environ
-        ended = run(command, place, first=partial(count, place, counted, kill) if preloaded else None)
+        ended = run(command, place, first=partial(note_steps, place, noted, kill) if preloaded else None)
         if ended.code:
             raise SystemExit(f"llmesr {' '.join(command.words)}: {ended.code}\n{ended.said}")
-        return ended, int(counted.read_text()), outcome(place)
+        return ended, steps(noted, place), outcome(place)
 
 
 def outcome(place: Path) -> set[tuple[str, ...]]:

@@ -41,7 +41,7 @@ def test_a_job_whose_worker_or_command_is_killed(tmp_path: Path) -> None:
 
 
 def test_mutated_uploads_and_archives(tmp_path: Path) -> None:
-    found = tried(tmp_path, "uploads.py", "--files", "12", "--archives", "20")
+    found = tried(tmp_path, "uploads.py", "--files", "12", "--pages", "2", "--archives", "20")
     assert (found["uploads"]["files"], found["uploads"]["faults"]) == (12, [])
     assert found["archives"]["faults"] == []
     assert found["uploads"]["peak_megabytes"] < 1000
@@ -71,8 +71,11 @@ def test_a_server_under_every_kind_of_request_and_many_connections(tmp_path: Pat
 
 @pytest.mark.browser
 def test_several_browsers_at_once(tmp_path: Path) -> None:
-    found = tried(tmp_path, "soak.py", "--minutes", "0", "--connections", "0", "--sessions", "0", "--browsers", "3")
-    assert (found["browsers"]["pages"], found["browsers"]["errors"]) == (30, [])
+    words = ("--minutes", "0", "--connections", "0", "--sessions", "0", "--browsers", "3", "--browsing", "0.3")
+    found = tried(tmp_path, "soak.py", *words)["browsers"]
+    assert found["browsers"] == 3
+    assert found["pages"] >= 6
+    assert (found["errors"], found["traces in the log"]) == ([], 0)
 
 
 def test_several_sessions_at_once(tmp_path: Path) -> None:

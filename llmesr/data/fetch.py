@@ -7,10 +7,11 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, is_full, machine_failure
 from llmesr.progress import Progress, silent
 from llmesr.store import write_json
 from llmesr.visitors import client
@@ -52,7 +53,8 @@ def download(
         except _Failed as error:
             reasons.append(f"{httpx.URL(address).host}: {error}")
         except OSError as error:
-            raise UserError(f"Cannot write {target}: {error.strerror or error}.") from error
+            said = machine_failure(error) if is_full(error) else f"Cannot write {target}: {error.strerror or error}."
+            raise UserError(f"{said}") from error
     kept = _part(target).stat().st_size if _part(target).is_file() else 0
     resume = f" {kept:,} bytes are kept; run it again to go on." if kept else ""
     raise UserError(f"Cannot download {target.name} ({'; '.join(reasons)}).{resume}")
@@ -69,6 +71,15 @@ def _part(target: Path) -> Path:
 def _note(target: Path) -> Path:
     """Remembers which version of which address the part belongs to."""
     return target.with_name(target.name + ".part.json")
+
+
+def _remembered(note: Path) -> dict[str, Any]:
+    """What a note says; nothing where there is none or it is damaged, so that the download begins anew."""
+    try:
+        found = json.loads(note.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def check_limit(name: str, size: int, limit: int | None) -> None:
@@ -104,7 +115,7 @@ def _attempts(address: str, target: Path, progress: Progress, pause: float, limi
 def _once(address: str, target: Path, progress: Progress, limit: int | None, redirects: bool) -> bool:
     """One request; True when the file is complete."""
     part, note = _part(target), _note(target)
-    known = json.loads(note.read_text()) if note.is_file() and part.is_file() else {}
+    known = _remembered(note) if part.is_file() else {}
     start = part.stat().st_size if known.get("address") == _named(address) else 0
     headers = {"Accept-Encoding": "identity"}
     if start:

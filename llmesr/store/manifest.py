@@ -17,6 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmesr.store.made_of import check_run
+
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 KINDS = (
     "datasets",
@@ -74,13 +76,16 @@ class Manifest(BaseModel):
 
 def parse_manifest(content: bytes) -> Manifest:
     """A manifest from its JSON, brought to this schema version where it is of one before. pydantic's ValidationError
-    or ValueError when it is none."""
+    or ValueError when it is none, or that of a run which says nonsense of what it is made of."""
     values = json.loads(content)
     if not isinstance(values, dict):
         raise ValueError("not an object")
     while (version := str(values.get("schema_version", SCHEMA_VERSION))) in MIGRATIONS:
         values = MIGRATIONS[version](values)
-    return Manifest.model_validate(values)
+    manifest = Manifest.model_validate(values)
+    if manifest.kind == "runs":
+        check_run(manifest.config, manifest.info, {p.id for p in manifest.parents if p.kind == "runs"})
+    return manifest
 
 
 def provenance() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from llmesr.config import RunConfig
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import PARTS, Part
+from llmesr.errors import UserError
 from llmesr.linear.agreement import agreement
 from llmesr.linear.build import COLUMNS, Source, build, is_dense, ridge_of
 from llmesr.linear.factors import FactorScorer, fit
@@ -166,7 +167,7 @@ def _fallback(
 
 def _text(inputs: Inputs) -> Tensor:
     if inputs.text is None:
-        raise ValueError("text-ease needs item text vectors")
+        raise UserError("text-ease needs item text vectors; run `llmesr embed` first.")
     return inputs.text
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from llmesr.config import BLEND, LINEAR
 from llmesr.data.dataset import Dataset, load_dataset
@@ -46,20 +49,31 @@ def base_scorer(run: Run, dataset: Dataset, part: Part = "test", device: torch.d
     return LinearScorer(scorer.weights, decay=scorer.decay, device=device)
 
 
-def _existing(run: Run, id: str) -> Run:
+def _existing(run: Run, id: str, of: str = "adds its scores to those of run") -> Run:
+    """A run that ``run`` is made of. UserError when it is gone, or ranks the items of another dataset."""
     if not run.store.exists("runs", id):
-        raise UserError(f"Run {run.id!r} adds its scores to those of run {id!r}, which is gone.")
-    return Run(run.store, id)
+        raise UserError(f"Run {run.id!r} {of} {id!r}, which is gone.")
+    found = Run(run.store, id)
+    if found.dataset_id != run.dataset_id:
+        raise UserError(f"Run {run.id!r} {of} {id!r}, which is of another dataset. Make it again.")
+    return found
+
+
+def _stored(run: Run, shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:
+    """The tensors of a run that is made of others. UserError unless they have these shapes."""
+    tensors, _ = load_tensors(stored_model(run))
+    for name, shape in shapes.items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
+            raise UserError(f"The model of run {run.id!r} does not fit its dataset or the runs it is made of.")
+    return [tensors[name] for name in shapes]
 
 
 def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> BlendScorer:
-    tensors, _ = load_tensors(stored_model(run))
-    members = []
-    for id in run.manifest.info["blend"]["runs"]:
-        if not run.store.exists("runs", id):
-            raise UserError(f"Run {run.id!r} is a blend of run {id!r}, which is gone.")
-        members.append(load_scorer(Run(run.store, id), dataset=dataset, part=part, device=device))
-    return BlendScorer(members, tensors["weights"].to(device), tensors["bias"].to(device))
+    ids, width = run.manifest.info["blend"]["runs"], dataset.n_items + 1
+    weights, bias = _stored(run, {"weights": (len(ids), width), "bias": (width,)})
+    runs = [_existing(run, id, "is a blend of run") for id in ids]
+    members = [load_scorer(member, dataset=dataset, part=part, device=device) for member in runs]
+    return BlendScorer(members, weights.to(device), bias.to(device))
 
 
 def untrained_scorer(method: str, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:

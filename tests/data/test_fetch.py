@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -12,11 +13,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
 
-from llmesr.data import journey, known
+from llmesr.data import fetch, journey, known
 from llmesr.data.fetch import download
 from llmesr.data.known import KNOWN, File, Known, find, get
 from llmesr.errors import UserError
@@ -113,6 +115,19 @@ def test_a_later_call_resumes(server: Server, tmp_path: Path) -> None:
     server.cuts = 0
     assert fetched(server, tmp_path / "x.bin").read_bytes() == CONTENT
     assert server.asked[-1] == f"bytes={kept}-"
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"[]", b"\xff", b'{"address": 7}'])
+def test_a_damaged_note_begins_the_file_anew(note: bytes, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data.bin.part").write_bytes(b"half of something")
+    (tmp_path / "data.bin.part.json").write_bytes(note)
+    assert download([server.address], tmp_path / "data.bin", md5=MD5).read_bytes() == CONTENT
+
+
+def test_a_full_disk_says_so(server: Server, tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with mock.patch.object(fetch, "write_json", side_effect=full), pytest.raises(UserError, match="The disk is full"):
+        download([server.address], tmp_path / "data.bin")
 
 
 def test_a_changed_file_is_fetched_anew(server: Server, tmp_path: Path) -> None:
