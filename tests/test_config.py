@@ -83,3 +83,34 @@ def test_configs_are_frozen() -> None:
 @pytest.mark.parametrize("text", [",", ";", "|", "::", '"', "'", "~~", "%d.%m.%Y", "%Y-%m-%d %H:%M"])
 def test_overrides_keep_punctuation_as_it_is(text: str) -> None:
     assert parse_overrides([f"delimiter={text}"]) == {"delimiter": text}
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+"""Half a kilobyte of YAML that stands for 9**9 letters."""
+
+
+@pytest.mark.parametrize(
+    "content", [LAUGHS, "epochs: &e 3\nseed: *e\n", "[" * 20_000, "a: 2024-99-99\n", "epochs: " + "9" * 5000, "- 1\n"]
+)
+def test_a_hostile_file_of_settings_is_a_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"run\.yaml"):
+        RunConfig.read(tmp_path / "run.yaml")
+
+
+def test_an_alias_on_the_command_line_is_text() -> None:
+    assert parse_overrides(["name=[&a [x, x], *a, *a]"]) == {"name": "[&a [x, x], *a, *a]"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "1e999", ".nan"])
+def test_no_setting_is_infinite(value: object) -> None:
+    for setting in ("learning_rate", "ridge", "epochs", "balance_weight"):
+        with pytest.raises(UserError, match=f"'{setting}' = .* is not valid"):
+            RunConfig.read(None, method="id", **{setting: value})
+
+
+def test_no_setting_is_too_large_to_be_counted_with() -> None:
+    with pytest.raises(UserError, match="'epochs' = 1000.* is not valid"):
+        RunConfig.read(None, epochs=10**30)

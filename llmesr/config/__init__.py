@@ -20,7 +20,7 @@ app's forms and the manifests all use them. ``description`` is the help text the
 """
 
 from llmesr.config.allocation import AllocationConfig
-from llmesr.config.base import Config, parse_overrides
+from llmesr.config.base import Config, parse_overrides, read_yaml
 from llmesr.config.best import BestConfig
 from llmesr.config.data import IngestConfig, SplitConfig
 from llmesr.config.groups import COLD, EVERY_GROUP, GROUPS, RANK_METRIC, GroupName, Protocol, SearchObjective
@@ -84,6 +84,7 @@ __all__ = [
     "named_with_backbone",
     "parse_overrides",
     "preset",
+    "read_yaml",
     "reads",
     "settings_read",
     "unread_settings",

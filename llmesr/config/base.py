@@ -8,10 +8,12 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from llmesr.errors import UserError
 
+LARGEST = 2**63
+"""What libraries count with is smaller."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What every random generator takes."""
 
@@ -29,17 +31,21 @@ Endpoint = Annotated[str | None, AfterValidator(_without_password)]
 class Config(BaseModel):
     """Base of all configs: frozen, no unknown keys, errors as sentences."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise ValueError("no number that large can be counted with")
+        return value
 
     @classmethod
     def read(cls, file: Path | None = None, **values: Any) -> Self:
         """Build from a YAML file overlaid with ``values``. UserError names the offending key."""
         merged: dict[str, Any] = {}
         if file is not None:
-            try:
-                loaded = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
-            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-                raise UserError(f"Cannot read the configuration {file}: {error}") from error
+            loaded = read_yaml(file, "the configuration") or {}
             if not isinstance(loaded, Mapping):
                 raise UserError(f"The configuration {file} must be a mapping of keys to values.")
             merged.update(loaded)
@@ -77,12 +83,31 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
+class _Plain(yaml.SafeLoader):
+    """YAML without aliases, a few lines of which can stand for gigabytes. No setting needs them."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(file: Path, what: str) -> Any:
+    """The value in a YAML file. UserError that names ``what`` the file is, when it cannot be read."""
+    try:
+        return yaml.load(Path(file).read_text(encoding="utf-8"), _Plain)
+    except RecursionError as error:
+        raise UserError(f"Cannot read {what} {file}: it is nested too deeply.") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"Cannot read {what} {file}: {' '.join(str(error).split())}.") from error
+
+
 def _value(text: str) -> Any:
     bare = text.strip()
     if bare and bare not in ("~", "[]", "{}") and not any(c.isalnum() for c in bare):
         return bare  # punctuation, such as a delimiter, means itself
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Plain)
     except (yaml.YAMLError, ValueError, RecursionError):
         return bare  # such as %d.%m.%Y
     # YAML calls a bare off/no False; our switches are words.

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import TypeAdapter, ValidationError
 
-from llmesr.config import UNTRAINED, Config, RunConfig, reads
+from llmesr.config import UNTRAINED, Config, RunConfig, read_yaml, reads
 from llmesr.errors import UserError
 
 DEFAULT_SPACE: dict[str, Any] = {
@@ -51,10 +50,7 @@ class Range(Config):
 
 def read_space(file: Path) -> dict[str, Any]:
     """A space written as YAML: setting -> list of choices, or low, high and log."""
-    try:
-        loaded = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"Cannot read the space {file}: {' '.join(str(error).split())}.") from error
+    loaded = read_yaml(file, "the space")
     if not isinstance(loaded, Mapping) or not loaded:
         raise UserError(f"The space {file} must name settings, each with a list of choices or with low and high.")
     return {str(name): given for name, given in loaded.items()}
