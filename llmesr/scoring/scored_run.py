@@ -19,9 +19,7 @@ from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.terms import remembered
 from llmesr.semantic.embed import Embedding, load_embedding, whole_embeddings
 from llmesr.store import Store
-from llmesr.training.checkpoint import load_tensors
-from llmesr.training.load import load_scorer
-from llmesr.training.model import stored_model
+from llmesr.training.load import load_scorer, part_of, stored_tensors
 
 ALLOCATION = "allocation"
 """In the manifest of a run whose weak users are handed to another run: first, second, and how many candidates."""
@@ -132,15 +130,14 @@ class ScoredRun:
         run = self.model_run
         if (handed := run.manifest.info.get(ALLOCATION)) is None:
             return load_scorer(run, dataset=self.dataset, part=self.part, device=self.device)
-        weak = load_tensors(stored_model(run))[0]["weak"].to(self.device)
+        (weak,) = stored_tensors(run, {"weak": (self.dataset.n_users,)})
         first, second = (self._member(handed[name]) for name in ("first", "second"))
-        return AllocatedScorer(first, second, weak, handed["candidates"])
+        return AllocatedScorer(first, second, weak.to(self.device, torch.bool), handed["candidates"])
 
     def _member(self, id: str) -> PolicyScorer:
         """One of the two runs that an allocated one is made of, under the policy it stands for."""
-        if not self.store.exists("runs", id):
-            raise UserError(f"Run {self.run.id!r} hands users of one run to another, and run {id!r} is gone.")
-        return ScoredRun(self.store, Run(self.store, id), self.device, dataset=self.dataset, part=self.part).under()
+        run = part_of(self.model_run, id, "hands users from or to run")
+        return ScoredRun(self.store, run, self.device, dataset=self.dataset, part=self.part).under()
 
     @cached_property
     def ground(self) -> Ground:

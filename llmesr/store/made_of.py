@@ -41,6 +41,7 @@ class _Config(_Part):
     seed: StrictInt | None = None
     max_length: StrictInt = Field(1, ge=1)
     first: Id | None = None
+    second: StrictStr | None = None
     base: StrictStr | None = None
     teacher: StrictStr | None = None
 

@@ -37,7 +37,7 @@ def load_scorer(
         return untrained_scorer(run.config.method, dataset.training_for(part), inputs, device)
     if run.config.method in LINEAR:
         return linear_scorer(run, dataset, inputs, part, device)
-    base = None if run.config.base is None else base_scorer(_existing(run, run.config.base), dataset, part, device)
+    base = None if run.config.base is None else base_scorer(part_of(run, run.config.base), dataset, part, device)
     return scorer_of(load_model(run, inputs, part), base, device)
 
 
@@ -49,7 +49,7 @@ def base_scorer(run: Run, dataset: Dataset, part: Part = "test", device: torch.d
     return LinearScorer(scorer.weights, decay=scorer.decay, device=device)
 
 
-def _existing(run: Run, id: str, of: str = "adds its scores to those of run") -> Run:
+def part_of(run: Run, id: str, of: str = "adds its scores to those of run") -> Run:
     """A run that ``run`` is made of. UserError when it is gone, or ranks the items of another dataset."""
     if not run.store.exists("runs", id):
         raise UserError(f"Run {run.id!r} {of} {id!r}, which is gone.")
@@ -59,7 +59,7 @@ def _existing(run: Run, id: str, of: str = "adds its scores to those of run") ->
     return found
 
 
-def _stored(run: Run, shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:
+def stored_tensors(run: Run, shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:
     """The tensors of a run that is made of others. UserError unless they have these shapes."""
     tensors, _ = load_tensors(stored_model(run))
     for name, shape in shapes.items():
@@ -70,8 +70,8 @@ def _stored(run: Run, shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:
 
 def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> BlendScorer:
     ids, width = run.manifest.info["blend"]["runs"], dataset.n_items + 1
-    weights, bias = _stored(run, {"weights": (len(ids), width), "bias": (width,)})
-    runs = [_existing(run, id, "is a blend of run") for id in ids]
+    weights, bias = stored_tensors(run, {"weights": (len(ids), width), "bias": (width,)})
+    runs = [part_of(run, id, "is a blend of run") for id in ids]
     members = [load_scorer(member, dataset=dataset, part=part, device=device) for member in runs]
     return BlendScorer(members, weights.to(device), bias.to(device))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from factories import make_dataset, make_embedding
+from safetensors.torch import save_file
 from serving_doubles import FakeScorer, bare_run
 from torch import Tensor
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.contenders import contenders
 from llmesr.models.scorers import Scorer
-from llmesr.runs.record import Run
+from llmesr.runs.record import MODEL, Run
 from llmesr.scoring import blend as blending
 from llmesr.scoring.blend import blend
 from llmesr.scoring.derived import derive
@@ -130,6 +131,31 @@ def test_what_cannot_be_blended_is_refused(store: Store, tiny: Dataset, members:
         store.delete("runs", second.id)
     shutil.rmtree(second.folder)
     with pytest.raises(UserError, match="which is gone"):
+        load_scorer(made)
+
+
+def test_a_blend_whose_weights_are_of_something_else_is_a_sentence(
+    store: Store, tiny: Dataset, members: list[Run]
+) -> None:
+    made = blend(members[:2])
+    width = tiny.n_items + 1
+    for tensors in (
+        {},
+        {"weights": torch.ones(2, width)},
+        {"weights": torch.ones(3, width), "bias": torch.zeros(width)},
+        {"weights": torch.ones(2, 4), "bias": torch.zeros(4)},
+    ):
+        save_file(tensors, made.folder / MODEL)
+        with pytest.raises(UserError, match="does not fit its dataset or the runs it is made of"):
+            load_scorer(made)
+
+
+def test_a_member_of_another_dataset_is_a_sentence(store: Store, members: list[Run]) -> None:
+    made, other = blend(members[:2]), make_dataset(store, name="other")
+    with store.changing("runs", members[1].id) as manifest:
+        for parent in manifest.parents:
+            parent.id = other.id if parent.kind == "datasets" else parent.id
+    with pytest.raises(UserError, match="which is of another dataset"):
         load_scorer(made)
 
 
