@@ -67,7 +67,27 @@ def linear_scorer(
     """The stored model of a linear run that ``part`` is asked of. UserError when there is none, or the file is
     damaged."""
     tensors, state = load_tensors(stored_model(run, part))
+    if not _fits(run.config.method, tensors, state, dataset.n_items):
+        raise UserError(f"The model of run {run.id!r} does not fit its dataset, or is damaged. Train it again.")
     return _scorer(run.config, dataset.training_for(part), inputs, tensors, state, device)
+
+
+def _fits(method: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any], n_items: int) -> bool:
+    """Whether what is stored has the shapes of a model of so many items, and names no others."""
+    main = tensors.get("factors" if method == "ials" else "weights")
+    if main is None or main.dim() != 2 or len(main) != n_items + 1 or not main.is_floating_point():
+        return False
+    items, content, fallback = tensors.get("items"), tensors.get("content"), state.get("fallback", {})
+    if method != "ials" and items is None and main.shape[1] != n_items + 1:
+        return False
+    if items is not None and (items.shape != main.shape or items.is_floating_point() or items.is_complex()):
+        return False
+    if items is not None and items.numel() and not 0 <= int(items.min()) <= int(items.max()) <= n_items:
+        return False
+    if content is not None and content.shape != main.shape:
+        return False
+    known = isinstance(fallback, Mapping) and set(fallback) <= {"popularity", "content"}
+    return known and all(isinstance(weight, int | float) for weight in fallback.values())
 
 
 def _scorer(
