@@ -9,7 +9,14 @@ from typing import Any
 import torch
 
 from llmesr.errors import UserError
-from llmesr.semantic.embedders.backbone import is_decoder, load_config, load_tokenizer, locate, weights_digest
+from llmesr.semantic.embedders.backbone import (
+    is_decoder,
+    load_config,
+    load_tokenizer,
+    load_weights,
+    locate,
+    weights_digest,
+)
 
 
 class Generator:
@@ -84,20 +91,7 @@ class Generator:
     @cached_property
     def _model(self) -> Any:
         from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
 
-        extra = self.source.arguments() | ({} if self.source.gguf else {"use_safetensors": True})
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
         half = self.device.type == "cuda"
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                self.source.folder, dtype=torch.bfloat16 if half else torch.float32, **extra
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"The weights of {self.ref!r} cannot be read: {reason}") from error
-        finally:
-            if bars:
-                logging.enable_progress_bar()
+        model: Any = load_weights(self.source, AutoModelForCausalLM, torch.bfloat16 if half else torch.float32)
         return model.to(self.device).eval()

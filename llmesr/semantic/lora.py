@@ -12,9 +12,11 @@ from typing import Any
 from torch import nn
 
 from llmesr.errors import UserError
+from llmesr.semantic.embedders.backbone import reading
 
 ADAPTER = "adapter"
 """Folder of the peft files inside an artifact of kind ``adapters``."""
+WEIGHTS = "adapter_model.safetensors"
 
 _ROUTERS = ("gate", "router")
 
@@ -71,12 +73,10 @@ def merge_adapter(model: Any, folder: Path | str) -> Any:
     """``model`` with the stored updates added to its weights. UserError when they do not fit."""
     from peft import PeftModel
 
-    try:
-        with _quiet():
-            return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"The adapter in {folder} does not fit the model: {reason}") from error
+    if not (Path(folder) / WEIGHTS).is_file():  # the library would look for a pickle, too
+        raise UserError(f"The adapter in {folder} is damaged: {WEIGHTS} is missing.")
+    with reading(f"The adapter in {folder} does not fit the model"), _quiet():
+        return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
 
 
 def save_adapter(model: Any, folder: Path, base: str) -> None:

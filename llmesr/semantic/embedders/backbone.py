@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from llmesr.errors import UserError
+from llmesr.errors import UserError, is_full
 from llmesr.semantic.embedders.pooling import Pooling
 
 MINILM = "minilm"
 _SAMPLE = 1 << 20
 _WEIGHTS = (".safetensors", ".gguf")
+PARTS = "model.safetensors.index.json"
+"""Names the files that the weights of a large model are spread over."""
+_PART = re.compile(r"[\w-][\w.-]*\.safetensors")
+MOST_BLOCKS = 1000
+"""No model has as many; one that says so would be built without end."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +104,33 @@ def weights_digest(source: Source) -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def reading(failure: str) -> Iterator[None]:
+    """A model may come from others, and its files are read by libraries that raise anything: a UserError that begins
+    with ``failure``, but for what this machine lacks."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_full(error) or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            raise
+        reason = " ".join((str(error).strip().splitlines() or [type(error).__name__])[:2])
+        raise UserError(f"{failure}: {reason[:300]}") from error
+
+
 def load_config(source: Source) -> Any:
     """The model's ``transformers`` configuration. UserError when the folder holds no model."""
     from transformers import AutoConfig
 
-    try:
-        return AutoConfig.from_pretrained(source.folder, **source.arguments())
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{source.ref!r} cannot be read as a language model: {reason}") from error
+    with reading(f"{source.ref!r} cannot be read as a language model"):
+        config = AutoConfig.from_pretrained(source.folder, **source.arguments())
+        blocks = getattr(config.get_text_config(), "num_hidden_layers", 1)
+        if not 0 < blocks <= MOST_BLOCKS:
+            raise UserError(
+                f"{source.ref!r} is no language model that can be used here: it says it has {blocks} blocks."
+            )
+        return config
 
 
 def is_decoder(config: Any) -> bool:
@@ -126,7 +152,8 @@ def choose_pooling(source: Source, config: Any) -> Pooling:
     """
     stated = source.folder / "1_Pooling" / "config.json"
     if stated.is_file() and not source.gguf:
-        content = json.loads(stated.read_text(encoding="utf-8"))
+        with reading(f"The pooling of {source.ref!r} cannot be read"):
+            content = dict(json.loads(stated.read_text(encoding="utf-8")))
         mode = content.get("pooling_mode")
         modes: dict[str, Pooling] = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last"}
         for key, how in modes.items():
@@ -142,29 +169,44 @@ def load_tokenizer(source: Source) -> Any:
     """The tokenizer; texts are padded by the caller, so a missing pad token does not matter."""
     from transformers import AutoTokenizer
 
-    try:
+    with reading(f"The tokenizer of {source.ref!r} cannot be read"):
         return AutoTokenizer.from_pretrained(source.folder, **source.arguments())
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"The tokenizer of {source.ref!r} cannot be read: {reason}") from error
+
+
+def load_weights(source: Source, kind: Any, dtype: torch.dtype) -> Any:
+    """A model of ``kind``, one of the ``Auto`` classes of transformers, from safetensors or GGUF and nothing else.
+    UserError when its weights cannot be read, or lie elsewhere."""
+    from transformers.utils import logging
+
+    load_config(source)
+    _check_parts(source)
+    extra = source.arguments() | ({} if source.gguf else {"use_safetensors": True})
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with reading(f"The weights of {source.ref!r} cannot be read"):
+            return kind.from_pretrained(source.folder, dtype=dtype, **extra)
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _check_parts(source: Source) -> None:
+    """UserError unless the parts of the weights are safetensors in the model's folder."""
+    path = source.folder / PARTS
+    if source.gguf or not path.is_file():
+        return
+    with reading(f"{PARTS} of {source.ref!r} cannot be read"):
+        names = set(dict(json.loads(path.read_bytes())["weight_map"]).values())
+    if strange := [name for name in names if not (isinstance(name, str) and _PART.fullmatch(name))]:
+        raise UserError(f"The weights of {source.ref!r} are not in its folder, or no safetensors: {strange[0]!r:.200}")
 
 
 def load_model(source: Source, dtype: torch.dtype = torch.float32) -> Any:
     """The bare model (token states out, no language-model head), in ``eval`` mode."""
     from transformers import AutoModel
-    from transformers.utils import logging
 
-    extra = source.arguments() | ({} if source.gguf else {"use_safetensors": True})
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model = AutoModel.from_pretrained(source.folder, dtype=dtype, **extra)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"The weights of {source.ref!r} cannot be read: {reason}") from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
+    model = load_weights(source, AutoModel, dtype)
     if getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     return model.eval()

@@ -18,6 +18,7 @@ from llmesr.semantic.embedders.backbone import (
     load_config,
     load_model,
     load_tokenizer,
+    reading,
     weights_digest,
 )
 from llmesr.semantic.embedders.contract import Embedder
@@ -98,8 +99,9 @@ class TransformerEmbedder(Embedder):
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text with the model's special tokens, cut to the longest the model takes; never empty."""
-        longest = min(self._config.max_tokens, self._tokenizer.model_max_length, self._positions())
-        ids = self._tokenizer(list(texts), truncation=True, max_length=longest, return_attention_mask=False)
+        with reading(f"The tokenizer of {self.source.ref!r} cannot be used"):
+            longest = min(self._config.max_tokens, self._tokenizer.model_max_length, self._positions())
+            ids = self._tokenizer(list(texts), truncation=True, max_length=longest, return_attention_mask=False)
         return [row or [self._filler] for row in ids["input_ids"]]
 
     def _positions(self) -> int:
