@@ -66,10 +66,14 @@ def _iceberg(folder: Path) -> tuple[pa.RecordBatchReader, dict[str, str]]:
     from pyiceberg.table import StaticTable
 
     class Inside(PyArrowFileIO):
-        """Opens files of the folder alone. The library's own way in takes the class that opens files, any that can be
-        imported, from what the table says of itself."""
+        """Opens files of the folder alone, also those that were ``written`` elsewhere before it was copied. The
+        library's own way in takes the class that opens files, any that can be imported, from what the table says."""
+
+        written = ""
 
         def new_input(self, location: str) -> PyArrowFile:
+            if self.written and location.startswith(f"{self.written}/"):
+                location = f"{folder.resolve()}/{location.removeprefix(f'{self.written}/')}"
             _check_inside(folder, location)
             return super().new_input(location)
 
@@ -77,7 +81,8 @@ def _iceberg(folder: Path) -> tuple[pa.RecordBatchReader, dict[str, str]]:
     if not written:
         raise UserError(f"{folder} looks like an Iceberg table, but no file {METADATA} says what is in it.")
     newest, inside = max(written, key=_version), Inside()
-    described = FromInputFile.table_metadata(inside.new_input(str(newest)))
+    described = FromInputFile.table_metadata(inside.new_input(str(newest.resolve())))
+    inside.written = described.location.rstrip("/")
     table: Any = StaticTable(("table",), described, str(newest), inside, NoopCatalog("none"))
     return table.scan().to_arrow_batch_reader(), {"from": str(folder), "table": f"Iceberg, {newest.name}"}
 
