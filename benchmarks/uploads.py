@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -81,27 +82,35 @@ with widgets.boundary("The upload"):
 
 def forked(program: Sequence[str], *, input: bytes, timeout: float, **_: object) -> subprocess.CompletedProcess[bytes]:
     """In place of ``subprocess.run`` in data/look.py: the same in a fork, which has imported all it needs."""
-    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as said:
-        asked.write(input)
-        asked.seek(0)
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                os.dup2(asked.fileno(), 0)
-                os.dup2(said.fileno(), 1)
-                sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
-                look.OCTETS += psutil.Process().memory_info().vms  # what this process holds already
-                look.main()
-                sys.stdout.flush()
-                code = 0
-            finally:
-                os._exit(code)
-        status = waited(child, timeout)
-        if status is None:
-            raise subprocess.TimeoutExpired(program, timeout)
-        said.seek(0)
-        return subprocess.CompletedProcess(program, os.waitstatus_to_exitcode(status), said.read())
+    (asked, ask), (hear, said) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.dup2(asked, 0)
+            os.dup2(said, 1)
+            os.closerange(3, 64)
+            sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+            look.OCTETS += psutil.Process().memory_info().vms  # what this process holds already
+            look.main()
+            sys.stdout.flush()
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(asked)
+    os.close(said)
+    late = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+    late.start()
+    with open(ask, "wb") as given, open(hear, "rb") as heard:
+        given.write(input)
+        given.close()
+        answer = heard.read()
+    _, status = os.waitpid(child, 0)
+    killed = late.finished.is_set()
+    late.cancel()
+    if killed:
+        raise subprocess.TimeoutExpired(program, timeout)
+    return subprocess.CompletedProcess(program, os.waitstatus_to_exitcode(status), answer)
 
 
 def waited(child: int, seconds: float) -> int | None:
