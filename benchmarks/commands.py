@@ -56,7 +56,7 @@ STUDY = [
     *["--set", "max_tokens=16", "--set", "finalists=1", "--set", "method=llm-init", "--set", "epochs=1"],
 ]
 WITHOUT_EPOCHS = ("popularity", "semantic-knn", "item-knn", "markov", "ease", "text-ease", "ials")
-WITH_EPOCHS = ("id", "llm-init", "adapter", "llm-esr", "llmemb", "codes")
+WITH_EPOCHS = ("id", "llm-init", "adapter", "llm-esr", "llmemb", "codes", "generative")
 PYTHON = "python"
 """In place of a command of ``llmesr``: the word after it is Python, for what the app alone writes."""
 PORT = "{port}"

@@ -21,11 +21,14 @@ import tempfile
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from children import import_all, run
 from commands import COMMANDS, READERS, Command, chosen, tell
 from faults import allow, telling, under_the_library
 from trials import copy, looked_at, prepared, torn, whole
+
+KINDS = ("said", "torn", "stuck", "remains")
 
 
 def trial(base: Path, place: Path, command: Command, writes: int) -> dict[str, list[str]]:
@@ -54,26 +57,30 @@ def main() -> None:
     under_the_library()
     import_all()
     commands = chosen(arguments.only) if arguments.only else {**COMMANDS, **READERS}
-    tried: dict[str, str] = {}
     alike: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    total = 0
-    faults: list[dict[str, object]] = []
+    tried: dict[str, tuple[int, int]] = {}
+    faults: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="llmesr-full-disk-") as folder, prepared(Path(folder) / "base") as base:
         for name, command in commands.items():
-            writes = whole(base, Path(folder), command, kill=False)[1]
+            try:
+                writes = whole(base, Path(folder), command, kill=False)[1]
+            except SystemExit as error:  # the others are tried all the same
+                faults.append({"command": name, "write": None, **dict.fromkeys(KINDS, []), "said": [str(error)]})
+                continue
             verb = alike[command.words[0]]
-            numbers = [*range(len(writes))] if arguments.all else telling(writes, verb)
-            numbers = spread(numbers, arguments.most)
+            numbers = spread([*range(len(writes))] if arguments.all else telling(writes, verb), arguments.most)
             for number in numbers:
                 found = trial(base, Path(folder) / f"trial-{number}", command, number)
                 if any(found.values()):
-                    faults.append({"command": name, "write": number, **found})
+                    faults.append({"command": name, "write": number, "of": writes[number], **found})
                     print(faults[-1], file=sys.stderr, flush=True)
-            total += len(numbers)
-            tried[name] = f"{len(numbers)} of {len(writes)}"
-            print(f"{name}: {tried[name]}", file=sys.stderr, flush=True)
-    found = {kind: sum(bool(fault[kind]) for fault in faults) for kind in ("said", "torn", "stuck", "remains")}
-    tell({"commands": len(tried), "writes": total, **found, "tried": tried, "faults": faults}, arguments.json)
+            tried[name] = len(numbers), len(writes)
+            print(f"{name}: {len(numbers)} of {len(writes)}", file=sys.stderr, flush=True)
+    found = {kind: sum(bool(fault[kind]) for fault in faults) for kind in KINDS}
+    some, every = (sum(counts[n] for counts in tried.values()) for n in (0, 1))
+    shares = {name: f"{a} of {b}" for name, (a, b) in tried.items()}
+    total = {"commands": len(tried), "tried": some, "writes": every, **found}
+    tell({**total, "by command": shares, "faults": faults}, arguments.json)
     sys.exit(bool(faults))
 
 

@@ -50,7 +50,8 @@ def test_mutated_uploads_and_archives(tmp_path: Path) -> None:
 @NO_COMPILER
 def test_a_disk_that_is_full_at_any_write(tmp_path: Path) -> None:
     found = tried(tmp_path, "full_disk.py", "--only", "ingest,train id,evaluate", "--most", "4")
-    assert set(found["tried"]) == {"ingest", "train id", "evaluate"}
+    assert set(found["by command"]) == {"ingest", "train id", "evaluate"}
+    assert found["tried"] == 12
     assert found["faults"] == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path[:0] = [str(REPOSITORY / "benchmarks"), str(REPOSITORY / "docs")]
@@ -12,12 +13,19 @@ import commands as tried  # noqa: E402
 import faults  # noqa: E402
 import reference  # noqa: E402
 
+from llmesr.config import MethodName  # noqa: E402
+
 
 def test_every_command_is_tried() -> None:
     words = [command.words for command in (*tried.COMMANDS.values(), *tried.READERS.values())]
     known = [name.split()[1:] for name, _ in reference.commands()]
     assert [" ".join(name) for name in known if not any(given[: len(name)] == name for given in words)] == ["fetch"]
     assert "fetch" in tried.COMMANDS  # from a publisher on this machine, which only Python can name
+
+
+def test_every_method_is_tried() -> None:
+    trained = {words[words.index("--method") + 1] for c in tried.COMMANDS.values() if "--method" in (words := c.words)}
+    assert set(get_args(MethodName)) <= trained
 
 
 def test_of_equal_writes_the_first_and_the_last_are_tried() -> None:
