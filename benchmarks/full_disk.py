@@ -65,7 +65,7 @@ def main() -> None:
             try:
                 writes = whole(base, Path(folder), command, kill=False)[1]
             except SystemExit as error:  # the others are tried all the same
-                faults.append({"command": name, "write": None, **dict.fromkeys(KINDS, []), "said": [str(error)]})
+                faults.append({"command": name, "write": None, **{kind: [] for kind in KINDS}, "said": [str(error)]})
                 continue
             verb = alike[command.words[0]]
             numbers = spread([*range(len(writes))] if arguments.all else telling(writes, verb), arguments.most)

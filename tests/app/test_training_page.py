@@ -20,6 +20,7 @@ from llmesr.jobs.record import Job, write_status
 from llmesr.runs.finetune import Finetune
 from llmesr.store import Store
 from llmesr.views.shared import forms
+from llmesr.views.shared.words import as_text
 
 
 @pytest.fixture
@@ -414,8 +415,25 @@ def test_a_contest_is_shown_with_every_candidate_and_why(visit: Callable[..., Ap
     table = next(d.value for d in app.dataframe if "candidate" in d.value.columns)
     assert table["outcome"].tolist() == ["chosen", "left out: too long"]
     assert table["uni100 NDCG@10"].tolist()[0] == 0.34
-    assert "Best: **llm-esr**" in "".join(s.value for s in app.success)
-    assert "Judged on validation." in texts(app)
+    assert f"Best: **{as_text('llm-esr')}**" in "".join(s.value for s in app.success)
+    assert as_text("Judged on validation.") in texts(app)
+
+
+def test_what_a_contest_of_others_says_is_text(visit: Callable[..., AppTest], store: Store) -> None:
+    from llmesr.config import BestConfig
+    from llmesr.runs.contest import Contest
+    from llmesr.runs.live import Status
+
+    alive = "![x](https://evil.example/x.png) :material/home: [go](https://evil.example)"
+    shop = make_dataset(store)
+    contest = Contest.create(store, BestConfig(), [shop.manifest], name="shop best", id="held", device="cpu")
+    entry = {"candidate": alive, "state": "judged", "run": "a", "metrics": {}, "seconds": 61, "reason": alive}
+    contest.append_event(entry)
+    contest.finish(Status(state="SUCCEEDED"), {}, {"run": "a", "candidate": alive, "criterion": alive, "shares": {}})
+    app = healthy(visit("training", part="best"))
+    said = texts(app) + "".join(s.value for s in app.success)
+    assert said.count(as_text(alive, 600)) >= 2
+    assert alive not in said
 
 
 def test_runs_of_ones_choice_are_blended(

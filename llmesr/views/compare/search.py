@@ -11,6 +11,7 @@ from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.search_charts import trials_chart
 from llmesr.views.shared import exhibits, links, theme, widgets
 from llmesr.views.shared.job_panels import WORDS
+from llmesr.views.shared.words import as_text
 
 
 def searches(choice: Choice) -> None:
@@ -39,7 +40,7 @@ def searches(choice: Choice) -> None:
     exhibits.caption(config.protocol, choice.thresholds, choice.dataset.split_config, "valid")
     info = chosen.manifest.info
     if info.get("importance"):
-        shares = [f"{name.replace('_', ' ')} {share:.0%}" for name, share in info["importance"].items()]
+        shares = [f"{as_text(name.replace('_', ' '))} {share:.0%}" for name, share in info["importance"].items()]
         st.caption(f"Settings that mattered most: {', '.join(shares)}.", help="PED-ANOVA over the complete trials.")
     if "run" in info:
         _offer(choice, str(info["run"]))

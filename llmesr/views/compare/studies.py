@@ -41,7 +41,7 @@ def studies(choice: Choice) -> None:
         return
     table = chosen.table()
     judge = str(links.choose("Judge", list(dict.fromkeys(table["judge"])), "judge", kind="segmented"))
-    st.caption(JUDGES.get(judge, f"{judge}, trained on the texts that text-ease ranked best."))
+    st.caption(JUDGES.get(judge, f"{as_text(judge)}, trained on the texts that text-ease ranked best."))
     rows = table[(table["judge"] == judge) & (table["protocol"] == choice.protocol)]
     changed = rows.dropna(subset="difference")
     if changed.empty:

@@ -17,6 +17,7 @@ from llmesr.runs.contest import Contest
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, forms, job_panels, links, pickers, widgets
+from llmesr.views.shared.words import as_text
 
 ABOUT = (
     "Linear models, sequence models, their blends and a scoring policy compete on validation, as far as the time "
@@ -113,7 +114,7 @@ def _draw(root: Store, contest_id: str) -> None:
 def _outcome(contest: Contest) -> None:
     info, entries = contest.manifest.info, contest.entries()
     if "run" in info:
-        st.success(f"Best: **{info['candidate']}**.", icon=":material/trophy:")
+        st.success(f"Best: **{as_text(info['candidate'])}**.", icon=":material/trophy:")
         left, right = st.columns(2)
         with left:
             links.link(links.RECOMMEND, "Recommend with it", ":material/recommend:", recommenders=info["run"])
@@ -133,7 +134,7 @@ def _outcome(contest: Contest) -> None:
             "seconds": st.column_config.NumberColumn(format="%.0f"),
         },
     )
-    judged = info.get("criterion", "The best is chosen at the end, on validation.")
+    judged = as_text(info.get("criterion", "The best is chosen at the end, on validation."), 600)
     st.caption(f"{judged} Blends and the policy are judged by weights fitted on other users.")
 
 
