@@ -76,10 +76,10 @@ def main() -> None:
                     print(faults[-1], file=sys.stderr, flush=True)
             tried[name] = len(numbers), len(writes)
             print(f"{name}: {len(numbers)} of {len(writes)}", file=sys.stderr, flush=True)
-    found = {kind: sum(bool(fault[kind]) for fault in faults) for kind in KINDS}
+    ends = {kind: sum(bool(fault[kind]) for fault in faults) for kind in KINDS}
     some, every = (sum(counts[n] for counts in tried.values()) for n in (0, 1))
     shares = {name: f"{a} of {b}" for name, (a, b) in tried.items()}
-    total = {"commands": len(tried), "tried": some, "writes": every, **found}
+    total = {"commands": len(tried), "tried": some, "writes": every, **ends}
     tell({**total, "by command": shares, "faults": faults}, arguments.json)
     sys.exit(bool(faults))
 

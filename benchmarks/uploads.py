@@ -105,7 +105,7 @@ def forked(program: Sequence[str], *, input: bytes, timeout: float, **_: object)
         given.write(input)
         given.close()
         answer = heard.read()
-    _, status = os.waitpid(child, 0)
+    status = os.waitpid(child, 0)[1]
     killed = late.finished.is_set()
     late.cancel()
     if killed:
@@ -249,7 +249,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("llmesr.app").addHandler(Traces())
     looking = SimpleNamespace(run=forked, TimeoutExpired=subprocess.TimeoutExpired)
-    look.subprocess = looking  # type: ignore[attr-defined]
+    look.subprocess = looking  # type: ignore[attr-defined, assignment]
     # A server looks through what is installed once; AppTest would do so for every page it draws.
     manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
     rng = random.Random(arguments.seed)

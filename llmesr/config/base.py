@@ -83,7 +83,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-class _Plain(yaml.SafeLoader):
+class _Plain(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
     """YAML without aliases, a few lines of which can stand for gigabytes. No setting needs them."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:

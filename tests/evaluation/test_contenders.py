@@ -13,7 +13,7 @@ from llmesr.errors import UserError
 from llmesr.evaluation.comparable import check_comparable
 from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
 from llmesr.runs.record import Run, list_runs
-from llmesr.store import MANIFEST, Store, write_json
+from llmesr.store import MANIFEST, Parent, Store, write_json
 
 
 def make_run(store: Store, dataset: Dataset, method: str = "llm-esr", **settings: Any) -> Run:
@@ -35,6 +35,7 @@ def names(store: Store) -> list[str]:
 def with_policy(run: Run, describe: str) -> Run:
     manifest = run.manifest
     manifest.info["policy"] = {"run": "x", "values": {}, "describe": describe}
+    manifest.parents.append(Parent(kind="runs", id="x", digest=""))
     write_json(run.folder / MANIFEST, manifest.model_dump())
     return run
 

@@ -68,8 +68,8 @@ def test_a_manifest_of_a_version_before_is_migrated_as_it_is_read(kept: Store, m
 
     id = kept.ids("datasets")[0]
     monkeypatch.setitem(manifest.MIGRATIONS, "1", renamed)
-    monkeypatch.setattr("llmesr.store.root.SCHEMA_VERSION", 2)
+    monkeypatch.setattr("llmesr.store.shelf.SCHEMA_VERSION", 2)
     assert (kept.manifest("datasets", id).schema_version, kept.manifest("datasets", id).name) == (2, "SHOP")
-    monkeypatch.setattr("llmesr.store.root.SCHEMA_VERSION", 3)
+    monkeypatch.setattr("llmesr.store.shelf.SCHEMA_VERSION", 3)
     with pytest.raises(UserError, match="has schema version 2; this version of llmesr reads 3 and older"):
         kept.manifest("datasets", id)

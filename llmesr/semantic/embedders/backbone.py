@@ -23,6 +23,8 @@ _WEIGHTS = (".safetensors", ".gguf")
 PARTS = "model.safetensors.index.json"
 """Names the files that the weights of a large model are spread over."""
 _PART = re.compile(r"[\w-][\w.-]*\.safetensors")
+_POOLER = re.compile(r"(^|\.)pooler\.")
+"""Weights that are not used here."""
 MOST_BLOCKS = 1000
 """No model has as many; one that says so would be built without end."""
 
@@ -185,10 +187,15 @@ def load_weights(source: Source, kind: Any, dtype: torch.dtype) -> Any:
     logging.disable_progress_bar()
     try:
         with reading(f"The weights of {source.ref!r} cannot be read"):
-            return kind.from_pretrained(source.folder, dtype=dtype, **extra)
+            model, told = kind.from_pretrained(source.folder, dtype=dtype, output_loading_info=True, **extra)
     finally:
         if bars:
             logging.enable_progress_bar()
+    if lacking := sorted(name for name in told["missing_keys"] if not _POOLER.search(name)):
+        raise UserError(  # the library would draw them at random
+            f"The weights of {source.ref!r} are not whole: {lacking[0]} is missing, and {len(lacking) - 1} more."
+        )
+    return model
 
 
 def _check_parts(source: Source) -> None:
