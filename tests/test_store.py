@@ -259,3 +259,11 @@ def test_a_clock_that_went_back_keeps_nothing_for_ever(store: Store, monkeypatch
     grow_old(store, monkeypatch, days=-400)
     store.heal()
     assert hidden(store) == []
+
+
+@pytest.mark.parametrize("id", ["", "../elsewhere", ".hidden", "a/b", "9" * 3000, "a\n", "x\x00y"])
+def test_what_is_no_id_is_a_sentence_wherever_it_comes_from(id: str, store: Store) -> None:
+    for ask in (store.exists, store.manifest, store.digest):
+        with pytest.raises(UserError, match="is not an artifact id"):
+            ask("runs", id)
+    assert store.stamp("runs", id) is None

@@ -25,6 +25,9 @@ from llmesr.store.manifest import (
 
 WorkFolder = Literal["jobs", "uploads", "downloads", "addresses", "cache", "quarantine"]
 
+LONGEST = 200
+"""Characters of an id: a name on every disk, with what stands beside it."""
+
 
 class Shelf:
     """Everything that is read of an artifact root; :class:`~llmesr.store.root.Store` also writes to it."""
@@ -42,8 +45,10 @@ class Shelf:
     def path(self, kind: str, id: str) -> Path:
         """Where the artifact is or would be; no check that it exists."""
         self._check_kind(kind)
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", id):
-            raise UserError(f"{id!r} is not an artifact id: letters, digits, '.', '_' and '-' only.")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", id) or len(id) > LONGEST:
+            raise UserError(
+                f"{id[:80]!r} is not an artifact id: at most {LONGEST} letters, digits, '.', '_' and '-' only."
+            )
         return self.root / kind / id
 
     def work_folder(self, name: WorkFolder) -> Path:
