@@ -27,8 +27,10 @@ def listed(items: Sequence[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``8 s``, ``2 min 05 s``, ``1 h 20 min``."""
+    """``under 1 s``, ``8 s``, ``2 min 05 s``, ``1 h 20 min``."""
     whole = round(seconds)
+    if 0 < seconds < 1:
+        return "under 1 s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

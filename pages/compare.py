@@ -5,19 +5,19 @@ from __future__ import annotations
 import streamlit as st
 
 from llmesr.views.cache import artifacts
-from llmesr.views.compare import allocation, claims, panels, scoring, search, slices, splits, studies
+from llmesr.views.compare import allocation, claims, panels, scoring, search, slices, splits, studies, views
 from llmesr.views.compare.choice import choose
 from llmesr.views.compare.download import download_buttons
-from llmesr.views.shared import exhibits, links, pickers, widgets
+from llmesr.views.shared import exhibits, pickers, widgets
 
 VIEWS = {
     "groups": panels.groups,
     "curves": panels.curves,
+    "slices": slices.slices,
+    "users": panels.users,
     "seesaw": panels.trade_offs,
     "lists": panels.lists,
     "popularity": panels.popularity,
-    "users": panels.users,
-    "slices": slices.slices,
     "splits": splits.splits,
     "defend": claims.defend,
     "scoring": lambda choice: scoring.scoring(choice.root, choice.dataset.id, choice.protocol),
@@ -35,18 +35,11 @@ with widgets.boundary("The comparison"):
     if choice:
         choice.pinnable()
         panels.verdict(choice)
-        view = links.choose(
-            "View",
-            list(VIEWS),
-            "view",
-            kind="segmented",
-            show=panels.VIEWS.__getitem__,
-            label_visibility="collapsed",
-        )
+        view = views.pick()
         # Of validation, of both protocols or of several splits: these views say so themselves.
         stated = view in ("scoring", "search", "splits", "popularity", "study")
         choice.pinnable(stated=stated)
-        VIEWS[str(view)](choice)
+        VIEWS[view](choice)
         if not stated:
             exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
         with st.container(horizontal=True):

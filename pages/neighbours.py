@@ -1,7 +1,8 @@
 """Neighbours: one tail user at a time: who was retrieved as similar, and what it changed."""
 
 from llmesr.views.cache import artifacts
-from llmesr.views.neighbours import panels
+from llmesr.views.neighbours import panels, similar
+from llmesr.views.neighbours.choice import choose
 from llmesr.views.shared import exhibits, pickers, widgets
 
 widgets.page(
@@ -11,10 +12,10 @@ widgets.page(
 with widgets.boundary("This user"):
     root = artifacts.store()
     dataset = pickers.pick_dataset(root)
-    choice = panels.choose(root, dataset.id) if dataset else None
+    choice = choose(root, dataset.id) if dataset else None
     widgets.damaged(root, "runs")
     if choice:
         panels.heading(choice)
         panels.ranks(choice)
-        panels.similar_users(choice)
+        similar.similar_users(choice)
         exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)

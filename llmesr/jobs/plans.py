@@ -189,6 +189,18 @@ def best_step(dataset: str, values: Mapping[str, Any], *, name: str = "shop") ->
     )
 
 
+def study_step(dataset: str, values: Mapping[str, Any], *, name: str = "shop") -> Step:
+    """Judge prompts, encoders and similarities on validation; ``values`` are settings of ``StudyConfig``."""
+    return Step(
+        verb="study",
+        arguments=[dataset, *settings(values), "--json"],
+        label="Study prompts and similarities",
+        makes="studies",
+        run=_fresh(f"{name}-study"),
+        reads=[f"datasets/{dataset}", *([f"runs/{values['run']}"] if values.get("run") else [])],
+    )
+
+
 def map_step(dataset: str, run: str | None) -> Step:
     """Draw the text space beside the views of a run (or of the newest run)."""
     return Step(verb="map", arguments=[run or dataset, "--json"], label="Draw the maps")

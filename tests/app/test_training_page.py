@@ -441,7 +441,7 @@ def test_runs_of_ones_choice_are_blended(
 ) -> None:
     made = [make_run(store, shop, m) for m in ("ease", "id")]
     app = visit("training", part="best")
-    app.multiselect(key="blend.runs").set_value([r.id for r in made]).run()
+    app.multiselect(key="pick.blend").set_value([r.id for r in made]).run()
     next(b for b in app.button if b.label == "Blend").click().run()
     command = started[0].record.steps[0].command
     assert command[:3] == ["blend", *(r.id for r in made)]

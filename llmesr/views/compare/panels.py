@@ -18,21 +18,6 @@ from llmesr.views.shared import doubts, exhibits, links, people, pickers, widget
 from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
 
-VIEWS = {
-    "groups": "Groups",
-    "curves": "Curves",
-    "seesaw": "Trade-offs",
-    "lists": "Lists",
-    "popularity": "Popularity",
-    "users": "Users",
-    "slices": "Slices",
-    "splits": "Splits",
-    "defend": "Defend",
-    "scoring": "Scoring",
-    "allocation": "Allocation",
-    "search": "Search",
-    "study": "Study",
-}
 FEW = 4
 """Up to so many verdicts are also written out."""
 
@@ -56,25 +41,28 @@ def verdict(choice: Choice) -> None:
             verdict_matrix(said),
             key="verdicts",
             name="verdicts",
+            beside=_defend if links.current("view", "groups") != "defend" else None,
             on_select="rerun",
             selection_mode="single-cell",
             alt=f"Verdict on each configuration against {choice.reference} by group.",
         )
         st.caption(
             "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
-            "something serious stands against the comparison. Intervals and p are in the table of differences under "
-            "Groups. Click a cell, or a dot of a chart, to list its users."
+            "something serious stands against it. Intervals and p: in the table of differences under Groups. Click a "
+            "cell, or a dot of a chart, to list its users."
         )
         drill.of_cell(choice, picked, [v.run for v in said], "verdicts")
-        if links.current("view", "groups") != "defend":
-            st.button(
-                "Defend this claim",
-                key="defend",
-                icon=":material/shield:",
-                on_click=links.preselect,
-                args=("view", "defend"),
-                help="What it lacks to stand, the job that trains exactly that, and a one-page statement.",
-            )
+
+
+def _defend() -> None:
+    st.button(
+        "Defend this claim",
+        key="defend",
+        icon=":material/shield:",
+        on_click=links.preselect,
+        args=("view", "defend"),
+        help="What it lacks to stand, the job that trains exactly that, and a one-page statement.",
+    )
 
 
 def groups(choice: Choice) -> None:

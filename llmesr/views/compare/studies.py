@@ -7,6 +7,7 @@ import streamlit as st
 
 from llmesr.runs.study import Study
 from llmesr.views.cache import artifacts
+from llmesr.views.compare import study_form
 from llmesr.views.compare.charts import difference_chart
 from llmesr.views.compare.choice import Choice
 from llmesr.views.shared import exhibits, links, theme, widgets
@@ -28,9 +29,9 @@ def studies(choice: Choice) -> None:
     made = [m for m in artifacts.manifests(root, "studies") if m.parent("datasets") == choice.dataset.id]
     found = {m.id: Study(root, m.id) for m in made}
     widgets.damaged(root, "studies")
+    study_form.form(choice, opened=not found)
     if not found:
         st.info("No study of prompts and encoders on this dataset yet.", icon=":material/science:")
-        st.code(f"llmesr study {choice.dataset.name} --attributes all --attributes title", language="bash")
         return
     chosen = found[str(links.choose("Study", list(found), "study", show=lambda id: _named(found[id])))]
     status = chosen.status()

@@ -134,4 +134,4 @@ def _threshold(figure: go.Figure, value: float, axis: str, text: str, mode: Mode
         figure.add_annotation(x=0.01, xref="paper", xanchor="left", y=math.log10(value), yanchor="top", **words)
     else:
         figure.add_shape(type="line", y0=0, y1=1, yref="paper", x0=value, x1=value, line=line)
-        figure.add_annotation(y=1, yref="paper", yanchor="top", x=value, xanchor="right", **words)
+        figure.add_annotation(y=1, yref="paper", yanchor="top", x=value, xanchor="right", xshift=-4, **words)

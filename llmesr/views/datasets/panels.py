@@ -17,7 +17,7 @@ from llmesr.prose import counted, listed
 from llmesr.store import Manifest, Store, noun
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
-from llmesr.views.shared import exhibits, job_panels, people, theme, widgets
+from llmesr.views.shared import exhibits, job_panels, links, people, pickers, theme, widgets
 from llmesr.views.shared.words import as_text
 
 LISTED = 1000
@@ -29,7 +29,7 @@ def report(manifest: Manifest) -> None:
     findings = manifest.info.get("report", [])
     warnings = [f for f in findings if f["level"] == "warning"]
     label = f"Import report ({counted(len(warnings), 'warning')})" if warnings else "Import report"
-    with st.expander(label, icon=":material/fact_check:", expanded=bool(warnings)):
+    with links.folded(label, "report", icon=":material/fact_check:", opened=bool(warnings)):
         said, left = st.columns([3, 2], gap="large")
         with said:
             _findings([*warnings, *(f for f in findings if f["level"] != "warning")])
@@ -59,24 +59,23 @@ def _steps(steps: Sequence[Mapping[str, Any]] | None) -> None:
 def thresholds_control(root: Store, data: Dataset) -> Thresholds:
     """Where head begins: two numbers that redraw everything, to be saved with the dataset."""
     saved, usual = data.thresholds, default_thresholds(data.item_counts[1:], data.split.train_lengths)
-    scope = f"{data.id}.{saved.item}.{saved.user}"
     with st.container(border=True):
         st.markdown("**Where does the tail end?** Drag to redefine head and tail.")
         left, right = st.columns(2)
-        item = left.slider(
-            "A head item has at least this many training interactions",
-            1,
-            max(2, int(data.item_counts.max(initial=1))),
-            saved.item,
-            key=f"item.{scope}",
-        )
-        user = right.slider(
-            "A head user has at least this many training interactions",
-            1,
-            max(2, int(data.split.train_lengths.max(initial=1))),
-            saved.user,
-            key=f"user.{scope}",
-        )
+        with left:
+            item = pickers.border(
+                "A head item has at least this many training interactions",
+                "tail_item",
+                data.item_counts[1:],
+                saved.item,
+            )
+        with right:
+            user = pickers.border(
+                "A head user has at least this many training interactions",
+                "tail_user",
+                data.split.train_lengths,
+                saved.user,
+            )
         chosen = Thresholds(item=item, user=user)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
@@ -95,7 +94,9 @@ def thresholds_control(root: Store, data: Dataset) -> Thresholds:
                 help="The most chosen fifth of items, and the longest fifth of histories, are head.",
             )
             if chosen != saved:
-                st.caption(f"Not saved: other pages still use {saved.item} and {saved.user}.")
+                st.caption(
+                    f"Not saved: it holds for you, on every page; others still see {saved.item} and {saved.user}."
+                )
     return chosen
 
 
@@ -105,6 +106,10 @@ def _save(root: Store, id: str, thresholds: Thresholds | None) -> None:
     except (UserError, OSError) as error:
         st.toast(as_text(error), icon=":material/error:")
     else:
+        for key in ("tail_item", "tail_user"):  # the sliders follow what is saved
+            st.session_state.pop(key, None)
+            st.session_state.pop(f"kept.{key}", None)
+            st.session_state[f"linked.{key}"] = st.query_params.get(key, "")
         st.toast("Saved. Every page now uses it.", icon=":material/check:")
 
 
@@ -163,7 +168,7 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     )
     _of_bar(data, picked)
     st.caption(f"{thresholds.describe()} All counts are of the training part.")
-    with st.expander("All numbers", icon=":material/table_rows:"):
+    with links.folded("All numbers", "numbers", icon=":material/table_rows:"):
         frame = pd.DataFrame(profile.rows(), columns=["", "Value"])
         exhibits.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
 
@@ -193,7 +198,7 @@ def known_users(data: Dataset) -> None:
     known = known_of_users(data)
     if known.empty:
         return
-    with st.expander("What is known of the users", icon=":material/group:"):
+    with links.folded("What is known of the users", "known", icon=":material/group:"):
         shown = known.assign(known=known["known"].map(theme.percent), values=known["values"].map(theme.count))
         shown = shown.rename(columns=str.capitalize)
         exhibits.table(shown, key="people", name=f"users-{data.name}", alt="Attributes of users and their coverage.")

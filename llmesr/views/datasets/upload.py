@@ -9,35 +9,22 @@ from typing import Any
 import streamlit as st
 
 from llmesr.config import IngestConfig
-from llmesr.data.columns import INTERACTION_FIELDS
 from llmesr.data.ingest import check_name
 from llmesr.data.places.bring import default_name
-from llmesr.data.sources import Source
 from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Job, Step
 from llmesr.jobs.uploads import Uploads, server_path
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
-from llmesr.views.datasets import elsewhere, reading
-from llmesr.views.datasets.roles import item_column, likely_roles, title_column
+from llmesr.views.datasets import elsewhere, held, reading
+from llmesr.views.datasets.roles import likely_roles
 from llmesr.views.datasets.split_form import chosen_split
-from llmesr.views.shared import exhibits, forms, job_panels, links, widgets
+from llmesr.views.shared import forms, job_panels, links, widgets
 from llmesr.views.shared.words import as_text
 
 PLACES = "LLMESR_DATA"
 """Environment variable: folders (separated like PATH) from which files may be read by their path on the server."""
-ROLES = {"interactions": "Interactions", "items": "Items", "users": "Users", "ignore": "Ignore"}
-FIELDS = {
-    "user_id": "User",
-    "item_id": "Item",
-    "timestamp": "Time",
-    "weight": "Rating or weight",
-    "review": "Review text",
-}
-NONE = "—"
-SHOWN = 50
-"""Columns of a preview."""
 ELSEWHERE = ("name", "columns", "item_columns", "user_columns", "time_format", "split", *reading.WRITTEN)
 """Settings with a place of their own in the form."""
 
@@ -58,17 +45,17 @@ def add(root: Store) -> None:
     written = reading.written()
     sources = [artifacts.source(path, tuple(written.items())) for path in files]
     likely = likely_roles(sources)
-    roles = [_role(source, likely[number], number) for number, source in enumerate(sources)]
+    roles = [held.role_of(source, likely[number], number) for number, source in enumerate(sources)]
     interactions = [s for s, role in zip(sources, roles, strict=True) if role == "interactions"]
     items = [s for s, role in zip(sources, roles, strict=True) if role == "items"]
     users = [s for s, role in zip(sources, roles, strict=True) if role == "users"]
     if not interactions:
         st.info("One of the files must hold interactions: a user and an item in each row.", icon=":material/lightbulb:")
         return
-    columns = _interaction_columns(interactions[0])
+    columns = held.of_interactions(interactions[0])
     time_format = reading.as_read(interactions[0], columns, written)
-    item_columns = _item_columns(items[0], interactions[0], columns.get("item_id")) if items else {}
-    user_columns = _user_columns(users[0]) if users else {}
+    item_columns = held.of_items(items[0], interactions[0], columns.get("item_id")) if items else {}
+    user_columns = held.of_users(users[0]) if users else {}
     if not items:
         st.warning(
             "Without a file that describes the items there is no text to read, and the methods for the long tail have "
@@ -77,7 +64,7 @@ def add(root: Store) -> None:
         )
     values = {**_settings(_usual_name(interactions[0].path, origin)), **written, **time_format}
     name = str(values.pop("name"))
-    missing = [FIELDS[f] for f in ("user_id", "item_id") if f not in columns]
+    missing = [held.FIELDS[f] for f in ("user_id", "item_id") if f not in columns]
     if missing:
         st.info(f"Choose the column for: {', '.join(missing)}.", icon=":material/lightbulb:")
         return
@@ -151,7 +138,7 @@ def _receive(root: Store) -> None:
             return
         _arrived(token)
     elsewhere.offer(root, megabytes * 1_000_000, _arrived)
-    with st.expander("Large files: give their path on the server", icon=":material/folder_open:"):
+    with links.folded("Large files: give their path on the server", "path", icon=":material/folder_open:"):
         _by_path()
 
 
@@ -180,77 +167,11 @@ def _by_path() -> None:
         st.rerun()
 
 
-def _role(source: Source, likely: str, number: int) -> str:
-    """What a file holds, guessed and to be corrected, above its first rows."""
-    with st.container(border=True):
-        role = st.radio(
-            as_text(source.name),
-            list(ROLES),
-            index=list(ROLES).index(likely),
-            format_func=ROLES.__getitem__,
-            horizontal=True,
-            key=f"role.{number}.{source.name}",
-        )
-        shown = source.sample.head(6).iloc[:, :SHOWN]
-        exhibits.table(shown, key=f"preview.{number}", alt=f"First rows of {source.name}.")
-        if len(source.columns) > SHOWN:
-            st.caption(f"The first {SHOWN} of {len(source.columns):,} columns.")
-    return str(role)
-
-
-def _interaction_columns(source: Source) -> dict[str, str]:
-    st.markdown("**Columns of the interactions**")
-    guesses = source.interaction_guess
-    chosen: dict[str, str] = {}
-    for field, column in zip(INTERACTION_FIELDS, st.columns(len(INTERACTION_FIELDS)), strict=True):
-        with column:
-            guess = guesses.get(field)
-            sure = guess is not None and not guess.rivals
-            picked = _column(FIELDS[field], source, guess.column if guess and sure else None, f"column.{field}", sure)
-            if guess and guess.rivals:
-                st.caption(f"Could be: {as_text(', '.join(guess.rivals), 120)}")
-            if guess and picked == guess.column:
-                st.caption("Guessed: " + as_text(guess.reason, 120))
-        if picked:
-            chosen[field] = picked
-    return chosen
-
-
-def _item_columns(source: Source, interactions: Source, item: str | None) -> dict[str, str]:
-    st.markdown("**Columns of the items**")
-    likely_item = item_column(source, interactions, item)
-    guesses = {"item_id": likely_item, "title": title_column(source, likely_item)}
-    chosen: dict[str, str] = {}
-    for (field, label), column in zip((("item_id", "Item ID"), ("title", "Title")), st.columns(5)[:2], strict=True):
-        with column:
-            picked = _column(label, source, guesses[field], f"items.{field}", guesses[field] is not None)
-        if picked:
-            chosen[field] = picked
-    if "item_id" in chosen:
-        chosen |= reading.attributes(source, chosen)
-    return chosen
-
-
-def _user_columns(source: Source) -> dict[str, str]:
-    st.markdown("**Columns of the users**")
-    guess = source.interaction_guess.get("user_id")
-    with st.columns(5)[0]:
-        picked = _column("User ID", source, guess.column if guess else None, "users.user_id", guess is not None)
-    return {"user_id": picked} if picked else {}
-
-
-def _column(label: str, source: Source, guess: str | None, key: str, sure: bool) -> str | None:
-    options = list(source.columns) if sure else [NONE, *source.columns]
-    index = options.index(guess) if guess in options else 0
-    picked = st.selectbox(label, options, index, key=f"{key}.{source.name}")
-    return None if picked == NONE else picked
-
-
 def _settings(name: str) -> dict[str, Any]:
     """Name and the import options, from the config's own schema; only what differs from the defaults is kept."""
     schema = forms.settings(IngestConfig)
     values: dict[str, Any] = {"name": st.text_input("Name of the dataset", name, max_chars=120, key="ingest.name")}
-    with st.expander("Import options", icon=":material/tune:"):
+    with links.folded("Import options", "options", icon=":material/tune:"):
         columns = st.columns(3)
         for number, setting in enumerate(n for n in schema if n not in ELSEWHERE):
             with columns[number % 3]:
@@ -274,7 +195,7 @@ def _import(root: Store, step: Step, name: str) -> None:
         job = artifacts.jobs(root).submit_steps(steps, kind="pipeline", label=f"Import {name}")
         st.session_state["importing"] = job.id
         st.rerun()
-    with st.expander("Equivalent command", icon=":material/terminal:"):
+    with links.folded("Equivalent command", "command", icon=":material/terminal:"):
         st.code(plans.command_line(step), language="bash", wrap_lines=True)
 
 

@@ -28,6 +28,7 @@ _BINS = 160
 _TOLD = 1000  # selected points that say what they are themselves
 _NARROWEST = (390, 404)  # pixels of a map beside another on a small screen, where names have the least room
 _LETTER, _LINE = 6.6, 18  # pixels
+_SIDE = 0.15  # of the width, where a name would be cut off
 BENEATH = (OTHER, *UNKNOWN)
 """Names of groups that are drawn first and smaller."""
 
@@ -125,7 +126,7 @@ def map_figure(
     if colouring.values is not None:
         below |= {"x": 1, "xanchor": "right"}  # at the left stands the colour bar
     margin = {"l": 4, "r": 4, "t": 32, "b": 64}
-    written = [_name(region, mode) for region in _apart(named, ranges)]
+    written = [_name(region, ranges[0], mode) for region in _apart(named, ranges)]
     return figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below, annotations=written)
 
 
@@ -149,9 +150,14 @@ def _apart(named: Sequence[Region], ranges: tuple[list[float], list[float]]) -> 
     return [region for region, _ in kept]
 
 
-def _name(region: Region, mode: Mode) -> dict[str, Any]:
+def _name(region: Region, across: Sequence[float], mode: Mode) -> dict[str, Any]:
+    """The words of a region above its middle, so that its points are seen; those near a side begin or end there."""
     surface = theme.SURFACE[mode]
+    place = (region.x - across[0]) / (across[1] - across[0])
     return {
+        "xanchor": "left" if place < _SIDE else "right" if place > 1 - _SIDE else "center",
+        "yanchor": "bottom",
+        "yshift": 6,
         "x": region.x,
         "y": region.y,
         "text": plain(", ".join(region.words), 40),

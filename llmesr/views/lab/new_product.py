@@ -17,7 +17,7 @@ from llmesr.views.lab import charts, past
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
 from llmesr.views.shared import exhibits, links, theme, widgets
-from llmesr.views.shared.words import as_text
+from llmesr.views.shared.words import as_text, one_line
 
 Product = tuple[tuple[str, str], ...]
 SOURCES = {"one": "One product", "rows": "Paste rows"}
@@ -60,7 +60,9 @@ def _fields(dataset: Dataset) -> dict[str, str]:
         example = next((v for v in values if v), "")
         long = float(values.str.len().median()) > LONG
         field = st.text_area if long and column != "title" else st.text_input
-        text = field(column.replace("_", " ").capitalize(), key=f"lab.new.{column}", placeholder=example[:LONG])
+        text = field(
+            column.replace("_", " ").capitalize(), key=f"lab.new.{column}", placeholder=one_line(example, LONG)
+        )
         if text.strip():
             given[column] = text.strip()
     return given

@@ -122,6 +122,17 @@ def aligned(dataset: Dataset, case: Case, found: Retrieved, longest: int = 20) -
     return frame
 
 
+def chosen_with(dataset: Dataset, case: Case, target: int) -> np.ndarray:
+    """(L,) for each item of ``case.read``: how many other users chose it and ``target``, both in training."""
+    lengths, items = dataset.split.train_lengths, dataset.split.train_items
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    with_it = np.zeros(len(lengths), bool)
+    with_it[users[items == target]] = True
+    with_it[case.user] = False
+    counts = np.bincount(items[with_it[users]], minlength=dataset.n_items + 1)
+    return np.asarray(counts[case.read])
+
+
 def contribution(tables: dict[str, pd.DataFrame], target_title: str) -> str:
     """How many of the similar users chose the held-out item, and shared items, in a sentence (Markdown)."""
     parts = []

@@ -137,7 +137,7 @@ def histories_figure(
     under_own = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": 0.5, "y1": 0.5, "line": border}
     layout = {
         "yaxis": {"tickvals": rows, "ticktext": labels, "autorange": "reversed", **bare},
-        "xaxis": {"title": {"text": "older   ←   items in training   →   newest"}, "showticklabels": False, **bare},
+        "xaxis": {"title": {"text": "older   ←   items of the history   →   newest"}, "showticklabels": False, **bare},
         "shapes": [under_own],
         "margin": {"t": 44, "b": 40},
     }

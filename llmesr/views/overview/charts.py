@@ -9,6 +9,9 @@ from llmesr.views.shared import theme
 from llmesr.views.shared.theme import Mode
 from llmesr.views.shared.words import METHODS_IN_SHORT
 
+ROW = 55
+"""Pixels of a method: its name, the overall value, and the line with its marks."""
+
 
 def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: str = "Item") -> go.Figure:
     """One row per method, one mark per group, a line from tail to head: the longer, the wider the gap.
@@ -51,25 +54,29 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
     figure.update_yaxes(
         categoryorder="array",
         categoryarray=labels[::-1],
-        tickvals=labels,
-        ticktext=[_tick(label, mode) for label in labels],
+        showticklabels=False,
         showgrid=False,
-        range=[-0.7, len(labels) - 0.3],
+        range=[-0.5, len(labels) - 0.2],
     )
+    for label in labels:  # above its line, not beside it: the marks have the whole width, on a phone too
+        figure.add_annotation(
+            x=0, xref="paper", xanchor="left", y=label, yshift=28, text=_name(label, mode), showarrow=False
+        )
     reach = float(frame.loc[frame["group"].isin(shown), "value"].max()) or 1.0
     figure.update_xaxes(
         title_text=f"{metric}: users whose next item is in the top {metric.partition('@')[2]}",
-        range=[-0.09 * reach, 1.1 * reach],
+        range=[-0.15 * reach, 1.17 * reach],  # room for the outer labels
         tickformat=".0%",
     )
-    return theme.finish(figure, mode, height=130 + 64 * max(len(labels), 2))
+    return theme.finish(figure, mode, height=120 + ROW * max(len(labels), 2)).update_layout(margin_t=40)
 
 
-def _tick(label: str, mode: Mode) -> str:
-    """The run's label, and below it what the method knows."""
+def _name(label: str, mode: Mode) -> str:
+    """The run's label, and beside it what the method knows."""
     known = METHODS_IN_SHORT.get(theme.method_of(label))
-    name = f'<span style="color:{theme.SURFACE[mode]["text"]}">{label}</span>'
-    return f'{name}<br><span style="font-size:12px">{known}</span>' if known else name
+    surface = theme.SURFACE[mode]
+    name = f'<b style="color:{surface["text"]}">{label}</b>'
+    return f'{name}  <span style="font-size:12px;color:{surface["muted"]}">{known}</span>' if known else name
 
 
 def _beside(row: pd.Series, group: str, tail: str, head: str) -> str:

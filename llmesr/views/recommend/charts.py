@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,37 +15,43 @@ from llmesr.views.recommend.what_if import PARTS
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
+from llmesr.views.shared.words import one_line
 
 BADGE: dict[Mode, str] = {"light": "#a04c00", "dark": "#e58a55"}
 """The hue of tail items, light enough on dark to be read as text."""
 PATTERNS = {"collaborative": "", "semantic": "/", "content": "."}
-_ROW = 46
+_ROW, _WHY, _SECOND, _BAR = 40, 14, 17, 12
+"""Pixels of a row with one line and its bar, of the line that says why, of a second line, and of the bar."""
 
 
 def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longest: int = 44) -> go.Figure:
     """One list, best first; ``frame`` as from ``Recommender.recommend`` with the ``group`` of
     every item, ``moves`` as from ``what_if.moved``.
 
-    Over each bar stand the rank, what moved, the title, a mark for tail items, and below them why, where ``frame`` has
-    such a column.
+    Over each bar stand the rank, what moved, a mark for tail items, the title in one or two lines of ``longest``
+    characters, and below them why (``why_short``), where ``frame`` has such a column.
     """
     height = max(len(frame), 1)
-    reasons = frame["why"].tolist() if "why" in frame else [""] * len(frame)
+    reasons = frame["why_short"].tolist() if "why_short" in frame else [""] * len(frame)
+    titles = [
+        _lines(title, longest, len(f"{row}  {move} {_short(group)}"))
+        for row, (title, group, move) in enumerate(zip(frame["title"], frame["group"], moves, strict=True), start=1)
+    ]
     headings = [
         {
             "x": 0,
             "xref": "paper",
             "xanchor": "left",
-            "y": row - 0.2,
-            "text": _heading(row + 1, title, group, move, mode, longest) + _why(why, mode, longest),
+            "y": row + 0.04,  # on the bar, however many lines there are
+            "yanchor": "bottom",
+            "text": _heading(row + 1, lines, group, move, mode) + _why(why, mode, longest),
             "showarrow": False,
             "align": "left",
             "font": {"size": 13},
         }
-        for row, (title, group, move, why) in enumerate(
-            zip(frame["title"], frame["group"], moves, reasons, strict=True)
-        )
+        for row, (lines, group, move, why) in enumerate(zip(titles, frame["group"], moves, reasons, strict=True))
     ]
+    two = any(len(lines) > 1 for lines in titles)
     layout = {
         "barmode": "relative",
         "bargap": 0.4,
@@ -57,11 +64,12 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
         "showlegend": True,
     }
     # All at once: plotly checks a figure again whenever something is added.
-    look = theme.look(mode, height=72 + (_ROW + 14 * any(reasons)) * height)
-    return go.Figure(_bars(frame, mode), look | layout)
+    row = _ROW + _WHY * any(reasons) + _SECOND * two
+    look = theme.look(mode, height=72 + row * height)
+    return go.Figure(_bars(frame, mode, _BAR / row), look | layout)
 
 
-def _bars(frame: pd.DataFrame, mode: Mode) -> list[dict[str, Any]]:
+def _bars(frame: pd.DataFrame, mode: Mode, thickness: float) -> list[dict[str, Any]]:
     """A trace for each part of the scores that is there."""
     whole = [f"{plain(t, 90)}<br>score {s:.3f}" for t, s in zip(frame["title"], frame["score"], strict=True)]
     stripes = {"size": 6, "solidity": 0.2, "fillmode": "overlay", "fgopacity": 0.55}
@@ -73,7 +81,7 @@ def _bars(frame: pd.DataFrame, mode: Mode) -> list[dict[str, Any]]:
             "y": list(range(len(frame))),
             "name": part,
             "orientation": "h",
-            "width": 0.3,
+            "width": thickness,
             "offset": 0.05,
             "marker": {
                 "color": theme.PARTS[mode][part],
@@ -94,7 +102,7 @@ def _why(why: str, mode: Mode, longest: int) -> str:
     if not why:
         return ""
     muted = theme.SURFACE[mode]["muted"]
-    return f"<br><span style='color:{muted};font-size:11px'>{plain(_fitting(why, longest + longest // 3))}</span>"
+    return f"<br><span style='color:{muted};font-size:11px'>{plain(_fitting(why, longest + longest // 5))}</span>"
 
 
 def _fitting(why: str, longest: int) -> str:
@@ -107,12 +115,22 @@ def _fitting(why: str, longest: int) -> str:
     return said
 
 
-def _heading(rank: int, title: str, group: str, move: str, mode: Mode, longest: int) -> str:
+def _heading(rank: int, lines: Sequence[str], group: str, move: str, mode: Mode) -> str:
     surface, signs = theme.SURFACE[mode], theme.SEMANTIC[mode]
     colour = signs["good"] if move.startswith("▲") or move == "new" else signs["bad"] if move.startswith("▼") else ""
     moved = f' <span style="color:{colour or surface["muted"]}">{move}</span>' if move else ""
     badge = f' <span style="color:{BADGE[mode]}"><b>{_short(group)}</b></span>' if _short(group) else ""
-    return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {plain(title, longest)}'
+    return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {"<br>".join(lines)}'
+
+
+def _lines(title: str, longest: int, before: int) -> list[str]:
+    """A title in one line, or in two where it is longer; ``before``: characters that stand before it."""
+    whole, indent = one_line(title, 4 * longest), " " * before
+    letters = before + len(whole)
+    # Two lines are of one length, as far as words allow: a last word alone below says little.
+    width = longest if letters <= longest else min(longest, letters // 2 + 8)
+    lines = textwrap.wrap(whole, width, initial_indent=indent, max_lines=2, placeholder="…")
+    return [plain(line.strip(), longest) for line in lines] or [""]
 
 
 def _short(group: str) -> str:

@@ -19,31 +19,34 @@ SOURCES = {"user": "A user", "build": "Build a history"}
 FOUND = 8
 
 
-def whose(dataset: Dataset) -> tuple[list[int], int | None] | None:
-    """The history (item numbers, oldest first) and the user it belongs to, if any."""
-    source = links.choose("Recommend to", list(SOURCES), "source", kind="segmented", show=SOURCES.__getitem__)
-    user = None
-    if source == "user":
-        user = _user(dataset)
-        if user is None:
-            return None
-        history = dataset.history(user).tolist()
-    else:
-        history = _built(dataset)
+def whose(dataset: Dataset) -> tuple[str, int | None]:
+    """In one row: a user of the dataset or a history of one's own, and which user. None while there is no user."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        source = links.choose(
+            "Recommend to", list(SOURCES), "source", kind="segmented", show=SOURCES.__getitem__, width="content"
+        )
+        user = _user(dataset) if source == "user" else None
+    return str(source), user
+
+
+def history_of(dataset: Dataset, source: str, user: int | None) -> list[int]:
+    """The history (item numbers, oldest first), shown; empty, saying what to do, while there is none."""
+    if source == "user" and user is None:
+        st.info("Enter a user ID as it appears in the data.", icon=":material/person:")
+        return []
+    history = _built(dataset) if user is None else dataset.history(user).tolist()
     _show_history(dataset, history, user)
     if not history:
         st.info("Search for an item and add it: the lists below follow.", icon=":material/playlist_add:")
-        return None
-    return history, user
+    return history
 
 
 def _user(dataset: Dataset) -> int | None:
     linked = st.query_params.get("user", "")
     if "rec.id" not in st.session_state or (linked and linked != st.session_state.get("rec.linked")):
         st.session_state["rec.id"] = linked or str(dataset.user_ids[_random_tail(dataset, 0)])
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("User ID", key="rec.id", icon=":material/person:", width=150)
-        st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
+    st.text_input("User ID", key="rec.id", icon=":material/person:", width=150)
+    st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
     text = st.session_state["rec.id"].strip()
     st.session_state["rec.linked"] = linked
     if not text:
@@ -112,31 +115,36 @@ def _show_history(dataset: Dataset, history: list[int], user: int | None) -> Non
     points = spaces.points(artifacts.store(), dataset.id, "items")
     newest = history[::-1]
     rows = np.asarray(newest) - 1
-    whose = "" if user is None else f", {_group(dataset, user)}"
-    st.markdown(f"**History** :gray[{counted(len(history), 'item')}, newest first{whose}]")
-    frame = pd.DataFrame(
-        {
-            "Title": points.titles[rows],
-            "In training": points.counts[rows],
-            "Group": [dataset.thresholds.item_group(int(n)) for n in points.counts[rows]],
-        }
-    )
+    group = "" if user is None else f", {_group(dataset, user)}"
     editable = user is None
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"**History** :gray[{counted(len(history), 'item')}, newest first{group}]", width="content")
+        if not editable:
+            st.button(
+                "Edit this history",
+                icon=":material/edit:",
+                key="rec.edit",
+                type="tertiary",
+                on_click=_edit,
+                args=(dataset, history),
+            )
+    counts = points.counts[rows]
+    groups = [dataset.thresholds.item_group(int(n)).split()[0].lower() for n in counts]
+    frame = pd.DataFrame({"Title": points.titles[rows], "Chosen": counts, "Group": groups})
     event = exhibits.table(
         frame,
         key=f"rec.items.{'-'.join(map(str, history[-40:])) if editable else 'user'}",
-        height=min(36 * (len(frame) + 1), 184),
+        height=min(36 * (len(frame) + 1), 148),
         column_config={
-            "Title": st.column_config.TextColumn("Title", width=160),
-            "In training": st.column_config.NumberColumn("In training", width=80),
-            "Group": st.column_config.TextColumn("Group", width=85),
+            "Title": st.column_config.TextColumn("Title", width=230),
+            "Chosen": st.column_config.NumberColumn("Chosen", width=60, help="Interactions in the training part"),
+            "Group": st.column_config.TextColumn("Group", width=60),
         },
         on_select="rerun" if editable else "ignore",
         selection_mode="multi-row",
         alt="The history, newest first.",
     )
     if not editable:
-        st.button("Edit this history", icon=":material/edit:", key="rec.edit", on_click=_edit, args=(dataset, history))
         return
     chosen = set((cast(Any, event) or {"selection": {"rows": []}})["selection"]["rows"])
     kept = [item for i, item in enumerate(newest) if i not in chosen][::-1]

@@ -49,6 +49,8 @@ AT_FIRST: dict[str, object] = {
     "rec.reranker": "none",
     "rec.strength": 0.3,
 }
+MORE = "Routing, users and re-ranking"
+_FOLDED = {k: AT_FIRST[k] for k in ("rec.linear_kind", "rec.only", "rec.threshold", "rec.route", "rec.reranker")}
 COMPARED = {"last": "last change", "plain": "run as it is"}
 
 
@@ -93,12 +95,11 @@ class Settings:
 
 
 def settings(dataset: Dataset, has_text: bool) -> Settings:
-    """The knobs of scoring and re-ranking."""
+    """The knobs of scoring, and folded away those of routing and re-ranking."""
     with st.container(border=True):
         first, second, third = st.columns(3)
         with first:
             weight = _content_weight(has_text)
-            threshold = _routing_threshold(dataset)
         with second:
             linear = st.slider(
                 "Linear weight",
@@ -110,16 +111,6 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 bind=URL,
                 help="Adds item-to-item weights over the history: how strongly what was chosen speaks for a candidate. "
                 "1 gives it the spread of a run's own scores.",
-            )
-            route = st.slider(
-                "Weight of behaviour for rare items",
-                0.0,
-                1.0,
-                0.0,
-                0.1,
-                key="rec.route",
-                bind=URL,
-                disabled=threshold == 0,
             )
         with third:
             popularity = st.slider(
@@ -133,16 +124,41 @@ def settings(dataset: Dataset, has_text: bool) -> Settings:
                 help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
                 "left rare ones. 1 would give it the spread of a run's own scores.",
             )
-            kind = _linear_kind(has_text, disabled=linear == 0)
-        only = st.toggle(
-            "Weights and routing for tail users only",
-            key="rec.only",
-            bind=URL,
-            help="Head users' lists stay as they are.",
-        )
-        reranker = _reranker()
+        with st.expander(MORE, icon=":material/tune:", expanded=_turned()):
+            kind, threshold, route, only = _routing(dataset, has_text, linear)
+            reranker = _reranker()
     k = int(st.session_state.get("rec.k") or 10)
     return Settings(weight, linear, kind, popularity, threshold, route, only, reranker, k)
+
+
+def _turned() -> bool:
+    """Whether a knob that is folded away does something."""
+    return any(st.session_state.get(key, at_first) != at_first for key, at_first in _FOLDED.items())
+
+
+def _routing(dataset: Dataset, has_text: bool, linear: float) -> tuple[LinearKind, int, float, bool]:
+    """Which linear weights, for which items behaviour counts less, and for which users."""
+    first, second, third = st.columns(3)
+    with first:
+        threshold = _routing_threshold(dataset)
+    with second:
+        route = st.slider(
+            "Behaviour for rare items",
+            0.0,
+            1.0,
+            0.0,
+            0.1,
+            key="rec.route",
+            bind=URL,
+            disabled=threshold == 0,
+            help="How much behaviour counts for items below the routing threshold.",
+        )
+    with third:
+        kind = _linear_kind(has_text, disabled=linear == 0)
+    only = st.toggle(
+        "Weights and routing for tail users only", key="rec.only", bind=URL, help="Head users' lists stay as they are."
+    )
+    return kind, threshold, route, only
 
 
 def _content_weight(has_text: bool) -> float:
@@ -198,8 +214,8 @@ def _reranker() -> RerankConfig:
     return RerankConfig(name=cast(RerankerName, name), strength=strength)
 
 
-def view_controls() -> str:
-    """How long the lists are, what the arrows compare with, and the way back."""
+def view_controls(about: str) -> str:
+    """How long the lists are, what the arrows compare with, the way back, and how the lists are read (``about``)."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.segmented_control("Length", [5, 10, 20], default=10, key="rec.k", bind=URL, label_visibility="collapsed")
         against = links.choose(
@@ -211,6 +227,8 @@ def view_controls() -> str:
             label_visibility="collapsed",
         )
         st.button("Reset", icon=":material/restart_alt:", key="rec.reset", type="tertiary", on_click=_reset)
+        with st.popover("How to read the lists", icon=":material/help:", type="tertiary"):
+            st.markdown(about)
     return str(against)
 
 

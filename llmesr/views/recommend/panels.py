@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
@@ -14,7 +16,7 @@ from llmesr.scoring.recommender import Recommender, Request
 from llmesr.store import Store
 from llmesr.views.cache import models
 from llmesr.views.recommend import charts
-from llmesr.views.recommend.history import whose
+from llmesr.views.recommend.history import history_of, whose
 from llmesr.views.recommend.knobs import Settings, settings, view_controls
 from llmesr.views.recommend.what_if import changed_line, dropped, moved
 from llmesr.views.shared import exhibits, links, pickers, pins, widgets, words
@@ -31,8 +33,8 @@ AT_FIRST = (
     "id", "llm-esr", "text-ease", "llmemb", "llm-init", "ease", "item-knn", "markov", "ials", "semantic-knn", "adapter",
     "codes", "language", "generative", "popularity",
 )  # fmt: skip
-_TITLE = {1: 90, 2: 52, 3: 36, 4: 27}
-"""Characters of a title by the number of lists."""
+_TITLE = {1: 120, 2: 60, 3: 42, 4: 31}
+"""Characters in a line of a title by the number of lists."""
 
 
 def pick(runs: list[Run]) -> list[Run]:
@@ -61,16 +63,29 @@ def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
 
 def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
     ready = {run.id: _ready(root, run) for run in runs}
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
-        found = whose(dataset)
-    with right:
-        chosen = settings(dataset, any(isinstance(r, Recommender) and r.ground.has_text for r in ready.values()))
-        against = view_controls()
-        st.caption(PARTS_ABOUT)
-    if found is None:
-        return
-    history, user = found
+    source, user = whose(dataset)
+    # Three parts side by side and below, in this order for the keyboard; a phone shows the lists before the knobs.
+    with st.container(key="rec-page"):
+        with st.container():
+            history = history_of(dataset, source, user)
+        with st.container():
+            has_text = any(isinstance(r, Recommender) and r.ground.has_text for r in ready.values())
+            chosen = settings(dataset, has_text)
+        if history:
+            with st.container():
+                against = view_controls(PARTS_ABOUT)
+                _side_by_side(root, runs, ready, history, user, chosen, against)
+
+
+def _side_by_side(
+    root: Store,
+    runs: list[Run],
+    ready: Mapping[str, Recommender | UserError],
+    history: list[int],
+    user: int | None,
+    chosen: Settings,
+    against: str,
+) -> None:
     for column, run in zip(st.columns(max(len(runs), 1)), runs, strict=True):
         with column, widgets.boundary(f"The list of {run.label}"):
             made = ready[run.id]
@@ -105,11 +120,12 @@ def _one_list(
     before = made.recommend(whom, chosen.k)["item_id"].tolist() if against == "plain" else _previous(run.id, user, ids)
     moves = moved(ids, before)
     seed = run.manifest.seed
-    st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]")
-    # Always two lines, so that lists side by side begin at the same height.
     applied = policy or made.policy
     about = applied.describe() if chosen.as_made and not applied.inert else None
-    st.caption(f"{changed_line(ids, before, frame['tail'])}.  \n{_applied(applied, chosen)}.", help=about)
+    # What a turned knob comes to needs a line of its own, in every list, so that they begin at the same height.
+    between = " " if chosen.as_made else "  \n"
+    said = f"{changed_line(ids, before, frame['tail'])}.{between}{_applied(applied, chosen)}."
+    st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]  \n:gray[:small[{said}]]", help=about)
     exhibits.chart(
         charts.list_figure(frame, moves, widgets.mode(), longest=longest),
         key=f"rec.list.{run.id}",
@@ -134,7 +150,8 @@ def _with_reasons(made: Recommender, request: Request, longest: int) -> pd.DataF
     titles = made.titles.tolist()
     counts, thresholds = made.dataset.item_counts[answer.items], made.dataset.thresholds
     return made.frame(answer).assign(
-        why=[sentence(e, titles, longest=longest // 3) for e in why],
+        why=[sentence(e, titles, longest=80) for e in why],
+        why_short=[sentence(e, titles, longest=longest - 14) for e in why],
         group=[thresholds.item_group(int(n)) for n in counts],
     )
 

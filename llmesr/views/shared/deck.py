@@ -12,24 +12,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from lxml import etree
 from pptx import Presentation
 from pptx.chart.data import CategoryChartData, XyChartData
-from pptx.dml.color import RGBColor
 from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE, XL_TICK_LABEL_POSITION
-from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
-from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
+from llmesr.views.shared.slide import FONT, HEIGHT, MARGIN, WIDTH, dot, fill, rgb, whiskers, write
 from llmesr.views.shared.theme import SURFACE
 
-WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
-"""Inches: a wide screen."""
 TOP, BOTTOM = 1.45, 6.75
 """Between them stands what a slide shows; above its title, below the line that says what the numbers are."""
 BLANK = 6
 """The layout of PowerPoint's default template that holds nothing but a title's absence."""
-FONT = "Calibri"
 MARKERS = {
     "circle": XL_MARKER_STYLE.CIRCLE,
     "square": XL_MARKER_STYLE.SQUARE,
@@ -74,7 +68,7 @@ class Deck:
         slide = self._slide(title, Around(notes=notes))
         letters = sum(map(len, paragraphs))
         size = next((s for s, room in ((20, 700), (16, 1300), (13, 2200)) if letters < room), 10)
-        _write(slide, paragraphs, top=TOP, height=BOTTOM - TOP, size=size, gap=8)
+        write(slide, paragraphs, top=TOP, height=BOTTOM - TOP, size=size, gap=8)
 
     def dots(
         self,
@@ -95,7 +89,7 @@ class Deck:
             data.add_series(name, [None if pd.isna(v) else float(v) for v in wide[name]["value"]])
         chart = self._chart(slide, XL_CHART_TYPE.LINE_MARKERS, data, axis)
         for series, name in zip(chart.plots[0].series, names, strict=True):
-            color = _rgb(colors[name])
+            color = rgb(colors[name])
             series.smooth = False
             series.format.line.fill.background()
             series.marker.style = MARKERS.get(markers[name], XL_MARKER_STYLE.CIRCLE)
@@ -107,10 +101,10 @@ class Deck:
             own = [None if pd.isna(c) else str(c) for c in rows["color"]] if "color" in rows else []
             varied = len(set(own) - {None}) > 1
             tone = SURFACE["light"]["muted"] if varied else colors[name]
-            _whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
+            whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
             for at, shade in enumerate(own):
                 if shade is not None and (varied or rows["hollow"].iloc[at]):
-                    _dot(series.points[at].marker, series.marker, shade, hollow=bool(rows["hollow"].iloc[at]))
+                    dot(series.points[at].marker, series.marker, shade, hollow=bool(rows["hollow"].iloc[at]))
 
     def shares(self, title: str, frame: pd.DataFrame, colors: Mapping[str, str]) -> None:
         """A bar of shares per row of ``frame``: the index names the bars, the columns their parts."""
@@ -123,7 +117,7 @@ class Deck:
         chart.value_axis.tick_labels.number_format, chart.value_axis.tick_labels.number_format_is_linked = "0%", False
         for series, column in zip(chart.plots[0].series, frame, strict=True):
             series.format.fill.solid()
-            series.format.fill.fore_color.rgb = _rgb(colors[str(column)])
+            series.format.fill.fore_color.rgb = rgb(colors[str(column)])
 
     def bars(
         self,
@@ -158,7 +152,7 @@ class Deck:
             chart.value_axis.maximum_scale = 1
         for series, column in zip(chart.plots[0].series, rows, strict=True):
             series.format.fill.solid()
-            series.format.fill.fore_color.rgb = _rgb(colors[str(column)])
+            series.format.fill.fore_color.rgb = rgb(colors[str(column)])
 
     def points(self, title: str, series: Sequence[Series], axes: tuple[str, str], around: Around = Around()) -> None:
         """Points in the plane, joined or not; ``axes``: what x and y are."""
@@ -176,14 +170,14 @@ class Deck:
         for made, one in zip(chart.plots[0].series, series, strict=True):
             made.smooth = False
             if one.joined:
-                made.format.line.color.rgb = _rgb(one.color)
+                made.format.line.color.rgb = rgb(one.color)
                 made.marker.style = XL_MARKER_STYLE.NONE
                 continue
             made.format.line.fill.background()
             made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, 10 if len(one.x) < 50 else 4
             made.marker.format.fill.solid()
-            made.marker.format.fill.fore_color.rgb = _rgb(one.color)
-            made.marker.format.line.color.rgb = _rgb(one.color)
+            made.marker.format.fill.fore_color.rgb = rgb(one.color)
+            made.marker.format.line.color.rgb = rgb(one.color)
 
     def table(self, title: str, frame: pd.DataFrame, around: Around = Around()) -> None:
         """A slide of a table; cells are texts, written as they are."""
@@ -200,7 +194,7 @@ class Deck:
         for r, line in enumerate(cells):
             shape.table.rows[r].height = Inches(row)
             for c, value in enumerate(line):
-                _cell(
+                fill(
                     shape.table.cell(r, c),
                     value,
                     head=r == 0,
@@ -217,12 +211,12 @@ class Deck:
     def _slide(self, title: str, around: Around = Around()) -> Any:
         slide = self._file.slides.add_slide(self._file.slide_layouts[BLANK])
         size = next((s for s, room in ((28, 70), (22, 110)) if len(title) < room), 16)
-        _write(slide, [title], top=0.4, height=0.95, size=size, bold=True)
+        write(slide, [title], top=0.4, height=0.95, size=size, bold=True)
         line = around.line or self._footer
-        _write(slide, [line], top=BOTTOM + 0.1, height=0.5, size=11, color=SURFACE["light"]["muted"])
+        write(slide, [line], top=BOTTOM + 0.1, height=0.5, size=11, color=SURFACE["light"]["muted"])
         self._top = TOP
         if around.lead:
-            _write(slide, around.lead, top=TOP - 0.1, height=0.3, size=14, gap=2)
+            write(slide, around.lead, top=TOP - 0.1, height=0.3, size=14, gap=2)
             self._top += 0.15 + 0.28 * sum(1 + len(text) // 125 for text in around.lead)
         if around.notes:
             slide.notes_slide.notes_text_frame.text = around.notes
@@ -243,80 +237,12 @@ class Deck:
         )  # not in the middle, where some are below zero
         chart.value_axis.has_title = True
         chart.value_axis.axis_title.text_frame.text = axis
-        chart.value_axis.major_gridlines.format.line.color.rgb = _rgb(SURFACE["light"]["grid"])
+        chart.value_axis.major_gridlines.format.line.color.rgb = rgb(SURFACE["light"]["grid"])
         chart.value_axis.format.line.fill.background()
         return chart
-
-
-def _write(
-    slide: Any,
-    paragraphs: Sequence[str],
-    *,
-    top: float,
-    height: float,
-    size: int,
-    bold: bool = False,
-    gap: int = 0,
-    color: str = SURFACE["light"]["text"],
-) -> None:
-    box = slide.shapes.add_textbox(Inches(MARGIN), Inches(top), Inches(WIDTH - 2 * MARGIN), Inches(height))
-    frame = box.text_frame
-    frame.word_wrap = True
-    frame.vertical_anchor = MSO_ANCHOR.TOP
-    for i, text in enumerate(paragraphs):
-        paragraph = frame.paragraphs[0] if i == 0 else frame.add_paragraph()
-        paragraph.space_after = Pt(gap)
-        run = paragraph.add_run()
-        run.text = text
-        run.font.size, run.font.bold, run.font.name, run.font.color.rgb = Pt(size), bold, FONT, _rgb(color)
-
-
-def _dot(marker: Any, of_series: Any, color: str, *, hollow: bool) -> None:
-    """The looks of one dot that is not as the others of its series."""
-    marker.style, marker.size = of_series.style, of_series.size
-    marker.format.fill.solid()
-    marker.format.fill.fore_color.rgb = _rgb(SURFACE["light"]["background"] if hollow else color)
-    marker.format.line.color.rgb = _rgb(color)
-
-
-def _cell(cell: Any, value: str, *, head: bool, left: bool, size: int) -> None:
-    cell.margin_top = cell.margin_bottom = Inches(0.03)
-    cell.vertical_anchor = MSO_ANCHOR.MIDDLE
-    cell.fill.solid()
-    cell.fill.fore_color.rgb = _rgb(SURFACE["light"]["panel" if head else "background"])
-    paragraph = cell.text_frame.paragraphs[0]
-    paragraph.alignment = PP_ALIGN.LEFT if left else PP_ALIGN.RIGHT
-    run = paragraph.add_run()
-    run.text = value
-    run.font.size, run.font.bold, run.font.name = Pt(size), head, FONT
-    run.font.color.rgb = _rgb(SURFACE["light"]["text"])
 
 
 def _data(categories: Sequence[str], number_format: str) -> Any:
     data: Any = CategoryChartData(number_format=number_format)  # type: ignore[no-untyped-call]
     data.categories = categories
     return data
-
-
-def _rgb(color: str) -> RGBColor:
-    return RGBColor(*bytes.fromhex(color.removeprefix("#")))  # type: ignore[no-untyped-call]
-
-
-def _whiskers(series: Any, above: pd.Series, below: pd.Series, color: str) -> None:
-    """Error bars of the given lengths, which python-pptx cannot make: elements of DrawingML's chart (c:errBars)."""
-    bars = etree.SubElement(series._element, qn("c:errBars"))
-    for name, value in (("errDir", "y"), ("errBarType", "both"), ("errValType", "cust"), ("noEndCap", "0")):
-        etree.SubElement(bars, qn(f"c:{name}")).set("val", value)
-    for side, lengths in (("plus", above), ("minus", below)):
-        numbers = etree.SubElement(etree.SubElement(bars, qn(f"c:{side}")), qn("c:numLit"))
-        etree.SubElement(numbers, qn("c:formatCode")).text = "General"
-        etree.SubElement(numbers, qn("c:ptCount")).set("val", str(len(lengths)))
-        for i, length in enumerate(lengths):
-            if not pd.isna(length):
-                point = etree.SubElement(numbers, qn("c:pt"))
-                point.set("idx", str(i))
-                etree.SubElement(point, qn("c:v")).text = f"{max(float(length), 0.0):.6f}"
-    line = etree.SubElement(etree.SubElement(bars, qn("c:spPr")), qn("a:ln"))
-    line.set("w", str(Pt(1.5)))
-    etree.SubElement(etree.SubElement(line, qn("a:solidFill")), qn("a:srgbClr")).set("val", color.removeprefix("#"))
-    series._element.find(qn("c:cat")).addprevious(bars)  # the schema wants them between the marker and the categories

@@ -172,9 +172,10 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def setting_widget(setting: Setting, value: Any, key: str) -> Any:
-    """The widget of one config field; empty stands for None where a field may be None."""
-    common: dict[str, Any] = {"help": setting.help or None, "key": key}
+def setting_widget(setting: Setting, value: Any, key: str, *, linked: bool = False) -> Any:
+    """The widget of one config field; empty stands for None where a field may be None. ``linked``: its value stands in
+    the address as ``?key=``."""
+    common: dict[str, Any] = {"help": setting.help or None, "key": key, "bind": "query-params" if linked else None}
     if setting.kind == "choice":
         said = {None: "automatic", True: "yes", False: "no"}.get
         if None in setting.choices:

@@ -17,7 +17,7 @@ from llmesr.prose import counted
 from llmesr.runs.estimate import altogether
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import exhibits, theme, widgets
+from llmesr.views.shared import exhibits, links, theme, widgets
 from llmesr.views.shared.words import as_text
 
 EVERY = 1.5
@@ -208,10 +208,12 @@ def job_list(root: Store, *, longest: int = 20) -> None:
             key="jobs.table",
             on_select="rerun",
             selection_mode="single-row",
+            selection_default=links.selected("job", frame["id"].tolist()),
             alt="Jobs that have ended, newest first. Select one to see its log.",
         )
-        rows = event["selection"]["rows"] if event else []
-        if rows and rows[0] < len(ended):
+        rows = [row for row in (event["selection"]["rows"] if event else []) if row < len(ended)]
+        links.keep_selected("job", frame["id"].iloc[rows].tolist())
+        if rows:
             progress(root, ended[rows[0]].id, place="chosen")
         else:
             st.caption("Select a row to see its log and command, or to resume or retry it.")

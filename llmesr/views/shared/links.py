@@ -113,16 +113,32 @@ def choose_many(
     return value
 
 
-def folded(label: str, key: str, *, icon: str | None = None) -> Any:
-    """A box that is closed at first, and open where the address says ``?open=key``. Work out what it holds only while
-    it is ``.open``."""
-    unfolded = _all_linked("open")
+def folded(label: str, key: str, *, icon: str | None = None, opened: bool = False) -> Any:
+    """A box that is closed at first (or ``opened``), and the other way where the address says ``?open=key`` (or
+    ``?closed=key``). Work out what it holds only while it is ``.open``, where that costs time."""
+    told = "closed" if opened else "open"
+    turned = _all_linked(told)
     if f"box.{key}" not in st.session_state:
-        st.session_state[f"box.{key}"] = key in unfolded
+        st.session_state[f"box.{key}"] = (key in turned) != opened
     box = st.expander(label, key=f"box.{key}", icon=icon, on_change="rerun")
-    if box.open != (key in unfolded):
-        write("open", [k for k in unfolded if k != key] + [key] * bool(box.open))
+    now = bool(box.open) != opened
+    if now != (key in turned):
+        write(told, [k for k in turned if k != key] + [key] * now)
     return box
+
+
+def selected(key: str, ids: Sequence[str]) -> dict[str, Any]:
+    """For ``selection_default`` of a table with a row for each of ``ids``: what a link selects, ``?key=`` by row."""
+    if f"rows.{key}" not in st.session_state:
+        st.session_state[f"rows.{key}"] = _all_linked(key)
+    wanted = st.session_state[f"rows.{key}"]
+    return {"selection": {"rows": [row for row, id in enumerate(ids) if id in wanted]}}
+
+
+def keep_selected(key: str, ids: Sequence[str]) -> None:
+    """Write the rows that are selected into the address, by their ids."""
+    if _all_linked(key) != list(ids):
+        write(key, list(ids))
 
 
 def preselect(key: str, value: Any) -> None:

@@ -95,8 +95,8 @@ def pick_thresholds(root: Store, dataset: Dataset) -> Thresholds:
         if st.button("80/20", help="The fifth of items, and of users, with the most interactions is the head."):
             even = default_thresholds(counts, lengths)
             st.session_state["tail_item"], st.session_state["tail_user"] = even.item, even.user
-        item = _border("Tail items have fewer than", "tail_item", counts, saved.item)
-        user = _border("Tail users have fewer than", "tail_user", lengths, saved.user)
+        item = border("Tail items have fewer than", "tail_item", counts, saved.item)
+        user = border("Tail users have fewer than", "tail_user", lengths, saved.user)
         chosen = Thresholds(item=item, user=user)
         if chosen != saved:
             st.button("Save with the dataset", on_click=_save, args=(root, dataset.id, chosen), key="tail.save")
@@ -109,8 +109,9 @@ def _save(root: Store, id: str, chosen: Thresholds) -> None:
     save_thresholds(root, id, chosen)
 
 
-def _border(label: str, key: str, counts: np.ndarray, at_first: int) -> int:
-    """A slider up to four times the saved border: one bestseller shall not squeeze everything into its first inch."""
+def border(label: str, key: str, counts: np.ndarray, at_first: int) -> int:
+    """Where a head begins, kept on all pages and in the address: a slider up to four times the saved border, for one
+    bestseller shall not squeeze everything into its first inch."""
     most = max(2, at_first, min(int(counts.max(initial=1)), 4 * at_first))
     kept = st.session_state.get(key, st.session_state.get(f"kept.{key}", at_first))
     linked = st.query_params.get(key, "")

@@ -85,12 +85,9 @@ def button(key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: 
     """The pin of one chart or table, where the page has said what its numbers are of."""
     if _ABOUT not in st.session_state:
         return
-    above = figure is not None and table is not None  # beside the tabs, so that it takes no room
-    holder = st.container(
-        horizontal=True,
-        horizontal_alignment="right" if figure else "left",
-        key=f"pin-{'above' if above else 'at'}-{key}",
-    )
+    # So that it takes no room: in the line of the tabs; without tabs, in the line that stands above a chart.
+    place = "at" if figure is None else "above" if table is not None else "beside"
+    holder = st.container(horizontal=True, horizontal_alignment="right" if figure else "left", key=f"pin-{place}-{key}")
     with holder:
         if st.button("Pin", key=f"pin.{key}", icon=":material/keep:", type="tertiary", help="Keep this as a finding"):
             _ask(key, figure, table, alt)

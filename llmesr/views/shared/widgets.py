@@ -37,19 +37,28 @@ def style() -> None:
     st.html(
         f"""<style>
         [data-testid="stCaptionContainer"], [data-testid="stMetricLabel"] {{ color: {s["muted"]}; opacity: 1; }}
-        [data-testid="stBaseButton-primary"]:not(:disabled) :is(p, span) {{ color: {on_primary}; }}
+        [data-testid^="stBaseButton-primary"]:not(:disabled) :is(p, span) {{ color: {on_primary}; }}
+        button kbd {{ opacity: 1; }}
+        [data-testid="stCode"] code span {{ color: inherit !important; }}
         [data-testid="stMultiSelect"] [data-tag] :is(span, svg, button) {{ color: {on_primary}; }}
         [data-testid="stMainBlockContainer"] {{ padding-top: 3.5rem; padding-bottom: 4rem; max-width: 1600px; }}
-        .st-key-pick-view button {{ padding-left: 0.65rem; padding-right: 0.65rem; }}
+        @media (min-width: 641px) {{
+            [data-testid="stMainBlockContainer"] {{ padding-left: clamp(1.5rem, 3.5vw, 5rem);
+                padding-right: clamp(1.5rem, 3.5vw, 5rem); }}
+        }}
         [class*="st-key-pin-above-"] {{ margin-bottom: -3.5rem; z-index: 2; pointer-events: none; }}
-        [class*="st-key-pin-above-"] button {{ pointer-events: auto; }}
-        .st-key-headline-words p {{ font-size: 1.3rem; line-height: 1.5; }}
+        [class*="st-key-pin-beside-"] {{ margin-top: -3rem; z-index: 2; pointer-events: none; }}
+        :is([class*="st-key-pin-above-"], [class*="st-key-pin-beside-"]) button {{ pointer-events: auto; }}
+        .st-key-headline-words p:not([data-testid="stCaptionContainer"] p) {{ font-size: 1.3rem; line-height: 1.5; }}
         [data-testid="stMetricLabel"] :is(div, p) {{ white-space: normal; overflow: visible; }}
+        .st-key-rec-page {{ display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); column-gap: 1.5rem; }}
+        .st-key-rec-page > :nth-child(3) {{ grid-column: 1 / -1; }}
+        @media (max-width: 640px) {{ .st-key-rec-page {{ display: flex; }}
+            .st-key-rec-page > :nth-child(2) {{ order: 1; }} }}
         @media (max-width: 640px) {{ /* panels side by side are moved under the finger, not squeezed */
-            .st-key-groups, .st-key-differences, .st-key-headline {{ overflow-x: auto; }}
-            :is(.st-key-groups, .st-key-differences, .st-key-headline) [data-testid="stFullScreenFrame"] {{
-                min-width: 640px;
-            }}
+            .st-key-groups, .st-key-differences {{ overflow-x: auto; }}
+            :is(.st-key-groups, .st-key-differences) [data-testid="stFullScreenFrame"] {{ min-width: 640px; }}
+            .st-key-headline-words p:not([data-testid="stCaptionContainer"] p) {{ font-size: 1.1rem; }}
             /* numbers in boxes stand two by two */
             [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]):not(:has([data-testid="stHorizontalBlock"]))
                 > [data-testid="stColumn"] {{ flex: 1 1 40%; min-width: 40%; }}

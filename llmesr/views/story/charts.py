@@ -45,7 +45,7 @@ def tail_chart(counts: np.ndarray, thresholds: Thresholds, caption: str, mode: M
     )
     figure.update_yaxes(title_text="training interactions", rangemode="tozero")
     figure = _large(figure, "How often each item was chosen", caption, mode)
-    legend = {"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"}
+    legend = {"x": 0, "y": -0.22, "yanchor": "top", "orientation": "v"}  # below: on a phone it would cover the curve
     return figure.update_layout(legend=legend, margin_r=32)  # room for the last tick
 
 
@@ -201,4 +201,5 @@ def _large(figure: go.Figure, title: str, caption: str, mode: Mode) -> go.Figure
     """Type for a room. The chart stands beside its text, so its caption is broken early."""
     figure = titled(figure, title, caption, mode, 430, width=LINE)
     figure.update_layout(font_size=18, title_font_size=20, title_subtitle_font_size=14)
+    figure.update_yaxes(tickfont_size=16, title_font_size=18)
     return figure.update_xaxes(tickfont_size=16, title_font_size=18)

@@ -35,7 +35,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
     columns, values = st.columns(3), {}
     for name, column in zip(("minutes", "objective", "seed"), columns, strict=True):
         with column:
-            values[name] = forms.setting_widget(schema[name], start[name], f"best.{name}")
+            values[name] = forms.setting_widget(schema[name], start[name], f"best.{name}", linked=True)
     if not len(data.split.users("valid")):
         st.info("Nobody can be asked on validation: no user has a past and a target there.", icon=":material/group:")
         return
@@ -51,7 +51,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
     st.button(
         "Find the best", type="primary", icon=":material/trophy:", on_click=_launch, args=(root, manifest, step, "best")
     )
-    with st.expander("Equivalent command", icon=":material/terminal:"):
+    with links.folded("Equivalent command", "command", icon=":material/terminal:"):
         st.code(plans.command_line(step), language="bash", wrap_lines=True)
 
 
@@ -61,12 +61,12 @@ def blend_form(root: Store, manifest: Manifest) -> None:
     usable = [i for i, r in runs.items() if r.config.method != EXTERNAL and "policy" not in r.manifest.info]
     if len(usable) < 2:
         return
-    with st.expander("Blend runs of your choice", icon=":material/join:"):
-        chosen = st.multiselect(
+    with links.folded("Blend runs of your choice", "blend", icon=":material/join:"):
+        chosen = links.choose_many(
             "Runs to add up",
             usable,
-            format_func=lambda id: f"{pickers.run_name(runs[id])} ({id})",
-            key="blend.runs",
+            "blend",
+            show=lambda id: f"{pickers.run_name(runs[id])} ({id})",
             help="Their weights, which follow the popularity of an item, are fitted on validation.",
         )
         lengths = {runs[id].config.max_length for id in chosen}

@@ -48,13 +48,13 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
     columns = st.columns(3)
     for number, name in enumerate(BASIC):
         with columns[number % 3]:
-            values[name] = forms.setting_widget(schema[name], start[name], f"tune.{name}")
-    with st.expander("Advanced settings", icon=":material/tune:"):
+            values[name] = forms.setting_widget(schema[name], start[name], f"tune.{name}", linked=True)
+    with links.folded("Advanced settings", "advanced", icon=":material/tune:"):
         columns = st.columns(3)
         rest = [n for n in schema if n not in BASIC and n != "attributes"]
         for number, name in enumerate(rest):
             with columns[number % 3]:
-                values[name] = forms.setting_widget(schema[name], start[name], f"tune.{name}")
+                values[name] = forms.setting_widget(schema[name], start[name], f"tune.{name}", linked=True)
     visitors.check_model(values["base"])
     config = FinetuneConfig.read(None, **values)
     st.caption(_estimate(root, config))
@@ -66,7 +66,7 @@ def form(root: Store, manifest: Manifest, data: Dataset) -> None:
         on_click=_launch,
         args=(root, manifest, steps),
     )
-    with st.expander("Equivalent command", icon=":material/terminal:"):
+    with links.folded("Equivalent command", "command", icon=":material/terminal:"):
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
 
 

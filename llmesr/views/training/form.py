@@ -18,9 +18,11 @@ from llmesr.config import (
     SearchConfig,
     has_backbone,
     named_with_backbone,
+    parse_overrides,
     reads,
 )
 from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
 from llmesr.runs.estimate import estimate
@@ -28,6 +30,7 @@ from llmesr.semantic.embed import whole_embeddings
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import forms, links, theme, widgets, words
+from llmesr.views.shared.words import as_text
 
 NEW_TEXT = "new"
 GOALS = {"train": "Train with these settings", "search": "Search for better settings"}
@@ -58,12 +61,14 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
             st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
     embedding = _pick_text(root, manifest) if method in NEEDS_TEXT else None
     start = forms.starting_values(method, backbone, preset)
+    _read_link(start)
     others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
     values = _fields(method, backbone, preset, start, others) if trained else {}
     config = RunConfig.read(None, **{**start, **values})
     if "language_model" in values and config.language_model != "auto":
         visitors.check_model(config.language_model)
     changed = forms.changes(values, start)
+    _write_link(changed)
     goal = "train"
     if trained:
         goal = str(links.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
@@ -96,7 +101,7 @@ def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], e
     for number, name in enumerate(basic):
         with columns[number % 3]:
             values[name] = _widget(schema[name], start[name], scope)
-    with st.expander("Advanced settings", icon=":material/tune:"):
+    with links.folded("Advanced settings", "advanced", icon=":material/tune:"):
         for title, names in advanced.items():
             st.markdown(f"**{title}**")
             columns = st.columns(3)
@@ -107,9 +112,32 @@ def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], e
 
 
 def _widget(setting: forms.Setting, value: Any, scope: str) -> Any:
-    """One setting. A clone's values are waiting in the session under the setting's name."""
+    """One setting. The values of a clone, or of a link, are waiting in the session under the setting's name."""
     value = st.session_state.get("clone", {}).get(setting.name, value)
     return forms.setting_widget(setting, value, f"set.{scope}.{setting.name}.{value}")
+
+
+def _read_link(start: Mapping[str, Any]) -> None:
+    """``?set=epochs=50&set=...`` opens the form with these settings, in the words of the command line."""
+    linked = sorted(st.query_params.get_all("set"))
+    if not linked or linked == st.session_state.get("linked.set"):
+        return
+    st.session_state["linked.set"] = linked
+    try:
+        given = parse_overrides(linked)
+        config = RunConfig.read(None, **{**start, **given}).model_dump()
+    except UserError as error:
+        st.warning(f"The settings of the link cannot be read: {as_text(error, 300)}", icon=":material/link_off:")
+        return
+    st.session_state["clone"] = {**start, **{name: config[name] for name in given}}
+
+
+def _write_link(changed: Mapping[str, Any]) -> None:
+    """What differs from the start goes into the address."""
+    words = sorted(plans.settings(changed)[1::2])
+    st.session_state["linked.set"] = words
+    if words != sorted(st.query_params.get_all("set")):
+        links.write("set", words)
 
 
 def _repeats() -> int:
@@ -120,6 +148,7 @@ def _repeats() -> int:
             max_value=10,
             value=1,
             key="train.repeats",
+            bind="query-params",
             help="Training is partly luck. Runs with three different seeds show how large that part is; Compare "
             "averages them.",
             width=240,
@@ -165,7 +194,7 @@ def _search(
     own, columns = {}, st.columns(3, vertical_alignment="bottom")
     for name, column in zip(("trials", "objective", "pruning"), columns, strict=True):
         with column:
-            own[name] = forms.setting_widget(schema[name], schema[name].default, f"search.{name}")
+            own[name] = forms.setting_widget(schema[name], schema[name].default, f"search.{name}", linked=True)
     fixed = {k: v for k, v in changed.items() if not k.startswith("monitor")}
     varied = default_space(config.method, config.backbone, fixed)
     if not varied:
@@ -220,7 +249,7 @@ def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[s
     st.button(
         "Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps, views)
     )
-    with st.expander("Equivalent command", icon=":material/terminal:"):
+    with links.folded("Equivalent command", "command", icon=":material/terminal:"):
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
 
 

@@ -44,6 +44,7 @@ def leaderboard(root: Store, manifest: Manifest, thresholds: Thresholds, protoco
         name=f"runs-{manifest.name}",
         on_select="rerun",
         selection_mode="multi-row",
+        selection_default=links.selected("picked", frame["id"].tolist()),
         height=min(36 * (len(frame) + 1) + 3, 400),
         column_config={
             "configuration": st.column_config.TextColumn(width=200),  # a blend's name would hide what it reached
@@ -51,6 +52,7 @@ def leaderboard(root: Store, manifest: Manifest, thresholds: Thresholds, protoco
         },
     )
     rows = [row for row in (picked.selection.rows if picked else []) if row < len(frame)]
+    links.keep_selected("picked", frame["id"].iloc[rows].tolist())
     if rows:
         by_id = {r.id: r for r in runs}
         chosen = [by_id[id] for id in frame["id"].iloc[rows]]
@@ -66,9 +68,14 @@ def _filtered(runs: Sequence[Run], said: Mapping[str, Remarks]) -> list[Run]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = set(links.choose_many("Tags", tags, "tags", width=260)) if tags else set()
         words = st.text_input(
-            "Find", key="board.find", icon=":material/search:", placeholder="in ids and notes", width=260
+            "Find",
+            key="board.find",
+            bind="query-params",
+            icon=":material/search:",
+            placeholder="in ids and notes",
+            width=260,
         )
-        archived = st.toggle("Archived too", key="board.archived") if put_away else False
+        archived = st.toggle("Archived too", key="board.archived", bind="query-params") if put_away else False
     return [
         run
         for run in runs

@@ -83,7 +83,7 @@ def test_the_chart_shows_items_or_users_as_shares(frame: pd.DataFrame, by: str, 
     marks = {t.name: t for t in figure.data if t.name}
     assert list(marks) == [f"Tail {by}", "Overall", f"Head {by}"]
     assert marks[f"Tail {by}"].text[0].strip() == tail
-    assert "behaviour alone" in figure.layout.yaxis.ticktext[0]
+    assert "behaviour alone" in figure.layout.annotations[0].text
 
 
 def test_the_label_of_the_lower_value_stands_left(frame: pd.DataFrame) -> None:

@@ -1,0 +1,87 @@
+"""What a slide is made of, one part at a time: paragraphs, cells of a table, dots and their error bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from lxml import etree
+from pptx.dml.color import RGBColor
+from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
+from pptx.oxml.ns import qn
+from pptx.util import Inches, Pt
+
+from llmesr.views.shared.theme import SURFACE
+
+WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
+"""Inches: a wide screen."""
+FONT = "Calibri"
+
+
+def write(
+    slide: Any,
+    paragraphs: Sequence[str],
+    *,
+    top: float,
+    height: float,
+    size: int,
+    bold: bool = False,
+    gap: int = 0,
+    color: str = SURFACE["light"]["text"],
+) -> None:
+    box = slide.shapes.add_textbox(Inches(MARGIN), Inches(top), Inches(WIDTH - 2 * MARGIN), Inches(height))
+    frame = box.text_frame
+    frame.word_wrap = True
+    frame.vertical_anchor = MSO_ANCHOR.TOP
+    for i, text in enumerate(paragraphs):
+        paragraph = frame.paragraphs[0] if i == 0 else frame.add_paragraph()
+        paragraph.space_after = Pt(gap)
+        run = paragraph.add_run()
+        run.text = text
+        run.font.size, run.font.bold, run.font.name, run.font.color.rgb = Pt(size), bold, FONT, rgb(color)
+
+
+def dot(marker: Any, of_series: Any, color: str, *, hollow: bool) -> None:
+    """The looks of one dot that is not as the others of its series."""
+    marker.style, marker.size = of_series.style, of_series.size
+    marker.format.fill.solid()
+    marker.format.fill.fore_color.rgb = rgb(SURFACE["light"]["background"] if hollow else color)
+    marker.format.line.color.rgb = rgb(color)
+
+
+def fill(cell: Any, value: str, *, head: bool, left: bool, size: int) -> None:
+    cell.margin_top = cell.margin_bottom = Inches(0.03)
+    cell.vertical_anchor = MSO_ANCHOR.MIDDLE
+    cell.fill.solid()
+    cell.fill.fore_color.rgb = rgb(SURFACE["light"]["panel" if head else "background"])
+    paragraph = cell.text_frame.paragraphs[0]
+    paragraph.alignment = PP_ALIGN.LEFT if left else PP_ALIGN.RIGHT
+    run = paragraph.add_run()
+    run.text = value
+    run.font.size, run.font.bold, run.font.name = Pt(size), head, FONT
+    run.font.color.rgb = rgb(SURFACE["light"]["text"])
+
+
+def rgb(color: str) -> RGBColor:
+    return RGBColor(*bytes.fromhex(color.removeprefix("#")))  # type: ignore[no-untyped-call]
+
+
+def whiskers(series: Any, above: pd.Series, below: pd.Series, color: str) -> None:
+    """Error bars of the given lengths, which python-pptx cannot make: elements of DrawingML's chart (c:errBars)."""
+    bars = etree.SubElement(series._element, qn("c:errBars"))
+    for name, value in (("errDir", "y"), ("errBarType", "both"), ("errValType", "cust"), ("noEndCap", "0")):
+        etree.SubElement(bars, qn(f"c:{name}")).set("val", value)
+    for side, lengths in (("plus", above), ("minus", below)):
+        numbers = etree.SubElement(etree.SubElement(bars, qn(f"c:{side}")), qn("c:numLit"))
+        etree.SubElement(numbers, qn("c:formatCode")).text = "General"
+        etree.SubElement(numbers, qn("c:ptCount")).set("val", str(len(lengths)))
+        for i, length in enumerate(lengths):
+            if not pd.isna(length):
+                point = etree.SubElement(numbers, qn("c:pt"))
+                point.set("idx", str(i))
+                etree.SubElement(point, qn("c:v")).text = f"{max(float(length), 0.0):.6f}"
+    line = etree.SubElement(etree.SubElement(bars, qn("c:spPr")), qn("a:ln"))
+    line.set("w", str(Pt(1.5)))
+    etree.SubElement(etree.SubElement(line, qn("a:solidFill")), qn("a:srgbClr")).set("val", color.removeprefix("#"))
+    series._element.find(qn("c:cat")).addprevious(bars)  # the schema wants them between the marker and the categories
