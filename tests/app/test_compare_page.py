@@ -381,3 +381,20 @@ def add_columns(store: Store, data: Dataset) -> None:
     catalogue.to_parquet(folder / ITEMS, index=False)
     with store.changing("datasets", data.id) as manifest:
         manifest.files |= {name: file_digest(folder / name) for name in (ITEMS, USER_ATTRIBUTES)}
+
+
+def test_a_question_leads_to_its_views_and_a_link_to_a_view_brings_its_question(store: Store, runs: Any) -> None:
+    at = visit(view="lists")
+    question, view = (at.segmented_control(key=key) for key in ("compare.question", "pick.view"))
+    assert (question.value, view.value) == ("At what price?", "lists")
+    question.set_value("Does it hold?").run()
+    assert not at.exception
+    view = at.segmented_control(key="pick.view")
+    assert view.value == "popularity"
+    assert list(view.options) == ["Popularity", "Splits", "Defend"]
+    assert at.query_params["view"] in ("popularity", ["popularity"])
+    view.set_value("splits").run()
+    assert at.segmented_control(key="compare.question").value == "Does it hold?"
+    at = visit(view="no-such-view")
+    assert at.segmented_control(key="compare.question").value == "For whom?"
+    assert any("no-such-view" in w.value.replace("\\", "") for w in at.warning)

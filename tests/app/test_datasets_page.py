@@ -364,3 +364,21 @@ def test_a_file_of_users_has_a_role_of_its_own(
     assert command[command.index("--users") + 1].endswith("kunden.csv")
     assert command[command.index("--user-column") + 1] == "user_id=user_id"
     assert not any(word.endswith("kunden.csv") for word in command[:3])
+
+
+def test_boxes_are_in_the_address(visit: Callable[..., AppTest], shop: Dataset) -> None:
+    app = healthy(visit("datasets", look="profile", open="numbers"))
+    box = next(e for e in app.expander if e.label == "All numbers")
+    assert box.proto.expanded
+    other = healthy(visit("datasets", look="profile"))
+    assert not next(e for e in other.expander if e.label == "All numbers").proto.expanded
+
+
+def test_a_moved_threshold_is_in_the_address_and_holds_on_other_pages(
+    visit: Callable[..., AppTest], shop: Dataset
+) -> None:
+    app = visit("datasets", look="profile")
+    pick(app, "tail_item").set_value(shop.thresholds.item + 2).run()
+    assert app.query_params["tail_item"] in (str(shop.thresholds.item + 2), [str(shop.thresholds.item + 2)])
+    linked = healthy(visit("datasets", look="profile", tail_item=str(shop.thresholds.item + 2)))
+    assert pick(linked, "tail_item").value == shop.thresholds.item + 2

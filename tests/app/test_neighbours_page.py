@@ -162,3 +162,10 @@ def test_a_damaged_run_is_named(trained: Store) -> None:
     app = opened("neighbours")
     assert not app.exception
     assert "is damaged" in words(app)
+
+
+def test_the_history_and_what_of_it_speaks_for_the_item_stand_beside_it(trained: Store) -> None:
+    said = words(opened("neighbours", **pair(trained)))
+    assert "History, newest first" in said
+    assert "Nearest to it by text" in said
+    assert "Most often chosen with it" in said or "nobody in the training part" in said

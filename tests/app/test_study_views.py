@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from llmesr.config import StudyConfig
 from llmesr.data.dataset import Dataset
+from llmesr.jobs.record import Job
 from llmesr.runs.live import Status
 from llmesr.runs.study import Study
 from llmesr.scoring.allocation.allocate import ALLOCATED, RANDOM_ORDER, REPORT
@@ -61,6 +62,21 @@ def test_without_a_study_the_view_says_how_to_make_one(shop: Dataset) -> None:
     at = visit(view="study")
     assert "No study of prompts and encoders" in texts(at)
     assert "llmesr study shop" in "".join(code.value for code in at.code)
+
+
+def test_a_study_is_started_as_a_job(shop: Dataset, store: Store, started: list[Job]) -> None:
+    at = visit(view="study")
+    at.multiselect(key="pick.attributes").set_value(["all"]).run()
+    at.multiselect(key="pick.similarities").set_value(["cosine"]).run()
+    assert at.button(key="study.start").disabled, "the default alone is no comparison"
+    at.multiselect(key="pick.similarities").set_value(["cosine", "dot"]).run()
+    at.button(key="study.start").click().run()
+    assert not at.exception
+    (step,) = started[0].record.steps
+    assert (started[0].kind, step.verb, step.makes) == ("study", "study", "studies")
+    assert {'attributes=["all"]', 'similarities=["cosine", "dot"]', "design=one"} <= set(step.arguments)
+    assert "Study shop" in texts(at), "its progress stands where the form was"
+    assert not [b for b in at.button if b.key == "study.start"]
 
 
 def test_a_study_shows_each_change_by_judge_and_protocol(store: Store, shop: Dataset) -> None:

@@ -506,3 +506,16 @@ def test_tags_filter_the_leaderboard_and_archived_runs_are_offered_nowhere(
     pick(app, "board.find").set_value("nothing like it").run()
     assert shown(app) == set()
     assert "No run has all of that" in texts(app)
+
+
+def test_a_link_holds_the_settings_of_the_form(visit: Callable[..., AppTest], shop: Dataset) -> None:
+    app = visit("training", method="id")
+    field(app, "epochs").set_value(7).run()
+    assert app.query_params["set"] in ("epochs=7", ["epochs=7"])
+    linked = healthy(visit("training", method="id", set="epochs=7"))
+    assert field(linked, "epochs").value == 7
+    field(linked, "dropout").set_value(0.15).run()
+    assert sorted(linked.query_params["set"]) == ["dropout=0.15", "epochs=7"]
+    field(linked, "epochs").set_value(100).run()
+    assert linked.query_params["set"] in ("dropout=0.15", ["dropout=0.15"])
+    assert "cannot be read" in texts(healthy(visit("training", method="id", set="epochs=many")))

@@ -63,7 +63,9 @@ def _history(choice: Choice, target: int) -> None:
 
 def _by_text(choice: Choice, target: int) -> str:
     """The item of the history whose text is nearest to that of the held-out item."""
-    id = choice.after.manifest.parent("embeddings") or evidence.newest_embedding(choice.root, choice.dataset.id)
+    id = choice.after.manifest.parent("embeddings")
+    if id is None or not choice.root.exists("embeddings", id):
+        id = evidence.newest_embedding(choice.root, choice.dataset.id)
     if id is None:
         return ""
     vectors = evidence.embedding(choice.root, id).item_vectors

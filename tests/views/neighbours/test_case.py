@@ -17,6 +17,7 @@ from llmesr.views.neighbours.case import (
     Retrieved,
     aligned,
     changes,
+    chosen_with,
     contribution,
     nearest_users,
     neighbour_table,
@@ -91,6 +92,16 @@ def test_neighbours_are_described_by_what_they_share_and_know(store: Store) -> N
     made = charts.histories_figure(histories, np.ones(3), "light")
     assert made.layout.yaxis.ticktext[0] == "this user"
     assert sum(len(t.x) for t in made.data) == len(histories)
+
+
+def test_items_of_a_history_are_counted_by_who_chose_them_with_the_held_out_item(store: Store) -> None:
+    dataset = make_dataset(store, users=80, items=30)
+    case = Case.of(dataset, int(dataset.split.users("test")[0]))
+    assert case.target is not None
+    others = [set(dataset.train_history(u).tolist()) for u in range(dataset.n_users) if u != case.user]
+    wanted = [sum(case.target in other and item in other for other in others) for item in case.read.tolist()]
+    assert chosen_with(dataset, case, case.target).tolist() == wanted
+    assert max(wanted) > 0
 
 
 def test_ranks_of_all_runs_best_first_with_what_sets_them_apart(store: Store) -> None:

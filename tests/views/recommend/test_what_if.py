@@ -61,3 +61,15 @@ def test_a_reason_is_cut_between_its_parts() -> None:
     assert charts._fitting(why, 100) == why
     assert charts._fitting(why, 46) == "because of Three Musketeers, The 60%, Pen 32%"
     assert charts._fitting(why, 10) == "because of Three Musketeers, The 60%"
+
+
+def test_a_long_title_stands_in_two_lines_of_one_length() -> None:
+    assert charts._lines("Short", 20, 2) == ["Short"]
+    lines = charts._lines("one two three four five six", 24, 2)
+    assert len(lines) == 2
+    assert " ".join(lines) == "one two three four five six"
+    assert abs(len(lines[0]) + 2 - len(lines[1])) <= 12
+    cut = charts._lines("word " * 40, 20, 2)
+    assert len(cut) == 2
+    assert cut[1].endswith("…")
+    assert charts._lines("<b>x</b>", 20, 0) == ["&lt;b&gt;x&lt;/b&gt;"]

@@ -1,0 +1,136 @@
+"""Small screens, the keyboard, and text that can be read: what every page owes every visitor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from browser.browsing import Server, ready, serving, settled, visit
+from factories import make_dataset, make_embedding
+from playwright.sync_api import Page
+
+from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.runs.record import Run
+from llmesr.store import Store
+from llmesr.training.train import train
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+CONTRAST = Path(__file__).with_name("contrast.js").read_text()
+PHONE = {"width": 390, "height": 844}
+PAGES = (
+    "/",
+    "/story?step=4",
+    "/datasets?look=profile",
+    "/datasets?look=add",
+    "/training?open=command",
+    "/training?part=watch",
+    "/compare",
+    "/compare?view=study",
+    "/embeddings",
+    "/neighbours",
+    "/recommend",
+    "/lab",
+    "/findings",
+)
+
+
+class Shop(NamedTuple):
+    """The app over a shop with text vectors and three runs."""
+
+    server: Server
+    dataset: Dataset
+    runs: list[Run]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    root = tmp_path_factory.mktemp("comfort")
+    store = Store(root)
+    dataset = make_dataset(store, users=200, items=60, seed=3)
+    make_embedding(store, dataset)
+    small = {"epochs": 2, "embedding_size": 8, "layers": 1, "max_length": 10}
+    settings = {"id": small, "text-ease": {}, "item-knn": {}}
+    runs = [
+        train(dataset, RunConfig.read(None, method=m, **given), store, device="cpu") for m, given in settings.items()
+    ]
+    with serving(store, root / "server.log") as server:
+        yield Shop(server, dataset, runs)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_has_the_contrast_of_wcag_aa(visitors: Callable[..., Page], shop: Shop, theme: str) -> None:
+    page = visitors(color_scheme=theme)
+    faint = {}
+    for path in PAGES:
+        visit(page, shop.server, path)
+        settled(page)
+        if found := page.evaluate(CONTRAST):
+            faint[path] = found
+    assert not faint
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if "look=add" not in p])
+def test_nothing_is_wider_than_a_phone(page: Page, shop: Shop, path: str) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    visit(page, shop.server, path)
+    wide = page.evaluate(
+        "() => { const m = document.querySelector('[data-testid=\"stMain\"]'); return m.scrollWidth - m.clientWidth }"
+    )
+    assert wide <= 0
+
+
+def test_a_phone_shows_lists_before_knobs(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, "/recommend")
+    lists, knob = page.locator("[class*='st-key-rec-list-']").first, page.locator(".st-key-rec-weight")
+
+    def top(place: object) -> float:
+        box = place.bounding_box()  # type: ignore[attr-defined]
+        assert box is not None
+        return float(box["y"])
+
+    lists.wait_for()
+    assert top(knob) < top(lists), "beside the history, where there is room"
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    settled(page)
+    assert top(lists) < top(knob)
+
+
+def test_the_views_of_compare_are_reached_by_the_keyboard(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, f"/compare?dataset={shop.dataset.id}")
+    page.get_by_text("Does it hold?", exact=True).wait_for()
+    reached = walked(page, "Does it hold?")
+    assert {"For whom?", "At what price?"} <= reached
+    page.keyboard.press("Enter")
+    settled(page)
+    assert "view=popularity" in page.url
+    walked(page, "Splits")
+    page.keyboard.press("Enter")
+    settled(page)
+    assert "view=splits" in page.url
+    page.reload()
+    ready(page)
+    page.get_by_text("so look at the").wait_for()
+
+
+def walked(page: Page, until: str, most: int = 120) -> set[str]:
+    """What Tab reaches from the top of the page up to the control that says ``until``; fails when it does not come."""
+    page.evaluate("() => document.activeElement.blur()")
+    reached: set[str] = set()
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        said = str(page.evaluate("() => document.activeElement.innerText || ''")).strip()
+        reached.add(said)
+        if said == until:
+            return reached
+    raise AssertionError(f"Tab does not come to {until!r}: {sorted(reached)}")
+
+
+def test_runs_that_are_picked_are_in_the_link(page: Page, shop: Shop) -> None:
+    run = next(r for r in shop.runs if r.config.method == "id")
+    visit(page, shop.server, f"/training?dataset={shop.dataset.id}&part=watch&picked={run.id}")
+    page.get_by_role("button", name="Tags and note").wait_for()
+    page.wait_for_selector(".st-key-board-curves .js-plotly-plot .main-svg")
+    assert f"picked={run.id}" in page.url
