@@ -115,8 +115,7 @@ def test_the_views_of_compare_are_reached_by_the_keyboard(page: Page, shop: Shop
 
 
 def walked(page: Page, until: str, most: int = 120) -> None:
-    """Go by Tab, and inside a group of buttons by the arrows, to the control that says ``until``; fails when it does not
-    come."""
+    """Go by Tab, inside a group of buttons by the arrows, to the control that says ``until``; it must come."""
     said = "() => (document.activeElement.innerText || '').trim()"
     page.evaluate("() => document.activeElement.blur()")
     met = []
