@@ -169,11 +169,11 @@ def test_a_damaged_dataset_is_named(visit: Visit, store: Store, shop: Any) -> No
 def test_a_running_job_and_run_are_seen(visit: Visit, store: Store, shop: Any, running_job: Any) -> None:
     run = make_running_run(store, shop[0])
     running_job("Train llm-esr/sasrec", run=run.id)
-    app = healthy(visit(inventory="Runs"))
+    app = healthy(visit())
     assert len(headline_table(app)) == 5  # the unfinished run has no numbers
     states = next(d.value for d in app.dataframe if "Epochs" in d.value.columns)
     assert states.set_index("ID").loc[run.id, "State"] == "running"
-    assert "Stop" in [b.label for b in healthy(visit(inventory="Jobs")).button]
+    assert "Stop" in [b.label for b in app.button]
 
 
 def test_two_datasets_are_chosen_by_link(visit: Visit, store: Store, shop: Any) -> None:

@@ -179,24 +179,20 @@ def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresho
 
 
 def inventory(root: Store) -> None:
-    """Everything that is here, in three tables; what is not looked at is not worked out."""
-    datasets, runs, jobs = st.tabs(
-        ["Datasets", "Runs", "Jobs"], key="inventory", on_change="rerun", bind="query-params"
-    )
+    """Everything that is here, in three tables."""
+    datasets, runs, jobs = st.tabs(["Datasets", "Runs", "Jobs"])
     with datasets:
         exhibits.table(_dataset_rows(root), key="overview.datasets", alt="The datasets that are here.")
-    if runs.open:
-        with runs:
-            rows = _run_rows(root)
-            if len(rows):
-                exhibits.table(rows, key="overview.runs", alt="The training runs that are here.")
-            else:
-                st.caption("No run yet.")
-    if jobs.open:
-        with jobs:
-            job_panels.job_list(root)
-    for kind in ("datasets", "runs"):
-        widgets.damaged(root, kind)
+        widgets.damaged(root, "datasets")
+    with runs:
+        rows = _run_rows(root)
+        if len(rows):
+            exhibits.table(rows, key="overview.runs", alt="The training runs that are here.")
+        else:
+            st.caption("No run yet.")
+        widgets.damaged(root, "runs")
+    with jobs:
+        job_panels.job_list(root)
 
 
 def _dataset_rows(root: Store) -> pd.DataFrame:

@@ -6,6 +6,7 @@ Text is put in as text: nothing in a name is a formula, a link or markup.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ TOP, BOTTOM = 1.45, 6.75
 """Between them stands what a slide shows; above its title, below the line that says what the numbers are."""
 BLANK = 6
 """The layout of PowerPoint's default template that holds nothing but a title's absence."""
+_NUMBER = re.compile(r"[+\u2212-]?\d[\d.,]*%?|\u2013")
 MARKERS = {
     "circle": XL_MARKER_STYLE.CIRCLE,
     "square": XL_MARKER_STYLE.SQUARE,
@@ -188,6 +190,7 @@ class Deck:
             rows, columns, Inches(MARGIN), Inches(self._top), Inches(WIDTH - 2 * MARGIN), Inches(row * rows)
         )
         cells = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
+        words = [c == 0 or not all(_numeric(line[c]) for line in cells[1:]) for c in range(columns)]
         widest = np.array([max(len(line[c]) for line in cells) for c in range(columns)], float).clip(6, 40)
         for column, share in zip(shape.table.columns, widest / widest.sum(), strict=True):
             column.width = int(Inches(WIDTH - 2 * MARGIN) * share)
@@ -198,7 +201,7 @@ class Deck:
                     shape.table.cell(r, c),
                     value,
                     head=r == 0,
-                    left=c == 0,
+                    left=words[c],
                     size=13 if rows < 14 and columns < 8 else 10,
                 )
 
@@ -210,7 +213,7 @@ class Deck:
 
     def _slide(self, title: str, around: Around = Around()) -> Any:
         slide = self._file.slides.add_slide(self._file.slide_layouts[BLANK])
-        size = next((s for s, room in ((28, 70), (22, 110)) if len(title) < room), 16)
+        size = next((s for s, room in ((28, 52), (22, 80)) if len(title) < room), 16)
         write(slide, [title], top=0.4, height=0.95, size=size, bold=True)
         line = around.line or self._footer
         write(slide, [line], top=BOTTOM + 0.1, height=0.5, size=11, color=SURFACE["light"]["muted"])
@@ -240,6 +243,11 @@ class Deck:
         chart.value_axis.major_gridlines.format.line.color.rgb = rgb(SURFACE["light"]["grid"])
         chart.value_axis.format.line.fill.background()
         return chart
+
+
+def _numeric(text: str) -> bool:
+    """Whether a cell is a number or nothing: such columns are set to the right."""
+    return not text or bool(_NUMBER.fullmatch(text))
 
 
 def _data(categories: Sequence[str], number_format: str) -> Any:

@@ -58,7 +58,7 @@ def fill(cell: Any, value: str, *, head: bool, left: bool, size: int) -> None:
     paragraph = cell.text_frame.paragraphs[0]
     paragraph.alignment = PP_ALIGN.LEFT if left else PP_ALIGN.RIGHT
     run = paragraph.add_run()
-    run.text = value
+    run.text = value or "\u00a0"  # an empty cell would be as high as a line of 18 points
     run.font.size, run.font.bold, run.font.name = Pt(size), head, FONT
     run.font.color.rgb = rgb(SURFACE["light"]["text"])
 
