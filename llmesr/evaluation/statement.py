@@ -161,7 +161,7 @@ h1 {{font-size: 1.5rem; margin-bottom: .5rem}} h2 {{font-size: 1.05rem; margin: 
 .doubt {{border-color: #c77700; background: #fff4e0}}
 .wide {{overflow-x: auto}} table {{border-collapse: collapse; font-size: .88rem; min-width: 34rem}}
 th, td {{text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #dde2e8; vertical-align: top}}
-td {{overflow-wrap: anywhere}} th {{white-space: nowrap}}
+th, td:not(:last-child) {{white-space: nowrap}} td:last-child {{overflow-wrap: anywhere; min-width: 11rem}}
 svg {{width: 100%; max-width: 42rem}} svg text {{font: 13px system-ui, sans-serif; fill: #1c2430}}
 .zero {{stroke: #8894a3; stroke-dasharray: 3 3}} line.clear {{stroke: #0b6aa2; stroke-width: 3}}
 line.open {{stroke: #8894a3; stroke-width: 3}} circle.clear {{fill: #0b6aa2}}
@@ -174,11 +174,11 @@ h1, p, li {{overflow-wrap: anywhere}} svg text.few {{fill: #5a6675}}
   pre {{background: #1c232c}} line.clear {{stroke: #5bb0e0}}
   circle.clear {{fill: #5bb0e0}} circle.open {{fill: #12161c}}
 }}
-@page {{margin: 11mm}}
+@page {{margin: 9mm}}
 @media print {{
   body {{margin: 0 auto; padding: 0; font-size: 10px}} h1 {{font-size: 15px; margin-top: 0}}
   h2 {{font-size: 11px; margin: .5rem 0 .1rem}} .claim, .doubt {{font-size: 11px}} p {{margin: .3rem 0}}
-  table {{font-size: 9px; min-width: 0}} svg {{max-width: 22rem}} ul {{margin: .1rem 0}}
+  table {{font-size: 9px; min-width: 0}} svg {{max-width: 19rem}} ul {{margin: .1rem 0}}
   pre {{margin: .2rem 0; padding: .3rem}}
 }}
 </style></head><body><h1>{title}</h1>
