@@ -63,11 +63,12 @@ class Jobs:
             created=created,
             public_only=self.public_only,
         )
-        folder = self.folder / id
-        with locked(self.folder):
-            folder.mkdir()
-            write_status(folder, JobStatus(queued=created))
-            write_record(folder, record)  # last: a folder without it is not a job yet
+        with self.store.scratch("jobs") as new:
+            write_status(new, JobStatus(queued=created))
+            write_record(new, record)
+            new.chmod(0o755)
+            with locked(self.folder):
+                new.rename(self.folder / id)
         self.dispatch()
         return self.get(id)
 

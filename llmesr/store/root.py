@@ -31,7 +31,8 @@ class Store(Shelf):
 
     @contextlib.contextmanager
     def scratch(self, kind: str | None = None) -> Iterator[Path]:
-        """A hidden folder beside the artifacts (of a kind) for what :meth:`place` takes; gone when the block ends."""
+        """A hidden folder beside the artifacts (of a kind, or the jobs) for what is renamed into place; gone when the
+        block ends."""
         parent = self.root / kind if kind else self.root
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=parent))
@@ -156,5 +157,5 @@ class Store(Shelf):
 
     def heal(self) -> None:
         """Remove what killed processes left, and put back an artifact that was being replaced. Nothing in use."""
-        for folder in (self.root, *(self.root / kind for kind in KINDS)):
+        for folder in (self.root, *(self.root / kind for kind in (*KINDS, "jobs"))):
             heal(folder)

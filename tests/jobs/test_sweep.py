@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from llmesr.cli.main import app
 from llmesr.errors import UserError
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import JobStatus, write_status
-from llmesr.jobs.sweep import EVERY, STAMP, remains, sweep_now_and_then
+from llmesr.jobs.sweep import EVERY, STAMP, remains, sweep, sweep_now_and_then
 from llmesr.jobs.uploads import KEEP_DAYS, Uploads
 from llmesr.store import MANIFEST, Store
 
@@ -141,3 +142,30 @@ def test_doctor_tells_of_parents_that_are_gone_or_others(store: Store) -> None:
     assert finding["what"].endswith("which has been made anew since.")
     store.path("datasets", data.id).rename(store.root / "away")
     assert doctor()["findings"][0]["what"].endswith("which is gone.")
+
+
+@pytest.mark.parametrize("write", ["write_status", "write_record"])
+def test_a_submission_that_fails_leaves_no_job(write: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Jobs, "dispatch", lambda self: None)
+    jobs = Jobs(store)
+    whole = jobs.submit(["profile", "shop"], kind="profile", label="Look")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(f"llmesr.jobs.queue.{write}", full)
+        jobs.submit(["profile", "shop"], kind="profile", label="Look")
+    assert ([job.id for job in jobs.list()], jobs.broken()) == ([whole.id], {})
+    assert jobs.get("profile").id == whole.id
+
+
+def test_a_submission_that_is_killed_is_swept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "dispatch", lambda self: None)
+    jobs = Jobs(store)
+    left = store.work_folder("jobs") / ".scratch.ab12cd34"
+    left.mkdir(parents=True)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 120)
+    sweep(store)
+    assert not left.exists()
+    assert (jobs.list(), jobs.broken()) == ([], {})
