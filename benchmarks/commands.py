@@ -242,7 +242,7 @@ COMMANDS: dict[str, Command] = {
 
 READERS: dict[str, Command] = {
     "profile": Command(["profile", "shop"]),
-    "diagnose": Command(["diagnose", "shop"]),
+    "diagnose": Command(["diagnose", "shop-hf-bert"]),
     "compare": Command(["compare", "one", "two"]),
     "slices": Command(["slices", "one", "two"]),
     "rerank": Command(["rerank", "two"]),

@@ -5,10 +5,12 @@ Exported twice it is there once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -103,7 +105,7 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
     target = folder / slug(run.id)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as name:
         made = Path(name) / "run"
-        with SummaryWriter(made) as writer:
+        with _raised_here(), SummaryWriter(made) as writer:
             for key, value, step in (*curves(run), *results(run)):
                 writer.add_scalar(key, value, step)
             lines = (f"    {key}: {_text(value)}" for key, value in run.manifest.config.items())
@@ -111,6 +113,20 @@ def to_tensorboard(run: Run, folder: Path) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         made.rename(target)
     return target
+
+
+@contextlib.contextmanager
+def _raised_here() -> Iterator[None]:
+    """TensorBoard writes in a thread of its own: an error there is raised here, and is no trace on the terminal."""
+    failed: list[BaseException] = []
+    before = threading.excepthook
+    threading.excepthook = lambda told: failed.append(told.exc_value or told.exc_type())
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    if failed:
+        raise failed[0]
 
 
 def curves(run: Run) -> Iterator[tuple[str, float, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -123,6 +124,22 @@ def test_tensorboard_has_a_run_once(run: Run, tmp_path: Path) -> None:
     row = next(r for r in rows if r["group"] == "Tail Item")
     (shown,) = read.Scalars(f"test/{row['protocol']}/Tail_Item/NDCG_at_10")
     assert shown.value == pytest.approx(row["value"])
+
+
+def test_a_full_disk_under_tensorboard_is_an_error_and_no_trace(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        tracking.to_tensorboard(run, tmp_path / "logs")
+    assert "Traceback" not in capfd.readouterr().err
+    assert list((tmp_path / "logs").iterdir()) == []
 
 
 def test_a_run_that_has_not_finished_stays(store: Store, data: Dataset, tmp_path: Path) -> None:
