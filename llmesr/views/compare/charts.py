@@ -17,7 +17,19 @@ from llmesr.config import COLD, EVERY_GROUP
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import NARROW, SIGNED, dash, heading, marker, plain, titled, variants_of, whiskers
+from llmesr.views.shared.marks import (
+    BESIDE,
+    NARROW,
+    SIGNED,
+    dash,
+    heading,
+    legend_below,
+    marker,
+    plain,
+    titled,
+    variants_of,
+    whiskers,
+)
 from llmesr.views.shared.theme import Mode
 
 ROW = 30
@@ -85,7 +97,7 @@ def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str,
             y=rows["value"],
             error_y=whiskers(rows["value"], rows["low"], rows["high"], 1.2),
             mode="lines+markers",
-            name=plain(name),
+            name=plain(name, BESIDE),
             line={"color": theme.method_color(label, mode), "dash": dash(label, variants[name]), "width": 2},
             marker=marker(label, mode, 9, variant=variants[name]),
             cliponaxis=False,
@@ -100,7 +112,7 @@ def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str,
     )
     figure.update_yaxes(rangemode="tozero", title_text=metric)
     figure = titled(figure, f"{metric} from {what}", caption, mode, 340, width=NARROW)
-    return figure.update_layout(legend={"y": -0.3, "yanchor": "top"})
+    return legend_below(figure, len(names), under=90)
 
 
 def _forest(

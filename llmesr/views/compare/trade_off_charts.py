@@ -13,7 +13,18 @@ from plotly.subplots import make_subplots
 from llmesr.config import EVERY_GROUP
 from llmesr.views.compare.charts import ROW
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import NARROW, SIGNED, marker, markers, plain, titled, variants_of, whiskers
+from llmesr.views.shared.marks import (
+    BESIDE,
+    NARROW,
+    SIGNED,
+    legend_below,
+    marker,
+    markers,
+    plain,
+    titled,
+    variants_of,
+    whiskers,
+)
 from llmesr.views.shared.theme import Mode
 
 OUTCOMES = {
@@ -43,7 +54,7 @@ def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: st
             y=[row.accuracy],
             error_y=whiskers(row.accuracy, row.low, row.high, 1.2),
             mode="markers",
-            name=plain(row.run),
+            name=plain(row.run, BESIDE),
             marker=marker(row.label, mode, 13, variant=variants[row.run]),
             cliponaxis=False,
             hovertemplate=f"%{{fullData.name}}<br>{metric} %{{y:.3f}}<br>tail share %{{x:.1%}}<extra></extra>",
@@ -56,7 +67,7 @@ def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: st
     figure = titled(
         figure, "Accuracy against exposure of the tail: up and right is better", caption, mode, 340, width=NARROW
     )
-    return figure.update_layout(legend={"y": -0.22, "yanchor": "top"})
+    return legend_below(figure, len(frame))
 
 
 def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -72,7 +83,7 @@ def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str,
             error_x=whiskers(row.head, row.head_low, row.head_high, 1.2),
             error_y=whiskers(row.tail, row.tail_low, row.tail_high, 1.2),
             mode="markers",
-            name=plain(row.run),
+            name=plain(row.run, BESIDE),
             marker=marker(row.label, mode, 13, variant=variants[row.run]),
             cliponaxis=False,
             hovertemplate="%{fullData.name}<br>tail items %{y:+.3f}<br>head items %{x:+.3f}<extra></extra>",
@@ -88,7 +99,7 @@ def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str,
     figure.update_yaxes(range=[-y, y], **SIGNED, title_text=f"gain on tail items ({metric})")
     title = f"Trade-offs: gains over {plain(reference)}"
     figure = titled(figure, title, caption, mode, 340, width=NARROW)
-    return figure.update_layout(legend={"y": -0.22, "yanchor": "top"})
+    return legend_below(figure, len(frame))
 
 
 def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:

@@ -74,7 +74,7 @@ def _by_text(choice: Choice, target: int) -> str:
     lengths = np.linalg.norm(units, axis=1) * np.linalg.norm(own)
     cosines = np.divide(units @ own, lengths, out=np.full(len(units), -1.0), where=lengths > 0)
     best = int(cosines.argmax())
-    nearest = as_text(choice.title(int(choice.case.read[best])), 90)
+    nearest = as_text(choice.title(int(choice.case.read[best])), 140)
     return f"**Nearest to it by text**: {nearest} :gray[(cosine {cosines[best]:.2f})]"
 
 
@@ -84,7 +84,7 @@ def _by_behaviour(choice: Choice, target: int) -> str:
     best = int(together.argmax())
     if not together[best]:
         return "**By behaviour**: nobody in the training part chose it together with an item of this history."
-    often = as_text(choice.title(int(choice.case.read[best])), 90)
+    often = as_text(choice.title(int(choice.case.read[best])), 140)
     return f"**Most often chosen with it**: {often} :gray[(by {counted(int(together[best]), 'other user')})]"
 
 

@@ -17,6 +17,8 @@ from llmesr.views.shared.words import one_line
 LONGEST = 60
 WIDE, NARROW = 150, 64
 """Characters in a line of the caption: charts over the whole page, charts beside another."""
+BESIDE = 30
+"""Characters of a name in the legend of a chart beside another: two columns of them."""
 LINE = 16
 SIGNED: dict[str, Any] = {"tickformat": "+.2~f", "labelalias": {"+0": "0", "−0": "0"}}
 """An axis of differences: zero has no sign."""
@@ -103,3 +105,13 @@ def heading(
     subtitle = {"text": "<br>".join(plain(line, width) for line in lines), "font": muted}
     said: dict[str, object] = {"title_subtitle": subtitle, "title_pad_t": 10, "title_y": 1, "margin_t": top}
     return theme.look(mode, height=height + top, title=title, **said)
+
+
+def legend_below(figure: go.Figure, entries: int, *, under: int = 80) -> go.Figure:
+    """Put the legend below a chart beside another, ``under`` its plot in pixels, and make the chart so much higher that
+    the plot keeps its height whatever stands in the legend. For a chart that is :func:`titled`."""
+    room, layout = 30 + 16 * entries, figure.layout
+    plot = layout.height - layout.margin.t - under
+    return figure.update_layout(
+        height=layout.height + room, margin_b=under + room, legend={"y": -under / plot, "yanchor": "top"}
+    )

@@ -180,3 +180,13 @@ def test_gains_are_colored_by_what_they_mean() -> None:
     assert figure.data[0].marker.color == tones["good"]
     assert figure.data[1].marker.color == tones["bad"]
     assert figure.data[2].marker.color == theme.SURFACE["light"]["background"]
+
+
+def test_a_long_legend_leaves_the_plot_its_height() -> None:
+    def plot(contenders: int) -> float:
+        rows = [(f"run {i}", "id/sasrec", 0.1, 0.05, 0.15, 0.2) for i in range(contenders)]
+        points = pd.DataFrame(rows, columns=["run", "label", "accuracy", "low", "high", "exposure"])
+        layout = trade_off_charts.trade_off_chart(points, "HR@10", "APLT@10", LINE).layout
+        return float(layout.height - layout.margin.t - layout.margin.b)
+
+    assert plot(12) == plot(2) >= 200
