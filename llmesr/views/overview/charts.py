@@ -9,7 +9,7 @@ from llmesr.views.shared import theme
 from llmesr.views.shared.theme import Mode
 from llmesr.views.shared.words import METHODS_IN_SHORT
 
-ROW = 55
+ROW = 60
 """Pixels of a method: its name, the overall value, and the line with its marks."""
 
 
@@ -60,7 +60,7 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
     )
     for label in labels:  # above its line, not beside it: the marks have the whole width, on a phone too
         figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=label, yshift=28, text=_name(label, mode), showarrow=False
+            x=0, xref="paper", xanchor="left", y=label, yshift=32, text=_name(label, mode), showarrow=False
         )
     reach = float(frame.loc[frame["group"].isin(shown), "value"].max()) or 1.0
     figure.update_xaxes(

@@ -122,7 +122,7 @@ def gains_chart(comparison: pd.DataFrame, metric: str, caption: str, mode: Mode 
             "<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["text"], "width": 1})
-    figure.update_xaxes(title_text=f"difference in {metric}; right of the line is better", **SIGNED)
+    figure.update_xaxes(title_text=f"difference in {metric} (right: better)", **SIGNED)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return _large(figure, "Gain by group; filled if p < .05", caption, mode)
 
