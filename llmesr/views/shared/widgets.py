@@ -38,7 +38,7 @@ def style() -> None:
         f"""<style>
         [data-testid="stCaptionContainer"], [data-testid="stMetricLabel"] {{ color: {s["muted"]}; opacity: 1; }}
         [data-testid^="stBaseButton-primary"]:not(:disabled) :is(p, span) {{ color: {on_primary}; }}
-        button kbd {{ opacity: 1; }}
+        button:not(:disabled) :is(kbd, :has(> kbd)) {{ opacity: 1 !important; }}
         [data-testid="stCode"] code span {{ color: inherit !important; }}
         [data-testid="stMultiSelect"] [data-tag] :is(span, svg, button) {{ color: {on_primary}; }}
         [data-testid="stMainBlockContainer"] {{ padding-top: 3.5rem; padding-bottom: 4rem; max-width: 1600px; }}
