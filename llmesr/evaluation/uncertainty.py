@@ -60,9 +60,10 @@ def error_of(per_user: np.ndarray, arms: Sequence[np.ndarray], alone: Sequence[b
     of_seeds = np.maximum(0.0, (between - rest) * weight)
     uncertain = of_users**2 / (users - 1) + np.where(of_seeds > 0, (between * weight) ** 2 / df, 0.0)
     whole = (of_users + of_seeds) ** 2
-    return Error(
-        of_users, of_seeds, np.divide(whole, uncertain, out=np.full(columns, users - 1.0), where=uncertain > 0)
-    )
+    freedom = np.divide(whole, uncertain, out=np.full(columns, users - 1.0), where=uncertain > 0)
+    # A sum of variances has at least the degrees of its weakest part. The approximation does not know that of a
+    # difference: where V_seeds is hardly more than V_rest it would fall below 1, and the interval would be endless.
+    return Error(of_users, of_seeds, np.maximum(freedom, min(df, users - 1)))
 
 
 def _rest(arm: np.ndarray) -> np.ndarray:

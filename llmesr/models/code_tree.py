@@ -16,8 +16,8 @@ from llmesr.data.unit_rows import unit_rows
 from llmesr.encoders.dropout import Dropout
 from llmesr.models.tables import CodesTable
 
-AT_ONCE = 32_000_000
-"""Numbers that are held at once where users meet every prefix of the tree (128 MB)."""
+ROWS = 65_536
+"""Items that are given to their nearest groups at once."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +73,52 @@ def told_apart(codes: np.ndarray) -> np.ndarray:
     return np.column_stack([codes, number])
 
 
-def quantised_again(vectors: np.ndarray, codes: np.ndarray, *, rounds: int = 5) -> np.ndarray:
+def quantised_again(vectors: Tensor, codes: Tensor, *, rounds: int = 5) -> Tensor:
     """Residual codes (N, C) of other ``vectors`` (N, E), 0 for a zero row: k-means that begins with the groups there
     are, so that a code goes on meaning what it meant. A group that loses all its items keeps its number, unused."""
-    known = vectors.any(axis=1)
-    again = np.zeros_like(codes)
-    left = unit_rows(vectors[known] - vectors[known].mean(axis=0))
+    known = vectors.any(1)
+    again, left = torch.zeros_like(codes), _alike(vectors)[known]
+    size = int(codes.max()) + 1 if len(codes) else 1
     for column in range(codes.shape[1]):
-        group = codes[known, column].astype(np.int64)
+        group = codes[known, column].long()
         for _ in range(rounds):
-            sums = np.zeros((int(codes.max()) + 1, left.shape[1]), np.float32)
-            np.add.at(sums, group, left)
-            times = np.bincount(group, minlength=len(sums))
-            centres = sums / np.maximum(times, 1)[:, None]
-            distance = np.square(centres).sum(1) - 2 * left @ centres.T
-            distance[:, (times == 0) | (np.arange(len(times)) == 0)] = np.inf
-            group = distance.argmin(1) if np.isfinite(distance).any() else group
-        again[known, column] = group
+            times = torch.bincount(group, minlength=size)
+            centres = left.new_zeros(size, left.shape[1]).index_add_(0, group, left) / times.clamp(min=1)[:, None]
+            unused = times == 0
+            unused[0] = True  # the number of items without text
+            if not bool(unused.all()):
+                group = torch.cat([_nearest(some, centres, unused) for some in left.split(ROWS)])
+        again[known, column] = group.to(again.dtype)
         left = left - centres[group]
     return again
 
 
+def _nearest(rows: Tensor, centres: Tensor, unused: Tensor) -> Tensor:
+    distance = centres.square().sum(1) - 2 * rows @ centres.T
+    return distance.masked_fill(unused, torch.inf).argmin(1)
+
+
+def _alike(vectors: Tensor) -> Tensor:
+    """(N, E) without the common mean, at length 1; zero rows stay."""
+    known = vectors.any(1)
+    return unit_rows((vectors - vectors[known].mean(0)) * known[:, None]) if bool(known.any()) else vectors
+
+
+def _network(size: int, out: int, dropout: float) -> nn.Sequential:
+    """One hidden layer; it begins near zero, so that a decoder begins with little but the user and the code vectors."""
+    last = nn.Linear(2 * size, out)
+    nn.init.normal_(last.weight, std=0.02)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.LayerNorm(size), nn.Linear(size, 2 * size), nn.GELU(), Dropout(dropout), last)
+
+
 class CodeDecoder(nn.Module):
-    """p(code_t | user, codes before) = softmax over the codes that go on there of  f_t(u + sum of their vectors) . v,
-    with the code vectors v of the item table, and f_t a layer with a residual: one for each step."""
+    """p(code_t | user, codes before) = softmax over the codes that go on there of  (q_t(u) * g_t(s) + h_t(s)) . v,
+
+    with s the sum of the vectors of the codes before, v the code vectors of the item table, and q_t, g_t, h_t small
+    networks of each step. The user meets a prefix in products alone, so that the way down to an item is the same for
+    everybody, and the probabilities of all items are one matrix product a step.
+    """
 
     epochs: Tensor
 
@@ -108,32 +130,18 @@ class CodeDecoder(nn.Module):
         self.beam, self.exhaustive_up_to = beam, exhaustive_up_to
         self.register_buffer("epochs", torch.zeros((), dtype=torch.long))  # begun so far: a resumed run knows its place
         self.given = (table,)  # a part of the model already
-        self.steps = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(embedding_size),
-                nn.Linear(embedding_size, 4 * embedding_size),
-                nn.GELU(),
-                Dropout(dropout),
-                nn.Linear(4 * embedding_size, embedding_size),
-            )
-            for _ in range(table.codes.shape[1])
-        )
+        steps = range(table.codes.shape[1])
+        self.asking = nn.ModuleList(_network(embedding_size, embedding_size, dropout) for _ in steps)
+        self.turning = nn.ModuleList(_network(embedding_size, 2 * embedding_size, dropout) for _ in steps[1:])
         self._tree: tuple[Tensor, Tree] | None = None
 
     @torch.no_grad()
     def recode(self, *views: Tensor) -> None:
         """Codes from other vectors of the items, (N, E') each, zero where there is none: centred, at length 1, side by
         side. Where more items than a codebook numbers would share all codes, those that there are stay."""
-        parts = []
-        for view in views:
-            rows = view.float().cpu().numpy()
-            known = rows.any(axis=1)
-            made = np.zeros_like(rows)
-            if known.any():
-                made[known] = unit_rows(rows[known] - rows[known].mean(axis=0))
-            parts.append(made)
         codes = self.table.codes
-        again = told_apart(quantised_again(np.concatenate(parts, axis=1), codes[1:-1, :-1].cpu().numpy()))
+        seen = torch.cat([_alike(view.float()) for view in views], dim=1)
+        again = told_apart(quantised_again(seen, codes[1:-1, :-1]).cpu().numpy())
         if again.max() < self.table.vectors.shape[1]:
             codes[1:-1] = torch.from_numpy(again).to(codes)
 
@@ -148,9 +156,17 @@ class CodeDecoder(nn.Module):
             self._tree = codes.clone(), plant(codes[1:-1], self.table.vectors.shape[1] - 1)
         return self._tree[1]
 
-    def _asked(self, step: int, states: Tensor) -> Tensor:
-        asked: Tensor = states + self.steps[step](states)
+    def _users(self, step: int, states: Tensor) -> Tensor:
+        """q_t: (..., D) -> (..., D)."""
+        asked: Tensor = states + self.asking[step](states)
         return asked
+
+    def _turned(self, step: int, prefix: Tensor) -> tuple[Tensor, Tensor]:
+        """g_t and h_t: (..., D) -> (..., D) each; 1 and 0 at the first step, which has nothing before it."""
+        if step == 0:
+            return torch.ones_like(prefix), torch.zeros_like(prefix)
+        gate, shift = self.turning[step - 1](prefix).chunk(2, dim=-1)
+        return 1 + gate, shift
 
     def _prefixes(self, path: Tensor) -> Tensor:
         """(nodes, t) codes -> (nodes, D) the sum of their vectors."""
@@ -164,7 +180,8 @@ class CodeDecoder(nn.Module):
         total, prefix = users.new_zeros(len(users)), torch.zeros_like(users)
         for step, level in enumerate(self.tree().levels):
             vectors = self.table.vectors[step].to(users.dtype)
-            logits = self._asked(step, users + prefix) @ vectors.T  # (P, K + 1)
+            gate, shift = self._turned(step, prefix)
+            logits = (self._users(step, users) * gate + shift) @ vectors.T  # (P, K + 1)
             logits = logits.float().masked_fill(level.child[level.node[items]] < 0, -torch.inf)
             code = self.table.codes[items, step].long()
             total = total + logits.log_softmax(1).gather(1, code[:, None])[:, 0]
@@ -174,29 +191,22 @@ class CodeDecoder(nn.Module):
     @torch.no_grad()
     def every(self, users: Tensor) -> Tensor:
         """(B, D) -> (B, N) the log-probability of every item; they add up to 1."""
-        rows = max(1, AT_ONCE // (len(self.table.codes) * users.shape[1]))
-        return torch.cat([self._every(some) for some in users.split(rows)])
-
-    def _every(self, users: Tensor) -> Tensor:
         tree = self.tree()
         reached = users.new_zeros(len(users), 1)
         for step, level in enumerate(tree.levels):
-            nodes, below = len(level.child), len(level.parent)
-            several = torch.bincount(level.parent, minlength=nodes) > 1  # where there is one way on, it is certain
-            place = several.cumsum(0) - 1
-            prefix = self._prefixes(level.path[several])
-            asked = self._asked(step, users[:, None] + prefix)  # (B, nodes with a choice, D)
-            chosen = several[level.parent].nonzero()[:, 0]  # children that are a choice
-            owner = place[level.parent[chosen]]
+            several = torch.bincount(level.parent, minlength=len(level.child)) > 1
+            chosen = several[level.parent].nonzero()[:, 0]  # where there is one way on, it is certain
+            owner = level.parent[chosen]
+            gate, shift = self._turned(step, self._prefixes(level.path))
             vectors = self.table.vectors[step][level.code[chosen]]
-            logits = torch.einsum("bcd,cd->bc", asked[:, owner], vectors)
-            greatest = logits.new_full((len(users), max(len(prefix), 1)), -torch.inf)
+            logits = self._users(step, users) @ (gate[owner] * vectors).T + (shift[owner] * vectors).sum(1)
+            greatest = logits.new_full((len(users), len(level.child)), -torch.inf)
             greatest = greatest.scatter_reduce(1, owner.expand(len(users), -1), logits, "amax")
             shifted = logits - greatest[:, owner]
             sums = torch.zeros_like(greatest).index_add(1, owner, shifted.exp())
-            step_by = logits.new_zeros(len(users), below)
-            step_by[:, chosen] = shifted - sums.log()[:, owner]
-            reached = reached[:, level.parent] + step_by
+            below = logits.new_zeros(len(users), len(level.parent))
+            below[:, chosen] = shifted - sums.log()[:, owner]
+            reached = reached[:, level.parent] + below
         found = torch.empty_like(reached)
         found[:, tree.item - 1] = reached
         return found
@@ -209,8 +219,9 @@ class CodeDecoder(nn.Module):
         node = torch.zeros(len(users), 1, dtype=torch.long, device=users.device)
         reached = users.new_zeros(len(users), 1)
         for step, level in enumerate(tree.levels):
-            prefix = self._prefixes(level.path)[node.clamp(min=0)]  # (B, W, D)
-            logits = self._asked(step, users[:, None] + prefix) @ self.table.vectors[step].T  # (B, W, K + 1)
+            turned = self._turned(step, self._prefixes(level.path))
+            gate, shift = (part[node.clamp(min=0)] for part in turned)  # (B, W, D)
+            logits = (self._users(step, users)[:, None] * gate + shift) @ self.table.vectors[step].T  # (B, W, K + 1)
             child = torch.where(node[..., None] < 0, -1, level.child[node.clamp(min=0)]).long()
             logits = logits.masked_fill(child < 0, -torch.inf)
             steps = logits.log_softmax(2).nan_to_num(nan=-torch.inf)  # a beam that had ended

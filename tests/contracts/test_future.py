@@ -157,6 +157,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "text-ease, words": {"method": "text-ease", "views": ["words"], **SOLVED},
     "ials": {"method": "ials", "max_length": 10, "embedding_size": 8, "seed": 1},
     **{m: {"method": m, **ONE} for m in ("id", "llm-init", "adapter", "llm-esr", "llmemb", "codes")},
+    "generative": {"method": "generative", **ONE, "epochs": 3, "evaluate_every": 3, "refresh_codes": 1},
     "bert4rec": {"method": "id", "backbone": "bert4rec", **ONE},
     "graph steps": {"method": "id", "graph_steps": 2, **ONE},
     "base": {"method": "id", "base": "ease", **ONE},
@@ -168,8 +169,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TRAININGS)
 def test_no_training_reads_what_lies_behind_its_cut(tmp_path: Path, kind: str, name: str) -> None:
-    """One epoch, so that validation has nothing to choose: everything behind the validation cut is another, and the
-    model that is asked there is the same bit for bit."""
+    """One look at validation, so that it has nothing to choose: everything behind the validation cut is another, and
+    the model that is asked there is the same bit for bit."""
     made = []
     for store, data in pair(tmp_path, kind, "valid"):
         embedding = make_embedding(store, data)

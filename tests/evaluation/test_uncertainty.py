@@ -25,6 +25,23 @@ def test_seeds_that_differ_by_a_constant_add_the_variance_of_their_mean() -> Non
     assert error.df[0] == pytest.approx((u + v) ** 2 / (u**2 / 49 + v**2 / 2))
 
 
+def test_luck_that_is_hardly_more_than_noise_leaves_the_interval_finite() -> None:
+    """Arms that agree user by user, so that the difference is sure, while the seeds of each differ a little more than
+    the noise in them explains: the degrees of freedom are those of the seeds, and not next to none."""
+    rng = np.random.default_rng(0)
+    own, noise = rng.normal(size=(1, 2000, 1)), rng.normal(size=(3, 2000, 1))
+    noise -= noise.mean(axis=(0, 1))
+    rest = noise.var() / 2000
+    shift = np.sqrt(1.3 * rest) * np.array([-1.0, 0.0, 1.0])[:, None, None]
+    noise = noise - noise.mean(axis=1, keepdims=True) + shift
+    one, other = own + noise, own + noise[::-1]
+    per_user = one.mean(axis=0) - other.mean(axis=0) + 1e-4 * rng.normal(size=(2000, 1))
+    error = error_of(per_user, [one, other], [False, False])
+    assert error.seeds[0] > 0
+    assert error.df[0] >= 4
+    assert error.quantile()[0] < 3
+
+
 def test_a_lone_seed_borrows_from_the_other_side_unless_it_has_no_luck() -> None:
     users = np.linspace(0, 1, 50)[:, None]
     arm, lone = np.stack([users, users + 0.1, users + 0.2]), users[None]

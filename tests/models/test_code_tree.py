@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from llmesr.models.code_tree import CodeDecoder, plant, quantised_again, told_apart
 from llmesr.models.tables import CodesTable
@@ -17,17 +16,15 @@ D = 4
 FOUR = torch.tensor([[0, 0], [1, 1], [1, 2], [2, 1], [2, 2]], dtype=torch.int16)
 
 
-def decoder(codes: torch.Tensor = FOUR, size: int = 2, plain: bool = False) -> CodeDecoder:
+def decoder(codes: torch.Tensor = FOUR, size: int = 2) -> CodeDecoder:
     torch.manual_seed(0)
     table = CodesTable(codes, size, D)
     made = CodeDecoder(table, D, dropout=0.0, beam=3, exhaustive_up_to=100)
     with torch.no_grad():
         table.vectors.normal_()
-        if plain:  # the decoder asks with the user and the codes so far alone
-            for step in made.steps:
-                assert isinstance(step, nn.Sequential)
-                for values in step[-1].parameters():
-                    values.zero_()
+        for network in (*made.asking, *made.turning):  # they begin near zero
+            for values in network.parameters():
+                values.add_(torch.randn_like(values) * 0.5)
     return made.eval()
 
 
@@ -38,15 +35,18 @@ def many(n: int = 60, seed: int = 0) -> torch.Tensor:
 
 
 def test_four_items_by_hand() -> None:
-    made = decoder(plain=True)
+    made = decoder()
     first, second = made.table.vectors.detach()
     user = torch.tensor([0.3, -0.2, 0.5, 0.1])
     expected = []
-    for a, b in FOUR[1:].tolist():
-        one = math.exp(user @ first[a]) / sum(math.exp(user @ first[k]) for k in (1, 2))
-        asked = user + first[a]
-        two = math.exp(asked @ second[b]) / sum(math.exp(asked @ second[k]) for k in (1, 2))
-        expected.append(math.log(one * two))
+    with torch.no_grad():
+        one = user + made.asking[0](user)
+        for a, b in FOUR[1:].tolist():
+            to_first = math.exp(one @ first[a]) / sum(math.exp(one @ first[k]) for k in (1, 2))
+            gate, shift = made.turning[0](first[a]).split(D)
+            two = (user + made.asking[1](user)) * (1 + gate) + shift
+            to_second = math.exp(two @ second[b]) / sum(math.exp(two @ second[k]) for k in (1, 2))
+            expected.append(math.log(to_first * to_second))
     found = made.every(user[None])[0]
     torch.testing.assert_close(found, torch.tensor(expected))
     torch.testing.assert_close(made.log_probability(user.expand(4, D), torch.arange(1, 5)).detach(), found)
@@ -105,16 +105,17 @@ def test_items_that_share_all_codes_are_numbered() -> None:
 
 
 def test_the_same_vectors_again_have_the_same_codes_and_a_moved_item_changes_its_group() -> None:
-    corners = np.array(list(itertools.product((-1.0, 1.0), repeat=2)), np.float32)
-    vectors = np.repeat(corners, 5, axis=0)
-    vectors += np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32) * 0.01
-    codes = np.repeat([[1, 1], [2, 1], [3, 1], [4, 1]], 5, axis=0).astype(np.int16)
+    torch.manual_seed(0)
+    corners = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=2))).repeat_interleave(5, 0)
+    vectors = corners + torch.randn(20, 2) * 0.01
+    codes = torch.tensor([[1, 1], [2, 1], [3, 1], [4, 1]], dtype=torch.int16).repeat_interleave(5, 0)
     assert (quantised_again(vectors, codes)[:, 0] == codes[:, 0]).all()
-    moved = vectors.copy()
+    moved = vectors.clone()
     moved[0] = vectors[19]
     assert quantised_again(moved, codes)[0, 0] == 4
     moved[0] = 0
     assert quantised_again(moved, codes)[0].tolist() == [0, 0]
+    assert not quantised_again(torch.zeros(20, 2), codes).any()
 
 
 def test_new_codes_are_one_to_one_and_the_tree_follows() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from factories import make_embedding
 from interruption import StopAfter
 from safetensors.torch import load_file
 
-from llmesr.config import IngestConfig, RunConfig, SplitConfig
+from llmesr.config import IngestConfig, RunConfig, ServeConfig, SplitConfig
 from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest_frames
@@ -23,6 +25,8 @@ from llmesr.runs.record import MODEL, Run
 from llmesr.scoring.explanation import explain
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
+from llmesr.serving.api import create_app
+from llmesr.serving.hub import Hub
 from llmesr.store import Store
 from llmesr.training import inputs as preparing
 from llmesr.training import train as training
@@ -30,7 +34,10 @@ from llmesr.training.load import load_scorer
 from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
-SMALL: dict[str, Any] = {"embedding_size": 8, "layers": 1, "epochs": 3, "batch_size": 64, "max_length": 8}
+SMALL: dict[str, Any] = {
+    **{"embedding_size": 8, "layers": 1, "batch_size": 64, "max_length": 8},
+    **{"epochs": 3, "evaluate_every": 3},  # so that the model of the last epoch is kept, whose codes were made anew
+}
 CODES: dict[str, Any] = {"codebooks": 2, "codebook_size": 6, "refresh_codes": 1}
 SEQUENCES = torch.tensor([[3, 9, 21], [5, 0, 0]])
 
@@ -95,6 +102,27 @@ def test_it_recommends_and_says_on_what_it_leans(store: Store, tiny: Dataset) ->
     told = explain(opened, [3, 9, 21], [1])[0]
     assert told.kind == "leave-one-out"
     assert told.reasons
+
+
+def test_it_is_served_with_reasons(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    run = train(tiny, small(), store)
+    app = create_app(Hub(store, [run.id]), ServeConfig(reload_seconds=0))
+    history = tiny.catalogue["item_id"].iloc[[2, 8, 20]].tolist()
+
+    async def answer() -> dict[str, Any]:
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://x") as http,
+        ):
+            told = await http.post("/recommend", json={"history": history, "k": 4, "explain": True})
+            return dict(told.raise_for_status().json())
+
+    items = asyncio.run(answer())["items"]
+    expected = Recommender(ScoredRun(store, run)).recommend([3, 9, 21], 4)
+    assert [item["item_id"] for item in items] == expected["item_id"].tolist()
+    assert all(item["reasons"]["kind"] == "leave-one-out" for item in items)
 
 
 def test_resumed_it_ends_alike(store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
