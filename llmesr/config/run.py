@@ -216,6 +216,12 @@ class RunConfig(Config):
         description="How many users are asked on validation while training: a fixed sample, the same for every run on "
         "the dataset. The finished run is evaluated on all. When empty, all.",
     )
+    ranking: Literal["exact", "two-stage"] = Field(
+        "exact",
+        description="How the finished run is ranked. two-stage: candidates by an index of the item vectors, scored "
+        "exactly; their recall is in the manifest, and ranks beyond the best 256 are estimates. For catalogues of far "
+        "more than 100,000 items and models whose scores are inner products (no base).",
+    )
     monitor: str = Field("NDCG@10", pattern=RANK_METRIC, description="Validation metric that decides when to stop.")
     monitor_group: GroupName = Field(
         "Overall",
@@ -250,6 +256,8 @@ class RunConfig(Config):
             raise ValueError(
                 "item_updates=sparse needs a loss that looks at some items only: loss=sampled, bce or gbce, no teacher"
             )
+        if self.ranking == "two-stage" and self.base is not None:
+            raise ValueError("ranking=two-stage searches the vectors of a model that stands alone: leave out its base")
         if self.fallback == "content" and self.method in READ_ONLY_BY["fallback"] and self.method != "text-ease":
             raise ValueError(f"{self.method} reads no text: its fallback is popularity or none")
         return self

@@ -31,7 +31,7 @@ from llmesr.runs.record import Run
 from llmesr.runs.settings import settings_of
 from llmesr.store import Manifest
 
-_QUIET = ("epochs", "patience", "evaluate_every", "validation_users", "batch_size", "precision")
+_QUIET = ("epochs", "patience", "evaluate_every", "validation_users", "ranking", "batch_size", "precision")
 """How long and how fast it was trained is said only where nothing else tells two configurations apart."""
 TUNED = "tuned scoring"
 CHOSEN_BY = "NDCG@10"

@@ -83,7 +83,8 @@ def evaluate(
         for some in in_order(processes.share(asked.users), dataset.lengths, _rows(batch_size, dataset.n_items)):
             batch = asked.batch(some)
             scores = scorer.score(batch.inputs, batch.users).float()  # (B, N + 1)
-            _check(scores, dataset, some)
+            _check_shape(scores, dataset, some)
+            check(scores[:, 1:], dataset, some)
             rows = asked.rows(some)  # (B, T)
             real = rows >= 0
             if "full" in protocols:
@@ -98,7 +99,7 @@ def evaluate(
             done += len(some)
             progress(f"ranking ({part})", min(done * processes.size, len(asked.users)), len(asked.users))
     whole_ranks = {protocol: processes.merge(found) for protocol, found in ranks.items()}
-    return Evaluation(_frame(dataset, part, asked.pairs, whole_ranks), processes.merge(top_items))
+    return Evaluation(framed(dataset, part, asked.pairs, whole_ranks), processes.merge(top_items))
 
 
 def _rows(batch_size: int, n_items: int) -> int:
@@ -134,7 +135,7 @@ def _one_rank(scores: Tensor, target: Tensor, seen: Tensor) -> Tensor:
         sign = (scores > own).float() - (scores < own).float()
         sign[:, PAD] = 0
         total = sign.scatter_(1, seen, 0).sum(1).long()
-    others = scores.shape[1] - 2 - _distinct(seen)  # candidates besides the target
+    others = scores.shape[1] - 2 - distinct(seen)  # candidates besides the target
     return torch.stack([1 + (others + total + 1).div(2, rounding_mode="floor"), 1 + others], 1)
 
 
@@ -146,13 +147,13 @@ def _several_ranks(scores: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
     masked.scatter_(1, seen, torch.inf)  # behind everything, so that they are a number to take away
     ordered = masked.sort(dim=1).values
     lower, upper = torch.searchsorted(ordered, own), torch.searchsorted(ordered, own, right=True)
-    candidates = (scores.shape[1] - 1 - _distinct(seen))[:, None].expand_as(own)
+    candidates = (scores.shape[1] - 1 - distinct(seen))[:, None].expand_as(own)
     higher, equal = candidates - upper, upper - lower - 1  # without the target itself
     return torch.stack([1 + higher + (equal + 1).div(2, rounding_mode="floor"), candidates], 1)
 
 
-def _distinct(seen: Tensor) -> Tensor:
-    """(B,) different items in each row, the padding left out."""
+def distinct(seen: Tensor) -> Tensor:
+    """(B, H) -> (B,) different items in each row, the padding left out."""
     ordered = seen.sort(dim=1).values
     return (ordered[:, 1:] != ordered[:, :-1]).sum(1) + (ordered[:, 0] != PAD)
 
@@ -192,10 +193,14 @@ def top_unseen(scores: Tensor, seen: Tensor, *, k: int) -> Tensor:
     return torch.where(value == -torch.inf, PAD, columns.gather(1, at))
 
 
-def _check(scores: Tensor, dataset: Dataset, batch: np.ndarray) -> None:
+def _check_shape(scores: Tensor, dataset: Dataset, batch: np.ndarray) -> None:
     if scores.shape != (len(batch), dataset.n_items + 1):
         raise ValueError(f"score() returned {tuple(scores.shape)}, expected {(len(batch), dataset.n_items + 1)}")
-    bad = scores[:, 1:].amax(1).isnan()  # the maximum passes NaN on
+
+
+def check(scores: Tensor, dataset: Dataset, batch: np.ndarray) -> None:
+    """UserError where a score (B, C) of a user of ``batch`` (B,) is not a number."""
+    bad = scores.amax(1).isnan()  # the maximum passes NaN on
     if bad.any():
         user = dataset.user_ids[batch[int(bad.nonzero()[0])]]
         raise UserError(
@@ -204,9 +209,10 @@ def _check(scores: Tensor, dataset: Dataset, batch: np.ndarray) -> None:
         )
 
 
-def _frame(
+def framed(
     dataset: Dataset, part: Part, pairs: tuple[np.ndarray, np.ndarray], ranks: dict[Protocol, np.ndarray]
 ) -> pd.DataFrame:
+    """The frame of an :class:`Evaluation`: ``pairs`` as of :class:`Questions`, ``ranks`` (2, R) by protocol."""
     users, targets = pairs
     one = pd.DataFrame(
         {

@@ -15,6 +15,7 @@ from llmesr.data.groups import Thresholds
 from llmesr.data.split import PARTS, Part
 from llmesr.evaluation.ranks import PROTOCOLS, Scores, evaluate
 from llmesr.evaluation.table import metric_table
+from llmesr.evaluation.two_stage import TwoStage
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 
@@ -39,15 +40,18 @@ def evaluate_parts(
     sequences: Sequences | None = None,
     processes: Processes = ALONE,
     progress: Progress = silent,
+    two_stage: TwoStage | None = None,
 ) -> Results:
     """Rank the targets of ``parts`` (test among them) and make the metric table.
 
-    ``scorer``: one, or one for each part, where the split trains again for the test.
+    ``scorer``: one, or one for each part, where the split trains again for the test. ``two_stage`` ranks by candidates
+    in place of the whole catalogue.
     """
+    ranked: Any = two_stage or evaluate
     scorers = scorer if isinstance(scorer, Mapping) else dict.fromkeys(parts, scorer)
     sequences = sequences or Sequences(dataset, device)
     found = {
-        part: evaluate(
+        part: ranked(
             scorers[part],
             dataset,
             part,

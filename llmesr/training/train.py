@@ -18,12 +18,14 @@ from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.sample import judged, validation_sample
+from llmesr.evaluation.two_stage import TwoStage
 from llmesr.linear.build import MODELS
 from llmesr.methods import Inputs, build
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer, WritingScorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
+from llmesr.retrieval.index_inner import InnerProducts
 from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import MODEL, VALIDATED, Follower, Run, find_run
 from llmesr.runs.settings import FORMERLY
@@ -149,6 +151,7 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
     if dataset.split_config.refit:
         info["refit"] = True
     trained = time.perf_counter()
+    two_stage = TwoStage(InnerProducts) if config.ranking == "two-stage" else None
     results = evaluate_parts(
         scorers,
         dataset,
@@ -157,7 +160,10 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
         sequences=sequences,
         processes=runtime.processes,
         progress=runtime.progress,
+        two_stage=two_stage,
     )
+    if two_stage is not None:
+        info["ranking"] = two_stage.report()
     run.write_results(*results)
     timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
     done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})

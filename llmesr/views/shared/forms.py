@@ -78,6 +78,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "patience",
         "evaluate_every",
         "validation_users",
+        "ranking",
         "monitor",
         "monitor_group",
         "monitor_protocol",
