@@ -15,6 +15,7 @@ from llmesr.config import SplitConfig
 from llmesr.data.cosines import item_cosines
 from llmesr.data.frame import INTERACTIONS, ITEMS, USERS, read_frame
 from llmesr.data.groups import Thresholds, default_thresholds
+from llmesr.data.lookup import Lookup, lookup
 from llmesr.data.split import Part, Split, leave_one_out, temporal
 from llmesr.errors import UserError, is_full
 from llmesr.store import Draft, Manifest, Store
@@ -142,8 +143,8 @@ class Dataset:
         return [c for c in self.catalogue.columns if c != "item_id"]
 
     @cached_property
-    def _user_index(self) -> dict[str, int]:
-        return {u: i for i, u in enumerate(self.user_ids.tolist())}
+    def _user_index(self) -> Lookup:
+        return lookup(self.user_ids)
 
     @cached_property
     def _item_index(self) -> dict[str, int]:
@@ -151,10 +152,10 @@ class Dataset:
 
     def user(self, user_id: str) -> int:
         """The index of a user. UserError when unknown."""
-        try:
-            return self._user_index[str(user_id)]
-        except KeyError:
-            raise UserError(f"User {str(user_id)!r} is not in dataset {self.name!r}.") from None
+        row = self._user_index.get(str(user_id))
+        if row is None:
+            raise UserError(f"User {str(user_id)!r} is not in dataset {self.name!r}.")
+        return row
 
     def item(self, item_id: str) -> int:
         """The number (1..N) of an item. UserError when unknown."""

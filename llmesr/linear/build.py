@@ -27,6 +27,8 @@ LEAST_RIDGE, PER_CHOICE = 20.0, 2.0
 A history of n items counts n^2 pairs, and most of a long one's are chance. Measured on validation, full and uni100."""
 COLUMNS = 4096
 """Columns of the local solver that are worked out, and may be kept on disk, in one go."""
+SEARCHED_FROM = 300_000
+"""Items from which the local solver looks at an item's likely partners in place of all: see ``Source.near``."""
 Solved = Callable[[int, Callable[[], Columns]], Columns]
 """Given the first item of some columns and how to work them out: the columns, from disk where they were kept."""
 
@@ -39,6 +41,8 @@ class Source:
     text: Tensor | None = None  # (N + 1, E) item text vectors, row 0 zero
     views: Mapping[str, Tensor] = field(default_factory=dict)  # name -> (N + 1, E') further vectors, zero: none
     device: torch.device | str = "cpu"
+    near: Callable[[np.ndarray], np.ndarray] | None = None
+    """Of vectors (n, E) the rows (n, K) nearest to each, 0 where there are fewer; asked where items are many."""
 
 
 def at_once(first: int, work: Callable[[], Columns]) -> Columns:
@@ -119,7 +123,10 @@ def is_dense(config: RunConfig, n_items: int) -> bool:
 
 
 def _solve(source: Source, kernels: Sequence[Kernel], config: RunConfig, solved: Solved) -> Weights:
-    evidence = Evidence(_counts(source), kernels, source.device)
+    near, counts = None, _counts(source)
+    if source.near is not None and kernels and source.dataset.n_items >= SEARCHED_FROM:
+        near = source.near(kernels[0].vectors.cpu().numpy())
+    evidence = Evidence(counts, kernels, source.device, near)
     ridge = ridge_of(config, source.dataset)
     if is_dense(config, evidence.size - 1):
         return dense(evidence, ridge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from llmesr.ids import PAD
 
@@ -19,9 +20,9 @@ def closest(vectors: Tensor, sequences: Tensor, items: Tensor) -> Tensor:
     read, inverse = torch.unique(sequences, return_inverse=True)  # (R,), (B, L)
     wanted, column = torch.unique(items, return_inverse=True)  # (W,)
     if items.dim() > 1 and len(read) * len(wanted) > _WORTH * (items.numel() + sequences.numel()):
-        cosines = vectors[items] @ vectors[sequences].transpose(1, 2)  # (B, C, L)
+        cosines = F.embedding(items, vectors) @ F.embedding(sequences, vectors).transpose(1, 2)  # (B, C, L)
         return cosines.masked_fill_((sequences == PAD)[:, None, :], -torch.inf).amax(2)
-    table = vectors[read] @ vectors[wanted].T  # (R, W)
+    table = vectors.index_select(0, read) @ vectors.index_select(0, wanted).T  # (R, W)
     same = items.dim() == 1
     table = table[:, column] if same else table
     best = torch.full((len(sequences), column.shape[-1]), -torch.inf, device=vectors.device)

@@ -9,10 +9,13 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
+from llmesr.ids import PAD
 from llmesr.linear.kernel import Kernel
 
 AT_ONCE = 2**24
 """Numbers in the rows that are worked out at once (64 MB)."""
+COUNTED = 512
+"""Partners of an item, those it was chosen with most, that are looked at where not all items are."""
 DENSE_BYTES = 2**30
 """The evidence between all items is held as one matrix while it is not larger than this; above it is worked out."""
 
@@ -21,10 +24,19 @@ class Evidence:
     """G + sum of kernels over N items, in rows and in blocks. Row and column 0 (padding) are zero."""
 
     def __init__(
-        self, counts: sparse.csr_matrix, kernels: Sequence[Kernel] = (), device: torch.device | str = "cpu"
+        self,
+        counts: sparse.csr_matrix,
+        kernels: Sequence[Kernel] = (),
+        device: torch.device | str = "cpu",
+        near: np.ndarray | None = None,
     ) -> None:
-        """``counts`` (N + 1, N + 1) symmetric, with sorted indices; ``kernels`` on ``device``."""
+        """``counts`` (N + 1, N + 1) symmetric, with sorted indices; ``kernels`` on ``device``.
+
+        ``near`` (N + 1, K), 0 where there are fewer: the items whose vectors are nearest. With it :meth:`strongest`
+        looks at these and at the most frequent partners only, and costs the same in a catalogue of any size.
+        """
         self.counts = counts
+        self.near = near
         self.kernels = tuple(kernels)
         self.device = torch.device(device)
         self.size = counts.shape[0]
@@ -40,6 +52,53 @@ class Evidence:
     def content(self, items: Tensor) -> Tensor | None:
         """(b,) items -> (b, N + 1) sum of the kernels; None where there are none."""
         return _total([kernel.rows(items) for kernel in self.kernels])
+
+    @property
+    def looked_at(self) -> int:
+        """How many others :meth:`strongest` looks at for an item."""
+        return self.size if self.near is None else COUNTED + int(self.near.shape[1])
+
+    def strongest(self, items: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(b,) items -> the ``most`` others with the greatest evidence together with each, 0 where there are fewer, how
+        often they were chosen together, and the sum of the kernels (None without any); (b, M) each."""
+        own = torch.arange(len(items), device=items.device)
+        if self.near is None:
+            behaviour, content = self.behaviour(items), self.content(items)
+            candidates = None
+        else:
+            candidates = self._candidates(items, self.near)
+            behaviour = torch.from_numpy(self._looked_up(items.cpu().numpy()[:, None], candidates.cpu().numpy()))
+            behaviour = behaviour.float().to(items.device)
+            content = _total([kernel.between(items, candidates) for kernel in self.kernels])
+        strength = behaviour if content is None else behaviour + content
+        if candidates is None:
+            strength[:, PAD] = strength[own, items] = -1.0  # neither is a candidate
+        else:
+            strength.masked_fill_(candidates == PAD, -1.0)
+        value, place = strength.topk(min(most, strength.shape[1]), dim=1)  # (b, M)
+        chosen = place if candidates is None else candidates.gather(1, place)
+        if most < self.size - 2:
+            chosen = torch.where(value > 0, chosen, PAD)
+        real = chosen != PAD
+        known = behaviour.gather(1, place) * real
+        return chosen, known, None if content is None else content.gather(1, place) * real
+
+    def _candidates(self, items: Tensor, near: np.ndarray) -> Tensor:
+        """(b,) items -> (b, C) different others, 0 in the places that are left over."""
+        at = items.cpu().numpy()
+        found = np.zeros((len(at), self.looked_at), np.int64)
+        for row, item in zip(found, at, strict=True):
+            own = slice(self.counts.indptr[item], self.counts.indptr[item + 1])
+            others = self.counts.indices[own] != item  # the most frequent partner of an item is itself
+            partners, often = self.counts.indices[own][others], self.counts.data[own][others]
+            if len(partners) > COUNTED:
+                partners = partners[np.argsort(-often, kind="stable")[:COUNTED]]
+            row[: len(partners)] = partners
+        found[:, COUNTED:] = near[at]
+        found[found == at[:, None]] = PAD
+        found.sort(axis=1)
+        found[:, 1:][found[:, 1:] == found[:, :-1]] = PAD
+        return torch.from_numpy(found).to(items.device)
 
     def among(self, items: Tensor) -> Tensor:
         """(b, M) different items a row (0 may repeat) -> (b, M, M) all evidence between the items of each row."""

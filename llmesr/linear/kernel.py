@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from llmesr.data.unit_rows import unit_rows
 
@@ -44,6 +45,11 @@ class Kernel:
         """(b, M) items -> (b, M, M) between the items of each row."""
         found = self.vectors[items]  # (b, M, E)
         return self._shaped(found @ found.transpose(1, 2))
+
+    def between(self, items: Tensor, others: Tensor) -> Tensor:
+        """(b,) items and (b, C) others -> (b, C)."""
+        found = F.embedding(others, self.vectors) @ self.vectors[items][:, :, None]
+        return self._shaped(found[:, :, 0])
 
     def _shaped(self, cosines: Tensor) -> Tensor:
         positive = cosines.clamp_(min=0)

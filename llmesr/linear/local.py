@@ -13,7 +13,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from llmesr.ids import PAD
 from llmesr.linear.evidence import Evidence
 from llmesr.linear.ridge import MARGIN
 from llmesr.linear.weights import Columns
@@ -26,28 +25,19 @@ def solve(evidence: Evidence, items: Tensor, *, ridge: float, neighbours: int) -
     """The weights of ``items`` (b,) on their strongest others. The same for an item in whatever block it stands."""
     most = min(neighbours, evidence.size - 2)
     widest = max((k.vectors.shape[1] for k in evidence.kernels), default=1)
-    together = max(1, min(AT_ONCE // (most * max(most, widest)), AT_ONCE // evidence.size))
+    looked_at = evidence.size if evidence.near is None else evidence.looked_at * widest
+    together = max(1, min(AT_ONCE // (most * max(most, widest)), AT_ONCE // looked_at))
     return Columns.joined([_block(evidence, part, ridge, most) for part in torch.split(items, together)])
 
 
 def _block(evidence: Evidence, items: Tensor, ridge: float, most: int) -> Columns:
-    behaviour, content = evidence.behaviour(items), evidence.content(items)
-    strength = behaviour if content is None else behaviour + content
-    own = torch.arange(len(items), device=items.device)
-    strength[:, PAD] = strength[own, items] = -1.0  # neither is a candidate
-    value, chosen = strength.topk(most, dim=1)  # (b, M)
-    if most < evidence.size - 2:
-        chosen = torch.where(value > 0, chosen, PAD)  # padding is alone: its weight comes out as 0
-    known = behaviour.gather(1, chosen) * (chosen != PAD)
-    right = known[:, :, None]
-    if content is not None:
-        said = content.gather(1, chosen) * (chosen != PAD)
-        right = torch.stack([known, said], dim=2)  # (b, M, 2)
+    chosen, known, said = evidence.strongest(items, most)  # (b, M); padding is alone: its weight comes out as 0
+    right = known[:, :, None] if said is None else torch.stack([known, said], dim=2)  # (b, M, 1 or 2)
     weights, shifted = _solved(evidence.among(chosen), right, ridge)
     return Columns(
         items=chosen.int(),
         weights=weights.sum(2),
-        content=weights[:, :, 1].contiguous() if content is not None else None,
+        content=weights[:, :, 1].contiguous() if said is not None else None,
         shifted=shifted,
     )
 

@@ -57,14 +57,27 @@ class Rows:
         first = self.starts[read]
         many = torch.where(read == PAD, 0, self.starts[read + 1] - first)
         each, at = _entries(first, many)
-        candidate = self.candidates[at].long()
-        place = torch.searchsorted(wanted, candidate).clamp_(max=len(wanted) - 1)
-        there = wanted[place] == candidate
+        candidate = self.candidates.index_select(0, at).long()
+        column_of = torch.full((self.size,), -1, device=wanted.device)
+        column_of[wanted] = torch.arange(len(wanted), device=wanted.device)
+        place = column_of.index_select(0, candidate)
+        there = (place >= 0).nonzero()[:, 0]
         table = torch.zeros(len(read), len(wanted), device=faded.device)
-        table[each[there], place[there]] = self.values[at[there]]
+        cells = each.index_select(0, there) * len(wanted) + place.index_select(0, there)
+        table.view(-1).index_copy_(0, cells, self.values.index_select(0, at.index_select(0, there)))
         counted = torch.zeros(len(sequences), len(read), device=faded.device).scatter_add_(1, inverse, faded)
         total = counted @ table  # (B, W)
         return total[:, column] if items.dim() == 1 else total.gather(1, column)
+
+    def entries(self, sequences: Tensor, faded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The summands of all sums: rows of ``sequences`` (B, L), candidates and values, (P,) each, by the weights of
+        the histories (B, L)."""
+        real = sequences != PAD
+        owner, item, fade = real.nonzero()[:, 0], sequences[real], faded[real]
+        first = self.starts[item]
+        each, at = _entries(first, self.starts[item + 1] - first)
+        values = fade.index_select(0, each) * self.values.index_select(0, at)  # several times as fast as by brackets
+        return owner.index_select(0, each), self.candidates.index_select(0, at).long(), values
 
     def sums(self, sequences: Tensor, faded: Tensor) -> Tensor:
         """(B, L) and their weights (B, L) -> (B, N + 1)."""
@@ -88,5 +101,5 @@ class Rows:
 def _entries(first: Tensor, many: Tensor) -> tuple[Tensor, Tensor]:
     """Of rows that begin at ``first`` and have ``many`` entries, (R,) each: every entry's row (0..R - 1) and place."""
     each = torch.repeat_interleave(torch.arange(len(first), device=first.device), many)
-    within = torch.arange(len(each), device=first.device) - (torch.cumsum(many, 0) - many)[each]
-    return each, first[each] + within
+    begin = first - (torch.cumsum(many, 0) - many)
+    return each, begin.index_select(0, each) + torch.arange(len(each), device=first.device)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +26,7 @@ from llmesr.linear.kernel import centred
 from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Columns, Weights
 from llmesr.methods import Inputs
+from llmesr.retrieval.index_quantised import quantised
 from llmesr.runs.record import MODEL, VALIDATED, Run
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.fallback import fit_fallback
@@ -32,6 +35,10 @@ from llmesr.training.runtime import Runtime
 from llmesr.training.stopping import Stopped, terminate
 
 LinearModel = LinearScorer | FactorScorer
+NEAREST = 64
+"""Items of the nearest text that an item may have weights for, in catalogues too large to look at all."""
+RECALL = 0.9
+"""Of them that the search has to find."""
 
 
 def fit_linear(
@@ -135,12 +142,15 @@ def _solve(run: Run, dataset: Dataset, inputs: Inputs, runtime: Runtime, info: d
         factors = fit(chosen(dataset), config, ridge)
         info |= {"parameters": factors.numel(), "ridge": ridge}
         return {"factors": factors}
-    source = Source(dataset, inputs.text, inputs.views, runtime.device)
+    near = _Near(config.seed, runtime)
+    source = Source(dataset, inputs.text, inputs.views, runtime.device, near if find_spec("faiss") else None)
     kept = _Kept(run.checkpoints, "whole" if dataset.refitted else "columns", dataset.n_items, runtime)
     weights = build(source, config, kept)
     info |= {"parameters": int((weights.weights != 0).sum())}
     if config.method in ("ease", "text-ease"):
         info |= _solved(source, config, weights)
+    if near.recall is not None:
+        info["partners_searched"] = {"nearest_texts": NEAREST, "recall": near.recall}
     return weights.tensors()
 
 
@@ -189,6 +199,21 @@ def _text(inputs: Inputs) -> Tensor:
     if inputs.text is None:
         raise UserError("text-ease needs item text vectors; run `llmesr embed` first.")
     return inputs.text
+
+
+class _Near:
+    """The items whose text is nearest to each, by an index; asked of large catalogues only."""
+
+    def __init__(self, seed: int, runtime: Runtime) -> None:
+        self.seed, self.runtime = seed, runtime
+        self.recall: float | None = None
+        """Of the search, on a sample; None until it was asked."""
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        found = quantised(vectors, NEAREST, recall=RECALL, seed=self.seed, progress=self.runtime.progress)
+        self.recall = round(found.recall, 4)
+        nearest: np.ndarray = np.maximum(found.rows, 0)
+        return nearest
 
 
 class _Kept:

@@ -76,6 +76,37 @@ def test_all_others_as_candidates_is_the_dense_answer(text: bool) -> None:
         torch.testing.assert_close(shares, whole.content, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("text", [False, True])
+def test_partners_that_are_all_looked_at_give_what_all_items_give(text: bool) -> None:
+    whole = evidence(text=text)
+    near = np.tile(np.arange(N + 1, dtype=np.int32), (N + 1, 1))  # everybody, itself and partners twice among them
+    searched = Evidence(whole.counts, whole.kernels, near=near)
+    every = torch.arange(1, N + 1)
+    of_all, found = (Weights.sparse(solve(e, every, ridge=2.0, neighbours=N - 1)) for e in (whole, searched))
+    torch.testing.assert_close(found.whole(), of_all.whole(), rtol=1e-4, atol=1e-5)
+    strengths = []
+    for e in (whole, searched):  # of equals either may be chosen, so their strengths are compared
+        _, behaviour, content = e.strongest(every, 3)
+        strengths.append((behaviour if content is None else behaviour + content).sort(dim=1).values)
+    torch.testing.assert_close(*strengths)
+
+
+def test_only_frequent_partners_and_near_texts_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item 1 was chosen with 2 three times and with 3 once; the nearest text is that of 4."""
+    monkeypatch.setattr("llmesr.linear.evidence.COUNTED", 1)
+    chosen = sparse.csr_matrix(np.array([[0, 1, 1, 0, 0]] * 3 + [[0, 1, 0, 1, 0]], np.float32))
+    vectors = torch.zeros(5, 4)
+    vectors[1:] = torch.tensor([[1.0, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, -0.5]])
+    near = np.zeros((5, 1), np.int32)
+    near[1] = 4
+    made = Evidence(gram(chosen), [Kernel(vectors, 1.0)], near=near)
+    items, behaviour, content = made.strongest(torch.tensor([1]), 3)
+    assert items.tolist() == [[2, 4]]
+    assert behaviour.tolist() == [[3, 0]]
+    assert content is not None
+    assert content.tolist() == [[0, 0.5625]]  # (1 - 0.25)^2
+
+
 def test_what_text_contributes_is_the_solution_for_its_own_right_hand_side() -> None:
     ridge, made = 2.0, evidence(text=True)
     known = matrix(made) + ridge * torch.eye(N, dtype=torch.float64)
