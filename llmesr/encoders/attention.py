@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,6 +46,18 @@ class Attention(nn.Module):
         seen = None if causal else visible(real)
         mixed = self._attend(split(self.query(query)), split(key), split(value), seen, causal)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, size))
+        return out
+
+    def newest(self, query: Tensor, memory: Tensor, real: Tensor) -> Tensor:
+        """What a single query (B, D), which stands at the newest position, reads of a memory (B, L, D)."""
+        batch, size = query.shape
+
+        def split(x: Tensor) -> Tensor:
+            return x.view(batch, -1, self.heads, size // self.heads).transpose(1, 2)  # (B, H, 1 or L, D / H)
+
+        key, value = self.memory(memory).chunk(2, dim=-1)
+        mixed = self._attend(split(self.query(query)), split(key), split(value), visible(real), causal=False)
+        out: Tensor = self.out(mixed.reshape(batch, size))
         return out
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool) -> Tensor:
@@ -94,6 +108,14 @@ class Block(nn.Module):
         forward: Tensor = self.dropout(self.feed_forward(self.forward_norm(x)))
         return x + forward
 
+    def newest(self, x: Tensor, real: Tensor, at: Tensor) -> Tensor:
+        """(B, L, D) -> (B, D) the state at the newest positions ``at`` (B,), the only one that is worked out."""
+        normed = self.attention_norm(x)
+        rows = torch.arange(len(x), device=x.device)
+        state: Tensor = x[rows, at] + self.dropout(self.attention.newest(normed[rows, at], normed, real))
+        forward: Tensor = self.dropout(self.feed_forward(self.forward_norm(state)))
+        return state + forward
+
 
 class AttentionEncoder(nn.Module):
     """A stack of blocks with a final norm: (B, L, D), (B, L) -> (B, L, D)."""
@@ -132,6 +154,15 @@ class AttentionEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, real, causal=self.causal)
         normed: Tensor = self.norm(x)
+        return normed
+
+    def newest(self, x: Tensor, real: Tensor) -> Tensor:
+        """(B, L, D), (B, L) -> (B, D) the state at the newest real position: the last block works out no other."""
+        at = (real.sum(1) - 1).clamp(min=0)
+        *before, last = self.blocks
+        for block in before:
+            x = block(x, real, causal=self.causal)
+        normed: Tensor = self.norm(cast(Block, last).newest(x, real, at))
         return normed
 
 

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from llmesr.encoders.attention import AttentionEncoder
 from llmesr.encoders.dropout import Dropout
 from llmesr.ids import PAD, mask_id
 from llmesr.models.code_tree import CodeDecoder
@@ -82,14 +83,19 @@ class SequenceModel(nn.Module):
         real = items != PAD
         if (table := self._read_table()) is not None:
             return table.users(self.encoders[0](items, real))
-        views = [self._embed(table, items, real) for table in self.tables.values()]
-        if self.fusion is not None:
-            views[:2] = self.fusion(*views[:2], real)  # the collaborative and the semantic view come first
+        views = self._views(items, real)
         if len(self.encoders) == 1:  # one pass for all views, stacked along the batch
             stacked = self.encoders[0](torch.cat(views), real.repeat(len(views), 1))
             return torch.cat(stacked.chunk(len(views)), dim=-1)
         states = [encoder(view, real) for encoder, view in zip(self.encoders, views, strict=True)]
         return torch.cat(states, dim=-1)
+
+    def _views(self, items: Tensor, real: Tensor) -> list[Tensor]:
+        """What the encoder reads of every view, (B, L, D) each."""
+        views = [self._embed(table, items, real) for table in self.tables.values()]
+        if self.fusion is not None:
+            views[:2] = self.fusion(*views[:2], real)  # the collaborative and the semantic view come first
+        return views
 
     def _embed(self, table: nn.Module, items: Tensor, real: Tensor) -> Tensor:
         x = table(items)  # (B, L, D)
@@ -105,7 +111,14 @@ class SequenceModel(nn.Module):
             sequences, lengths = self._append_mask(sequences, lengths)
         elif sequences.shape[1] > self.max_length:
             sequences, lengths = self._newest(sequences, lengths, self.max_length)
-        return last_state(self.encode(sequences), lengths)
+        if not all(isinstance(encoder, AttentionEncoder) for encoder in self.encoders):
+            return last_state(self.encode(sequences), lengths)
+        real, encoders = sequences != PAD, cast(list[AttentionEncoder], list(self.encoders))
+        views = self._views(sequences, real)
+        if len(encoders) == 1:
+            stacked = encoders[0].newest(torch.cat(views), real.repeat(len(views), 1))
+            return torch.cat(stacked.chunk(len(views)), dim=-1)
+        return torch.cat([encoder.newest(view, real) for encoder, view in zip(encoders, views, strict=True)], dim=-1)
 
     def _append_mask(self, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         if sequences.shape[1] >= self.max_length:

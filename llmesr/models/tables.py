@@ -172,7 +172,7 @@ class AdaptedTable(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         weight, bias = self._affine()
-        return self._finish(F.linear(self.text[items].to(weight.dtype), weight, bias), items)
+        return self._finish(F.linear(F.embedding(items, self.text).to(weight.dtype), weight, bias), items)
 
 
 def _stretch(text: Tensor) -> float:

@@ -93,6 +93,7 @@ class Distillation(Objective):
     def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
         """Encode the teachers anew at the start of an epoch, and every so many steps where that is asked for."""
         if step == 0 or (self.every and step % self.every == 0):
+            self.teachers = None  # gone before there are new ones: they are as large as all users' states
             states = represent_all()
             self.teachers = torch.cat([states, torch.zeros_like(states[:1])])
 

@@ -7,10 +7,12 @@ import threading
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 from llmesr.linear.closest import closest
+from llmesr.scoring import coarse
 
 BUDGET = 2**29
 """Bytes that rows of item-to-item cosines may take."""
@@ -129,21 +131,33 @@ class Nearest:
         self.text = text
         self.items = torch.zeros(len(text), many, dtype=torch.int32, device=text.device)  # pages nobody wrote are free
         self.cosines = torch.zeros(len(text), many, device=text.device)
+        self.bounds = torch.zeros(len(text), device=text.device)  # of the cosines with all items that are not kept
+        self._coarse = text.bfloat16() if coarse.pays(text.device) else None
         self.known = torch.zeros(len(text), dtype=torch.bool)
         self.known[PAD] = True
 
     @property
     def nbytes(self) -> int:
-        return self.items.nbytes + self.cosines.nbytes
+        own = self.items.nbytes + self.cosines.nbytes + self.bounds.nbytes
+        return own if self._coarse is None else own + self._coarse.nbytes
 
     @torch.inference_mode()
     def hold(self, items: Tensor) -> None:
         """Work out what is missing of different ``items``."""
         missing = items.cpu()[~self.known[items.cpu()]].to(self.text.device)
+        many = self.items.shape[1]
         for some in missing.split(_FEW):
             new = self.text[some]
-            cosines = (self.text @ new.T).T if len(new) < _FEW else new @ self.text.T
-            cosines, found = cosines.topk(self.items.shape[1], dim=1)
+            if self._coarse is None or 2 * many > len(self.text):
+                cosines = (self.text @ new.T).T if len(new) < _FEW else new @ self.text.T
+                cosines, found = cosines.topk(many, dim=1)
+                self.bounds[some] = cosines[:, -1]
+            else:  # twice as many by rough cosines, of which the nearest; what is left out is no nearer than both
+                rough, found = (new.bfloat16() @ self._coarse.T).float().topk(2 * many, dim=1)
+                cosines = (F.embedding(found, self.text) @ new[:, :, None])[:, :, 0]
+                cosines, nearest = cosines.topk(many, dim=1)
+                found = found.gather(1, nearest)
+                self.bounds[some] = torch.maximum(cosines[:, -1], rough[:, -1] + coarse.ROUNDED)
             self.items[some], self.cosines[some] = found.int(), cosines
         self.known[missing.cpu()] = True
 
@@ -151,10 +165,11 @@ class Nearest:
         """See :meth:`ContentTerm.listed`; all items of ``sequences`` are held."""
         real = sequences != PAD
         rows = sequences[real]
-        bound = torch.where(real, self.cosines[sequences, -1], -1.0).amax(1)  # (B,)
+        bound = torch.where(real, self.bounds[sequences], -1.0).amax(1)  # (B,)
         bound = torch.where(real.any(1), bound, 0.0)
         owner = real.nonzero()[:, 0, None].expand(-1, self.items.shape[1])
-        return bound, owner.reshape(-1), self.items[rows].reshape(-1).long(), self.cosines[rows].reshape(-1)
+        item, cosine = self.items.index_select(0, rows), self.cosines.index_select(0, rows)
+        return bound, owner.reshape(-1), item.view(-1).long(), cosine.view(-1)
 
 
 def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:

@@ -7,9 +7,10 @@ taken out (512 items drawn once stand for a larger one). The two are never mixed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from itertools import repeat
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -50,6 +51,26 @@ class Reason(NamedTuple):
         return self.behaviour + self.text
 
 
+class LeftOut(Sequence[Reason]):
+    """Reasons by leave-one-out as arrays, greatest first: a list has hundreds, and few of them are looked at."""
+
+    def __init__(self, items: np.ndarray, losses: np.ndarray, shares: np.ndarray) -> None:
+        """(D,) each."""
+        self.items, self.losses, self.shares = items, losses, shares
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, at: int) -> Reason: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Reason]: ...
+    def __getitem__(self, at: int | slice) -> Reason | Sequence[Reason]:
+        if isinstance(at, slice):
+            return LeftOut(self.items[at], self.losses[at], self.shares[at])
+        return Reason(int(self.items[at]), float(self.losses[at]), 0.0, float(self.shares[at]))
+
+
 @dataclass(frozen=True)
 class Explanation:
     """Of one recommended item. Exact: the values of ``reasons`` and of ``others`` sum to ``score``. Leave-one-out:
@@ -58,7 +79,7 @@ class Explanation:
     kind: Kind
     item: int
     score: float
-    reasons: tuple[Reason, ...]  # greatest value first
+    reasons: Sequence[Reason]  # greatest value first
     others: dict[str, float]  # what no single item of the history accounts for, such as popularity
     text_share: float | None
     """Exact: of all that speaks for the item, how much the text does."""
@@ -157,12 +178,9 @@ def _left_out(lost: Lost, items: Sequence[int]) -> list[Explanation]:
     losses = np.take_along_axis(lost.losses, order, 0)
     speaking = np.maximum(losses, 0).sum(0)
     shares = losses / np.where(speaking == 0, 1.0, speaking)
-    read, none = np.array(lost.history)[order].T.tolist(), [0.0] * len(lost.history)
-    rows = zip(items, lost.scores.tolist(), read, losses.T.tolist(), shares.T.tolist(), strict=True)
-    return [
-        Explanation("leave-one-out", item, score, tuple(map(Reason, history, values, none, share)), {}, None)
-        for item, score, history, values, share in rows
-    ]
+    read = np.array(lost.history)[order]
+    rows = zip(items, lost.scores.tolist(), read.T, losses.T, shares.T, strict=True)
+    return [Explanation("leave-one-out", item, score, LeftOut(*of), {}, None) for item, score, *of in rows]
 
 
 def _summands(scorer: BlendScorer, sequence: Tensor, items: list[int], user: int) -> list[dict[str, float]]:
@@ -208,17 +226,21 @@ def document(
     explanation: Explanation, item_ids: Sequence[str] | np.ndarray, titles: Sequence[str] | np.ndarray
 ) -> dict[str, Any]:
     """As JSON holds it; ``item_ids`` and ``titles`` in catalogue order."""
+    reasons = explanation.reasons
+    numbers: Iterator[tuple[int, float, float, float]] = iter(reasons)
+    if isinstance(reasons, LeftOut):
+        numbers = zip(reasons.items.tolist(), reasons.losses.tolist(), repeat(0.0), reasons.shares.tolist())
     return {
         "kind": explanation.kind,
         "history": [
             {
-                "item_id": item_ids[r.item - 1],
-                "title": titles[r.item - 1],
-                "share": r.share,
-                "behaviour": r.behaviour,
-                "text": r.text,
+                "item_id": item_ids[item - 1],
+                "title": titles[item - 1],
+                "share": share,
+                "behaviour": behaviour,
+                "text": text,
             }
-            for r in explanation.reasons
+            for item, behaviour, text, share in numbers
         ],
         "others": explanation.others,
         "parts": explanation.parts,

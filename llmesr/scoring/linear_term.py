@@ -51,7 +51,15 @@ class LinearTerm:
             total = self.rows.sums(sequences, faded)
         else:
             total = torch.nn.functional.embedding_bag(sequences, self.rows, per_sample_weights=faded, mode="sum")
-        return total.clamp_(min=0).mul_(SCALE).log1p_()
+        return damped(total)
+
+    @torch.inference_mode()
+    def entries(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of ``sequences`` (B, L), items and summands, (P,) each: :func:`damped` sums of those of a row and an
+        item are the term, which is 0 everywhere else. Only of weights that are sparse."""
+        if not isinstance(self.rows, Rows):
+            raise ValueError("dense weights have something to say of every item")
+        return self.rows.entries(sequences, fading(sequences, self.decay))
 
     @torch.inference_mode()
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
@@ -62,7 +70,12 @@ class LinearTerm:
         else:
             at = items[None, None, :] if items.dim() == 1 else items[:, None, :]
             total = (self.rows[sequences[:, :, None], at] * faded[:, :, None]).sum(1)
-        return total.clamp_(min=0).mul_(SCALE).log1p_()
+        return damped(total)
+
+
+def damped(total: Tensor) -> Tensor:
+    """log(1 + 10 * total), in place; the total at least 0."""
+    return total.clamp_(min=0).mul_(SCALE).log1p_()
 
 
 def make(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llmesr.ids import PAD
+from llmesr.linear.rows import Rows
 from llmesr.models.scorers import DotScorer, Scorer
+from llmesr.scoring import coarse
+from llmesr.scoring.content import ContentTerm
 from llmesr.scoring.ground import Ground
+from llmesr.scoring.linear_term import LinearTerm
 from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.product import Content, Linear, Product
 from llmesr.scoring.shortlist import best, best_with_content
-from llmesr.scoring.terms import TERMS, Key, Term, open_terms, remembered, term_of_view
+from llmesr.scoring.terms import TERMS, Kept, Key, PerItem, Term, TermScorer, open_terms, remembered, term_of_view
 
 AT_ONCE = 8
 """Items that are worked out in one go while nobody asks: a request that comes meanwhile waits for them."""
@@ -63,6 +70,29 @@ def curve(policy: ScoringPolicy, term: Term, ground: Ground) -> Tensor | None:
     return routed if fitted is None else routed * fitted
 
 
+def _product_of(
+    model: DotScorer, items: Tensor, shares: Sequence[Share], terms: Mapping[Key, TermScorer]
+) -> Product | Literal[False]:
+    """The terms of a policy as one product with ``items`` (N + 1, D); False where one of them has scores of its own for
+    all items, or all of them are at hand anyway."""
+    fixed, linear, content = torch.zeros(len(items), device=items.device), None, None
+    for share in shares:
+        term, slope = terms[share.key], share.alone(torch.ones_like(fixed))
+        if isinstance(term, PerItem):
+            fixed += slope * term.values
+        elif isinstance(term, Kept):
+            held = term.get()
+            if isinstance(held, LinearTerm) and isinstance(held.rows, Rows) and linear is None:
+                linear = Linear(cast(Callable[[], LinearTerm], term.get), slope)
+            elif isinstance(held, ContentTerm) and not held.keeps_all and content is None:
+                content = Content(cast(Callable[[], ContentTerm], term.get), slope)
+            else:
+                return False
+        elif not share.term.own:
+            return False
+    return Product(items, fixed, linear, content)
+
+
 class PolicyScorer:
     """A scorer whose scores follow a policy; it keeps the contract of the scorer inside.
 
@@ -79,6 +109,8 @@ class PolicyScorer:
         self.shares = [share for share in asked if share.key in self._terms]
         self._curves = {share.term.name: share.curve for share in self.shares if share.term.own}
         self._items: Tensor | None = None
+        self._made: Product | Literal[False] | None = None
+        self._making = threading.Lock()
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
@@ -99,6 +131,13 @@ class PolicyScorer:
         ``barred`` (S, 2): rows and items that must not be shown, nor is padding; they come last, with -inf. The lists
         are those of :meth:`score`; the content term of a large catalogue is worked out for candidates alone.
         """
+        if (product := self._product()) is not None and isinstance(self._inner, DotScorer):
+            read = self._inner.represent(sequences)
+
+            def whole(rows: Tensor) -> Tensor:
+                return self.score(sequences[rows], None if users is None else users[rows])
+
+            return product.best(read, sequences, barred, k, whole)
         content = next((share for share in self.shares if share.term.name == "content"), None)
         if content is None or self.policy.tail_users_only or self.ground.content(self.policy.whitening).keeps_all:
             scores, content = self.score(sequences, users), None
@@ -112,6 +151,18 @@ class PolicyScorer:
             return best(scores, k)
         slope = content.alone(torch.ones_like(self.ground.log_counts))
         return best_with_content(scores, slope, self.ground.content(self.policy.whitening), sequences, k)
+
+    def _product(self) -> Product | None:
+        """All of the policy in one product, where each of its terms is of a kind that allows it."""
+        if self.policy.tail_users_only or not isinstance(self._inner, DotScorer):
+            return None
+        if self.policy.inert and not coarse.pays(self.ground.log_counts.device):  # it would be a copy of the vectors
+            return None
+        with self._making:
+            if self._made is None:
+                self._made = _product_of(self._inner, self._weighed(self._inner), self.shares, self._terms)
+                self._items = self._items if self._made is False else None  # the product has them
+        return self._made or None
 
     @property
     def scores_few(self) -> bool:
@@ -141,16 +192,20 @@ class PolicyScorer:
                 return self._inner.score(sequences, users)
             parts = [s.alone(self._terms[s.key].score(sequences, users)) for s in self.shares if s.term.own]
             return sum(parts[1:], start=parts[0])
-        weighed = [(s, self._curves[term_of_view(view)]) for view, s in self._inner.view_slices.items()]
+        return self._inner.represent(sequences) @ self._weighed(self._inner).T
+
+    def _weighed(self, model: DotScorer) -> Tensor:
+        """(N + 1, D) the item vectors with the curves worked into them."""
+        weighed = [(s, self._curves[term_of_view(view)]) for view, s in model.view_slices.items()]
         if all(weights is None for _, weights in weighed):
-            return self._inner.score(sequences, users)
+            return model.item_matrix()
         if self._items is None:
-            items = self._inner.item_matrix().clone()
+            items = model.item_matrix().clone()
             for columns, weights in weighed:
                 if weights is not None:
                     items[:, columns] *= weights[:, None]
             self._items = items
-        return self._inner.represent(sequences) @ self._items.T
+        return self._items
 
     @torch.inference_mode()
     def split(self, sequences: Tensor, users: Tensor | None, items: Tensor) -> dict[str, Tensor]:

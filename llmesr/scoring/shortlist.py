@@ -10,12 +10,14 @@ catalogue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from llmesr.scoring.content import ContentTerm
 
-FIRST, MORE = 192, 8
+FIRST, MORE = 48, 4
 """Candidates at first beside those that are wanted, and by what they grow where that is not enough."""
 SHARE = 0.1
 """Of the catalogue; where more candidates were needed all items are scored."""
@@ -49,21 +51,37 @@ def best_with_content(
     ``scores`` (B, N + 1) are without the content term, -inf for what must not be shown; ``slope`` (N + 1,) weighs it.
     """
     upper = _bounds(scores, slope, term, sequences)
-    found = torch.empty(len(scores), k, device=scores.device)
-    columns = torch.empty(len(scores), k, dtype=torch.int64, device=scores.device)
-    left, many = torch.arange(len(scores), device=scores.device), k + FIRST
-    while len(left) and many <= SHARE * scores.shape[1]:
-        rows = slice(None) if len(left) == len(scores) else left  # nothing is copied while all are left
-        bound, candidate = best(upper[rows], many)
-        content = term.of(sequences[rows], candidate)
-        exact = torch.addcmul(scores[rows].gather(1, candidate), slope[candidate], content)
+
+    def scored(rows: Tensor, candidates: Tensor) -> Tensor:
+        content = term.of(sequences[rows], candidates)
+        return torch.addcmul(scores[rows].gather(1, candidates), slope[candidates], content)
+
+    def whole(rows: Tensor) -> Tensor:
+        return torch.addcmul(scores[rows], slope, term.score(sequences[rows]))
+
+    return narrowed(upper, scored, whole, k)
+
+
+def narrowed(
+    upper: Tensor, scored: Callable[[Tensor, Tensor], Tensor], whole: Callable[[Tensor], Tensor], k: int
+) -> tuple[Tensor, Tensor]:
+    """The ``k`` highest scores of every row, best first, and their columns, (B, k) each, where ``upper`` (B, N + 1) is
+    nowhere below a score.
+
+    ``scored`` gives the scores (b, C) of few columns (b, C) of some rows (b,), ``whole`` those of all columns.
+    """
+    found = torch.empty(len(upper), k, device=upper.device)
+    columns = torch.empty(len(upper), k, dtype=torch.int64, device=upper.device)
+    left, many = torch.arange(len(upper), device=upper.device), k + FIRST
+    while len(left) and many <= SHARE * upper.shape[1]:
+        bound, candidate = best(upper if len(left) == len(upper) else upper[left], many)
+        exact = scored(left, candidate)
         found[left], at = exact.topk(k, dim=1)
         columns[left] = candidate.gather(1, at)
         left = left[found[left, -1] < bound[:, -1] + ROUNDING * bound[:, 0].abs()]
         many *= MORE
     if len(left):
-        whole = torch.addcmul(scores[left], slope, term.score(sequences[left]))
-        found[left], columns[left] = best(whole, k)
+        found[left], columns[left] = best(whole(left), k)
     return found, columns
 
 

@@ -15,6 +15,7 @@ from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
@@ -116,7 +117,7 @@ class Views:
         return sum(others, start=first)
 
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        read, rows = self.model.represent(sequences), self.model.item_matrix()[items]  # (B, D), (B, C, D) or (C, D)
+        read, rows = self.model.represent(sequences), F.embedding(items, self.model.item_matrix())  # (B, D), (B, C, D)
         product = "bd,cd->bc" if items.dim() == 1 else "bd,bcd->bc"
         first, *others = (torch.einsum(product, read[:, s], rows[..., s]) for s in self.slices)
         return sum(others, start=first)

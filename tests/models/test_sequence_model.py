@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from llmesr.encoders import ENCODERS
+from llmesr.encoders.attention import AttentionEncoder
 from llmesr.models.fusion import CrossView
 from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
-from llmesr.models.sequence_model import SequenceModel
+from llmesr.models.sequence_model import SequenceModel, last_state
 from llmesr.models.tables import IdTable, ItemTable
 
 N, D = 7, 8
@@ -41,6 +42,19 @@ def test_padding_to_the_right_changes_nothing(masked: bool) -> None:
     short = model.represent(torch.tensor([[3, 5]]))
     padded = model.represent(torch.tensor([[3, 5, 0, 0, 0, 0]]))
     torch.testing.assert_close(short, padded)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("name", ["sasrec", "bert4rec"])
+def test_the_newest_state_alone_is_that_of_all_states(name: str, layers: int) -> None:
+    """Histories of different lengths, an empty one among them."""
+    torch.manual_seed(1)
+    encoder = ENCODERS[name](embedding_size=D, layers=layers, heads=2, dropout=0.0, causal=True).eval()
+    real = torch.tensor([[True] * 5, [True, True, False, False, False], [False] * 5])
+    x = torch.randn(3, 5, D)
+    expected = last_state(encoder(x, real), real.sum(1))
+    assert isinstance(encoder, AttentionEncoder)
+    torch.testing.assert_close(encoder.newest(x, real), expected)
 
 
 @pytest.mark.parametrize(("masked", "read"), [(False, 4), (True, 3)])

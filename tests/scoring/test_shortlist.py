@@ -10,7 +10,7 @@ from serving_doubles import WEIGHTS, FakeScorer, bare_run, text_vectors
 from llmesr.data.batches import pad_histories
 from llmesr.data.dataset import Dataset
 from llmesr.ids import PAD
-from llmesr.scoring import ground
+from llmesr.scoring import coarse, ground, product
 from llmesr.scoring.content import ContentTerm
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
@@ -59,7 +59,9 @@ def test_candidates_give_the_lists_of_the_whole_catalogue(slope: str) -> None:
     assert torch.equal(column, expected.indices)
 
 
-def test_what_is_listed_bounds_every_cosine() -> None:
+@pytest.mark.parametrize("halves", [False, True])
+def test_what_is_listed_bounds_every_cosine(halves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coarse, "pays", lambda device: halves)
     text = torch.from_numpy(np.random.default_rng(4).normal(size=(300, 6)).astype(np.float32))
     text[PAD] = 0
     term = ContentTerm(text, budget=1)
@@ -78,18 +80,25 @@ def opened(store: Store, tiny: Dataset) -> ScoredRun:
     return ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items), embedding=text)
 
 
+@pytest.mark.parametrize("halves", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 1.5])
 @pytest.mark.parametrize("tail_only", [False, True])
 def test_a_server_lists_what_an_evaluation_ranks(
-    tail_only: bool, store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+    tail_only: bool, gamma: float, halves: bool, store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whether bounds are made in bfloat16 or not, with and without a content term; users of a batch twice."""
     monkeypatch.setattr(ground, "ContentTerm", Large)
+    monkeypatch.setattr(coarse, "pays", lambda device: halves)
     monkeypatch.setattr("llmesr.scoring.shortlist.SHARE", 1.0)
     monkeypatch.setattr("llmesr.scoring.shortlist.FIRST", 4)
-    policy = ScoringPolicy(gamma=1.5, linear=2.0, route_threshold=5, route_weight=0.25, weights=WEIGHTS, popularity=0.2)
+    policy = ScoringPolicy(
+        gamma=gamma, linear=2.0, route_threshold=5, route_weight=0.25, weights=WEIGHTS, popularity=0.2
+    )
     policy = policy.but(tail_users_only=tail_only)
     scored = opened(store, tiny)
     recommender = Recommender(scored)
-    requests = [recommender.request(user, 10, policy) for user in range(20)]
+    requests = [recommender.request(user, 10, policy) for user in (*range(20), 3, 3)]
+    recommender.answer(requests[:7])  # what was summed up for a batch is gone before the next
     for request, answer in zip(requests, recommender.answer(requests), strict=True):
         sequence = pad_histories([list(request.history)], scored.max_length)
         scores = scored.under(policy).score(sequence, torch.tensor([request.user]))[0].clone()
@@ -97,6 +106,24 @@ def test_a_server_lists_what_an_evaluation_ranks(
         expected = scores.topk(10)
         np.testing.assert_allclose(answer.scores, expected.values, rtol=1e-5, atol=1e-5)
         assert answer.items.tolist() == expected.indices.tolist()
+
+
+def test_a_bound_in_halves_is_never_below_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    items, users = torch.randn(3000, 33, generator=rng) * 3, torch.randn(40, 33, generator=rng)
+    fixed = torch.randn(3000, generator=rng) * 5
+    monkeypatch.setattr(coarse, "pays", lambda device: True)
+    made = product.Product(items, fixed, None, None)
+    wide = torch.cat([users, torch.ones(40, 1)], 1)
+    wide = torch.cat([wide, wide.norm(dim=1, keepdim=True)], 1)
+    lengths = torch.cat([items, fixed[:, None]], 1).norm(dim=1, keepdim=True)
+    bounding = torch.cat([items, fixed[:, None], lengths * coarse.ROUNDED], 1).bfloat16()
+    upper, exact = (wide.bfloat16() @ bounding.T).float(), users @ items.T + fixed
+    assert (upper >= exact).all()
+    assert (upper <= exact + 2 * coarse.ROUNDED * wide[:, :-1].norm(dim=1)[:, None] * lengths.T).all()
+    found = made.best(users, torch.ones(40, 1, dtype=torch.long), torch.tensor([[0, 7]]), 5, lambda rows: exact[rows])
+    exact[:, PAD] = exact[0, 7] = -torch.inf
+    torch.testing.assert_close(found[0], exact.topk(5).values)
 
 
 def test_what_was_worked_out_beforehand_changes_nothing(
