@@ -63,6 +63,7 @@ PORT = "{port}"
 """In a command: a port that is free."""
 ELSEWHERE = "{elsewhere}"
 """In a command: the address of elsewhere.py."""
+CHAT = ["--set", f"endpoint={ELSEWHERE}/v1"]
 FETCH = """
 import sys
 from llmesr.cli.main import main
@@ -99,7 +100,8 @@ class Command:
 
     ``output``: a file that is written outside the store, or beside the artifacts. ``done``: whether nothing is left to
     do. ``before``: harms the folder first. ``ready``: what a server says when it stands; it is then asked to end.
-    ``forks``: whether a forked child can be the command, which one that replaces its process cannot.
+    ``forks``: whether a forked child can be the command, which one that replaces its process cannot. ``varies``: files
+    that rightly differ when it is given again, as they say what it did.
     """
 
     words: list[str]
@@ -110,6 +112,7 @@ class Command:
     before: Callable[[Path], None] | None = None
     ready: str | None = None
     forks: bool = True
+    varies: tuple[str, ...] = ()
 
 
 def _store(place: Path) -> Store:
@@ -191,17 +194,8 @@ COMMANDS: dict[str, Command] = {
     "evaluate --ranking": Command(["evaluate", "--ranking", "ranking.csv", "--dataset", "shop", "--name", "outside"]),
     "allocate": Command(["allocate", "one", "--second", "two", "--set", "share=0.3"]),
     "allocate by chat": Command(
-        [
-            "allocate",
-            "one",
-            "--second",
-            "chat:small",
-            "--set",
-            f"endpoint={ELSEWHERE}/v1",
-            "--set",
-            "share=0.3",
-            "--yes",
-        ]
+        ["allocate", "one", "--second", "chat:small", "--yes", *CHAT, "--set", "share=0.3"],
+        varies=("allocation.json",),  # how many answers were paid before
     ),
     "defend": Command(["defend", "two", "--baseline", "one", "--out", "claim.html"], output="claim.html"),
     "map": Command(["map", "shop"]),

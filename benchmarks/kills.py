@@ -47,7 +47,8 @@ class Undisturbed:
 def undisturbed(base: Path, folder: Path, command: Command) -> Undisturbed:
     """Two runs of it, so that what is never the same is known."""
     ended, steps, left = whole(base, folder, command, kill=True)
-    return Undisturbed(ended.seconds, len(steps), steady(left, whole(base, folder, command, kill=True)[2]))
+    same = steady(left, whole(base, folder, command, kill=True)[2])
+    return Undisturbed(ended.seconds, len(steps), {entry for entry in same if entry[1] not in command.varies})
 
 
 def start_up(base: Path, folder: Path) -> float:
