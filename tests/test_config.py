@@ -1,19 +1,23 @@
 """Settings: one name each, errors in sentences."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from llmesr.config import (
+    NEEDS_TEXT,
     EmbedConfig,
     FinetuneConfig,
     IngestConfig,
+    MethodName,
     RunConfig,
     parse_overrides,
     preset,
     reads,
     unread_settings,
 )
+from llmesr.config.needs import needs_text
 from llmesr.errors import UserError
 
 
@@ -114,3 +118,10 @@ def test_no_setting_is_infinite(value: object) -> None:
 def test_no_setting_is_too_large_to_be_counted_with() -> None:
     with pytest.raises(UserError, match="'epochs' = 1000.* is not valid"):
         RunConfig.read(None, epochs=10**30)
+
+
+@pytest.mark.parametrize("method", get_args(MethodName))
+def test_the_list_of_methods_that_read_text_is_what_they_need_by_default(method: MethodName) -> None:
+    config = RunConfig(method=method)
+    assert needs_text(config) is (method in NEEDS_TEXT)
+    assert not needs_text(config.but(item_init="random")) or method != "llm-init"

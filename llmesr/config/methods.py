@@ -26,8 +26,9 @@ NEEDS_TEXT: tuple[str, ...] = (
     "llmemb",
     "codes",
     "language",
+    "generative",
 )
-"""Methods that read item text."""
+"""Methods that read item text, unless settings of theirs say otherwise."""
 LINEAR: tuple[str, ...] = ("item-knn", "markov", "ease", "text-ease", "ials")
 """Fitted in closed form (iALS in a few sweeps): a stored model, but no backbone, no epochs, no curves."""
 WORDS = "words"

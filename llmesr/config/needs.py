@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmesr.config.methods import reads
+from llmesr.config.methods import NEEDS_TEXT, reads
 from llmesr.config.run import RunConfig
 
 SPARSE_FROM = 100_000
@@ -13,9 +13,9 @@ def needs_text(config: RunConfig) -> bool:
     """Whether the method reads item text vectors."""
     if config.method == "llm-esr":
         return config.semantic_view or config.item_init == "pca" or needs_similar(config)
-    return config.method in ("semantic-knn", "text-ease", "adapter", "llmemb", "codes", "language", "generative") or (
-        config.method == "llm-init" and config.item_init == "pca"
-    )
+    if config.method == "llm-init":
+        return config.item_init == "pca"
+    return config.method in NEEDS_TEXT
 
 
 def needs_similar(config: RunConfig) -> bool:

@@ -186,6 +186,16 @@ def test_two_datasets_are_chosen_by_link(visit: Visit, store: Store, shop: Any) 
     assert metrics(visit())["Users"] == "60"
 
 
+def test_it_opens_on_the_dataset_whose_comparison_rests_on_most(visit: Visit, store: Store, shop: Any) -> None:
+    other = make_dataset(store, name="other", users=60, items=30, seed=5)
+    make_run(store, other, "id", seed=42)
+    assert metrics(visit())["Users"] == "120"  # the newer one has nothing that reads text
+    for method in ("id", "llm-init"):
+        for seed in (42, 43, 44):
+            make_run(store, other, method, seed=seed)
+    assert metrics(visit())["Users"] == "60"
+
+
 def test_hostile_titles_do_not_reach_markdown(visit: Visit, store: Store) -> None:
     dataset = make_dataset(store, name="**x** <script>", hostile=True)
     make_standard_runs(store, dataset)

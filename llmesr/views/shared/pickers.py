@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import streamlit as st
@@ -10,18 +10,22 @@ import streamlit as st
 from llmesr.config import EVERY_GROUP, GROUPS
 from llmesr.data.dataset import Dataset, save_thresholds
 from llmesr.data.groups import Thresholds, default_thresholds
+from llmesr.evaluation.contenders import contenders
 from llmesr.jobs.plans import preparing
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import links, theme, widgets, words
 
+ENOUGH = 3
+"""Seeds that a comparison is repeated with, as a rule."""
+
 
 def pick_dataset(root: Store) -> Manifest | None:
     """The dataset, in the sidebar; the same on every page. Says what to do when there is none.
 
-    At first the newest whose runs are all made, else the newest with a finished run: there is little to see of a
-    dataset that is only just being trained on.
+    At first one whose runs are all made, if there is one, as little is to see of a dataset that is only just being
+    trained on; of several the one where the comparison of text with no text rests on most seeds, then the newest.
     """
     found = artifacts.manifests(root, "datasets")
     if not found:
@@ -30,12 +34,21 @@ def pick_dataset(root: Store) -> Manifest | None:
     by_id = {m.id: m for m in found}
     first = None
     if links.wanted("dataset") not in by_id:
-        shown = [m for m in found if artifacts.runs(root, m.id, finished=True)]
         jobs = artifacts.jobs(root)
-        first = next((m.id for m in shown if not preparing(jobs, m)), shown[0].id if shown else None)
+        shown = [(m, runs) for m in found if (runs := artifacts.runs(root, m.id, finished=True))]
+        clarity = {m.id: (not preparing(jobs, m), _compared(runs)) for m, runs in shown}
+        first = max(clarity, key=clarity.__getitem__, default=None)
     with st.sidebar:
         chosen = links.choose("Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id), default=first)
     return by_id[chosen] if chosen else None
+
+
+def _compared(runs: Sequence[Run]) -> int:
+    """Seeds of the better repeated configuration on either side of text against no text: 0 where a side is missing.
+    More than :data:`ENOUGH` make no story clearer."""
+    every = contenders(runs)
+    sides = [max((len(c.seeds) for c in every if c.with_text is text), default=0) for text in (False, True)]
+    return min(*sides, ENOUGH)
 
 
 def _named(by_id: dict[str, Manifest], id: str) -> str:
