@@ -195,7 +195,7 @@ def share(found: list[Array]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=500)
-    parser.add_argument("--experiments", type=int, default=2000)
+    parser.add_argument("--experiments", type=int, default=20_000)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     figures: dict[str, Any] = {}

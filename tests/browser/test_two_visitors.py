@@ -33,6 +33,7 @@ def test_each_visitor_keeps_an_own_selection(visitors: Callable[..., Page], serv
 
     first.get_by_role("link", name="Datasets").first.click()  # and goes along to another page
     first.get_by_text("Where does the tail end?").wait_for()
+    settled(first)  # a page writes its address when all of it is drawn
     assert "small" in first.url
 
 

@@ -254,13 +254,13 @@ def test_untrained_methods_are_not_built() -> None:
 
 
 def test_every_setting_is_read_somewhere() -> None:
-    """A field of RunConfig that no code outside the config looks at is a silent switch."""
+    """A field of RunConfig that no code looks at, but for the settings' own, is a silent switch."""
     from pathlib import Path
 
     import llmesr
 
     root = Path(llmesr.__file__).parent
-    code = "\n".join(p.read_text() for p in root.rglob("*.py") if p.parent.name != "config")
+    code = "\n".join(p.read_text() for p in root.rglob("*.py") if p.parent.name != "config" or p.name == "needs.py")
     unread = [f for f in RunConfig.model_fields if f"config.{f}" not in code]
     assert unread == []
 
