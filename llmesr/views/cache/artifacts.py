@@ -40,8 +40,18 @@ def jobs(root: Store) -> Jobs:
 
 def manifests(root: Store, kind: str) -> list[Manifest]:
     """Readable artifacts of a kind, newest first; each manifest is parsed once."""
+    return list(_manifests(root, kind))
+
+
+def _all_as_written(root: Store, kind: str) -> Hashable:
+    """One number for all of them: a page asks a dozen times, and there may be thousands."""
+    return hash(tuple((id, root.stamp(kind, id)) for id in root.ids(kind)))
+
+
+@kept(_all_as_written, entries=32)
+def _manifests(root: Store, kind: str) -> tuple[Manifest, ...]:
     found = (_manifest(root, kind, id) for id in root.ids(kind))
-    return sorted((m for m in found if m is not None), key=lambda m: m.created, reverse=True)
+    return tuple(sorted((m for m in found if m is not None), key=lambda m: m.created, reverse=True))
 
 
 def _as_written(root: Store, kind: str, id: str) -> Hashable:
