@@ -190,8 +190,8 @@ _CLAUSES: dict[Kind, Callable[[Doubt], str]] = {
     "one-seed": _one_seed,
     "few-seeds": lambda d: f"{d.names[0]} has {d.numbers['seeds']} seeds; three are the least that show its luck",
     "seeds-left-out": lambda d: (
-        f"{d.numbers['left_out']} seed{'s' * (d.numbers['left_out'] != 1)} of {d.names[0]} "
-        f"{'are' if d.numbers['left_out'] != 1 else 'is'} left out"
+        f"{counted(d.numbers['left_out'], 'seed')} of {d.names[0]} "
+        f"{'is' if d.numbers['left_out'] == 1 else 'are'} left out"
     ),
     "budget": lambda d: f"{d.names[0]} and {d.names[1]} were not trained alike ({', '.join(d.numbers['settings'])})",
     "search": _search,

@@ -33,9 +33,10 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def embed(folder: Path, store: Store) -> None:
+def embed(folder: Path, store: Store) -> int:
+    """How many of two texts come back."""
     embedder = open_embedder(EmbedConfig(embedder=f"hf:{folder}", max_tokens=16), store)
-    list(embedder.stream(["name is a", "b c d"]))
+    return sum(len(places) for places, _ in embedder.stream(["name is a", "b c d"]))
 
 
 def say(folder: Path, file: str, **values: Any) -> None:
@@ -44,7 +45,7 @@ def say(folder: Path, file: str, **values: Any) -> None:
 
 
 def test_a_whole_folder_is_read(folder: Path, store: Store) -> None:
-    embed(folder, store)
+    assert embed(folder, store) == 2
 
 
 @pytest.mark.parametrize(

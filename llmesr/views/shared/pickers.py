@@ -13,12 +13,10 @@ from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.evaluation.contenders import contenders
 from llmesr.jobs.plans import preparing
 from llmesr.runs.record import Run
+from llmesr.runs.wanted import SEEDS
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import links, theme, widgets, words
-
-ENOUGH = 3
-"""Seeds that a comparison is repeated with, as a rule."""
 
 
 def pick_dataset(root: Store) -> Manifest | None:
@@ -45,10 +43,10 @@ def pick_dataset(root: Store) -> Manifest | None:
 
 def _compared(runs: Sequence[Run]) -> int:
     """Seeds of the better repeated configuration on either side of text against no text: 0 where a side is missing.
-    More than :data:`ENOUGH` make no story clearer."""
+    More than :data:`~llmesr.runs.wanted.SEEDS` make no story clearer."""
     every = contenders(runs)
     sides = [max((len(c.seeds) for c in every if c.with_text is text), default=0) for text in (False, True)]
-    return min(*sides, ENOUGH)
+    return min(*sides, SEEDS)
 
 
 def _named(by_id: dict[str, Manifest], id: str) -> str:
