@@ -99,7 +99,7 @@ class Store(Shelf):
         """The manifest of an artifact, written anew in one step when the block ends well. Of two who change it at the
         same time, the second sees what the first has written. UserError when it cannot be read."""
         with locked(self.root):
-            manifest = self.manifest(kind, id)
+            manifest = self.manifest(kind, id).model_copy(deep=True)
             yield manifest
             write_json(self.path(kind, id) / MANIFEST, manifest.model_dump())
 

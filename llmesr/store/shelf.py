@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
@@ -27,6 +28,24 @@ WorkFolder = Literal["jobs", "uploads", "downloads", "addresses", "cache", "quar
 
 LONGEST = 200
 """Characters of an id: a name on every disk, with what stands beside it."""
+KEPT = 1024
+"""Manifests that are kept as they were read: a page asks for each of some twenty runs a dozen times."""
+
+
+def _written(path: Path) -> tuple[int, int, int]:
+    """What changes whenever a file is written. FileNotFoundError while there is none."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(KEPT)
+def _as_written(path: Path, written: tuple[int, int, int]) -> Manifest:  # noqa: ARG001 a part of the key
+    return parse_manifest(path.read_bytes())
+
+
+@lru_cache(KEPT)
+def _digest(path: Path, written: tuple[int, int, int]) -> str:  # noqa: ARG001 a part of the key
+    return file_digest(path)
 
 
 class Shelf:
@@ -83,10 +102,11 @@ class Shelf:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def manifest(self, kind: str, id: str) -> Manifest:
-        """Read a manifest. UserError when it is missing, unreadable or of another schema version."""
+        """Read a manifest. It is shared by whoever asks before it is written again: change it only in
+        ``Store.changing``. UserError when it is missing, unreadable or of another schema version."""
         path = self.path(kind, id) / MANIFEST
         try:
-            manifest = parse_manifest(path.read_bytes())
+            manifest = _as_written(path, _written(path))
         except FileNotFoundError:
             if path.parent.is_dir():
                 raise UserError(
@@ -118,7 +138,7 @@ class Shelf:
         path = self.path(kind, id) / MANIFEST
         if not path.is_file():
             raise UserError(f"There is no {noun(kind)} {id!r} any more. Choose another.")
-        return file_digest(path)
+        return _digest(path, _written(path))
 
     def stamp(self, kind: str, id: str, name: str = MANIFEST) -> tuple[int, int] | None:
         """Time (ns) and size of a file of an artifact, cheaper than its digest; None while there is no such file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
 
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
@@ -136,9 +137,15 @@ def visit(page: Page, server: Server, path: str = "/") -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait for the rerun that a click has set off."""
+    """Wait for the rerun that a click has set off, if it has begun by then: wait by name for what must come of it."""
     page.wait_for_timeout(400)
     ready(page)
+
+
+def addressed(page: Page, *parts: str) -> None:
+    """Wait until the address holds every part: a page writes it when all of it has been drawn."""
+    for part in parts:
+        expect(page).to_have_url(re.compile(re.escape(part)))
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -149,10 +156,15 @@ def choose(page: Page, label: str, option: str) -> None:
     settled(page)
 
 
-def metric(page: Page, label: str) -> str:
+def metric(page: Page, label: str) -> Locator:
     """The value of a number in a box, by its label."""
     box = page.locator('[data-testid="stMetric"]', has=page.get_by_text(label, exact=True))
-    return box.locator('[data-testid="stMetricValue"]').inner_text().strip()
+    return box.get_by_test_id("stMetricValue")
+
+
+def shows(page: Page, label: str, value: str) -> None:
+    """Wait until the number in a box is this one."""
+    expect(metric(page, label)).to_have_text(value)
 
 
 def chart_data(page: Page, selector: str) -> list[dict[str, Any]]:

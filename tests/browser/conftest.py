@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from browser.browsing import Server, serving
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from llmesr.store import Store
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 90_000
 """Milliseconds to wait for a page on a busy machine."""
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture

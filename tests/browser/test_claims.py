@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.browsing import Server, serving, settled, visit, wait_for
+from browser.browsing import Server, addressed, serving, settled, visit, wait_for
 from factories import make_dataset, make_run, make_standard_runs
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset, load_dataset
@@ -77,7 +77,7 @@ def test_one_definition_of_the_tail_holds_on_every_page_and_in_the_link(page: Pa
         page.get_by_role("link", name=name, exact=True).first.click()
         settled(page)
         page.get_by_text(f"ewer than {tail + 3} training interactions").first.wait_for()
-        assert f"tail_item={tail + 3}" in page.url
+        addressed(page, f"tail_item={tail + 3}")
     page.get_by_role("button", name="Save with the dataset").click()
     wait_for(lambda: load_dataset(server.store, dataset.id).thresholds.item == tail + 3, 60)
 
@@ -86,11 +86,11 @@ def test_headlines_follow_items_and_users(page: Page, shop: Shop) -> None:
     server, dataset, _ = shop
     visit(page, server, f"/?dataset={dataset.id}")
     words = page.locator(".st-key-headline-words")
-    assert "when that item is popular" in words.inner_text()
+    expect(words).to_contain_text("when that item is popular")
     page.get_by_text("Users by history length").click()
     settled(page)
-    assert "with a long history" in words.inner_text()
-    assert "by=User" in page.url
+    expect(words).to_contain_text("with a long history")
+    addressed(page, "by=User")
 
 
 def test_a_link_opens_the_splits_side_by_side(page: Page, shop: Shop) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from browser.browsing import Server, ready, serving, settled, visit
+from browser.browsing import Server, addressed, ready, serving, settled, visit
 from factories import make_dataset, make_embedding
 from playwright.sync_api import Page
 
@@ -104,11 +104,11 @@ def test_the_views_of_compare_are_reached_by_the_keyboard(page: Page, shop: Shop
     walked(page, "Does it hold?")
     page.keyboard.press("Enter")
     settled(page)
-    assert "view=popularity" in page.url
+    addressed(page, "view=popularity")
     walked(page, "Splits")
     page.keyboard.press("Enter")
     settled(page)
-    assert "view=splits" in page.url
+    addressed(page, "view=splits")
     page.reload()
     ready(page)
     page.get_by_text("so look at the").wait_for()
@@ -136,4 +136,4 @@ def test_runs_that_are_picked_are_in_the_link(page: Page, shop: Shop) -> None:
     visit(page, shop.server, f"/training?dataset={shop.dataset.id}&part=watch&picked={run.id}")
     page.get_by_role("button", name="Tags and note").wait_for()
     page.wait_for_selector(".st-key-board-curves .js-plotly-plot .main-svg")
-    assert f"picked={run.id}" in page.url
+    addressed(page, f"picked={run.id}")

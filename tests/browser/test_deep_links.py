@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from browser.browsing import Server, serving, settled, visit
+from browser.browsing import Server, addressed, serving, settled, visit
 from factories import HOSTILE, make_dataset, make_embedding, make_running_run, make_standard_runs
-from playwright.sync_api import Dialog, Page
+from playwright.sync_api import Dialog, Page, expect
 
 from llmesr.data.dataset import Dataset
 from llmesr.store import Store
@@ -42,16 +43,16 @@ def test_a_deep_link_is_the_first_thing_a_new_server_sees(page: Page, shop: Shop
     assert not page.locator('[data-testid="stSidebar"]').is_visible()
     page.keyboard.press("ArrowRight")
     page.get_by_text("Step 5 of 5").wait_for()
-    assert "step=5" in page.url
-    assert dataset.id in page.url
+    addressed(page, "step=5")
+    addressed(page, dataset.id)
 
 
 def test_a_link_to_what_is_gone_shows_what_is_there(page: Page, shop: Shop) -> None:
     server, dataset = shop
     visit(page, server, "/training?dataset=gone-1234&part=watch&run=gone-5678")
     page.get_by_text("3 of").first.wait_for()  # the running run, of the dataset that has runs
-    assert dataset.id in page.url
-    assert "gone" not in page.url
+    addressed(page, dataset.id)
+    expect(page).not_to_have_url(re.compile("gone"))
     visit(page, server, "/story?step=99")
     assert page.locator("h1").inner_text().startswith("1. ")
 
@@ -106,13 +107,13 @@ def test_back_leaves_a_page_in_one_press(page: Page, shop: Shop) -> None:
         settled(page)
     page.get_by_text("uni100", exact=True).first.click()
     settled(page)
-    assert "part=queue" in page.url
-    assert "protocol=uni100" in page.url
+    addressed(page, "part=queue")
+    addressed(page, "protocol=uni100")
     assert page.evaluate("history.length") == before + 1, "one entry for a page, whatever was moved on it"
     page.go_back()
     page.get_by_role("heading", name="Compare", level=1).wait_for()
     settled(page)
-    assert "/compare?" in page.url
+    addressed(page, "/compare?")
 
 
 def test_a_box_that_is_open_is_in_the_link(page: Page, shop: Shop) -> None:
@@ -121,11 +122,11 @@ def test_a_box_that_is_open_is_in_the_link(page: Page, shop: Shop) -> None:
     box = page.get_by_text("Every metric, every group and the four cells of users and items")
     box.click()
     settled(page)
-    assert "open=every" in page.url
+    addressed(page, "open=every")
     table = page.locator('[data-testid="stExpander"] canvas table', has_text="dimension")
     table.wait_for(state="attached")
     page.reload()
     page.locator('[data-testid="stExpander"] canvas table', has_text="dimension").wait_for(state="attached")
     box.click()
     settled(page)
-    assert "open=" not in page.url
+    expect(page).not_to_have_url(re.compile("open="))

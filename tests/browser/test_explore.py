@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from browser.browsing import Server, chart_data, lasso, settled, visit
+from browser.browsing import Server, addressed, chart_data, lasso, settled, visit, wait_for
 from factories import make_dataset, make_embedding
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from llmesr.config import RunConfig
 from llmesr.store import Store
@@ -41,6 +42,11 @@ def titles(page: Page, chart: int) -> list[str]:
     return [a["text"].split("<br>")[0].rsplit("</span>", 1)[1].strip() for a in said]
 
 
+def selected(page: Page, side: str) -> list[dict[str, Any]]:
+    """The trace that lights up what is selected on the other map, if anything is."""
+    return [t for t in chart_data(page, f".st-key-map-{side}") if t["name"] == "selected"]
+
+
 def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page: Page, shop: Server) -> None:
     visit(page, shop, "/embeddings")
     page.get_by_text("Draw a lasso or a box").wait_for()
@@ -48,15 +54,14 @@ def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page: Pag
     page.get_by_text("items selected").wait_for()
     settled(page)
 
-    chosen = [t for t in chart_data(page, ".st-key-map-right") if t["name"] == "selected"]
-    assert len(chosen) == 1
-    assert not [t for t in chart_data(page, ".st-key-map-left") if t["name"] == "selected"], "its own lasso shows it"
+    (chosen,) = wait_for(lambda: selected(page, "right"), 60)
+    assert not selected(page, "left"), "its own lasso shows it"
     count = int(page.get_by_text("items selected").inner_text().split()[0])
-    assert 0 < chosen[0]["points"] == count <= 60
+    assert 0 < chosen["points"] == count <= 60
     table = page.locator(".st-key-map-table canvas table").first
     assert int(table.get_attribute("aria-rowcount") or 0) == count + 1  # and the heading
 
-    assert "area=" in page.url
+    addressed(page, "area=")
     other = page.context.new_page()
     visit(other, shop, page.url.removeprefix(shop.url))
     other.get_by_text("items selected").wait_for()
@@ -65,8 +70,7 @@ def test_a_lasso_in_one_map_lights_up_in_the_other_and_fills_the_table(page: Pag
 
     page.get_by_role("button", name="Clear selection").click()
     page.get_by_text("Draw a lasso or a box").wait_for()
-    settled(page)
-    assert not [t for t in chart_data(page, ".st-key-map-right") if t["name"] == "selected"]
+    wait_for(lambda: not selected(page, "right"), 60)
     assert page.evaluate(PWNED)
 
 
@@ -82,7 +86,7 @@ def test_a_tail_user_has_neighbours(page: Page, shop: Server) -> None:
     page.get_by_role("button", name="Draw again").click()
     page.wait_for_function("was => document.querySelector('h3').innerText !== was", arg=first)
     settled(page)
-    assert page.get_by_text("Tail User").first.is_visible()
+    expect(page.get_by_text("Tail User").first).to_be_visible()
     assert page.evaluate(PWNED)
 
 
@@ -108,8 +112,8 @@ def test_an_edited_history_changes_the_ranking(page: Page, shop: Server) -> None
         arg=[model, before],
     )
     settled(page)
-    assert page.get_by_text("moved").first.is_visible(), "the page says what the change did"
-    assert item in page.url, "the edited history is in the link"
+    expect(page.get_by_text("moved").first, "the page says what the change did").to_be_visible()
+    addressed(page, item)  # the edited history is in the link
     assert page.evaluate(PWNED)
 
 

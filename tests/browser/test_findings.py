@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.browsing import Server, serving, settled, visit, wait_for
+from browser.browsing import Server, addressed, serving, settled, visit, wait_for
 from factories import make_dataset, make_standard_runs
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from pptx import Presentation
 
 from llmesr import findings
@@ -49,16 +49,14 @@ def test_pin_order_present_and_export(page: Page, shop: tuple[Server, Dataset], 
 
     visit(page, server, "/findings")
     titles = page.locator("h3")
-    assert titles.all_inner_texts() == ["Whom text helps", "How long the tail is"]
+    expect(titles).to_have_text(["Whom text helps", "How long the tail is"])
     page.get_by_role("button", name="Move up").last.click()
     wait_for(lambda: findings.every(server.store)[0].title == "How long the tail is", 60)
-    settled(page)
-    assert titles.all_inner_texts() == ["How long the tail is", "Whom text helps"]
+    expect(titles).to_have_text(["How long the tail is", "Whom text helps"])
 
     page.get_by_role("button", name="Present", exact=True).click()
     page.get_by_role("heading", name="How long the tail is", level=1).wait_for()
-    settled(page)
-    assert not page.locator('[data-testid="stSidebar"]').is_visible()
+    expect(page.get_by_test_id("stSidebar")).not_to_be_visible()
     page.keyboard.press("ArrowRight")
     page.get_by_role("heading", name="Whom text helps", level=1).wait_for()
     page.get_by_text("What Whom text helps means.").wait_for()
@@ -85,5 +83,5 @@ def test_pin_order_present_and_export(page: Page, shop: tuple[Server, Dataset], 
     page.get_by_role("link", name=re.compile("Open on Compare")).click()
     page.get_by_role("heading", name="Compare", level=1).wait_for()
     settled(page)
-    assert f"dataset={dataset.id}" in page.url
-    assert "against=" in page.url
+    addressed(page, f"dataset={dataset.id}")
+    addressed(page, "against=")

@@ -29,7 +29,7 @@ def no_epoch_twice(server: Server, job: Job) -> list[int]:
 
 
 def shown_epoch(page: Page) -> int:
-    return int(metric(page, "Epoch").split(" of ")[0])
+    return int(metric(page, "Epoch").inner_text().split(" of ")[0])
 
 
 def took_shown(page: Page) -> None:

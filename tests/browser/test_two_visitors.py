@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from browser.browsing import Server, choose, launch, metric, paused, ready, settled, visit, wait_for
+from browser.browsing import Server, addressed, choose, launch, paused, ready, settled, shows, visit, wait_for
 from factories import make_dataset, make_standard_runs
 from playwright.sync_api import Page
 
@@ -25,16 +25,16 @@ def test_each_visitor_keeps_an_own_selection(visitors: Callable[..., Page], serv
     first.get_by_text("uni100", exact=True).first.click()
     settled(first)
     for page, users, protocol in ((first, "60", "uni100"), (second, "120", "full")):
-        assert metric(page, "Users") == users
-        assert f"protocol={protocol}" in page.url
+        shows(page, "Users", users)
+        addressed(page, f"protocol={protocol}")
         page.reload()  # the selection is in the URL
         ready(page)
-        assert metric(page, "Users") == users
+        shows(page, "Users", users)
 
     first.get_by_role("link", name="Datasets").first.click()  # and goes along to another page
     first.get_by_text("Where does the tail end?").wait_for()
     settled(first)  # a page writes its address when all of it is drawn
-    assert "small" in first.url
+    addressed(first, "small")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from browser.browsing import Server, ended, settled, visit, wait_for
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from llmesr.data import synthetic
 from llmesr.jobs.queue import Jobs
@@ -45,7 +45,7 @@ def map_columns(page: Page) -> None:
             box.click()
             page.get_by_role("option", name=column, exact=True).first.click()
             settled(page)
-        assert box.input_value() == column
+        expect(box).to_have_value(column)
 
 
 def main(page: Page) -> str:
@@ -82,7 +82,7 @@ def test_from_a_file_to_a_comparison(page: Page, server: Server, files: Any) -> 
 
     visit(page, server, f"/compare?dataset={dataset.id}")
     for label in ("popularity", "id/sasrec", "llm-init/sasrec", "llm-esr/sasrec"):
-        assert label in page.locator('[data-testid="stMain"]').inner_text() or page.get_by_text(label).count()
+        page.get_by_text(label).first.wait_for(state="attached")
     visit(page, server, f"/?dataset={dataset.id}")
     headline = wait_for(lambda: page.locator(".st-key-headline-words").inner_text(), 20)
     assert "With item text (" in headline

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from browser.browsing import Server, click_cell, click_mark, serving, settled, visit, wait_for
+from browser.browsing import Server, addressed, click_cell, click_mark, serving, settled, visit, wait_for
 from factories import make_dataset
 from playwright.sync_api import Page, expect
 
@@ -62,7 +62,7 @@ def test_a_dot_lists_its_users_and_a_user_leads_on(page: Page, shop: Shop) -> No
     page.get_by_role("link", name=re.compile("on Neighbours")).click()
     page.get_by_role("heading", name="Neighbours", level=1).wait_for()
     settled(page)
-    assert "user=" in page.url
+    addressed(page, "user=")
     page.locator("h3", has_text="User ").first.wait_for()
 
 
@@ -96,8 +96,8 @@ def test_a_product_is_tried_and_a_text_edited(page: Page, shop: Shop) -> None:
     title.fill("Tent for two")
     page.get_by_role("button", name="See what moves").click()
     page.get_by_text("Places gained and lost").wait_for()
-    assert "→" in page.get_by_test_id("stMetricValue").first.inner_text()
-    assert "lab=edit" in page.url
+    expect(page.get_by_test_id("stMetricValue").first).to_contain_text("→")
+    addressed(page, "lab=edit")
     assert before != "Tent for two"
 
     page.get_by_text("Texts to repair", exact=True).click()
@@ -113,7 +113,7 @@ def test_a_blind_vote_hides_its_names_until_asked(page: Page, shop: Shop) -> Non
     page.get_by_role("heading", name="Which list would you rather be shown?").wait_for()
     settled(page)
     (vote,) = (Vote(store, m) for m in store.list(KIND))
-    assert f"vote={vote.id}" in page.url
+    addressed(page, f"vote={vote.id}")
     main = page.locator('[data-testid="stMain"]')
     assert not [name for name in vote.labels.values() if name in main.inner_text()]
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,13 @@ def test_its_runs_are_compared_and_recommend(kept: Store) -> None:
     assert len(api.recommend(trained, history=data.catalogue["item_id"][:2], k=3)) == 3
 
 
-def test_a_manifest_of_a_version_before_is_migrated_as_it_is_read(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_of_a_version_before_is_migrated_as_it_is_read(
+    kept: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def renamed(values: dict[str, Any]) -> dict[str, Any]:
         return {**values, "schema_version": 2, "name": values["name"].upper()}
 
+    kept = Store(shutil.copytree(kept.root, tmp_path / "found"))  # as a new process finds it: nothing read yet
     id = kept.ids("datasets")[0]
     monkeypatch.setitem(manifest.MIGRATIONS, "1", renamed)
     monkeypatch.setattr("llmesr.store.shelf.SCHEMA_VERSION", 2)

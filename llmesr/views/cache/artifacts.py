@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,31 +40,23 @@ def jobs(root: Store) -> Jobs:
 
 
 def manifests(root: Store, kind: str) -> list[Manifest]:
-    """Readable artifacts of a kind, newest first; each manifest is parsed once."""
+    """Readable artifacts of a kind, newest first."""
     return list(_manifests(root, kind))
 
 
-def _all_as_written(root: Store, kind: str) -> Hashable:
-    """One number for all of them: a page asks a dozen times, and there may be thousands."""
+def all_as_written(root: Store, kind: str) -> Hashable:
+    """A number that changes whenever an artifact of a kind does: a page asks a dozen times, and there may be
+    thousands."""
     return hash(tuple((id, root.stamp(kind, id)) for id in root.ids(kind)))
 
 
-@kept(_all_as_written, entries=32)
+@kept(all_as_written, entries=32)
 def _manifests(root: Store, kind: str) -> tuple[Manifest, ...]:
-    found = (_manifest(root, kind, id) for id in root.ids(kind))
-    return tuple(sorted((m for m in found if m is not None), key=lambda m: m.created, reverse=True))
-
-
-def _as_written(root: Store, kind: str, id: str) -> Hashable:
-    return root.stamp(kind, id)
-
-
-@kept(_as_written, entries=4096)
-def _manifest(root: Store, kind: str, id: str) -> Manifest | None:
-    try:
-        return root.manifest(kind, id)
-    except UserError:
-        return None  # shown by ``Store.broken``
+    found = []
+    for id in root.ids(kind):
+        with contextlib.suppress(UserError):  # shown by ``Store.broken``
+            found.append(root.manifest(kind, id))
+    return tuple(sorted(found, key=lambda m: m.created, reverse=True))
 
 
 @kept(digests(id="datasets"), entries=6, spinner="Reading the dataset …")

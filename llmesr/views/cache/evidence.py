@@ -5,7 +5,7 @@ A *lineup* is what is asked about: contender name -> the ids of its runs. Its or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -63,7 +63,7 @@ def doubts(
     there = {c.name: c.ids for c in everyone(root, dataset)}
     chosen = {id for ids in (*there.values(), *lineup.values()) for id in ids}
     rest = [r for r in artifacts.runs(root, dataset, archived=True) if r.id not in chosen]  # also those that train yet
-    away = contenders([r for r in rest if r.status().state == "SUCCEEDED"])
+    away = grouped(root, [r for r in rest if r.status().state == "SUCCEEDED"])
     archived = {c.name: c.ids for c in away}
     return _doubts(root, lineup, there, archived, reference, thresholds, metric, protocol)
 
@@ -104,7 +104,22 @@ def claim(
 
 def everyone(root: Store, dataset_id: str) -> list[Contender]:
     """All evaluated contenders of a dataset."""
-    return contenders(artifacts.runs(root, dataset_id, finished=True))
+    return grouped(root, artifacts.runs(root, dataset_id, finished=True))
+
+
+def grouped(root: Store, runs: Sequence[Run]) -> list[Contender]:
+    """The contenders that ``runs`` make (see :func:`evaluation.contenders.contenders`), shared: a page asks for them
+    five times."""
+    return list(_grouped(root, tuple(r.id for r in runs)))
+
+
+def _any_run(root: Store, **_: object) -> Hashable:
+    return artifacts.all_as_written(root, "runs")  # a blend is named by its members, whichever runs they are
+
+
+@kept(_any_run, entries=64)
+def _grouped(root: Store, ids: tuple[str, ...]) -> tuple[Contender, ...]:
+    return tuple(contenders([Run(root, id) for id in ids]))
 
 
 @_of_runs

@@ -10,7 +10,7 @@ import streamlit as st
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text
 from llmesr.evaluation.contrast import frontier
 from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.slices import Found, Question
@@ -128,7 +128,7 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         widgets.empty("No run of this dataset has been evaluated yet.", links.TRAINING, "Train one")
         return None
     dataset = artifacts.dataset(root, dataset_id)
-    every = {c.name: c for c in contenders(runs)}
+    every = {c.name: c for c in evidence.grouped(root, runs)}
     validation = partial(evidence.validation, root)
     first = [c.name for c in best_of_each(list(every.values()), validation) or every.values()]
     names = links.choose_many(

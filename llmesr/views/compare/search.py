@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from llmesr.evaluation.contenders import contenders
 from llmesr.runs.search import Search
-from llmesr.views.cache import artifacts
+from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.search_charts import trials_chart
 from llmesr.views.shared import exhibits, links, theme, widgets
@@ -48,7 +47,7 @@ def searches(choice: Choice) -> None:
 
 def _offer(choice: Choice, run_id: str) -> None:
     """The best run, to be compared or cloned."""
-    every = contenders(artifacts.runs(choice.root, choice.dataset.id, finished=True))
+    every = evidence.everyone(choice.root, choice.dataset.id)
     name = next((c.name for c in every if run_id in c.ids), None)
     if name is None:
         st.caption("Its best run was deleted.")

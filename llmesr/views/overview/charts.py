@@ -22,19 +22,18 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
     tail, head = f"Tail {by}", f"Head {by}"
     shown = (tail, "Overall", head)
     labels = list(dict.fromkeys(frame["run"]))
-    figure = go.Figure()
     wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reindex(labels)
-    for label in labels:
-        figure.add_trace(
-            go.Scatter(
-                x=[wide.loc[label].get(tail), wide.loc[label].get(head)],
-                y=[label, label],
-                mode="lines",
-                line={"color": theme.SURFACE[mode]["border"], "width": 6},
-                hoverinfo="skip",
-                showlegend=False,
-            )
+    ends = wide.reindex(columns=[tail, head])
+    figure = go.Figure(
+        go.Scatter(
+            x=[x for low, high in ends.to_numpy() for x in (low, high, None)],
+            y=[y for label in labels for y in (label, label, None)],
+            mode="lines",
+            line={"color": theme.SURFACE[mode]["border"], "width": 6},
+            hoverinfo="skip",
+            showlegend=False,
         )
+    )
     for group in shown:
         rows = frame[frame["group"] == group]
         figure.add_trace(
@@ -58,17 +57,27 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
         showgrid=False,
         range=[-0.5, len(labels) - 0.2],
     )
-    for label in labels:  # above its line, not beside it: the marks have the whole width, on a phone too
-        figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=label, yshift=32, text=_name(label, mode), showarrow=False
-        )
+    names = [  # above its line, not beside it: the marks have the whole width, on a phone too
+        {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": label,
+            "yshift": 32,
+            "text": _name(label, mode),
+            "showarrow": False,
+        }
+        for label in labels
+    ]
     reach = float(frame.loc[frame["group"].isin(shown), "value"].max()) or 1.0
     figure.update_xaxes(
         title_text=f"{metric}: users whose next item is in the top {metric.partition('@')[2]}",
         range=[-0.15 * reach, 1.17 * reach],  # room for the outer labels
         tickformat=".0%",
     )
-    return theme.finish(figure, mode, height=120 + ROW * max(len(labels), 2)).update_layout(margin_t=40)
+    return theme.finish(figure, mode, height=120 + ROW * max(len(labels), 2)).update_layout(
+        margin_t=40, annotations=names
+    )
 
 
 def _name(label: str, mode: Mode) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, contenders
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text
 from llmesr.evaluation.doubts import Doubt, rarely_hit, serious
 from llmesr.jobs.plans import preparing, submit_demo
 from llmesr.runs.record import Run
@@ -108,7 +108,7 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
             left_out.append(f"{run.id}: {error}")
         else:
             good.append(run)
-    every = contenders(good)
+    every = evidence.grouped(root, good)
     best = best_of_each(every, partial(evidence.validation, root))
     if best:
         lineup = {c.label: c.ids for c in best}

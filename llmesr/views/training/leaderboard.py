@@ -11,7 +11,6 @@ import streamlit as st
 from llmesr.config import has_backbone
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
-from llmesr.evaluation.contenders import contenders
 from llmesr.prose import counted
 from llmesr.runs.record import LONGEST_NOTE, Remarks, Run
 from llmesr.store import Manifest, Store
@@ -33,7 +32,7 @@ def leaderboard(root: Store, manifest: Manifest, thresholds: Thresholds, protoco
     st.markdown(f"**All runs**, by {METRIC} on validation; the test part is for Compare. Select some to see curves.")
     said = {run.id: run.remarks for run in runs}
     shown = _filtered(runs, said)
-    names = _names(runs, said)
+    names = _names(root, runs, said)
     frame = board(root, shown, thresholds, protocol, names=names, said=said)
     if frame.empty:
         st.caption("No run has all of that.")
@@ -85,10 +84,10 @@ def _filtered(runs: Sequence[Run], said: Mapping[str, Remarks]) -> list[Run]:
     ]
 
 
-def _names(runs: Sequence[Run], said: Mapping[str, Remarks]) -> dict[str, str]:
+def _names(root: Store, runs: Sequence[Run], said: Mapping[str, Remarks]) -> dict[str, str]:
     """Evaluated run -> its configuration, as Compare calls it: archived ones have no part in that."""
     done = [r for r in runs if not said[r.id].archived and r.status().state == "SUCCEEDED"]
-    return {id: c.name for c in contenders(done) for id in c.ids}
+    return {id: c.name for c in evidence.grouped(root, done) for id in c.ids}
 
 
 def board(
