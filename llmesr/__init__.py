@@ -10,7 +10,7 @@ The folders are the stages of the method, in the order data flows through them:
     encoders     SASRec, BERT4Rec, GRU4Rec: sequences in, states out
     models       item tables, the fusion of views, the sequence model they compose, scorers
     objectives   what is minimised
-    methods.py   each method = tables x encoder x objectives
+    methods/     each method = tables x encoder x objectives
     training     the loop, checkpoints, devices
     evaluation   ranks -> metrics per user -> groups -> statistics
     runs         what a run records

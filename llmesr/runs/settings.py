@@ -12,7 +12,7 @@ FORMERLY: dict[str, Any] = {
     "alignment_loss": "inner_product",
     "graph_steps": 0,
     "graph_weight": 1.0,
-    "item_updates": "auto",  # which is what they had, but on large catalogues under sampled losses: see methods.py
+    "item_updates": "auto",  # which is what they had, but on large catalogues under sampled losses
     "validation_users": None,
 }
 """What runs were made with before these settings could be chosen."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, named_with_backbone, reads, settings_read
@@ -31,6 +30,7 @@ from llmesr.runs.record import MODEL, VALIDATED, Follower, Run, find_run
 from llmesr.runs.settings import FORMERLY
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
+from llmesr.training.beams import found_by_beams
 from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
 from llmesr.training.guides import guided
@@ -41,9 +41,6 @@ from llmesr.training.loop import BEST, Loop
 from llmesr.training.refit import refit
 from llmesr.training.runtime import GiveUp, Runtime, never, unasked
 from llmesr.training.stopping import Stopped, recorded_end, terminate
-
-ASKED = 64
-"""Users for whom the search of beams is compared with scoring all items."""
 
 
 def train(
@@ -226,7 +223,7 @@ def _fit(
         info["validation_sample"] = _sampled(run, len(sample), len(dataset.split.users("valid")), stopper.best_epoch)
     scorer = scorer_of(method.model, base, device)
     if isinstance(scorer, WritingScorer) and not scorer.exhaustive:
-        info["beam"] = _found_by_beams(scorer, dataset, sequences)
+        info["beam"] = found_by_beams(scorer, dataset, sequences)
     whole = refit(run, dataset, inputs, stopper.best_epoch, sequences, runtime) if refits else scorer
     return {"valid": scorer, "test": whole}, info
 
@@ -236,16 +233,6 @@ def _sampled(run: Run, users: int, everybody: int, epoch: int) -> dict[str, floa
     events = run.events()
     interval = events.loc[events["epoch"] == epoch, "validation_interval"]
     return {"users": users, "of": everybody, "interval": float(interval.iloc[-1])}
-
-
-def _found_by_beams(scorer: WritingScorer, dataset: Dataset, sequences: Sequences) -> dict[str, float]:
-    """How many beams there are, and what share of the ten best items they find for some users."""
-    device, lengths = sequences.device, dataset.split.train_lengths
-    asked = np.flatnonzero(lengths)[:ASKED]
-    read = torch.from_numpy(lengths[asked]).to(device)
-    histories, _ = sequences.padded(torch.from_numpy(asked).to(device), read, scorer.max_length)
-    found = round(scorer.recall(histories), 4)
-    return {"width": scorer.decoder.beam, "users": len(asked), "recall@10": found}
 
 
 def _reference_config(config: RunConfig) -> RunConfig:

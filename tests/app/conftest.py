@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from app_pages import Visit, open_page
+from factories import make_dataset, make_embedding, make_standard_runs
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
 
+from llmesr.data.dataset import load_dataset
 from llmesr.jobs.engine import LocalEngine, started_at
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job, typed_step
+from llmesr.runs.record import Run
 from llmesr.store import Store, write_json
 from llmesr.views.cache.kept import clear
 
@@ -83,3 +87,19 @@ def running_job(store: Store, started: list[Job]) -> Callable[..., Job]:
         return jobs.get(job.id)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def compared_once(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    root = Store(tmp_path_factory.mktemp("shop"))
+    dataset = make_dataset(root, users=150, items=60, seed=1)
+    make_embedding(root, dataset)
+    return root.root, make_standard_runs(root, dataset, seeds=(42, 43))
+
+
+@pytest.fixture
+def runs(store: Store, compared_once: Any) -> Any:
+    """A dataset with text vectors and five methods, the trained ones under two seeds; every test has its own copy."""
+    root, made = compared_once
+    shutil.copytree(root, store.root, dirs_exist_ok=True)
+    return load_dataset(store, "shop"), {name: [Run(store, r.id) for r in group] for name, group in made.items()}

@@ -12,6 +12,7 @@ from llmesr.data.ingest import ingest
 from llmesr.store import Store
 
 START = 1_500_000_000
+HEADER = "user_id,item_id,timestamp"
 
 
 def rows(users: int = 8, items: int = 5, each: int = 4) -> list[tuple[str, str, int]]:
@@ -19,9 +20,14 @@ def rows(users: int = 8, items: int = 5, each: int = 4) -> list[tuple[str, str, 
     return [(f"u{u}", f"i{(u + step) % items}", START + 1000 * u + step) for u in range(users) for step in range(each)]
 
 
-def csv(lines: list[tuple[Any, ...]], header: str = "user_id,item_id,timestamp", delimiter: str = ",") -> str:
+def csv(lines: list[tuple[Any, ...]], header: str = HEADER, delimiter: str = ",") -> str:
     body = "".join(delimiter.join(map(str, line)) + "\n" for line in lines)
     return (header.replace(",", delimiter) + "\n" if header else "") + body
+
+
+ALL = [(u, i) for u, i, _ in rows()]
+BIG = rows(users=100)
+GOOD = csv(rows())
 
 
 def items_csv(items: int = 5) -> str:
@@ -55,3 +61,12 @@ def nothing_left(store: Store) -> bool:
     """Whether the datasets folder is free of artifacts and of scratch folders."""
     folder = store.root / "datasets"
     return not folder.exists() or not list(folder.iterdir())
+
+
+def choices(dataset: Dataset) -> list[tuple[str, str]]:
+    ids = dataset.catalogue["item_id"].tolist()
+    return [(dataset.user_ids[u], ids[i - 1]) for u in range(dataset.n_users) for i in dataset.history(u)]
+
+
+def titles(dataset: Dataset) -> dict[str, str]:
+    return dict(zip(dataset.catalogue["item_id"], dataset.catalogue["title"], strict=True))

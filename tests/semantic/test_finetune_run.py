@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import subprocess
 import sys
@@ -17,14 +16,14 @@ import pytest
 import torch
 import typer
 from interruption import StopAfter
-from safetensors.torch import load_file, save_file
+from resumed_tuning import numbers, small_tuning, with_catalogue
+from safetensors.torch import load_file
 from tiny_models import write_decoder, write_encoder
 from typer.testing import CliRunner
 
 from llmesr.cli import finetune as cli
 from llmesr.config import EmbedConfig, FinetuneConfig
-from llmesr.data.dataset import Dataset, load_dataset
-from llmesr.data.frame import ITEMS
+from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.jobs.record import Job, typed_step
 from llmesr.jobs.worker import _command
@@ -32,7 +31,6 @@ from llmesr.runs.finetune import Finetune, find_finetune, list_finetunes
 from llmesr.semantic.embed import embed
 from llmesr.semantic.embedders.backbone import load_model, locate
 from llmesr.store import Store
-from llmesr.training import checkpoint
 from llmesr.training import finetune as training
 from llmesr.training.finetune import finetune, resume_finetune
 from llmesr.training.finetune_loop import learning_rate
@@ -43,26 +41,8 @@ WEIGHTS = "adapter/adapter_model.safetensors"
 
 
 @pytest.fixture
-def base(tiny: Dataset, tmp_path: Path) -> str:
-    texts = tiny.catalogue[tiny.text_columns].to_numpy().ravel().tolist()
-    return f"hf:{write_decoder(tmp_path / 'llama', texts)}"
-
-
-@pytest.fixture
-def config(base: str) -> FinetuneConfig:
-    return FinetuneConfig(
-        base=base, steps=4, evaluate_every=2, batch_size=6, chunk_size=7, accumulation=2, max_tokens=32,
-        learning_rate=1e-2, normalise=True, targets="hard", temperature=0.1, learn_temperature=True, lora_rank=4,
-    )  # fmt: skip
-
-
-def numbers(run: Finetune) -> pd.DataFrame:
-    return run.events().drop(columns=["time", "seconds", "evaluation_seconds"])
-
-
-def with_catalogue(store: Store, dataset: Dataset, catalogue: pd.DataFrame) -> Dataset:
-    catalogue.to_parquet(store.path("datasets", dataset.id) / ITEMS, index=False)
-    return load_dataset(store, dataset.id)
+def config(tiny: Dataset, tmp_path: Path) -> FinetuneConfig:
+    return small_tuning(tiny, tmp_path)
 
 
 def test_tuning_learns_and_keeps_only_the_adapter(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
@@ -146,20 +126,6 @@ def test_embedding_with_the_adapter(store: Store, tiny: Dataset, config: Finetun
     assert 0 < small.manifest.info["explained_variance"] <= 1
 
 
-def test_an_adapter_is_refused_where_it_does_not_belong(
-    store: Store, tiny: Dataset, config: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tuning = finetune(tiny, config, store)
-    other = f"hf:{write_encoder(tmp_path / 'bert', [])}"
-    with pytest.raises(UserError, match="was tuned on"):
-        embed(tiny, EmbedConfig(embedder=other, adapter=tuning.id), store)
-    monkeypatch.setattr(training, "terminate", StopAfter(1))
-    with pytest.raises(Stopped):
-        finetune(tiny, config, store, run_id="half")
-    with pytest.raises(UserError, match="is not finished"):
-        embed(tiny, EmbedConfig(adapter="half"), store)
-
-
 def test_an_encoder_and_the_published_loss(store: Store, tiny: Dataset, tmp_path: Path) -> None:
     texts = tiny.catalogue[tiny.text_columns].to_numpy().ravel().tolist()
     base = f"hf:{write_encoder(tmp_path / 'bert', texts)}"
@@ -181,86 +147,6 @@ def test_what_is_held_out_is_never_trained_on(store: Store, tiny: Dataset, confi
     material = gather(tiny, config.but(held_out=0.25), store)
     assert not set(material.train.tolist()) & set(material.held_out.tolist())
     assert len(material.held_out) == round(0.25 * (tiny.n_items - material.skipped))
-
-
-def test_too_little_text_is_said_in_one_sentence(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
-    catalogue = tiny.catalogue
-    empty = catalogue.assign(**dict.fromkeys(tiny.text_columns, ""))
-    with pytest.raises(UserError, match=r"None of the \d+ items of 'tiny' has text"):
-        finetune(with_catalogue(store, tiny, empty), config, store)
-    bare = catalogue[["item_id"]]
-    with pytest.raises(UserError, match="columns: none"):
-        finetune(with_catalogue(store, tiny, bare), config, store)
-    with pytest.raises(UserError, match="No item of 'tiny' has two attributes"):
-        finetune(with_catalogue(store, tiny, catalogue[["item_id", "title"]]), config, store)
-    few = empty.copy()
-    few.loc[:2, ["title", "brand"]] = "text"
-    with pytest.raises(UserError, match="Only 3 items"):
-        finetune(with_catalogue(store, tiny, few), config, store)
-    some = catalogue.copy()
-    some.loc[4:8, [c for c in tiny.text_columns if c != "title"]] = ""
-    assert gather(with_catalogue(store, tiny, some), config, store).skipped == 5
-    assert not (store.root / "adapters").exists()
-
-
-def test_bad_settings_and_bases_leave_nothing_behind(
-    store: Store, tiny: Dataset, config: FinetuneConfig, tmp_path: Path
-) -> None:
-    for change, message in (
-        ({"base": f"hf:{tmp_path / 'nowhere'}"}, "nowhere"),
-        ({"base": "gguf:/nowhere.gguf"}, "no GGUF file"),
-        ({"base": "openai:text-embedding-3-small"}, "names no local language model"),
-        ({"attributes": ["colour"]}, "no attribute 'colour'"),
-        ({"template": "no placeholder"}, "Template"),
-    ):
-        with pytest.raises(UserError, match=message):
-            finetune(tiny, config.but(**change), store)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="cannot be read as a language model"):
-        finetune(tiny, config.but(base=f"hf:{tmp_path / 'empty'}"), store)
-    assert not (store.root / "adapters").exists()
-
-
-def test_a_loss_that_is_no_number_stops_with_the_reason(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
-    with pytest.raises(UserError, match="Lower learning_rate"):
-        finetune(
-            tiny, config.but(learning_rate=1e30, targets="soft", clip_norm=1e30, normalise=False), store, run_id="nan"
-        )
-    assert find_finetune(store, "nan").status().state == "FAILED"
-    assert (store.path("adapters", "nan") / "checkpoints" / "last.safetensors").is_file()
-
-
-def test_a_full_disk_keeps_the_checkpoint_before(
-    store: Store, tiny: Dataset, config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = []
-
-    def failing(*args: Any, **kwargs: Any) -> None:
-        written.append(args[1])
-        if len(written) > 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save_file(*args, **kwargs)
-
-    whole = finetune(tiny, config, store, run_id="whole")
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_file", failing)
-        with pytest.raises(UserError, match=r"No space left.*Free space"):
-            finetune(tiny, config, store, run_id="full")
-    full = find_finetune(store, "full")
-    assert full.status().state == "FAILED"
-    resume_finetune(full)
-    pd.testing.assert_frame_equal(numbers(whole), numbers(full))
-
-
-def test_a_full_disk_outside_checkpoints_is_told_too(
-    store: Store, tiny: Dataset, config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def append_event(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Finetune, "append_event", append_event)
-    with pytest.raises(UserError, match="is full"):
-        finetune(tiny, config, store)
 
 
 def test_learning_rate_rises_and_falls() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from served_app import open_fake
 from serving_doubles import bare_run
-from test_api import open_fake
 
 from llmesr.config import ServeConfig
 from llmesr.data.dataset import Dataset

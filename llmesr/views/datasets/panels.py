@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from llmesr.data.groups import Thresholds, default_thresholds
 from llmesr.data.profile import Profile, known_of_users, training_lengths
 from llmesr.errors import UserError
 from llmesr.prose import counted, listed
-from llmesr.store import Manifest, Store, noun
+from llmesr.store import KINDS, Manifest, Store, noun
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
 from llmesr.views.shared import exhibits, job_panels, links, people, pickers, theme, widgets
@@ -244,14 +244,13 @@ def _delete(root: Store, manifest: Manifest) -> None:
 
 def descendants(root: Store, manifest: Manifest) -> list[Manifest]:
     """Everything made from an artifact, the youngest first: the order in which it can be deleted."""
+    every = [m for kind in KINDS for m in artifacts.manifests(root, kind)]
     found: dict[tuple[str, str], Manifest] = {}
-    waiting = [manifest]
+    waiting = {(manifest.kind, manifest.id)}
     while waiting:
-        children: Iterable[Manifest] = root.children(waiting[0].kind, waiting[0].id)
-        for child in children:
-            found.setdefault((child.kind, child.id), child)
-            waiting.append(child)
-        waiting.pop(0)
+        made = {(m.kind, m.id): m for m in every if any((p.kind, p.id) in waiting for p in m.parents)}
+        waiting = made.keys() - found.keys()
+        found |= made
     depth: list[Manifest] = []
     left = dict(found)
     while left:

@@ -57,18 +57,6 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
         showgrid=False,
         range=[-0.5, len(labels) - 0.2],
     )
-    names = [  # above its line, not beside it: the marks have the whole width, on a phone too
-        {
-            "x": 0,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": label,
-            "yshift": 32,
-            "text": _name(label, mode),
-            "showarrow": False,
-        }
-        for label in labels
-    ]
     reach = float(frame.loc[frame["group"].isin(shown), "value"].max()) or 1.0
     figure.update_xaxes(
         title_text=f"{metric}: users whose next item is in the top {metric.partition('@')[2]}",
@@ -76,8 +64,14 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
         tickformat=".0%",
     )
     return theme.finish(figure, mode, height=120 + ROW * max(len(labels), 2)).update_layout(
-        margin_t=40, annotations=names
+        margin_t=40, annotations=[_above(label, mode) for label in labels]
     )
+
+
+def _above(label: str, mode: Mode) -> dict[str, object]:
+    """The name of a method above its line, not beside it: the marks have the whole width, on a phone too."""
+    place = {"x": 0, "xref": "paper", "xanchor": "left", "y": label, "yshift": 32}
+    return {**place, "text": _name(label, mode), "showarrow": False}
 
 
 def _name(label: str, mode: Mode) -> str:
