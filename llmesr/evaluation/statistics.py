@@ -62,7 +62,7 @@ def summary(
                 error = error_of(member.mean(axis=0), [member], [label in alone])
                 low, high = np.clip(widen(means.mean(axis=0), low, high, error), 0.0, 1.0)
             for m, metric in enumerate(metrics):
-                hits = int((member[:, :, m].mean(0) > 0).sum())
+                hits = int((member[:, :, m] > 0).sum()) // seeds
                 table.append(
                     {
                         "run": label,

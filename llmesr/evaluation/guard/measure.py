@@ -20,7 +20,7 @@ def hits(c: Contender, case: Case) -> Iterator[Doubt]:
     frames = [select(f, case.protocol, case.part).sort_values("user", kind="stable") for f in case.frames[c.name]]
     hits = [UserValues(f, [f"HR@{k}"]) for f in frames]
     groups = [g for g in named_groups(frames[0], case.thresholds) if g.members.any()]
-    few = {g.name: int(np.mean([h.of(g.members)[0] for h in hits], axis=0).sum()) for g in groups}
+    few = {g.name: int(sum(h.of(g.members)[0].sum() for h in hits)) // len(hits) for g in groups}
     few = {name: hits for name, hits in few.items() if hits < FEW_EVENTS}
     if few:
         numbers = {"groups": list(few), "hits": list(few.values()), "enough": FEW_EVENTS}
