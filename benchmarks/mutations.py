@@ -108,10 +108,18 @@ def _numbers(content: bytes, rng: random.Random) -> bytes:
     return content.replace(old, rng.choice((b"-", b".", b"1e9", b"99999999", b"NaN", b"\xd9\xa3", b"")))
 
 
+LINES = (b"u1,i1,1\n", b'u1,"i1,1,1\n', b"\n", b'5","open\n', b"u1,i1,1\r", b"\0\n", b'{"user_id":"u"\n')
+
+
 def _bomb(content: bytes, rng: random.Random) -> bytes:
-    how = rng.randrange(3)
-    if how == 0:
-        return gzip.compress(content + b"u1,i1,1\n" * 12_000_000, 1)
+    """Lines without end, packed and not, cells of a gigabyte, or an array of objects."""
+    how = rng.randrange(4)
+    if how in (0, 3):
+        line = rng.choice(
+            (b"u1,i1,1\n", b'u1,"i1,1,1\n', b"\n", b'5","open\n', b"u1,i1,1\r", b"\0\n", b'{"user_id":"u"\n')
+        )
+        lines = content + line * (96_000_000 // len(line))
+        return lines if how else gzip.compress(lines, 1)
     if how == 1:
         cells = pa.DictionaryArray.from_arrays(pa.array([0] * 1_500, pa.int32()), ["x" * 1_000_000])
         table = io.BytesIO()

@@ -2,7 +2,7 @@
 
 torn      an artifact, job or output that can be found and is not whole
 stuck     a command that does not succeed when it is given again, or gone on with
-remains   what the sweep of a start two days later leaves behind
+remains   what a start two days later leaves behind: it settles jobs and sweeps
 other     a file that differs from what the command makes undisturbed
 """
 
@@ -130,9 +130,11 @@ def _unreadable(path: Path, published: Path, scratch: Path) -> list[str]:
 
 
 def remains(place: Path) -> list[str]:
-    """What is still left over after the sweep of the next start, two days later."""
+    """What is still left over after the next start, two days later: it settles jobs whose worker is gone, then sweeps.
+    Waiting jobs are left waiting."""
     store, now = Store(place / "artifacts"), time.time
-    with mock.patch("time.time", side_effect=lambda: now() + LATER):
+    with mock.patch("time.time", side_effect=lambda: now() + LATER), mock.patch.object(Jobs, "_start"):
+        Jobs(store).reconcile()
         sweep(store)
     hidden = [p for p in [*store.root.rglob(".*"), *place.glob(".*")] if p.name not in (".lock", ".swept")]
     return [str(p.relative_to(place)) for p in hidden]

@@ -24,6 +24,10 @@ MODELS = "LLMESR_MODELS"
 BUNDLED = "minilm"
 ANY = "*"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is handed out: outside of it are wrapped, local and future addresses of many kinds."""
+_NOT_THE_INTERNET = [ipaddress.ip_network(n) for n in ("192.0.0.0/24", "168.63.129.16/32", "3fff::/20")]
+"""What looks public: protocols and the metadata of one cloud, a service inside another, examples in documents."""
 
 
 def models() -> list[str]:
@@ -107,4 +111,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if found not in _UNICAST:
+            return False
+    if any(found in network for network in _NOT_THE_INTERNET if network.version == found.version):
+        return False
     return found.is_global and not found.is_multicast and not getattr(found, "is_site_local", False)

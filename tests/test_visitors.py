@@ -49,6 +49,14 @@ REFUSED = "private address, which visitors of this server may not reach"
         ("::ffff:93.184.216.34", True),
         ("2002:7f00:1::", False),  # 127.0.0.1, wrapped
         ("64:ff9b::a9fe:a9fe", False),  # 169.254.169.254, wrapped
+        ("64:ff9b:1::a9fe:a9fe", False),  # the same by a translator of one's own
+        ("::127.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("::5efe:10.0.0.1", False),
+        ("5f00::1", False),
+        ("192.0.0.192", False),  # the metadata of a cloud
+        ("168.63.129.16", False),  # a service that every machine of a cloud sees
+        ("3fff::1", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
@@ -104,7 +112,9 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 @pytest.mark.usefixtures("visitor")
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "169.254.169.254", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "2130706433", "0177.0.0.1", "169.254.169.254", "10.0.0.1"]
+)
 def test_a_visitor_reaches_nothing_private(host: str) -> None:
     with visitors.client() as http, pytest.raises(UserError, match=REFUSED):
         http.get(f"http://{host}:9/")

@@ -23,7 +23,7 @@ from llmesr.progress import Progress, silent
 
 HEAD = 1 << 20
 CHUNK = 1 << 20
-MAX_EXPANSION = 250
+MAX_EXPANSION = 100
 """Gzip that unpacks to more than this many times its size (past 64 MB) is refused; text gives 3 to 20."""
 SPARE_DISK = 1 << 30
 MAX_FOREIGN = 0.05

@@ -68,7 +68,10 @@ def ingest(
         ]
         id = f"{slug(config.name)}-{config_digest(VERSION, config.model_dump(), [p.digest for _, p in files])}"
         if not store.exists("datasets", id):
-            work = _Work(inputs, iter([Reader(s, p, scratch) for s, p in files]))
+            parts = (inputs.interactions, inputs.items, inputs.users)
+            alone = {part[0].path for part in parts if len(part) == 1}
+            most = dict.fromkeys(alone, config.max_rejected)
+            work = _Work(inputs, iter([Reader(s, p, scratch, most.get(s.path, 1.0)) for s, p in files]))
             for source, prepared in files:
                 if prepared.repaired:
                     work.report.warn(

@@ -3,6 +3,7 @@ rejected under its own line number; no quote swallows the lines behind it."""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -10,17 +11,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from llmesr.data.dialect import Dialect, Flaw
+from llmesr.errors import UserError
 
 MAX_SPAN = 1000
 """Lines one quoted cell may go over."""
 MAX_CELLS = 1 << 20
-BATCH_ROWS = 50_000
-BATCH_CHARACTERS = 32_000_000
+BATCH = 2_000_000
+"""Characters that are read at once, but for a line that is longer."""
+KEPT = 500
+"""Characters kept of a line that cannot be used."""
 EXAMPLES = 5
+FEW, MANY = "missing columns", "too many columns"
+MAX_STRAYS, MAX_STRAY_SHARE = 300_000, 0.05
+"""Lines with a quotation mark in the wrong place, each read as it was most likely meant, after which a person is asked:
+so many, and such a share of all."""
+MAX_VAIN, MAX_VAIN_SHARE = 20_000_000, 4
+"""Characters that are gone through in search of a closing quote that does not come: so many, and so many times what was
+read."""
 ZERO = "holds a zero byte"
 _NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?\s*")
 
@@ -44,32 +52,126 @@ class Departures:
     longer: int = 0
 
 
+@dataclass
+class Batch:
+    """Some lines of a file: the numbers and cells of those that are records, and why others are none."""
+
+    lines: list[int] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    wrong: list[tuple[int, str, str]] = field(default_factory=list)
+    """Line, reason, text."""
+    read: int = 0
+    """Characters of the file that were read when it was full."""
+
+    def add(self, record: Record) -> None:
+        if record.reason:
+            self.wrong.append((record.line, record.reason, record.text[:KEPT]))
+        else:
+            self.lines.append(record.line)
+            self.rows.append(record.cells)
+
+
 class Records:
-    """Iterates over the records of delimited text with ``width`` cells each.
+    """The records of delimited text with ``width`` cells each, in batches.
 
     ``numeric``: columns that hold only numbers, by which a line inside a quoted cell is known for a row that a stray
-    quote has swallowed. ``at``: how many lines stand before. ``departures`` grows while it is read.
+    quote has swallowed. ``at``: how many lines stand before. ``departures`` and ``read``, the number of characters,
+    grow while it is read.
     """
 
-    def __init__(
-        self, lines: Iterator[str], dialect: Dialect, width: int, numeric: Sequence[int] = (), at: int = 0
-    ) -> None:
+    def __init__(self, text: TextIO, dialect: Dialect, width: int, numeric: Sequence[int] = (), at: int = 0) -> None:
         self.dialect, self.width, self.numeric = dialect, width, tuple(numeric)
         self.departures = Departures()
-        self._lines = lines
+        self.read = 0
+        self._vain = 0
+        self._text = text
         self._ahead: deque[str] = deque()
+        self._behind: list[Record] = []
         self._at = at
 
-    def __iter__(self) -> Iterator[Record]:
+    def leave_out_first(self) -> None:
+        """Pass over the first record: it is the header."""
         while (raw := self._next()) is not None:
-            if not raw.strip():
-                continue
-            if "\0" in raw:
-                yield Record(self._at, [], ZERO, raw.replace("\0", "").strip())
-            elif "\r" in raw.rstrip("\r"):
-                yield from self._several(raw)
+            if found := list(self._judged(raw)):
+                self._behind = found[1:]  # where carriage returns stand between them
+                return
+
+    def batches(self, characters: int | None = None) -> Iterator[Batch]:
+        """``characters`` are read at once: BATCH when None."""
+        while self._read(characters or BATCH) or self._ahead or self._behind:
+            batch = Batch()
+            while self._behind:
+                batch.add(self._behind.pop(0))
+            self._take(batch)
+            batch.read = self.read
+            if self.departures.strays > max(MAX_STRAYS, self._at * MAX_STRAY_SHARE):
+                raise self._unquotable(f"{self.departures.strays:,} lines hold a quotation mark in the wrong place")
+            yield batch
+
+    def _unquotable(self, what: str) -> UserError:
+        examples = self.departures.stray_examples
+        such = f" (such as {examples[0]!r})" if examples else ""
+        return UserError(
+            f"{what}{such}, among the first {self._at:,}. If quotes are only text in this file, say --set quote=none; "
+            "otherwise write it again."
+        )
+
+    def _read(self, characters: int) -> bool:
+        lines = self._text.readlines(characters)
+        self.read += sum(map(len, lines))
+        self._ahead.extend(lines)
+        return bool(lines)
+
+    def _take(self, batch: Batch) -> None:
+        """The lines that have been read, but for those that this reads ahead. Plain ones, without quotes, are judged
+        right here: that is ten times as fast, and a file may hold millions of them."""
+        ahead, delimiter, width, quote = self._ahead, self.dialect.delimiter, self.width, self.dialect.quote or "\0"
+        last = self._at + len(ahead)
+        while self._at < last:
+            raw = ahead.popleft()
+            self._at += 1
+            text = raw.removesuffix("\n").rstrip("\r")
+            if "\r" in text or "\0" in text:
+                cells = None
+            elif quote in text:
+                cells = self._by_the_rules(text)
+            elif text and not text.isspace():
+                cells = text.split(delimiter)
             else:
-                yield self._record(raw)
+                continue
+            if cells is None:
+                for record in self._judged(raw.removesuffix("\n")):
+                    batch.add(record)
+                continue
+            if len(cells) == width:
+                batch.lines.append(self._at)
+                batch.rows.append(cells)
+            elif self._fits(cells):
+                batch.lines.append(self._at)
+                batch.rows.append(self._cut(cells))
+            else:
+                batch.wrong.append((self._at, FEW if len(cells) < width else MANY, text[:KEPT]))
+
+    def _by_the_rules(self, text: str) -> list[str] | None:
+        """The cells of a line with quotes that breaks no rule; None for one that has to be looked at."""
+        d = self.dialect
+        if len(d.delimiter) != 1 or d.escape != d.quote or d.spaces:
+            return None
+        try:
+            return next(csv.reader((text,), delimiter=d.delimiter, quotechar=d.quote, strict=True))
+        except csv.Error:
+            return None
+
+    def _judged(self, raw: str) -> Iterator[Record]:
+        """What a line holds: nothing, a record, or several with carriage returns between them."""
+        if not raw.strip():
+            return
+        if "\0" in raw:
+            yield Record(self._at, [], ZERO, raw.replace("\0", "").strip())
+        elif "\r" in raw.rstrip("\r"):
+            yield from self._several(raw)
+        else:
+            yield self._record(raw)
 
     def _record(self, raw: str) -> Record:
         line, text = self._at, raw.rstrip("\r")
@@ -77,8 +179,7 @@ class Records:
         if not isinstance(cells, Flaw) and self._fits(cells):
             return Record(line, self._cut(cells))
         if not isinstance(cells, Flaw):
-            few = len(cells) < self.width
-            return Record(line, [], "missing columns" if few else "too many columns", text)
+            return Record(line, [], FEW if len(cells) < self.width else MANY, text)
         if cells.kind == "open" and (longer := self._over_lines(raw, cells.column)) is not None:
             return Record(line, longer)
         return self._mended(line, text)
@@ -99,7 +200,7 @@ class Records:
 
     def _over_lines(self, raw: str, column: int) -> list[str] | None:
         """A cell that begins in ``column`` and goes over several lines, unless those look like rows of the table."""
-        text = raw
+        text, tried = raw, 0
         for number, following in enumerate(self._peek(), 1):
             text += "\n" + following
             if number > MAX_SPAN or len(text) > MAX_CELLS or "\0" in following:
@@ -109,12 +210,17 @@ class Records:
                     return None
                 continue
             cells = self.dialect.split(text.rstrip("\r"))
+            self._vain += len(text)
+            tried += len(text)
+            if self._vain > max(MAX_VAIN, self.read * MAX_VAIN_SHARE):
+                raise self._unquotable("Quotation marks open and do not close")
             if isinstance(cells, Flaw) and cells.kind == "open":
-                if self._like_a_row(following):
+                if cells.column > self.width or self._like_a_row(following):
                     return None
                 continue
             if isinstance(cells, Flaw) or not self._fits(cells) or self._swallowed(following, column):
                 return None
+            self._vain -= tried
             for _ in range(number):
                 self._next()
             return self._cut(cells)
@@ -157,32 +263,16 @@ class Records:
         return cells[: self.width]
 
     def _next(self) -> str | None:
-        raw = self._ahead.popleft() if self._ahead else next(self._lines, None)
-        self._at += raw is not None
-        return None if raw is None else raw.removesuffix("\n")
+        if not self._ahead and not self._read(1):
+            return None
+        self._at += 1
+        return self._ahead.popleft().removesuffix("\n")
 
     def _peek(self) -> Iterator[str]:
         for number in range(MAX_SPAN + 1):
-            if number == len(self._ahead):
-                line = next(self._lines, None)
-                if line is None:
-                    return
-                self._ahead.append(line)
+            if number == len(self._ahead) and not self._read(1):
+                return
             yield self._ahead[number].removesuffix("\n")
-
-
-def blocks(lines: Iterator[str], delimiter: str) -> Iterator[Record]:
-    """Netflix Prize layout: a line ``1:`` names the movie of the lines ``user,rating,date`` below it."""
-    movie = ""
-    for number, raw in enumerate(lines, 1):
-        text = raw.strip()
-        cells = text.split(delimiter)
-        if re.fullmatch(r"\d+:", text):
-            movie = text[:-1]
-        elif text and len(cells) == 3:
-            yield Record(number, [cells[0], movie, *cells[1:]])
-        elif text:
-            yield Record(number, [], "missing columns" if len(cells) < 3 else "too many columns", text)
 
 
 def opened(path: Path) -> TextIO:
@@ -199,41 +289,3 @@ def numeric_columns(rows: Sequence[Sequence[str]], width: int) -> list[int]:
         for n in range(width)
         if any(r[n].strip() for r in rows) and all(_NUMBER.fullmatch(r[n]) or not r[n].strip() for r in rows)
     ]
-
-
-def write_parquet(records: Iterator[Record], width: int, target: Path) -> Path:
-    """Write good records as Parquet (``line``, ``c0`` ...), the others to ``.rejects`` (line, reason, text)."""
-    schema = pa.schema([("line", pa.int64()), *((f"c{n}", pa.string()) for n in range(width))])
-    wrong_schema = pa.schema([("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
-    with (
-        pq.ParquetWriter(target, schema, compression="lz4", use_dictionary=False) as out,
-        pq.ParquetWriter(rejects_of(target), wrong_schema) as wrong_out,
-    ):
-        for batch in _batches(records):
-            good = [r for r in batch if not r.reason]
-            wrong = [r for r in batch if r.reason]
-            columns = list(zip(*(r.cells for r in good), strict=True)) or [()] * width
-            lines = pa.array([r.line for r in good], pa.int64())
-            out.write_table(pa.table([lines, *(pa.array(c, pa.string()) for c in columns)], schema=schema))
-            if wrong:
-                values = [[r.line for r in wrong], [r.reason for r in wrong], [r.text[:500] for r in wrong]]
-                arrays = [pa.array(v, f.type) for v, f in zip(values, wrong_schema, strict=True)]
-                wrong_out.write_table(pa.table(arrays, schema=wrong_schema))
-    return target
-
-
-def rejects_of(target: Path) -> Path:
-    return target.with_suffix(".rejects")
-
-
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        batch.append(record)
-        size += sum(map(len, record.cells)) + len(record.text)
-        if len(batch) == BATCH_ROWS or size > BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 
+from llmesr.data.by_lines import Judge, blocks, objects, rejects_of, write_parquet
 from llmesr.data.dialect import Dialect
 from llmesr.data.files import Prepared
 from llmesr.data.heads import is_nested, parquet_text, path_literal
-from llmesr.data.lines import ZERO, Departures, Record, Records, blocks, opened, rejects_of, write_parquet
+from llmesr.data.lines import Batch, Departures, Records, opened
 from llmesr.data.literals import literals_to_json
 from llmesr.data.sources import Source
 from llmesr.data.survey import is_regular
@@ -31,10 +31,14 @@ _EXACT = 2**53
 
 class Reader:
     """One file. ``departures``: what was mended in it; ``rejects``: a Parquet file (line, reason, text) of the lines
-    that are no records, both None for a file that is read in bulk."""
+    that are no records, both None for a file that is read in bulk.
 
-    def __init__(self, source: Source, prepared: Prepared, scratch: Path) -> None:
-        self.source = source
+    ``most``: the share of its lines that may be wrong, where that can be said of it alone: a file that is clearly
+    beyond it is not read to its end.
+    """
+
+    def __init__(self, source: Source, prepared: Prepared, scratch: Path, most: float = 1.0) -> None:
+        self.source, self._most = source, most
         self.path, self.plus = prepared.path, prepared.plus
         self.departures: Departures | None = None
         self.rejects: Path | None = None
@@ -64,19 +68,23 @@ class Reader:
     def read_lines(self) -> None:
         """Take the file apart line by line, into a Parquet file of its records."""
         s = self.source
+        width = 1 if self._json else len(s.columns)
         with opened(self.path) as text:
             if s.layout == "blocks":
-                found: Iterator[Record] = blocks(text, s.dialect.delimiter)
+                found: Iterator[Batch] = blocks(text, s.dialect.delimiter)
             elif self._json:
-                found = _objects(text)
+                found = objects(text)
             else:
-                lines = islice(text, s.dialect.skip, None)
-                table = Records(lines, s.dialect, len(s.columns), s.numeric, at=s.dialect.skip)
+                for _ in range(s.dialect.skip):
+                    text.readline()
+                table = Records(text, s.dialect, width, s.numeric, at=s.dialect.skip)
                 self.departures = table.departures
-                found = iter(table)
                 if s.header:
-                    next(found, None)
-            write_parquet(found, 1 if self._json else len(s.columns), self._records)
+                    table.leave_out_first()
+                found = table.batches()
+            shortest = {"blocks": 3, "csv": width}.get(s.layout, 2)
+            judge = Judge(s.name, self._most, self.path.stat().st_size, shortest)
+            write_parquet(judge.of(found), width, self._records)
         self.rejects = rejects_of(self._records)
 
     @property
@@ -205,15 +213,6 @@ def decimal_commas(source: Source, name: str) -> bool:
     commas = [v for v in filled if re.fullmatch(r"-?\d+,\d+", v)]
     thousands = all(re.fullmatch(r"-?\d{1,3}(,\d{3})+", v) for v in commas)
     return bool(commas) and not thousands and all(re.fullmatch(r"-?\d+(,\d+)?", v) for v in filled)
-
-
-def _objects(lines: Iterator[str]) -> Iterator[Record]:
-    for number, raw in enumerate(lines, 1):
-        text = raw.strip()
-        if "\0" in text:
-            yield Record(number, [], ZERO, text.replace("\0", ""))
-        elif text:
-            yield Record(number, [text])
 
 
 def _whole(value: str, exact: int = _EXACT) -> str:

@@ -7,22 +7,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
 
 from llmesr.config import IngestConfig
+from llmesr.data.by_lines import blocks
 from llmesr.data.columns import ACCEPTED, Guess, guess_interactions, guess_items, plain
 from llmesr.data.dialect import Dialect, sniff
 from llmesr.data.files import decode, head
 from llmesr.data.heads import CELL, SAMPLE_ROWS, Head, json_head, parquet_head, rows_for
-from llmesr.data.lines import Records, blocks, numeric_columns
+from llmesr.data.lines import Records, numeric_columns
 from llmesr.data.times import looks_like_time
 from llmesr.errors import UserError
 
 Layout = Literal["csv", "json", "json array", "literals", "parquet", "blocks"]
 MAX_COLUMNS = 10_000
+LOOKED = 1 << 16
+"""Characters that are taken apart at once for a sample."""
 GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
@@ -149,12 +153,11 @@ def _rows(text: str, dialect: Dialect, width: int, numeric: Sequence[int] = ()) 
     """The first good rows of ``width`` cells, as the whole file is read too."""
     lines = io.StringIO(text, newline="" if "\n" not in text else "\n")
     for _ in range(dialect.skip):
-        next(lines, "")
+        lines.readline()
     limit = rows_for(width) + 1
-    rows = []
-    for record in Records(iter(lines), dialect, width, numeric):
-        if not record.reason:
-            rows.append([cell[:CELL] for cell in record.cells])
+    rows: list[list[str]] = []
+    for batch in Records(lines, dialect, width, numeric).batches(LOOKED):
+        rows += [[cell[:CELL] for cell in cells] for cells in batch.rows[: limit - len(rows)]]
         if len(rows) == limit:
             break
     return rows
@@ -224,8 +227,8 @@ def _atomic(path: Path, text: str) -> Source:
 def _netflix(path: Path, text: str) -> Source:
     """Netflix Prize: a line ``1:`` names the movie of the lines below it."""
     columns = ["user_id", "item_id", "rating", "timestamp"]
-    found = blocks(iter(text.splitlines()), ",")
-    rows = [r.cells for r, _ in zip((r for r in found if not r.reason), range(SAMPLE_ROWS), strict=False)]
+    found = blocks(io.StringIO(text), ",")
+    rows = list(islice((row for batch in found for row in batch.rows), SAMPLE_ROWS))
     sample = pd.DataFrame(rows, columns=columns, dtype="str")
     return Source(path, "blocks", columns, sample, Dialect(",", "", ""), header=False)
 

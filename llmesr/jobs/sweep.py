@@ -57,7 +57,7 @@ def sweep_now_and_then(jobs: Jobs) -> None:
 def _half_written(store: Store, before: float) -> Iterator[Path]:
     """Where nobody works: by a clock that is wrong, what is being written now may look old."""
     active = {job.folder for job in Jobs(store).list() if job.active}
-    kinds = [folder for folder in (store.root / name for name in (*KINDS, "jobs")) if folder.is_dir()]
+    kinds = [folder for folder in (store.root / name for name in (*KINDS, "jobs", "downloads")) if folder.is_dir()]
     for folder in [entry for kind in kinds for entry in kind.iterdir() if entry.is_dir()]:
         if folder in active or is_locked(folder):
             continue

@@ -10,7 +10,9 @@ import json
 import math
 import os
 import random
+import threading
 import time
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +27,7 @@ CHARACTERS_PER_TOKEN = 4
 """A rough reading for the cost: English text."""
 
 MOST_BYTES = 2**28
-"""Of an answer: two thousand vectors of 8,192 numbers fit."""
+"""Of an answer, whatever was asked: its values take up to twenty times as much memory."""
 SLOWEST = 10
 """An answer may come piece by piece, for so many times as long as its first piece may take."""
 _LONGEST_WAIT = 60.0
@@ -72,16 +74,18 @@ class Service:
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not (key.isascii() and key.isprintable()):  # a library would show it in its error
             raise UserError("OPENAI_API_KEY holds characters that no key has. Set it again, without line ends.")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Accept-Encoding": "identity"}  # a packed answer may unpack to any size, and in one step
+        headers |= {"Authorization": f"Bearer {key}"} if key else {}
         return client(headers=headers, timeout=httpx.Timeout(self._timeout, connect=min(15.0, self._timeout)))
 
-    def post(self, client: httpx.Client, path: str, body: dict[str, Any]) -> Answer:
-        """The answer to ``body``. Unanswered after the last try; UserError at once when another would not help."""
+    def post(self, client: httpx.Client, path: str, body: dict[str, Any], *, most: int = MOST_BYTES) -> Answer:
+        """The answer to ``body``, of at most so many bytes. Unanswered after the last try; UserError at once when
+        another would not help."""
         pause = self._pause
         for attempt in range(1, self._tries + 1):
             wanted: float | None = None
             try:
-                answer = self._asked(client, path, body)
+                answer = self._asked(client, path, body, min(most, MOST_BYTES))
             except httpx.RequestError as error:
                 reason = f"{type(error).__name__}: {error}"
             else:
@@ -101,16 +105,35 @@ class Service:
             "command again to go on."
         )
 
-    def _asked(self, client: httpx.Client, path: str, body: dict[str, Any]) -> Answer:
-        """The answer to one try. UserError for one that is too large, ReadTimeout for one that does not end."""
-        due, content = time.monotonic() + SLOWEST * self._timeout, bytearray()
+    def _asked(self, client: httpx.Client, path: str, body: dict[str, Any], most: int) -> Answer:
+        """The answer to one try; ReadTimeout for one that does not end, be it in its headers.
+
+        The library bounds the wait for each piece, not for all. It is asked in a thread, which is left behind then and
+        ends when the client is closed.
+        """
+        answer: Future[Answer] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._received(client, path, body, most))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        if not wait([answer], timeout=SLOWEST * self._timeout).done:
+            raise httpx.ReadTimeout("the answer does not end")
+        return answer.result()
+
+    def _received(self, client: httpx.Client, path: str, body: dict[str, Any], most: int) -> Answer:
+        """UserError for an answer that is too large, or packed."""
+        content = bytearray()
         with client.stream("POST", f"{self.url}/{path}", json=body) as response:
-            for piece in response.iter_bytes():
+            if (packed := response.headers.get("Content-Encoding", "identity").lower()) not in ("identity", ""):
+                raise UserError(f"{self.url} packs its answers ({packed[:40]}) unasked. Have it send them as they are.")
+            for piece in response.iter_raw():
                 content += piece
-                if len(content) > MOST_BYTES:
-                    raise UserError(f"{self.url} answers with more than {MOST_BYTES:,} bytes. Ask it for less at once.")
-                if time.monotonic() > due:
-                    raise httpx.ReadTimeout("the answer does not end")
+                if len(content) > most:
+                    raise UserError(f"{self.url} answers with more than {most:,} bytes. Ask it for less at once.")
         return Answer(response.status_code, response.headers, bytes(content))
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_embedder import fake_vector
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from llmesr.config import EmbedConfig
 from llmesr.errors import UserError
@@ -106,6 +106,43 @@ def test_rows_of_different_size(tmp_path: Path) -> None:
     pq.write_table(pa.table({"item_id": ["a", "b"], "vector": [[1.0, 2.0], [1.0]]}), tmp_path / "v.parquet")
     with pytest.raises(UserError, match="'vector' is missing or of another size"):
         read(tmp_path / "v.parquet", ["a"])
+
+
+def _zipped(flag: int = 0, method: int = 8, harm: bool = False) -> bytes:
+    """A file of vectors whose first member is said to be encrypted or packed another way, or is harmed."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, array in (("vectors.npy", VECTORS), ("item_ids.npy", np.array(IDS))):
+            content = io.BytesIO()
+            np.save(content, array)
+            bundle.writestr(name, content.getvalue())
+    octets = bytearray(made.getvalue())
+    entry = octets.find(b"PK\1\2")
+    for flags, packing in ((6, 8), (entry + 8, entry + 10)):
+        octets[flags] |= flag
+        octets[packing] = method
+    if harm:
+        octets[60:70] = b"\xff" * 10
+    return bytes(octets)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("encrypted.npz", _zipped(flag=1)),
+        ("method.npz", _zipped(method=99)),
+        ("damaged.npz", _zipped(harm=True)),
+        ("ids.safetensors", save({"vectors": VECTORS}, metadata={"item_ids": "5"})),
+        ("nested.safetensors", save({"vectors": VECTORS}, metadata={"item_ids": "[" * 100_000})),
+        ("shape.npy", b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': "
+         b"(9223372036854775807, 9223372036854775807), }".ljust(68) + b"\n"),
+        ("brackets.npy", b"\x93NUMPY\x01\x00\x28\x23" + b"(" * 8_999 + b"\n"),
+    ],
+)  # fmt: skip
+def test_files_that_libraries_stumble_over_are_sentences(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as vectors"):
+        read(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

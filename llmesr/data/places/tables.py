@@ -7,6 +7,7 @@ that it says of how it is to be read is followed.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -14,11 +15,14 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from llmesr.errors import UserError, is_full
 
 Kind = Literal["Delta", "Iceberg"]
 METADATA = ".metadata.json"
+VECTOR_NAME = 20
+"""Characters of the name of a deletion vector in the folder, behind a prefix that is a folder's."""
 
 
 def kind_of(entries: Collection[str]) -> Kind | None:
@@ -52,6 +56,7 @@ def opened(folder: Path, kind: Kind) -> Iterator[tuple[pa.RecordBatchReader, dic
 def _delta(folder: Path) -> tuple[pa.RecordBatchReader, dict[str, str]]:
     from deltalake import DeltaTable, QueryBuilder
 
+    _check_log(folder)
     table = DeltaTable(str(folder))
     for path in pa.table(table.get_add_actions()).column("path").to_pylist():
         _check_inside(folder, path)
@@ -85,6 +90,44 @@ def _iceberg(folder: Path) -> tuple[pa.RecordBatchReader, dict[str, str]]:
     inside.written = described.location.rstrip("/")
     table: Any = StaticTable(("table",), described, str(newest), inside, NoopCatalog("none"))
     return table.scan().to_arrow_batch_reader(), {"from": str(folder), "table": f"Iceberg, {newest.name}"}
+
+
+def _check_log(folder: Path) -> None:
+    """UserError unless the log of a Delta table and the deletion vectors that it names lie in its folder. The library
+    opens a vector wherever it is, and its error tells what it found there."""
+    for path in sorted(p for p in (folder / "_delta_log").rglob("*") if not p.is_dir()):
+        _check_inside(folder, str(path))
+        for vector in _deletion_vectors(path):
+            stored, named = vector["storageType"], str(vector["pathOrInlineDv"])
+            prefix = named[:-VECTOR_NAME] if stored == "u" else ""
+            if not re.fullmatch(r"[\w-]*", prefix):
+                raise UserError(f"{folder} names a file that does not lie in it, which is not read: {named[:200]}")
+            if stored == "p":
+                _check_inside(folder, named)
+
+
+def _deletion_vectors(path: Path) -> Iterator[dict[str, Any]]:
+    """What a file of a Delta log says of deletion vectors: each with ``storageType`` and ``pathOrInlineDv``, every pair
+    of them where a name is there twice."""
+    if path.suffix == ".parquet":
+        file = pq.ParquetFile(path)
+        if any(column.path.startswith("add.deletionVector.") for column in file.schema):
+            for batch in file.iter_batches(columns=["add.deletionVector"]):
+                adds = (row["add"] for row in batch.to_pylist())
+                yield from (add["deletionVector"] for add in adds if add and add["deletionVector"])
+    elif path.suffix == ".json":
+        found: list[dict[str, Any]] = []
+
+        def seen(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            kinds, names = ([v for k, v in pairs if k == name] for name in ("storageType", "pathOrInlineDv"))
+            found.extend({"storageType": k, "pathOrInlineDv": n} for k in kinds for n in names)
+            return dict(pairs)
+
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    json.loads(line, object_pairs_hook=seen)
+        yield from found
 
 
 def _check_inside(folder: Path, named: str) -> None:

@@ -17,6 +17,8 @@ from llmesr.store import Store, config_digest
 
 MOST_CHARACTERS = 100_000
 """Of an answer are read."""
+MOST_BYTES = 2**22
+"""Of what comes back: the thoughts of a model that reasons fit."""
 HOPELESS = 5
 """Requests in a row without an answer after which the service is given up."""
 
@@ -58,7 +60,7 @@ class Chat(Asking):
     def _ask(self, client: httpx.Client, body: dict[str, Any]) -> str | UserError:
         """The text of the answer. An answer of another shape is text that nothing is understood of."""
         try:
-            answer = self._service.post(client, "chat/completions", body)
+            answer = self._service.post(client, "chat/completions", body, most=MOST_BYTES)
         except UserError as error:
             return error
         try:

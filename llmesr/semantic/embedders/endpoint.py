@@ -19,6 +19,9 @@ from llmesr.semantic.embedders.contract import Embedder
 from llmesr.semantic.service import CHARACTERS_PER_TOKEN, Answer, Service
 from llmesr.store import config_digest
 
+MOST_AROUND, MOST_VECTOR = 2**20, 2**18
+"""Bytes of an answer: what is around the vectors, and each of them, 8,192 numbers or more."""
+
 
 def build(config: EmbedConfig) -> EndpointEmbedder:
     return EndpointEmbedder(config)
@@ -80,7 +83,8 @@ class EndpointEmbedder(Embedder):
     def _request(self, client: httpx.Client, texts: list[str]) -> np.ndarray:
         """(b, E) float32. UserError after the last try, or at once when another try would not help."""
         body = {"model": self.model, "input": [t[: self._characters] for t in texts], "encoding_format": "float"}
-        return self._vectors(self._service.post(client, "embeddings", body), len(texts))
+        most = MOST_AROUND + len(texts) * MOST_VECTOR
+        return self._vectors(self._service.post(client, "embeddings", body, most=most), len(texts))
 
     def _vectors(self, answer: Answer, count: int) -> np.ndarray:
         try:

@@ -27,10 +27,10 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from llmesr.config import EmbedConfig
-from llmesr.errors import UserError
+from llmesr.errors import UserError, is_full
 from llmesr.semantic.embedders.contract import Embedder
 from llmesr.semantic.matrix import align
 from llmesr.store import config_digest, deliver, delivered, file_digest
@@ -78,16 +78,9 @@ class PrecomputedEmbedder(Embedder):
             vectors, ids = _READERS[self.path.suffix](self.path)
         except _Unfit as error:
             raise UserError(f"{self.path} cannot be read as vectors: {error}.") from error
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            EOFError,
-            MemoryError,
-            zipfile.BadZipFile,
-            pa.ArrowException,
-            SafetensorError,
-        ) as error:
+        except Exception as error:  # the file may be anybody's, and four libraries read it, which raise anything
+            if is_full(error):
+                raise
             raise UserError(
                 f"{self.path} cannot be read as vectors: it is damaged, or holds something else than numbers."
             ) from error

@@ -118,6 +118,47 @@ def test_a_delta_table_reads_no_file_outside_its_folder(store: Store, tmp_path: 
     assert llmesr.ingest(folder, name="shop", store=store).n_users == 30
 
 
+OUTSIDE = [
+    ("p", "/{}/secret/rows.parquet"),
+    ("p", "file://{}/secret/rows.parquet"),
+    ("p", "s3://bucket/rows.bin"),
+    ("p", "http://127.0.0.1:9/rows.bin"),
+    ("u", "../../secretab^-aqEH.-t@S}K{vb[*k^"),
+    ("u", "%2e%2e/ab^-aqEH.-t@S}K{vb[*k^"),
+]
+
+
+@pytest.mark.parametrize(("stored", "named"), OUTSIDE)
+@pytest.mark.parametrize("where", ["log", "log, said twice", "checkpoint"])
+def test_a_delta_table_reads_no_deletion_vector_outside_its_folder(
+    stored: str, named: str, where: str, store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "orders"
+    write_deltalake(str(folder), rows())
+    logs = folder / "_delta_log"
+    vector = {"storageType": stored, "pathOrInlineDv": named.format(tmp_path), "offset": 1, "sizeInBytes": 34}
+    if where == "checkpoint":
+        add = {"path": "x.parquet", "deletionVector": vector}
+        pq.write_table(pa.table({"add": [None, add]}), logs / "00000000000000000000.checkpoint.parquet")
+    else:
+        log = logs / "00000000000000000000.json"
+        text = json.dumps(vector)
+        if where == "log, said twice":
+            text = text[:-1] + ', "pathOrInlineDv": "inside"}'
+        lines = log.read_text().splitlines()
+        log.write_text("\n".join(line.replace('"add":{', f'"add":{{"deletionVector":{text},') for line in lines))
+        assert "deletionVector" in log.read_text()
+    with pytest.raises(UserError, match="does not lie in it"):
+        llmesr.ingest(folder, name="shop", store=store)
+
+
+def test_a_delta_table_with_a_checkpoint_is_read(store: Store, tmp_path: Path) -> None:
+    folder = delta(tmp_path / "orders")
+    DeltaTable(str(folder)).create_checkpoint()
+    assert any(path.suffix == ".parquet" for path in (folder / "_delta_log").iterdir())
+    assert llmesr.ingest(folder, name="shop", store=store).n_users == 59
+
+
 def _described(folder: Path) -> tuple[Path, dict[str, Any]]:
     """The newest metadata of an Iceberg table."""
     path = max((folder / "metadata").glob("*.metadata.json"))
