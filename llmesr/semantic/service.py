@@ -66,6 +66,10 @@ class Service:
         url = url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
         if not url.startswith(("http://", "https://")):
             raise UserError(f"The endpoint {url!r} must begin with http:// or https://.")
+        try:
+            httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise UserError(f"The endpoint {url[:200]!r} is no address: {error}.") from error
         self.url, self.work = url.rstrip("/"), work
         self._pause, self._timeout, self._tries = pause, timeout, tries
 

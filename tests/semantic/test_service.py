@@ -73,6 +73,12 @@ def asked(raw: Raw) -> service.Answer:
         return made.post(client, "embeddings", {"model": "m"})
 
 
+@pytest.mark.parametrize("url", ["http://0177.0.0.1/v1", "http://[::1", "https://a:b:c/v1", "http://a\0b"])
+def test_an_endpoint_that_is_no_address_is_a_sentence(url: str) -> None:
+    with pytest.raises(UserError, match="is no address"):
+        Service(url, "embed")
+
+
 @pytest.mark.parametrize("packed", ["gzip", "gzip, gzip", "zstd", "br"])
 def test_a_packed_answer_is_not_unpacked(packed: str, raw: Raw) -> None:
     """One piece of it can unpack to gigabytes, above all where it is packed several times."""
