@@ -17,6 +17,7 @@ from llmesr.errors import UserError
 MAX_SPAN = 1000
 """Lines one quoted cell may go over."""
 MAX_CELLS = 1 << 20
+MAX_LINE = 16_000_000
 BATCH = 2_000_000
 """Characters that are read at once, but for a line that is longer."""
 KEPT = 500
@@ -131,7 +132,7 @@ class Records:
             raw = ahead.popleft()
             self._at += 1
             text = raw.removesuffix("\n").rstrip("\r")
-            if "\r" in text or "\0" in text:
+            if "\r" in text or "\0" in text or len(text) > MAX_LINE:
                 cells = None
             elif quote in text:
                 cells = self._by_the_rules(text)
@@ -166,7 +167,9 @@ class Records:
         """What a line holds: nothing, a record, or several with carriage returns between them."""
         if not raw.strip():
             return
-        if "\0" in raw:
+        if len(raw) > MAX_LINE:
+            yield Record(self._at, [], f"longer than {MAX_LINE:,} characters", raw[:KEPT].replace("\0", ""))
+        elif "\0" in raw:
             yield Record(self._at, [], ZERO, raw.replace("\0", "").strip())
         elif "\r" in raw.rstrip("\r"):
             yield from self._several(raw)
@@ -244,11 +247,11 @@ class Records:
         """A line with carriage returns in it: rows of their own where they fit, else part of a cell."""
         whole = self.dialect.split(raw.rstrip("\r"))
         parts = [p for p in raw.split("\r") if p.strip()]
-        rows = [self.dialect.split(p) for p in parts]
+        rows = (self.dialect.split(p) for p in parts)
         if all(not isinstance(r, Flaw) and self._fits(r) for r in rows):
-            for number, row in enumerate(rows):
+            for number, part in enumerate(parts):
                 self._at += number > 0
-                yield Record(self._at, self._cut(list(map(str, row))))
+                yield Record(self._at, self._cut([str(cell) for cell in self.dialect.split(part)]))
         elif not isinstance(whole, Flaw) and self._fits(whole):
             yield Record(self._at, self._cut(whole))
         else:

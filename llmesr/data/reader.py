@@ -15,13 +15,12 @@ from llmesr.data.by_lines import Judge, blocks, objects, rejects_of, write_parqu
 from llmesr.data.dialect import Dialect
 from llmesr.data.files import Prepared
 from llmesr.data.heads import is_nested, parquet_text, path_literal
-from llmesr.data.lines import Batch, Departures, Records, opened
+from llmesr.data.lines import MAX_LINE, Batch, Departures, Records, opened
 from llmesr.data.literals import literals_to_json
 from llmesr.data.sources import Source
 from llmesr.data.survey import is_regular
 from llmesr.errors import UserError
 
-MAX_LINE = 16_000_000
 MAX_EMPTY = 50
 """Columns up to which rows without anything are told from rows without a user: of more, each would be read for it."""
 INEXACT, NESTED = "\x01inexact", "\x01nested"

@@ -75,6 +75,13 @@ def test_lines_keep_their_numbers() -> None:
     assert found.wrong == [(5, FEW, "u,i"), (6, ZERO, "")]
 
 
+def test_a_line_has_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE", 20)
+    found = read("u,i,1\n" + "u,i,1\r" * 9 + "\n" + "x" * 21 + "\n" + "v,i,2\rw,i,3\n")
+    assert found.rows == [["u", "i", "1"], ["v", "i", "2"], ["w", "i", "3"]]
+    assert [(line, reason) for line, reason, _ in found.wrong] == [(n, "longer than 20 characters") for n in (2, 3)]
+
+
 def test_other_layouts_keep_their_numbers_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_lines, "BATCH", 1)
     movies = list(blocks(io.StringIO("1:\nu,5,d\n2:\nv\n\nw,4,e\n"), ","))
