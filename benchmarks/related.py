@@ -1,7 +1,7 @@
 """Ideas of other systems beside the methods they compete with: quality by group under both protocols, cost, tests.
 
     python benchmarks/related.py PATH --name office
-    python benchmarks/related.py PATH --name office --seeds 42 --set epochs=15 --set patience=3
+    python benchmarks/related.py PATH --name beauty --seeds 42 --set patience=3 --set loss=sampled --no-allocation
 
 PATH is a folder with interactions and items. ``--set`` is for every sequence model. Runs already under the artifact
 root are reused. Differences are from llm-init, paired by user, over all seeds.
@@ -113,6 +113,7 @@ def allocated(first: Run, second: Run, store: Store, share: float | None) -> Non
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--set", action="append", default=[], help="key=value for every sequence model")
+    parser.add_argument("--no-allocation", action="store_true", help="leave out the weak users of each run by another")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     store = Store()
@@ -134,7 +135,7 @@ def main() -> None:
     differences(found, data)
     cost(found)
     pairs = [(BASELINE, TEACHER), ("id", TEACHER), (TEACHER, BASELINE)]
-    for first, second in pairs:
+    for first, second in () if args.no_allocation else pairs:
         if {first, second} <= set(found):
             for share in (None, 0.3):
                 allocated(found[first][0], found[second][0], store, share)

@@ -53,7 +53,10 @@ class StudyConfig(Config):
     neighbours: int = Field(100, ge=1, description="similar-users: how many are asked.")
     run: str | None = Field(None, description="A run that is judged with the content term added; empty: none is.")
     finalists: int = Field(
-        0, ge=0, description="Texts that text-ease ranks best, on which a sequence model is trained beside the default."
+        0,
+        ge=0,
+        description="Texts that text-ease ranks best, on which a sequence model is trained beside the default; llm-esr "
+        "also with the other user vectors, since it learns from similar users.",
     )
     method: Literal["llm-esr", "llm-init", "adapter", "llmemb"] = Field(
         "llm-esr", description="The sequence model of the finalists."

@@ -62,10 +62,14 @@ def check(store: Store, run: Run) -> None:
         if others
         else "Train one that does, such as `--method text-ease`, or tune this one with a content term."
     )
-    raise UserError(
-        f"Run {run.id!r} ({run.label}) knows an item only by what training left of it, so another text moves nothing "
-        f"and an item that nobody chose yet cannot be scored. {ask}"
+    knows = (
+        "knows an item by codes that were made of all texts before it was trained; a new item has none, and one whose "
+        "text changes keeps its own"
+        if model_run(run).config.method in ("codes", "generative")
+        else "knows an item only by what training left of it, so another text moves nothing and an item that nobody "
+        "chose yet cannot be scored"
     )
+    raise UserError(f"Run {run.id!r} ({run.label}) {knows}. {ask}")
 
 
 def _reads_text(config: RunConfig) -> bool:

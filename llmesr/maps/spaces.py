@@ -7,7 +7,7 @@ the text). All spaces of one map have the same points in the same order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Space:
 def parts_of(run: Run) -> list[str]:
     """The parts of a finished run that can be drawn, known from its configuration alone."""
     config = run.config
-    if config.method in (*UNTRAINED, "generative") or not (run.folder / MODEL).is_file():
+    if config.method in UNTRAINED or not (run.folder / MODEL).is_file():
         return []
     if config.method == "llm-esr":
         views = {"collaborative": config.collaborative_view, "adapted": config.semantic_view}
@@ -169,12 +169,14 @@ def run_vectors(run: Run, dataset: Dataset, of: Of) -> dict[str, np.ndarray]:
     from llmesr.data.batches import Sequences, in_order
     from llmesr.linear.scorer import LinearScorer
     from llmesr.linear.spectral import SpectralScorer
-    from llmesr.models.scorers import DotScorer
+    from llmesr.models.scorers import DotScorer, NeuralScorer, WritingScorer
     from llmesr.training.load import load_scorer
 
-    scorer = load_scorer(run, dataset=dataset)
+    scorer: Any = load_scorer(run, dataset=dataset)
     if isinstance(scorer, LinearScorer):
         scorer = SpectralScorer(scorer)
+    elif isinstance(scorer, WritingScorer):  # an item is what its codes add up to where a history is read
+        scorer = NeuralScorer(scorer.model)
     if not isinstance(scorer, DotScorer):
         raise UserError(f"Run {run.id!r} ({run.label}) has no vectors: it learned none.")
     if of == "items":

@@ -117,7 +117,14 @@ class _Work:
     def __post_init__(self) -> None:
         self.default = cells(self.config)[0]
         self.tasks = list(tasks(self.config))
-        self.of = len(self.tasks) + (self.config.finalists + 1 if self.config.finalists else 0)
+        self.users = [t.cell for t in self.tasks if set(t.cell.changes(self.default)) == {"users"}]
+        trained = 1 + self.config.finalists + len(self.users) * self._taught
+        self.of = len(self.tasks) + (trained if self.config.finalists else 0)
+
+    @property
+    def _taught(self) -> bool:
+        """Whether the finalists' method learns from similar users, whom the user vectors say."""
+        return self.config.method == "llm-esr"
 
     def carry_out(self) -> Study:
         started = time.perf_counter()
@@ -152,20 +159,26 @@ class _Work:
         self.study.append_event({**event, "changes": task.cell.changes(self.default), **seconds})
 
     def _finalists(self, frames: dict[tuple[str, str], pd.DataFrame]) -> dict[tuple[str, str], Run]:
-        """The default and the texts that text-ease ranks best, as runs of a sequence model."""
-        texts = {t.cell.label(self.default): t.cell for t in self.tasks if t.judge == "text-ease"}
-        if not self.config.finalists or not texts:
+        """The default, the texts that text-ease ranks best and, where similar users teach, the other user vectors, as
+        runs of a sequence model."""
+        entrants = [*self._best_texts(frames), *(self.users if self._taught else ())]
+        if not self.config.finalists or not entrants:
             return {}
-        own = {label: [frames["text-ease", label]] for label in texts}
-        values = per_user(own, [METRIC], "full", "valid").values
-        ranked = sorted(values, key=lambda label: -float(values[label].mean()))
-        best = [label for label in ranked if label != DEFAULT][: self.config.finalists]
         found: dict[tuple[str, str], Run] = {}
-        for number, label in enumerate([DEFAULT, *best]):
+        for number, cell in enumerate([self.default, *entrants]):
+            label = cell.label(self.default)
             self._report(len(self.tasks) + number, f"{self.config.method}: {label}")
-            vectors = embed(self.dataset, texts[label].embed_config(self.config, self.dataset), self.study.store)
+            vectors = embed(self.dataset, cell.embed_config(self.config, self.dataset), self.study.store)
             found[self.config.method, label] = self._trained(label, vectors)
         return found
+
+    def _best_texts(self, frames: dict[tuple[str, str], pd.DataFrame]) -> list[Cell]:
+        texts = {t.cell.label(self.default): t.cell for t in self.tasks if t.judge == "text-ease"}
+        if not texts:
+            return []
+        values = per_user({label: [frames["text-ease", label]] for label in texts}, [METRIC], "full", "valid").values
+        ranked = sorted(values, key=lambda label: -float(values[label].mean()))
+        return [texts[label] for label in ranked if label != DEFAULT][: self.config.finalists]
 
     def _trained(self, label: str, vectors: Embedding) -> Run:
         store, id = self.study.store, self.study.run_id(label)

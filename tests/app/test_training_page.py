@@ -52,6 +52,7 @@ def test_no_dataset_says_where_to_begin(visit: Callable[..., AppTest]) -> None:
         ("llm-esr", "gru4rec"),
         ("llmemb", "bert4rec"),
         ("language", "sasrec"),
+        ("codes", "sasrec"),
         ("generative", "gru4rec"),
     ],
 )

@@ -7,16 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from factories import make_dataset, make_run
 from lab_shop import READING, made, opened
 
 from llmesr.config import RunConfig
 from llmesr.errors import UserError
 from llmesr.lab.change import as_new, with_products, with_texts
-from llmesr.lab.rewritten import can_score_new, changed
+from llmesr.lab.rewritten import can_score_new, changed, check
 from llmesr.linear.build import Source, build
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
 from llmesr.scoring.scored_run import ScoredRun
+from llmesr.store import Store
 
 pytest_plugins = ("lab_shop",)
 HISTORIES = torch.tensor([[3, 9, 27, 0], [12, 5, 0, 0], [44, 2, 31, 7]])
@@ -111,6 +113,16 @@ def test_runs_that_know_items_by_who_chose_them_name_one_that_reads_text() -> No
         with pytest.raises(UserError, match=r"only by what training left of it.* Ask \S+ \(\S+\) instead"):
             changed(scored, with_products(scored.dataset, [LAMP]))
     assert all(can_score_new(opened(name).run) for name in READING)
+
+
+@pytest.mark.parametrize("method", ["codes", "generative"])
+def test_a_new_item_has_no_codes_and_that_is_said(method: str, store: Store) -> None:
+    run = make_run(store, make_dataset(store, users=40, items=25), method)
+    assert not can_score_new(run)
+    with pytest.raises(
+        UserError, match=r"by codes that were made of all texts.*; a new item has none.* Train one that"
+    ):
+        check(store, run)
 
 
 def test_products_and_texts_are_checked() -> None:

@@ -96,7 +96,7 @@ def test_which_parts_a_run_has(store: Store) -> None:
         "llmemb": ["adapted"],
         "codes": ["adapted"],
         "language": ["adapted"],
-        "generative": [],
+        "generative": ["adapted"],
         "llm-esr": ["collaborative", "adapted"],
     }.items():
         run = make_run(store, dataset, method)

@@ -160,6 +160,18 @@ def test_finalists_are_trained_beside_the_default(store: Store, tiny: Dataset, v
     assert "adapter" in set(made.table()["judge"])
 
 
+def test_other_user_vectors_are_a_finalist_where_similar_users_teach(
+    store: Store, tiny: Dataset, varied: StudyConfig
+) -> None:
+    config = varied.but(attributes=["all"], similarities=["cosine"], finalists=1, epochs=1, max_length=10)
+    runs = study(tiny, config, store).manifest.info["finalists"]
+    assert list(runs) == ["default", "users prompt"]
+    taught = [store.manifest("runs", runs[label]).parent("neighbours") for label in runs]
+    assert None not in taught
+    assert taught[0] != taught[1]
+    assert study(tiny, config.but(method="adapter"), store).manifest.info["finalists"] == {}
+
+
 def test_a_run_is_judged_with_the_content_term(store: Store, tiny: Dataset, varied: StudyConfig) -> None:
     run = train(tiny, RunConfig(method="item-knn", max_length=10), store)
     table = study(tiny, varied.but(run=run.id, similarities=["cosine"], users=["mean"]), store).table()

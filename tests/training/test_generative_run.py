@@ -20,6 +20,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest_frames
 from llmesr.data.splitting import resplit
 from llmesr.errors import UserError
+from llmesr.maps.spaces import available, vectors
 from llmesr.models.scorers import WritingScorer
 from llmesr.runs.record import MODEL, Run
 from llmesr.scoring.explanation import explain
@@ -102,6 +103,20 @@ def test_it_recommends_and_says_on_what_it_leans(store: Store, tiny: Dataset) ->
     told = explain(opened, [3, 9, 21], [1])[0]
     assert told.kind == "leave-one-out"
     assert told.reasons
+
+
+def test_its_map_shows_items_as_the_codes_they_are_read_by(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    run = train(tiny, small(), store)
+    [space] = [s for s in available(store, tiny) if s.source == "run"]
+    assert space.part == "adapted"
+    model = written(run).model
+    table = model.tables["semantic"]
+    every = torch.arange(1, tiny.n_items + 1)
+    np.testing.assert_allclose(vectors(store, space, tiny), table(every).detach().numpy(), rtol=1e-5, atol=1e-6)
+    users = vectors(store, space, tiny, "users")
+    history = torch.from_numpy(tiny.train_history(3).astype(np.int64))[None, -8:]
+    np.testing.assert_allclose(users[3], model.represent(history)[0].detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_it_is_served_with_reasons(store: Store, tiny: Dataset) -> None:
