@@ -106,7 +106,9 @@ def three(store: Store) -> tuple[Dataset, Embedding]:
     """Three items, one of them without text, and twenty users."""
     rows = [(f"u{u}", f"i{(u + step) % 3}", step) for u in range(20) for step in range(4)]
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
-    items = pd.DataFrame({"item_id": ["i0", "i1", "i2"], "title": ["red lamp", "blue rug", ""]})
+    items = pd.DataFrame(
+        {"item_id": ["i0", "i1", "i2"], "title": ["red lamp", "blue rug", ""], "brand": ["x", "y", "y"]}
+    )
     data = ingest_frames(frame, items, IngestConfig.read(None, name="three", repeats="keep"), store, id="three")
     text = make_embedding(store, data)
     text.item_vectors[2] = 0
