@@ -34,12 +34,17 @@ with widgets.boundary("The comparison"):
     widgets.damaged(root, "runs")
     if choice:
         choice.pinnable()
-        panels.verdict(choice)
         view = views.pick()
+        panels.doubtful(choice)
+        if view == "groups":
+            panels.verdict(choice)
         # Of validation, of both protocols or of several splits: these views say so themselves.
         stated = view in ("scoring", "search", "splits", "popularity", "study")
         choice.pinnable(stated=stated)
         VIEWS[view](choice)
+        if view != "groups":
+            choice.pinnable()
+            panels.verdict_folded(choice)
         if not stated:
             exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
         with st.container(horizontal=True):

@@ -1,8 +1,10 @@
 """Upload, map columns, validate, see the long tail, say where it begins."""
 
+import streamlit as st
+
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets import panels, upload
-from llmesr.views.shared import links, pickers, widgets
+from llmesr.views.shared import links, pickers, pins, widgets
 
 LOOKS = {"profile": "Look at a dataset", "add": "Add a dataset"}
 
@@ -26,9 +28,12 @@ elif manifest := pickers.pick_dataset(root):
     data = artifacts.dataset(root, manifest.id)
     panels.next_step(root, manifest)
     panels.report(manifest)
+    numbers = st.container()
     thresholds = panels.thresholds_control(root, data)
     profile = artifacts.profile(root, manifest.id, thresholds)
-    panels.tail_numbers(profile)
+    with numbers:
+        panels.tail_numbers(profile)
+    pins.about(data, (), thresholds)
     panels.charts(profile, data, thresholds)
     panels.known_users(data)
     panels.delete(root, manifest)

@@ -7,7 +7,7 @@ moves while it is drawn is seen twice and loses clicks.
 import streamlit as st
 
 from llmesr.views.cache import artifacts
-from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets
+from llmesr.views.shared import exhibits, job_panels, links, pickers, pins, widgets
 from llmesr.views.training import best, finetune, form, leaderboard, panels
 
 PARTS = {
@@ -35,8 +35,10 @@ if manifest is not None:
 
     if part == "new":
         config, steps = form.form(root, manifest)
-        form.show_estimate(root, data, config, form.trainings(steps))
-        form.launch(root, manifest, steps, config.views or ())
+        with st.container(key="launch-bar"):  # always in sight: what it takes, and the button
+            form.show_estimate(root, data, config, form.trainings(steps))
+            form.launch(root, manifest, steps, config.views or ())
+        form.commands(steps)
     elif part == "best":
         with st.container(), widgets.boundary("The form"):
             best.form(root, manifest, data)
@@ -53,6 +55,7 @@ if manifest is not None:
         if run_id is None:
             widgets.empty("No run of this dataset yet: launch one under New run.")
         else:
+            pins.about(data, [run_id], data.thresholds, protocol=protocol, part="valid")
             panels.watch(root, run_id, protocol)
             exhibits.caption(protocol, data.thresholds, data.split_config, "valid")
             exhibits.explain(["NDCG@10"])

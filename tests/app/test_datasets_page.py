@@ -208,6 +208,14 @@ def test_a_bar_of_history_lengths_lists_its_users(visit: Callable[..., AppTest],
     assert listed["training interactions"].is_monotonic_decreasing
 
 
+def test_the_bar_of_a_link_lists_its_users(visit: Callable[..., AppTest], shop: Dataset) -> None:
+    lengths = shop.split.train_lengths
+    inside = int(((lengths >= 2) & (lengths <= 3)).sum())
+    app = healthy(visit("datasets", dataset=shop.id, bar="2-3"))
+    assert f"**{inside} users** with 2 to 3 training interactions" in texts(app)
+    assert "Click a bar" in texts(healthy(visit("datasets", dataset=shop.id, bar="none of that")))
+
+
 def test_gini_is_shown(visit: Callable[..., AppTest], shop: Dataset) -> None:
     assert f"Gini {gini(shop.item_counts[1:]):.2f}" in texts(visit("datasets", look="profile"))
 

@@ -61,10 +61,11 @@ def test_a_chart_of_compare_is_kept_with_all_that_it_is_of(visit: Visit, store: 
     [
         ("overview", {}, {"pin.headline"}),
         ("story", {"step": "4"}, {"pin.story.4"}),
-        ("compare", {"view": "slices"}, {"pin.slices", "pin.verdicts"}),
+        ("compare", {"view": "slices", "open": "verdict"}, {"pin.slices", "pin.verdicts"}),
         ("compare", {"view": "lists"}, {"pin.beyond"}),
         ("neighbours", {}, {"pin.near.ranks"}),
-        ("training", {"part": "watch"}, set()),
+        ("datasets", {}, {"pin.popularity", "pin.lorenz", "pin.lengths"}),
+        ("training", {"part": "queue"}, set()),
     ],
 )
 def test_where_there_is_a_pin(page: str, query: dict[str, str], some: set[str], visit: Visit, shop: Dataset) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from browser.browsing import Server, addressed, ready, serving, settled, visit
 from factories import make_dataset, make_embedding
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
@@ -19,7 +19,7 @@ from llmesr.training.train import train
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 PAGES = (
     "/",
     "/story?step=4",
@@ -35,6 +35,30 @@ PAGES = (
     "/lab",
     "/findings",
 )
+
+
+SCREENS: tuple[ViewportSize, ...] = (
+    {"width": 1440, "height": 900},
+    {"width": 1280, "height": 900},
+    {"width": 1024, "height": 768},
+    {"width": 390, "height": 844},
+)
+NOT_SETTLED = "[data-testid='stAlert']"
+"""Where something serious stands against a comparison, that is its answer."""
+ANSWERS = {
+    "/": (".st-key-headline-words", 250),
+    "/story?step=4": ("[data-testid='stMain'] h1", 100),
+    "/datasets?look=profile": ("[data-testid='stMetric']", 80),
+    "/training": ("[data-testid='stBaseButton-primary']", 40),
+    "/training?part=watch": ("[data-testid='stDataFrame']", 140),
+    "/compare": (f"{NOT_SETTLED}, .st-key-verdicts", 100),
+    "/compare?view=slices": (f"{NOT_SETTLED}, .st-key-stands-out", 40),
+    "/embeddings": (".st-key-map-left", 150),
+    "/neighbours": ("[data-testid='stMetric']", 60),
+    "/recommend": ("[class*='st-key-rec-list-'] .js-plotly-plot", 110),
+    "/lab": ("[data-testid='stTextInput']", 40),
+}
+"""What a page answers, and how many pixels of it the first screen shows at least."""
 
 
 class Shop(NamedTuple):
@@ -74,12 +98,28 @@ def test_text_has_the_contrast_of_wcag_aa(visitors: Callable[..., Page], shop: S
 
 @pytest.mark.parametrize("path", [p for p in PAGES if "look=add" not in p])
 def test_nothing_is_wider_than_a_phone(page: Page, shop: Shop, path: str) -> None:
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)
     visit(page, shop.server, path)
     wide = page.evaluate(
         "() => { const m = document.querySelector('[data-testid=\"stMain\"]'); return m.scrollWidth - m.clientWidth }"
     )
     assert wide <= 0
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=lambda s: f"{s['width']}x{s['height']}")
+def test_the_first_screen_holds_the_answer(page: Page, shop: Shop, size: ViewportSize) -> None:
+    page.set_viewport_size(size)
+    below = {}
+    for path, (answer, seen) in ANSWERS.items():
+        visit(page, shop.server, path)
+        place = page.locator(answer).first
+        place.wait_for()
+        settled(page)
+        box = place.bounding_box()
+        assert box is not None
+        if box["y"] + min(box["height"], seen) > size["height"]:
+            below[path] = f"begins {box['y']:.0f} px down"
+    assert not below
 
 
 def test_a_phone_shows_lists_before_knobs(page: Page, shop: Shop) -> None:
@@ -93,7 +133,7 @@ def test_a_phone_shows_lists_before_knobs(page: Page, shop: Shop) -> None:
 
     lists.wait_for()
     assert top(knob) < top(lists), "beside the history, where there is room"
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)
     settled(page)
     assert top(lists) < top(knob)
 

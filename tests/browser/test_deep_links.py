@@ -53,6 +53,8 @@ def test_a_link_to_what_is_gone_shows_what_is_there(page: Page, shop: Shop) -> N
     page.get_by_text("3 of").first.wait_for()  # the running run, of the dataset that has runs
     addressed(page, dataset.id)
     expect(page).not_to_have_url(re.compile("gone"))
+    visit(page, server, f"/compare?dataset={dataset.id}&compare=gone/sasrec&compare=popularity")
+    page.get_by_text("The link names gone/sasrec, which is not here").wait_for()
     visit(page, server, "/story?step=99")
     assert page.locator("h1").inner_text().startswith("1. ")
 

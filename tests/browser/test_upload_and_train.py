@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from browser.browsing import Server, ended, settled, visit, wait_for
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from llmesr.data import synthetic
 from llmesr.jobs.queue import Jobs
@@ -38,9 +38,13 @@ def upload(page: Page, server: Server, files: list[Path]) -> None:
     settled(page)
 
 
+def column_of(page: Page, field: str) -> Locator:
+    return page.locator(f".st-key-column-{field}-bestellungen-csv").get_by_role("combobox")
+
+
 def map_columns(page: Page) -> None:
     for field, column in NAMES.items():
-        box = page.locator(f".st-key-column-{field}-bestellungen-csv").get_by_role("combobox")
+        box = column_of(page, field)
         if box.input_value() != column:
             box.click()
             page.get_by_role("option", name=column, exact=True).first.click()
@@ -61,7 +65,8 @@ def test_from_a_file_to_a_comparison(page: Page, server: Server, files: Any) -> 
     page.reload()  # the upload is in the URL: nothing is sent again
     page.get_by_text("Columns of the interactions").wait_for()
     settled(page)
-    map_columns(page)
+    for field, column in NAMES.items():  # and what was chosen is in it, too
+        expect(column_of(page, field)).to_have_value(column)
     page.get_by_role("button", name="Import").click()
 
     page.get_by_text("Where does the tail end?").wait_for()

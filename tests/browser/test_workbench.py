@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from browser.browsing import Server, addressed, click_cell, click_mark, serving, settled, visit, wait_for
+from browser.browsing import (
+    Server,
+    addressed,
+    click_cell,
+    click_mark,
+    launch,
+    paused,
+    serving,
+    settled,
+    visit,
+    wait_for,
+)
 from factories import make_dataset
 from playwright.sync_api import Page, expect
 
@@ -80,6 +91,16 @@ def test_a_slice_lists_its_users(page: Page, shop: Shop) -> None:
     assert 0 < listed(page, "slice-point") < 200
 
 
+def test_a_bar_lists_its_users_and_stands_in_the_link(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, f"/datasets?dataset={shop.dataset.id}&look=profile")
+    click_mark(page, ".st-key-lengths")
+    page.wait_for_url("**bar=**")
+    told = page.locator("p", has_text=re.compile(r"^\d+ users? with \d+"))
+    said = told.inner_text()
+    page.reload()
+    expect(told).to_have_text(said)
+
+
 def test_a_product_is_tried_and_a_text_edited(page: Page, shop: Shop) -> None:
     visit(page, shop.server, f"/lab?dataset={shop.dataset.id}&lab=new")
     page.get_by_label("Title", exact=True).fill("Gravel bike light, waterproof")
@@ -104,6 +125,16 @@ def test_a_product_is_tried_and_a_text_edited(page: Page, shop: Shop) -> None:
     settled(page)
     said = page.get_by_text(re.compile("No text of this dataset is missing|Missing texts"))
     said.first.wait_for()
+
+
+def test_overview_follows_a_training(page: Page, shop: Shop) -> None:
+    fresh = make_dataset(shop.server.store, name="fresh", users=80, items=40, seed=9)
+    job = launch(page, shop.server, fresh.id)
+    with paused(shop.server, job):
+        visit(page, shop.server, f"/?dataset={fresh.id}")
+        page.get_by_text("No run of this dataset has finished yet. In progress:").wait_for()
+    page.locator(".st-key-headline .js-plotly-plot .main-svg").first.wait_for()  # without a reload
+    expect(page.get_by_text("No run of this dataset has finished yet")).to_have_count(0)
 
 
 def test_a_blind_vote_hides_its_names_until_asked(page: Page, shop: Shop) -> None:

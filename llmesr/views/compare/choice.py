@@ -138,7 +138,8 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     if not chosen:
         widgets.empty("Choose at least one configuration above.")
         return None
-    left, middle, right = st.columns([5, 4, 3])
+    with st.container(key="compare-how"):
+        left, middle, right = st.columns([5, 4, 3])
     with left:
         options = [c.name for c in chosen]
         blind, _ = best_without_and_with_text(chosen, validation)

@@ -49,6 +49,9 @@ def defend(choice: Choice) -> None:
     show(f"**{claim.standing}.** {as_text(claim.sentence, 1500)}", icon=":material/gavel:")
     for sentence in _taken(claim, choice, name):
         st.caption(as_text(sentence, 400))
+    st.caption(
+        "p is corrected for the groups of this claim; the verdict corrects it for every configuration that is shown."
+    )
     job = _job(choice, claim)
     if job is not None:
         job_panels.progress(choice.root, job.id, place="claim", news=lambda: _made(choice))

@@ -22,36 +22,54 @@ FEW = 4
 """Up to so many verdicts are also written out."""
 
 
-def verdict(choice: Choice) -> None:
-    """What the comparison says, above everything else: a sentence per run, a matrix of groups, what stands against."""
+def doubtful(choice: Choice) -> None:
+    """What stands against the comparison, above every view."""
     if not choice.others:
         st.info("Add a second configuration to compare.", icon=":material/balance:")
-        doubts.shown(choice.root, choice.dataset.id, choice.doubts())
-        return
-    said = choice.judged()
     doubts.shown(choice.root, choice.dataset.id, choice.doubts())
-    with st.container(border=True):
-        st.markdown(f"**Compared with {as_text(choice.reference)}**, in {choice.metric}:")
-        if not any(v.significant for v in said):
-            st.markdown("**No clear difference** in any group.")
-        for one in said if len(said) <= FEW else ():
-            sentence = as_text(one.sentence(metric=False, doubts=False), 1500)
-            st.markdown(f"- **{as_text(one.run)}**{' (not settled)' if one.doubts else ''}: {sentence}")
-        picked = exhibits.table(
-            verdict_matrix(said),
-            key="verdicts",
-            name="verdicts",
-            beside=_defend if links.current("view", "groups") != "defend" else None,
-            on_select="rerun",
-            selection_mode="single-cell",
-            alt=f"Verdict on each configuration against {choice.reference} by group.",
-        )
-        st.caption(
-            "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
-            "something serious stands against it. Intervals and p: in the table of differences under Groups. Click a "
-            "cell, or a dot of a chart, to list its users."
-        )
-        drill.of_cell(choice, picked, [v.run for v in said], "verdicts")
+
+
+def verdict(choice: Choice) -> None:
+    """What the comparison says: a sentence per run, a matrix of groups."""
+    if choice.others:
+        with st.container(border=True):
+            st.markdown(f"**Compared with {as_text(choice.reference)}**, in {choice.metric}:")
+            _matrix(choice)
+
+
+def verdict_folded(choice: Choice) -> None:
+    """The same, folded away below a view that answers another question."""
+    if not choice.others:
+        return
+    label = f"The verdict: compared with {as_text(choice.reference)}, in {choice.metric}"
+    box = links.folded(label, "verdict", icon=":material/balance:")
+    if box.open:
+        with box:
+            _matrix(choice)
+
+
+def _matrix(choice: Choice) -> None:
+    said = choice.judged()
+    if not any(v.significant for v in said):
+        st.markdown("**No clear difference** in any group.")
+    for one in said if len(said) <= FEW else ():
+        sentence = as_text(one.sentence(metric=False, doubts=False), 1500)
+        st.markdown(f"- **{as_text(one.run)}**{' (not settled)' if one.doubts else ''}: {sentence}")
+    picked = exhibits.table(
+        verdict_matrix(said),
+        key="verdicts",
+        name="verdicts",
+        beside=_defend if links.current("view", "groups") != "defend" else None,
+        on_select="rerun",
+        selection_mode="single-cell",
+        alt=f"Verdict on each configuration against {choice.reference} by group.",
+    )
+    st.caption(
+        "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
+        "something serious stands against it. Intervals and p: in the table of differences under Groups. Click a "
+        "cell, or a dot of a chart, to list its users."
+    )
+    drill.of_cell(choice, picked, [v.run for v in said], "verdicts")
 
 
 def _defend() -> None:

@@ -34,7 +34,7 @@ def slices(choice: Choice) -> None:
     if values.empty:
         widgets.empty(f"No column of this dataset's items is shared by at least {FEWEST} targets: there are no slices.")
         return
-    with st.container(border=True):
+    with st.container(border=True, key="stands-out"):
         left, right = st.columns([2, 3])
         with left:
             names = [c.name for c in choice.chosen]

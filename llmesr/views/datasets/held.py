@@ -34,6 +34,7 @@ def role_of(source: Source, likely: str, number: int) -> str:
             format_func=ROLES.__getitem__,
             horizontal=True,
             key=f"role.{number}.{source.name}",
+            bind="query-params",
         )
         shown = source.sample.head(6).iloc[:, :SHOWN]
         exhibits.table(shown, key=f"preview.{number}", alt=f"First rows of {source.name}.")
@@ -86,5 +87,5 @@ def of_users(source: Source) -> dict[str, str]:
 def _column(label: str, source: Source, guess: str | None, key: str, sure: bool) -> str | None:
     options = list(source.columns) if sure else [NONE, *source.columns]
     index = options.index(guess) if guess in options else 0
-    picked = st.selectbox(label, options, index, key=f"{key}.{source.name}")
+    picked = st.selectbox(label, options, index, key=f"{key}.{source.name}", bind="query-params")
     return None if picked == NONE else picked

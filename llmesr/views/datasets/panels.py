@@ -60,7 +60,8 @@ def thresholds_control(root: Store, data: Dataset) -> Thresholds:
     """Where head begins: two numbers that redraw everything, to be saved with the dataset."""
     saved, usual = data.thresholds, default_thresholds(data.item_counts[1:], data.split.train_lengths)
     with st.container(border=True):
-        st.markdown("**Where does the tail end?** Drag to redefine head and tail.")
+        row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+        row.markdown("**Where does the tail end?** Drag to redefine head and tail.", width="content")
         left, right = st.columns(2)
         with left:
             item = pickers.border(
@@ -77,7 +78,7 @@ def thresholds_control(root: Store, data: Dataset) -> Thresholds:
                 saved.user,
             )
         chosen = Thresholds(item=item, user=user)
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with row.container(horizontal=True, vertical_alignment="center", width="content"):
             st.button(
                 "Save with the dataset",
                 type="primary",
@@ -93,10 +94,8 @@ def thresholds_control(root: Store, data: Dataset) -> Thresholds:
                 args=(root, data.id, None),
                 help="The most chosen fifth of items, and the longest fifth of histories, are head.",
             )
-            if chosen != saved:
-                st.caption(
-                    f"Not saved: it holds for you, on every page; others still see {saved.item} and {saved.user}."
-                )
+        if chosen != saved:
+            st.caption(f"Not saved: it holds for you, on every page; others still see {saved.item} and {saved.user}.")
     return chosen
 
 
@@ -175,13 +174,12 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
 
 def _of_bar(data: Dataset, picked: Any) -> None:
     """The users of a bar that was clicked, the longest histories first."""
-    ends = people.clicked(picked)
-    if len(ends) != 2:
-        st.caption("Click a bar to list its users.")
-        return
-    first, last = (int(end) for end in ends)
+    first, last = _bar(people.clicked(picked))
     lengths = data.split.train_lengths
     inside = np.flatnonzero((lengths >= first) & (lengths <= last))
+    if not len(inside):
+        st.caption("Click a bar to list its users.")
+        return
     inside = inside[np.argsort(-lengths[inside], kind="stable")]
     span = counted(first, "training interaction") if first == last else f"{first} to {last} training interactions"
     st.markdown(f"**{counted(len(inside), 'user')}** with {span}")
@@ -191,6 +189,21 @@ def _of_bar(data: Dataset, picked: Any) -> None:
         shown, key="lengths.users", name="users", height=240, on_select="rerun", selection_mode="single-row"
     )
     people.to_user(chosen, shown)
+
+
+def _bar(clicked: Sequence[Any]) -> tuple[int, int]:
+    """From which to which length: the bar that was clicked, else the address's ``?bar=3-5``; (0, -1) for none."""
+    if len(clicked) == 2:
+        said = f"{int(clicked[0])}-{int(clicked[1])}"
+        links.write("bar", said)
+    elif st.session_state.get("bar.clicked"):  # it was clicked away
+        st.query_params.pop("bar", None)
+        said = ""
+    else:
+        said = st.query_params.get("bar", "")
+    st.session_state["bar.clicked"] = len(clicked) == 2
+    first, _, last = said.partition("-")
+    return (int(first), int(last)) if first.isdecimal() and last.isdecimal() else (0, -1)
 
 
 def known_users(data: Dataset) -> None:

@@ -25,7 +25,7 @@ def written() -> dict[str, Any]:
     with st.expander("How the files are written (only if the guesses below are wrong)", icon=":material/spellcheck:"):
         for name, column in zip(WRITTEN, st.columns(len(WRITTEN)), strict=True):
             with column:
-                value = forms.setting_widget(schema[name], schema[name].default, f"ingest.{name}")
+                value = forms.setting_widget(schema[name], schema[name].default, f"ingest.{name}", linked=True)
             if value != schema[name].default:
                 values[name] = value
     return values
@@ -36,7 +36,7 @@ def as_read(source: Source, columns: dict[str, str], how: dict[str, Any]) -> dic
     if not {"user_id", "item_id"} <= set(columns):
         return {}
     setting = forms.settings(IngestConfig)["time_format"]
-    given = forms.setting_widget(setting, None, "ingest.time_format") if "timestamp" in columns else None
+    given = forms.setting_widget(setting, None, "ingest.time_format", linked=True) if "timestamp" in columns else None
     chosen = {"time_format": given} if given else {}
     mapping = {"timestamp": "", **columns}
     try:
@@ -60,6 +60,6 @@ def attributes(source: Source, chosen: dict[str, str]) -> dict[str, str]:
     reasons = "; ".join(f"{c}: {why}" for c, why in left_out.items()) or "none"
     picked = st.multiselect(
         "Also read about each item", [*usual, *left_out], usual, help=f"Left out at first: {as_text(reasons, 600)}.",
-        key=f"attributes.{source.name}",
+        key=f"attributes.{source.name}", bind="query-params",
     )  # fmt: skip
     return {**{c: c for c in picked if c in left_out}, **{c: "" for c in usual if c not in picked}}

@@ -25,6 +25,8 @@ from llmesr.views.shared.words import as_text
 
 PLACES = "LLMESR_DATA"
 """Environment variable: folders (separated like PATH) from which files may be read by their path on the server."""
+CHOSEN = ("role.", "column.", "items.", "users.", "attributes.", "ingest.")
+"""How the address calls what is chosen for the files of an upload: a link to it holds all of that."""
 ELSEWHERE = ("name", "columns", "item_columns", "user_columns", "time_format", "split", *reading.WRITTEN)
 """Settings with a place of their own in the form."""
 
@@ -113,9 +115,16 @@ def _usual_name(interactions: Path, origin: dict[str, Any] | None) -> str:
 def _forget(root: Store) -> None:
     token = st.session_state.pop("upload", None)
     st.session_state.pop("server_paths", None)
-    st.query_params.pop("upload", None)
+    _clear_address()
     if token:
         Uploads(root).discard(token)
+
+
+def _clear_address() -> None:
+    """Take out what was chosen for these files: others may have the same names."""
+    for key in list(st.query_params):
+        if key == "upload" or key.startswith(CHOSEN):
+            del st.query_params[key]
 
 
 def _receive(root: Store) -> None:
@@ -175,7 +184,7 @@ def _settings(name: str) -> dict[str, Any]:
         columns = st.columns(3)
         for number, setting in enumerate(n for n in schema if n not in ELSEWHERE):
             with columns[number % 3]:
-                value = forms.setting_widget(schema[setting], schema[setting].default, f"ingest.{setting}")
+                value = forms.setting_widget(schema[setting], schema[setting].default, f"ingest.{setting}", linked=True)
             if value != schema[setting].default:
                 values[setting] = value
         values |= chosen_split()
@@ -206,7 +215,7 @@ def arrived(root: Store) -> None:
     if made and root.exists("datasets", made):
         st.session_state.pop("importing")
         st.session_state.pop("upload", None)
-        st.query_params.pop("upload", None)
+        _clear_address()
         links.preselect("dataset", made)
         links.preselect("look", "profile")
 

@@ -29,6 +29,7 @@ _TOLD = 1000  # selected points that say what they are themselves
 _NARROWEST = (390, 404)  # pixels of a map beside another on a small screen, where names have the least room
 _LETTER, _LINE = 6.6, 18  # pixels
 _SIDE = 0.15  # of the width, where a name would be cut off
+_TOP = 0.06  # of the height, likewise
 BENEATH = (OTHER, *UNKNOWN)
 """Names of groups that are drawn first and smaller."""
 
@@ -117,7 +118,7 @@ def map_figure(
     _add_selected(figure, points, side, selected, size, mode, legend)
     blank = {"visible": False, "showgrid": False, "zeroline": False}
     figure.update_xaxes(range=ranges[0], **blank)
-    figure.update_yaxes(range=ranges[1], scaleanchor="x", **blank)
+    figure.update_yaxes(range=ranges[1], scaleanchor="x", constrain="domain", constraintoward="top", **blank)
     theme.finish(figure, mode, height=HEIGHT)
     lines = {"linecolor": theme.SURFACE[mode]["border"], "showline": True, "mirror": True}
     figure.update_xaxes(visible=True, showticklabels=False, ticks="", **lines)
@@ -126,7 +127,7 @@ def map_figure(
     if colouring.values is not None:
         below |= {"x": 1, "xanchor": "right"}  # at the left stands the colour bar
     margin = {"l": 4, "r": 4, "t": 32, "b": 64}
-    written = [_name(region, ranges[0], mode) for region in _apart(named, ranges)]
+    written = [_name(region, ranges, mode) for region in _apart(named, ranges)]
     return figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below, annotations=written)
 
 
@@ -150,14 +151,17 @@ def _apart(named: Sequence[Region], ranges: tuple[list[float], list[float]]) -> 
     return [region for region, _ in kept]
 
 
-def _name(region: Region, across: Sequence[float], mode: Mode) -> dict[str, Any]:
-    """The words of a region above its middle, so that its points are seen; those near a side begin or end there."""
+def _name(region: Region, ranges: tuple[list[float], list[float]], mode: Mode) -> dict[str, Any]:
+    """The words of a region above its middle, so that its points are seen, near the top below it; those near a side
+    begin or end there."""
     surface = theme.SURFACE[mode]
-    place = (region.x - across[0]) / (across[1] - across[0])
+    places = zip((region.x, region.y), ranges, strict=True)
+    place, height = ((at - low) / (high - low) for at, (low, high) in places)
+    under = height > 1 - _TOP
     return {
         "xanchor": "left" if place < _SIDE else "right" if place > 1 - _SIDE else "center",
-        "yanchor": "bottom",
-        "yshift": 6,
+        "yanchor": "top" if under else "bottom",
+        "yshift": -6 if under else 6,
         "x": region.x,
         "y": region.y,
         "text": plain(", ".join(region.words), 40),

@@ -47,17 +47,18 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
             "Embed and train",
         )
         return None
-    columns = st.columns([1.7, 2, 2, 1.4])
+    with st.container(key="map-spaces"):
+        columns = st.columns([1.6, 1.6, 2, 2])
     with columns[0]:
         of = cast(Of, links.choose("Points", ["items", "users"], "of", kind="segmented", show=str.capitalize))
     first, second = _at_first(root, found, of)
-    with columns[1]:
-        left = links.choose("Left map", list(found), "left", show=lambda s: found[s].label, default=first)
     with columns[2]:
+        left = links.choose("Left map", list(found), "left", show=lambda s: found[s].label, default=first)
+    with columns[3]:
         right = links.choose("Right map", list(found), "right", show=lambda s: found[s].label, default=second)
     made = spaces.stored_map(root, [str(left), str(right)], of)
     methods = made.methods if made else ["pca"]
-    with columns[3]:
+    with columns[1]:
         method = links.choose("Layout", methods, "layout", kind="segmented", show=METHODS.__getitem__)
     dataset = artifacts.dataset(root, dataset_id)
     points = spaces.points(root, dataset_id, of)

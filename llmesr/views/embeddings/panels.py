@@ -69,26 +69,32 @@ def _maps(choice: Choice) -> None:
     points, mode = choice.points, widgets.mode()
     pair = spaces.pair(choice.root, choice.dataset.id, choice.left, choice.right, points.of, choice.method)
     evaluated = outcome.pair(choice.root, choice.dataset.id)
-    by, attribute, names = _colour_controls(choice, pair, bool(evaluated))
+    page = st.container(key="map-page")
+    controls = page.container(key="map-controls")
+    with controls:
+        by, attribute, names = _colour_controls(choice, pair, bool(evaluated))
     if by == "outcome":
         coloured = outcome.colouring(outcome.outcome(choice.root, evaluated, points), points, mode)
     else:
         coloured = colouring(points, pair, by, mode, attribute)
     linked = address.linked(choice.dataset.id, points, pair, (choice.method, choice.stored, *choice.specs))
     linked.read({s: st.session_state.get(f"map.{s}") for s in pair.sides}, {s: v.xy for s, v in pair.sides.items()})
-    _search(points, pair, linked)
+    with controls:
+        _search(points, pair, linked)
     address.keep(points, linked)
-    st.markdown(lists.gap_line(points, pair))
     ranges = charts.extent(pair)
     showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, names, mode)
-    for column, name in zip(st.columns(2), pair.sides, strict=True):
-        with column:
-            named = _named(choice, name, names)
-            _one_map(points, pair, name, coloured, linked.highlight(name, showing), ranges, mode, named)
-    note = charts.sampling_note(points, charts.drawn_rows(points, linked.rows), len(linked.rows))
-    if note:
-        st.caption(note)
-    _selected(choice, pair, linked.rows, attribute, evaluated)
+    with page.container(key="map-pair"):
+        st.markdown(lists.gap_line(points, pair))
+        for column, name in zip(st.columns(2), pair.sides, strict=True):
+            with column:
+                named = _named(choice, name, names)
+                _one_map(points, pair, name, coloured, linked.highlight(name, showing), ranges, mode, named)
+        note = charts.sampling_note(points, charts.drawn_rows(points, linked.rows), len(linked.rows))
+        if note:
+            st.caption(note)
+    with page.container(key="map-selected"):
+        _selected(choice, pair, linked.rows, attribute, evaluated)
 
 
 def _named(choice: Choice, side: str, names: str) -> Sequence[Region]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from llmesr.findings import Pinned
@@ -14,9 +16,18 @@ from llmesr.views.shared.recolour import recoloured
 from llmesr.views.shared.report import number
 from llmesr.views.shared.words import one_line
 
-ROWS, COLUMNS = 14, 8
+LINES = 11
+"""Findings that one slide of the summary names."""
+ROWS, COLUMNS = 16, 8
 """What of a table can be read on a slide; the rest is counted."""
 LEAD = 240
+UPRIGHT = {
+    "left of the line is worse, right is better": "below the line is worse, above is better",
+    "(right: better)": "(up: better)",
+    "shaded: the first 10; ": "",
+    " (shaded: the first 10)": "",
+}
+"""What is said of a chart that lies on its side, or of what is drawn behind it: on a slide its values stand upright."""
 NOT_DRAWN = (
     "PowerPoint has no chart that shows this. The report (HTML) holds it, and the app under the link in the notes."
 )
@@ -25,7 +36,9 @@ NOT_DRAWN = (
 def findings_deck(findings: Sequence[Pinned], title: str = "Findings") -> bytes:
     """The slides as a PowerPoint file, in the order given."""
     deck = Deck(title)
-    deck.text(title, summary(findings))
+    lines = [_upright(line) for line in summary(findings)]
+    for first in range(0, len(lines), LINES):
+        deck.text(title if first == 0 else f"{title} (continued)", lines[first : first + LINES])
     for finding in findings:
         _slide(deck, finding)
     return deck.bytes()
@@ -38,7 +51,11 @@ def _slide(deck: Deck, finding: Pinned) -> None:
     chart = None if found is None else native(recoloured(found, finding.mode, "light"))
     table = finding.table()
     if isinstance(chart, Dots):
-        deck.dots(finding.title, chart.frame, chart.colors, dict.fromkeys(chart.colors, "circle"), chart.axis, around)
+        marks = dict.fromkeys(chart.colors, "circle")
+        axis = replace(chart.axis, title=_upright(chart.axis.title))
+        deck.dots(
+            _upright(finding.title), chart.frame, chart.colors, marks, axis, around, joined=chart.joined
+        )  # fmt: skip
     elif isinstance(chart, Bars):
         deck.bars(
             finding.title, chart.frame, chart.colors, chart.axis, around,
@@ -52,6 +69,12 @@ def _slide(deck: Deck, finding: Pinned) -> None:
         deck.text(finding.title, [*around.lead, finding.alt, NOT_DRAWN, around.line], around.notes)
 
 
+def _upright(said: str) -> str:
+    for lying, standing in UPRIGHT.items():
+        said = said.replace(lying, standing)
+    return said
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """The first rows and columns of a table as text."""
     part = table.iloc[:ROWS, :COLUMNS]
@@ -59,6 +82,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
     return (
         number(value)
         if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))

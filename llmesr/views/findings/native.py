@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from typing import Any
 
 import pandas as pd
 
 from llmesr.views.shared.deck import Series
+from llmesr.views.shared.slide import Axis
 from llmesr.views.shared.theme import SURFACE
 
 MOST_POINTS = 2000
@@ -30,7 +31,8 @@ class Dots:
 
     frame: pd.DataFrame
     colors: dict[str, str]
-    axis: str
+    axis: Axis
+    joined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Bars:
 @dataclass(frozen=True)
 class Points:
     series: list[Series]
-    axes: tuple[str, str]
+    axes: tuple[Axis, Axis]
 
 
 @dataclass
@@ -69,7 +71,8 @@ def native(figure: Figure) -> Dots | Bars | Points | None:
     if not kinds or kinds - {"scatter", "scattergl"}:
         return None
     marked = [t for t in traces if "markers" in t.get("mode", "lines")]
-    traces = [t for t in traces if t in marked or t.get("hoverinfo") != "skip"]  # lines that only join marks go
+    if marked:  # lines that only join marks go
+        traces = [t for t in traces if t in marked or t.get("hoverinfo") != "skip"]
     if _by_category(traces, layout):
         return _dots(traces, layout)
     return _points(traces, layout)
@@ -123,8 +126,6 @@ def _dots(traces: Sequence[Figure], layout: Figure) -> Dots | None:
         layout.get(f"{value}axis{p.removeprefix(value)}", {}).get("matches") for p in panels[1:]
     ):
         return None
-    if any(_axis(layout, t, value).get("type") == "log" for t in traces):
-        return None
     names = _headings(layout, value, panels) if len(panels) > 1 else {}
     found = _Rows()
     for trace in traces:
@@ -134,8 +135,10 @@ def _dots(traces: Sequence[Figure], layout: Figure) -> Dots | None:
     frame = pd.DataFrame(found.rows)
     if frame.duplicated(["series", "category"]).any():
         return None
-    axis = next((title for t in traces if (title := _title(_axis(layout, t, value)))), "")
-    return Dots(frame, found.colors, axis)
+    title = next((title for t in traces if (title := _title(_axis(layout, t, value)))), "")
+    axis = replace(_as_said(_axis(layout, traces[0], value)), title=title, low=None, high=None)
+    lines = {text(t.get("name") or "") or "value" for t in traces if "lines" in t.get("mode", "lines")}
+    return Dots(frame, found.colors, axis, frozenset(lines & set(found.colors)))
 
 
 def _headings(layout: Figure, value: str, panels: Sequence[str]) -> dict[str, str]:
@@ -203,7 +206,7 @@ def _points(traces: Sequence[Figure], layout: Figure) -> Points | None:
     first = traces[0]
     axes = [_axis(layout, first, letter) for letter in "xy"]
     several = len({(t.get("xaxis"), t.get("yaxis")) for t in traces}) > 1
-    if several or any(a.get("visible") is False or a.get("type") == "log" for a in axes):
+    if several or any(a.get("visible") is False for a in axes):
         return None
     made = []
     for number, trace in enumerate(traces, start=1):
@@ -211,11 +214,28 @@ def _points(traces: Sequence[Figure], layout: Figure) -> Points | None:
         known = [(float(x), float(y)) for x, y in both if isinstance(x, (int, float)) and isinstance(y, (int, float))]
         if known:
             xs, ys = zip(*known, strict=True)
-            joined = "markers" not in trace.get("mode", "lines")
-            made.append(Series(text(trace.get("name") or "") or f"series {number}", xs, ys, _look(trace, 0)[0], joined))
+            mode, name = trace.get("mode", "lines"), text(trace.get("name") or "") or f"series {number}"
+            made.append(Series(name, xs, ys, _look(trace, 0)[0], joined="lines" in mode, marked="markers" in mode))
     if not made or sum(len(s.x) for s in made) > MOST_POINTS:
         return None
-    return Points(made, (_title(axes[0]), _title(axes[1])))
+    return Points(made, (_as_said(axes[0]), _as_said(axes[1])))
+
+
+def _as_said(axis: Figure) -> Axis:
+    """Title, percent or plain numbers, and the range where the figure fixes one at round numbers."""
+    log, limits = axis.get("type") == "log", list(axis.get("range") or (None, None))
+    low, high = (None if log or v is None or round(v, 2) != v else float(v) for v in limits)
+    share = "%" in str(axis.get("tickformat", ""))
+    turned = axis.get("autorange") == "reversed" or (None not in limits and limits != sorted(limits))
+    return Axis(
+        _title(axis),
+        "0%" if share else "General",
+        high if turned else low,
+        low if turned else high,
+        log=log,
+        turned=turned,
+        told=axis.get("showticklabels") is not False,
+    )
 
 
 def _look(trace: Figure, at: int) -> tuple[str, bool]:

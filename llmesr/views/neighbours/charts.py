@@ -63,7 +63,8 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
         )
     ticks = [t for t in _TICKS if t <= 2 * worst]
     top = np.log10(max(worst, LIST) * 2.2)
-    title = "rank (shaded: the first 10)"
+    several = "; of several seeds the median, and best to worst" if (groups["size"] > 1).any() else ""
+    title = f"rank (shaded: the first 10{several})"
     figure.update_xaxes(type="log", range=[-0.1, top], tickvals=ticks, ticktext=[f"{t:,}" for t in ticks], title=title)
     figure.update_yaxes(autorange="reversed", type="category")
     theme.finish(figure, mode, height=100 + 40 * max(len(groups), 2))

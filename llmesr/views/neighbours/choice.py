@@ -58,7 +58,8 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     thresholds = pickers.pick_thresholds(root, dataset)
     by_id = {r.id: r for r in runs}
     first, second = _defaults(root, dataset_id, runs)
-    columns = st.columns(2)
+    with st.container(key="near-runs"):
+        columns = st.columns(2)
     with columns[0]:
         baseline = links.choose("Baseline", list(by_id), "before", show=_namer(by_id), default=first)
     with columns[1]:

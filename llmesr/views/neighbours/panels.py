@@ -45,9 +45,16 @@ def heading(choice: Choice) -> None:
     moved = signed(first - second, 0) if first and second and first != second else None
     with numbers:
         before, after = st.columns(2)
-        before.metric(f"Rank by {choice.before.label}", theme.count(first or None))
-        after.metric(f"Rank by {choice.after.label}", theme.count(second or None), delta=moved, help="Places gained")
+        before.metric(f"Rank by {_seeded(choice, choice.before)}", theme.count(first or None))
+        named = f"Rank by {_seeded(choice, choice.after)}"
+        after.metric(named, theme.count(second or None), delta=moved, help="Places gained")
     _history(choice, case.target)
+
+
+def _seeded(choice: Choice, run: Run) -> str:
+    """Method and backbone, with the seed where others of them were run as well."""
+    several = len({r.manifest.seed for r in choice.runs if r.label == run.label}) > 1
+    return f"{run.label}, seed {run.manifest.seed}" if several else run.label
 
 
 def _history(choice: Choice, target: int) -> None:

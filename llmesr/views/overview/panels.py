@@ -17,12 +17,12 @@ from llmesr.jobs.plans import preparing, submit_demo
 from llmesr.runs.record import Run
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts, evidence
+from llmesr.views.cache.clarity import METRIC
 from llmesr.views.overview.charts import headline_chart
 from llmesr.views.overview.headline import Headline, sentence
 from llmesr.views.shared import doubts, exhibits, job_panels, links, pins, theme, widgets, words
 from llmesr.views.shared.words import as_text
 
-METRIC = "HR@10"
 SIDES = {"Item": "Items by popularity", "User": "Users by history length"}
 
 

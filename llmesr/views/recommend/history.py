@@ -17,13 +17,21 @@ from llmesr.views.shared.words import as_text
 
 SOURCES = {"user": "A user", "build": "Build a history"}
 FOUND = 8
+READ = 6
+"""Titles of a user's history that are named above the lists."""
 
 
 def whose(dataset: Dataset) -> tuple[str, int | None]:
     """In one row: a user of the dataset or a history of one's own, and which user. None while there is no user."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = links.choose(
-            "Recommend to", list(SOURCES), "source", kind="segmented", show=SOURCES.__getitem__, width="content"
+            "Recommend to",
+            list(SOURCES),
+            "source",
+            kind="segmented",
+            show=SOURCES.__getitem__,
+            width="content",
+            wrap=False,
         )
         user = _user(dataset) if source == "user" else None
     return str(source), user
@@ -34,8 +42,12 @@ def history_of(dataset: Dataset, source: str, user: int | None) -> list[int]:
     if source == "user" and user is None:
         st.info("Enter a user ID as it appears in the data.", icon=":material/person:")
         return []
-    history = _built(dataset) if user is None else dataset.history(user).tolist()
-    _show_history(dataset, history, user)
+    with st.container(key="rec-history", gap="small"):
+        history = _built(dataset) if user is None else dataset.history(user).tolist()
+        if history and user is not None:
+            _in_short(dataset, history, user)
+        elif history:
+            _edited(dataset, history)
     if not history:
         st.info("Search for an item and add it: the lists below follow.", icon=":material/playlist_add:")
     return history
@@ -45,7 +57,7 @@ def _user(dataset: Dataset) -> int | None:
     linked = st.query_params.get("user", "")
     if "rec.id" not in st.session_state or (linked and linked != st.session_state.get("rec.linked")):
         st.session_state["rec.id"] = linked or str(dataset.user_ids[_random_tail(dataset, 0)])
-    st.text_input("User ID", key="rec.id", icon=":material/person:", width=150)
+    st.text_input("User ID", key="rec.id", icon=":material/person:", width=140)
     st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
     text = st.session_state["rec.id"].strip()
     st.session_state["rec.linked"] = linked
@@ -84,18 +96,19 @@ def _built(dataset: Dataset) -> list[int]:
         rows = [int(r) for r in points.find(text, FOUND)]
         if not rows:
             st.caption(f"Nothing found for {as_text(text, 80)}.")
-        for row in rows:
-            short = dataset.thresholds.item_group(int(points.counts[row])).split()[0].lower()
-            mark = f"{points.counts[row]:,}{'' if short == 'head' else f' · {short}'}"
-            label = f"{as_text(points.titles[row], 70)} :gray[{mark}]"
-            st.button(
-                label,
-                key=f"rec.add.{row}",
-                icon=":material/add:",
-                type="tertiary",
-                on_click=_add,
-                args=(dataset, row + 1),
-            )
+        with st.container(horizontal=True, gap="small"):  # side by side: the lists are not to be pushed away
+            for row in rows:
+                short = dataset.thresholds.item_group(int(points.counts[row])).split()[0].lower()
+                mark = f"{points.counts[row]:,}{'' if short == 'head' else f' · {short}'}"
+                label = f"{as_text(points.titles[row], 70)} :gray[{mark}]"
+                st.button(
+                    label,
+                    key=f"rec.add.{row}",
+                    icon=":material/add:",
+                    type="tertiary",
+                    on_click=_add,
+                    args=(dataset, row + 1),
+                )
     return history
 
 
@@ -109,45 +122,55 @@ def _set(dataset: Dataset, history: list[int]) -> None:
     links.write("history", write_line(str(ids[i - 1]) for i in history))
 
 
-def _show_history(dataset: Dataset, history: list[int], user: int | None) -> None:
-    if not history:
-        return
-    points = spaces.points(artifacts.store(), dataset.id, "items")
-    newest = history[::-1]
-    rows = np.asarray(newest) - 1
-    group = "" if user is None else f", {_group(dataset, user)}"
-    editable = user is None
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"**History** :gray[{counted(len(history), 'item')}, newest first{group}]", width="content")
-        if not editable:
-            st.button(
-                "Edit this history",
-                icon=":material/edit:",
-                key="rec.edit",
-                type="tertiary",
-                on_click=_edit,
-                args=(dataset, history),
-            )
+def _in_short(dataset: Dataset, history: list[int], user: int) -> None:
+    """A user's history in a few lines, since the lists are what is looked for; the whole of it on demand."""
+    titles = spaces.points(artifacts.store(), dataset.id, "items").titles
+    newest = [as_text(titles[i - 1], 90) for i in history[::-1]]
+    earlier = f" · and {len(newest) - READ:,} earlier" if len(newest) > READ else ""
+    st.markdown(
+        f"**History** :gray[{counted(len(history), 'item')}, newest first, {_group(dataset, user)}]: "
+        f"{' · '.join(newest[:READ])}{earlier}"
+    )
+    with st.container(horizontal=True):
+        with st.popover("All of it", icon=":material/history:", type="tertiary", key="rec.all"):
+            _table(dataset, history, "user", height=360)
+        st.button(
+            "Edit this history",
+            icon=":material/edit:",
+            key="rec.edit",
+            type="tertiary",
+            on_click=_edit,
+            args=(dataset, history),
+        )
+
+
+def _table(dataset: Dataset, history: list[int], key: str, *, height: int, **events: Any) -> Any:
+    """A history as a table, newest first; the selection is returned."""
+    points, rows = spaces.points(artifacts.store(), dataset.id, "items"), np.asarray(history[::-1]) - 1
     counts = points.counts[rows]
     groups = [dataset.thresholds.item_group(int(n)).split()[0].lower() for n in counts]
     frame = pd.DataFrame({"Title": points.titles[rows], "Chosen": counts, "Group": groups})
-    event = exhibits.table(
+    return exhibits.table(
         frame,
-        key=f"rec.items.{'-'.join(map(str, history[-40:])) if editable else 'user'}",
-        height=min(36 * (len(frame) + 1), 148),
+        key=f"rec.items.{key}",
+        height=min(36 * (len(frame) + 1), height),
         column_config={
             "Title": st.column_config.TextColumn("Title", width=230),
             "Chosen": st.column_config.NumberColumn("Chosen", width=60, help="Interactions in the training part"),
             "Group": st.column_config.TextColumn("Group", width=60),
         },
-        on_select="rerun" if editable else "ignore",
-        selection_mode="multi-row",
         alt="The history, newest first.",
+        **events,
     )
-    if not editable:
-        return
-    chosen = set((cast(Any, event) or {"selection": {"rows": []}})["selection"]["rows"])
-    kept = [item for i, item in enumerate(newest) if i not in chosen][::-1]
+
+
+def _edited(dataset: Dataset, history: list[int]) -> None:
+    """The visitor's own history: rows that are selected can be taken out."""
+    st.markdown(f"**History** :gray[{counted(len(history), 'item')}, newest first]")
+    key = "-".join(map(str, history[-40:]))
+    event = _table(dataset, history, key, height=148, on_select="rerun", selection_mode="multi-row")
+    chosen = set((event or {"selection": {"rows": []}})["selection"]["rows"])
+    kept = [item for i, item in enumerate(history[::-1]) if i not in chosen][::-1]
     with st.container(horizontal=True):
         st.button(
             "Remove selected",

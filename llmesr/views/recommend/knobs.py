@@ -49,7 +49,7 @@ AT_FIRST: dict[str, object] = {
     "rec.reranker": "none",
     "rec.strength": 0.3,
 }
-MORE = "Routing, users and re-ranking"
+MORE, WHAT = "More", "Routing, users and re-ranking"
 _FOLDED = {k: AT_FIRST[k] for k in ("rec.linear_kind", "rec.only", "rec.threshold", "rec.route", "rec.reranker")}
 COMPARED = {"last": "last change", "plain": "run as it is"}
 
@@ -95,38 +95,37 @@ class Settings:
 
 
 def settings(dataset: Dataset, has_text: bool) -> Settings:
-    """The knobs of scoring, and folded away those of routing and re-ranking."""
-    with st.container(border=True):
-        first, second, third = st.columns(3)
-        with first:
-            weight = _content_weight(has_text)
-        with second:
-            linear = st.slider(
-                "Linear weight",
-                0.0,
-                4.0,
-                0.0,
-                0.25,
-                key="rec.linear",
-                bind=URL,
-                help="Adds item-to-item weights over the history: how strongly what was chosen speaks for a candidate. "
-                "1 gives it the spread of a run's own scores.",
-            )
-        with third:
-            popularity = st.slider(
-                "Popularity weight",
-                -0.5,
-                0.5,
-                0.0,
-                0.05,
-                key="rec.popularity",
-                bind=URL,
-                help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
-                "left rare ones. 1 would give it the spread of a run's own scores.",
-            )
-        with st.expander(MORE, icon=":material/tune:", expanded=_turned()):
-            kind, threshold, route, only = _routing(dataset, has_text, linear)
-            reranker = _reranker()
+    """The knobs of scoring in a row, and in a box at its end those of routing and re-ranking."""
+    first, second, third, last = st.columns([3, 3, 3, 2], vertical_alignment="bottom")
+    with first:
+        weight = _content_weight(has_text)
+    with second:
+        linear = st.slider(
+            "Linear weight",
+            0.0,
+            4.0,
+            0.0,
+            0.25,
+            key="rec.linear",
+            bind=URL,
+            help="Adds item-to-item weights over the history: how strongly what was chosen speaks for a candidate. "
+            "1 gives it the spread of a run's own scores.",
+        )
+    with third:
+        popularity = st.slider(
+            "Popularity weight",
+            -0.5,
+            0.5,
+            0.0,
+            0.05,
+            key="rec.popularity",
+            bind=URL,
+            help="Adds the logarithm of an item's training interactions: to the right popular items gain, to the "
+            "left rare ones. 1 would give it the spread of a run's own scores.",
+        )
+    with last, st.popover(MORE + (" (in use)" if _turned() else ""), icon=":material/tune:", key="rec.more", help=WHAT):
+        kind, threshold, route, only = _routing(dataset, has_text, linear)
+        reranker = _reranker()
     k = int(st.session_state.get("rec.k") or 10)
     return Settings(weight, linear, kind, popularity, threshold, route, only, reranker, k)
 

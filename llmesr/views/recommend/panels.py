@@ -63,17 +63,18 @@ def lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
 
 def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
     ready = {run.id: _ready(root, run) for run in runs}
-    source, user = whose(dataset)
-    # Three parts side by side and below, in this order for the keyboard; a phone shows the lists before the knobs.
+    # One below the other in this order, for the keyboard too; a phone shows the lists before what turns them.
     with st.container(key="rec-page"):
-        with st.container():
+        with st.container(key="rec-who"):
+            source, user = whose(dataset)
             history = history_of(dataset, source, user)
-        with st.container():
+        with st.container(key="rec-knobs"):
             has_text = any(isinstance(r, Recommender) and r.ground.has_text for r in ready.values())
             chosen = settings(dataset, has_text)
         if history:
-            with st.container():
+            with st.container(key="rec-view"):
                 against = view_controls(PARTS_ABOUT)
+            with st.container():
                 _side_by_side(root, runs, ready, history, user, chosen, against)
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pptx.chart.data import CategoryChartData, XyChartData
 from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE, XL_TICK_LABEL_POSITION
 from pptx.util import Inches, Pt
 
-from llmesr.views.shared.slide import FONT, HEIGHT, MARGIN, WIDTH, dot, fill, rgb, whiskers, write
+from llmesr.views.shared.slide import FONT, HEIGHT, MARGIN, WIDTH, Axis, dot, fill, rgb, whiskers, write
 from llmesr.views.shared.theme import SURFACE
 
 TOP, BOTTOM = 1.45, 6.75
@@ -47,13 +47,14 @@ class Around:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one colour, joined by a line or not; x and y of equal length."""
+    """Points of one colour, joined by a line or not, marked or not; x and y of equal length."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     color: str
     joined: bool = False
+    marked: bool = True
 
 
 class Deck:
@@ -78,12 +79,17 @@ class Deck:
         frame: pd.DataFrame,
         colors: Mapping[str, str],
         markers: Mapping[str, str],
-        axis: str,
+        axis: str | Axis,
         around: Around = Around(),
+        *,
+        joined: Collection[str] = (),
     ) -> None:
         """A dot with its interval per series and category. ``frame``: series, category, value, low, high; where dots of
-        a series differ in looks, also color and hollow."""
+        a series differ in looks, also color and hollow. ``joined``: the series whose dots a line joins."""
         slide = self._slide(title, around)
+        axis = axis if isinstance(axis, Axis) else Axis(axis)
+        if axis.low is None and not axis.log:  # PowerPoint and its kin do not count error bars in
+            axis = _around(frame, axis)
         categories, names = (list(dict.fromkeys(frame[c])) for c in ("category", "series"))
         data = _data(categories, "0.000")
         wide = {n: frame[frame["series"] == n].set_index("category").reindex(categories) for n in names}
@@ -93,7 +99,10 @@ class Deck:
         for series, name in zip(chart.plots[0].series, names, strict=True):
             color = rgb(colors[name])
             series.smooth = False
-            series.format.line.fill.background()
+            if name in joined:
+                series.format.line.color.rgb = color
+            else:
+                series.format.line.fill.background()
             series.marker.style = MARKERS.get(markers[name], XL_MARKER_STYLE.CIRCLE)
             series.marker.size = 11
             series.marker.format.fill.solid()
@@ -106,7 +115,7 @@ class Deck:
             whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
             for at, shade in enumerate(own):
                 if shade is not None and (varied or rows["hollow"].iloc[at]):
-                    dot(series.points[at].marker, series.marker, shade, hollow=bool(rows["hollow"].iloc[at]))
+                    dot(series.points[at], series.marker, shade, hollow=bool(rows["hollow"].iloc[at]))
 
     def shares(self, title: str, frame: pd.DataFrame, colors: Mapping[str, str]) -> None:
         """A bar of shares per row of ``frame``: the index names the bars, the columns their parts."""
@@ -147,6 +156,8 @@ class Deck:
         }
         chart = self._chart(slide, kinds[stacked, lying], data, axis)
         chart.plots[0].gap_width = 45
+        if not stacked and (rows.notna().sum(axis=1) < 2).all():  # one bar a place, whatever its series
+            chart.plots[0].overlap = 100
         if number_format != "General":
             labels = chart.value_axis.tick_labels
             labels.number_format, labels.number_format_is_linked = number_format, False
@@ -156,27 +167,32 @@ class Deck:
             series.format.fill.solid()
             series.format.fill.fore_color.rgb = rgb(colors[str(column)])
 
-    def points(self, title: str, series: Sequence[Series], axes: tuple[str, str], around: Around = Around()) -> None:
-        """Points in the plane, joined or not; ``axes``: what x and y are."""
+    def points(self, title: str, series: Sequence[Series], axes: tuple[Axis, Axis], around: Around = Around()) -> None:
+        """Points in the plane, joined or not; ``axes``: of x and of y."""
         slide = self._slide(title, around)
         data: Any = XyChartData()  # type: ignore[no-untyped-call]
+        # The longest first: LibreOffice leaves out a series that a longer one follows.
+        series = sorted(series, key=lambda one: -len(one.x))
         for one in series:
             added = data.add_series(one.name)
             for x, y in zip(one.x, one.y, strict=True):
                 added.add_data_point(x, y)
         chart = self._chart(slide, XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, data, axes[1])
-        chart.category_axis.has_title = True
-        chart.category_axis.axis_title.text_frame.text = axes[0]
+        axes[0].put_on(chart.category_axis)
         chart.category_axis.has_major_gridlines = False
-        chart.value_axis.tick_label_position = XL_TICK_LABEL_POSITION.LOW
+        if axes[1].told:
+            chart.value_axis.tick_label_position = XL_TICK_LABEL_POSITION.LOW
         for made, one in zip(chart.plots[0].series, series, strict=True):
             made.smooth = False
             if one.joined:
                 made.format.line.color.rgb = rgb(one.color)
+            else:
+                made.format.line.fill.background()
+            if not one.marked:
                 made.marker.style = XL_MARKER_STYLE.NONE
                 continue
-            made.format.line.fill.background()
-            made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, 10 if len(one.x) < 50 else 4
+            size = 4 if len(one.x) >= 50 else 6 if one.joined else 10
+            made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, size
             made.marker.format.fill.solid()
             made.marker.format.fill.fore_color.rgb = rgb(one.color)
             made.marker.format.line.color.rgb = rgb(one.color)
@@ -225,7 +241,7 @@ class Deck:
             slide.notes_slide.notes_text_frame.text = around.notes
         return slide
 
-    def _chart(self, slide: Any, kind: XL_CHART_TYPE, data: Any, axis: str) -> Any:
+    def _chart(self, slide: Any, kind: XL_CHART_TYPE, data: Any, axis: str | Axis) -> Any:
         frame = slide.shapes.add_chart(
             kind, Inches(MARGIN), Inches(self._top), Inches(WIDTH - 2 * MARGIN), Inches(BOTTOM - self._top), data
         )
@@ -238,11 +254,27 @@ class Deck:
         chart.category_axis.tick_label_position = (
             XL_TICK_LABEL_POSITION.LOW
         )  # not in the middle, where some are below zero
-        chart.value_axis.has_title = True
-        chart.value_axis.axis_title.text_frame.text = axis
         chart.value_axis.major_gridlines.format.line.color.rgb = rgb(SURFACE["light"]["grid"])
         chart.value_axis.format.line.fill.background()
+        axis = axis if isinstance(axis, Axis) else Axis(axis)
+        axis.put_on(chart.value_axis)
+        if axis.turned:  # its low end is at the top
+            chart.category_axis.tick_label_position = XL_TICK_LABEL_POSITION.HIGH
         return chart
+
+
+def _around(frame: pd.DataFrame, axis: Axis) -> Axis:
+    """The axis from zero in round steps so far that all dots lie on it with their intervals."""
+    values = frame[["value", "low", "high"]].astype(float)
+    low, high = min(float(values.min().min()), 0.0), max(float(values.max().max()), 0.0)
+    if not low < high:
+        return axis
+    digits = int(np.floor(np.log10(high - low)))
+    step = 10.0**digits / (5 if (high - low) / 10.0**digits < 3 else 1)
+    places = max(1 - digits, 0)
+    ends = (round(float(end) * step, places + 1) for end in (np.floor(low / step), np.ceil(high / step)))
+    written = axis.number_format if "%" in axis.number_format else f"0.{'0' * places}" if places else "0"
+    return replace(axis, low=next(ends), high=next(ends), step=round(step, places + 1), number_format=written)
 
 
 def _numeric(text: str) -> bool:

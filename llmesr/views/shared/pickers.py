@@ -10,20 +10,23 @@ import streamlit as st
 from llmesr.config import EVERY_GROUP, GROUPS
 from llmesr.data.dataset import Dataset, save_thresholds
 from llmesr.data.groups import Thresholds, default_thresholds
-from llmesr.evaluation.contenders import contenders
 from llmesr.jobs.plans import preparing
 from llmesr.runs.record import Run
-from llmesr.runs.wanted import SEEDS
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
+from llmesr.views.cache.clarity import RULE, clarity
 from llmesr.views.shared import links, theme, widgets, words
+
+LOOKED_AT = 6
+"""Datasets among which the clearest is looked for when the app opens: the first visitor waits for the comparison of
+each."""
 
 
 def pick_dataset(root: Store) -> Manifest | None:
     """The dataset, in the sidebar; the same on every page. Says what to do when there is none.
 
     At first one whose runs are all made, if there is one, as little is to see of a dataset that is only just being
-    trained on; of several the one where the comparison of text with no text rests on most seeds, then the newest.
+    trained on; of several the one with the clearest answer (see :mod:`views.cache.clarity`), then the newest.
     """
     found = artifacts.manifests(root, "datasets")
     if not found:
@@ -32,21 +35,20 @@ def pick_dataset(root: Store) -> Manifest | None:
     by_id = {m.id: m for m in found}
     first = None
     if links.wanted("dataset") not in by_id:
-        jobs = artifacts.jobs(root)
-        shown = [(m, runs) for m in found if (runs := artifacts.runs(root, m.id, finished=True))]
-        clarity = {m.id: (not preparing(jobs, m), _compared(runs)) for m, runs in shown}
-        first = max(clarity, key=clarity.__getitem__, default=None)
+        first = _clearest(root, [m for m in found if artifacts.runs(root, m.id, finished=True)])
+    help = RULE if len(by_id) > 1 else None
     with st.sidebar:
-        chosen = links.choose("Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id), default=first)
+        chosen = links.choose(
+            "Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id), default=first, help=help
+        )
     return by_id[chosen] if chosen else None
 
 
-def _compared(runs: Sequence[Run]) -> int:
-    """Seeds of the better repeated configuration on either side of text against no text: 0 where a side is missing.
-    More than :data:`~llmesr.runs.wanted.SEEDS` make no story clearer."""
-    every = contenders(runs)
-    sides = [max((len(c.seeds) for c in every if c.with_text is text), default=0) for text in (False, True)]
-    return min(*sides, SEEDS)
+def _clearest(root: Store, shown: Sequence[Manifest]) -> str | None:
+    """The id of the dataset to open on, of the newest; nothing is computed where there is no choice."""
+    jobs = artifacts.jobs(root)
+    made = ([m.id for m in shown if not preparing(jobs, m)] or [m.id for m in shown])[:LOOKED_AT]
+    return made[0] if len(made) == 1 else max(made, key=lambda id: clarity(root, id), default=None)
 
 
 def _named(by_id: dict[str, Manifest], id: str) -> str:

@@ -40,13 +40,14 @@ class About:
     doubts: Callable[[], Sequence[Doubt]] = tuple
     stated: bool = False
     """Whether the charts say themselves what they are of."""
+    part: str = "test"
 
     def subject(self) -> findings.Subject:
         """The same as it is kept."""
         data, thresholds = self.dataset, self.thresholds
         line = thresholds.describe()
         if self.protocol:
-            line = words.protocol_line(self.protocol, thresholds, data.split_config)
+            line = words.protocol_line(self.protocol, thresholds, data.split_config, self.part)
         return findings.Subject(
             dataset=data.id,
             dataset_name=data.name,
@@ -76,9 +77,10 @@ def about(
     metric: str = "",
     doubts: Callable[[], Sequence[Doubt]] = tuple,
     stated: bool = False,
+    part: str = "test",
 ) -> None:
     """Say what the charts and tables that follow are of; from then on they can be pinned."""
-    st.session_state[_ABOUT] = About(dataset, runs, thresholds, protocol, metric, doubts, stated)
+    st.session_state[_ABOUT] = About(dataset, runs, thresholds, protocol, metric, doubts, stated, part)
 
 
 def button(key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: str) -> None:
@@ -98,7 +100,7 @@ def heading(figure: go.Figure | None, alt: str) -> str:
     title = figure.layout.title.text if figure is not None else None
     if title:
         return unescape(_TAG.sub("", str(title)))[:LONGEST_TITLE]
-    return words.one_line(_SENTENCE.split(alt, maxsplit=1)[0], 100)
+    return words.one_line(_SENTENCE.split(alt, maxsplit=1)[0].rstrip("."), 100)
 
 
 @st.dialog("Pin this")

@@ -8,10 +8,12 @@ from typing import Literal
 import streamlit as st
 
 _LARGE = """<style>
-[data-testid="stMain"] h1 {font-size: clamp(1.8rem, 3.2vw, 3.2rem); line-height: 1.15}
+[data-testid="stMain"] h1 {font-size: clamp(1.6rem, 2.6vw, 2.6rem); line-height: 1.15}
 [data-testid="stMain"] .st-key-told p {font-size: 1.2rem; line-height: 1.5}
+[data-testid="stMain"] .st-key-told [data-testid="stCaptionContainer"] p {font-size: 0.9rem}
 </style>"""
 _ALONE = """<style>
+[data-testid="stMain"] h1 {font-size: clamp(1.8rem, 3.2vw, 3.2rem)}
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
 [data-testid="stHeader"], [class*="st-key-pin-"] {display: none}
 [data-testid="stMainBlockContainer"] {padding-top: 2rem; max-width: 1500px; margin: auto}

@@ -13,6 +13,7 @@ from html import escape
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -24,6 +25,8 @@ from llmesr.views.shared.theme import SURFACE, Mode, plotly_config, template
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 MISSING = "–"
 MODES: tuple[Mode, ...] = ("light", "dark")
+PAGE, LONGEST_CELL = 100, 30
+"""Letters that a printed page is wide, and of a cell that are not to be broken."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,71 @@ def embedded_json(value: Any) -> str:
 
 
 def html_table(frame: pd.DataFrame) -> str:
-    """An escaped HTML table; numbers to the right, four digits, a dash for what is missing."""
-    head = "".join(f"<th scope=col>{escape(_clean(c))}</th>" for c in frame.columns)
+    """An escaped HTML table; numbers to the right, four digits, a dash for what is missing.
+
+    Words that are the same in every row are said once, above it; one that is wider than a page stands in parts, each
+    with what names the rows, so that no number is broken."""
+    same = [c for c in range(frame.shape[1]) if _same(frame.iloc[:, c])]
+    said = "; ".join(f"{frame.columns[c]}: {frame.iloc[0, c]}" for c in same)
+    rest = frame.iloc[:, [c for c in range(frame.shape[1]) if c not in same]]
+    rare = [c for c in range(1, rest.shape[1]) if _rare(rest.iloc[:, c])]
+    naming = rest.iloc[:, : _naming(rest)]
+    notes = [
+        f"{', '.join(map(str, naming.iloc[row]))}: {rest.iloc[row, c]}"
+        for c in rare
+        for row in range(len(rest))
+        if rest.iloc[row, c]
+    ]
+    shown = rest.iloc[:, [c for c in range(rest.shape[1]) if c not in rare]]
+    above, *below = [f"<p class=caption>{escape(_clean(line))}</p>" if line else "" for line in (said, *notes)]
+    return above + "".join(_table(part) for part in _parts(shown)) + "".join(below)
+
+
+def _same(column: pd.Series) -> bool:
+    """Whether a column says the same in words in every one of several rows."""
+    values = column.tolist()
+    return len(values) > 1 and all(isinstance(v, str) and v and v == values[0] for v in values)
+
+
+def _rare(column: pd.Series) -> bool:
+    """Whether few of several rows have a word in it: notes, which stand below the table."""
+    values = column.tolist()
+    return len(values) > 2 and all(isinstance(v, str) for v in values) and 2 * sum(map(bool, values)) < len(values)
+
+
+def _naming(frame: pd.DataFrame) -> int:
+    """How many columns, before the first with a number, name the rows; the first where all are words."""
+    return next(
+        (c for c in range(frame.shape[1]) if any(_numeric(v) for v in frame.iloc[:, c])), min(frame.shape[1], 1)
+    )
+
+
+def _parts(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The frame cut into as many frames side by side as a page is too narrow for it."""
+    written = [[_written(v) for v in frame.iloc[:, c]] for c in range(frame.shape[1])]
+    wide = [
+        3 + max([len(w) for w in str(name).split()] + [min(len(t), LONGEST_CELL) for t in texts], default=0)
+        for name, texts in zip(frame.columns, written, strict=True)
+    ]
+    naming = _naming(frame)
+    parts: list[list[int]] = [[]]
+    for column in range(naming, frame.shape[1]):
+        if parts[-1] and sum(wide[:naming]) + sum(wide[c] for c in [*parts[-1], column]) > PAGE:
+            parts.append([])
+        parts[-1].append(column)
+    return [frame.iloc[:, [*range(naming), *part]] for part in parts]
+
+
+def _table(frame: pd.DataFrame) -> str:
+    numbers = [len(frame) > 0 and all(_numeric(v) for v in frame.iloc[:, c]) for c in range(frame.shape[1])]
+    head = "".join(
+        f"<th scope=col{' class=n' if right else ''}>{escape(_clean(c))}</th>"
+        for c, right in zip(frame.columns, numbers, strict=True)
+    )
     rows = []
     for record in frame.itertuples(index=False):
         cells = "".join(
-            f"<td class=n>{escape(number(v))}</td>" if _numeric(v) else f"<td dir=auto>{escape(_clean(v))}</td>"
+            f"<td class=n>{escape(number(v))}</td>" if _numeric(v) else f"<td dir=auto>{escape(_written(v))}</td>"
             for v in record
         )
         rows.append(f"<tr>{cells}</tr>")
@@ -98,6 +160,13 @@ def number(value: Any) -> str:
     if 0 < abs(value) < 0.0001:
         return "<.0001" if value > 0 else f">{MINUS}.0001"
     return f"{MINUS if value < 0 else ''}{abs(float(value)):.4f}"
+
+
+def _written(value: Any) -> str:
+    """A cell as it is read."""
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    return number(value) if _numeric(value) else _clean(value)
 
 
 def _numeric(value: Any) -> bool:
@@ -156,12 +225,13 @@ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,
 main{max-width:1100px;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:2rem;line-height:1.2;margin:0 0 1rem}
 h2{font-size:1.35rem;margin:3rem 0 .5rem;border-top:1px solid var(--line);padding-top:1.5rem}h3{margin:2rem 0 .25rem}
 p{margin:.4rem 0;max-width:80ch;overflow-wrap:anywhere}.lead{font-size:1.15rem}
-.caption{color:var(--soft);font-size:.9rem}h1,h2,h3,td,th,dd{overflow-wrap:anywhere}
+.caption{color:var(--soft);font-size:.9rem}h1,h2,h3,dd,.tree td{overflow-wrap:anywhere}td,th{overflow-wrap:break-word}
 .chart{width:100%;margin:.5rem 0}.table{overflow-x:auto;max-height:34rem;overflow-y:auto}
 table{border-collapse:collapse;font-size:.9rem;margin:.5rem 0}
 .table>table{width:100%}
 td,th{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-thead th{background:var(--band);position:sticky;top:0}.n{text-align:right;font-variant-numeric:tabular-nums}
+thead th{background:var(--band);position:sticky;top:0}th.n,.n{text-align:right}td.n{white-space:nowrap;
+font-variant-numeric:tabular-nums}
 .tree th{color:var(--soft);font-weight:500;white-space:nowrap}.tree ul{margin:0;padding-left:1.1rem}
 dt{font-weight:600;margin-top:.6rem}dd{margin:0;max-width:80ch}
 button{font:inherit;float:right;color:var(--ink);background:var(--band);border:1px solid var(--line);

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from lxml import etree
 from pptx.dml.color import RGBColor
+from pptx.enum.chart import XL_LABEL_POSITION, XL_TICK_LABEL_POSITION
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
@@ -17,6 +19,41 @@ from llmesr.views.shared.theme import SURFACE
 WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
 """Inches: a wide screen."""
 FONT = "Calibri"
+NOT_SIGNIFICANT = "n.s."
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis is of, how its numbers are written, where it begins and ends and in which steps, if that is said,
+    whether it is logarithmic or turned, and whether its numbers mean anything."""
+
+    title: str = ""
+    number_format: str = "General"
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    log: bool = False
+    turned: bool = False
+    told: bool = True
+
+    def put_on(self, axis: Any) -> None:
+        """Make an axis of a chart so. Its title is as quiet as its numbers."""
+        axis.has_title = bool(self.title)
+        if self.title:
+            frame = axis.axis_title.text_frame
+            frame.text = self.title
+            frame.paragraphs[0].runs[0].font.bold = False
+            frame.paragraphs[0].runs[0].font.size = Pt(13)
+        axis.minimum_scale, axis.maximum_scale, axis.reverse_order = self.low, self.high, self.turned
+        axis.major_unit = self.step
+        axis.tick_labels.number_format, axis.tick_labels.number_format_is_linked = self.number_format, False
+        if self.log:
+            scaling = axis._element.find(qn("c:scaling"))
+            etree.SubElement(scaling, qn("c:logBase")).set("val", "10")
+            scaling.insert(0, scaling[-1])  # the schema wants it first
+        if not self.told:
+            axis.tick_label_position = XL_TICK_LABEL_POSITION.NONE
+            axis.has_major_gridlines = False
 
 
 def write(
@@ -42,8 +79,14 @@ def write(
         run.font.size, run.font.bold, run.font.name, run.font.color.rgb = Pt(size), bold, FONT, rgb(color)
 
 
-def dot(marker: Any, of_series: Any, color: str, *, hollow: bool) -> None:
+def dot(point: Any, of_series: Any, color: str, *, hollow: bool) -> None:
     """The looks of one dot that is not as the others of its series."""
+    marker = point.marker
+    if hollow:  # in words too: LibreOffice draws it filled
+        label = point.data_label
+        label.position, label.has_text_frame = XL_LABEL_POSITION.RIGHT, True
+        label.text_frame.text = NOT_SIGNIFICANT
+        label.text_frame.paragraphs[0].runs[0].font.size = Pt(9)
     marker.style, marker.size = of_series.style, of_series.size
     marker.format.fill.solid()
     marker.format.fill.fore_color.rgb = rgb(SURFACE["light"]["background"] if hollow else color)

@@ -21,12 +21,48 @@ from llmesr.views.shared.words import as_text
 log = logging.getLogger("llmesr.app")
 ICON = Path(__file__).with_name("icon.svg")
 F = TypeVar("F", bound=Callable[..., Any])
+_FIRST_SCREEN = """
+/* What a page answers stands in its first screen: little above the heading, and on a small one what turns and filters
+   is below what it turns and filters. */
+[data-testid="stMain"] h1 { padding: 0.25rem 0 0.5rem; }
+@media (min-width: 641px) {
+    .stApp:not(:has([data-testid="stExpandSidebarButton"])) [data-testid="stMainBlockContainer"]
+        { padding-top: 1.5rem; }
+    .stApp:not(:has([data-testid="stExpandSidebarButton"])) [data-testid="stHeader"]
+        { background: transparent; pointer-events: none; }
+    .stApp:not(:has([data-testid="stExpandSidebarButton"])) [data-testid="stHeader"] button
+        { pointer-events: auto; }
+}
+[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > script) { position: absolute; }
+.st-key-rec-history [data-testid="stMarkdownContainer"] p { display: -webkit-box; -webkit-box-orient: vertical;
+    -webkit-line-clamp: 3; overflow: hidden; }
+@media (min-width: 1200px) {
+    .st-key-rec-who { display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 1.5rem; }
+}
+@media (max-width: 1100px) {
+    :is(.st-key-rec-page, .st-key-map-page) > :is(:has(> .st-key-rec-knobs), :has(> .st-key-rec-view),
+        :has(> .st-key-map-controls)) { order: 1; }
+    .st-key-map-page > :has(> .st-key-map-selected) { order: 2; }
+}
+@media (max-width: 640px) {
+    [data-testid="stMain"] h1 { font-size: 1.8rem; }
+    .st-key-lead p { font-size: 0.9rem; }
+    .st-key-rec-history [data-testid="stMarkdownContainer"] p { -webkit-line-clamp: 2; }
+    :has(> [data-testid="stMultiSelectTagsContainer"]), [data-testid="stMultiSelectTagsContainer"]
+        { max-height: 5.1rem !important; }
+    /* short choices stand two by two */
+    :is(.st-key-map-spaces, .st-key-near-runs) [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]
+        { flex: 1 1 40%; min-width: 40%; }
+    .st-key-compare-how [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]:nth-child(n + 2)
+        { flex: 1 1 auto; min-width: 0; width: auto; }
+}
+"""
 
 
 def page(title: str, lead: str) -> None:
     """The heading of a page and one sentence that says which question it answers."""
     st.title(title, anchor=False)
-    with st.container(width=900):
+    with st.container(width=900, key="lead"):
         st.markdown(lead)
 
 
@@ -47,14 +83,13 @@ def style() -> None:
                 padding-right: clamp(1.5rem, 3.5vw, 5rem); }}
         }}
         [class*="st-key-pin-above-"] {{ margin-bottom: -3.5rem; z-index: 2; pointer-events: none; }}
-        [class*="st-key-pin-beside-"] {{ margin-top: -3rem; z-index: 2; pointer-events: none; }}
+        [class*="st-key-pin-beside-"] {{ margin: -3rem 0 -1rem; z-index: 2; pointer-events: none; }}
         :is([class*="st-key-pin-above-"], [class*="st-key-pin-beside-"]) button {{ pointer-events: auto; }}
         .st-key-headline-words p:not([data-testid="stCaptionContainer"] p) {{ font-size: 1.3rem; line-height: 1.5; }}
         [data-testid="stMetricLabel"] :is(div, p) {{ white-space: normal; overflow: visible; }}
-        .st-key-rec-page {{ display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); column-gap: 1.5rem; }}
-        .st-key-rec-page > :nth-child(3) {{ grid-column: 1 / -1; }}
-        @media (max-width: 640px) {{ .st-key-rec-page {{ display: flex; }}
-            .st-key-rec-page > :nth-child(2) {{ order: 1; }} }}
+        {_FIRST_SCREEN}
+        :has(> .st-key-launch-bar) {{ position: sticky; bottom: 0; z-index: 3; }}
+        .st-key-launch-bar {{ padding: 0.5rem 0; background: {s["background"]}; border-top: 1px solid {s["border"]}; }}
         @media (max-width: 640px) {{ /* panels side by side are moved under the finger, not squeezed */
             .st-key-groups, .st-key-differences {{ overflow-x: auto; }}
             :is(.st-key-groups, .st-key-differences) [data-testid="stFullScreenFrame"] {{ min-width: 640px; }}

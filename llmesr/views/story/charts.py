@@ -16,7 +16,7 @@ from llmesr.views.shared.theme import Mode
 
 POINTS = 600
 """Points of the popularity curve: more are not seen."""
-LINE = 64
+LINE = 52
 """Characters in a line of a caption."""
 
 

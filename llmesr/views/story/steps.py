@@ -112,8 +112,8 @@ def what_text_knows(m: Material) -> StoryStep:
     often = {0: "never chosen", 1: "chosen once"}.get(count, f"chosen {count} times")
     title = one_line(m.dataset.catalogue["title"].iloc[m.item - 1], 60)
     sentences = [
-        "It is a tail item as close to its neighbours as most. Behaviour alone says little about it; its text places "
-        "it beside these."
+        "As tail items go it is a usual one: as close to its neighbours as most. Behaviour alone says little about it; "
+        "its text places it beside these."
     ]
     if m.by_text_alone and m.plain:
         table = m.summary(m.by_text_alone, m.plain)

@@ -243,12 +243,18 @@ def show_estimate(root: Store, data: Dataset, config: RunConfig, repeats: int) -
 
 
 def launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[str] = ()) -> None:
-    """The button, and the commands it stands for."""
+    """The button."""
     if not steps:
         return
     st.button(
         "Launch", type="primary", icon=":material/play_arrow:", on_click=_launch, args=(root, manifest, steps, views)
     )
+
+
+def commands(steps: list[Step]) -> None:
+    """The commands that the button stands for."""
+    if not steps:
+        return
     with links.folded("Equivalent command", "command", icon=":material/terminal:"):
         st.code("\n".join(plans.command_line(s) for s in steps), language="bash", wrap_lines=True)
 

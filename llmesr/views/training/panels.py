@@ -110,4 +110,4 @@ def _validation_words(frame: pd.DataFrame, metric: str) -> str:
         return "No validation yet."
     last = frame.iloc[-1]
     cells = [f"{g} {theme.metric(last[g])}" for g in ("Overall", "Tail Item", "Head Item") if g in frame.columns]
-    return f"{metric} on validation after epoch {int(last['epoch'])}: {', '.join(cells)}."
+    return f"{metric} on validation over {int(last['epoch'])} epochs; after the last: {', '.join(cells)}."

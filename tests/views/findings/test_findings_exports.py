@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -15,17 +16,20 @@ from pptx import Presentation
 
 import llmesr
 from llmesr import charts, findings
+from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.comparison import Comparison
 from llmesr.findings import Subject
 from llmesr.findings.drawn import plain
 from llmesr.store import Store
 from llmesr.views.findings import paper
-from llmesr.views.findings.deck import findings_deck
+from llmesr.views.findings.deck import LINES, findings_deck
 from llmesr.views.findings.native import Bars, Dots, Points, native
 from llmesr.views.findings.report import findings_report
 from llmesr.views.shared.recolour import recoloured
+from llmesr.views.shared.slide import Axis
 from llmesr.views.shared.theme import Mode
+from llmesr.views.story.charts import tail_chart
 
 
 @pytest.fixture
@@ -87,10 +91,53 @@ def test_points_bars_and_what_cannot_be_drawn(compared: Comparison) -> None:
     for figure in (
         go.Figure(go.Heatmap(z=[[1]])),
         go.Figure(go.Scatter(x=list(range(3000)), y=list(range(3000)), mode="markers")),
-        go.Figure(go.Scatter(x=[1, 2], y=["a", "b"], mode="markers")).update_xaxes(type="log"),
         go.Figure(),
     ):
         assert native(json_of(figure)) is None
+
+
+def test_axes_are_said_as_they_are() -> None:
+    ranks = go.Figure(go.Scatter(x=[1, 200], y=["a", "b"], mode="markers")).update_xaxes(type="log", range=[-0.1, 3])
+    made = native(json_of(ranks))
+    assert isinstance(made, Dots)
+    assert made.axis == Axis(log=True)
+    weights = go.Figure(go.Scatter(x=[0, 1], y=[1, 40], mode="lines+markers")).update_yaxes(autorange="reversed")
+    made = native(json_of(weights.update_xaxes(range=[0, 1], tickformat=".0%", showticklabels=False)))
+    assert isinstance(made, Points)
+    assert made.axes == (Axis(number_format="0%", low=0, high=1, told=False), Axis(turned=True))
+    assert (made.series[0].joined, made.series[0].marked) == (True, True)
+
+
+def test_every_series_of_the_tail_curve_is_on_the_slide_the_longest_first(store: Store) -> None:
+    counts = np.arange(60)[::-1] ** 2
+    figure = tail_chart(counts, Thresholds(item=2500, user=3), "Counted.")
+    finding = findings.pin("The tail", figure, store=store)
+    _, slide = Presentation(io.BytesIO(findings_deck([finding]))).slides
+    (chart,) = [s.chart for s in slide.shapes if s.has_chart]
+    lengths = [len(list(s.values)) for s in chart.plots[0].series]
+    assert [s.name.split(":")[0] for s in chart.plots[0].series] == ["Tail", "Head"]
+    assert lengths == sorted(lengths, reverse=True)
+    assert chart.category_axis.maximum_scale == 1
+
+
+def test_dots_lie_on_their_axis_with_their_intervals(store: Store, compared: Comparison) -> None:
+    finding = findings.pin(
+        "Gains: left of the line is worse, right is better", charts.differences(compared), store=store
+    )
+    _, slide = Presentation(io.BytesIO(findings_deck([finding]))).slides
+    (chart,) = [s.chart for s in slide.shapes if s.has_chart]
+    axis = chart.value_axis
+    assert axis.minimum_scale <= compared.tests["low"].min()
+    assert axis.maximum_scale >= compared.tests["high"].max()
+    assert "below the line is worse, above is better" in texts(slide)
+
+
+def test_a_long_summary_goes_on(store: Store) -> None:
+    made = [findings.pin(f"Finding {n}", table=pd.DataFrame({"a": [n]}), store=store) for n in range(1, 16)]
+    slides = Presentation(io.BytesIO(findings_deck(made))).slides
+    assert len(slides) == 17
+    assert "Finding 15" not in texts(slides[0])
+    assert "Finding 15" in texts(slides[1])
 
 
 def pinned(store: Store, compared: Comparison) -> list[findings.Pinned]:
@@ -135,7 +182,8 @@ def test_names_in_a_report_are_text(store: Store) -> None:
     html = findings_report(made, HOSTILE[0])
     assert "<script>window" not in html
     assert "<img" not in html
-    assert len(Presentation(io.BytesIO(findings_deck(made, HOSTILE[0]))).slides) == len(HOSTILE) + 1
+    summaries = -(-(len(HOSTILE) + 1) // LINES)
+    assert len(Presentation(io.BytesIO(findings_deck(made, HOSTILE[0]))).slides) == len(HOSTILE) + summaries
 
 
 def test_changed_runs_are_said_in_the_report(store: Store) -> None:

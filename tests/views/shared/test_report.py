@@ -13,7 +13,7 @@ import pytest
 from factories import HOSTILE
 
 from llmesr.views.shared import theme
-from llmesr.views.shared.report import Section, embedded_json, html_report, html_table, number
+from llmesr.views.shared.report import PAGE, Section, embedded_json, html_report, html_table, number
 from llmesr.views.shared.theme import Mode
 
 
@@ -82,6 +82,23 @@ def test_tables_align_numbers_and_mark_what_is_missing() -> None:
     html = html_table(pd.DataFrame({"name": ["a"], "count": [1234], "value": [0.12345], "gap": [float("nan")]}))
     assert "<td dir=auto>a</td>" in html
     assert "<td class=n>1,234</td><td class=n>0.1235</td><td class=n>–</td>" in html
+
+
+def test_a_table_wider_than_a_page_stands_in_parts_and_says_once_what_every_row_says() -> None:
+    measures = {f"measure {i}": [0.12345, -1.5, float("nan")] for i in range(20)}
+    frame = pd.DataFrame({"group": ["a", "b", "c"], "metric": ["HR@10"] * 3, **measures, "note": ["", "few users", ""]})
+    html = html_table(frame)
+    assert html.count("<table>") > 1
+    assert html.count("<th scope=col>group</th>") == html.count("<table>"), "every part names its rows"
+    assert all(html.count(f">{name}</th>") == 1 for name in measures)
+    assert html.count("HR@10") == 1
+    assert "<p class=caption>b: few users</p>" in html
+    for part in html.split("<table>")[1:]:
+        assert sum(3 + max(len("measure"), len("−1.5000")) for _ in range(part.count(">measure "))) <= PAGE
+
+
+def test_what_is_true_is_said_in_words() -> None:
+    assert "<td dir=auto>yes</td>" in html_table(pd.DataFrame({"tail": [True, False]}))
 
 
 def test_numbers() -> None:
