@@ -32,6 +32,7 @@ Kind = Literal[
     "shared-part",
     "seeds-archived",
     "chosen-there",
+    "by-candidates",
 ]
 Action = Literal[
     "train-longer",
@@ -213,6 +214,7 @@ _CLAUSES: dict[Kind, Callable[[Doubt], str]] = {
         f"{listed(d.numbers['part'])} {'is' if len(d.numbers['part']) == 1 else 'are'} in several of the "
         f"{d.numbers['runs']} runs of {d.names[0]}, so that they are not {d.numbers['runs']} seeds of it"
     ),
+    "by-candidates": lambda d: f"{d.names[0]} was {d.numbers['ranked']}; ranks beyond are estimates",
     "elsewhere": lambda d: f"{d.names[0]} was made elsewhere: how it was trained and chosen is not known here",
 }
 _REMEDIES: dict[Action, Callable[[Remedy], str]] = {

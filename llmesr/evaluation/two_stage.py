@@ -8,7 +8,7 @@ metric at a cutoff of 20 depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,6 +26,7 @@ from llmesr.evaluation.sample import validation_sample
 from llmesr.ids import PAD
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
+from llmesr.store import Manifest
 
 DEPTH, TOP = 256, 20
 """Candidates of a user, and how many of the best ones the recall is measured by."""
@@ -55,6 +56,17 @@ class Index(Protocol):
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         """(q, D) -> (q, k) rows, best first; -1 where it finds fewer."""
         ...
+
+
+def recall_of(manifest: Manifest) -> float | None:
+    """How many of the best 20 items were among the candidates a run was ranked by; None where every item was ranked."""
+    said = manifest.info.get("ranking")
+    return float(said["recall"]) if isinstance(said, Mapping) and said.get("kind") == "two-stage" else None
+
+
+def described(recall: float) -> str:
+    """In sentences: what a run whose candidates had that ``recall`` was."""
+    return f"ranked by candidates, which hold {recall:.1%} of the {TOP} best items"
 
 
 class TwoStage:

@@ -134,16 +134,16 @@ class NeuralScorer:
     def represent(self, sequences: Tensor) -> Tensor:
         """(B, L) -> (B, V * D). Histories of similar length at a time: short ones are not padded to the longest."""
         if sequences.numel() < MANY:
-            return self.model.represent(sequences)
+            return self.model.represent(sequences, self.item_matrix())
         lengths = (sequences != PAD).sum(1)
         group = torch.ceil(torch.log2(lengths.clamp(min=SHORT).float())).int()
         users: Tensor | None = None
         for one in torch.unique(group):
             rows = (group == one).nonzero()[:, 0]
-            found = self.model.represent(sequences[rows, : int(lengths[rows].max().clamp(min=1))])
+            found = self.model.represent(sequences[rows, : int(lengths[rows].max().clamp(min=1))], self.item_matrix())
             users = found.new_empty(len(sequences), found.shape[1]) if users is None else users
             users[rows] = found
-        return users if users is not None else self.model.represent(sequences)
+        return users if users is not None else self.model.represent(sequences, self.item_matrix())
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from llmesr.encoders.attention import AttentionEncoder
 from llmesr.encoders.dropout import Dropout
@@ -90,22 +91,29 @@ class SequenceModel(nn.Module):
         states = [encoder(view, real) for encoder, view in zip(self.encoders, views, strict=True)]
         return torch.cat(states, dim=-1)
 
-    def _views(self, items: Tensor, real: Tensor) -> list[Tensor]:
-        """What the encoder reads of every view, (B, L, D) each."""
-        views = [self._embed(table, items, real) for table in self.tables.values()]
+    def _views(self, items: Tensor, real: Tensor, known: Tensor | None = None) -> list[Tensor]:
+        """What the encoder reads of every view, (B, L, D) each; ``known`` as for :meth:`represent`."""
+        if known is None:
+            rows = [table(items) for table in self.tables.values()]
+        else:
+            rows = [F.embedding(items, known[:, columns]) for columns in self.view_slices.values()]
+        views = [self._placed(x, real) for x in rows]
         if self.fusion is not None:
             views[:2] = self.fusion(*views[:2], real)  # the collaborative and the semantic view come first
         return views
 
-    def _embed(self, table: nn.Module, items: Tensor, real: Tensor) -> Tensor:
-        x = table(items)  # (B, L, D)
+    def _placed(self, x: Tensor, real: Tensor) -> Tensor:
         if self.positions is not None:
             x = self.positions(x * self.scale, real)
         dropped: Tensor = self.dropout(x)
         return dropped
 
-    def represent(self, sequences: Tensor) -> Tensor:
-        """(B, L) histories -> (B, V * D) users, read off at the newest item (or the mask after it)."""
+    def represent(self, sequences: Tensor, known: Tensor | None = None) -> Tensor:
+        """(B, L) histories -> (B, V * D) users, read off at the newest item (or the mask after it).
+
+        ``known`` is what :meth:`candidates` gives: then items are looked up in it, where no mask is read, and not made
+        of their text again.
+        """
         lengths = (sequences != PAD).sum(1)
         if self.masked:
             sequences, lengths = self._append_mask(sequences, lengths)
@@ -114,7 +122,7 @@ class SequenceModel(nn.Module):
         if not all(isinstance(encoder, AttentionEncoder) for encoder in self.encoders):
             return last_state(self.encode(sequences), lengths)
         real, encoders = sequences != PAD, cast(list[AttentionEncoder], list(self.encoders))
-        views = self._views(sequences, real)
+        views = self._views(sequences, real, None if self.masked else known)
         if len(encoders) == 1:
             stacked = encoders[0].newest(torch.cat(views), real.repeat(len(views), 1))
             return torch.cat(stacked.chunk(len(views)), dim=-1)

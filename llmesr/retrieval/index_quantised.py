@@ -47,7 +47,8 @@ def quantised(
         raise ValueError(f"{len(there)} rows are too few to learn codes from; {FEWEST} are needed")
     wanted = min(k, len(there) - 1)
     rows, scores = np.full((len(vectors), k), -1, np.int32), np.zeros((len(vectors), k), np.float32)
-    index = _index(vectors, there, rng, seed, progress)
+    index = _learned(vectors, there, rng, seed)
+    _add(index, vectors, there, progress)
     sample = np.sort(rng.choice(there, min(SAMPLE, len(there)), replace=False))
     found = _tuned(index, vectors, lengths, sample, _exact(vectors, sample, wanted), recall)
     for start in range(0, len(there), _QUERIES):
@@ -62,8 +63,8 @@ def _blocks(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield start, vectors[start : start + _AT_ONCE]
 
 
-def _index(vectors: np.ndarray, there: np.ndarray, rng: np.random.Generator, seed: int, progress: Progress) -> Any:
-    """An inverted file of codes that holds the rows ``there`` under their own numbers."""
+def _learned(vectors: np.ndarray, there: np.ndarray, rng: np.random.Generator, seed: int) -> Any:
+    """An inverted file of codes, still empty, with lists and codes learned from some of the rows ``there``."""
     import faiss
 
     size = vectors.shape[1]
@@ -74,11 +75,15 @@ def _index(vectors: np.ndarray, there: np.ndarray, rng: np.random.Generator, see
         clustering.seed, clustering.niter, clustering.max_points_per_centroid = seed, ITERATIONS, _PER_CODE
     learned_from = min(len(there), TRAINING * max(lists, 256))
     index.train(unit_rows(vectors[np.sort(rng.choice(there, learned_from, replace=False))]))
+    return index
+
+
+def _add(index: Any, vectors: np.ndarray, there: np.ndarray, progress: Progress) -> None:
+    """Put the rows ``there`` into the index, under their own numbers."""
     for start in range(0, len(there), _AT_ONCE):
         some = there[start : start + _AT_ONCE]
         index.add_with_ids(unit_rows(vectors[some]), some.astype(np.int64))
         progress("coding users", start + len(some), len(there))
-    return index
 
 
 def _tuned(

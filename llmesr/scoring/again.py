@@ -8,7 +8,9 @@ from llmesr.config import EXTERNAL
 from llmesr.data.split import PARTS, Part
 from llmesr.errors import UserError
 from llmesr.evaluation.results import evaluate_parts
+from llmesr.evaluation.two_stage import TwoStage, recall_of
 from llmesr.progress import Progress, silent
+from llmesr.retrieval.index_inner import InnerProducts
 from llmesr.runs.record import Run
 from llmesr.scoring.scored_run import ALLOCATION, ScoredRun
 from llmesr.training.devices import pick_device
@@ -16,13 +18,17 @@ from llmesr.training.devices import pick_device
 
 def evaluate_again(run: Run, device: str = "auto", progress: Progress = silent) -> Run:
     """Rank every held-out item, and store the ranks with the run; for one whose weak users are handed to another run,
-    those of the test, which is all it is judged on. UserError for a ranking made elsewhere, for lists that something
-    other than a run re-ordered, and while another process works on the run."""
+    those of the test, which is all it is judged on. By candidates where it was ranked so before.
+
+    UserError for a ranking made elsewhere, for lists that something other than a run re-ordered, and while another
+    process works on the run.
+    """
     handed = ALLOCATION in run.manifest.info
     if run.label == EXTERNAL and not handed:
         raise UserError(_why_not(run))
     parts: tuple[Part, ...] = ("test",) if handed else PARTS
     scored, started = ScoredRun(run.store, run, pick_device(device)), time.perf_counter()
+    two_stage = None if recall_of(run.manifest) is None else TwoStage(InnerProducts)
     results = evaluate_parts(
         {part: s.scorer if s.policy.inert else s.under() for part in parts for s in [scored.of(part)]},
         scored.dataset,
@@ -30,10 +36,12 @@ def evaluate_again(run: Run, device: str = "auto", progress: Progress = silent) 
         max_length=scored.max_length,
         device=scored.device,
         progress=progress,
+        two_stage=two_stage,
     )
+    info = {} if two_stage is None else {"ranking": two_stage.report()}
     with run.hold():
         run.write_results(*results)
-        run.finish(run.status(), {"evaluate": round(time.perf_counter() - started, 3)}, {})
+        run.finish(run.status(), {"evaluate": round(time.perf_counter() - started, 3)}, info)
     return run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self, cast
 
 import numpy as np
@@ -60,8 +61,15 @@ class Ground:
         self._make_linear = linear
 
     @classmethod
-    def of(cls, dataset: Dataset, text: np.ndarray | None, device: torch.device | str = "cpu") -> Self:
-        """From a dataset and its padded (N + 1, E) item vectors, if there are any."""
+    def of(
+        cls,
+        dataset: Dataset,
+        text: np.ndarray | None,
+        device: torch.device | str = "cpu",
+        folder: Path | None = None,
+    ) -> Self:
+        """From a dataset and its padded (N + 1, E) item vectors, if there are any; ``folder`` is where the dataset
+        lies, and what takes long of it may be kept."""
         if text is not None and len(text) != dataset.n_items + 1:
             raise UserError(
                 f"The text vectors have {len(text) - 1} items and dataset {dataset.name!r} has {dataset.n_items}. "
@@ -72,7 +80,7 @@ class Ground:
             train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)),
             thresholds=dataset.thresholds,
             text=text,
-            linear=lambda kind: make(kind, dataset, text, device),
+            linear=lambda kind: make(kind, dataset, text, device, folder),
             device=device,
         )
 

@@ -6,6 +6,7 @@ A sequence model trained on few users forgets single pairs of items; this rememb
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.linear.build import Source, build
 from llmesr.linear.fading import fading
+from llmesr.linear.kept import cosine_rows
 from llmesr.linear.rows import Rows
 
 LinearKind = Literal["cosines", "ease", "text-ease"]
@@ -79,11 +81,16 @@ def damped(total: Tensor) -> Tensor:
 
 
 def make(
-    kind: LinearKind, dataset: Dataset, text: np.ndarray | Tensor | None, device: torch.device | str = "cpu"
+    kind: LinearKind,
+    dataset: Dataset,
+    text: np.ndarray | Tensor | None,
+    device: torch.device | str = "cpu",
+    folder: Path | None = None,
 ) -> LinearTerm:
-    """From the training part of a dataset and its item vectors ``text`` (N + 1, E), where the kind reads them."""
-    if kind == "cosines":  # of :mod:`llmesr.data.cosines`, which the dataset keeps
-        return LinearTerm(Rows.of_matrix(dataset.item_cosines, device))
+    """From the training part of a dataset and its item vectors ``text`` (N + 1, E), where the kind reads them.
+    ``folder`` as for :func:`~llmesr.linear.kept.cosine_rows`."""
+    if kind == "cosines":
+        return LinearTerm(cosine_rows(dataset, folder, device))
     config = RunConfig(method=kind)
     vectors = torch.as_tensor(text) if kind in READS_TEXT else None
     solved = build(Source(dataset, vectors, device=device), config)

@@ -129,7 +129,8 @@ class ScoredRun:
     def _loaded(self) -> Scorer:
         run = self.model_run
         if (handed := run.manifest.info.get(ALLOCATION)) is None:
-            return load_scorer(run, dataset=self.dataset, part=self.part, device=self.device)
+            text = self.embedding
+            return load_scorer(run, dataset=self.dataset, embedding=text, part=self.part, device=self.device)
         (weak,) = stored_tensors(run, {"weak": (self.dataset.n_users,)})
         first, second = (self._member(handed[name]) for name in ("first", "second"))
         return AllocatedScorer(first, second, weak.to(self.device, torch.bool), handed["candidates"])
@@ -145,7 +146,8 @@ class ScoredRun:
         if shared and shared.part == self.part and shared.embedding is self.embedding:
             return shared.ground
         text = None if self.embedding is None else self.embedding.padded()
-        return Ground.of(self.dataset.training_for(self.part), text, self.device)
+        folder = self.store.path("datasets", self.dataset.id)
+        return Ground.of(self.dataset.training_for(self.part), text, self.device, folder)
 
     @property
     def shared(self) -> Shared:

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,11 @@ class Embedding:
         return str(self.manifest.parent("datasets"))
 
     def padded(self) -> np.ndarray:
-        """(N + 1, E): row i is item i, row 0 is zero."""
+        """(N + 1, E): row i is item i, row 0 is zero. Made once: do not write to it."""
+        return self._padded
+
+    @cached_property
+    def _padded(self) -> np.ndarray:
         return pad(self.item_vectors)
 
     def check(self, dataset: Dataset) -> Embedding:

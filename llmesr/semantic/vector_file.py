@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-MAPPED_FROM = 2**28
+MAPPED_FROM = 2**24
 """Bytes from which a file is mapped: pages are read as rows are asked for."""
 _NAMES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 

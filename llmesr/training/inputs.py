@@ -173,13 +173,21 @@ def reading(run: Run, dataset: Dataset, part: Part) -> dict[str, Any]:
     return {"text_model": model, "tokens": _tokens(source, dataset, config), "behaviour": behaviour}
 
 
-def reload(run: Run, dataset: Dataset, device: torch.device | str = "cpu", part: Part = "test") -> Inputs:
-    """The inputs a finished run's model is rebuilt from (its own embedding, nothing that only training needs)."""
+def reload(
+    run: Run,
+    dataset: Dataset,
+    device: torch.device | str = "cpu",
+    part: Part = "test",
+    embedding: Embedding | None = None,
+) -> Inputs:
+    """The inputs a finished run's model is rebuilt from (its own embedding, nothing that only training needs).
+    ``embedding`` spares loading it, where it is that one."""
     config, manifest = run.config, run.manifest
     embedding_id = manifest.parent("embeddings")
     if not embedding_id:
         return Inputs(n_items=dataset.n_items)
-    embedding = load_embedding(run.store, embedding_id)
+    if embedding is None or embedding.id != embedding_id:
+        embedding = load_embedding(run.store, embedding_id)
     reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if starts_from_text(config) else None
     text = torch.from_numpy(embedding.padded()).to(device)
     views = view_tables(open_views(config, run.store, dataset), device)  # of words nothing is read again

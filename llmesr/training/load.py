@@ -18,6 +18,7 @@ from llmesr.models.blend import BlendScorer
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import Run
+from llmesr.semantic.embed import Embedding
 from llmesr.training.checkpoint import load_tensors
 from llmesr.training.inputs import reload
 from llmesr.training.linear import linear_scorer
@@ -25,14 +26,19 @@ from llmesr.training.model import load_model, stored_model
 
 
 def load_scorer(
-    run: Run, *, dataset: Dataset | None = None, part: Part = "test", device: torch.device | str = "cpu"
+    run: Run,
+    *,
+    dataset: Dataset | None = None,
+    embedding: Embedding | None = None,
+    part: Part = "test",
+    device: torch.device | str = "cpu",
 ) -> Scorer:
-    """The scorer of a finished run that ``part`` is asked of. UserError when the run has no model or an artifact it
-    needs is gone."""
+    """The scorer of a finished run that ``part`` is asked of. ``dataset`` and ``embedding`` spare loading them.
+    UserError when the run has no model or an artifact it needs is gone."""
     dataset = dataset or load_dataset(run.store, run.dataset_id)
     if run.config.method == BLEND:
         return _blend(run, dataset, part, device)
-    inputs = reload(run, dataset, part=part)
+    inputs = reload(run, dataset, part=part, embedding=embedding)
     if run.config.method in ("popularity", "semantic-knn"):
         return untrained_scorer(run.config.method, dataset.training_for(part), inputs, device)
     if run.config.method in LINEAR:

@@ -49,6 +49,19 @@ def test_what_was_chosen_on_validation_is_not_better_there(make: Make) -> None:
     assert "chosen-there" not in {f.kind for f in examine(at)}
 
 
+def test_a_run_that_was_ranked_by_candidates_says_so(make: Make) -> None:
+    told = [{"ranking": {"kind": "two-stage", "recall": r}} for r in (1.0, 0.993, 0.99)]
+    runs = [*seeds(make, "id"), *(make("llm-esr", seed=42 + n, text="t", info=said) for n, said in enumerate(told))]
+    doubt = of("by-candidates", found(runs, classics(make)))
+    assert doubt.short == (
+        "llm-esr/sasrec was ranked by candidates, which hold 99.0% of the 20 best items; ranks beyond are estimates"
+    )
+    assert (doubt.severity, len(doubt.runs)) == ("note", 3)
+    runs[-1].manifest.info["ranking"]["recall"] = 0.9
+    assert of("by-candidates", found(runs, classics(make))).severity == "caution"
+    assert "by-candidates" not in {d.kind for d in found(seeds(make, "id"), classics(make))}
+
+
 def test_several_targets_of_a_user_are_one_user(make: Make) -> None:
     """HR of a user is of any of the targets; ranks of several are never put beside those of other users."""
     runs = [*seeds(make, "id", skill=0.3), *seeds(make, "llm-esr", text="t", skill=0.6)]

@@ -14,8 +14,9 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation import two_stage as module
 from llmesr.evaluation.ranks import evaluate
-from llmesr.evaluation.two_stage import TwoStage
+from llmesr.evaluation.two_stage import TwoStage, recall_of
 from llmesr.retrieval.index_inner import InnerProducts
+from llmesr.scoring.again import evaluate_again
 from llmesr.store import Store
 from llmesr.training.train import train
 
@@ -128,8 +129,10 @@ def test_a_run_says_how_it_was_ranked(tiny: Dataset, store: Store) -> None:
     said = run.manifest.info["ranking"]
     assert said["kind"] == "two-stage"
     assert said["recall"] >= 0.99
+    assert recall_of(run.manifest) == said["recall"]
+    assert evaluate_again(run, "cpu").manifest.info["ranking"]["kind"] == "two-stage"  # the same way again
     exact = train(tiny, config.but(ranking="exact"), store)
-    assert "ranking" not in exact.manifest.info
+    assert recall_of(evaluate_again(exact, "cpu").manifest) is None
     columns = ["user", "target", "protocol", "candidates"]
     pd.testing.assert_frame_equal(run.per_user()[columns], exact.per_user()[columns])
     with pytest.raises(UserError, match="base"):

@@ -8,7 +8,7 @@ from llmesr.encoders.attention import AttentionEncoder
 from llmesr.models.fusion import CrossView
 from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
 from llmesr.models.sequence_model import SequenceModel, last_state
-from llmesr.models.tables import IdTable, ItemTable
+from llmesr.models.tables import AdaptedTable, IdTable, ItemTable
 
 N, D = 7, 8
 
@@ -42,6 +42,20 @@ def test_padding_to_the_right_changes_nothing(masked: bool) -> None:
     short = model.represent(torch.tensor([[3, 5]]))
     padded = model.represent(torch.tensor([[3, 5, 0, 0, 0, 0]]))
     torch.testing.assert_close(short, padded)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_items_that_are_looked_up_are_read_as_those_made_of_their_text(masked: bool, shared: bool) -> None:
+    model = recommender(masked=masked, views=2, shared=shared)
+    model.tables["semantic"] = AdaptedTable(torch.randn(N + 1, 5), D, scaled=True)
+    histories = torch.tensor([[3, 5, 1], [2, 0, 0], [0, 0, 0]])
+    scorer = NeuralScorer(model.eval())
+    torch.testing.assert_close(scorer.represent(histories), model.represent(histories))
+    calls: list[int] = []
+    model.tables["semantic"].register_forward_hook(lambda *_: calls.append(1))
+    scorer.represent(histories)
+    assert bool(calls) == masked  # the mask is no candidate
 
 
 @pytest.mark.parametrize("layers", [1, 2])

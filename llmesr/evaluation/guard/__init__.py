@@ -34,6 +34,7 @@ def standing(case: Case) -> list[Doubt]:
         found += training.seeds_archived(contender, case.archived)
         found += training.shared(contender)
         found += measure.ties(contender, case)
+        found += measure.by_candidates(contender)
     found += measure.candidates(case)
     found += measure.chosen_there(case)
     for run, base in case.pairs:

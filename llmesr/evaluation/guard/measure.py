@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.doubts import Doubt, Remedy
+from llmesr.evaluation.doubts import Doubt, Remedy, Severity
 from llmesr.evaluation.guard.case import Case
 from llmesr.evaluation.negatives import NEGATIVES
 from llmesr.evaluation.statistics import FEW_EVENTS
 from llmesr.evaluation.table import UserValues, named_groups, select
+from llmesr.evaluation.two_stage import RECALL, described, recall_of
 
 
 def hits(c: Contender, case: Case) -> Iterator[Doubt]:
@@ -34,6 +35,17 @@ def ties(c: Contender, case: Case) -> Iterator[Doubt]:
         values = [UserValues(f, [metric]).of(np.ones(len(f), bool)) for f in frames]
         if all((v == 1).all() for v in values):
             yield Doubt("tied", "serious", (c.name,), c.ids, {"metric": metric})
+
+
+def by_candidates(c: Contender) -> Iterator[Doubt]:
+    """Ranks that are exact only as far as an index found the best items."""
+    recalls = {m.id: recall for m in c.manifests if (recall := recall_of(m)) is not None}
+    if recalls:
+        lowest = min(recalls.values())
+        severity: Severity = "note" if lowest >= RECALL else "caution"
+        yield Doubt(
+            "by-candidates", severity, (c.name,), tuple(recalls), {"recall": lowest, "ranked": described(lowest)}
+        )
 
 
 def chosen_there(case: Case) -> Iterator[Doubt]:

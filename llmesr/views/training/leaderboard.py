@@ -11,6 +11,7 @@ import streamlit as st
 from llmesr.config import has_backbone
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
+from llmesr.evaluation.two_stage import described, recall_of
 from llmesr.prose import counted
 from llmesr.runs.record import LONGEST_NOTE, Remarks, Run
 from llmesr.store import Manifest, Store
@@ -50,6 +51,10 @@ def leaderboard(root: Store, manifest: Manifest, thresholds: Thresholds, protoco
             **{g: st.column_config.NumberColumn(format="%.4f") for g in GROUPS},
         },
     )
+    listed = set(frame["id"])
+    for of_run in artifacts.manifests(root, "runs"):
+        if of_run.id in listed and (recall := recall_of(of_run)) is not None:
+            st.caption(f"{names.get(of_run.id, of_run.id)}, seed {of_run.seed}, was {described(recall)}.")
     rows = [row for row in (picked.selection.rows if picked else []) if row < len(frame)]
     links.keep_selected("picked", frame["id"].iloc[rows].tolist())
     if rows:
