@@ -56,7 +56,9 @@ def train(
 ) -> int:
     """Train one method on a dataset and evaluate it on validation and test."""
     from llmesr.data.dataset import load_dataset
+    from llmesr.runs.record import Run
     from llmesr.semantic.embed import load_embedding
+    from llmesr.training.train import resume as go_on
     from llmesr.training.train import train as run_training
 
     given: dict[str, Any] = parse_overrides(settings or [])
@@ -73,7 +75,11 @@ def train(
     _start(count)
     vectors = load_embedding(chosen, embedding) if embedding else None
     with _together(device) as (processes, listen):
-        work = partial(run_training, data, wanted, chosen, embedding=vectors, run_id=run_id)
+        # The first process decides: it alone knows that nobody has begun the run since.
+        if processes.broadcast(_restarts() and run_id is not None and chosen.exists("runs", run_id)):
+            work = partial(go_on, Run(chosen, str(run_id)))
+        else:
+            work = partial(run_training, data, wanted, chosen, embedding=vectors, run_id=run_id)
         work = partial(work, device=device, processes=processes, progress=listen)
         return _finish(work, json, processes.is_main)
 
@@ -101,6 +107,11 @@ def _start(count: int) -> None:
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         sys.stdout.flush()
         os.execv(sys.executable, [*launcher, "-m", "llmesr", *sys.argv[1:]])
+
+
+def _restarts() -> bool:
+    """Whether torchrun gives this command again to all processes when one of them is lost (``--max-restarts``)."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 from llmesr.linear.closest import closest
 from llmesr.scoring import coarse
-from llmesr.scoring.greatest import best
 
 BUDGET = 2**29
 """Bytes that rows of item-to-item cosines may take."""
@@ -154,11 +153,11 @@ class Nearest:
                 cosines, found = cosines.topk(many, dim=1)
                 self.bounds[some] = cosines[:, -1]
             else:  # twice as many by rough cosines, of which the nearest; what is left out is no nearer than both
-                rough, found = best(new.bfloat16() @ self._coarse.T, 2 * many)
+                rough, found = (new.bfloat16() @ self._coarse.T).float().topk(2 * many, dim=1)
                 cosines = (F.embedding(found, self.text) @ new[:, :, None])[:, :, 0]
                 cosines, nearest = cosines.topk(many, dim=1)
                 found = found.gather(1, nearest)
-                self.bounds[some] = torch.maximum(cosines[:, -1], rough[:, -1].float() + coarse.ROUNDED)
+                self.bounds[some] = torch.maximum(cosines[:, -1], rough[:, -1] + coarse.ROUNDED)
             self.items[some], self.cosines[some] = found.int(), cosines
         self.known[missing.cpu()] = True
 

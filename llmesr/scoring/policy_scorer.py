@@ -16,12 +16,11 @@ from llmesr.linear.rows import Rows
 from llmesr.models.scorers import DotScorer, Scorer
 from llmesr.scoring import coarse
 from llmesr.scoring.content import ContentTerm
-from llmesr.scoring.greatest import best
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.linear_term import LinearTerm
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.product import Content, Linear, Product
-from llmesr.scoring.shortlist import best_with_content
+from llmesr.scoring.shortlist import best, best_with_content
 from llmesr.scoring.terms import TERMS, Kept, Key, PerItem, Term, TermScorer, open_terms, remembered, term_of_view
 
 AT_ONCE = 8

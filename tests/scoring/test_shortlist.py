@@ -12,11 +12,10 @@ from llmesr.data.dataset import Dataset
 from llmesr.ids import PAD
 from llmesr.scoring import coarse, ground, product
 from llmesr.scoring.content import ContentTerm
-from llmesr.scoring.greatest import best
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.shortlist import best_with_content
+from llmesr.scoring.shortlist import best, best_with_content
 from llmesr.semantic.embed import Embedding
 from llmesr.store import Store
 
