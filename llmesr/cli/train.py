@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llmesr.processes import Processes
     from llmesr.progress import Progress
     from llmesr.runs.record import Run
+    from llmesr.store import Store
 
 STOPPED = 130
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -75,11 +76,10 @@ def train(
     _start(count)
     vectors = load_embedding(chosen, embedding) if embedding else None
     with _together(device) as (processes, listen):
+        work = partial(run_training, data, wanted, chosen, embedding=vectors, run_id=run_id)
         # The first process decides: it alone knows that nobody has begun the run since.
-        if processes.broadcast(_restarts() and run_id is not None and chosen.exists("runs", run_id)):
-            work = partial(go_on, Run(chosen, str(run_id)))
-        else:
-            work = partial(run_training, data, wanted, chosen, embedding=vectors, run_id=run_id)
+        if processes.broadcast(_begun(chosen, run_id)):
+            work = partial(go_on, _as_asked(Run(chosen, str(run_id)), data.id, wanted, given))
         work = partial(work, device=device, processes=processes, progress=listen)
         return _finish(work, json, processes.is_main)
 
@@ -109,9 +109,22 @@ def _start(count: int) -> None:
         os.execv(sys.executable, [*launcher, "-m", "llmesr", *sys.argv[1:]])
 
 
-def _restarts() -> bool:
-    """Whether torchrun gives this command again to all processes when one of them is lost (``--max-restarts``)."""
-    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0
+def _begun(chosen: Store, run_id: str | None) -> bool:
+    """Whether torchrun gives this command again to all processes when one of them is lost (``--max-restarts``), and the
+    run that it names is there."""
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0)
+    return restarts > 0 and run_id is not None and chosen.exists("runs", run_id)
+
+
+def _as_asked(run: Run, dataset: str, wanted: RunConfig, given: dict[str, Any]) -> Run:
+    """A run that is gone on with. UserError when it is of another dataset, or of other settings than those ``given``;
+    those that name other runs and embeddings stand in it by their ids."""
+    names = {"views", "base", "teacher", "alignment_run", "collaborative_run"}
+    other = sorted(k for k in given if k not in names and getattr(run.config, k) != getattr(wanted, k))
+    other = other if run.dataset_id == dataset else ["dataset", *other]
+    if other:
+        raise UserError(f"Run {run.id!r} is there already, with another {', '.join(other)}; give another --run-id.")
+    return run
 
 
 @contextmanager

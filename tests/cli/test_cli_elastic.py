@@ -39,6 +39,8 @@ def broken_off(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 def test_torchrun_gives_the_command_again(words: list[str], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
     broken_off(words, monkeypatch)
+    with pytest.raises(UserError, match="with another epochs; give another --run-id"):
+        app([*words, "--set", "epochs=4"], standalone_mode=False)
     assert Run(store, "named").status().state != "SUCCEEDED"
     assert app(words, standalone_mode=False) == 0
     assert Run(store, "named").events()["epoch"].tolist() == [1, 2, 3]
