@@ -124,9 +124,12 @@ class Evidence:
         many = items.shape[1]
         first, second = np.triu_indices(many, 1)
         at = items.cpu().numpy()
+        order = np.argsort(at, axis=1)  # what is looked up in order lies together: half the time
+        rising, place = np.take_along_axis(at, order, 1), np.argsort(order, axis=1)
         found = np.zeros((len(at), many, many), np.float32)
-        found[:, first, second] = self._looked_up(at[:, first], at[:, second])  # symmetric: half of the look-ups do
+        found[:, first, second] = self._looked_up(rising[:, first], rising[:, second])  # symmetric: half of them do
         found += found.transpose(0, 2, 1)
+        found = found[np.arange(len(at))[:, None, None], place[:, :, None], place[:, None, :]]
         made = torch.from_numpy(found).to(self.device)
         made.diagonal(dim1=1, dim2=2).copy_(self._diagonal[items])
         return made
