@@ -60,6 +60,7 @@ class _State:
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             timeout=config.timeout,
+            workers=config.workers,
             observe=self.metrics.batch,
             idle=self.hub.warm,
         )

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llmesr.scoring.recommender import Answer, Recommender, Request
@@ -35,7 +36,7 @@ class _Waiting:
 
 
 class Batcher:
-    """One worker thread that answers everything for one device. Use inside a running event loop."""
+    """Threads that answer everything for one device, one batch each. Use inside a running event loop."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Batcher:
         max_batch: int = 64,
         max_queue: int = 256,
         timeout: float = 10.0,
+        workers: int = 1,
         observe: Callable[[int, float], None] = lambda size, seconds: None,
         idle: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -52,12 +54,14 @@ class Batcher:
         self.max_queue = max_queue
         self.timeout = timeout
         self._observe, self._idle = observe, idle
+        self._free = workers
+        """Threads that answer nobody now."""
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._seconds = 0.01  # per batch, a moving average
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoring")
-        self._loop = asyncio.create_task(self._run())
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="scoring")
+        self._loops = [asyncio.create_task(self._run(first=n == 0)) for n in range(workers)]
 
     @property
     def depth(self) -> int:
@@ -87,32 +91,44 @@ class Batcher:
         """Answer what is waiting, take nothing new, end the thread."""
         self._closing = True
         self._wake.set()
-        await self._loop
-        self._thread.shutdown()
+        await asyncio.gather(*self._loops)
+        self._threads.shutdown()
 
-    async def _run(self) -> None:
+    async def _run(self, first: bool) -> None:
+        """What one of the threads does; the ``first`` one works while nobody waits."""
         while not (self._closing and not self._waiting):
             if not self._waiting:
                 self._wake.clear()
-                if self._closing or not await self._worked():
+                if self._closing or not (first and await self._worked()):
                     await self._wake.wait()
                 continue
-            batch, self._waiting = self._waiting[: self.max_batch], self._waiting[self.max_batch :]
+            many = min(self.max_batch, math.ceil(len(self._waiting) / self._free))  # the others have theirs
+            batch, self._waiting = self._waiting[:many], self._waiting[many:]
             batch = [w for w in batch if not w.answer.done()]  # given up by their clients
             if batch:
-                await self._answer(batch)
+                with self._busy():
+                    await self._answer(batch)
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
     async def _worked(self) -> bool:
         """Whether there was something to do while nobody waits. What fails is only slower later."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
+            with self._busy():
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._idle)
         except Exception:
             log.exception("what the next requests need could not be worked out beforehand")
             return False
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         started = time.perf_counter()
-        results = await asyncio.get_running_loop().run_in_executor(self._thread, _work, batch)
+        results = await asyncio.get_running_loop().run_in_executor(self._threads, _work, batch)
         seconds = time.perf_counter() - started
         self._seconds += 0.2 * (seconds - self._seconds)
         self._observe(len(batch), seconds)

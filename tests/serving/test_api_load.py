@@ -72,6 +72,33 @@ def test_overload_is_said_with_retry_after_and_nobody_else_suffers(
     assert f'llmesr_rejected_total{{reason="overload"}} {float(codes.count(503))}' in metrics.text
 
 
+class Together(FakeScorer):
+    """Scores only when two batches are scored at once; anything else fails after a while."""
+
+    both = threading.Barrier(2, timeout=5)
+
+    def represent(self, sequences: torch.Tensor) -> torch.Tensor:
+        Together.both.wait()
+        return super().represent(sequences)
+
+
+def open_together(store: Store, run: Run, device: torch.device | str, *, shared: Shared | None = None) -> ScoredRun:
+    return ScoredRun(store, run, device, scorer=Together(load_dataset(store, run.dataset_id).n_items))
+
+
+@pytest.mark.parametrize(("workers", "status"), [(2, 200), (1, 500)])
+def test_workers_score_at_once(store: Store, tiny: Dataset, with_text: None, workers: int, status: int) -> None:
+    Together.both = threading.Barrier(2, timeout=5 if workers == 2 else 0.2)
+    _, _, app = served(store, tiny, ServeConfig(workers=workers, max_batch=1, reload_seconds=0), open_together)
+
+    async def go() -> list[int]:
+        async with Client(app) as http:
+            asked = [http.post("/recommend", json={"user": user}) for user in tiny.user_ids[:4]]
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    assert asyncio.run(go()) == [status] * 4
+
+
 def test_a_client_with_too_much_in_flight_gets_429(store: Store, tiny: Dataset, with_text: None) -> None:
     Slow.go.clear()
     _, _, app = served(store, tiny, ServeConfig(client_limit=2, reload_seconds=0), open_slow)
