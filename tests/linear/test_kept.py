@@ -34,7 +34,7 @@ def reckoned(dataset: Dataset) -> Rows:
 def test_they_are_reckoned_once(folder: Path, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = reckoned(tiny)
     assert same(cosine_rows(tiny, folder), expected)
-    monkeypatch.setattr(kept.Rows, "of_matrix", None)  # whoever reckons fails
+    monkeypatch.setattr(Rows, "of_matrix", None)  # whoever reckons fails
     assert same(cosine_rows(tiny, folder), expected)
 
 
