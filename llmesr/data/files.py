@@ -10,6 +10,7 @@ import codecs
 import contextlib
 import gzip
 import hashlib
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -213,22 +214,47 @@ def _first_bad_line(path: Path, encoding: str) -> str:
     return ""
 
 
+_MAYBE_UTF8 = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
+
+
+def _alike(block: bytes) -> bytes | None:
+    """Lines of which none can be UTF-8 beyond ASCII, from Windows-1252, all at once; None where each has to be looked
+    at."""
+    if _MAYBE_UTF8.search(block):
+        return None
+    try:
+        return block.decode("cp1252").encode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _valid(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _repair(path: Path, target: Path, original: Path, digest: str) -> Prepared:
     """Rewrite line by line: what is not UTF-8 is read as Windows-1252, and counted.
 
     UserError where too many lines are neither.
     """
     repaired = first = foreign = number = 0
-    with open(path, "rb") as lines, open(target, "w", encoding="utf-8", newline="") as out:
-        for number, line in enumerate(lines, 1):
-            try:
-                out.write(line.decode("utf-8"))
-            except UnicodeDecodeError:
-                repaired += 1
-                first = first or number
-                text, unknown = _western(line)
-                foreign += unknown
-                out.write(text)
+    with open(path, "rb") as file, open(target, "wb") as out:
+        while lines := file.readlines(CHUNK):
+            whole = _alike(b"".join(lines))
+            odd = [at for at, line in enumerate(lines) if not (line.isascii() if whole is not None else _valid(line))]
+            if whole is None:
+                for at in odd:
+                    text, unknown = _western(lines[at])
+                    foreign += unknown
+                    lines[at] = text.encode()
+            out.write(b"".join(lines) if whole is None else whole)
+            first = first or (number + odd[0] + 1 if odd else 0)
+            repaired += len(odd)
+            number += len(lines)
     if foreign > max(1, MAX_FOREIGN * number):
         raise UserError(
             f"{original.name} is in neither UTF-8 nor Windows-1252 (first in line {first}); say its encoding, such as "

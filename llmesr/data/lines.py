@@ -25,8 +25,8 @@ KEPT = 500
 EXAMPLES = 5
 FEW, MANY = "missing columns", "too many columns"
 MAX_STRAYS, MAX_STRAY_SHARE = 300_000, 0.05
-"""Lines with a quotation mark in the wrong place, each read as it was most likely meant, after which a person is asked:
-so many, and such a share of all."""
+"""Lines with a quotation mark in the wrong place, whether they can be mended or not, after which a person is asked: so
+many, and such a share of all."""
 MAX_VAIN, MAX_VAIN_SHARE = 20_000_000, 4
 """Characters that are gone through in search of a closing quote that does not come: so many, and so many times what was
 read."""
@@ -84,7 +84,7 @@ class Records:
         self.dialect, self.width, self.numeric = dialect, width, tuple(numeric)
         self.departures = Departures()
         self.read = 0
-        self._vain = 0
+        self._strays = self._vain = 0
         self._text = text
         self._ahead: deque[str] = deque()
         self._behind: list[Record] = []
@@ -105,8 +105,8 @@ class Records:
                 batch.add(self._behind.pop(0))
             self._take(batch)
             batch.read = self.read
-            if self.departures.strays > max(MAX_STRAYS, self._at * MAX_STRAY_SHARE):
-                raise self._unquotable(f"{self.departures.strays:,} lines hold a quotation mark in the wrong place")
+            if self._strays > max(MAX_STRAYS, self._at * MAX_STRAY_SHARE):
+                raise self._unquotable(f"{self._strays:,} lines hold a quotation mark in the wrong place")
             yield batch
 
     def _unquotable(self, what: str) -> UserError:
@@ -131,6 +131,8 @@ class Records:
         while self._at < last:
             raw = ahead.popleft()
             self._at += 1
+            if raw == "\n":
+                continue
             text = raw.removesuffix("\n").rstrip("\r")
             if "\r" in text or "\0" in text or len(text) > MAX_LINE:
                 cells = None
@@ -189,6 +191,7 @@ class Records:
 
     def _mended(self, line: int, text: str) -> Record:
         """A line whose quotes break the rules, read as it most likely was meant."""
+        self._strays += 1
         ways = [self.dialect.leniently(text), self.dialect.literally(text)]
         if "\\" + self.dialect.quote in text and self.dialect.escape != "\\":
             slashed = Dialect(self.dialect.delimiter, self.dialect.quote, "\\", self.dialect.spaces).split(text)

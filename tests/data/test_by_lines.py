@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import example, given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from marketplace import csv, rows
 
 from llmesr.api import ingest
-from llmesr.data import by_lines, lines
+from llmesr.data import by_lines, files, lines
 from llmesr.data.by_lines import Judge, blocks, objects
 from llmesr.data.dialect import Dialect, Flaw
 from llmesr.data.lines import FEW, MANY, ZERO, Batch, Records
@@ -140,12 +142,33 @@ def test_quotes_that_open_and_close_without_end_are_not_followed(monkeypatch: py
         read('5","open\n' * 100_000, 3_000)
 
 
+MIXED = st.lists(st.sampled_from([b"a,b\n", b"caf\xe9\n", "caf\u00e9\n".encode(), b"\x81\n", b"\xc3\xa9\xe9\n", b"\n"]))
+
+
+@given(MIXED, st.integers(1, 20))
+def test_lines_in_windows_1252_are_read_as_such_also_many_at_once(content: list[bytes], octets: int) -> None:
+    def western(line: bytes) -> bytes:
+        return "".join(bytes([o]).decode("cp1252", "ignore") or chr(o) for o in line).encode()
+
+    odd = [n for n, line in enumerate(content, 1) if line in (b"caf\xe9\n", b"\x81\n", b"\xc3\xa9\xe9\n")]
+    with tempfile.TemporaryDirectory() as name, mock.patch.object(files, "CHUNK", octets):
+        source, made = (Path(name) / n for n in ("source", "made"))
+        source.write_bytes(b"".join(content))
+        if content.count(b"\x81\n") > max(1, 0.05 * len(content)):
+            return
+        found = files._repair(source, made, source, "")
+        assert made.read_bytes() == b"".join(western(x) if n in odd else x for n, x in enumerate(content, 1))
+    assert (found.repaired, found.first_repaired) == (len(odd), odd[0] if odd else 0)
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("{'a': 'x', 'b': 1}", '{"a": "x", "b": 1}'),
         ("{'a': 1, 'a': 2}", '{"a": 2}'),
         ("{'a': 1.50}", '{"a": 1.5}'),
+        ("{'a': ': x'}", '{"a": ": x"}'),
+        ("{'a': -0}", '{"a": 0}'),
         ("{'a': 007}", "{'a': 007}"),
         ("{'a': 'it\\'s'}", '{"a": "it\'s"}'),
         ("{'a': \"x\"}", '{"a": "x"}'),
