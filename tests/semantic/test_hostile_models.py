@@ -78,6 +78,18 @@ def test_what_a_file_says_is_a_sentence(file: str, values: dict[str, Any], folde
     assert not (folder / "owned").exists()
 
 
+def test_an_architecture_that_is_no_name_is_none(folder: Path, store: Store) -> None:
+    say(folder, "config.json", architectures=[2**63])
+    assert embed(folder, store) == 2
+
+
+def test_a_token_that_the_model_does_not_know_is_a_sentence(folder: Path, store: Store) -> None:
+    say(folder, "tokenizer_config.json", pad_token="[NEW]")
+    embedder = open_embedder(EmbedConfig(embedder=f"hf:{folder}", max_tokens=16), store)
+    with pytest.raises(UserError, match="cannot read what its tokenizer makes of these texts"):
+        list(embedder.stream(["a", "name is a b c d"]))
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", POOLING])
 @pytest.mark.parametrize("content", ["", "{", "null", "[]", '"x"', "[" * 100_000], ids=lambda c: c[:4])
 def test_a_file_that_is_something_else_is_a_sentence(file: str, content: str, folder: Path, store: Store) -> None:

@@ -139,7 +139,7 @@ def is_decoder(config: Any) -> bool:
     """Whether tokens see only what is before them: a causal language model that is no masked one."""
     from transformers.models.auto import modeling_auto as auto
 
-    if any("ForCausalLM" in name for name in getattr(config, "architectures", None) or []):
+    if any("ForCausalLM" in str(name) for name in getattr(config, "architectures", None) or []):
         return True
     kind = config.model_type
     masked = kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES

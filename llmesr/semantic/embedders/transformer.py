@@ -150,5 +150,6 @@ class TransformerEmbedder(Embedder):
     def forward(self, ids: list[list[int]]) -> Tensor:
         """(B, E) float32 unit vectors of token rows."""
         inputs, mask = self.batch(ids)
-        states = self._model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
+        with reading(f"{self.source.ref!r} cannot read what its tokenizer makes of these texts"):
+            states = self._model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
         return unit_rows(pool(states, mask, self.pooling))
