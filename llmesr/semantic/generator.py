@@ -38,6 +38,10 @@ class Generator:
         """Changes with the weights."""
         return weights_digest(self.source)
 
+    def load(self) -> None:
+        """Have the model in memory now and not at the first answer; unpacking a GGUF file takes a minute."""
+        _ = self._tokenizer, self._model
+
     def answer(
         self, messages: Sequence[dict[str, str]], *, tokens: int, temperature: float | None, seconds: float
     ) -> str | None:

@@ -40,6 +40,7 @@ class Local(Asking):
         with self._cache() as cache:
             for body in self._asked(lists):
                 if cache.read(key(body)) is None:
+                    self.generator.load()  # once, however many are asked
                     started = time.perf_counter()
                     if isinstance(answer := self._answer(body), str):
                         cache.write(key(body), answer)

@@ -90,6 +90,20 @@ def test_the_cost_is_timed_on_an_answer_that_is_kept(
     assert "An answer takes" not in ranker.cost(lists(), 3)  # all are there
 
 
+def test_the_model_is_in_memory_before_an_answer_is_timed(
+    model: str, store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[bool] = []
+
+    def answer(self: Generator, *_: object, **__: object) -> str:
+        there.append("_model" in self.__dict__)
+        return "2, 1"
+
+    monkeypatch.setattr(Generator, "answer", answer)
+    Local(model, AllocationConfig(), tiny, store).cost(lists(), 3)
+    assert there == [True]
+
+
 def test_what_writes_no_text_is_refused(store: Store, tiny: Dataset, tmp_path: Path) -> None:
     encoder = f"hf:{write_encoder(tmp_path / 'bert', [])}"
     for ref, problem in ((encoder, "writes none"), ("gguf:/nowhere.gguf", "no GGUF file")):
