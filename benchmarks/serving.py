@@ -178,10 +178,17 @@ def start(store: Store, run: Run, device: str, *settings: str) -> tuple[subproce
 
 
 def steady(
-    store: Store, run: Run, dataset: Dataset, device: str, seconds: float, kinds: list[str], clients_of: list[int]
+    store: Store,
+    run: Run,
+    dataset: Dataset,
+    device: str,
+    seconds: float,
+    kinds: list[str],
+    clients_of: list[int],
+    settings: list[str],
 ) -> list[dict[str, object]]:
     """Rows of the table: each kind of request at each number of clients."""
-    process, port = start(store, run, device)
+    process, port = start(store, run, device, *settings)
     users = dataset.user_ids[:2000]
     rows: list[dict[str, object]] = []
     try:
@@ -258,6 +265,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(ASKED), choices=list(ASKED))
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--no-stress", action="store_true", help="leave out overload, reload and stop under load")
+    parser.add_argument("--set", action="append", default=[], help="a setting of the server, such as workers=2")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
@@ -266,7 +274,7 @@ def main() -> None:
         result = {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
             "items": args.items,
-            "steady": steady(store, run, dataset, args.device, args.seconds, args.kinds, args.clients),
+            "steady": steady(store, run, dataset, args.device, args.seconds, args.kinds, args.clients, args.set),
             "stress": None if args.no_stress else stress(store, run, dataset, args.device, args.seconds),
         }
     rows = result["steady"]

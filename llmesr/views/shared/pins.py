@@ -85,14 +85,15 @@ def about(
 
 def button(key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: str) -> None:
     """The pin of one chart or table, where the page has said what its numbers are of."""
-    if _ABOUT not in st.session_state:
+    of: About | None = st.session_state.get(_ABOUT)  # as it is here: what follows on the page may be of something else
+    if of is None:
         return
     # So that it takes no room: in the line of the tabs; without tabs, in the line that stands above a chart.
     place = "at" if figure is None else "above" if table is not None else "beside"
     holder = st.container(horizontal=True, horizontal_alignment="right" if figure else "left", key=f"pin-{place}-{key}")
     with holder:
         if st.button("Pin", key=f"pin.{key}", icon=":material/keep:", type="tertiary", help="Keep this as a finding"):
-            _ask(key, figure, table, alt)
+            _ask(of, key, figure, table, alt)
 
 
 def heading(figure: go.Figure | None, alt: str) -> str:
@@ -104,7 +105,7 @@ def heading(figure: go.Figure | None, alt: str) -> str:
 
 
 @st.dialog("Pin this")
-def _ask(key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: str) -> None:
+def _ask(of: About, key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: str) -> None:
     """A title and a note for what is pinned."""
     refused = st.session_state.pop(_REFUSED, None)
     if refused == "":
@@ -120,13 +121,12 @@ def _ask(key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: st
         key=f"pin.keep.{key}",
         icon=":material/keep:",
         on_click=_keep,
-        args=(key, figure, table, alt),
+        args=(of, key, figure, table, alt),
     )
 
 
-def _keep(key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: str) -> None:
+def _keep(of: About, key: str, figure: go.Figure | None, table: pd.DataFrame | None, alt: str) -> None:
     """Keep it; why not is said in the dialog."""
-    of: About = st.session_state[_ABOUT]
     try:
         findings.pin(
             st.session_state[f"pin.title.{key}"],
