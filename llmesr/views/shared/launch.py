@@ -4,11 +4,14 @@ Streamlit takes a folder called ``pages`` for its older kind of multipage app un
 once. A link straight to a page of a fresh server would then run that page without ``app.py``. The pages stay
 where a reader looks for them; the call made here says from the start that ``app.py`` lists them.
 
-What takes long to import is imported before the server answers: the first visitor of a page would wait for it.
+What takes long to import is imported before the server answers: the first visitor of a page would wait for it. And it
+is set aside from the garbage collector, which Streamlit calls after every run of a page: looking at all that modules
+hold took longer than the page.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 
@@ -42,4 +45,6 @@ if __name__ == "__main__":
     for part in BEFOREHAND:
         importlib.import_module(f"llmesr.{part}")
     declare_navigation()
+    gc.collect()
+    gc.freeze()
     main(prog_name="streamlit")
