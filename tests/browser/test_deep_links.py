@@ -104,13 +104,11 @@ def test_back_leaves_a_page_in_one_press(page: Page, shop: Shop) -> None:
     page.get_by_role("link", name="Training", exact=True).first.click()
     page.get_by_role("heading", name="Training", level=1).wait_for()
     settled(page)
-    for part in ("Runs and curves", "Queue"):
+    for part, written in (("Runs and curves", "part=watch"), ("Queue", "part=queue")):
         page.get_by_text(part, exact=True).click()
-        settled(page)
+        addressed(page, written)
     page.get_by_text("uni100", exact=True).first.click()
-    settled(page)
-    addressed(page, "part=queue")
-    addressed(page, "protocol=uni100")
+    addressed(page, "part=queue", "protocol=uni100")
     assert page.evaluate("history.length") == before + 1, "one entry for a page, whatever was moved on it"
     page.go_back()
     page.get_by_role("heading", name="Compare", level=1).wait_for()
