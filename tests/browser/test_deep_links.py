@@ -100,6 +100,7 @@ def test_hostile_titles_in_a_chart_are_named_as_they_are(page: Page, shop: Shop)
 def test_back_leaves_a_page_in_one_press(page: Page, shop: Shop) -> None:
     server, dataset = shop
     visit(page, server, f"/compare?dataset={dataset.id}")
+    page.wait_for_function("window.history.llmesr")  # a slow browser draws a page before it runs what the page brings
     before = page.evaluate("history.length")
     page.get_by_role("link", name="Training", exact=True).first.click()
     page.get_by_role("heading", name="Training", level=1).wait_for()
