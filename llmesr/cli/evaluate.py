@@ -50,9 +50,8 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Rank every held-out item again, store the ranks with the run, and show the metrics of the test part."""
-    from llmesr.evaluation import statistics
+    from llmesr.evaluation import statistics, two_stage
     from llmesr.evaluation.candidates import few_candidates
-    from llmesr.evaluation.two_stage import described, recall_of
 
     chosen = store()
     if (run is None) == (ranking is None):
@@ -77,8 +76,8 @@ def evaluate(
         extra = _beyond(chosen, data, thresholds, only)
         rows += tables.rows(extra, only, "full", "test")
         human.append(tables.beyond(extra))
-    if (recall := recall_of(found.manifest)) is not None:
-        say(f"Note: {found.id} was {described(recall)}; ranks beyond are estimates.")
+    if (said := two_stage.note(found.manifest)) is not None:
+        say(f"Note: {said}")
     for note in few_candidates(found.per_user(), metric or EVERY_METRIC):
         say(f"Note: {note}")
     split = data.split_config

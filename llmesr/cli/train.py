@@ -152,8 +152,8 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
             say("Stopped; `llmesr resume` continues from here.")
         return STOPPED
     if speaks:
+        from llmesr.evaluation import two_stage
         from llmesr.evaluation.candidates import few_candidates
-        from llmesr.evaluation.two_stage import described, recall_of
 
         if codes := run.manifest.info.get("codes"):
             from llmesr.semantic.codes import describe
@@ -164,8 +164,8 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
                 f"Ranked by {beam['width']} beams, which find {beam['recall@10']:.1%} of the 10 best items "
                 f"(of {beam['users']} users, scored exactly)."
             )
-        if (recall := recall_of(run.manifest)) is not None:
-            say(f"Note: {run.id} was {described(recall)}; ranks beyond are estimates.")
+        if (said := two_stage.note(run.manifest)) is not None:
+            say(f"Note: {said}")
         for note in few_candidates(run.per_user(), ["HR@10"]):
             say(f"Note: {note}")
         emit(json, {"run": run.id}, summary(run))

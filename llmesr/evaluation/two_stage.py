@@ -69,6 +69,12 @@ def described(recall: float) -> str:
     return f"ranked by candidates, which hold {recall:.1%} of the {TOP} best items"
 
 
+def note(manifest: Manifest) -> str | None:
+    """What to bear in mind of the ranks of a run, in a sentence; None where every item was ranked."""
+    recall = recall_of(manifest)
+    return None if recall is None else f"{manifest.id} was {described(recall)}; ranks beyond are estimates."
+
+
 class TwoStage:
     """Evaluates as :func:`~llmesr.evaluation.ranks.evaluate` does, by candidates. For models whose scores are inner
     products; one index for each of them. ``recall``: the share of the best 20 unseen items that were among the

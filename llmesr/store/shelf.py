@@ -33,7 +33,7 @@ KEPT = 1024
 
 
 def _written(path: Path) -> tuple[int, int, int]:
-    """What changes whenever a file is written. FileNotFoundError while there is none."""
+    """Time (ns), size and inode: what changes whenever a file is written. FileNotFoundError while there is none."""
     found = path.stat()
     return found.st_mtime_ns, found.st_size, found.st_ino
 
@@ -140,13 +140,13 @@ class Shelf:
             raise UserError(f"There is no {noun(kind)} {id!r} any more. Choose another.")
         return _digest(path, _written(path))
 
-    def stamp(self, kind: str, id: str, name: str = MANIFEST) -> tuple[int, int] | None:
-        """Time (ns) and size of a file of an artifact, cheaper than its digest; None while there is no such file."""
+    def stamp(self, kind: str, id: str, name: str = MANIFEST) -> tuple[int, int, int] | None:
+        """What changes whenever a file of an artifact is written, cheaper than its digest; None while there is no such
+        file."""
         try:
-            found = (self.path(kind, id) / name).stat()
+            return _written(self.path(kind, id) / name)
         except (OSError, UserError):  # it is gone, or what lies there has no id of an artifact
             return None
-        return found.st_mtime_ns, found.st_size
 
     def list(self, kind: str) -> builtins.list[Manifest]:
         """Readable artifacts of ``kind``, newest first."""

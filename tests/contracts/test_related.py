@@ -7,11 +7,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
 from factories import make_embedding
+from served_app import asked
 from tiny_models import encoder_at_hand, write_decoder
 
 from llmesr.config import AllocationConfig, EmbedConfig, FinetuneConfig, IngestConfig, RunConfig, ServeConfig
@@ -79,17 +79,7 @@ def test_the_whole_way(label: str, store: Store) -> None:
     assert told.reasons
 
     app = create_app(Hub(store, [run.id]), ServeConfig(reload_seconds=0))
-
-    async def answer() -> dict[str, Any]:
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://x") as http,
-        ):
-            asked = await http.post("/recommend", json={"history": seen, "k": 5, "explain": True})
-            return dict(asked.raise_for_status().json())
-
-    items = asyncio.run(answer())["items"]
+    items = asyncio.run(asked(app, {"history": seen, "k": 5, "explain": True}))["items"]
     assert [item["item_id"] for item in items] == listed["item_id"].tolist()
     assert all(item["reasons"] for item in items)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 import httpx
 import numpy as np
@@ -56,6 +57,12 @@ class Client:
     ) -> None:
         await self.http.aclose()
         await self.life.__aexit__(kind, error, trace)
+
+
+async def asked(app: FastAPI, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one request for recommendations; an error for any that is none."""
+    async with Client(app) as http:
+        return dict((await http.post("/recommend", json=body)).raise_for_status().json())
 
 
 def served(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +12,7 @@ import torch
 from factories import make_embedding
 from interruption import StopAfter
 from safetensors.torch import load_file
+from served_app import asked
 
 from llmesr.config import IngestConfig, RunConfig, ServeConfig, SplitConfig
 from llmesr.data import synthetic
@@ -124,17 +124,7 @@ def test_it_is_served_with_reasons(store: Store, tiny: Dataset) -> None:
     run = train(tiny, small(), store)
     app = create_app(Hub(store, [run.id]), ServeConfig(reload_seconds=0))
     history = tiny.catalogue["item_id"].iloc[[2, 8, 20]].tolist()
-
-    async def answer() -> dict[str, Any]:
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://x") as http,
-        ):
-            told = await http.post("/recommend", json={"history": history, "k": 4, "explain": True})
-            return dict(told.raise_for_status().json())
-
-    items = asyncio.run(answer())["items"]
+    items = asyncio.run(asked(app, {"history": history, "k": 4, "explain": True}))["items"]
     expected = Recommender(ScoredRun(store, run)).recommend([3, 9, 21], 4)
     assert [item["item_id"] for item in items] == expected["item_id"].tolist()
     assert all(item["reasons"]["kind"] == "leave-one-out" for item in items)
