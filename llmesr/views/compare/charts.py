@@ -27,6 +27,7 @@ from llmesr.views.shared.marks import (
     marker,
     plain,
     titled,
+    upright,
     variants_of,
     whiskers,
 )
@@ -65,13 +66,19 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
     """
     frame, caption = large_enough(frame, caption)
     zero = {"zeroline": True, "zerolinecolor": theme.SURFACE[mode]["muted"], "zerolinewidth": 1}
-    title = f"Gain in {metric} over {plain(reference)}: left of the line is worse, right is better"
+    title = f"Gain in {metric} over {plain(reference)}"
+    head = _heading(
+        f"{title}: left of the line is worse, right is better",
+        f"{caption} Filled: p < .05 after correction.",
+        mode,
+        frame,
+    )
     return _forest(
         frame.rename(columns={"difference": "value"}),
         mode,
         f"difference in {metric}",
         {"nticks": 3, "rangemode": "tozero", **SIGNED, **zero},
-        _heading(title, f"{caption} Filled: p < .05 after correction.", mode, frame),
+        head | upright(title=f"{title}: below the line is worse, above is better"),
         hover="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]",
         filled=frame["significant"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.theme import Mode
 
+Ranges = tuple[tuple[float, float], tuple[float, float]]
 DRAW_ALL_UP_TO = 25_000
 SAMPLE = 12_000
 """Points drawn one by one where there are more: what a lasso lights up in the other map is seen within two seconds."""
@@ -67,15 +69,17 @@ def sampling_note(points: Points, rows: np.ndarray, selected: int = 0) -> str:
     )
 
 
-def extent(pair: Pair) -> tuple[list[float], list[float]]:
-    """The ranges of x and y that hold both maps, so that places can be compared."""
+@functools.lru_cache(maxsize=4)
+def extent(pair: Pair) -> Ranges:
+    """The ranges of x and y that hold both maps, so that places can be compared; the same at every selection."""
     both = np.concatenate([pair.left.xy, pair.right.xy])
     both = both[np.isfinite(both).all(axis=1)]
     if not len(both):
-        return [-1, 1], [-1, 1]
+        return (-1, 1), (-1, 1)
     low, high = both.min(axis=0), both.max(axis=0)
     room = 0.04 * np.maximum(high - low, 1e-6)
-    return [float(low[0] - room[0]), float(high[0] + room[0])], [float(low[1] - room[1]), float(high[1] + room[1])]
+    x, y = ((float(a), float(b)) for a, b in zip(low - room, high + room, strict=True))
+    return x, y
 
 
 def map_figure(
@@ -84,7 +88,7 @@ def map_figure(
     colouring: Colouring,
     *,
     selected: np.ndarray,
-    ranges: tuple[list[float], list[float]],
+    ranges: Ranges,
     mode: Mode,
     legend: bool = True,
     named: Sequence[Region] = (),
@@ -96,7 +100,7 @@ def map_figure(
     opacity = 0.2 if len(selected) else 0.65
     figure = go.Figure()
     if len(points) > DRAW_ALL_UP_TO:
-        figure.add_trace(_density(side.xy, ranges, mode))
+        figure.add_trace(_density(side, ranges, mode))
     longest = int(np.clip(_TEXT_BUDGET // max(len(rows), 1), 24, 80))
     if colouring.values is not None:
         shown = rows[np.isfinite(colouring.values[rows])]
@@ -136,7 +140,7 @@ def _beneath_first(names: Sequence[str]) -> list[tuple[int, str]]:
     return sorted(enumerate(names), key=lambda pair: pair[1] not in BENEATH)
 
 
-def _apart(named: Sequence[Region], ranges: tuple[list[float], list[float]]) -> list[Region]:
+def _apart(named: Sequence[Region], ranges: Ranges) -> list[Region]:
     """The regions whose names do not lie on one another, those with the most points first, each name once."""
     scale = [pixels / (high - low) for pixels, (low, high) in zip(_NARROWEST, ranges, strict=True)]
     kept: list[tuple[Region, float]] = []
@@ -151,7 +155,7 @@ def _apart(named: Sequence[Region], ranges: tuple[list[float], list[float]]) -> 
     return [region for region, _ in kept]
 
 
-def _name(region: Region, ranges: tuple[list[float], list[float]], mode: Mode) -> dict[str, Any]:
+def _name(region: Region, ranges: Ranges, mode: Mode) -> dict[str, Any]:
     """The words of a region above its middle, so that its points are seen, near the top below it; those near a side
     begin or end there."""
     surface = theme.SURFACE[mode]
@@ -240,9 +244,15 @@ def _size(n: int) -> float:
     return float(np.interp(np.log10(max(n, 1)), [2, 3, 4, 5], [10, 8, 5, 3]))
 
 
-def _density(xy: np.ndarray, ranges: tuple[list[float], list[float]], mode: Mode) -> go.Heatmap:
-    there = xy[np.isfinite(xy).all(axis=1)]
-    counts, x, y = np.histogram2d(there[:, 0], there[:, 1], bins=_BINS, range=ranges)
+@functools.lru_cache(maxsize=8)
+def _counted(side: Side, ranges: Ranges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points by place, and the edges of the places: the same at every selection."""
+    there = side.xy[np.isfinite(side.xy).all(axis=1)]
+    return np.histogram2d(there[:, 0], there[:, 1], bins=_BINS, range=ranges)
+
+
+def _density(side: Side, ranges: Ranges, mode: Mode) -> go.Heatmap:
+    counts, x, y = _counted(side, ranges)
     color = theme.SURFACE[mode]["muted"]
     return go.Heatmap(
         x=(x[:-1] + x[1:]) / 2,

@@ -31,8 +31,10 @@ COLOURS: dict[Of, dict[ColourBy, str]] = {
     },
     "users": {"group": "Head and tail", "count": "History length", "gap": "Gap", "outcome": "Outcome"},
 }
-NAMES = {"few": 8, "many": 24, "none": 0}
-"""How many regions are looked for."""
+NAMES = {"few": 10, "many": 24, "none": 0}
+"""How many regions are named, those with the most points first."""
+REGIONS = 24
+"""So many are looked for: in fewer, words would have to stand for clusters that have nothing in common."""
 ABOUT = """
 **Spaces.** *Text* is what a language model reads in an item's description. *Collaborative* is what a run learned from
 who chose what. *Adapted* is a run's own view of the text.
@@ -101,7 +103,8 @@ def _named(choice: Choice, side: str, names: str) -> Sequence[Region]:
     if not NAMES[names]:
         return ()
     at = choice.left, choice.right, choice.method, choice.stored
-    return spaces.named_regions(choice.root, choice.dataset.id, *at, side, NAMES[names])
+    found = spaces.named_regions(choice.root, choice.dataset.id, *at, side, REGIONS)
+    return sorted(found, key=lambda region: len(region.rows), reverse=True)[: NAMES[names]]
 
 
 def _colour_controls(choice: Choice, pair: Pair, evaluated: bool) -> tuple[ColourBy, str | None, str]:
@@ -163,7 +166,7 @@ def _one_map(
     name: str,
     coloured: Colouring,
     highlighted: np.ndarray,
-    ranges: tuple[list[float], list[float]],
+    ranges: charts.Ranges,
     mode: theme.Mode,
     named: Sequence[Region],
 ) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from llmesr.findings import Pinned
-from llmesr.views.findings.native import Bars, Dots, Points, native
+from llmesr.findings.record import LONGEST_TITLE
+from llmesr.views.findings.native import Bars, Dots, Points, native, text
 from llmesr.views.findings.report import against, origin_line, summary
 from llmesr.views.shared.deck import Around, Deck
 from llmesr.views.shared.recolour import recoloured
@@ -21,13 +21,6 @@ LINES = 11
 ROWS, COLUMNS = 16, 8
 """What of a table can be read on a slide; the rest is counted."""
 LEAD = 240
-UPRIGHT = {
-    "left of the line is worse, right is better": "below the line is worse, above is better",
-    "(right: better)": "(up: better)",
-    "shaded: the first 10; ": "",
-    " (shaded: the first 10)": "",
-}
-"""What is said of a chart that lies on its side, or of what is drawn behind it: on a slide its values stand upright."""
 NOT_DRAWN = (
     "PowerPoint has no chart that shows this. The report (HTML) holds it, and the app under the link in the notes."
 )
@@ -36,43 +29,47 @@ NOT_DRAWN = (
 def findings_deck(findings: Sequence[Pinned], title: str = "Findings") -> bytes:
     """The slides as a PowerPoint file, in the order given."""
     deck = Deck(title)
-    lines = [_upright(line) for line in summary(findings)]
+    charts = [_chart(finding) for finding in findings]
+    titles = [_title(finding, chart) for finding, chart in zip(findings, charts, strict=True)]
+    lines = summary(findings, titles)
     for first in range(0, len(lines), LINES):
         deck.text(title if first == 0 else f"{title} (continued)", lines[first : first + LINES])
-    for finding in findings:
-        _slide(deck, finding)
+    for finding, chart, called in zip(findings, charts, titles, strict=True):
+        _slide(deck, finding, chart, called)
     return deck.bytes()
 
 
-def _slide(deck: Deck, finding: Pinned) -> None:
+def _chart(finding: Pinned) -> Dots | Bars | Points | None:
+    found = finding.figure()
+    return None if found is None else native(recoloured(found, finding.mode, "light"))
+
+
+def _title(finding: Pinned, chart: Dots | Bars | Points | None) -> str:
+    """Its own, word for word; where that is the chart's and the chart gives another for standing upright, that one."""
+    if not isinstance(chart, Dots) or not chart.title:
+        return finding.title
+    own = (finding.figure() or {}).get("layout", {}).get("title") or {}
+    return chart.title if finding.title == text(own.get("text", ""))[:LONGEST_TITLE] else finding.title
+
+
+def _slide(deck: Deck, finding: Pinned, chart: Dots | Bars | Points | None, title: str) -> None:
     notes = [finding.note, *against(finding), *([f"In the app: {finding.link}"] if finding.link else [])]
     around = Around(_lead(finding), origin_line(finding), "\n\n".join(n for n in notes if n))
-    found = finding.figure()
-    chart = None if found is None else native(recoloured(found, finding.mode, "light"))
     table = finding.table()
     if isinstance(chart, Dots):
         marks = dict.fromkeys(chart.colors, "circle")
-        axis = replace(chart.axis, title=_upright(chart.axis.title))
-        deck.dots(
-            _upright(finding.title), chart.frame, chart.colors, marks, axis, around, joined=chart.joined
-        )  # fmt: skip
+        deck.dots(title, chart.frame, chart.colors, marks, chart.axis, around, joined=chart.joined)
     elif isinstance(chart, Bars):
         deck.bars(
-            finding.title, chart.frame, chart.colors, chart.axis, around,
+            title, chart.frame, chart.colors, chart.axis, around,
             stacked=chart.stacked, lying=chart.lying, number_format=chart.number_format,
         )  # fmt: skip
     elif isinstance(chart, Points):
-        deck.points(finding.title, chart.series, chart.axes, around)
+        deck.points(title, chart.series, chart.axes, around, names=chart.names, square=chart.square)
     elif table is not None and len(table):
-        deck.table(finding.title, readable(table), _counted(around, finding, table))
+        deck.table(title, readable(table), _counted(around, finding, table))
     else:
-        deck.text(finding.title, [*around.lead, finding.alt, NOT_DRAWN, around.line], around.notes)
-
-
-def _upright(said: str) -> str:
-    for lying, standing in UPRIGHT.items():
-        said = said.replace(lying, standing)
-    return said
+        deck.text(title, [*around.lead, finding.alt, NOT_DRAWN, around.line], around.notes)
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

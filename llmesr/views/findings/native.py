@@ -10,15 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import unescape
+from math import ceil, floor
 from typing import Any
 
 import pandas as pd
 
-from llmesr.views.shared.deck import Series
-from llmesr.views.shared.slide import Axis
+from llmesr.views.shared.slide import Axis, Series
 from llmesr.views.shared.theme import SURFACE
 
-MOST_POINTS = 2000
+MOST_POINTS = 5000
 MOST_BARS = 40
 _TAG = re.compile(r"<[^>]*>")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
@@ -27,12 +27,14 @@ Figure = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Dots:
-    """``frame``: series, category, value, low, high, color, hollow."""
+    """``frame``: series, category, value, low, high, color, hollow. ``title``: what the chart is called where its
+    values stand upright, if that is not its own title."""
 
     frame: pd.DataFrame
     colors: dict[str, str]
     axis: Axis
     joined: frozenset[str] = frozenset()
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,12 @@ class Bars:
 
 @dataclass(frozen=True)
 class Points:
+    """``names``: words at places in the plane. ``square``: one unit is as long on both axes."""
+
     series: list[Series]
     axes: tuple[Axis, Axis]
+    names: tuple[tuple[float, float, str], ...] = ()
+    square: bool = False
 
 
 @dataclass
@@ -135,10 +141,11 @@ def _dots(traces: Sequence[Figure], layout: Figure) -> Dots | None:
     frame = pd.DataFrame(found.rows)
     if frame.duplicated(["series", "category"]).any():
         return None
-    title = next((title for t in traces if (title := _title(_axis(layout, t, value)))), "")
+    said = (layout.get("meta") or {}).get("upright") or {}
+    title = said.get("axis") or next((title for t in traces if (title := _title(_axis(layout, t, value)))), "")
     axis = replace(_as_said(_axis(layout, traces[0], value)), title=title, low=None, high=None)
     lines = {text(t.get("name") or "") or "value" for t in traces if "lines" in t.get("mode", "lines")}
-    return Dots(frame, found.colors, axis, frozenset(lines & set(found.colors)))
+    return Dots(frame, found.colors, axis, frozenset(lines & set(found.colors)), text(said.get("title") or ""))
 
 
 def _headings(layout: Figure, value: str, panels: Sequence[str]) -> dict[str, str]:
@@ -218,7 +225,26 @@ def _points(traces: Sequence[Figure], layout: Figure) -> Points | None:
             made.append(Series(name, xs, ys, _look(trace, 0)[0], joined="lines" in mode, marked="markers" in mode))
     if not made or sum(len(s.x) for s in made) > MOST_POINTS:
         return None
-    return Points(made, (_as_said(axes[0]), _as_said(axes[1])))
+    square = axes[1].get("scaleanchor") == "x"
+    if square:  # the corners, so that the picture keeps its shape
+        said = [replace(_as_said(a), low=floor(min(a["range"])), high=ceil(max(a["range"]))) for a in axes]
+    else:
+        said = [_as_said(a) for a in axes]
+    return Points(made, (said[0], said[1]), _names(layout, axes), square)
+
+
+def _names(layout: Figure, axes: Sequence[Figure]) -> tuple[tuple[float, float, str], ...]:
+    """What is written into the plane: annotations at places on both axes, not those beside or above it."""
+    found = []
+    for note in layout.get("annotations") or []:
+        at = [note.get("x"), note.get("y")]
+        if (note.get("xref", "x"), note.get("yref", "y")) != ("x", "y") or not note.get("text"):
+            continue
+        if all(isinstance(v, (int, float)) for v in at):
+            # On a logarithmic axis an annotation stands at the logarithm.
+            x, y = (10.0**v if a.get("type") == "log" else float(v) for v, a in zip(at, axes, strict=True))
+            found.append((x, y, text(note["text"])))
+    return tuple(found)
 
 
 def _as_said(axis: Figure) -> Axis:

@@ -41,14 +41,16 @@ def findings_report(findings: Sequence[Pinned], title: str = "Findings") -> str:
     )
 
 
-def summary(findings: Sequence[Pinned]) -> list[str]:
-    """What stands first: of which data, then each finding in a line."""
+def summary(findings: Sequence[Pinned], titles: Sequence[str] | None = None) -> list[str]:
+    """What stands first: of which data, then each finding in a line. ``titles``: what they are called where that is
+    not what they were pinned as."""
     data = list(dict.fromkeys(f.subject.dataset_name for f in findings if f.subject.dataset_name))
     head = f"{counted(len(findings), 'finding')}{f' on {listed(data)}' if data else ''}."
     serious = sum(any(severity == "serious" for severity, _ in f.subject.doubts) for f in findings)
     if serious:
         head += f" Something serious stands against {serious} of them; it is said with each."
-    return [head, *(f"{n}. {f.title}{_after(f)}" for n, f in enumerate(findings, start=1))]
+    named = zip(titles or [f.title for f in findings], findings, strict=True)
+    return [head, *(f"{n}. {title}{_after(f)}" for n, (title, f) in enumerate(named, start=1))]
 
 
 def section(finding: Pinned, number: int) -> Section:

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import plain
+from llmesr.views.shared.marks import plain, upright
 from llmesr.views.shared.theme import Mode
 
 LIST = 10
@@ -63,12 +63,13 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
         )
     ticks = [t for t in _TICKS if t <= 2 * worst]
     top = np.log10(max(worst, LIST) * 2.2)
-    several = "; of several seeds the median, and best to worst" if (groups["size"] > 1).any() else ""
-    title = f"rank (shaded: the first 10{several})"
+    several = ["of several seeds the median, and best to worst"] * bool((groups["size"] > 1).any())
+    title = f"rank ({'; '.join([f'shaded: the first {LIST}', *several])})"
     figure.update_xaxes(type="log", range=[-0.1, top], tickvals=ticks, ticktext=[f"{t:,}" for t in ticks], title=title)
     figure.update_yaxes(autorange="reversed", type="category")
     theme.finish(figure, mode, height=100 + 40 * max(len(groups), 2))
-    return figure.update_layout(margin={"t": 12, "b": 48})
+    standing = f"rank ({several[0]})" if several else "rank"  # where nothing is shaded
+    return figure.update_layout(margin={"t": 12, "b": 48}, **upright(axis=standing))
 
 
 def _told(table: pd.DataFrame) -> dict[tuple[str, str], str]:

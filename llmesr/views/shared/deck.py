@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,30 @@ from pptx.chart.data import CategoryChartData, XyChartData
 from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE, XL_TICK_LABEL_POSITION
 from pptx.util import Inches, Pt
 
-from llmesr.views.shared.slide import FONT, HEIGHT, MARGIN, WIDTH, Axis, dot, fill, rgb, whiskers, write
+from llmesr.views.shared.slide import (
+    FONT,
+    HEIGHT,
+    MARGIN,
+    WIDTH,
+    Axis,
+    Series,
+    dot,
+    fill,
+    from_zero,
+    ratio_of,
+    rgb,
+    whiskers,
+    write,
+    write_names,
+)
 from llmesr.views.shared.theme import SURFACE
 
 TOP, BOTTOM = 1.45, 6.75
 """Between them stands what a slide shows; above its title, below the line that says what the numbers are."""
 BLANK = 6
 """The layout of PowerPoint's default template that holds nothing but a title's absence."""
+NAMES = "names"
+"""The series whose points only carry words."""
 _NUMBER = re.compile(r"[+\u2212-]?\d[\d.,]*%?|\u2013")
 MARKERS = {
     "circle": XL_MARKER_STYLE.CIRCLE,
@@ -43,18 +60,6 @@ class Around:
     lead: Sequence[str] = ()
     line: str = ""
     notes: str = ""
-
-
-@dataclass(frozen=True)
-class Series:
-    """Points of one colour, joined by a line or not, marked or not; x and y of equal length."""
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    color: str
-    joined: bool = False
-    marked: bool = True
 
 
 class Deck:
@@ -89,7 +94,7 @@ class Deck:
         slide = self._slide(title, around)
         axis = axis if isinstance(axis, Axis) else Axis(axis)
         if axis.low is None and not axis.log:  # PowerPoint and its kin do not count error bars in
-            axis = _around(frame, axis)
+            axis = from_zero(frame, axis)
         categories, names = (list(dict.fromkeys(frame[c])) for c in ("category", "series"))
         data = _data(categories, "0.000")
         wide = {n: frame[frame["series"] == n].set_index("category").reindex(categories) for n in names}
@@ -167,17 +172,31 @@ class Deck:
             series.format.fill.solid()
             series.format.fill.fore_color.rgb = rgb(colors[str(column)])
 
-    def points(self, title: str, series: Sequence[Series], axes: tuple[Axis, Axis], around: Around = Around()) -> None:
-        """Points in the plane, joined or not; ``axes``: of x and of y."""
+    def points(
+        self,
+        title: str,
+        series: Sequence[Series],
+        axes: tuple[Axis, Axis],
+        around: Around = Around(),
+        *,
+        names: Sequence[tuple[float, float, str]] = (),
+        square: bool = False,
+    ) -> None:
+        """Points in the plane, joined or not; ``axes``: of x and of y. ``names`` are words at places: the labels of
+        points that are not seen. ``square``: one unit is to be as long on both axes."""
         slide = self._slide(title, around)
         data: Any = XyChartData()  # type: ignore[no-untyped-call]
+        if names:
+            xs, ys, _ = zip(*names, strict=True)
+            series = [*series, Series(NAMES, xs, ys, SURFACE["light"]["text"], marked=False)]
         # The longest first: LibreOffice leaves out a series that a longer one follows.
         series = sorted(series, key=lambda one: -len(one.x))
         for one in series:
             added = data.add_series(one.name)
             for x, y in zip(one.x, one.y, strict=True):
                 added.add_data_point(x, y)
-        chart = self._chart(slide, XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, data, axes[1])
+        ratio = ratio_of(axes) if square else None
+        chart = self._chart(slide, XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, data, axes[1], ratio)
         axes[0].put_on(chart.category_axis)
         chart.category_axis.has_major_gridlines = False
         if axes[1].told:
@@ -190,6 +209,9 @@ class Deck:
                 made.format.line.fill.background()
             if not one.marked:
                 made.marker.style = XL_MARKER_STYLE.NONE
+            if one.name == NAMES and names:
+                write_names(chart, made, [name for _, _, name in names])
+            if not one.marked:
                 continue
             size = 4 if len(one.x) >= 50 else 6 if one.joined else 10
             made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, size
@@ -241,10 +263,13 @@ class Deck:
             slide.notes_slide.notes_text_frame.text = around.notes
         return slide
 
-    def _chart(self, slide: Any, kind: XL_CHART_TYPE, data: Any, axis: str | Axis) -> Any:
-        frame = slide.shapes.add_chart(
-            kind, Inches(MARGIN), Inches(self._top), Inches(WIDTH - 2 * MARGIN), Inches(BOTTOM - self._top), data
-        )
+    def _chart(self, slide: Any, kind: XL_CHART_TYPE, data: Any, axis: str | Axis, ratio: float | None = None) -> Any:
+        """``ratio``: of width to height; without one as wide as the slide."""
+        width, height = WIDTH - 2 * MARGIN, BOTTOM - self._top
+        if ratio is not None:
+            width, height = min(width, height * ratio), min(height, width / ratio)
+        left = (WIDTH - width) / 2
+        frame = slide.shapes.add_chart(kind, Inches(left), Inches(self._top), Inches(width), Inches(height), data)
         chart = frame.chart
         chart.font.size, chart.font.name = Pt(13), FONT
         chart.has_title = False
@@ -261,20 +286,6 @@ class Deck:
         if axis.turned:  # its low end is at the top
             chart.category_axis.tick_label_position = XL_TICK_LABEL_POSITION.HIGH
         return chart
-
-
-def _around(frame: pd.DataFrame, axis: Axis) -> Axis:
-    """The axis from zero in round steps so far that all dots lie on it with their intervals."""
-    values = frame[["value", "low", "high"]].astype(float)
-    low, high = min(float(values.min().min()), 0.0), max(float(values.max().max()), 0.0)
-    if not low < high:
-        return axis
-    digits = int(np.floor(np.log10(high - low)))
-    step = 10.0**digits / (5 if (high - low) / 10.0**digits < 3 else 1)
-    places = max(1 - digits, 0)
-    ends = (round(float(end) * step, places + 1) for end in (np.floor(low / step), np.ceil(high / step)))
-    written = axis.number_format if "%" in axis.number_format else f"0.{'0' * places}" if places else "0"
-    return replace(axis, low=next(ends), high=next(ends), step=round(step, places + 1), number_format=written)
 
 
 def _numeric(text: str) -> bool:

@@ -107,6 +107,12 @@ def heading(
     return theme.look(mode, height=height + top, title=title, **said)
 
 
+def upright(*, title: str = "", axis: str = "") -> dict[str, object]:
+    """The layout that gives a lying chart its words for where it is drawn standing, as on a slide: its title, and that
+    of the axis of its values. What is said of left and right, or of what is drawn behind it, does not hold there."""
+    return {"meta": {"upright": {key: said for key, said in (("title", title), ("axis", axis)) if said}}}
+
+
 def legend_below(figure: go.Figure, entries: int, *, under: int = 80) -> go.Figure:
     """Put the legend below a chart beside another, ``under`` its plot in pixels, and make the chart so much higher that
     the plot keeps its height whatever stands in the legend. For a chart that is :func:`titled`."""

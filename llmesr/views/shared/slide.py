@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from lxml import etree
 from pptx.dml.color import RGBColor
@@ -54,6 +55,38 @@ class Axis:
         if not self.told:
             axis.tick_label_position = XL_TICK_LABEL_POSITION.NONE
             axis.has_major_gridlines = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one colour, joined by a line or not, marked or not; x and y of equal length."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    color: str
+    joined: bool = False
+    marked: bool = True
+
+
+def ratio_of(axes: tuple[Axis, Axis]) -> float:
+    """Width to height of a plane whose axes say where they begin and end."""
+    wide, high = (float(a.high or 0) - float(a.low or 0) for a in axes)
+    return wide / high if wide > 0 and high > 0 else 1.0
+
+
+def from_zero(frame: pd.DataFrame, axis: Axis) -> Axis:
+    """The axis from zero in round steps so far that all dots lie on it with their intervals."""
+    values = frame[["value", "low", "high"]].astype(float)
+    low, high = min(float(values.min().min()), 0.0), max(float(values.max().max()), 0.0)
+    if not low < high:
+        return axis
+    digits = int(np.floor(np.log10(high - low)))
+    step = 10.0**digits / (5 if (high - low) / 10.0**digits < 3 else 1)
+    places = max(1 - digits, 0)
+    ends = (round(float(end) * step, places + 1) for end in (np.floor(low / step), np.ceil(high / step)))
+    written = axis.number_format if "%" in axis.number_format else f"0.{'0' * places}" if places else "0"
+    return replace(axis, low=next(ends), high=next(ends), step=round(step, places + 1), number_format=written)
 
 
 def write(
@@ -128,3 +161,19 @@ def whiskers(series: Any, above: pd.Series, below: pd.Series, color: str) -> Non
     line.set("w", str(Pt(1.5)))
     etree.SubElement(etree.SubElement(line, qn("a:solidFill")), qn("a:srgbClr")).set("val", color.removeprefix("#"))
     series._element.find(qn("c:cat")).addprevious(bars)  # the schema wants them between the marker and the categories
+
+
+def write_names(chart: Any, series: Any, names: Sequence[str]) -> None:
+    """Give the points of a series their names as labels, and leave the series out of the legend."""
+    for at, name in enumerate(names):
+        label = series.points[at].data_label
+        label.position = XL_LABEL_POSITION.CENTER
+        frame = label.text_frame
+        frame.text = name
+        run = frame.paragraphs[0].runs[0]
+        run.font.size, run.font.color.rgb = Pt(12), rgb(SURFACE["light"]["text"])
+    if chart.has_legend:
+        entry = etree.Element(qn("c:legendEntry"))
+        etree.SubElement(entry, qn("c:idx")).set("val", series._element.find(qn("c:idx")).get("val"))
+        etree.SubElement(entry, qn("c:delete")).set("val", "1")
+        chart.legend._element.find(qn("c:legendPos")).addnext(entry)

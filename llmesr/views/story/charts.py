@@ -11,7 +11,7 @@ from llmesr.data.groups import Thresholds
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.prose import counted
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import SIGNED, plain, titled, whiskers
+from llmesr.views.shared.marks import SIGNED, plain, titled, upright, whiskers
 from llmesr.views.shared.theme import Mode
 
 POINTS = 600
@@ -122,7 +122,9 @@ def gains_chart(comparison: pd.DataFrame, metric: str, caption: str, mode: Mode 
             "<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["text"], "width": 1})
-    figure.update_xaxes(title_text=f"difference in {metric} (right: better)", **SIGNED)
+    difference = f"difference in {metric}"
+    figure.update_xaxes(title_text=f"{difference} (right: better)", **SIGNED)
+    figure.update_layout(upright(axis=f"{difference} (up: better)"))
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return _large(figure, "Gain by group; filled if p < .05", caption, mode)
 

@@ -26,10 +26,11 @@ from llmesr.views.findings import paper
 from llmesr.views.findings.deck import LINES, findings_deck
 from llmesr.views.findings.native import Bars, Dots, Points, native
 from llmesr.views.findings.report import findings_report
+from llmesr.views.neighbours.charts import rank_figure
 from llmesr.views.shared.recolour import recoloured
 from llmesr.views.shared.slide import Axis
 from llmesr.views.shared.theme import Mode
-from llmesr.views.story.charts import tail_chart
+from llmesr.views.story.charts import gains_chart, tail_chart
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_points_bars_and_what_cannot_be_drawn(compared: Comparison) -> None:
     assert (made.stacked, made.lying, made.number_format) == (True, True, "0%")
     for figure in (
         go.Figure(go.Heatmap(z=[[1]])),
-        go.Figure(go.Scatter(x=list(range(3000)), y=list(range(3000)), mode="markers")),
+        go.Figure(go.Scatter(x=list(range(6000)), y=list(range(6000)), mode="markers")),
         go.Figure(),
     ):
         assert native(json_of(figure)) is None
@@ -121,15 +122,83 @@ def test_every_series_of_the_tail_curve_is_on_the_slide_the_longest_first(store:
 
 
 def test_dots_lie_on_their_axis_with_their_intervals(store: Store, compared: Comparison) -> None:
-    finding = findings.pin(
-        "Gains: left of the line is worse, right is better", charts.differences(compared), store=store
-    )
+    finding = findings.pin("Gains", charts.differences(compared), store=store)
     _, slide = Presentation(io.BytesIO(findings_deck([finding]))).slides
     (chart,) = [s.chart for s in slide.shapes if s.has_chart]
     axis = chart.value_axis
     assert axis.minimum_scale <= compared.tests["low"].min()
     assert axis.maximum_scale >= compared.tests["high"].max()
-    assert "below the line is worse, above is better" in texts(slide)
+
+
+def test_a_chart_gives_its_words_for_standing_upright_and_no_words_are_rewritten(
+    store: Store, compared: Comparison
+) -> None:
+    lying = charts.differences(compared)
+    own = lying.layout.title.text
+    assert "right is better" in own
+    mine = "Mine (right: better): left of the line is worse"
+    made = [
+        findings.pin(own, lying, store=store),
+        findings.pin(mine, lying, note=mine, store=store),
+        findings.pin(own, table=pd.DataFrame({"a": [mine]}), store=store),
+        findings.pin(mine, gains_chart(first_against(compared), "HR@10", "Cut."), store=store),
+    ]
+    summary, first, second, third, fourth = Presentation(io.BytesIO(findings_deck(made))).slides
+    standing = lying.layout.meta["upright"]["title"]
+    assert standing.endswith("below the line is worse, above is better")
+    assert texts(first).splitlines()[0] == standing
+    assert texts(summary).splitlines()[-4:] == [f"1. {standing}", f"2. {mine}: {mine}", f"3. {own}", f"4. {mine}"]
+    assert texts(second).splitlines().count(mine) == 2  # the title and the note
+    assert texts(third).splitlines()[0] == own
+    assert mine in texts(third).splitlines()
+    assert texts(fourth).splitlines()[0] == mine
+    assert axis_title(fourth) == "difference in HR@10 (up: better)"
+
+
+def test_every_word_of_a_chart_on_a_slide_is_one_the_figure_gives(store: Store, compared: Comparison) -> None:
+    ranks = pd.DataFrame({"label": ["id", "ease"], "setting": "", "rank": [3, 40], "candidates": 60})
+    figures = {
+        "groups": charts.groups(compared),
+        "differences": charts.differences(compared),
+        "seesaw": charts.seesaw(compared),
+        "gains": gains_chart(first_against(compared), "HR@10", "Cut."),
+        "ranks": rank_figure(ranks, "light"),
+    }
+    for name, figure in figures.items():
+        _, slide = Presentation(io.BytesIO(findings_deck([findings.pin(name, figure, store=store)]))).slides
+        upright = (figure.layout.meta or {}).get("upright", {})
+        axes = [figure.layout[a].title.text for a in figure.layout if a[:5] in ("xaxis", "yaxis")]
+        assert axis_title(slide) in ([upright["axis"]] if "axis" in upright else axes), name
+    assert axis_title(slide) == "rank"
+
+
+def test_a_map_keeps_its_shape_and_the_names_of_its_regions(store: Store) -> None:
+    xy = np.random.default_rng(0).normal(size=(60, 2)) * [4, 1]
+    regions = [{"x": -3.0, "y": 0.5, "text": "bikes, <i>light</i>", "showarrow": False}]
+    regions += [{"x": 3.0, "y": -0.5, "text": "tea &amp; cups", "showarrow": False}]
+    beside = {"x": 0.5, "y": 1, "xref": "paper", "yref": "paper", "text": "above", "showarrow": False}
+    figure = go.Figure(go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", name="items"))
+    figure.update_xaxes(range=[-12.3, 12.3]).update_yaxes(range=[-4.4, 3.2], scaleanchor="x")
+    figure.update_layout(annotations=[*regions, beside])
+    made = native(json_of(figure))
+    assert isinstance(made, Points)
+    assert made.names == ((-3.0, 0.5, "bikes, light"), (3.0, -0.5, "tea & cups"))
+    assert [(a.low, a.high) for a in made.axes] == [(-13, 13), (-5, 4)]
+    _, slide = Presentation(io.BytesIO(findings_deck([findings.pin("Map", figure, store=store)]))).slides
+    (frame,) = [s for s in slide.shapes if s.has_chart]
+    assert frame.width / frame.height == pytest.approx(26 / 9, abs=0.01)
+    names = next(s for s in frame.chart.plots[0].series if len(list(s.values)) == 2)
+    assert [names.points[i].data_label.text_frame.text for i in range(2)] == ["bikes, light", "tea & cups"]
+
+
+def axis_title(slide: Any) -> str:
+    (chart,) = [s.chart for s in slide.shapes if s.has_chart]
+    return str(chart.value_axis.axis_title.text_frame.text)
+
+
+def first_against(compared: Comparison) -> pd.DataFrame:
+    tests = compared.tests
+    return tests[tests["run"] == tests["run"].iloc[0]]
 
 
 def test_a_long_summary_goes_on(store: Store) -> None:
