@@ -1,7 +1,9 @@
 """Lab: a product that is not there yet, another text for an item, and which texts to repair first."""
 
+import streamlit as st
+
 from llmesr.views.cache import artifacts
-from llmesr.views.lab import edit, new_product, repair
+from llmesr.views.lab import edit, new_product, past, repair
 from llmesr.views.lab.choice import choose
 from llmesr.views.shared import pickers, widgets
 
@@ -14,7 +16,10 @@ widgets.page(
 with widgets.boundary("The lab"):
     root = artifacts.store()
     manifest = pickers.pick_dataset(root)
-    choice = choose(root, manifest.id) if manifest else None
+    with st.container(key="lab-page"):
+        choice = choose(root, manifest.id) if manifest else None
+        if choice:
+            VIEWS[choice.view](choice)
+    if choice and choice.view == "new":
+        past.section(choice)
     widgets.damaged(root, "runs")
-    if choice:
-        VIEWS[choice.view](choice)

@@ -57,10 +57,13 @@ def test_the_most_helped_tail_user_comes_first_with_both_ranks(trained: Store) -
 
 
 def test_what_stands_against_the_two_configurations_is_said_above_the_user(trained: Store) -> None:
-    (said,) = [
-        w.value.replace("\\", "") for w in opened("neighbours", **pair(trained)).warning if "Not settled yet" in w.value
-    ]
-    assert "id/sasrec was still improving when its 2 epochs ran out" in said
+    app = opened("neighbours", **pair(trained))
+    (said,) = [w.value.replace("\\", "") for w in app.warning if "Not settled yet" in w.value]
+    assert "There are 4 serious doubts, above all: " in said
+    box = next(e for e in app.expander if e.label.startswith("Before you repeat this: 4 serious"))
+    listed = [m.value.replace("\\", "") for m in box.markdown]
+    assert any("id/sasrec was still improving when its 2 epochs ran out" in line for line in listed)
+    assert sum(said.split("above all: ")[1] in line for line in listed) == 1
 
 
 def test_the_most_hurt_are_another_list(trained: Store) -> None:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from browser.browsing import Server, addressed, ready, serving, settled, visit
-from factories import make_dataset, make_embedding
+from browser.browsing import addressed, ready, settled, visit
+from browser.text_shop import Shop, text_shop
 from playwright.sync_api import Page, ViewportSize
-
-from llmesr.config import RunConfig
-from llmesr.data.dataset import Dataset
-from llmesr.runs.record import Run
-from llmesr.store import Store
-from llmesr.training.train import train
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
@@ -56,32 +49,15 @@ ANSWERS = {
     "/embeddings": (".st-key-map-left", 150),
     "/neighbours": ("[data-testid='stMetric']", 60),
     "/recommend": ("[class*='st-key-rec-list-'] .js-plotly-plot", 110),
-    "/lab": ("[data-testid='stTextInput']", 40),
+    "/lab": ("[data-testid='stFormSubmitButton']", 40),
 }
 """What a page answers, and how many pixels of it the first screen shows at least."""
 
 
-class Shop(NamedTuple):
-    """The app over a shop with text vectors and three runs."""
-
-    server: Server
-    dataset: Dataset
-    runs: list[Run]
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    root = tmp_path_factory.mktemp("comfort")
-    store = Store(root)
-    dataset = make_dataset(store, users=200, items=60, seed=3)
-    make_embedding(store, dataset)
-    small = {"epochs": 2, "embedding_size": 8, "layers": 1, "max_length": 10}
-    settings = {"id": small, "text-ease": {}, "item-knn": {}}
-    runs = [
-        train(dataset, RunConfig.read(None, method=m, **given), store, device="cpu") for m, given in settings.items()
-    ]
-    with serving(store, root / "server.log") as server:
-        yield Shop(server, dataset, runs)
+    with text_shop(tmp_path_factory.mktemp("comfort"), "id", "text-ease", "item-knn") as made:
+        yield made
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

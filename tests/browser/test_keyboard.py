@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
-from browser.browsing import Server, serving, settled, visit, wait_for
-from factories import make_dataset
+from browser.browsing import settled, visit, wait_for
+from browser.text_shop import Shop, text_shop
 from playwright.sync_api import Locator, Page, expect
 
 from llmesr import findings
-from llmesr.config import EmbedConfig, RunConfig
-from llmesr.data.dataset import Dataset
 from llmesr.jobs.queue import Jobs
-from llmesr.semantic.embed import embed
-from llmesr.store import Store
-from llmesr.training.train import train
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
-SMALL = {"epochs": 2, "embedding_size": 8, "layers": 1, "max_length": 10}
 CONTROLS = "button|checkbox|combobox|link|listbox|menuitem|radio|searchbox|slider|spinbutton|switch|tab|textbox"
 NAMELESS = re.compile(rf"^\s*- (?:{CONTROLS})(?: \[[^\]]*\])*:?$", re.MULTILINE)
 """A control in Playwright's outline of what is accessible that has no name in quotation marks."""
@@ -45,23 +38,10 @@ PATHS = (
 )
 
 
-class Shop(NamedTuple):
-    """The app over a shop with text vectors of the bundled model and three runs."""
-
-    server: Server
-    dataset: Dataset
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    root = tmp_path_factory.mktemp("keyboard")
-    store = Store(root)
-    dataset = make_dataset(store, users=200, items=60, seed=3)
-    texts = embed(dataset, EmbedConfig(), store)
-    for method, settings in (("id", SMALL), ("item-knn", {}), ("text-ease", {})):
-        train(dataset, RunConfig.read(None, method=method, **settings), store, embedding=texts, device="cpu")
-    with serving(store, root / "server.log") as server:
-        yield Shop(server, dataset)
+    with text_shop(tmp_path_factory.mktemp("keyboard"), "id", "item-knn", "text-ease") as made:
+        yield made
 
 
 def reach(page: Page, target: Locator, most: int = 150) -> None:

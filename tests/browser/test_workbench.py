@@ -4,52 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
 from browser.browsing import (
-    Server,
     addressed,
     click_cell,
     click_mark,
     launch,
     paused,
-    serving,
     settled,
     visit,
     wait_for,
 )
+from browser.text_shop import Shop, text_shop
 from factories import make_dataset
 from playwright.sync_api import Page, expect
 
-from llmesr.config import EmbedConfig, RunConfig
-from llmesr.data.dataset import Dataset
-from llmesr.semantic.embed import embed
-from llmesr.store import Store
-from llmesr.training.train import train
 from llmesr.votes import KIND, Vote
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
-SMALL = {"epochs": 2, "embedding_size": 8, "layers": 1, "max_length": 10}
-
-
-class Shop(NamedTuple):
-    """The app over a shop with text vectors of the bundled model and three runs."""
-
-    server: Server
-    dataset: Dataset
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    root = tmp_path_factory.mktemp("workbench")
-    store = Store(root)
-    dataset = make_dataset(store, users=200, items=60, seed=3)
-    texts = embed(dataset, EmbedConfig(), store)
-    for method, settings in (("id", SMALL), ("semantic-knn", {}), ("text-ease", {})):
-        train(dataset, RunConfig.read(None, method=method, **settings), store, embedding=texts, device="cpu")
-    with serving(store, root / "server.log") as server:
-        yield Shop(server, dataset)
+    with text_shop(tmp_path_factory.mktemp("workbench"), "id", "semantic-knn", "text-ease") as made:
+        yield made
 
 
 def compared(shop: Shop, view: str) -> str:

@@ -21,6 +21,7 @@ from llmesr.views.shared.marks import (
     BESIDE,
     NARROW,
     SIGNED,
+    beside,
     dash,
     heading,
     legend_below,
@@ -37,8 +38,6 @@ ROW = 30
 """Pixels per contender in a dot plot."""
 GAP = 0.03
 """Space between its panels, as a share of the width."""
-SHORT = 26
-"""Characters of a name beside the panels: a long one would squeeze them; pointing at a dot says it whole."""
 
 
 def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -142,8 +141,7 @@ def _forest(
     groups = _groups(frame)
     users = frame.drop_duplicates("group").set_index("group")["users"]
     width = (1 - GAP * (len(groups) - 1)) / len(groups)
-    rows = {"categoryorder": "array", "categoryarray": names[::-1], "range": [-0.6, len(names) - 0.4]}
-    rows |= {"tickvals": names, "ticktext": [plain(n, SHORT) for n in dict.fromkeys(frame["run"])]}
+    rows = beside(list(dict.fromkeys(frame["run"]))) | {"range": [-0.6, len(names) - 0.4]}
     layout: dict[str, Any] = {"annotations": []}
     for i, group in enumerate(groups):
         at, left = str(i + 1) if i else "", i * (width + GAP)

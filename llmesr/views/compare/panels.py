@@ -117,7 +117,9 @@ def groups(choice: Choice) -> None:
 
 def curves(choice: Choice) -> None:
     """Accuracy along popularity and along history length."""
-    for column, dimension in zip(st.columns(2), ("popularity", "length"), strict=True):
+    with st.container(key="beside-buckets"):
+        columns = st.columns(2)
+    for column, dimension in zip(columns, ("popularity", "length"), strict=True):
         with column:
             frame = choice.curves(dimension)
             picked = exhibits.chart(
@@ -134,7 +136,8 @@ def curves(choice: Choice) -> None:
 
 def trade_offs(choice: Choice) -> None:
     """Seesaw and trade-off."""
-    left, right = st.columns(2)
+    with st.container(key="beside-trade-offs"):
+        left, right = st.columns(2)
     with left:
         if choice.others:
             frame = choice.labelled(seesaw(choice.comparison(), choice.metric))
@@ -226,8 +229,10 @@ def users(choice: Choice) -> None:
     )
     drill.of_outcome(choice, after, picked, "outcomes")
     moved = drill_down(choice.movers(after), choice.dataset, choice.thresholds, group)
+    with st.container(key="beside-movers"):
+        columns = st.columns(2)
     for column, title, rows in zip(
-        st.columns(2),
+        columns,
         ("Gained most", "Lost most"),
         (moved[moved["gain"] > 0].head(100), moved[moved["gain"] < 0].iloc[::-1].head(100)),
         strict=True,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import plain, titled
+from llmesr.views.shared.marks import beside, plain, titled
 from llmesr.views.shared.theme import Mode
 from llmesr.views.shared.words import PROTOCOL_NAMES
 
@@ -72,7 +72,7 @@ def popularity_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode 
         )
         most = max(float(rows["value"].max()), 0.01)
         figure.update_xaxes(range=[0, 1.18 * most], nticks=4, title_text=metric, row=1, col=column)
-    figure.update_yaxes(categoryorder="array", categoryarray=[plain(n) for n in names][::-1])
+    figure.update_yaxes(**beside(names))
     figure.update_layout(barmode="stack", bargap=0.35)
     hatch = "Hatched: what ranking by training interactions alone scores on the same targets; its share in percent."
     title = f"How much of {plain(metric)} popularity explains, under each protocol"

@@ -35,7 +35,8 @@ def slices(choice: Choice) -> None:
         widgets.empty(f"No column of this dataset's items is shared by at least {FEWEST} targets: there are no slices.")
         return
     with st.container(border=True, key="stands-out"):
-        left, right = st.columns([2, 3])
+        with st.container(key="stands-how"):
+            left, right = st.columns([2, 3])
         with left:
             names = [c.name for c in choice.chosen]
             _, best = best_without_and_with_text(choice.chosen, partial(evidence.validation, choice.root))

@@ -15,8 +15,10 @@ from llmesr.views.compare.charts import ROW
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import (
     BESIDE,
+    LINE,
     NARROW,
     SIGNED,
+    beside,
     legend_below,
     marker,
     markers,
@@ -35,12 +37,12 @@ OUTCOMES = {
 }
 """Column -> (colour, name)."""
 LISTS = {
-    "Coverage": "share of items ever shown",
-    "Gini": "0 all shown equally, 1 only one",
-    "ARP": "mean popularity of items",
+    "Coverage": "share of items<br>ever shown",
+    "Gini": "0 all shown equally,<br>1 only one",
+    "ARP": "mean popularity<br>of items",
     "APLT": "share of tail items",
     "Novelty": "surprise in bits",
-    "ILD": "variety by text, 0 to 1",
+    "ILD": "variety by text,<br>0 to 1",
 }
 """What each metric of the lists is, short enough to stand over its panel."""
 
@@ -118,7 +120,8 @@ def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, 
             x=rows[outcome],
             orientation="h",
             name=name_of_it,
-            marker={"color": colors[tone]},
+            # A line of the page between parts: what was missed and lost are alike in lightness.
+            marker={"color": colors[tone], "line": {"color": surface["background"], "width": 1}},
             text=[theme.percent(v) if v >= 0.03 else "" for v in rows[outcome]],
             textposition="inside",
             insidetextanchor="middle",
@@ -140,14 +143,14 @@ def beyond_chart(frame: pd.DataFrame, caption: str, mode: Mode = "light") -> go.
     names = list(dict.fromkeys(frame["run"]))
     columns = min(3, max(1, len(metrics)))
     lines = -(-len(metrics) // columns)
-    height = lines * (80 + ROW * len(names))
+    height = lines * (96 + ROW * len(names))
     figure = make_subplots(
         rows=lines,
         cols=columns,
         shared_yaxes=True,
         subplot_titles=[_lists_heading(metric, mode) for metric in metrics],
         horizontal_spacing=0.04,
-        vertical_spacing=80 / height if lines > 1 else 0,
+        vertical_spacing=96 / height if lines > 1 else 0,
     ).update_annotations(font={"size": 14, "color": theme.SURFACE[mode]["text"]})
     for i, metric in enumerate(metrics):
         rows = frame[frame["metric"] == metric]
@@ -165,8 +168,10 @@ def beyond_chart(frame: pd.DataFrame, caption: str, mode: Mode = "light") -> go.
         most = max(float(rows["value"].max()), 0.01)
         at = {"row": i // columns + 1, "col": i % columns + 1}
         figure.update_xaxes(range=[-0.06 * most, 1.1 * most], nticks=4, zeroline=True, **at)
-    figure.update_yaxes(categoryorder="array", categoryarray=[plain(n) for n in names][::-1])
-    return titled(figure, "Beyond accuracy: what the lists are like", caption, mode, height, panels=True)
+    figure.update_yaxes(**beside(names))
+    figure = titled(figure, "Beyond accuracy: what the lists are like", caption, mode, height, panels=True)
+    # What a metric means takes a line more than the name of a panel elsewhere.
+    return figure.update_layout(margin_t=figure.layout.margin.t + LINE, height=figure.layout.height + LINE)
 
 
 def _lists_heading(metric: str, mode: Mode) -> str:

@@ -116,13 +116,16 @@ def tail_numbers(profile: Profile) -> None:
     """How much of everything is tail under the thresholds of the profile."""
     shares = profile.summary
     columns = st.columns(4)
-    columns[0].metric("Items in the tail", theme.percent(shares["tail_item_share"]), border=True)
-    columns[1].metric("Interactions with tail items", theme.percent(shares["tail_item_interactions"]), border=True)
-    columns[2].metric("Users in the tail", theme.percent(shares["tail_user_share"]), border=True)
+    columns[0].metric("Items in the tail", theme.percent(shares["tail_item_share"]), border=True, height="stretch")
+    columns[1].metric(
+        "Interactions with tail items", theme.percent(shares["tail_item_interactions"]), border=True, height="stretch"
+    )
+    columns[2].metric("Users in the tail", theme.percent(shares["tail_user_share"]), border=True, height="stretch")
     columns[3].metric(
         "Next item in the tail",
         theme.percent(shares["tail_item_targets"]),
         border=True,
+        height="stretch",
         help="Share of users whose held-out test item is a tail item.",
     )
 
@@ -131,7 +134,8 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     """Rank against popularity, Lorenz, and history lengths, each with its table."""
     shares, mode = profile.summary, widgets.mode()
     tail, gini = theme.percent(shares["tail_item_share"]), shares["gini"]
-    left, right = st.columns(2)
+    with st.container(key="beside-tails"):
+        left, right = st.columns(2)
     with left:
         most = theme.percent(1 - shares["tail_item_interactions"])
         st.markdown(

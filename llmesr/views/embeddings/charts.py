@@ -28,7 +28,7 @@ _TAIL_SHARE = 0.75
 _TEXT_BUDGET = 2_000_000  # characters of hover text in one figure
 _BINS = 160
 _TOLD = 1000  # selected points that say what they are themselves
-_NARROWEST = (390, 404)  # pixels of a map beside another on a small screen, where names have the least room
+_NARROWEST = (310, 404)  # pixels of a map beside another on a small screen, where names have the least room
 _LETTER, _LINE = 6.6, 18  # pixels
 _SIDE = 0.15  # of the width, where a name would be cut off
 _TOP = 0.06  # of the height, likewise
@@ -122,7 +122,7 @@ def map_figure(
     _add_selected(figure, points, side, selected, size, mode, legend)
     blank = {"visible": False, "showgrid": False, "zeroline": False}
     figure.update_xaxes(range=ranges[0], **blank)
-    figure.update_yaxes(range=ranges[1], scaleanchor="x", constrain="domain", constraintoward="top", **blank)
+    figure.update_yaxes(range=ranges[1], scaleanchor="x", **blank)
     theme.finish(figure, mode, height=HEIGHT)
     lines = {"linecolor": theme.SURFACE[mode]["border"], "showline": True, "mirror": True}
     figure.update_xaxes(visible=True, showticklabels=False, ticks="", **lines)
@@ -142,12 +142,13 @@ def _beneath_first(names: Sequence[str]) -> list[tuple[int, str]]:
 
 def _apart(named: Sequence[Region], ranges: Ranges) -> list[Region]:
     """The regions whose names do not lie on one another, those with the most points first, each name once."""
-    scale = [pixels / (high - low) for pixels, (low, high) in zip(_NARROWEST, ranges, strict=True)]
+    # One unit is as long on both axes.
+    scale = min(pixels / (high - low) for pixels, (low, high) in zip(_NARROWEST, ranges, strict=True))
     kept: list[tuple[Region, float]] = []
     for region in sorted(named, key=lambda r: len(r.rows), reverse=True):
         width = _LETTER * len(", ".join(region.words)) + 8
         clear = all(
-            abs(region.x - other.x) * scale[0] > (width + wide) / 2 or abs(region.y - other.y) * scale[1] > _LINE
+            abs(region.x - other.x) * scale > (width + wide) / 2 or abs(region.y - other.y) * scale > _LINE
             for other, wide in kept
         )
         if clear and region.words not in [other.words for other, _ in kept]:

@@ -21,8 +21,8 @@ OTHER = "other"
 UNKNOWN = ("nobody's held-out item", "not evaluated")
 """What points are called that have no outcome: items, users."""
 _CATEGORIES = 8
-_CATEGORY_COLOURS: dict[Mode, tuple[str, ...]] = {
-    "light": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56a4d8", "#7a3e9d", "#5f5f5f"),
+CATEGORY_COLOURS: dict[Mode, tuple[str, ...]] = {
+    "light": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3c8dc4", "#7a3e9d", "#5f5f5f"),
     "dark": ("#56b4e9", "#ff8c42", "#2fd3a4", "#e79cc8", "#f0e442", "#4d8fd6", "#b98ae0", "#b5b5b5"),
 }
 _CATEGORY_SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "pentagon", "x")
@@ -89,7 +89,7 @@ def _by_category(column: pd.Series, attribute: str, mode: Mode) -> Colouring:
     rest = ~shown.isin(frequent)
     names = [*frequent, OTHER] if rest.any() else frequent
     codes = shown.map({name: i for i, name in enumerate(frequent)}).fillna(len(frequent)).to_numpy(int)
-    palette = _CATEGORY_COLOURS[mode]
+    palette = CATEGORY_COLOURS[mode]
     colours = [*palette[: len(frequent)], palette[-1]][: len(names)]
     symbols = [*_CATEGORY_SYMBOLS[: len(frequent)], _CATEGORY_SYMBOLS[-1]][: len(names)]
     return Colouring(attribute, codes=codes, names=[plain(n, 40) for n in names], colours=colours, symbols=symbols)

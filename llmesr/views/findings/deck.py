@@ -9,9 +9,10 @@ import pandas as pd
 
 from llmesr.findings import Pinned
 from llmesr.findings.record import LONGEST_TITLE
-from llmesr.views.findings.native import Bars, Dots, Points, native, text
+from llmesr.views.findings.native import Bars, Dots, Points, native
 from llmesr.views.findings.report import against, origin_line, summary
 from llmesr.views.shared.deck import Around, Deck
+from llmesr.views.shared.marks import unmarked
 from llmesr.views.shared.recolour import recoloured
 from llmesr.views.shared.report import number
 from llmesr.views.shared.words import one_line
@@ -49,7 +50,7 @@ def _title(finding: Pinned, chart: Dots | Bars | Points | None) -> str:
     if not isinstance(chart, Dots) or not chart.title:
         return finding.title
     own = (finding.figure() or {}).get("layout", {}).get("title") or {}
-    return chart.title if finding.title == text(own.get("text", ""))[:LONGEST_TITLE] else finding.title
+    return chart.title if finding.title == unmarked(own.get("text", ""))[:LONGEST_TITLE] else finding.title
 
 
 def _slide(deck: Deck, finding: Pinned, chart: Dots | Bars | Points | None, title: str) -> None:

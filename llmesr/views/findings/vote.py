@@ -111,14 +111,17 @@ def shown(root: Store, id: str) -> None:
     st.title("Which list would you rather be shown?", anchor=False)
     with st.container(key="told"):
         st.markdown("**Chosen so far, newest first:** " + " · ".join(as_text(t, 80) for t in vote.history))
-    for column, letter, run in zip(st.columns(2, gap="large"), "AB", (as_a, other), strict=True):
+    with st.container(key="vote-lists"):
+        columns = st.columns(2)
+    for column, letter, run in zip(columns, "AB", (as_a, other), strict=True):
         with column, st.container(border=True, key=f"told-{letter}"):
             st.subheader(letter, anchor=False)
             st.markdown("\n".join(f"{n}. {as_text(t, 120)}" for n, t in enumerate(vote.titles(run), start=1)))
     choices: tuple[tuple[Choice, str], ...] = (("A", "A"), ("same", "No difference"), ("B", "B"))
-    with st.container(horizontal=True, horizontal_alignment="center"):
+    with st.container(horizontal=True, key="vote-cast"):
         for choice, label in choices:
-            st.button(label, key=f"vote.{choice}", type="primary", on_click=_cast, args=(vote, as_a, choice))
+            key = f"vote.{choice}"
+            st.button(label, key=key, type="primary", width="stretch", on_click=_cast, args=(vote, as_a, choice))
     with st.container(horizontal=True, vertical_alignment="center"):
         reveal = st.toggle("Reveal", key=f"vote.reveal.{id}")
         st.button("Leave", key="vote.leave", on_click=_leave)

@@ -70,7 +70,8 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     by_id = {run.id: run for run in runs}
     plain = [r for r in runs if "policy" not in r.manifest.info]
     first = next((r.id for m in FIRST for r in plain if r.config.method == m), runs[0].id)
-    left, right = st.columns([3, 1])
+    with st.container(key="lab-run"):  # on a phone below what is asked
+        left, right = st.columns([3, 1])
     with left:
         label = "Run that reads text"
         chosen = links.choose(label, list(by_id), "labrun", show=lambda id: pickers.run_name(by_id[id]), default=first)

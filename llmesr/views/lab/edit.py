@@ -11,16 +11,17 @@ from llmesr.views.cache import spaces
 from llmesr.views.lab import charts
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
+from llmesr.views.lab.fields import LONG, text_fields
 from llmesr.views.shared import exhibits, links, theme, widgets
 from llmesr.views.shared.words import as_text
 
 FOUND = 50
-LONG = 60
 
 
 def view(choice: Choice) -> None:
     """The item and its text beside what another text does."""
-    left, right = st.columns([1, 2], gap="large")
+    with st.container(key="lab-sides"):
+        left, right = st.columns([1, 2], gap="large")
     with left:
         item = _item(choice)
         asked = None if item is None else _form(choice.dataset, item)
@@ -63,11 +64,9 @@ def _form(dataset: Dataset, item: int) -> tuple[tuple[str, str], ...]:
     """The attributes that differ from the item's own, as they were when the button was last pressed."""
     own = dataset.catalogue.iloc[item - 1]
     with st.form("lab.edit", border=False):
-        given = {}
-        for column in dataset.text_columns:
-            field = st.text_area if len(own[column]) > LONG else st.text_input
-            label = column.replace("_", " ").capitalize()
-            given[column] = str(field(label, own[column], key=f"lab.edit.{item}.{column}")).strip()
+        texts = {column: str(own[column]) for column in dataset.text_columns}
+        long = [c for c in dataset.text_columns[1:] if len(texts[c]) > LONG]
+        given = text_fields(dataset, f"lab.edit.{item}", long=long, values=texts)
         pressed = st.form_submit_button("See what moves", type="primary", icon=":material/experiment:")
     if pressed:
         changed = tuple((name, text) for name, text in given.items() if text != own[name].strip())

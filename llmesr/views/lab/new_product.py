@@ -16,28 +16,52 @@ from llmesr.maps.make import load_map
 from llmesr.views.lab import charts, past
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
+from llmesr.views.lab.fields import LONG, text_fields
 from llmesr.views.shared import exhibits, links, theme, widgets
 from llmesr.views.shared.words import as_text, one_line
 
 Product = tuple[tuple[str, str], ...]
 SOURCES = {"one": "One product", "rows": "Paste rows"}
-LONG = 60
-"""Characters of a typical value from which on a field has several lines."""
+SEEN = 200
+"""Items at the head of the catalogue that say what a text looks like."""
 
 
 def view(choice: Choice) -> None:
     """The form beside the answer."""
-    left, right = st.columns([1, 2], gap="large")
+    with st.container(key="lab-sides"):
+        left, right = st.columns([1, 2], gap="large")
     with left:
         asked = _form(choice.dataset)
     with right:
         if asked:
             _answer(choice, asked)
         else:
-            st.info(
-                "Describe a product and try it: nothing is trained, nothing is stored.", icon=":material/experiment:"
-            )
-    past.section(choice)
+            _invitation(choice.dataset)
+
+
+def _invitation(dataset: Dataset) -> None:
+    """What to do, and an answer at one click: that for the example in the fields."""
+    st.info(
+        "Describe a product and try it: nothing is trained, nothing is stored. For a first answer take the text of an "
+        "item that is there already, as if it were new.",
+        icon=":material/experiment:",
+    )
+    example = _example(dataset)
+    label = f"Try “{as_text(one_line(next(iter(example.values()), ''), 60))}”"
+    st.button(label, key="lab.example", icon=":material/play_arrow:", on_click=_fill, args=(dataset.id, example))
+
+
+def _example(dataset: Dataset) -> dict[str, str]:
+    """The text of the first item that has all attributes, else of the first."""
+    rows = dataset.catalogue[dataset.text_columns].iloc[:SEEN]
+    whole = rows[(rows != "").all(axis=1)]
+    return {str(c): str(v) for c, v in (whole if len(whole) else rows).iloc[0].items() if str(v).strip()}
+
+
+def _fill(dataset: str, example: dict[str, str]) -> None:
+    for column, value in example.items():
+        st.session_state[f"lab.new.{column}"] = value
+    st.session_state["lab.products"] = (dataset, (tuple(example.items()),))
 
 
 def _form(dataset: Dataset) -> tuple[Product, ...]:
@@ -54,18 +78,10 @@ def _form(dataset: Dataset) -> tuple[Product, ...]:
 
 
 def _fields(dataset: Dataset) -> dict[str, str]:
-    given = {}
-    for column in dataset.text_columns:
-        values = dataset.catalogue[column].iloc[:200]
-        example = next((v for v in values if v), "")
-        long = float(values.str.len().median()) > LONG
-        field = st.text_area if long and column != "title" else st.text_input
-        text = field(
-            column.replace("_", " ").capitalize(), key=f"lab.new.{column}", placeholder=one_line(example, LONG)
-        )
-        if text.strip():
-            given[column] = text.strip()
-    return given
+    typical = dataset.catalogue[dataset.text_columns].iloc[:SEEN].apply(lambda c: float(c.str.len().median()))
+    long = [c for c in dataset.text_columns[1:] if typical[c] > LONG]
+    given = text_fields(dataset, "lab.new", long=long, examples=_example(dataset))
+    return {column: text for column, text in given.items() if text}
 
 
 def _pasted(dataset: Dataset) -> str:
@@ -120,10 +136,18 @@ def _tiles(shown: Launched, known: Past | None) -> None:
     forecast = None if known is None else known.forecast(shown.ranks)
     one, two, three = st.columns(3)
     reach = f"{shown.reach:,} of {len(shown.audience):,}"
-    one.metric(f"Users reached (first {shown.k})", reach, border=True)
-    two.metric("Median rank", theme.count(shown.median_rank), border=True, help="Over all users asked.")
+    one.metric(f"Users reached (first {shown.k})", reach, border=True, height="stretch")
+    two.metric(
+        "Median rank", theme.count(shown.median_rank), border=True, height="stretch", help="Over all users asked."
+    )
     help_text = "Users who would choose it from their list, of 1,000 asked once; calibrated on past launches."
-    three.metric("Hits per 1,000", "–" if forecast is None else f"{forecast.hits:.2f}", border=True, help=help_text)
+    three.metric(
+        "Hits per 1,000",
+        "–" if forecast is None else f"{forecast.hits:.2f}",
+        border=True,
+        height="stretch",
+        help=help_text,
+    )
     if forecast is not None:
         st.caption(
             f"Hits on average {forecast.low:.2f} to {forecast.high:.2f} (95%); four of five past launches like it had "

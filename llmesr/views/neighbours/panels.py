@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.errors import UserError
-from llmesr.prose import counted, signed
+from llmesr.prose import counted
 from llmesr.runs.record import Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.units import short
@@ -42,7 +42,7 @@ def heading(choice: Choice) -> None:
         st.markdown(f"Held-out item  \n**{as_text(choice.title(case.target), 140)}**")
         st.caption(f"{kind}, {counted(popularity, 'training interaction')}")
     first, second = (int(ranks["rank"].get(r.id, 0)) for r in (choice.before, choice.after))
-    moved = signed(first - second, 0) if first and second and first != second else None
+    moved = f"{first - second:+,}" if first and second and first != second else None
     with numbers:
         before, after = st.columns(2)
         before.metric(f"Rank by {_seeded(choice, choice.before)}", theme.count(first or None))
@@ -105,7 +105,8 @@ def ranks(choice: Choice) -> None:
         return
     st.subheader("Where the held-out item was ranked", anchor=False)
     table = rank_table(_frames(choice, choice.runs), choice.case.user, choice.protocol)
-    left, right = st.columns([3, 2])
+    with st.container(key="beside-ranks"):
+        left, right = st.columns([3, 2])
     with left:
         exhibits.chart(
             charts.rank_figure(table, widgets.mode()),

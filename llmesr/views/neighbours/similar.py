@@ -26,7 +26,9 @@ def similar_users(choice: Choice) -> None:
     tables = {s: neighbour_table(choice.dataset, choice.case, r) for s, r in found.items() if isinstance(r, Retrieved)}
     if choice.case.target is not None:
         st.markdown(contribution(tables, choice.title(choice.case.target)))
-    for column, (source, answer) in zip(st.columns(2), found.items(), strict=True):
+    with st.container(key="beside-histories"):
+        columns = st.columns(2)
+    for column, (source, answer) in zip(columns, found.items(), strict=True):
         with column:
             st.markdown(f"**{SOURCES[source].capitalize()}**")
             if not isinstance(answer, Retrieved):

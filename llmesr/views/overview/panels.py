@@ -85,15 +85,20 @@ def tiles(data: Dataset, thresholds: Thresholds) -> None:
     tail = thresholds.tail_items(counts)
     targets = thresholds.tail_items(data.item_counts[data.split.targets("test")])
     columns = st.columns(4)
-    columns[0].metric("Users", theme.count(data.n_users), border=True)
-    columns[1].metric("Items", theme.count(data.n_items), border=True)
+    columns[0].metric("Users", theme.count(data.n_users), border=True, height="stretch")
+    columns[1].metric("Items", theme.count(data.n_items), border=True, height="stretch")
     columns[2].metric(
-        "Items in the tail", theme.percent(tail.mean()), border=True, help=as_text(thresholds.describe(), 500)
+        "Items in the tail",
+        theme.percent(tail.mean()),
+        border=True,
+        height="stretch",
+        help=as_text(thresholds.describe(), 500),
     )
     columns[3].metric(
         "Next item in the tail",
         theme.percent(targets.mean() if len(targets) else None),
         border=True,
+        height="stretch",
         help="Share of users whose held-out test item is a tail item.",
     )
 
@@ -143,7 +148,7 @@ def _say(
     grave, rare = said.doubts if said else serious(found), rarely_hit(found, *lineup)
     headline = Headline(frame, plain, text_reader, said, grave, rare)
     doubts.amber(root, dataset_id, found)
-    with st.container(border=True, key="headline-words"):
+    with st.container(border=True, height="stretch", key="headline-words"):
         st.markdown(sentence(headline, by))
         if said is not None:
             sure = as_text(said.sentence(doubts=False), 1500)

@@ -87,7 +87,9 @@ def _side_by_side(
     chosen: Settings,
     against: str,
 ) -> None:
-    for column, run in zip(st.columns(max(len(runs), 1)), runs, strict=True):
+    with st.container(key="rec-lists"):
+        columns = st.columns(max(len(runs), 1))
+    for column, run in zip(columns, runs, strict=True):
         with column, widgets.boundary(f"The list of {run.label}"):
             made = ready[run.id]
             if isinstance(made, UserError):

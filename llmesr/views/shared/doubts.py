@@ -18,32 +18,48 @@ from llmesr.views.cache import artifacts
 from llmesr.views.shared import job_panels, links, widgets
 from llmesr.views.shared.words import as_text
 
-_ICONS = {"caution": ":material/info:", "note": ":material/notes:"}
+_ICONS = {"serious": ":material/warning:", "caution": ":material/info:", "note": ":material/notes:"}
 
 
 def shown(root: Store, dataset: str, doubts: Sequence[Doubt]) -> None:
-    """Above a comparison of runs of ``dataset`` (its id): what is serious in amber, the rest folded away."""
+    """Above a comparison of runs of ``dataset`` (its id): the gravest in amber, all of them under a line."""
     amber(root, dataset, doubts)
     folded(root, dataset, doubts)
 
 
 def amber(root: Store, dataset: str, doubts: Sequence[Doubt]) -> None:
-    """What is serious, with what settles it."""
+    """That something is serious: how much, and the gravest of it in its words. What settles a single one is beside it;
+    several are :func:`folded`, so that they do not push the answer off the screen."""
     grave = serious(doubts)
-    if grave:
-        told = "\n".join(f"- {as_text(d.sentence, 600)}" for d in grave)
-        st.warning(f"**Not settled yet**, so nothing here is called better:\n\n{told}", icon=":material/warning:")
+    if not grave:
+        return
+    many = f" There are {len(grave)} serious doubts, above all:" if len(grave) > 1 else ""
+    told = as_text(_gravest(grave).sentence, 600)
+    st.warning(f"**Not settled yet**, so nothing here is called better.{many} {told}", icon=":material/warning:")
+    if len(grave) == 1:
         _remedies(root, dataset, grave, "grave")
 
 
+def _gravest(grave: Sequence[Doubt]) -> Doubt:
+    """The one about the most contenders (one that names none is about all); of several the first."""
+    return max(grave, key=lambda d: len(d.names) or len(grave) + 1)
+
+
 def folded(root: Store, dataset: str, doubts: Sequence[Doubt]) -> None:
-    """What is to be borne in mind, under a line that says how much that is."""
-    rest = [d for d in doubts if d not in serious(doubts)]
-    if rest:
-        with st.expander(f"Before you repeat this: {len(rest)} to bear in mind", icon=":material/gavel:"):
-            for doubt in rest:
+    """Several that are serious and what is to be borne in mind, under a line that says how much that is."""
+    grave = serious(doubts)
+    rest = [d for d in doubts if d not in grave]
+    several = list(grave) if len(grave) > 1 else []
+    if not several and not rest:
+        return
+    how = f"{len(rest)} to bear in mind"
+    if several:
+        how = f"{len(several)} serious" + f", {len(rest)} more" * bool(rest)
+    with st.expander(f"Before you repeat this: {how}", icon=":material/gavel:"):
+        for place, some in (("grave", several), ("mild", rest)):
+            for doubt in some:
                 st.markdown(f"{_ICONS[doubt.severity]} {as_text(doubt.sentence, 600)}")
-            _remedies(root, dataset, rest, "mild")
+            _remedies(root, dataset, some, place)
 
 
 def _remedies(root: Store, dataset: str, doubts: Sequence[Doubt], place: str) -> None:

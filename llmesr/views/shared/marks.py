@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from html import escape
+from html import escape, unescape
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,16 @@ from llmesr.views.shared.theme import Mode
 from llmesr.views.shared.words import one_line
 
 LONGEST = 60
-WIDE, NARROW = 150, 64
-"""Characters in a line of the caption: charts over the whole page, charts beside another."""
+WIDE, NARROW = 104, 64
+"""Characters in a line of the caption: charts over the whole page (of a small screen), charts beside another."""
+TITLE = 0.72
+"""Of so many of them a line of the title holds: its letters are larger."""
+TITLE_LINE = 21
+_TAG = re.compile(r"<[^>]*>")
 BESIDE = 30
 """Characters of a name in the legend of a chart beside another: two columns of them."""
+SHORT = 26
+"""Characters of a name beside panels: a long one would squeeze them; pointing at a mark says it whole."""
 LINE = 16
 SIGNED: dict[str, Any] = {"tickformat": "+.2~f", "labelalias": {"+0": "0", "−0": "0"}}
 """An axis of differences: zero has no sign."""
@@ -43,6 +50,13 @@ def whiskers(value: Any, low: Any, high: Any, thickness: float, color: str | Non
         "width": 0,
         **({"color": color} if color else {}),
     }
+
+
+def beside(names: list[str]) -> dict[str, Any]:
+    """The axis of configurations beside panels, the first at the top, long names cut."""
+    shown = [plain(name) for name in names]
+    order = {"categoryorder": "array", "categoryarray": shown[::-1]}
+    return {**order, "tickvals": shown, "ticktext": [plain(name, SHORT) for name in names]}
 
 
 def variants_of(frame: pd.DataFrame) -> dict[str, int]:
@@ -100,11 +114,17 @@ def heading(
     """The layout of a chart with its title and caption; ``height`` is without them. The caption, which holds protocol
     and head/tail definition, is part of the picture, so that it is still there when the picture is saved."""
     lines = textwrap.wrap(" ".join(caption.split()), width)
-    top = 58 + LINE * len(lines) + (36 if panels else 0)
+    titles = textwrap.wrap(title, int(TITLE * width))
+    top = 58 + LINE * len(lines) + TITLE_LINE * (len(titles) - 1) + (36 if panels else 0)
     muted = {"size": 12, "color": theme.SURFACE[mode]["muted"]}
     subtitle = {"text": "<br>".join(plain(line, width) for line in lines), "font": muted}
     said: dict[str, object] = {"title_subtitle": subtitle, "title_pad_t": 10, "title_y": 1, "margin_t": top}
-    return theme.look(mode, height=height + top, title=title, **said)
+    return theme.look(mode, height=height + top, title=" <br>".join(titles), **said)
+
+
+def unmarked(title: object) -> str:
+    """A title as it was before it was escaped and broken into lines."""
+    return unescape(_TAG.sub("", str(title)))
 
 
 def upright(*, title: str = "", axis: str = "") -> dict[str, object]:

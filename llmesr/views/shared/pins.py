@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import unescape
 from typing import Any
 
 import pandas as pd
@@ -20,9 +19,9 @@ from llmesr.evaluation.doubts import Doubt
 from llmesr.findings.record import LONGEST_NOTE, LONGEST_TITLE
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import widgets, words
+from llmesr.views.shared.marks import unmarked
 
 _PAGE, _ABOUT, _REFUSED = "pins.page", "pins.about", "pins.refused"
-_TAG = re.compile(r"<[^>]*>")
 _SENTENCE = re.compile(r"[.:;,] ")
 LEFT_OUT = ("present", "image")
 """Choices of an address that say nothing of what is shown."""
@@ -100,7 +99,7 @@ def heading(figure: go.Figure | None, alt: str) -> str:
     """A title to begin with: that of the figure as text, else the beginning of what it shows in words."""
     title = figure.layout.title.text if figure is not None else None
     if title:
-        return unescape(_TAG.sub("", str(title)))[:LONGEST_TITLE]
+        return unmarked(title)[:LONGEST_TITLE]
     return words.one_line(_SENTENCE.split(alt, maxsplit=1)[0].rstrip("."), 100)
 
 

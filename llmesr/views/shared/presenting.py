@@ -17,6 +17,19 @@ _ALONE = """<style>
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
 [data-testid="stHeader"], [class*="st-key-pin-"] {display: none}
 [data-testid="stMainBlockContainer"] {padding-top: 2rem; max-width: 1500px; margin: auto}
+[class*="st-key-told-"] li {font-size: clamp(1rem, 1.7vw, 1.5rem); line-height: 1.5}
+.st-key-vote-cast button {min-height: 3.5rem}
+.st-key-vote-cast button p {font-size: 1.3rem}
+:has(> .st-key-vote-cast) {position: sticky; bottom: 0; z-index: 3}
+@media (max-width: 640px) {
+    [data-testid="stMainBlockContainer"] {padding: 1rem 1rem 2rem}
+    [data-testid="stMain"] .st-key-told p {font-size: 1rem; line-height: 1.4}
+    .st-key-vote-lists > * > [data-testid="stHorizontalBlock"] {gap: .5rem}
+    [class*="st-key-told-"] {padding: .5rem .75rem; gap: 0}
+    [class*="st-key-told-"] h3 {padding: 0}
+    .st-key-vote-cast button {min-height: 2.75rem; padding: 0 .25rem}
+    .st-key-vote-cast button p {font-size: 1rem}
+}
 </style>"""
 """Styles only: no data is ever part of them."""
 

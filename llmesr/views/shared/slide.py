@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from lxml import etree
 from pptx.dml.color import RGBColor
-from pptx.enum.chart import XL_LABEL_POSITION, XL_TICK_LABEL_POSITION
+from pptx.enum.chart import XL_LABEL_POSITION, XL_TICK_LABEL_POSITION, XL_TICK_MARK
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
@@ -54,6 +54,8 @@ class Axis:
             scaling.insert(0, scaling[-1])  # the schema wants it first
         if not self.told:
             axis.tick_label_position = XL_TICK_LABEL_POSITION.NONE
+            axis.major_tick_mark = XL_TICK_MARK.NONE
+            axis.format.line.fill.background()
             axis.has_major_gridlines = False
 
 
@@ -167,7 +169,7 @@ def write_names(chart: Any, series: Any, names: Sequence[str]) -> None:
     """Give the points of a series their names as labels, and leave the series out of the legend."""
     for at, name in enumerate(names):
         label = series.points[at].data_label
-        label.position = XL_LABEL_POSITION.CENTER
+        label.position = XL_LABEL_POSITION.ABOVE
         frame = label.text_frame
         frame.text = name
         run = frame.paragraphs[0].runs[0]

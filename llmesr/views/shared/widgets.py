@@ -36,6 +36,12 @@ _FIRST_SCREEN = """
 [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > script) { position: absolute; }
 .st-key-rec-history [data-testid="stMarkdownContainer"] p { display: -webkit-box; -webkit-box-orient: vertical;
     -webkit-line-clamp: 3; overflow: hidden; }
+/* Charts and lists side by side stand one below the other where they would be too narrow to be read. */
+[class*="st-key-beside-"] > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+[class*="st-key-beside-"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]
+    { min-width: min(100%, 24rem); }
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: min(100%, 18.5rem); }
 @media (min-width: 1200px) {
     .st-key-rec-who { display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 1.5rem; }
 }
@@ -43,10 +49,13 @@ _FIRST_SCREEN = """
     :is(.st-key-rec-page, .st-key-map-page) > :is(:has(> .st-key-rec-knobs), :has(> .st-key-rec-view),
         :has(> .st-key-map-controls)) { order: 1; }
     .st-key-map-page > :has(> .st-key-map-selected) { order: 2; }
+    .st-key-lab-sides > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; gap: 1rem; }
+    .st-key-lab-sides > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: 100%; }
 }
 @media (max-width: 640px) {
     [data-testid="stMain"] h1 { font-size: 1.8rem; }
-    .st-key-lead p { font-size: 0.9rem; }
+    .st-key-lead p, [data-testid="stAlertContainer"] p { font-size: 0.9rem; }
+    .st-key-stands-out > :has(> .st-key-stands-how), .st-key-lab-page > :has(> .st-key-lab-run) { order: 1; }
     .st-key-rec-history [data-testid="stMarkdownContainer"] p { -webkit-line-clamp: 2; }
     :has(> [data-testid="stMultiSelectTagsContainer"]), [data-testid="stMultiSelectTagsContainer"]
         { max-height: 5.1rem !important; }

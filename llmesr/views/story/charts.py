@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,11 +15,14 @@ from llmesr.prose import counted
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import SIGNED, plain, titled, upright, whiskers
 from llmesr.views.shared.theme import Mode
+from llmesr.views.shared.words import one_line
 
 POINTS = 600
 """Points of the popularity curve: more are not seen."""
 LINE = 52
 """Characters in a line of a caption."""
+NAME = 44
+"""Characters of a line of an item's name in a chart beside its text."""
 
 
 def tail_chart(counts: np.ndarray, thresholds: Thresholds, caption: str, mode: Mode = "light") -> go.Figure:
@@ -87,11 +92,12 @@ def neighbours_chart(nearest: pd.DataFrame, caption: str, mode: Mode = "light") 
     for place, row in enumerate(nearest.itertuples()):
         line = {"color": colors[place], "width": 3}
         figure.add_shape(type="line", x0=0, x1=row.similarity, y0=place, y1=place, line=line)
-        words = f"{plain(row.title)} <i>{'tail' if row.tail else 'head'}, {_times(row.interactions)}</i>"
-        figure.add_annotation(
-            x=0, y=place, text=words, showarrow=False, xanchor="left", yanchor="bottom", yshift=6, font_size=16
-        )
-    figure.update_yaxes(visible=False, range=[len(nearest) - 0.5, -0.8])
+        lines = textwrap.wrap(one_line(row.title, 3 * NAME), NAME, max_lines=2, placeholder="…")
+        group = "tail" if row.tail else "head"
+        words = [*map(plain, lines), f"<i>{group}, {_times(row.interactions)}</i>"]
+        said = {"text": "<br>".join(words), "align": "left", "font_size": 14}
+        figure.add_annotation(x=0, y=place, showarrow=False, xanchor="left", yanchor="bottom", yshift=6, **said)
+    figure.update_yaxes(visible=False, range=[len(nearest) - 0.5, -1])
     figure.update_xaxes(range=[0, 1.04], title_text="cosine similarity of the texts")
     return _large(figure, "The nearest items by text alone", caption, mode)
 

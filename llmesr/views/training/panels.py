@@ -42,7 +42,7 @@ def _draw_run(root: Store, run_id: str, protocol: str) -> None:
     status = run.status()
     columns = st.columns(4)
     columns[0].metric("State", job_panels.WORDS[status.state], border=True)
-    if status.state == "SUCCEEDED" and not status.epochs:  # solved or summed at once: nothing else to tell
+    if status.state == "SUCCEEDED" and not status.epoch:  # solved or summed at once: nothing else to tell
         if took := run.manifest.timings.get("train"):
             columns[1].metric("Training took", theme.duration(took), border=True)
         curves(run, protocol)
@@ -71,7 +71,8 @@ def curves(run: Run, protocol: str) -> None:
         return
     metric = "NDCG@10"
     best = run.manifest.info.get("best_epoch")
-    left, right = st.columns(2)
+    with st.container(key="beside-curves"):
+        left, right = st.columns(2)
     with left:
         last = events["loss"].iloc[-1]
         exhibits.chart(

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from llmesr.config import EVERY_GROUP, RunConfig
+from llmesr.views.compare.trade_off_charts import outcome_chart
+from llmesr.views.embeddings.colouring import CATEGORY_COLOURS
 from llmesr.views.shared import theme
 from llmesr.views.shared.theme import Mode
 
@@ -66,9 +69,35 @@ def test_text_reads_on_both_backgrounds(mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_marks_stand_out_from_the_page(mode: Mode) -> None:
-    palettes = (theme.METHODS, theme.GROUP_COLORS, theme.PARTS)
+    palettes = (theme.METHODS, theme.GROUP_COLORS, theme.PARTS, theme.SEMANTIC)
     colors = [color for palette in palettes for color in palette[mode].values()]
-    assert all(contrast(c, theme.SURFACE[mode]["background"]) >= 3 for c in colors)
+    colors += [str(color) for _, color in theme.POINT_SCALE[mode]]
+    colors += CATEGORY_COLOURS[mode]
+    colors.append(theme.SURFACE[mode]["muted"])  # whiskers, the line at zero, what was missed
+    assert [c for c in colors if contrast(c, theme.SURFACE[mode]["background"]) < 3] == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_fainter_than_a_mark_carries_no_value(mode: Mode) -> None:
+    """Frames, grid lines and panels: numbers stand beside the lines, and words in the frames. Bars in the colour of
+    frames carry their number, and lie between bars that stand out from them."""
+    surface = theme.SURFACE[mode]
+    faint = {name for name, color in surface.items() if 1 < contrast(color, surface["background"]) < 3}
+    assert faint == {"panel", "border", "grid"}
+    assert contrast(surface["text"], surface["border"]) >= 4.5
+    for beside in (theme.SEMANTIC[mode]["good"], surface["muted"]):
+        assert contrast(surface["border"], beside) >= 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_number_in_a_bar_reads_and_the_parts_of_a_bar_are_apart(mode: Mode) -> None:
+    rows = pd.DataFrame({"group": ["Overall"], "gained": 0.2, "same": 0.3, "missed": 0.4, "lost": 0.1, "users": 90})
+    bars = outcome_chart(rows, "one", "other", "Cut.", mode).data
+    assert len(bars) == 4
+    for bar in bars:
+        assert contrast(bar.insidetextfont.color, bar.marker.color) >= 4.5
+        assert bar.marker.line.width >= 1
+        assert bar.marker.line.color == theme.SURFACE[mode]["background"]
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
