@@ -27,8 +27,8 @@ The folders are the stages of the method, in the order data flows through them:
 Beside them: ``config/`` (every setting), ``api.py`` (the steps in Python), ``cli/`` (the same as commands),
 ``store/`` (artifacts on disk), ``remote.py`` (the same at another place), ``repair.py`` (damaged ones made whole),
 ``exports/`` (results for other tools), ``charts.py`` (the app's figures in Python), ``visitors.py`` (what a visitor of
-the app may reach), ``processes.py`` (several processes that train one run), ``votes.py`` (what an audience prefers,
-blind).
+the app may reach), ``deadlines.py`` (ends for what comes from elsewhere), ``processes.py`` (several processes that
+train one run), ``votes.py`` (what an audience prefers, blind).
 """
 
 import os

@@ -12,9 +12,9 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from llmesr.errors import UserError
 from llmesr.prose import counted
@@ -25,6 +25,10 @@ KIND = "votes"
 LISTS, BALLOTS = "lists.json", "ballots.jsonl"
 REMEDY = "Delete it and prepare another."
 Choice = Literal["A", "B", "same"]
+MOST_BYTES = 10_000_000
+"""Of the votes of one vote, about a hundred thousand: whoever looks at it reads all of them."""
+LONGEST = 1_000
+"""Titles of a list, or of the history, at the most."""
 Z = 1.959963984540054
 """The normal quantile of a 95% interval."""
 
@@ -74,9 +78,12 @@ class _Settings(BaseModel):
     labels: tuple[str, str]
 
 
+Titles = Annotated[list[str], Field(max_length=LONGEST)]
+
+
 class _Lists(BaseModel):
-    history: list[str]
-    lists: dict[str, list[str]]
+    history: Titles
+    lists: dict[str, Titles]
 
 
 class _Ballot(BaseModel):
@@ -117,19 +124,23 @@ class Vote:
         return titles
 
     def cast(self, as_a: str, choice: Choice) -> None:
-        """Count a vote of somebody to whom the run ``as_a`` was shown as A. UserError for another run or choice."""
+        """Count a vote of somebody to whom the run ``as_a`` was shown as A. UserError for another run or choice, for a
+        vote that has been deleted, and beyond :data:`MOST_BYTES`."""
         if as_a not in self.runs or choice not in get_args(Choice):
             raise UserError(f"A vote is for A, B or no difference of {' and '.join(self.runs)}.")
-        if not self.store.exists(KIND, self.id):
-            raise UserError("This vote has been deleted; what is chosen now is not counted.")
         line = json.dumps({"time": now(), "a": as_a, "choice": choice}) + "\n"
-        with open(self.store.path(KIND, self.id) / BALLOTS, "ab+") as ballots:
-            if ballots.seek(0, os.SEEK_END):
-                ballots.seek(-1, os.SEEK_END)
-                line = line if ballots.read(1) == b"\n" else f"\n{line}"  # the last one was cut off by a crash
-            ballots.write(line.encode())
-            ballots.flush()
-            os.fsync(ballots.fileno())
+        try:
+            with open(self.store.path(KIND, self.id) / BALLOTS, "ab+") as ballots:
+                if (size := ballots.seek(0, os.SEEK_END)) > MOST_BYTES:
+                    raise UserError("This vote has as many votes as it can hold; prepare another.")
+                if size:
+                    ballots.seek(-1, os.SEEK_END)
+                    line = line if ballots.read(1) == b"\n" else f"\n{line}"  # the last one was cut off by a crash
+                ballots.write(line.encode())
+                ballots.flush()
+                os.fsync(ballots.fileno())
+        except FileNotFoundError as error:
+            raise UserError("This vote has been deleted; what is chosen now is not counted.") from error
 
     def tally(self) -> Tally:
         """All votes so far; a line that is none, as one cut off by a crash, does not count."""

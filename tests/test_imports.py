@@ -8,7 +8,7 @@ from pathlib import Path
 import llmesr
 
 ROOT = Path(llmesr.__file__).parent
-BASE = {"cards", "ids", "errors", "processes", "progress", "prose", "store", "config", "visitors"}
+BASE = {"cards", "deadlines", "ids", "errors", "processes", "progress", "prose", "store", "config", "visitors"}
 MAY: dict[str, set[str]] = {
     "data": set(),
     "text": {"data"},

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from factories import make_dataset, make_run
 from scipy.stats import binomtest
 
+from llmesr import votes
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
 from llmesr.store import Store, examine
@@ -95,6 +99,51 @@ def test_what_is_no_vote_is_refused(vote: Vote, store: Store) -> None:
         prepare(run, Run(store, mine.id), (["a"], ["b"]), [])
     with pytest.raises(UserError, match="the same list"):
         prepare(Run(store, vote.runs[0]), Run(store, vote.runs[1]), (["a"], ["a"]), [])
+
+
+def test_votes_at_the_same_moment_all_count(vote: Vote, store: Store) -> None:
+    first, second = vote.runs
+
+    def cast(number: int) -> None:
+        Vote(Store(store.root), store.manifest(KIND, vote.id)).cast((first, second)[number % 2], "A")
+
+    with ThreadPoolExecutor(16) as voters:
+        list(voters.map(cast, range(200)))
+    assert vote.tally() == Tally(first=100, second=100)
+    lines = (store.path(KIND, vote.id) / BALLOTS).read_bytes().splitlines()
+    assert len([json.loads(line) for line in lines]) == 200  # none inside another
+
+
+def test_a_vote_deleted_at_the_same_moment_is_a_sentence(
+    vote: Vote, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "exists", lambda *_: True)  # it was there when it was asked for
+    store.delete(KIND, vote.id)
+    with pytest.raises(UserError, match="deleted"):
+        vote.cast(vote.runs[0], "A")
+    assert not store.path(KIND, vote.id).exists()
+
+
+def test_a_vote_holds_no_more_than_can_be_read(vote: Vote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(votes, "MOST_BYTES", 200)
+    with pytest.raises(UserError, match="as many votes as it can hold"):
+        for _ in range(99):
+            vote.cast(vote.runs[0], "A")
+    assert 2 <= vote.tally().votes <= 3
+
+
+@pytest.mark.parametrize("choice", ["a", "A\n", "", "C", "A" * 1_000_000, None, 5])
+def test_a_choice_that_is_none_is_not_counted(choice: object, vote: Vote) -> None:
+    with pytest.raises(UserError, match="A vote is for A, B or no difference"):
+        vote.cast(vote.runs[0], choice)  # type: ignore[arg-type]
+    assert vote.tally().votes == 0
+
+
+def test_lists_without_end_are_damaged(vote: Vote, store: Store) -> None:
+    found = {"history": ["z"] * 1_001, "lists": {run: ["a"] for run in vote.runs}}
+    (store.path(KIND, vote.id) / LISTS).write_text(json.dumps(found))
+    with pytest.raises(UserError, match="damaged"):
+        print(vote.history)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (3, 4), (9, 12), (50, 100), (100, 100)])

@@ -13,12 +13,14 @@ import psutil
 import typer
 
 from llmesr.errors import UserError
+from llmesr.serving.hosts import host_name
 
 AllowHost = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-host",
-        help="Another name clients may call this server by, such as shop.example.com; may be repeated; * for any.",
+        help="Another name clients may call this server by, such as shop.example.com, or *.example.com for all below; "
+        "may be repeated; * for any.",
     ),
 ]
 SECRETS = Path(".streamlit") / "secrets.toml"
@@ -42,11 +44,11 @@ def answered_names(host: str, more: Sequence[str] | None = None) -> list[str]:
     """The names and addresses under which clients may call a server; empty when ``more`` has ``*``: any.
 
     A page elsewhere can make a browser call this server under a name of its own (DNS rebinding); such names are
-    not among them.
+    not among them. UserError for one of ``more`` that is no name.
     """
     if "*" in (more or ()):
         return []
-    names = ["localhost", "127.0.0.1", "::1", host, *(more or ())]
+    names = ["localhost", "127.0.0.1", "::1", host, *map(_plain_name, more or ())]
     if beyond_this_machine(host):
         names += [socket.gethostname(), socket.getfqdn()]
         names += [
@@ -56,6 +58,17 @@ def answered_names(host: str, more: Sequence[str] | None = None) -> list[str]:
             if address.family in (socket.AF_INET, socket.AF_INET6)
         ]
     return sorted({name.lower().rstrip(".") for name in names})
+
+
+def _plain_name(given: str) -> str:
+    """As requests of clients have it. UserError for what is none, such as an address with a port or a path."""
+    wide = "*." if given.startswith("*.") else ""
+    rest = given.removeprefix(wide)
+    rest = f"[{rest}]" if rest.count(":") > 1 and not rest.startswith("[") else rest
+    name = host_name(rest)
+    if name is None or ":" in rest.rpartition("]")[2]:
+        raise UserError(f"--allow-host {given!r} is no name: give it alone, such as shop.example.com, without a port.")
+    return f"{wide}{name}"
 
 
 def has_sign_in(*folders: Path) -> bool:

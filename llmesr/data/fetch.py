@@ -6,11 +6,14 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from llmesr import deadlines
+from llmesr.deadlines import Pace, TooSlow, within
 from llmesr.errors import UserError, is_full, machine_failure
 from llmesr.progress import Progress, silent
 from llmesr.store import write_json
@@ -36,6 +39,7 @@ def download(
     What has arrived stays in ``<target>.part`` and the next attempt, or the next call, asks for the
     rest (HTTP Range, with the ETag, so parts of two versions are never joined). ``pause`` seconds
     between attempts doubles each time. Without ``redirects``, an address that leads to another is not followed.
+    A transfer that comes too slowly (see :mod:`llmesr.deadlines`) is a cut one.
     UserError when no address works, when the disk is full, beyond ``limit`` octets, or when size or MD5 differ from
     what is expected; a file that fails its check is deleted.
     """
@@ -103,7 +107,7 @@ def _attempts(address: str, target: Path, progress: Progress, pause: float, limi
             if _once(address, target, progress, limit, redirects):
                 return
             reason = "the connection was cut"
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, TooSlow) as error:
             reason = str(error) or type(error).__name__
             if isinstance(error, (httpx.ConnectError, httpx.UnsupportedProtocol)) and not before and attempt:
                 break  # not reachable at all
@@ -124,7 +128,7 @@ def _once(address: str, target: Path, progress: Progress, limit: int | None, red
             headers["If-Range"] = known["etag"]
     with (
         client(follow_redirects=redirects, timeout=TIMEOUT) as http,
-        http.stream("GET", address, headers=headers) as response,
+        closing(_asked(http, address, headers)) as response,
     ):
         if response.status_code == 416:  # the part is as long as the file, or longer than a changed one
             complete = str(response.headers.get("content-range", "")).endswith(f"/{start}")
@@ -137,14 +141,20 @@ def _once(address: str, target: Path, progress: Progress, limit: int | None, red
         total = start + int(response.headers.get("content-length", 0))
         check_limit(target.name, total, limit)
         write_json(note, {"address": _named(address), "etag": response.headers.get("etag")})
-        done = start
+        done, pace = start, Pace()
         with part.open("ab" if start else "wb") as out:
             for chunk in response.iter_raw():  # as it arrives, so that a cut loses nothing
                 out.write(chunk)
                 done += len(chunk)
+                pace.note(len(chunk))
                 check_limit(target.name, done, limit)
                 progress(f"fetching {target.name}", done, max(total, done))
     return total == start or done >= total
+
+
+def _asked(http: httpx.Client, address: str, headers: dict[str, str]) -> httpx.Response:
+    """The answer, its body yet to come. TooSlow where its headers do not end."""
+    return within(deadlines.WINDOW, lambda: http.send(http.build_request("GET", address, headers=headers), stream=True))
 
 
 def _check_answer(response: httpx.Response) -> None:

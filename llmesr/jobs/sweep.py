@@ -55,8 +55,11 @@ def sweep_now_and_then(jobs: Jobs) -> None:
 
 
 def _half_written(store: Store, before: float) -> Iterator[Path]:
-    """Where nobody works: by a clock that is wrong, what is being written now may look old."""
-    active = {job.folder for job in Jobs(store).list() if job.active}
+    """Where nobody works: by a clock that is wrong, what is being written now may look old. On a job that waits, nobody
+    does while nobody holds the queue."""
+    jobs = Jobs(store)
+    held = is_locked(jobs.folder)
+    active = {job.folder for job in jobs.list() if job.active and (held or job.state != "PENDING")}
     kinds = [folder for folder in (store.root / name for name in (*KINDS, "jobs", "downloads")) if folder.is_dir()]
     for folder in [entry for kind in kinds for entry in kind.iterdir() if entry.is_dir()]:
         if folder in active or is_locked(folder):

@@ -10,15 +10,14 @@ import json
 import math
 import os
 import random
-import threading
 import time
-from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
+from llmesr.deadlines import TooSlow, within
 from llmesr.errors import UserError
 from llmesr.visitors import client
 
@@ -112,21 +111,12 @@ class Service:
     def _asked(self, client: httpx.Client, path: str, body: dict[str, Any], most: int) -> Answer:
         """The answer to one try; ReadTimeout for one that does not end, be it in its headers.
 
-        The library bounds the wait for each piece, not for all. It is asked in a thread, which is left behind then and
-        ends when the client is closed.
+        What still waits then ends when the client is closed.
         """
-        answer: Future[Answer] = Future()
-
-        def ask() -> None:
-            try:
-                answer.set_result(self._received(client, path, body, most))
-            except BaseException as error:
-                answer.set_exception(error)
-
-        threading.Thread(target=ask, daemon=True).start()
-        if not wait([answer], timeout=SLOWEST * self._timeout).done:
-            raise httpx.ReadTimeout("the answer does not end")
-        return answer.result()
+        try:
+            return within(SLOWEST * self._timeout, lambda: self._received(client, path, body, most))
+        except TooSlow as error:
+            raise httpx.ReadTimeout(str(error)) from error
 
     def _received(self, client: httpx.Client, path: str, body: dict[str, Any], most: int) -> Answer:
         """UserError for an answer that is too large, or packed."""

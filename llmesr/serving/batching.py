@@ -9,15 +9,47 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llmesr.scoring.recommender import Answer, Recommender, Request
 
 log = logging.getLogger(__name__)
+STEP = 1.0
+"""Seconds that requests, and the end of the server, wait for what is worked out ahead; then it goes on by itself."""
+
+
+class _Ahead:
+    """One thread for work that nobody waits for; a process ends without it."""
+
+    def __init__(self, work: Callable[[], bool]) -> None:
+        self._work = work
+        self._asked: queue.SimpleQueue[Future[bool] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._go, name="ahead", daemon=True).start()
+
+    def step(self) -> Future[bool]:
+        """Begin one step of it; whether there is more, once it is done."""
+        done: Future[bool] = Future()
+        self._asked.put(done)
+        return done
+
+    def close(self) -> None:
+        """End the thread after the step it is at."""
+        self._asked.put(None)
+
+    def _go(self) -> None:
+        while (done := self._asked.get()) is not None:
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                done.set_result(self._work())
+            except BaseException as error:
+                done.set_exception(error)
 
 
 class Overloaded(Exception):
@@ -49,11 +81,14 @@ class Batcher:
         idle: Callable[[], bool] = lambda: False,
     ) -> None:
         """``observe`` is told the size and the seconds of every batch; ``idle`` does a little work while nobody waits,
-        and says whether there is more."""
+        and says whether there is more. No batch begins before it is done, or has taken :data:`STEP`."""
         self.max_batch = max_batch
         self.max_queue = max_queue
         self.timeout = timeout
-        self._observe, self._idle = observe, idle
+        self._observe = observe
+        self._ahead = _Ahead(idle)
+        self._step: asyncio.Future[bool] | None = None
+        """What is being worked out ahead."""
         self._free = workers
         """Threads that answer nobody now."""
         self._waiting: list[_Waiting] = []
@@ -88,11 +123,17 @@ class Batcher:
             raise Overloaded(f"No answer within {self.timeout:g} seconds.", self.retry_after) from None
 
     async def close(self) -> None:
-        """Answer what is waiting, take nothing new, end the thread."""
+        """Take nothing new, answer what is waiting as long as a request may wait at all, end the threads. What still
+        runs then is left behind."""
         self._closing = True
         self._wake.set()
-        await asyncio.gather(*self._loops)
-        self._threads.shutdown()
+        if self._step is not None:
+            self._step.cancel()
+        self._ahead.close()
+        _, late = await asyncio.wait(self._loops, timeout=self.timeout + STEP)
+        for loop in late:
+            loop.cancel()
+        self._threads.shutdown(wait=not late)
 
     async def _run(self, first: bool) -> None:
         """What one of the threads does; the ``first`` one works while nobody waits."""
@@ -118,10 +159,19 @@ class Batcher:
             self._free += 1
 
     async def _worked(self) -> bool:
-        """Whether there was something to do while nobody waits. What fails is only slower later."""
-        try:
+        """Whether there was something to do while nobody waits. What fails is only slower later; what takes long goes
+        on beside the batches, and the next step begins after it."""
+        if self._step is None:
+            self._step = asyncio.wrap_future(self._ahead.step())
             with self._busy():
-                return await asyncio.get_running_loop().run_in_executor(self._threads, self._idle)
+                await asyncio.wait([self._step], timeout=STEP)
+            if not self._step.done():
+                self._step.add_done_callback(lambda _: self._wake.set())
+        if not self._step.done():
+            return False
+        step, self._step = self._step, None
+        try:
+            return step.result()
         except Exception:
             log.exception("what the next requests need could not be worked out beforehand")
             return False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llmesr.serving.hosts import host_name, is_one_of
 from llmesr.serving.metrics import Metrics
 
 OPEN_PATH = "/health"
@@ -94,7 +95,7 @@ class Gate:
         self, scope: Scope, headers: dict[bytes, bytes], client: str
     ) -> tuple[str, int, str, dict[str, str]] | None:
         """Reason, status, sentence and headers of the answer to what is turned away unread."""
-        if self.hosts and _name(headers.get(b"host", b"").decode("latin-1")) not in self.hosts:
+        if self.hosts and not self._named(scope):
             return "host", 400, "This server does not answer to that name; `llmesr serve --allow-host` adds one.", {}
         if not scope["known"] and scope["path"] != OPEN_PATH:
             return "key", 401, "The API key is missing or wrong.", {"www-authenticate": "X-API-Key"}
@@ -105,6 +106,11 @@ class Gate:
         if not announced.isdigit() or int(announced) > self.max_body:
             return "size", 413, self._too_large(), {}
         return None
+
+    def _named(self, scope: Scope) -> bool:
+        """Whether the one name that a request calls the server by is its own."""
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        return len(given) == 1 and is_one_of(host_name(given[0]), self.hosts)
 
     def _knows(self, headers: dict[bytes, bytes]) -> bool:
         return self.key is None or secrets.compare_digest(headers.get(b"x-api-key", b""), self.key.encode())
@@ -117,13 +123,6 @@ class Gate:
         metrics: Metrics = self._metrics()
         metrics.requests.labels(route, str(status)).inc()
         metrics.seconds.labels(route).observe(seconds)
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without its port: ``[::1]:8000`` -> ``::1``."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower().rstrip(".")
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:

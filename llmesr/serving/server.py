@@ -103,4 +103,5 @@ def run_server(
         server_header=False,
         limit_concurrency=config.max_connections,
         http=TimedProtocol,
+        ws="none",  # nothing here speaks it, and the gate reads requests alone
     )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +71,83 @@ def test_the_names_of_a_server() -> None:
     assert answered_names("127.0.0.1") == ["127.0.0.1", "::1", "localhost"]
     assert "shop.example.com" in answered_names("0.0.0.0", ["Shop.example.com."])
     assert answered_names("0.0.0.0", ["*"]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("[::1]", "::1"),
+        ("2001:DB8::0:7", "2001:db8::7"),
+        ("*.Example.com", "*.example.com"),
+        ("192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_a_name_is_written_as_clients_write_it(given: str, name: str) -> None:
+    assert name in answered_names("127.0.0.1", [given])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://shop.example.com",
+        "shop.example.com:8000",
+        "shop/llmesr",
+        "",
+        "a b",
+        "*.",
+        "[x]",
+        "[::1]:80",
+        "shop,evil",
+    ],
+)
+def test_what_is_no_name_is_not_allowed_in_silence(given: str) -> None:
+    with pytest.raises(UserError, match="is no name"):
+        answered_names("127.0.0.1", [given])
+
+
+@pytest.mark.slow
+def test_the_app_answers_to_its_own_names_alone(store: Store) -> None:
+    """Pages come over its websocket: a page elsewhere must not open one, by its own name or by a name of ours."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "llmesr", "app", "--port", str(port), "--allow-host", "shop.example.com"]
+    process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
+
+    def opened(*lines: str) -> str:
+        asked = ["GET /_stcore/stream HTTP/1.1", "Upgrade: websocket", "Connection: Upgrade", *lines]
+        asked += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+            line.sendall("\r\n".join(asked).encode())
+            return line.recv(1000).decode("latin-1").split(" ")[1]
+
+    try:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            try:
+                assert opened(f"Host: localhost:{port}") == "101"
+                break
+            except OSError:
+                time.sleep(0.2)
+        for host in ("shop.example.com", "SHOP.example.com.:443", f"[::1]:{port}", f"127.0.0.1:{port}"):
+            assert opened(f"Host: {host}", f"Origin: http://{host}") == "101", host
+        for host in (
+            "evil.net",
+            "shop.example.com.evil.net",
+            "localhost@evil.net",
+            "evil.net#localhost",
+            "[::ffff:7f00:1]",
+        ):
+            assert opened(f"Host: {host}", f"Origin: http://{host}") == "403", host
+            assert opened(f"Host: {host}", "X-Forwarded-Host: localhost") == "403", host
+        assert opened(f"Host: localhost:{port}", "Origin: http://evil.net") == "403"
+        assert (
+            opened(f"Host: localhost:{port}", "Origin: http://evil.net", f"X-Forwarded-Host: localhost:{port}") == "403"
+        )
+        assert opened(f"Host: localhost:{port}", "X-Forwarded-Host: evil.net") == "101"
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def test_passwords_in_urls_are_neither_stored_nor_shown() -> None:

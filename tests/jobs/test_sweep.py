@@ -20,7 +20,7 @@ from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import JobStatus, write_status
 from llmesr.jobs.sweep import EVERY, STAMP, remains, sweep, sweep_now_and_then
 from llmesr.jobs.uploads import KEEP_DAYS, Uploads
-from llmesr.store import MANIFEST, Store
+from llmesr.store import MANIFEST, Store, locked
 
 
 def aged(path: Path, days: float) -> Path:
@@ -108,10 +108,26 @@ def test_what_is_worked_on_stays_however_old_the_clock_makes_it(store: Store, mo
         path.write_text("half")
     later = time.time() + 365 * 86_400
     with store.hold("datasets", data.id):
-        assert remains(store, now=later) == []
+        assert remains(store, now=later) == written[1:]
+        with locked(store.work_folder("jobs")):  # somebody changes what waits
+            assert remains(store, now=later) == []
+    with locked(store.work_folder("jobs")):
+        assert remains(store, now=later) == written[:1]
+    write_status(job.folder, job.status.model_copy(update={"state": "RUNNING"}))
     assert remains(store, now=later) == written[:1]
-    Jobs(store).stop(job.id)
+    write_status(job.folder, job.status.model_copy(update={"state": "FAILED"}))
     assert set(remains(store, now=later)) == set(written)
+
+
+def test_what_a_kill_left_beside_a_job_that_waits_is_swept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "dispatch", lambda self: None)  # it waits
+    job = Jobs(store).submit(["profile", "shop"], kind="profile", label="x")
+    half = job.folder / ".status.json.0a1b2c3d"
+    half.write_text("half")
+    assert remains(store) == []  # young
+    aged(half, 2)
+    assert remains(store) == [half]
+    assert Jobs(store).get(job.id).state == "PENDING"
 
 
 def test_sweeping_is_done_now_and_then(store: Store) -> None:

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import fsspec
 import httpx
 
+from llmesr import deadlines
 from llmesr.data.fetch import TIMEOUT, check_limit, download
 from llmesr.data.files import CHUNK, SPARE_DISK
 from llmesr.data.layouts import check_folder, data_files
+from llmesr.deadlines import TooSlow, within
 from llmesr.errors import UserError, masked
 from llmesr.progress import Progress, silent
 from llmesr.store import file_digest, locked
@@ -28,7 +30,7 @@ from llmesr.visitors import client
 
 HINT = "pip install 'llmesr[remote]'"
 BLOCK = 5 << 20
-"""Octets that are asked of a store at a time."""
+"""Octets that are asked of a store at a time; they come within ten times :data:`deadlines.WINDOW`."""
 WEB = ("http://", "https://")
 SUM = "sha256="
 
@@ -58,7 +60,7 @@ def fetch(
     """
     plain, _, fragment = address.partition("#")
     digest = fragment.removeprefix(SUM).lower() if fragment.startswith(SUM) else ""
-    found = [_on_the_web(plain, redirects)] if plain.startswith(WEB) else list(_in_a_store(plain))
+    found = [_on_the_web(plain, redirects)] if plain.startswith(WEB) else _listed(plain)
     if digest and len(found) > 1:
         raise UserError(f"{shown(plain)} is a folder; a checksum belongs to one file.")
     if sum(f.size or 0 for f in found) > limit:
@@ -95,14 +97,23 @@ def _on_the_web(address: str, redirects: bool) -> Found:
     name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).name or "data"
     try:
         with client(follow_redirects=redirects, timeout=TIMEOUT) as http:
-            answer = http.head(address, headers={"Accept-Encoding": "identity"})
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+            headers = {"Accept-Encoding": "identity"}
+            answer = within(deadlines.WINDOW, lambda: http.head(address, headers=headers))
+    except (httpx.HTTPError, httpx.InvalidURL, TooSlow) as error:
         raise UserError(f"{shown(address)} cannot be reached: {error or type(error).__name__}.") from error
     if answer.status_code != 200:  # not every server answers HEAD; a GET tells what is wrong
         return Found(address, name, "", None)
     length = answer.headers.get("content-length")
     version = answer.headers.get("etag") or answer.headers.get("last-modified") or ""
     return Found(address, name, version and f"{version} {length}", int(length) if length else None)
+
+
+def _listed(address: str) -> list[Found]:
+    """See :func:`_in_a_store`. UserError also where the list does not end."""
+    try:
+        return within(deadlines.WINDOW, lambda: list(_in_a_store(address)))
+    except TooSlow as error:
+        raise UserError(f"{shown(address)} cannot be read: {error}.") from error
 
 
 def _in_a_store(address: str) -> Iterator[Found]:
@@ -147,7 +158,7 @@ def _copy(one: Found, target: Path, limit: int, progress: Progress) -> Path:
         with fs.open(path, "rb", block_size=BLOCK) as source, part.open("ab") as out:
             done = out.tell()
             source.seek(done)
-            while chunk := source.read(CHUNK):
+            while chunk := within(10 * deadlines.WINDOW, lambda: source.read(CHUNK)):
                 done += len(chunk)
                 check_limit(shown(one.address), done, limit)
                 if shutil.disk_usage(part.parent).free < SPARE_DISK + len(chunk):

@@ -20,7 +20,8 @@ LENGTH, HISTORY = 5, 8
 """Items of a list, and of the history, that an audience can take in."""
 ABOUT = (
     "Two runs recommend to the same user. The audience sees both lists without the names of the methods, in an order "
-    "drawn anew for each visitor, and chooses. Nothing is revealed until you ask for it. A vote is about one history: "
+    "drawn anew for each voter, and chooses, once each. Nothing is revealed until you ask for it. A vote is about one "
+    "history: "
     "it says what people like, not which method finds more of what users choose."
 )
 
@@ -117,13 +118,9 @@ def shown(root: Store, id: str) -> None:
         with column, st.container(border=True, key=f"told-{letter}"):
             st.subheader(letter, anchor=False)
             st.markdown("\n".join(f"{n}. {as_text(t, 120)}" for n, t in enumerate(vote.titles(run), start=1)))
-    choices: tuple[tuple[Choice, str], ...] = (("A", "A"), ("same", "No difference"), ("B", "B"))
-    with st.container(horizontal=True, key="vote-cast"):
-        for choice, label in choices:
-            key = f"vote.{choice}"
-            st.button(label, key=key, type="primary", width="stretch", on_click=_cast, args=(vote, as_a, choice))
+    _ask(vote, as_a)
     with st.container(horizontal=True, vertical_alignment="center"):
-        reveal = st.toggle("Reveal", key=f"vote.reveal.{id}")
+        reveal = st.toggle("Reveal", key=f"vote.reveal.{id}", on_change=_see, args=(vote,))
         st.button("Leave", key="vote.leave", on_click=_leave)
         st.caption(f"{counted(vote.tally().votes, 'vote')} so far")
     if reveal:
@@ -135,8 +132,28 @@ def shown(root: Store, id: str) -> None:
         )
 
 
+def _ask(vote: Vote, as_a: str) -> None:
+    """Three buttons; for who has voted the next voter, for who has seen the names nothing."""
+    choices: tuple[tuple[Choice, str], ...] = (("A", "A"), ("same", "No difference"), ("B", "B"))
+    with st.container(horizontal=True, key="vote-cast"):
+        if st.session_state.get(f"vote.seen.{vote.id}"):
+            st.caption("The names have been shown here, so no more votes are taken on this screen.")
+        elif st.session_state.get(f"vote.cast.{vote.id}"):
+            st.button("Next voter", key="vote.next", type="primary", width="stretch", on_click=_next, args=(vote,))
+        else:
+            for choice, label in choices:
+                key = f"vote.{choice}"
+                st.button(label, key=key, type="primary", width="stretch", on_click=_cast, args=(vote, as_a, choice))
+
+
+def _next(vote: Vote) -> None:
+    """Another person at this screen, to whom the lists are shown in an order of their own."""
+    for key in ("cast", "order"):
+        st.session_state.pop(f"vote.{key}.{vote.id}", None)
+
+
 def _order(vote: Vote) -> str:
-    """Which run stands as A for this visitor; drawn once."""
+    """Which run stands as A for this voter; drawn once."""
     key = f"vote.order.{vote.id}"
     if key not in st.session_state:
         st.session_state[key] = secrets.choice(vote.runs)
@@ -148,7 +165,15 @@ def _delete(vote: Vote) -> None:
     vote.store.delete(KIND, vote.id)
 
 
+def _see(vote: Vote) -> None:
+    st.session_state[f"vote.seen.{vote.id}"] = True
+
+
 @widgets.acting
 def _cast(vote: Vote, as_a: str, choice: Choice) -> None:
+    """Once for each voter, and never after the names were shown, however often a click arrives."""
+    if any(st.session_state.get(f"vote.{key}.{vote.id}") for key in ("cast", "seen")):
+        return
     vote.cast(as_a, choice)
+    st.session_state[f"vote.cast.{vote.id}"] = True
     st.toast("Your vote is counted.", icon=":material/how_to_vote:")
