@@ -119,15 +119,16 @@ def compare(
     return compare_runs(where, runs, baseline=baseline, metrics=metrics, protocol=protocol, part=part)
 
 
-def blend(*runs: Run, emphasis: float = 0.5) -> Run:
+def blend(*runs: Run, emphasis: float = 0.5, trees: bool = False) -> Run:
     """The sum of separately trained runs of one dataset as a run of its own, its weights fitted on validation.
 
-    A user whose target is a tail item counts 1 + ``emphasis`` times in the fit. UserError for runs of different
+    A user whose target is a tail item counts 1 + ``emphasis`` times in the fit. ``trees`` weigh once more what the runs
+    say of an item, by each other, by its popularity and by the history. UserError for runs of different
     datasets or splits, and for those without a model.
     """
     from llmesr.scoring.blend import blend as make
 
-    return make(runs, emphasis=emphasis)
+    return make(runs, emphasis=emphasis, trees=trees)
 
 
 def best(dataset: Dataset, *, embedding: Embedding | None = None, store: Store | None = None, **settings: Any) -> Run:

@@ -13,6 +13,7 @@ from llmesr.cli.train import Device, summary
 def blend(
     runs: Annotated[list[str], typer.Argument(help="Runs of one dataset, two or more.", metavar="RUN RUN [...]")],
     emphasis: Annotated[float, typer.Option(min=0, help="How much more tail items count in the fit: 1 + this.")] = 0.5,
+    trees: Annotated[bool, typer.Option("--trees", help="Let trees weigh once more what the runs say.")] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -24,7 +25,7 @@ def blend(
     chosen = store()
     found = [find_run(chosen, run) for run in runs]
     with progress() as listen:
-        made = make(found, emphasis=emphasis, device=pick_device(device), progress=listen)
+        made = make(found, emphasis=emphasis, trees=trees, device=pick_device(device), progress=listen)
     emit(json, {"run": made.id, **made.manifest.info["blend"]}, summary(made))
 
 

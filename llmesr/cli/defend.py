@@ -132,7 +132,8 @@ def _made(
         if training.method == BLEND:
             members = [find_run(chosen, m if isinstance(m, str) else made[m.key]) for m in training.members]
             emphasis = {k: float(v) for k, v in training.settings.items() if k == "emphasis"}
-            return blend(members, device=pick_device(device), progress=listen, **emphasis)
+            trees = bool(training.settings.get("trees"))
+            return blend(members, trees=trees, device=pick_device(device), progress=listen, **emphasis)
         id = training.embedding
         text = (
             load_embedding(chosen, texts.get(id, id), place) if id and (not training.in_time or id in texts) else None

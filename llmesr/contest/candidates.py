@@ -21,8 +21,8 @@ TUNED: Kind = "tuned"
 
 @dataclass(frozen=True)
 class Candidate:
-    """``settings`` of a run of its own; of a blend, and of a run under a policy, ``of`` says what it is made of: the
-    names of candidates, several of them standing for the best of them."""
+    """``settings`` of a run of its own, or of a blend; of a blend, and of a run under a policy, ``of`` says what it is
+    made of: the names of candidates, several of them standing for the best of them."""
 
     name: str
     kind: Kind
@@ -52,6 +52,8 @@ def candidates(dataset: Dataset, *, text: bool) -> list[Candidate]:
     ]
     if len(names) > 1:
         blends.append(Candidate("blend of all", BLENDED, of=(*((name,) for name in names), *best_two)))
+    each = (*((name,) for name in names), weights, *((name,) for group in beside for name in group))
+    blends.append(Candidate("blend with trees", BLENDED, {"trees": True}, of=each))
     tuned = Candidate("policy", TUNED, of=(names,))
     return [*solved, blends[0], *trained, *blends[1:], tuned]
 

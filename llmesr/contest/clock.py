@@ -10,6 +10,7 @@ import numpy as np
 from llmesr.config import BestConfig, RunConfig, has_backbone
 from llmesr.contest.candidates import BLENDED, SOLVED, TRAINED, Candidate
 from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.split import PARTS
 from llmesr.runs.estimate import USUAL_EPOCHS, Timing, estimate
 from llmesr.runs.record import Run
 from llmesr.scoring.blend import FITTED_USERS
@@ -33,6 +34,8 @@ SECONDS_PER_TEXT = 0.02
 """Of embedding with the bundled encoder."""
 TUNING_PASSES = 60.0
 """What tuning a policy costs, in rankings of the users of validation."""
+SECONDS_PER_GROWN_USER, SECONDS_PER_BOOSTED_SCORE = 0.02, 1e-6
+"""Of growing trees on a user of validation, and of asking them for a score."""
 LEAST_EPOCHS = 3
 
 
@@ -68,6 +71,13 @@ def blending(dataset: Dataset, members: Sequence[float | None], pace: float) -> 
     return sum(OVERHEAD + again * (guess if took is None else took) for took in members)
 
 
+def growing(dataset: Dataset, pace: float = 1.0) -> float:
+    """Seconds of growing trees on top of a blend, and of asking them for all scores."""
+    valid, test = (len(dataset.split.users(part)) for part in PARTS)
+    asked = (valid + test) * dataset.n_items * SECONDS_PER_BOOSTED_SCORE
+    return pace * (min(valid, FITTED_USERS) * SECONDS_PER_GROWN_USER + asked)
+
+
 def tuning(dataset: Dataset) -> float:
     """Seconds of tuning a policy on all of validation and on each half of it, and of ranking under it."""
     users = min(len(dataset.split.users("valid")), FALLBACK_USERS)
@@ -95,6 +105,7 @@ def estimated(
         seconds = times * solving(candidate.run_config(config), dataset)
     elif candidate.kind == BLENDED:
         seconds = blending(dataset, [None] * len(candidate.of), pace)
+        seconds += growing(dataset, pace) if candidate.settings.get("trees") else 0.0
         return seconds, seconds
     else:
         seconds = OVERHEAD + tuning(dataset)

@@ -178,6 +178,8 @@ class _Work(Making):
             known = [[took[name] for name in names if name in took] for names in candidate.of]
             slowest = [max(each, default=None) for each in known]
             seconds = clocks.blending(self.dataset, slowest, self.clock.pace)
+            if candidate.settings.get("trees"):
+                seconds += clocks.growing(self.dataset, self.clock.pace)
             return seconds, seconds
         return clocks.estimated(candidate, self.config, self.dataset, self.past, self.clock.pace)
 

@@ -36,7 +36,8 @@ def make(
 ) -> Run:
     """The run of ``candidate``, evaluated; ``members`` are the runs it is made of, ``enough`` ends a training."""
     if candidate.kind == BLENDED:
-        return blend(members, device=pick_device(making.device), progress=progress)
+        trees = bool(candidate.settings.get("trees"))
+        return blend(members, trees=trees, device=pick_device(making.device), progress=progress)
     if candidate.kind == TUNED:
         return _tuned(making, members[0], progress)
     store, id = making.contest.store, making.contest.run_id(candidate.name)

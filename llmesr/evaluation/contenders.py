@@ -196,6 +196,8 @@ def _settings(run: Run, manifest: Manifest) -> dict[str, Any]:
     members = {"members": " + ".join(described(run.store, id) for id in ids)}
     if blend.get("emphasis", BLEND_EMPHASIS) != BLEND_EMPHASIS:
         members["emphasis"] = str(blend["emphasis"])
+    if "trees" in blend:
+        members["trees"] = "yes"
     return members | read
 
 

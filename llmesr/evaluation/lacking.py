@@ -159,6 +159,7 @@ def again(
     if manifest.config["method"] == BLEND:
         emphasis = manifest.info["blend"].get("emphasis", BLEND_EMPHASIS)
         settings = {"seed": seed} | ({} if emphasis == BLEND_EMPHASIS else {"emphasis": emphasis})
+        settings |= {"trees": True} if "trees" in manifest.info["blend"] else {}
         members = tuple(part(id, seed) for id in sources(manifest))
         text = manifest.parent("embeddings")
         return Training(BLEND, "sasrec", settings, text, why, policy=policy, in_time=in_time, members=members)

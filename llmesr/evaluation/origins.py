@@ -66,7 +66,9 @@ def identity(
 
     config, text = manifest.config, manifest.parent("embeddings")
     left_out = {*_SEED, "first", *but, *((*GUIDES, "views") if under_any_split else ())}
-    read = settings_of(manifest) | {k: v for k, v in _blended(manifest).items() if k == "emphasis"}
+    blend = _blended(manifest)
+    read = settings_of(manifest) | {k: v for k, v in blend.items() if k == "emphasis"}
+    read |= {"trees": True} if "trees" in blend else {}
     settings = tuple(sorted((k, repr(v)) for k, v in read.items() if k not in left_out))
     parts = tuple(of(id) for id in sources(manifest))
     if not under_any_split:

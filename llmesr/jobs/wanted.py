@@ -73,7 +73,8 @@ def _steps(
 
 def _blend_step(training: Training, runs: Sequence[str], name: str) -> Step:
     emphasis = training.settings.get("emphasis")
-    given = [*runs, *([] if emphasis is None else ["--emphasis", str(emphasis)]), "--json"]
+    trees = ["--trees"] if training.settings.get("trees") else []
+    given = [*runs, *([] if emphasis is None else ["--emphasis", str(emphasis)]), *trees, "--json"]
     there = [f"runs/{m}" for m in training.members if isinstance(m, str)]
     return Step(verb="blend", arguments=given, label=training.why, reads=there, saves=name)
 

@@ -27,6 +27,7 @@ from llmesr.linear.fallback import Fallback
 from llmesr.linear.kernel import centred
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
+from llmesr.models.boosted import BoostedScorer
 from llmesr.models.read_table import ReadTable
 from llmesr.models.rows import placed
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
@@ -136,6 +137,10 @@ class _Rewriting:
         """``scorer``, which is that of ``run``, for the changed catalogue."""
         if isinstance(scorer, BlendScorer):
             return self._blend(scorer, run)
+        if isinstance(scorer, BoostedScorer):
+            return BoostedScorer(
+                self._blend(scorer.blend, run), scorer.trees, F.pad(scorer.log_counts, (0, self._more))
+            )
         if isinstance(scorer, PopularityScorer):
             return PopularityScorer(self.counts, self.device)
         if isinstance(scorer, SemanticKnnScorer):

@@ -22,10 +22,12 @@ from llmesr.errors import UserError
 from llmesr.evaluation.questions import Questions
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.models.blend import BlendScorer
+from llmesr.models.boosted import BoostedScorer
 from llmesr.models.folded import Folded
 from llmesr.models.scorers import Scorer
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import MODEL, Run, Status
+from llmesr.scoring.boosting import boosted
 from llmesr.scoring.derived import CROSS_FITTED
 from llmesr.scoring.halves import halved
 from llmesr.scoring.scored_run import own_policy
@@ -35,7 +37,7 @@ from llmesr.scoring.units import median, spread
 from llmesr.scoring.weights import hats
 from llmesr.store import Manifest, config_digest, slug
 from llmesr.training.checkpoint import save_tensors
-from llmesr.training.load import load_scorer
+from llmesr.training.load import blended, load_scorer
 
 FITTED_USERS = 3000
 """Most users of validation the weights are fitted on."""
@@ -45,10 +47,14 @@ def blend(
     runs: Sequence[Run],
     *,
     emphasis: float = BLEND_EMPHASIS,
+    trees: bool = False,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Run:
     """The sum of ``runs``, fitted on validation, evaluated and stored; the same runs again replace it.
+
+    ``trees``: what the members say is weighed once more by trees, grown on validation as well
+    (:mod:`llmesr.scoring.boosting`).
 
     Validation ranks each half of the users it was fitted on by weights of the other half, so that the blend does not
     flatter itself there; the test is ranked by the weights of all of them.
@@ -63,23 +69,30 @@ def blend(
         raise UserError(f"Dataset {dataset.name!r} has nobody to validate on: nobody has a past and a target there.")
     max_length = runs[0].config.max_length
     members = [load_scorer(run, dataset=dataset, part="valid", device=device) for run in runs]
-    scorer, judging, found = _fitted(members, dataset, max_length, emphasis, torch.device(device), progress)
+    users, on = _users(dataset), torch.device(device)
+    sum_of, judging, found = _fitted(members, dataset, users, max_length, emphasis, on, progress)
+    scorer: BlendScorer | BoostedScorer = sum_of
+    if trees:
+        asked = {"max_length": max_length, "emphasis": emphasis, "device": on, "progress": progress}
+        scorer, judging, found["trees"] = boosted(sum_of, judging, dataset, users, **asked)  # type: ignore[arg-type]
+    tensors = _tensors(scorer)
     scorers: dict[Part, Scorer] = {"valid": judging, "test": scorer}
     if dataset.split_config.refit:
         members = [load_scorer(run, dataset=dataset, device=device) for run in runs]
-        scorers["test"] = BlendScorer(members, scorer.weights, scorer.bias)
+        scorers["test"] = blended(members, tensors, dataset, device)
     results = evaluate_parts(scorers, dataset, max_length=max_length, device=device, progress=progress)
     labels = [run.label for run in runs]
     ids = [run.id for run in runs]
     config = {"method": BLEND, "backbone": None, "max_length": max_length}
-    id = f"{slug(f'{dataset.name} {BLEND}')}-{config_digest(ids, emphasis)}"
+    digest = config_digest(ids, emphasis, "trees") if trees else config_digest(ids, emphasis)
+    id = f"{slug(f'{dataset.name} {BLEND}')}-{digest}"
     parents = list({m.id: m for run in runs for m in _parents(run)}.values())
     seed = next((run.manifest.seed for run in runs if run.manifest.seed is not None), None)
-    name = f"{dataset.name} {' + '.join(labels)}"
+    name = f"{dataset.name} {' + '.join(labels)}{' with trees' if trees else ''}"
     with store.draft("runs", id, name=name, parents=parents, config=config, seed=seed, device=str(device)) as draft:
         made = Run(store, id)
         made.folder = draft.path
-        save_tensors(draft.path / MODEL, {"weights": scorer.weights.cpu(), "bias": scorer.bias.cpu()}, {})
+        save_tensors(draft.path / MODEL, tensors, {})
         made.write_results(*results)
         made.set_status(Status(state="SUCCEEDED", message=" + ".join(labels)))
         draft.manifest.info["blend"] = {"runs": ids, "members": labels, "emphasis": emphasis, **found}
@@ -118,18 +131,33 @@ def _parents(run: Run) -> list[Manifest]:
     return [*(store.manifest(p.kind, p.id) for p in kept), run.manifest]
 
 
+def _users(dataset: Dataset) -> np.ndarray:
+    """Those of validation that weights are fitted on, in rising order."""
+    users = dataset.split.users("valid")
+    if len(users) <= FITTED_USERS:
+        return users
+    return np.sort(np.random.default_rng(dataset.seed).choice(users, FITTED_USERS, replace=False))
+
+
+def _tensors(scorer: BlendScorer | BoostedScorer) -> dict[str, Tensor]:
+    """What is stored of a blend."""
+    if isinstance(scorer, BlendScorer):
+        return {"weights": scorer.weights, "bias": scorer.bias}
+    trees = scorer.trees
+    grown = {"tree_features": trees.features, "tree_cuts": trees.cuts, "tree_values": trees.values}
+    return _tensors(scorer.blend) | grown
+
+
 def _fitted(
     members: Sequence[Scorer],
     dataset: Dataset,
+    users: np.ndarray,
     max_length: int,
     emphasis: float,
     device: torch.device,
     progress: Progress,
 ) -> tuple[BlendScorer, Folded, dict[str, object]]:
     """The weights that are likeliest on validation, those to judge them by, and what the manifest says of them."""
-    users = dataset.split.users("valid")
-    if len(users) > FITTED_USERS:
-        users = np.sort(np.random.default_rng(dataset.seed).choice(users, FITTED_USERS, replace=False))
     asked: list[np.ndarray] = []
     spreads: list[list[Tensor]] = [[] for _ in members]
     with torch.no_grad():

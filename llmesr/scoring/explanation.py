@@ -19,7 +19,8 @@ from torch import Tensor
 from llmesr.linear.factors import FactorScorer
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
-from llmesr.models.scorers import NeuralScorer, PopularityScorer, SemanticKnnScorer, WritingScorer
+from llmesr.models.boosted import BoostedScorer
+from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
 from llmesr.scoring.left_out import Lost, lost
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
@@ -31,7 +32,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "sequence model": (NeuralScorer, WritingScorer),
     "text": (SemanticKnnScorer,),
     "popularity": (PopularityScorer,),
-    "blend": (BlendScorer,),
+    "blend": (BlendScorer, BoostedScorer),
 }
 NEGLIGIBLE = 0.005
 """Shares below half a percent are not mentioned in sentences."""
@@ -130,7 +131,7 @@ def explain_many(scored: ScoredRun, asked: Sequence[Asked], policed: PolicyScore
         )
         for at, losses in zip(told, of, strict=True):
             found[at] = _left_out(losses, asked[at].items)
-    if isinstance(scored.scorer, BlendScorer) and policed.policy.inert:
+    if isinstance(scored.scorer, BlendScorer | BoostedScorer) and policed.policy.inert:
         for at, (read, one) in enumerate(zip(reads, asked, strict=True)):
             summed = _summands(scored.scorer, torch.tensor([read], device=scored.device), list(one.items), one.user)
             found[at] = [replace(each, parts=parts) for each, parts in zip(found[at], summed, strict=True)]
@@ -183,17 +184,23 @@ def _left_out(lost: Lost, items: Sequence[int]) -> list[Explanation]:
     return [Explanation("leave-one-out", item, score, LeftOut(*of), {}, None) for item, score, *of in rows]
 
 
-def _summands(scorer: BlendScorer, sequence: Tensor, items: list[int], user: int) -> list[dict[str, float]]:
-    """For each of ``items`` what the members of a sum add to its score, by kind."""
+def _summands(
+    scorer: BlendScorer | BoostedScorer, sequence: Tensor, items: list[int], user: int
+) -> list[dict[str, float]]:
+    """For each of ``items`` what the members of a sum, and trees by what these say, add to its score, by kind."""
     users = torch.tensor([user], device=sequence.device)
     at = torch.tensor(items, device=sequence.device)
-    total = {"popularity": scorer.bias[at].double()}
-    for member, weight in zip(scorer.members, scorer.weights, strict=True):
+    added, rest = scorer.shares(sequence, users, at)
+    total = {"popularity": rest.double()}
+    for member, part in zip(_members(scorer), (share.double() for share in added), strict=True):
         name = next(name for name, kinds in _KINDS.items() if isinstance(member, kinds))
-        part = (member.score(sequence, users)[0] * weight)[at].double()
         total[name] = total[name] + part if name in total else part
     rows = zip(*(part.tolist() for part in total.values()), strict=True)
     return [{name: value for name, value in zip(total, row, strict=True) if value} for row in rows]
+
+
+def _members(scorer: BlendScorer | BoostedScorer) -> Sequence[Scorer]:
+    return (scorer.blend if isinstance(scorer, BoostedScorer) else scorer).members
 
 
 def _by_item(history: Tensor, behaviour: Tensor, text: Tensor) -> list[tuple[int, float, float]]:

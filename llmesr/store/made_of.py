@@ -23,10 +23,16 @@ class _Policy(_Part):
     describe: StrictStr = ""
 
 
+class _Trees(_Part):
+    rounds: StrictInt = Field(ge=0, le=10_000)
+    depth: StrictInt = Field(ge=1, le=16)
+
+
 class _Blend(_Part):
     runs: list[Id] = Field(min_length=1)
     members: list[StrictStr] = []
     emphasis: float = Field(0.0, allow_inf_nan=False)
+    trees: _Trees | None = None
 
 
 class _Allocation(_Part):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from llmesr.linear.build import MODELS
 from llmesr.linear.scorer import LinearScorer
 from llmesr.methods import Inputs
 from llmesr.models.blend import BlendScorer
+from llmesr.models.boosted import CONTEXT, BoostedScorer, Trees
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import Run
@@ -74,12 +76,32 @@ def stored_tensors(run: Run, shapes: Mapping[str, tuple[int, ...]]) -> list[Tens
     return [tensors[name] for name in shapes]
 
 
-def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> BlendScorer:
-    ids, width = run.manifest.info["blend"]["runs"], dataset.n_items + 1
-    weights, bias = stored_tensors(run, {"weights": (len(ids), width), "bias": (width,)})
-    runs = [part_of(run, id, "is a blend of run") for id in ids]
+def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> BlendScorer | BoostedScorer:
+    made, width = run.manifest.info["blend"], dataset.n_items + 1
+    shapes: dict[str, tuple[int, ...]] = {"weights": (len(made["runs"]), width), "bias": (width,)}
+    if "trees" in made:
+        rounds, inner = made["trees"]["rounds"], 2 ** made["trees"]["depth"] - 1
+        shapes |= {"tree_features": (rounds, inner), "tree_cuts": (rounds, inner)}
+        shapes["tree_values"] = (rounds, 2 * inner + 1)
+    tensors = dict(zip(shapes, stored_tensors(run, shapes), strict=True))
+    chosen, many = tensors.get("tree_features"), len(made["runs"]) + len(CONTEXT)
+    if chosen is not None and chosen.numel() and not 0 <= int(chosen.min()) <= int(chosen.max()) < many:
+        raise UserError(f"The model of run {run.id!r} does not fit its dataset or the runs it is made of.")
+    runs = [part_of(run, id, "is a blend of run") for id in made["runs"]]
     members = [load_scorer(member, dataset=dataset, part=part, device=device) for member in runs]
-    return BlendScorer(members, weights.to(device), bias.to(device))
+    return blended(members, tensors, dataset, device)
+
+
+def blended(
+    members: Sequence[Scorer], tensors: Mapping[str, Tensor], dataset: Dataset, device: torch.device | str
+) -> BlendScorer | BoostedScorer:
+    """The scorer of a blend of ``members``, from the tensors that are stored of it."""
+    made = BlendScorer(members, tensors["weights"].to(device), tensors["bias"].to(device))
+    if "tree_values" not in tensors:
+        return made
+    trees = Trees(tensors["tree_features"], tensors["tree_cuts"], tensors["tree_values"]).to(device)
+    counts = torch.from_numpy(np.asarray(dataset.item_counts)).to(device)
+    return BoostedScorer(made, trees, torch.log1p(counts.float()))
 
 
 def untrained_scorer(method: str, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:

@@ -17,7 +17,7 @@ from llmesr.config import BestConfig, RunConfig
 from llmesr.contest import find as finding
 from llmesr.contest import make as making
 from llmesr.contest.candidates import candidates
-from llmesr.contest.clock import FASTEST, SLOWEST, Clock, blending, solving
+from llmesr.contest.clock import FASTEST, SLOWEST, Clock, blending, growing, solving
 from llmesr.contest.find import best, planned, resume_best
 from llmesr.contest.judge import best_of, shares
 from llmesr.data.dataset import Dataset
@@ -196,6 +196,8 @@ def test_what_is_tried_follows_from_the_text(tiny: Dataset) -> None:
     assert not any("text" in name or "llm" in name or "semantic" in name for name in blind)
     assert read["blend"].of[0] == ("llm-init", "llm-esr")
     assert blind["blend"].of == (("id",), ("ease", "ease, stronger ridge"), ("item-knn",), ("markov",))
+    assert blind["blend with trees"].of == (("id",), ("ease", "ease, stronger ridge"), ("item-knn",), ("markov",))
+    assert read["blend with trees"].settings == {"trees": True}
     for found in (read, blind):
         names = list(found)
         for candidate in found.values():  # what a sum or a policy is made of comes before it
@@ -216,6 +218,7 @@ def test_a_blend_takes_what_its_members_took_to_rank(tiny: Dataset) -> None:
     users = {part: len(tiny.split.users(part)) for part in ("valid", "test")}
     again = 1 + users["valid"] / sum(users.values())  # all of validation is fitted on, then everybody is ranked
     assert blending(tiny, [10.0, 20.0], 1.0) == pytest.approx(2 + again * 30)
+    assert growing(tiny, 4.0) == 4 * growing(tiny) > 0
     assert blending(tiny, [10.0, None], 4.0) > blending(tiny, [10.0, None], 1.0) > blending(tiny, [10.0], 1.0)
 
 

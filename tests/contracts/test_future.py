@@ -197,6 +197,11 @@ def test_the_weights_of_a_blend_are_of_what_lies_before_the_test(tmp_path: Path,
         ranks = made.per_user()
         asked = ranks[(ranks["part"] == "valid") & (ranks["protocol"] == "full")]
         sums.append((said["weights"], said["bias"], said["counts"], asked["rank"].tolist()))
+        grown = blend(members, trees=True)
+        ranks = grown.per_user()
+        asked = ranks[(ranks["part"] == "valid") & (ranks["protocol"] == "full")]
+        tensors = {k: v.tolist() for k, v in load_file(grown.folder / MODEL).items()}
+        sums[-1] += (tensors, grown.manifest.info["blend"]["trees"], asked["rank"].tolist())
     assert sums[0] == sums[1]
 
 
