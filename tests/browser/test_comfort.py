@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from browser.browsing import addressed, ready, settled, visit
 from browser.text_shop import Shop, text_shop
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page, ViewportSize, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
@@ -96,6 +97,41 @@ def test_the_first_screen_holds_the_answer(page: Page, shop: Shop, size: Viewpor
         if box["y"] + min(box["height"], seen) > size["height"]:
             below[path] = f"begins {box['y']:.0f} px down"
     assert not below
+
+
+DESPITE_DOUBTS: tuple[tuple[str, str, tuple[ViewportSize, ...], int], ...] = (
+    ("/compare", ".st-key-verdicts canvas", ({"width": 1440, "height": 900}, {"width": 1280, "height": 900}), 180),
+    ("/compare", "text=/Compared with/", ({"width": 1024, "height": 768},), 20),
+    ("/compare?view=slices", ".st-key-stands-out [data-testid='stMarkdown']", SCREENS, 20),
+)
+"""Where the numbers begin below what stands against them, and how many pixels of them the first screen shows."""
+
+
+def test_serious_doubts_leave_the_numbers_on_the_first_screen(page: Page, shop: Shop) -> None:
+    below = {}
+    for path, answer, sizes, seen in DESPITE_DOUBTS:
+        for size in sizes:
+            page.set_viewport_size(size)
+            visit(page, shop.server, path)
+            page.get_by_text("serious doubts, above all").wait_for()
+            place = page.locator(answer).first
+            place.wait_for()
+            settled(page)
+            box = place.bounding_box()
+            assert box is not None
+            if box["y"] + min(box["height"], seen) > size["height"]:
+                below[path, size["width"]] = f"begins {box['y']:.0f} px down"
+    assert not below
+
+
+def test_all_serious_doubts_are_listed_with_what_settles_them(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, "/compare")
+    line = page.locator("summary", has_text="Before you repeat this")
+    many = int(re.findall(r"(\d+) serious", line.inner_text())[0])
+    line.click()
+    listed = page.locator("[data-testid='stExpanderDetails'] p", has=page.locator("[aria-label='warning icon']"))
+    expect(listed).to_have_count(many)
+    expect(page.locator("[class*='st-key-remedy-grave-'] button").first).to_be_visible()
 
 
 def test_a_phone_shows_lists_before_knobs(page: Page, shop: Shop) -> None:

@@ -25,7 +25,7 @@ _ALONE = """<style>
     [data-testid="stMainBlockContainer"] {padding: 1rem 1rem 2rem}
     [data-testid="stMain"] .st-key-told p {font-size: 1rem; line-height: 1.4}
     .st-key-vote-lists > * > [data-testid="stHorizontalBlock"] {gap: .5rem}
-    [class*="st-key-told-"] {padding: .5rem .75rem; gap: 0}
+    [class*="st-key-told-"] {padding: .5rem .75rem; gap: .5rem}
     [class*="st-key-told-"] h3 {padding: 0}
     .st-key-vote-cast button {min-height: 2.75rem; padding: 0 .25rem}
     .st-key-vote-cast button p {font-size: 1rem}

@@ -45,6 +45,7 @@ _FIRST_SCREEN = """
 @media (min-width: 1200px) {
     .st-key-rec-who { display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 1.5rem; }
 }
+[class*="st-key-lab-"][class*="-short"] > div { flex: 1 1 8rem; }
 @media (max-width: 1100px) {
     :is(.st-key-rec-page, .st-key-map-page) > :is(:has(> .st-key-rec-knobs), :has(> .st-key-rec-view),
         :has(> .st-key-map-controls)) { order: 1; }
