@@ -19,6 +19,8 @@ from llmesr.views.shared.theme import Mode
 
 Ranges = tuple[tuple[float, float], tuple[float, float]]
 DRAW_ALL_UP_TO = 25_000
+FEW = 3_000
+"""Up to so many points stand out one by one; of more, what lies on one another is to be seen through."""
 SAMPLE = 12_000
 """Points drawn one by one where there are more: what a lasso lights up in the other map is seen within two seconds."""
 MARKED = 5_000
@@ -97,7 +99,7 @@ def map_figure(
     rows = drawn_rows(points, selected)
     rows = rows[np.isfinite(side.xy[rows]).all(axis=1)]
     size = _size(len(rows))
-    opacity = 0.2 if len(selected) else 0.65
+    opacity = 0.2 if len(selected) else 0.85 if len(rows) <= FEW else 0.65
     figure = go.Figure()
     if len(points) > DRAW_ALL_UP_TO:
         figure.add_trace(_density(side, ranges, mode))

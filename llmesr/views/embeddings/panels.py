@@ -31,7 +31,7 @@ COLOURS: dict[Of, dict[ColourBy, str]] = {
     },
     "users": {"group": "Head and tail", "count": "History length", "gap": "Gap", "outcome": "Outcome"},
 }
-NAMES = {"few": 10, "many": 24, "none": 0}
+NAMES = {"few": 12, "many": 24, "none": 0}
 """How many regions are named, those with the most points first."""
 REGIONS = 24
 """So many are looked for: in fewer, words would have to stand for clusters that have nothing in common."""
