@@ -8,7 +8,7 @@ import streamlit as st
 
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, job_panels, links, pickers, pins, widgets
-from llmesr.views.training import best, finetune, form, leaderboard, panels
+from llmesr.views.training import best, finetune, form, given, leaderboard, panels
 
 PARTS = {
     "new": "New run",
@@ -59,7 +59,7 @@ if manifest is not None:
             panels.watch(root, run_id, protocol)
             exhibits.caption(protocol, data.thresholds, data.split_config, "valid")
             exhibits.explain(["NDCG@10"])
-            form.clone_button(root, run_id)
+            given.clone_button(root, run_id)
     else:
         job_panels.job_list(root)
     widgets.damaged(root, "runs")

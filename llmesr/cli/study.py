@@ -46,8 +46,7 @@ def study(
     interval against the default. Asked again, what is done is not done again."""
     from llmesr.data.dataset import load_dataset
     from llmesr.runs.study import find_study
-    from llmesr.studies.carry_out import resume_study
-    from llmesr.studies.carry_out import study as carry_out
+    from llmesr.studies import carry_out
     from llmesr.training.stopping import Stopped
 
     lists = {
@@ -64,7 +63,7 @@ def study(
             if dataset or given or config:
                 raise UserError("--resume goes on with the settings the study has; give nothing else.")
             with progress() as listen:
-                made = resume_study(find_study(store(), resume), device=device, progress=listen)
+                made = carry_out.resume_study(find_study(store(), resume), device=device, progress=listen)
         elif dataset is None:
             raise UserError("Name the dataset: `llmesr study DATASET --attributes all --attributes title`.")
         else:
@@ -73,7 +72,7 @@ def study(
             if dry_run:
                 return 0
             with progress() as listen:
-                made = carry_out(data, settings, store(), study_id=run_id, device=device, progress=listen)
+                made = carry_out.study(data, settings, store(), study_id=run_id, device=device, progress=listen)
     except Stopped:
         say("Stopped; the same command, or `llmesr study --resume ID`, goes on.")
         return STOPPED

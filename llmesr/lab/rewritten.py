@@ -38,7 +38,7 @@ from llmesr.scoring.linear_term import READS_TEXT
 from llmesr.scoring.scored_run import ScoredRun, model_run, own_policy
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
-from llmesr.training.inputs import open_views, reducer, starts_from_text, view_tables, words_table
+from llmesr.training.text_tables import open_views, reducer, starts_from_text, view_tables, words_table
 
 RARE = 0.05
 """Share of the items, those chosen least, whose id vectors say what training makes of one that nobody chooses."""

@@ -17,8 +17,9 @@ from llmesr.methods import Inputs
 from llmesr.models.folded import Folded
 from llmesr.runs.record import Run, find_run
 from llmesr.store import Manifest, Store
-from llmesr.training.inputs import reload, words_table
+from llmesr.training.inputs import reload
 from llmesr.training.load import load_scorer
+from llmesr.training.text_tables import words_table
 
 FOLDS = 4
 """Parts of the users; what the base says of each while the model is trained comes from the other parts."""

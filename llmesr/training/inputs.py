@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from llmesr.config import WORDS, NeighbourConfig, RunConfig
+from llmesr.config import NeighbourConfig, RunConfig
 from llmesr.config.needs import needs_behaviour, needs_reference, needs_similar, needs_text, spreads, starts_adapter
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
@@ -21,18 +19,17 @@ from llmesr.linear.interactions import chosen
 from llmesr.methods import Inputs
 from llmesr.models.code_tree import told_apart
 from llmesr.models.sequence_model import SequenceModel
-from llmesr.models.tables import Directions
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.similar import SimilarUsers, similar_users
 from llmesr.runs.record import Run, find_run
 from llmesr.semantic.codes import Codes, quantise
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.semantic.embedders.backbone import Source, weights_digest
-from llmesr.semantic.matrix import fit_pca, pad
+from llmesr.semantic.matrix import pad
 from llmesr.semantic.trunk import Trunk, item_tokens, reader
-from llmesr.store import Manifest, Store, slug
-from llmesr.text.words import item_words
+from llmesr.store import Manifest, Store
 from llmesr.training.model import load_model
+from llmesr.training.text_tables import directions, open_views, reduce, starts_from_text, view_tables, words_table
 
 FEW_KEPT_FROM = 1_000_000
 """Users from which no more similar users are kept than are used: a hundred are 800 bytes a user."""
@@ -199,60 +196,6 @@ def reload(
     return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, codes=codes, views=views, **read)
 
 
-def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedding]:
-    """The embeddings that ``config.views`` names. UserError for one that is named twice or of another dataset."""
-    found = [load_embedding(store, ref, dataset) for ref in config.views or [] if ref != WORDS]
-    ids = [view.id for view in found]
-    if twice := next((id for id in ids if ids.count(id) > 1), None):
-        raise UserError(f"Embedding {twice!r} is named twice among the views; once is enough.")
-    return found
-
-
-def words_table(config: RunConfig, dataset: Dataset, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """``words`` -> (N + 1, D) where ``config`` asks for that view. UserError when the items have no words."""
-    if WORDS not in (config.views or ()):
-        return {}
-    return {WORDS: torch.from_numpy(pad(item_words(dataset.catalogue))).to(device)}
-
-
-def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """Name of each view -> (N + 1, E), scaled so that the numbers of the rows there are have mean square 1.
-
-    Encoders of images or sound give vectors of any length; so scaled, an adapter starts from them as strongly whatever
-    their length and E (measured on validation: unit length is too short to be learned from in a few epochs).
-    """
-    tables: dict[str, Tensor] = {}
-    for view in views:
-        rows = view.item_vectors.astype(np.float32, copy=False)
-        size = float(np.sqrt(np.square(rows[rows.any(axis=1)]).mean())) if rows.any() else 1.0
-        source = str(view.manifest.config["embedder"]).partition(":")[2]  # file:data/images.npy
-        name = f"view_{slug(Path(source).stem)}"
-        name = name if name not in tables else f"{name}_{len(tables) + 1}"
-        tables[name] = torch.from_numpy(pad(rows / size).astype(np.float32)).to(device)
-    return tables
-
-
-def reduce(vectors: np.ndarray, size: int) -> Tensor:
-    """PCA of (N, E) to (N, size), scaled so that the rows have mean square length 1.
-
-    Text of fewer dimensions than ``size`` is filled up with zeros.
-    """
-    return reducer(vectors, size)(vectors)
-
-
-def reducer(vectors: np.ndarray, size: int) -> Callable[[np.ndarray], Tensor]:
-    """What :func:`reduce` makes of ``vectors`` (N, E), for these and for further rows (n, E) -> (n, size)."""
-    fitted = fit_pca(vectors, min(size, *vectors.shape))
-    length = max(float(np.sqrt((fitted.apply(vectors) ** 2).sum(1).mean())), 1e-12)
-
-    def reduced(rows: np.ndarray) -> Tensor:
-        filled = np.zeros((len(rows), size), dtype=np.float32)
-        filled[:, : len(fitted.components)] = fitted.apply(rows) / length
-        return torch.from_numpy(filled)
-
-    return reduced
-
-
 def _values(codes: Codes, config: RunConfig) -> np.ndarray:
     """(N, C), with one more code for items that would share all where each must be written. UserError where these are
     too many for a codebook, as items without text may be."""
@@ -278,21 +221,6 @@ def _quantised(embedding: Embedding, config: RunConfig) -> Codes | None:
         kind="residual" if config.method == "generative" else config.quantisation,
         seed=config.seed,
     )
-
-
-def directions(table: Tensor, config: RunConfig) -> Directions:
-    """The main directions of padded vectors (N + 1, E), as many as the first layer of an adapter gives out."""
-    many = config.embedding_size if config.adapter_layers == 1 else max(table.shape[1] // 2, 1)
-    fitted = fit_pca(table[1:].cpu().numpy(), many)
-    mean, components = (torch.from_numpy(a).to(table.device) for a in (fitted.mean, fitted.components))
-    return Directions(mean, components)
-
-
-def starts_from_text(config: RunConfig) -> bool:
-    """Whether the table of item vectors starts as the reduced text."""
-    if config.method == "llmemb":
-        return not config.adapter
-    return config.method in ("llm-init", "llm-esr", "codes", "generative") and config.item_init == "pca"
 
 
 def reference_items(run: Run, dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> Tensor:

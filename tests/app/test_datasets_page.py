@@ -78,7 +78,7 @@ def test_gini_is_shown(visit: Callable[..., AppTest], shop: Dataset) -> None:
 
 
 def test_the_report_of_reading_is_shown_in_words(visit: Callable[..., AppTest], store: Store, shop: Dataset) -> None:
-    app = visit("datasets", look="profile")
+    app = visit("datasets", look="profile", open="report")
     for finding in shop.manifest.info["report"]:
         assert finding["message"][:20].split(":")[0] in texts(app).replace("\\", "")
 

@@ -27,9 +27,9 @@ from llmesr.scoring.terms import open_terms
 from llmesr.semantic.embed import Embedding, default_embedding, embed
 from llmesr.store import Store
 from llmesr.training.checkpoint import load_tensors
-from llmesr.training.inputs import view_tables
 from llmesr.training.load import load_scorer
 from llmesr.training.stopping import Stopped
+from llmesr.training.text_tables import view_tables
 from llmesr.training.train import resume, train
 
 SMALL: dict[str, Any] = {"embedding_size": 8, "epochs": 2, "batch_size": 32, "max_length": 8}

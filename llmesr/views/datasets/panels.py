@@ -29,7 +29,10 @@ def report(manifest: Manifest) -> None:
     findings = manifest.info.get("report", [])
     warnings = [f for f in findings if f["level"] == "warning"]
     label = f"Import report ({counted(len(warnings), 'warning')})" if warnings else "Import report"
-    with links.folded(label, "report", icon=":material/fact_check:", opened=bool(warnings)):
+    box = links.folded(label, "report", icon=":material/fact_check:", opened=bool(warnings))
+    if not box.open:
+        return
+    with box:
         said, left = st.columns([3, 2], gap="large")
         with said:
             _findings([*warnings, *(f for f in findings if f["level"] != "warning")])
@@ -171,9 +174,11 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
     )
     _of_bar(data, picked)
     st.caption(f"{thresholds.describe()} All counts are of the training part.")
-    with links.folded("All numbers", "numbers", icon=":material/table_rows:"):
+    box = links.folded("All numbers", "numbers", icon=":material/table_rows:")
+    if box.open:
         frame = pd.DataFrame(profile.rows(), columns=["", "Value"])
-        exhibits.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
+        with box:
+            exhibits.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
 
 
 def _of_bar(data: Dataset, picked: Any) -> None:
@@ -215,7 +220,10 @@ def known_users(data: Dataset) -> None:
     known = known_of_users(data)
     if known.empty:
         return
-    with links.folded("What is known of the users", "known", icon=":material/group:"):
+    box = links.folded("What is known of the users", "known", icon=":material/group:")
+    if not box.open:
+        return
+    with box:
         shown = known.assign(known=known["known"].map(theme.percent), values=known["values"].map(theme.count))
         shown = shown.rename(columns=str.capitalize)
         exhibits.table(shown, key="people", name=f"users-{data.name}", alt="Attributes of users and their coverage.")

@@ -26,6 +26,7 @@ BEFOREHAND = (
     "maps.make",
     "retrieval.similar",
     "scoring.recommender",
+    "views.shared.deck",
 )
 
 

@@ -22,18 +22,19 @@ log = logging.getLogger("llmesr.app")
 ICON = Path(__file__).with_name("icon.svg")
 F = TypeVar("F", bound=Callable[..., Any])
 _FIRST_SCREEN = """
-/* What a page answers stands in its first screen: little above the heading, and on a small one what turns and filters
-   is below what it turns and filters. */
+/* :has() asks for classes of ours alone: a browser asks again at each element that has what it asks for.
+   What a page answers stands in its first screen: little above the heading, and on a small one what turns and
+   filters is below what it turns and filters. */
 [data-testid="stMain"] h1 { padding: 0.25rem 0 0.5rem; }
 @media (min-width: 641px) {
-    .stApp:not(:has([data-testid="stExpandSidebarButton"])) [data-testid="stMainBlockContainer"]
+    [data-testid="stSidebar"][data-collapsed="false"] ~ * [data-testid="stMainBlockContainer"]
         { padding-top: 1.5rem; }
-    .stApp:not(:has([data-testid="stExpandSidebarButton"])) [data-testid="stHeader"]
+    [data-testid="stSidebar"][data-collapsed="false"] ~ * [data-testid="stHeader"]
         { background: transparent; pointer-events: none; }
-    .stApp:not(:has([data-testid="stExpandSidebarButton"])) [data-testid="stHeader"] button
+    [data-testid="stSidebar"][data-collapsed="false"] ~ * [data-testid="stHeader"] button
         { pointer-events: auto; }
 }
-[data-testid="stElementContainer"]:has(> [data-testid="stHtml"] > script) { position: absolute; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-script) { position: absolute; }
 .st-key-rec-history [data-testid="stMarkdownContainer"] p { display: -webkit-box; -webkit-box-orient: vertical;
     -webkit-line-clamp: 3; overflow: hidden; }
 /* Charts and lists side by side stand one below the other where they would be too narrow to be read. */
@@ -98,7 +99,7 @@ def style() -> None:
         .st-key-headline-words p:not([data-testid="stCaptionContainer"] p) {{ font-size: 1.3rem; line-height: 1.5; }}
         [data-testid="stMetricLabel"] :is(div, p) {{ white-space: normal; overflow: visible; }}
         {_FIRST_SCREEN}
-        :has(> .st-key-launch-bar) {{ position: sticky; bottom: 0; z-index: 3; }}
+        [data-testid="stLayoutWrapper"]:has(> .st-key-launch-bar) {{ position: sticky; bottom: 0; z-index: 3; }}
         .st-key-launch-bar {{ padding: 0.5rem 0; background: {s["background"]}; border-top: 1px solid {s["border"]}; }}
         @media (max-width: 640px) {{ /* panels side by side are moved under the finger, not squeezed */
             .st-key-groups, .st-key-differences {{ overflow-x: auto; }}
@@ -115,19 +116,20 @@ def style() -> None:
 def one_entry_per_page() -> None:
     """Let Back leave a page in one press: what a knob writes into the address replaces the entry of the browser's
     history, and only another page adds one. Streamlit itself adds one at every write."""
-    st.html(
-        """<script>
-        if (!window.history.llmesr) {
-            const push = window.history.pushState;
-            window.history.pushState = function (state, title, url) {
-                const there = new URL(url ?? "", window.location.href).pathname === window.location.pathname;
-                return (there ? window.history.replaceState : push).call(window.history, state, title, url);
-            };
-            window.history.llmesr = true;
-        }
-        </script>""",
-        unsafe_allow_javascript=True,
-    )
+    with st.container(key="script"):
+        st.html(
+            """<script>
+            if (!window.history.llmesr) {
+                const push = window.history.pushState;
+                window.history.pushState = function (state, title, url) {
+                    const there = new URL(url ?? "", window.location.href).pathname === window.location.pathname;
+                    return (there ? window.history.replaceState : push).call(window.history, state, title, url);
+                };
+                window.history.llmesr = true;
+            }
+            </script>""",
+            unsafe_allow_javascript=True,
+        )
 
 
 def mode() -> theme.Mode:

@@ -1,4 +1,4 @@
-"""The form of a new run, made from the config's schema: an estimate, the launch, another run's settings cloned."""
+"""The form of a new run, made from the config's schema: an estimate, the launch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from llmesr.config import (
     SearchConfig,
     has_backbone,
     named_with_backbone,
-    parse_overrides,
     reads,
 )
 from llmesr.data.dataset import Dataset
-from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
 from llmesr.runs.estimate import estimate
@@ -30,7 +28,7 @@ from llmesr.semantic.embed import whole_embeddings
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import forms, links, theme, widgets, words
-from llmesr.views.shared.words import as_text
+from llmesr.views.training import given
 
 NEW_TEXT = "new"
 GOALS = {"train": "Train with these settings", "search": "Search for better settings"}
@@ -38,7 +36,7 @@ GOALS = {"train": "Train with these settings", "search": "Search for better sett
 
 def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     """Method, backbone, text and settings; the config and the steps that a launch would submit."""
-    clone_from_link(root)
+    given.clone_from_link(root)
     left, middle, right = st.columns(3)
     with left:
         method = str(links.choose("Method", list(words.METHODS), "method", default="llm-esr"))
@@ -61,14 +59,14 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
             st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
     embedding = _pick_text(root, manifest) if method in NEEDS_TEXT else None
     start = forms.starting_values(method, backbone, preset)
-    _read_link(start)
+    given.read_link(start)
     others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
     values = _fields(method, backbone, preset, start, others) if trained else {}
     config = RunConfig.read(None, **{**start, **values})
     if "language_model" in values and config.language_model != "auto":
         visitors.check_model(config.language_model)
     changed = forms.changes(values, start)
-    _write_link(changed)
+    given.write_link(changed)
     goal = "train"
     if trained:
         goal = str(links.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
@@ -115,29 +113,6 @@ def _widget(setting: forms.Setting, value: Any, scope: str) -> Any:
     """One setting. The values of a clone, or of a link, are waiting in the session under the setting's name."""
     value = st.session_state.get("clone", {}).get(setting.name, value)
     return forms.setting_widget(setting, value, f"set.{scope}.{setting.name}.{value}")
-
-
-def _read_link(start: Mapping[str, Any]) -> None:
-    """``?set=epochs=50&set=...`` opens the form with these settings, in the words of the command line."""
-    linked = sorted(st.query_params.get_all("set"))
-    if not linked or linked == st.session_state.get("linked.set"):
-        return
-    st.session_state["linked.set"] = linked
-    try:
-        given = parse_overrides(linked)
-        config = RunConfig.read(None, **{**start, **given}).model_dump()
-    except UserError as error:
-        st.warning(f"The settings of the link cannot be read: {as_text(error, 300)}", icon=":material/link_off:")
-        return
-    st.session_state["clone"] = {**start, **{name: config[name] for name in given}}
-
-
-def _write_link(changed: Mapping[str, Any]) -> None:
-    """What differs from the start goes into the address."""
-    words = sorted(plans.settings(changed)[1::2])
-    st.session_state["linked.set"] = words
-    if words != sorted(st.query_params.get_all("set")):
-        links.write("set", words)
 
 
 def _repeats() -> int:
@@ -269,34 +244,3 @@ def _launch(root: Store, manifest: Manifest, steps: list[Step], views: Sequence[
     links.preselect("part", "queue" if kind == "search" else "watch")
     if kind != "search":
         links.preselect("run", str(steps[-1].run))
-
-
-def clone_button(root: Store, run_id: str) -> None:
-    """Put a run's settings into the form."""
-    if not root.exists("runs", run_id):
-        return
-    config = root.manifest("runs", run_id).config
-    if config["method"] not in words.METHODS:
-        return
-    st.button(
-        "Clone these settings",
-        icon=":material/content_copy:",
-        help="Fill the form with the settings of this run.",
-        on_click=_clone,
-        args=(config,),
-    )
-
-
-def _clone(config: dict[str, Any]) -> None:
-    st.session_state["clone"] = dict(config)
-    for key, value in (("method", config["method"]), ("backbone", config["backbone"]), ("preset", "default")):
-        links.preselect(key, value)
-    links.preselect("part", "new")
-
-
-def clone_from_link(root: Store) -> None:
-    """``?clone=RUN`` opens the form with the settings of a run."""
-    wanted = st.query_params.get("clone")
-    if wanted and root.exists("runs", wanted):
-        del st.query_params["clone"]
-        _clone(root.manifest("runs", wanted).config)

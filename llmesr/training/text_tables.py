@@ -1,0 +1,88 @@
+"""Text as tables that models start from: further views, reduced vectors, main directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmesr.config import WORDS, RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.errors import UserError
+from llmesr.models.tables import Directions
+from llmesr.semantic.embed import Embedding, load_embedding
+from llmesr.semantic.matrix import fit_pca, pad
+from llmesr.store import Store, slug
+from llmesr.text.words import item_words
+
+
+def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedding]:
+    """The embeddings that ``config.views`` names. UserError for one that is named twice or of another dataset."""
+    found = [load_embedding(store, ref, dataset) for ref in config.views or [] if ref != WORDS]
+    ids = [view.id for view in found]
+    if twice := next((id for id in ids if ids.count(id) > 1), None):
+        raise UserError(f"Embedding {twice!r} is named twice among the views; once is enough.")
+    return found
+
+
+def words_table(config: RunConfig, dataset: Dataset, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """``words`` -> (N + 1, D) where ``config`` asks for that view. UserError when the items have no words."""
+    if WORDS not in (config.views or ()):
+        return {}
+    return {WORDS: torch.from_numpy(pad(item_words(dataset.catalogue))).to(device)}
+
+
+def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Name of each view -> (N + 1, E), scaled so that the numbers of the rows there are have mean square 1.
+
+    Encoders of images or sound give vectors of any length; so scaled, an adapter starts from them as strongly whatever
+    their length and E (measured on validation: unit length is too short to be learned from in a few epochs).
+    """
+    tables: dict[str, Tensor] = {}
+    for view in views:
+        rows = view.item_vectors.astype(np.float32, copy=False)
+        size = float(np.sqrt(np.square(rows[rows.any(axis=1)]).mean())) if rows.any() else 1.0
+        source = str(view.manifest.config["embedder"]).partition(":")[2]  # file:data/images.npy
+        name = f"view_{slug(Path(source).stem)}"
+        name = name if name not in tables else f"{name}_{len(tables) + 1}"
+        tables[name] = torch.from_numpy(pad(rows / size).astype(np.float32)).to(device)
+    return tables
+
+
+def reduce(vectors: np.ndarray, size: int) -> Tensor:
+    """PCA of (N, E) to (N, size), scaled so that the rows have mean square length 1.
+
+    Text of fewer dimensions than ``size`` is filled up with zeros.
+    """
+    return reducer(vectors, size)(vectors)
+
+
+def reducer(vectors: np.ndarray, size: int) -> Callable[[np.ndarray], Tensor]:
+    """What :func:`reduce` makes of ``vectors`` (N, E), for these and for further rows (n, E) -> (n, size)."""
+    fitted = fit_pca(vectors, min(size, *vectors.shape))
+    length = max(float(np.sqrt((fitted.apply(vectors) ** 2).sum(1).mean())), 1e-12)
+
+    def reduced(rows: np.ndarray) -> Tensor:
+        filled = np.zeros((len(rows), size), dtype=np.float32)
+        filled[:, : len(fitted.components)] = fitted.apply(rows) / length
+        return torch.from_numpy(filled)
+
+    return reduced
+
+
+def directions(table: Tensor, config: RunConfig) -> Directions:
+    """The main directions of padded vectors (N + 1, E), as many as the first layer of an adapter gives out."""
+    many = config.embedding_size if config.adapter_layers == 1 else max(table.shape[1] // 2, 1)
+    fitted = fit_pca(table[1:].cpu().numpy(), many)
+    mean, components = (torch.from_numpy(a).to(table.device) for a in (fitted.mean, fitted.components))
+    return Directions(mean, components)
+
+
+def starts_from_text(config: RunConfig) -> bool:
+    """Whether the table of item vectors starts as the reduced text."""
+    if config.method == "llmemb":
+        return not config.adapter
+    return config.method in ("llm-init", "llm-esr", "codes", "generative") and config.item_init == "pca"
