@@ -10,7 +10,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 from browsing import ready, serving
@@ -32,7 +32,7 @@ KNOBS = (
 
 @dataclass
 class Felt:
-    """What all visitors felt: seconds until pages and knobs had been answered, and what was wrong."""
+    """What a visitor felt: seconds until pages and knobs had been answered, and what was wrong."""
 
     pages: list[float] = field(default_factory=list)
     knobs: list[float] = field(default_factory=list)
@@ -41,18 +41,18 @@ class Felt:
 
 def browse(store: Store, visitors: int, minutes: float, folder: Path) -> dict[str, Any]:
     """So many visitors for so long, in rounds: all go to a page, then all turn a knob; times, memory and errors."""
-    felt, rng, log = Felt(), random.Random(0), folder / "browsers.log"
+    felt, rng, log = [Felt() for _ in range(visitors)], random.Random(0), folder / "browsers.log"
     with serving(store, log) as server, sync_playwright() as engine:
         assert server.process is not None
         process = psutil.Process(server.process.pid)
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        pages = [_visitor(browser, felt) for _ in range(visitors)]
-        _together(pages, lambda page: page.goto(server.url, wait_until="commit"), felt.pages, felt)
+        pages = [_visitor(browser, one) for one in felt]
+        _together(pages, lambda page: page.goto(server.url, wait_until="commit"), felt, "pages")
         megabytes = [round(process.memory_info().rss / 1e6)]
         until, rounds = time.monotonic() + 60 * minutes, 0
         while time.monotonic() < until:
-            _together(pages, lambda page: _click(page, LINKS, rng), felt.pages, felt)
-            _together(pages, lambda page: _click(page, KNOBS, rng), felt.knobs, felt)
+            _together(pages, lambda page: _click(page, LINKS, rng), felt, "pages")
+            _together(pages, lambda page: _click(page, KNOBS, rng), felt, "knobs")
             megabytes.append(round(process.memory_info().rss / 1e6))
             rounds += 1
         open_pages = len(browser.contexts)
@@ -60,12 +60,13 @@ def browse(store: Store, visitors: int, minutes: float, folder: Path) -> dict[st
     return {
         "browsers": open_pages,
         "rounds": rounds,
-        "pages": len(felt.pages),
-        "knobs": len(felt.knobs),
-        "seconds until a page stands": _times(felt.pages),
-        "seconds until a knob is answered": _times(felt.knobs),
+        "each": [{"pages": len(f.pages), "knobs": len(f.knobs), "errors": len(f.errors)} for f in felt],
+        "pages": sum(len(f.pages) for f in felt),
+        "knobs": sum(len(f.knobs) for f in felt),
+        "seconds until a page stands": _times([second for f in felt for second in f.pages]),
+        "seconds until a knob is answered": _times([second for f in felt for second in f.knobs]),
         "server megabytes after each round": megabytes,
-        "errors": felt.errors,
+        "errors": [error for f in felt for error in f.errors],
         "traces in the log": traces(log),
     }
 
@@ -77,19 +78,19 @@ def _visitor(browser: Browser, felt: Felt) -> Page:
     return page
 
 
-def _together(pages: list[Page], do: Any, seconds: list[float], felt: Felt) -> None:
+def _together(pages: list[Page], do: Any, felt: list[Felt], what: Literal["pages", "knobs"]) -> None:
     """All visitors do the same before any is waited for; how long each then waited."""
     begun = []
     for page in pages:
         begun.append(time.monotonic())
         do(page)
-    for page, started in zip(pages, begun, strict=True):
+    for page, started, one in zip(pages, begun, felt, strict=True):
         page.wait_for_timeout(50)
         ready(page)
-        seconds.append(time.monotonic() - started)
-        felt.errors += page.locator('[data-testid="stException"]').all_inner_texts()
+        getattr(one, what).append(time.monotonic() - started)
+        one.errors += page.locator('[data-testid="stException"]').all_inner_texts()
         said = page.locator('[data-testid="stAlert"]').all_inner_texts()
-        felt.errors += [text for text in said if "server's log" in text]
+        one.errors += [text for text in said if "server's log" in text]
 
 
 def _click(page: Page, selector: str, rng: random.Random) -> None:
