@@ -133,12 +133,23 @@ def test_rerank_shows_the_effect_of_every_reranker(run: Run) -> None:
     assert "Re-rankers of llm-esr/sasrec" in call("rerank", run.id, "--users", 20).stdout
 
 
+SLOW = """
+import time
+from llmesr.cli.main import main
+from llmesr.serving.hub import Hub
+Hub.warm = lambda hub: time.sleep(3_600) or True
+main()
+"""
+"""The command line, where working ahead of the requests takes an hour."""
+
+
 @pytest.mark.slow
-def test_serve_stops_gracefully(run: Run, store: Store, tiny: Dataset) -> None:
+@pytest.mark.parametrize("program", [["-m", "llmesr"], ["-c", SLOW]])
+def test_serve_stops_gracefully(program: list[str], run: Run, store: Store, tiny: Dataset) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "llmesr", "serve", run.id, "--port", str(port), "--device", "cpu"]
+    command = [sys.executable, *program, "serve", run.id, "--port", str(port), "--device", "cpu"]
     process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
     try:
         url = f"http://127.0.0.1:{port}"
