@@ -129,15 +129,17 @@ def test_what_a_contest_of_others_says_is_text(visit: Callable[..., AppTest], st
     assert alive not in said
 
 
+@pytest.mark.parametrize("more", [[], ["--trees"]])
 def test_runs_of_ones_choice_are_blended(
-    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job], more: list[str]
 ) -> None:
     made = [make_run(store, shop, m) for m in ("ease", "id")]
     app = visit("training", part="best")
     app.multiselect(key="pick.blend").set_value([r.id for r in made]).run()
+    app.toggle(key="trees").set_value(bool(more)).run()
     next(b for b in app.button if b.label == "Blend").click().run()
     command = started[0].record.steps[0].command
-    assert command[:3] == ["blend", *(r.id for r in made)]
+    assert command == ["blend", *(r.id for r in made), *more, "--json"]
 
 
 def test_a_visitor_fine_tunes_only_models_the_operator_allows(

@@ -72,9 +72,16 @@ def blend_form(root: Store, manifest: Manifest) -> None:
         lengths = {runs[id].config.max_length for id in chosen}
         if len(lengths) > 1:
             st.error("These runs read histories of different lengths: choose runs with the same max_length.")
-        step = Step(
-            verb="blend", arguments=[*chosen, "--json"], label="Blend runs", reads=[f"runs/{id}" for id in chosen]
+        trees = st.toggle(
+            "Trees on top",
+            key="trees",
+            bind="query-params",
+            help="Small trees, grown on validation, weigh once more what the runs say of an item. How many, maybe "
+            "none, is what half of the users say of the trees of the other half. Worth a try with many runs that "
+            "differ.",
         )
+        arguments = [*chosen, *["--trees"] * trees, "--json"]
+        step = Step(verb="blend", arguments=arguments, label="Blend runs", reads=[f"runs/{id}" for id in chosen])
         st.button(
             "Blend",
             icon=":material/join:",
