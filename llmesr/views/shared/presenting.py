@@ -9,6 +9,7 @@ import streamlit as st
 
 _LARGE = """<style>
 [data-testid="stMain"] h1 {font-size: clamp(1.6rem, 2.6vw, 2.6rem); line-height: 1.15}
+.st-key-way {padding-top: .5rem}
 [data-testid="stMain"] .st-key-told p {font-size: 1.2rem; line-height: 1.5}
 [data-testid="stMain"] .st-key-told [data-testid="stCaptionContainer"] p {font-size: 0.9rem}
 </style>"""
@@ -20,7 +21,7 @@ _ALONE = """<style>
 [class*="st-key-told-"] li {font-size: clamp(1rem, 1.7vw, 1.5rem); line-height: 1.5}
 .st-key-vote-cast button {min-height: 3.5rem}
 .st-key-vote-cast button p {font-size: 1.3rem}
-:has(> .st-key-vote-cast) {position: sticky; bottom: 0; z-index: 3}
+[data-testid="stLayoutWrapper"]:has(> .st-key-vote-cast) {position: sticky; bottom: 0; z-index: 3}
 @media (max-width: 640px) {
     [data-testid="stMainBlockContainer"] {padding: 1rem 1rem 2rem}
     [data-testid="stMain"] .st-key-told p {font-size: 1rem; line-height: 1.4}
@@ -53,7 +54,7 @@ def number(count: int) -> int:
 def way(names: Sequence[str]) -> None:
     """Previous, each step by its number, next; the arrow keys do the same."""
     at = number(len(names))
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="way"):
         first, last = at == 1, at == len(names)
         st.button("Previous", on_click=_go, args=(at - 1,), disabled=first, shortcut="Left", key="previous")
         for i, name in enumerate(names, start=1):
