@@ -111,9 +111,11 @@ def _on_the_web(address: str, redirects: bool) -> Found:
 def _listed(address: str) -> list[Found]:
     """See :func:`_in_a_store`. UserError also where the list does not end."""
     try:
-        return within(deadlines.WINDOW, lambda: list(_in_a_store(address)))
+        found = within(deadlines.WINDOW, lambda: list(_in_a_store(address)))
     except TooSlow as error:
         raise UserError(f"{shown(address)} cannot be read: {error}.") from error
+    fsspec.url_to_fs(address)[0].invalidate_cache()  # every thread has what it saw: this one, which copies, as well
+    return found
 
 
 def _in_a_store(address: str) -> Iterator[Found]:
