@@ -89,14 +89,19 @@ def test_the_first_screen_holds_the_answer(page: Page, shop: Shop, size: Viewpor
     below = {}
     for path, (answer, seen) in ANSWERS.items():
         visit(page, shop.server, path)
-        place = page.locator(answer).first
-        place.wait_for()
-        settled(page)
-        box = place.bounding_box()
-        assert box is not None
-        if box["y"] + min(box["height"], seen) > size["height"]:
-            below[path] = f"begins {box['y']:.0f} px down"
+        if (begins := _below(page, answer, seen, size)) is not None:
+            below[path] = f"begins {begins:.0f} px down"
     assert not below
+
+
+def _below(page: Page, answer: str, seen: int, size: ViewportSize) -> float | None:
+    """Where an answer begins of which the first screen shows fewer than ``seen`` pixels; None where it shows them."""
+    place = page.locator(answer).first
+    place.wait_for()
+    settled(page)
+    box = place.bounding_box()
+    assert box is not None
+    return box["y"] if box["y"] + min(box["height"], seen) > size["height"] else None
 
 
 DESPITE_DOUBTS: tuple[tuple[str, str, tuple[ViewportSize, ...], int], ...] = (
@@ -114,13 +119,8 @@ def test_serious_doubts_leave_the_numbers_on_the_first_screen(page: Page, shop: 
             page.set_viewport_size(size)
             visit(page, shop.server, path)
             page.get_by_text("serious doubts, above all").wait_for()
-            place = page.locator(answer).first
-            place.wait_for()
-            settled(page)
-            box = place.bounding_box()
-            assert box is not None
-            if box["y"] + min(box["height"], seen) > size["height"]:
-                below[path, size["width"]] = f"begins {box['y']:.0f} px down"
+            if (begins := _below(page, answer, seen, size)) is not None:
+                below[path, size["width"]] = f"begins {begins:.0f} px down"
     assert not below
 
 

@@ -18,7 +18,8 @@ import logging
 import streamlit as st
 from streamlit.web.cli import main
 
-# Parts of the method that pages stand on, with what those import; panels themselves make caches, which need a server.
+# Parts of the method that pages stand on, and slides, with the libraries that they import; panels themselves make
+# caches, which need a server.
 BEFOREHAND = (
     "data.ingest",
     "evaluation.statistics",
