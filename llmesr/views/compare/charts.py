@@ -118,7 +118,7 @@ def bucket_chart(frame: pd.DataFrame, metric: str, dimension: str, caption: str,
     )
     figure.update_yaxes(rangemode="tozero", title_text=metric)
     figure = titled(figure, f"{metric} from {what}", caption, mode, 340, width=NARROW)
-    return legend_below(figure, len(names), under=90)
+    return legend_below(figure, under=90)
 
 
 def _forest(

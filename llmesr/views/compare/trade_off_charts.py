@@ -69,7 +69,7 @@ def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: st
     figure = titled(
         figure, "Accuracy against exposure of the tail: up and right is better", caption, mode, 340, width=NARROW
     )
-    return legend_below(figure, len(frame))
+    return legend_below(figure)
 
 
 def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -101,7 +101,7 @@ def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str,
     figure.update_yaxes(range=[-y, y], **SIGNED, title_text=f"gain on tail items ({metric})")
     title = f"Trade-offs: gains over {plain(reference)}"
     figure = titled(figure, title, caption, mode, 340, width=NARROW)
-    return legend_below(figure, len(frame))
+    return legend_below(figure)
 
 
 def outcome_chart(frame: pd.DataFrame, name: str, reference: str, caption: str, mode: Mode = "light") -> go.Figure:

@@ -14,19 +14,22 @@ from llmesr.maps.quality import CHANCE
 from llmesr.maps.regions import Region
 from llmesr.views.embeddings.colouring import OTHER, UNKNOWN, Colouring, hover_texts
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import plain
+from llmesr.views.shared.marks import Sampled, plain, sampled
 from llmesr.views.shared.theme import Mode
 
 Ranges = tuple[tuple[float, float], tuple[float, float]]
 DRAW_ALL_UP_TO = 25_000
 FEW = 3_000
 """Up to so many points stand out one by one; of more, what lies on one another is to be seen through."""
-SAMPLE = 12_000
+ALONE = 3
+"""Up to so many points in the nine places around one, itself included, it stands nearly alone."""
+FADED = 0.2
+"""Opacity of what is not selected."""
+SAMPLE = 10_000
 """Points drawn one by one where there are more: what a lasso lights up in the other map is seen within two seconds."""
 MARKED = 5_000
 """Selected points that are marked in the other map; their hover texts are those of the points beneath."""
 HEIGHT = 500
-_TAIL_SHARE = 0.75
 _TEXT_BUDGET = 2_000_000  # characters of hover text in one figure
 _BINS = 160
 _TOLD = 1000  # selected points that say what they are themselves
@@ -34,21 +37,19 @@ _NARROWEST = (310, 404)  # pixels of a map beside another on a small screen, whe
 _LETTER, _LINE = 6.6, 18  # pixels
 _SIDE = 0.15  # of the width, where a name would be cut off
 _TOP = 0.06  # of the height, likewise
+SELECTED = "selected"
+"""The trace of the selected."""
 BENEATH = (OTHER, *UNKNOWN)
 """Names of groups that are drawn first and smaller."""
 
 
-def drawn_rows(points: Points, selected: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The rows that are drawn one by one: all up to ``DRAW_ALL_UP_TO``, else the marked ones and a sample of
-    ``SAMPLE`` in which tail points come first."""
+def drawn_rows(points: Points, seed: int = 0) -> np.ndarray:
+    """The rows that are drawn one by one: all up to ``DRAW_ALL_UP_TO``, else ``SAMPLE`` at random; the selected ones
+    are drawn again on top."""
     n = len(points)
     if n <= DRAW_ALL_UP_TO:
         return np.arange(n)
-    rng = np.random.default_rng(seed)
-    tail, head = np.flatnonzero(points.tail), np.flatnonzero(~points.tail)
-    few = min(len(tail), max(int(SAMPLE * _TAIL_SHARE), SAMPLE - len(head)))
-    parts = [rng.choice(tail, few, replace=False), rng.choice(head, min(len(head), SAMPLE - few), replace=False)]
-    return np.unique(np.concatenate([*parts, marked(selected)]))
+    return np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
 
 
 def marked(selected: np.ndarray) -> np.ndarray:
@@ -63,11 +64,9 @@ def sampling_note(points: Points, rows: np.ndarray, selected: int = 0) -> str:
     some = f" Of the {selected:,} selected, {MARKED:,} are marked." if selected > MARKED else ""
     if len(rows) == len(points):
         return some.strip()
-    tail = int(points.tail[rows].sum())
     return (
-        f"Of {len(points):,} {points.of}, {len(rows):,} are drawn one by one: {tail:,} of the "
-        f"{int(points.tail.sum()):,} in the tail, and a sample of the others. The shading shows where all of them are. "
-        f"A lasso or box takes all it surrounds, drawn or not.{some}"
+        f"{len(rows):,} of {len(points):,} {points.of} are drawn one by one, at random, and whatever is selected. The "
+        f"shading shows where all of them are; a lasso or box takes all it surrounds, drawn or not.{some}"
     )
 
 
@@ -96,17 +95,17 @@ def map_figure(
     named: Sequence[Region] = (),
 ) -> go.Figure:
     """One map. ``selected`` rows are drawn again on top and the others fade; ``named`` regions carry their words."""
-    rows = drawn_rows(points, selected)
+    rows = drawn_rows(points)
     rows = rows[np.isfinite(side.xy[rows]).all(axis=1)]
     size = _size(len(rows))
-    opacity = 0.2 if len(selected) else 0.85 if len(rows) <= FEW else 0.65
+    opacity = _opacity(side, rows, ranges) if not len(selected) else np.full(len(points), FADED, np.float32)
     figure = go.Figure()
     if len(points) > DRAW_ALL_UP_TO:
         figure.add_trace(_density(side, ranges, mode))
     longest = int(np.clip(_TEXT_BUDGET // max(len(rows), 1), 24, 80))
     if colouring.values is not None:
         shown = rows[np.isfinite(colouring.values[rows])]
-        marker = _scale(colouring, shown, mode) | {"size": size, "opacity": opacity, "line": {"width": 0}}
+        marker = _scale(colouring, shown, mode) | {"size": size, "opacity": opacity[shown], "line": {"width": 0}}
         figure.add_trace(_trace(points, side, shown, longest, marker, ""))
     else:
         codes = colouring.codes if colouring.codes is not None else np.zeros(len(points), int)
@@ -114,7 +113,7 @@ def map_figure(
             part = rows[codes[rows] == code]
             marker = {
                 "size": size * (0.7 if name in BENEATH else 1),
-                "opacity": opacity,
+                "opacity": opacity[part],
                 "color": colouring.colours[code],
                 "symbol": colouring.symbols[code],
                 "line": {"width": 0},
@@ -134,7 +133,10 @@ def map_figure(
         below |= {"x": 1, "xanchor": "right"}  # at the left stands the colour bar
     margin = {"l": 4, "r": 4, "t": 32, "b": 64}
     written = [_name(region, ranges, mode) for region in _apart(named, ranges)]
-    return figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below, annotations=written)
+    said = sampled(Sampled(points.of, len(points), SELECTED, len(selected)))
+    return figure.update_layout(
+        dragmode="lasso", margin=margin, hoverdistance=12, legend=below, annotations=written, **said
+    )
 
 
 def _beneath_first(names: Sequence[str]) -> list[tuple[int, str]]:
@@ -210,10 +212,10 @@ def _add_selected(
         "opacity": 1,
     }
     if len(rows) <= _TOLD:
-        trace = _trace(points, side, rows, 80, marker, "selected")
+        trace = _trace(points, side, rows, 80, marker, SELECTED)
     else:
         xy = side.xy[rows]
-        trace = go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", name="selected", marker=marker, hoverinfo="skip")
+        trace = go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", name=SELECTED, marker=marker, hoverinfo="skip")
     figure.add_trace(trace.update(showlegend=legend))
 
 
@@ -240,6 +242,22 @@ def _scale(colouring: Colouring, rows: np.ndarray, mode: Mode) -> dict[str, Any]
         "outlinewidth": 0,
     }
     return {"color": values, "colorscale": theme.POINT_SCALE[mode], "cmin": low, "cmax": high, "colorbar": bar}
+
+
+def _opacity(side: Side, rows: np.ndarray, ranges: Ranges) -> np.ndarray:
+    """(n,) of those that are drawn: a point that stands nearly alone is solid, so that it has the contrast of its
+    colour; where many lie on one another, they are to be seen through."""
+    crowded = 0.85 if len(rows) <= FEW else 0.65
+    x, y = side.xy[rows].T
+    counts, across, up = np.histogram2d(x, y, bins=_BINS, range=ranges)
+    wide = np.pad(counts, 1)
+    near = sum((wide[i : i + _BINS, j : j + _BINS] for i in range(3) for j in range(3)), np.zeros_like(counts))
+    column, line = (
+        np.clip(np.searchsorted(edges, at, side="right") - 1, 0, _BINS - 1) for edges, at in ((across, x), (up, y))
+    )
+    found = np.ones(len(side.xy), np.float32)
+    found[rows] = np.where(near[column, line] <= ALONE, 1, crowded)
+    return found
 
 
 def _size(n: int) -> float:

@@ -92,7 +92,7 @@ def _maps(choice: Choice) -> None:
             with column:
                 named = _named(choice, name, names)
                 _one_map(points, pair, name, coloured, linked.highlight(name, showing), ranges, mode, named)
-        note = charts.sampling_note(points, charts.drawn_rows(points, linked.rows), len(linked.rows))
+        note = charts.sampling_note(points, charts.drawn_rows(points), len(linked.rows))
         if note:
             st.caption(note)
     with page.container(key="map-selected"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from llmesr.findings import Pinned
 from llmesr.findings.record import LONGEST_TITLE
-from llmesr.views.findings.native import Bars, Dots, Points, native
+from llmesr.views.findings.native import Bars, Dots, native
+from llmesr.views.findings.plane import Points
 from llmesr.views.findings.report import against, origin_line, summary
 from llmesr.views.shared.deck import Around, Deck
 from llmesr.views.shared.marks import unmarked
@@ -66,6 +68,7 @@ def _slide(deck: Deck, finding: Pinned, chart: Dots | Bars | Points | None, titl
             stacked=chart.stacked, lying=chart.lying, number_format=chart.number_format,
         )  # fmt: skip
     elif isinstance(chart, Points):
+        around = replace(around, line=f"{chart.line} {around.line}".strip())
         deck.points(title, chart.series, chart.axes, around, names=chart.names, square=chart.square)
     elif table is not None and len(table):
         deck.table(title, readable(table), _counted(around, finding, table))

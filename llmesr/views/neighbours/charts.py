@@ -69,7 +69,7 @@ def rank_figure(table: pd.DataFrame, mode: Mode) -> go.Figure:
     figure.update_yaxes(autorange="reversed", type="category")
     theme.finish(figure, mode, height=100 + 40 * max(len(groups), 2))
     standing = f"rank ({several[0]})" if several else "rank"  # where nothing is shaded
-    return figure.update_layout(margin={"t": 12, "b": 48}, **upright(axis=standing))
+    return figure.update_layout(margin={"t": 12, "b": 48}, **upright(axis=standing, first_on_top=True))
 
 
 def _told(table: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -42,6 +42,12 @@ BLANK = 6
 """The layout of PowerPoint's default template that holds nothing but a title's absence."""
 NAMES = "names"
 """The series whose points only carry words."""
+CROWD = 2000
+"""So many points of one colour are drawn as small as can be."""
+MANY, LONGEST = 8, 30
+"""From so many categories on their names stand aslant, in small letters, and are cut in the middle."""
+WIDEST = 28
+"""Characters of the widest column of a table: longer names go on in a second line."""
 _NUMBER = re.compile(r"[+\u2212-]?\d[\d.,]*%?|\u2013")
 MARKERS = {
     "circle": XL_MARKER_STYLE.CIRCLE,
@@ -96,11 +102,13 @@ class Deck:
         if axis.low is None and not axis.log:  # PowerPoint and its kin do not count error bars in
             axis = from_zero(frame, axis)
         categories, names = (list(dict.fromkeys(frame[c])) for c in ("category", "series"))
-        data = _data(categories, "0.000")
+        data = _data(_fitting(categories), "0.000")
         wide = {n: frame[frame["series"] == n].set_index("category").reindex(categories) for n in names}
         for name in names:
             data.add_series(name, [None if pd.isna(v) else float(v) for v in wide[name]["value"]])
         chart = self._chart(slide, XL_CHART_TYPE.LINE_MARKERS, data, axis)
+        if len(categories) > MANY:
+            chart.category_axis.tick_labels.font.size = Pt(9)
         for series, name in zip(chart.plots[0].series, names, strict=True):
             color = rgb(colors[name])
             series.smooth = False
@@ -213,8 +221,8 @@ class Deck:
                 write_names(chart, made, [name for _, _, name in names])
             if not one.marked:
                 continue
-            size = 4 if len(one.x) >= 50 else 6 if one.joined else 10
-            made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, size
+            usual = 2 if len(one.x) >= CROWD else 4 if len(one.x) >= 50 else 6 if one.joined else 10
+            made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, one.size or usual
             made.marker.format.fill.solid()
             made.marker.format.fill.fore_color.rgb = rgb(one.color)
             made.marker.format.line.color.rgb = rgb(one.color)
@@ -229,7 +237,7 @@ class Deck:
         )
         cells = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
         words = [c == 0 or not all(_numeric(line[c]) for line in cells[1:]) for c in range(columns)]
-        widest = np.array([max(len(line[c]) for line in cells) for c in range(columns)], float).clip(6, 40)
+        widest = np.array([max(len(line[c]) for line in cells) for c in range(columns)], float).clip(6, WIDEST)
         for column, share in zip(shape.table.columns, widest / widest.sum(), strict=True):
             column.width = int(Inches(WIDTH - 2 * MARGIN) * share)
         for r, line in enumerate(cells):
@@ -240,7 +248,7 @@ class Deck:
                     value,
                     head=r == 0,
                     left=words[c],
-                    size=13 if rows < 14 and columns < 8 else 10,
+                    size=13 if rows < 10 and columns < 8 else 11 if rows < 14 and columns < 8 else 10,
                 )
 
     def bytes(self) -> bytes:
@@ -291,6 +299,14 @@ class Deck:
 def _numeric(text: str) -> bool:
     """Whether a cell is a number or nothing: such columns are set to the right."""
     return not text or bool(_NUMBER.fullmatch(text))
+
+
+def _fitting(names: Sequence[str]) -> list[str]:
+    """Names of categories; of many the beginning and the end, by which settings of one method are told apart."""
+    if len(names) <= MANY:
+        return list(names)
+    half = LONGEST // 2
+    return [n if len(n) <= LONGEST else f"{n[:half].rstrip()}\u2026{n[-half:].lstrip()}" for n in names]
 
 
 def _data(categories: Sequence[str], number_format: str) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from html import escape, unescape
 from typing import Any
 
@@ -27,6 +29,10 @@ BESIDE = 30
 SHORT = 26
 """Characters of a name beside panels: a long one would squeeze them; pointing at a mark says it whole."""
 LINE = 16
+COLUMN = 18
+"""Characters of a name in a legend of two columns on a phone."""
+ENTRY = 19
+"""Pixels of a line of a legend in small letters."""
 SIGNED: dict[str, Any] = {"tickformat": "+.2~f", "labelalias": {"+0": "0", "−0": "0"}}
 """An axis of differences: zero has no sign."""
 _VARIANTS = ("", "-open", "-dot", "-open-dot")
@@ -127,17 +133,48 @@ def unmarked(title: object) -> str:
     return unescape(_TAG.sub("", str(title)))
 
 
-def upright(*, title: str = "", axis: str = "") -> dict[str, object]:
+def upright(*, title: str = "", axis: str = "", first_on_top: bool = False) -> dict[str, object]:
     """The layout that gives a lying chart its words for where it is drawn standing, as on a slide: its title, and that
-    of the axis of its values. What is said of left and right, or of what is drawn behind it, does not hold there."""
-    return {"meta": {"upright": {key: said for key, said in (("title", title), ("axis", axis)) if said}}}
+    of the axis of its values. What is said of left and right, or of what is drawn behind it, does not hold there.
+    ``first_on_top``: small values are good, as ranks are, and belong at the top."""
+    said = {"title": title, "axis": axis, "first_on_top": first_on_top}
+    return {"meta": {"upright": {key: value for key, value in said.items() if value}}}
 
 
-def legend_below(figure: go.Figure, entries: int, *, under: int = 80) -> go.Figure:
+@dataclass(frozen=True)
+class Sampled:
+    """Of how many points (``all``; 0 where that is not known) of what kind a map draws some, the name of the trace that
+    holds the selected, and how many are selected."""
+
+    of: str = "points"
+    all: int = 0
+    selected: str = "selected"
+    chosen: int = 0
+
+
+def sampled(of: Sampled) -> dict[str, object]:
+    """The layout that says what a map draws of what there is, for where it is drawn in another way."""
+    return {"meta": {"sampled": asdict(of)}}
+
+
+def sampled_of(layout: Mapping[str, Any]) -> Sampled:
+    """What a layout says of it; as if nothing were left out where it says nothing."""
+    found, usual = (layout.get("meta") or {}).get("sampled") or {}, asdict(Sampled())
+    return Sampled(**{k: v for k, v in found.items() if k in usual and isinstance(v, type(usual[k]))})
+
+
+def legend_below(figure: go.Figure, *, under: int = 80) -> go.Figure:
     """Put the legend below a chart beside another, ``under`` its plot in pixels, and make the chart so much higher that
-    the plot keeps its height whatever stands in the legend. For a chart that is :func:`titled`."""
-    room, layout = 30 + 16 * entries, figure.layout
+    the plot keeps its height whatever stands in the legend: in two columns where names can be cut to fit a phone and
+    are still told apart, else in one. For a chart that is :func:`titled`."""
+    names = [unescape(trace.name) for trace in figure.data if trace.name]
+    short = [one_line(name, COLUMN) for name in names]
+    columns = 2 if len(set(short)) == len(names) else 1
+    for trace, name in zip((t for t in figure.data if t.name), short if columns == 2 else names, strict=True):
+        trace.name = escape(name, quote=False)
+    room, layout = 12 + ENTRY * -(-len(names) // columns), figure.layout
     plot = layout.height - layout.margin.t - under
+    legend = {"y": -under / plot, "yanchor": "top", "font_size": 12, "entrywidthmode": "fraction"}
     return figure.update_layout(
-        height=layout.height + room, margin_b=under + room, legend={"y": -under / plot, "yanchor": "top"}
+        height=layout.height + room, margin_b=under + room, legend=legend | {"entrywidth": 0.98 / columns}
     )

@@ -61,7 +61,8 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one colour, joined by a line or not, marked or not; x and y of equal length."""
+    """Points of one colour, joined by a line or not, marked or not; x and y of equal length. ``size``: of a mark, in
+    points; 0 leaves it to how many there are."""
 
     name: str
     x: Sequence[float]
@@ -69,6 +70,7 @@ class Series:
     color: str
     joined: bool = False
     marked: bool = True
+    size: int = 0
 
 
 def ratio_of(axes: tuple[Axis, Axis]) -> float:

@@ -79,8 +79,20 @@ def test_the_selected_are_a_trace_on_top_and_the_others_fade() -> None:
     assert top.name == "selected"
     assert top.customdata.tolist() == [3, 35]
     assert top.marker.color == theme.SEMANTIC["light"]["highlight"]
-    assert chosen.data[0].marker.opacity < plain.data[0].marker.opacity
+    assert max(chosen.data[0].marker.opacity) == pytest.approx(charts.FADED)
+    assert min(plain.data[0].marker.opacity) >= 0.65
     assert len(plain.data) == 2
+
+
+def test_a_point_that_stands_alone_is_solid_and_a_crowd_is_seen_through() -> None:
+    points, pair = points_of(40, 30), pair_of(40)
+    pair.left.xy[:] = [0.5, 0.5]
+    pair.left.xy[:3] = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]
+    coloured = colouring(points, pair, "group", "light")
+    ranges = ((0.0, 1.0), (0.0, 1.0))
+    none = np.zeros(0, np.int64)
+    made = charts.map_figure(points, pair.left, coloured, selected=none, ranges=ranges, mode="light")
+    np.testing.assert_allclose(made.data[0].marker.opacity, [1, 1, 1, *[0.85] * 27], rtol=1e-6)
 
 
 def test_numbers_are_a_scale_with_counts_at_its_ticks() -> None:
@@ -113,25 +125,21 @@ def test_a_point_without_place_is_not_drawn() -> None:
     assert made.data[-1].customdata.tolist() == [6]
 
 
-def test_large_maps_keep_the_selected_sample_the_rest_and_say_so() -> None:
+def test_of_large_maps_a_random_sample_is_drawn_and_it_is_said() -> None:
     n = charts.DRAW_ALL_UP_TO + 50_000
-    points = points_of(n, tail=n - 20_000)
-    selected = np.array([7, n - 1])
-    rows = charts.drawn_rows(points, selected)
-    assert {7, n - 1} <= set(rows.tolist())
-    assert len(rows) <= charts.SAMPLE + 2
-    assert points.tail[rows].sum() >= 0.7 * charts.SAMPLE
-    note = charts.sampling_note(points, rows)
-    assert f"Of {n:,} items, {len(rows):,} are drawn" in note
+    points = points_of(n, tail=n // 4)
+    rows = charts.drawn_rows(points)
+    assert len(np.unique(rows)) == charts.SAMPLE
+    assert points.tail[rows].mean() == pytest.approx(0.25, abs=0.02)  # as in all of them
+    assert charts.drawn_rows(points_of(9, 3)).tolist() == list(range(9))
+    assert f"{len(rows):,} of {n:,} items are drawn one by one, at random" in charts.sampling_note(points, rows)
     assert charts.sampling_note(points_of(9, 3), np.arange(9)) == ""
     many = np.arange(charts.MARKED * 3)
     assert len(charts.marked(many)) == charts.MARKED
-    assert charts.marked(selected).tolist() == selected.tolist()
+    assert charts.marked(many[:2]).tolist() == [0, 1]
     assert f"Of the {len(many):,} selected, {charts.MARKED:,} are marked." in charts.sampling_note(
         points, rows, len(many)
     )
-    few_head = charts.drawn_rows(points_of(n, tail=n - 10), selected[:1])
-    assert len(few_head) == charts.SAMPLE or len(few_head) == charts.SAMPLE + 1
 
 
 @pytest.mark.parametrize("title", HOSTILE)

@@ -24,7 +24,8 @@ from llmesr.findings.drawn import plain
 from llmesr.store import Store
 from llmesr.views.findings import paper
 from llmesr.views.findings.deck import LINES, findings_deck
-from llmesr.views.findings.native import Bars, Dots, Points, native
+from llmesr.views.findings.native import Bars, Dots, native
+from llmesr.views.findings.plane import Points
 from llmesr.views.findings.report import findings_report
 from llmesr.views.neighbours.charts import rank_figure
 from llmesr.views.shared.recolour import recoloured
@@ -91,7 +92,7 @@ def test_points_bars_and_what_cannot_be_drawn(compared: Comparison) -> None:
     assert (made.stacked, made.lying, made.number_format) == (True, True, "0%")
     for figure in (
         go.Figure(go.Heatmap(z=[[1]])),
-        go.Figure(go.Scatter(x=list(range(6000)), y=list(range(6000)), mode="markers")),
+        go.Figure(go.Scatter(x=list(range(11_000)), y=list(range(11_000)), mode="markers")),
         go.Figure(),
     ):
         assert native(json_of(figure)) is None
@@ -170,6 +171,8 @@ def test_every_word_of_a_chart_on_a_slide_is_one_the_figure_gives(store: Store, 
         axes = [figure.layout[a].title.text for a in figure.layout if a[:5] in ("xaxis", "yaxis")]
         assert axis_title(slide) in ([upright["axis"]] if "axis" in upright else axes), name
     assert axis_title(slide) == "rank"
+    (chart,) = [s.chart for s in slide.shapes if s.has_chart]
+    assert chart.value_axis.reverse_order, "rank 1 is at the top"
 
 
 def test_a_map_keeps_its_shape_and_the_names_of_its_regions(store: Store) -> None:
