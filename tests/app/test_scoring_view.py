@@ -15,6 +15,7 @@ from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig, load_tuned_policy
 from llmesr.scoring.tuning.search import tune_policy
 from llmesr.store import Store
+from llmesr.views.cache.protagonists import protagonists
 
 pytest_plugins = ("explorer",)
 SMALL = PolicyTuningConfig(
@@ -28,6 +29,13 @@ def run_of(store: Store, method: str) -> Run:
 
 def scoring(run: str) -> Any:
     return opened("compare", view="scoring", tuned=run)
+
+
+def test_it_opens_on_the_recommender_with_text_of_the_overview(trained: Store) -> None:
+    app = opened("compare", view="scoring")
+    _, reading = protagonists(trained, load_dataset(trained, "shop").id)
+    assert reading is not None
+    assert app.selectbox(key="pick.tuned").value == reading.ids[0]
 
 
 def test_an_untuned_run_offers_to_be_tuned(trained: Store, started: list[Job]) -> None:

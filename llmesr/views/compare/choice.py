@@ -49,6 +49,15 @@ class Choice:
         return [c.name for c in self.chosen if c.name != self.reference]
 
     @property
+    def foremost(self) -> str:
+        """Whom a view of one configuration beside the baseline opens on: of the others the best on validation that
+        reads text, else the best; the baseline itself where it is alone."""
+        others = [c for c in self.chosen if c.name != self.reference]
+        blind, reading = best_without_and_with_text(others, partial(evidence.validation, self.root))
+        best = reading or blind
+        return best.name if best else (self.others or [self.reference])[-1]
+
+    @property
     def line(self) -> str:
         """Protocol and head/tail definition."""
         return words.protocol_line(self.protocol, self.thresholds, self.dataset.split_config)

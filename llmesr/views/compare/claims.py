@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
 from llmesr.config import BLEND
@@ -37,7 +36,7 @@ def defend(choice: Choice) -> None:
         "it was tested against, and what would overturn it."
     )
     name = str(
-        links.choose("Claim that this is better than the baseline", choice.others, "claim", default=_best(choice))
+        links.choose("Claim that this is better than the baseline", choice.others, "claim", default=choice.foremost)
     )
     pair = {n: choice.lineup[n] for n in (name, choice.reference)}
     claim = evidence.claim(
@@ -71,12 +70,6 @@ def defend(choice: Choice) -> None:
         on_click="ignore",
         help="One page that opens offline. It says what stands today, with what is missing." if lacking else None,
     )
-
-
-def _best(choice: Choice) -> str:
-    """Of those that are compared the best on validation: what somebody would claim."""
-    scored = {c.name: evidence.validation(choice.root, c) for c in choice.chosen if c.name != choice.reference}
-    return max(scored, key=lambda name: np.nan_to_num(scored[name], nan=-1.0))
 
 
 def _taken(claim: Claim, choice: Choice, name: str) -> list[str]:

@@ -212,7 +212,7 @@ def users(choice: Choice) -> None:
         return
     left, right = st.columns(2)
     with left:
-        after = str(links.choose("Configuration", choice.others, "with", default=choice.others[-1]))
+        after = str(links.choose("Configuration", choice.others, "with", default=choice.foremost))
     with right:
         comparison = choice.comparison()
         group = pickers.pick_group("Group", "among", set(comparison["group"]))

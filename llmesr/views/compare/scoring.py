@@ -8,7 +8,6 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from llmesr.config import UNTRAINED
 from llmesr.data.dataset import split_of
 from llmesr.jobs import plans
 from llmesr.jobs.record import Step
@@ -18,6 +17,7 @@ from llmesr.scoring.tuning.outcome import PolicyObjective, PolicyTuningConfig, T
 from llmesr.scoring.weights import PopularityWeights
 from llmesr.store import Store
 from llmesr.views.cache import artifacts
+from llmesr.views.cache.protagonists import first_runs
 from llmesr.views.compare import scoring_charts
 from llmesr.views.shared import exhibits, job_panels, links, pickers, widgets, words
 
@@ -38,7 +38,8 @@ OBJECTIVES = {
 def scoring(root: Store, dataset_id: str, protocol: str) -> None:
     """The whole view for the runs of a dataset that have a model of their own."""
     runs = [r for r in artifacts.runs(root, dataset_id, finished=True) if "policy" not in r.manifest.info]
-    runs = sorted(runs, key=lambda r: r.config.method in UNTRAINED)
+    by_id = {r.id: r for r in runs}
+    runs = [by_id[id] for id in first_runs(root, dataset_id, list(by_id), with_text=True)]
     st.markdown(ABOUT)
     by_id = {r.id: r for r in runs}
     chosen = links.choose("Run", list(by_id), "tuned", show=lambda i: pickers.run_name(by_id[i]))

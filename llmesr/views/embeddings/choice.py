@@ -13,6 +13,7 @@ from llmesr.maps.points import LIVE_UP_TO, Points
 from llmesr.maps.spaces import Of, Space
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, spaces
+from llmesr.views.cache.protagonists import first_runs, protagonists
 from llmesr.views.shared import job_panels, links, widgets
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
@@ -51,7 +52,7 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         columns = st.columns([1.6, 1.6, 2, 2])
     with columns[0]:
         of = cast(Of, links.choose("Points", ["items", "users"], "of", kind="segmented", show=str.capitalize))
-    first, second = _at_first(root, found, of)
+    first, second = _at_first(root, dataset_id, found, of)
     with columns[2]:
         left = links.choose("Left map", list(found), "left", show=lambda s: found[s].label, default=first)
     with columns[3]:
@@ -65,17 +66,18 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     return Choice(root, dataset, points, found[str(left)], found[str(right)], str(method), made is not None)
 
 
-def _at_first(root: Store, found: dict[str, Space], of: Of) -> tuple[str, str]:
-    """The first two spaces of the newest map, else text beside the newest collaborative space."""
-    for manifest in artifacts.manifests(root, "maps"):
-        specs = [s["spec"] for s in manifest.info.get("spaces", []) if s["spec"] in found]
-        if manifest.info.get("of") == of and len(specs) > 1:
-            return specs[0], specs[1]
+def _at_first(root: Store, dataset_id: str, found: dict[str, Space], of: Of) -> tuple[str, str]:
+    """Text beside what one of the two recommenders of the Overview learned from behaviour: the one of which there is a
+    map already, else the one without text; where neither has such a space, the next best that has."""
     specs = list(found)
-    collaborative = [s for s in specs if found[s].part == "collaborative"]
+    collaborative = {found[s].manifest.id: s for s in reversed(specs) if found[s].part == "collaborative"}
     # Of a model whose every vector is made from text too, the two maps would agree by construction.
-    behaviour = [s for s in collaborative if found[s].manifest.config.get("method") not in MIXED]
-    return specs[0], (behaviour or collaborative or specs[1:] or specs)[0]
+    behaviour = {id: s for id, s in collaborative.items() if found[s].manifest.config.get("method") not in MIXED}
+    theirs = [id for c in protagonists(root, dataset_id) if c is not None for id in c.ids if id in behaviour]
+    drawn = [id for id in theirs if spaces.stored_map(root, [specs[0], behaviour[id]], of)]
+    order = first_runs(root, dataset_id, list(behaviour or collaborative))
+    second = [collaborative[id] for id in (*drawn, *order)]
+    return specs[0], (second or specs[1:] or specs)[0]
 
 
 def offer_umap(choice: Choice) -> None:

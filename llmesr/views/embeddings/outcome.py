@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from llmesr.errors import UserError
-from llmesr.evaluation.contenders import best_without_and_with_text
 from llmesr.evaluation.statistics import FEW_USERS
 from llmesr.maps.points import Points
 from llmesr.prose import listed
 from llmesr.store import Store
 from llmesr.views.cache import evidence
+from llmesr.views.cache.protagonists import protagonists
 from llmesr.views.embeddings.colouring import UNKNOWN, Colouring
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
@@ -43,11 +41,7 @@ Lineup = dict[str, tuple[str, ...]]
 
 def pair(root: Store, dataset_id: str) -> Lineup:
     """The pair that the Overview is about; empty without two evaluated recommenders."""
-    try:
-        best = best_without_and_with_text(evidence.everyone(root, dataset_id), partial(evidence.validation, root))
-    except UserError:  # a run without an evaluation, which Compare names; a map needs none
-        return {}
-    lineup = {c.label: c.ids for c in best if c is not None}
+    lineup = {c.label: c.ids for c in protagonists(root, dataset_id) if c is not None}
     return lineup if len(lineup) == 2 else {}
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import streamlit as st
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import best_of_each, best_without_and_with_text
 from llmesr.evaluation.doubts import Doubt
 from llmesr.runs.record import Run
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence
+from llmesr.views.cache.protagonists import first_runs
 from llmesr.views.neighbours.case import Case, changes, pick_users
 from llmesr.views.shared import doubts, links, pickers, pins, widgets
 
@@ -93,11 +92,8 @@ def _namer(by_id: dict[str, Run]) -> Callable[[str], str]:
 
 def _defaults(root: Store, dataset_id: str, runs: list[Run]) -> tuple[str, str]:
     """The first run of the two that the overview's headline is about; where one is missing, the next best there is."""
-    every, validation = evidence.everyone(root, dataset_id), partial(evidence.validation, root)
-    pair = [c.ids[0] for c in best_without_and_with_text(every, validation) if c is not None]
-    rest = [c.ids[0] for c in best_of_each(every, validation) if c.ids[0] not in pair] + [r.id for r in runs]
-    first, second, *_ = [*pair, *rest, *rest]
-    return first, second
+    first, *others = first_runs(root, dataset_id, [r.id for r in runs])
+    return first, others[0] if others else first
 
 
 def _user(root: Store, dataset: Dataset, before: Run, after: Run, protocol: str, thresholds: Thresholds) -> int | None:
