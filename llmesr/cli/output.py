@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from llmesr.errors import UserError
-from llmesr.progress import Progress
+from llmesr.progress import Progress, Rising
 from llmesr.store import Store, write_json
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
@@ -75,16 +75,17 @@ def progress() -> Iterator[Progress]:
     )
     tasks: dict[str, TaskID] = {}
     folder = os.environ.get(JOB_FOLDER)
-    last = 0.0
+    last, rising = 0.0, Rising()
 
     def listen(stage: str, done: int, total: int) -> None:
         nonlocal last
         if stage not in tasks:
             tasks[stage] = bars.add_task(stage, total=total or None)
         bars.update(tasks[stage], completed=done, total=total or None)
+        share = rising.at(stage, done, total)
         if folder and (time.monotonic() - last > 0.5 or (total and done >= total)):
             last = time.monotonic()
-            write_json(Path(folder) / "progress.json", {"stage": stage, "done": done, "total": total})
+            write_json(Path(folder) / "progress.json", {"stage": stage, "done": done, "total": total, "share": share})
 
     with bars:
         yield listen

@@ -145,15 +145,13 @@ class JobStatus(BaseModel):
 
 @dataclass(frozen=True)
 class JobProgress:
-    """What the running step last said; ``total`` 0 means not known."""
+    """What the running step last said; ``total`` 0 means not known. ``share`` is that of the whole step, and only
+    rises."""
 
     stage: str = ""
     done: int = 0
     total: int = 0
-
-    @property
-    def fraction(self) -> float:
-        return min(self.done / self.total, 1.0) if self.total > 0 else 0.0
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,7 @@ class Job:
         """Share of the job done, 0..1; the steps count alike."""
         if self.state == "SUCCEEDED":
             return 1.0
-        within = min(self.progress.fraction, 0.99) if self.state == "RUNNING" else 0.0
+        within = min(self.progress.share, 0.99) if self.state == "RUNNING" else 0.0
         return (min(self.status.step, len(self.record.steps)) + within) / len(self.record.steps)
 
     @property
@@ -248,6 +246,7 @@ def _read_progress(path: Path) -> JobProgress:
     """The last progress; a file that is absent or strange only means that nothing is known."""
     try:
         value: Any = json.loads(path.read_bytes())
-        return JobProgress(str(value["stage"]), int(value["done"]), int(value["total"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        share = float(value.get("share", 0.0))
+        return JobProgress(str(value["stage"]), int(value["done"]), int(value["total"]), min(max(share, 0.0), 1.0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return JobProgress()

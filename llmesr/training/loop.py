@@ -122,7 +122,10 @@ class Loop:
             for name, value in self._step(chosen).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.step += 1
-            self.runtime.progress(f"epoch {self.epoch + 1} of {self.config.epochs}", self.step, len(batches))
+            done = self.epoch * len(batches) + self.step
+            self.runtime.progress(
+                f"training, at most {self.config.epochs} epochs", done, self.config.epochs * len(batches)
+            )
         return {name: float(value) / len(batches) for name, value in self._totals().items()}
 
     def _step(self, chosen: np.ndarray) -> dict[str, Tensor]:

@@ -83,7 +83,7 @@ def running_job(store: Store, started: list[Job]) -> Callable[..., Job]:
         command = ["train", "x", "--run-id", run] if run else ["train", "x"]
         jobs = Jobs(store)
         job = jobs.submit_steps([typed_step(command, label)], kind="train", label=label, parents=parents or [])
-        write_json(job.folder / "progress.json", {"stage": "epoch 3 of 20", "done": 1, "total": 4})
+        write_json(job.folder / "progress.json", {"stage": "training", "done": 9, "total": 80, "share": 0.1})
         return jobs.get(job.id)
 
     return make

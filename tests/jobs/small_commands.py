@@ -47,7 +47,7 @@ def make(id: str) -> None:
 def until(file: str) -> None:
     """Say progress, then wait until the file is there; SIGTERM ends it with code 3."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
-    said = {"stage": "waiting", "done": 1, "total": 4}
+    said = {"stage": "waiting", "done": 1, "total": 4, "share": 0.25}
     (Path(os.environ["LLMESR_JOB"]) / "progress.json").write_text(json.dumps(said))
     while not Path(file).exists():
         time.sleep(0.02)
