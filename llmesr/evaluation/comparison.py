@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from llmesr import cards
 from llmesr.config import EVERY_GROUP, Protocol
 from llmesr.data.dataset import load_dataset
 from llmesr.data.groups import Thresholds
-from llmesr.data.split import PARTS
+from llmesr.data.split import PARTS, Part
 from llmesr.errors import UserError
 from llmesr.evaluation import statistics
 from llmesr.evaluation.comparable import check_comparable
@@ -21,6 +21,7 @@ from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.fairness import Disparity, disparities
 from llmesr.evaluation.guard import Case, examine
+from llmesr.evaluation.slice_columns import target_times
 from llmesr.evaluation.slices import Found, Question, slices, stand_out, target_values
 from llmesr.evaluation.statistics import DEFAULT_METRICS, Which
 from llmesr.evaluation.table import Group, parse_metric
@@ -104,7 +105,9 @@ class Comparison:
     def slices(self) -> list[Group]:
         """The targets by what is known of their items and users (see :mod:`evaluation.slices`)."""
         dataset = load_dataset(self.store, self.baseline.runs[0].dataset_id)
-        return slices(self._values.rows, self.thresholds, dataset.catalogue, dataset.user_attributes)
+        rows = self._values.rows
+        times = target_times(dataset, rows, cast(Part, self.part))
+        return slices(rows, self.thresholds, dataset.catalogue, dataset.user_attributes, times)
 
     @cached_property
     def values_by_slice(self) -> pd.DataFrame:

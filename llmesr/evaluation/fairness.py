@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from llmesr.evaluation.resampling import FLIPS, RESAMPLES, adjust, bootstrap_means
-from llmesr.evaluation.slices import FEWEST
+from llmesr.evaluation.slice_columns import FEWEST
 from llmesr.evaluation.statistics import SIGNIFICANT
 from llmesr.evaluation.table import Group
 

@@ -15,20 +15,14 @@ import numpy as np
 import pandas as pd
 
 from llmesr.config import COLD
-from llmesr.data.groups import Thresholds, quantile_buckets
+from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.resampling import FLIPS, adjust
+from llmesr.evaluation.slice_columns import FEWEST, bands, column_slices, date_of
 from llmesr.evaluation.statistics import SIGNIFICANT
 from llmesr.evaluation.table import Group, all_groups, metric_values, select
 from llmesr.evaluation.values import Contenders
 
-FEWEST = 30
-"""Targets a slice must have to be listed; in a search, in each half."""
-MOST_VALUES = 40
-"""Values of one column that are listed, the most frequent ones."""
-COVERED = 0.2
-"""The least share of targets with a listed value of a column: titles, of which no two are alike, have less."""
-SEPARATOR = "; "
 BETWEEN = " & "
 NOTABLE = 1.5
 """Standard errors from the rest, in the half that is explored, from which a slice is tested on the other."""
@@ -73,12 +67,14 @@ def slices(
     thresholds: Thresholds,
     items: pd.DataFrame,
     users: pd.DataFrame | None = None,
+    times: np.ndarray | None = None,
     *,
     fewest: int = FEWEST,
 ) -> list[Group]:
     """Every slice of ``rows`` (R targets, see :func:`evaluation.ranks.evaluate`) with at least ``fewest`` of them.
 
     ``items``: the catalogue, row i for item i + 1. ``users``: attributes with a column user_id, where there are any.
+    ``times``: (R,) seconds at which each target was chosen (:func:`slice_columns.target_times`), where they are known.
     Columns of numbers become bands of similar size; a list ("Comedy; Crime") counts for each of its entries.
     Popularity, history length and cold items are slices too. The dimension of a slice is its column.
     """
@@ -93,47 +89,9 @@ def slices(
         known = users.set_index(users["user_id"].astype(str)).reindex(rows["user_id"].astype(str))
         for column in users.columns.drop("user_id"):
             found += column_slices(f"user {column}", known[column], fewest)
+    if times is not None:
+        found += bands("time", times, np.ones(len(times), bool), date_of)
     return [g for g in found if fewest <= g.members.sum() < len(rows)]
-
-
-def column_slices(name: str, values: pd.Series, fewest: int = FEWEST) -> list[Group]:
-    """The slices by one column, ``values`` (R,) of the targets; none where hardly two targets agree in it."""
-    cells = np.array(["" if pd.isna(v) else _written(v) for v in values], dtype=object)
-    known = cells != ""
-    numbers = read_numbers(pd.Series(cells[known]))
-    if known.mean() >= COVERED and np.isfinite(numbers).all() and len(np.unique(numbers)) > MOST_VALUES:
-        return _bands(name, numbers, known)
-    pairs = [(row, entry) for row, cell in enumerate(cells) for entry in set(cell.split(SEPARATOR)) if entry]
-    entries = pd.DataFrame(pairs, columns=["row", "value"])
-    often = entries["value"].value_counts()
-    listed = entries[entries["value"].isin(often[often >= fewest].index[:MOST_VALUES])]
-    if listed["row"].nunique() < COVERED * len(cells):
-        return []
-    return [Group(name, str(value), _mask(at.to_numpy(), len(cells))) for value, at in listed.groupby("value")["row"]]
-
-
-def read_numbers(values: pd.Series) -> np.ndarray:
-    """(R,) float of ``values``, with or without a sign of currency before them; NaN where there is no number."""
-    bare = values.astype(str).str.replace(r"^[$€£]\s*", "", regex=True)
-    return np.array(pd.to_numeric(bare, errors="coerce"), float)
-
-
-def _written(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _bands(name: str, numbers: np.ndarray, known: np.ndarray) -> list[Group]:
-    """Bands of similar size of ``numbers`` (K,), which the rows in ``known`` (R,) bool have."""
-    band, labels = quantile_buckets(numbers)
-    at = np.flatnonzero(known)
-    ends = [(numbers[band == b].min(), numbers[band == b].max()) for b in range(len(labels))]
-    return [Group(name, f"{low:g} to {high:g}", _mask(at[band == b], len(known))) for b, (low, high) in enumerate(ends)]
-
-
-def _mask(rows: np.ndarray, size: int) -> np.ndarray:
-    members = np.zeros(size, bool)
-    members[rows] = True
-    return members
 
 
 def target_values(frames: Sequence[pd.DataFrame], metric: str, protocol: str, part: str) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from llmesr.evaluation.resampling import adjust, intervals, sign_flip_test
-from llmesr.evaluation.slices import COVERED, read_numbers, target_values
+from llmesr.evaluation.slice_columns import COVERED, read_numbers
+from llmesr.evaluation.slices import target_values
 from llmesr.evaluation.statistics import SIGNIFICANT
 from llmesr.evaluation.table import select
 from llmesr.evaluation.values import Contenders

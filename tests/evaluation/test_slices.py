@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from evaluation_cases import frame_of
+from factories import make_dataset
 
-from llmesr.config import COLD
+from llmesr.config import COLD, SplitConfig
 from llmesr.data.groups import Thresholds
+from llmesr.data.splitting import resplit
 from llmesr.errors import UserError
 from llmesr.evaluation import slices as module
-from llmesr.evaluation.slices import column_slices, permutation_test, search, slices, target_values
+from llmesr.evaluation.slice_columns import column_slices, target_times
+from llmesr.evaluation.slices import permutation_test, search, slices, target_values
 from llmesr.evaluation.statistics import compare, summary
 from llmesr.evaluation.table import Group
+from llmesr.store import Store
 
 SIMULATIONS = 200
+CUTS = SplitConfig(kind="temporal", targets="all", valid_from=0.5, test_from=0.7)
 
 
 def by_name(groups: list[Group]) -> dict[str, list[bool]]:
@@ -66,6 +73,37 @@ def test_slices_are_of_the_targets_and_of_their_users() -> None:
     assert found["brand: y"] == [False] * 3 + [True] * 5
     assert found["user region: south"] == [True] * 4 + [False] * 4
     assert found[f"item popularity: {COLD}"] == found["history length: 2"] == [True] * 4 + [False] * 4
+
+
+@pytest.mark.parametrize("config", [SplitConfig(), CUTS], ids=["leave-one-out", "temporal"])
+def test_targets_are_slices_by_the_time_they_were_chosen(store: Store, config: SplitConfig) -> None:
+    dataset = make_dataset(store, users=200, items=40)
+    dataset = dataset if config == SplitConfig() else resplit(dataset, config, store)
+    users, targets = dataset.split.pairs("test")
+    rows = frame_of([1] * len(users)).assign(user=users, target=targets)
+    times = target_times(dataset, rows)
+    assert times is not None
+    assert dataset.timestamps is not None
+    for row in rng_rows(len(users)):
+        start, read = dataset.offsets[users[row]], dataset.split.input_lengths("test")[users[row]]
+        chosen = dataset.items[start + read : dataset.offsets[users[row] + 1]].tolist()
+        assert times[row] == dataset.timestamps[start + read + chosen.index(targets[row])]
+    bands = [
+        g for g in slices(rows, Thresholds(item=5, user=5), dataset.catalogue, times=times) if g.dimension == "time"
+    ]
+    assert sum(g.members.sum() for g in bands) == len(rows)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d", g.name) for g in bands)
+    assert [g.name for g in bands] == sorted(g.name for g in bands)
+
+
+def rng_rows(size: int) -> list[int]:
+    return [int(i) for i in np.random.default_rng(0).choice(size, 25, replace=False)]
+
+
+def test_an_order_gives_no_slices_by_time(store: Store) -> None:
+    dataset = make_dataset(store, users=60, items=30)
+    dataset.manifest.info["time"] = "order"
+    assert target_times(dataset, pd.DataFrame({"user": [0], "target": [1]})) is None
 
 
 def test_a_slice_is_a_group_like_any_other() -> None:

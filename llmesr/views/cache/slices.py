@@ -7,6 +7,7 @@ import pandas as pd
 
 from llmesr.evaluation import slices as slicing
 from llmesr.evaluation import statistics
+from llmesr.evaluation.slice_columns import target_times
 from llmesr.evaluation.table import Group
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence
@@ -21,7 +22,8 @@ def slice_groups(root: Store, lineup: Lineup, dataset_id: str, metric: str, prot
     """See :func:`evaluation.slices.slices`; they do not depend on the thresholds."""
     rows = evidence.values_of(root, lineup, metric, protocol).rows
     data = artifacts.dataset(root, dataset_id)
-    return slicing.slices(rows, ANYWHERE, data.catalogue, data.user_attributes)
+    times = target_times(data, rows)
+    return slicing.slices(rows, ANYWHERE, data.catalogue, data.user_attributes, times)
 
 
 @kept(_of_slices, copies=True, entries=32, spinner=SAID)

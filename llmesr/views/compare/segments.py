@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.evaluation.fairness import Disparity
-from llmesr.evaluation.slices import FEWEST
+from llmesr.evaluation.slice_columns import FEWEST
 from llmesr.evaluation.verdict import p_text
 from llmesr.prose import counted, signed
 from llmesr.views.cache import segments

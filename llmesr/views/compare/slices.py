@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from llmesr.errors import UserError
-from llmesr.evaluation.contenders import best_without_and_with_text
-from llmesr.evaluation.slices import FEWEST, QUESTIONS, Found, Question
+from llmesr.evaluation.slice_columns import FEWEST
+from llmesr.evaluation.slices import QUESTIONS, Found, Question
 from llmesr.evaluation.table import Group
 from llmesr.evaluation.verdict import p_text
 from llmesr.prose import counted, signed
-from llmesr.views.cache import evidence
 from llmesr.views.cache.slices import users_in
 from llmesr.views.compare import drill, segments
 from llmesr.views.compare.choice import Choice
@@ -39,9 +37,7 @@ def slices(choice: Choice) -> None:
             left, right = st.columns([2, 3])
         with left:
             names = [c.name for c in choice.chosen]
-            _, best = best_without_and_with_text(choice.chosen, partial(evidence.validation, choice.root))
-            at_first = best.name if best else (choice.others or names)[-1]
-            about = str(links.choose("Configuration", names, "about", default=at_first))
+            about = str(links.choose("Configuration", names, "about", default=choice.foremost))
         with right:
             asked = [q for q in QUESTIONS if q == "fails" or about != choice.reference]
             picked = links.choose(
