@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from explorer import healthy, opened, tables, words
 from factories import corrupt, make_dataset, make_running_run
@@ -19,6 +20,7 @@ from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units
 from llmesr.store import Store
 from llmesr.views.cache.kept import clear
+from llmesr.views.cache.protagonists import protagonists
 
 pytest_plugins = ("explorer",)
 
@@ -27,12 +29,10 @@ def run_of(store: Store, method: str) -> Any:
     return next(r for r in list_runs(store) if r.config.method == method)
 
 
-SHOWN = ("id", "llm-esr", "popularity")
-"""The runs that stand side by side at first, from left to right."""
-
-
 def shown(app: AppTest, method: str) -> Any:
-    return tables(app, "Rank", "Score")[SHOWN.index(method)]
+    """The list of the run of a method, wherever it stands."""
+    ids = app.multiselect(key="pick.recommenders").value
+    return tables(app, "Rank", "Score")[next(i for i, id in enumerate(ids) if f"-{method}-" in id)]
 
 
 def listed(app: AppTest, method: str) -> list[str]:
@@ -46,6 +46,13 @@ def user_of(store: Store) -> tuple[int, str]:
     return user, str(dataset.user_ids[user])
 
 
+def test_it_opens_on_the_two_of_the_overview_and_the_next_best(trained: Store) -> None:
+    pair = [c.ids[0] for c in protagonists(trained, load_dataset(trained, "shop").id) if c]
+    shown_first = opened("recommend").multiselect(key="pick.recommenders").value
+    assert shown_first[:2] == pair
+    assert len(shown_first) == 3
+
+
 def test_lists_of_several_runs_are_what_each_recommends(trained: Store) -> None:
     user, user_id = user_of(trained)
     app = opened("recommend", user=user_id)
@@ -57,6 +64,26 @@ def test_lists_of_several_runs_are_what_each_recommends(trained: Store) -> None:
     assert "of 10 in the tail" in words(app)
     assert "Scores as trained" in words(app)
     assert "Tail item: fewer than" in words(app)
+
+
+def test_before_the_held_out_item_its_rank_is_that_of_the_evaluation(trained: Store) -> None:
+    """It is marked in every list in which it stands, and its rank is said where it does not."""
+    dataset = load_dataset(trained, "shop")
+    seen = set()
+    for user in dataset.split.users("test")[:12].tolist():
+        app = opened("recommend", **{"user": str(dataset.user_ids[user]), "rec.judged": "true"})
+        assert healthy(app), words(app)
+        for method in ("id", "llm-esr", "popularity"):
+            per_user = run_of(trained, method).per_user()
+            asked = per_user[(per_user["part"] == "test") & (per_user["protocol"] == "full")]
+            rank = int(asked.set_index("user").loc[user, "rank"])
+            assert f"Held-out item: rank **{rank:,}**" in words(app)
+            marked = shown(app, method).get("Held out", pd.Series(dtype=str)).tolist()
+            assert [i + 1 for i, m in enumerate(marked) if m] == ([rank] if rank <= 10 else [])
+            seen.add(rank <= 10)
+        if len(seen) == 2:
+            return
+    raise AssertionError("no user with the item inside one list and outside another")
 
 
 def test_the_parts_add_up_to_the_score(trained: Store) -> None:

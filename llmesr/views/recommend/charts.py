@@ -19,6 +19,8 @@ from llmesr.views.shared.words import one_line
 
 BADGE: dict[Mode, str] = {"light": "#a04c00", "dark": "#e58a55"}
 """The hue of tail items, light enough on dark to be read as text."""
+STAR = "★"
+"""Marks the item that was held out."""
 PATTERNS = {"collaborative": "", "semantic": "/", "content": "."}
 _ROW, _WHY, _SECOND, _BAR = 40, 14, 17, 12
 """Pixels of a row with one line and its bar, of the line that says why, of a second line, and of the bar."""
@@ -33,9 +35,12 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
     """
     height = max(len(frame), 1)
     reasons = frame["why_short"].tolist() if "why_short" in frame else [""] * len(frame)
+    stars = [STAR if held else "" for held in frame["held"]] if "held" in frame else [""] * len(frame)
     titles = [
-        _lines(title, longest, len(f"{row}  {move} {_short(group)}"))
-        for row, (title, group, move) in enumerate(zip(frame["title"], frame["group"], moves, strict=True), start=1)
+        _lines(title, longest, len(f"{row} {star} {move} {_short(group)}"))
+        for row, (title, group, move, star) in enumerate(
+            zip(frame["title"], frame["group"], moves, stars, strict=True), start=1
+        )
     ]
     headings = [
         {
@@ -44,12 +49,14 @@ def list_figure(frame: pd.DataFrame, moves: Sequence[str], mode: Mode, *, longes
             "xanchor": "left",
             "y": row + 0.04,  # on the bar, however many lines there are
             "yanchor": "bottom",
-            "text": _heading(row + 1, lines, group, move, mode) + _why(why, mode, longest),
+            "text": _heading(row + 1, lines, group, move, mode, star) + _why(why, mode, longest),
             "showarrow": False,
             "align": "left",
             "font": {"size": 13},
         }
-        for row, (lines, group, move, why) in enumerate(zip(titles, frame["group"], moves, reasons, strict=True))
+        for row, (lines, group, move, why, star) in enumerate(
+            zip(titles, frame["group"], moves, reasons, stars, strict=True)
+        )
     ]
     two = any(len(lines) > 1 for lines in titles)
     layout = {
@@ -115,10 +122,11 @@ def _fitting(why: str, longest: int) -> str:
     return said
 
 
-def _heading(rank: int, lines: Sequence[str], group: str, move: str, mode: Mode) -> str:
+def _heading(rank: int, lines: Sequence[str], group: str, move: str, mode: Mode, star: str = "") -> str:
     surface, signs = theme.SURFACE[mode], theme.SEMANTIC[mode]
     colour = signs["good"] if move.startswith("▲") or move == "new" else signs["bad"] if move.startswith("▼") else ""
-    moved = f' <span style="color:{colour or surface["muted"]}">{move}</span>' if move else ""
+    moved = f' <span style="color:{signs["highlight"]}"><b>{star}</b></span>' if star else ""
+    moved += f' <span style="color:{colour or surface["muted"]}">{move}</span>' if move else ""
     badge = f' <span style="color:{BADGE[mode]}"><b>{_short(group)}</b></span>' if _short(group) else ""
     return f'<span style="color:{surface["muted"]}">{rank}</span>{moved}{badge} {"<br>".join(lines)}'
 
@@ -152,6 +160,8 @@ def list_table(frame: pd.DataFrame, moves: Sequence[str]) -> pd.DataFrame:
     )
     for part in PARTS:
         table[part.capitalize()] = frame[part]
+    if "held" in frame and frame["held"].any():
+        table["Held out"] = [STAR if held else "" for held in frame["held"]]
     if "why" in frame:
         table["Why"] = frame["why"]
     return table if any(moves) else table.drop(columns="Moved")
@@ -161,6 +171,7 @@ def describe(label: str, frame: pd.DataFrame, moves: Sequence[str]) -> str:
     """The list in words."""
     words = [
         f"{r.rank} {plain(r.title, 60)}{f' ({_short(r.group)})' if _short(r.group) else ''}"
+        f"{' (held out)' if getattr(r, 'held', False) else ''}"
         f"{f' {m}' if m and m != '=' else ''}"
         for r, m in zip(frame.itertuples(), moves, strict=True)
     ]

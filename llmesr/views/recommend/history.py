@@ -37,20 +37,39 @@ def whose(dataset: Dataset) -> tuple[str, int | None]:
     return str(source), user
 
 
-def history_of(dataset: Dataset, source: str, user: int | None) -> list[int]:
-    """The history (item numbers, oldest first), shown; empty, saying what to do, while there is none."""
+def history_of(dataset: Dataset, source: str, user: int | None) -> tuple[list[int], int | None]:
+    """The history (item numbers, oldest first), shown; empty, saying what to do, while there is none. Of a user who is
+    to be seen as before the item held out for the test, what came before it, and that item."""
     if source == "user" and user is None:
         st.info("Enter a user ID as it appears in the data.", icon=":material/person:")
-        return []
+        return [], None
+    held = None
     with st.container(key="rec-history", gap="small"):
-        history = _built(dataset) if user is None else dataset.history(user).tolist()
-        if history and user is not None:
-            _in_short(dataset, history, user)
-        elif history:
-            _edited(dataset, history)
+        if user is None:
+            history = _built(dataset)
+            if history:
+                _edited(dataset, history)
+        else:
+            history, held = _of_user(dataset, user)
     if not history:
         st.info("Search for an item and add it: the lists below follow.", icon=":material/playlist_add:")
-    return history
+    return history, held
+
+
+def _of_user(dataset: Dataset, user: int) -> tuple[list[int], int | None]:
+    """The history of a user, and the held-out item where it is to be what came before that."""
+    history, held = dataset.history(user).tolist(), None
+    words, row = st.container(gap="small"), st.container(horizontal=True)
+    if user in dataset.split.users("test"):
+        help = "As runs are judged: after what the user chose before the item held out for the test. It is marked."
+        if row.toggle("Before the held-out item", key="rec.judged", bind="query-params", help=help):
+            given = int(dataset.split.input_lengths("test")[user])
+            history, held = history[:given], int(history[given])
+    with words:
+        _in_short(dataset, history, user, held)
+    with row:
+        _more(dataset, history)
+    return history, held
 
 
 def _user(dataset: Dataset) -> int | None:
@@ -122,26 +141,31 @@ def _set(dataset: Dataset, history: list[int]) -> None:
     links.write("history", write_line(str(ids[i - 1]) for i in history))
 
 
-def _in_short(dataset: Dataset, history: list[int], user: int) -> None:
+def _in_short(dataset: Dataset, history: list[int], user: int, held: int | None) -> None:
     """A user's history in a few lines, since the lists are what is looked for; the whole of it on demand."""
     titles = spaces.points(artifacts.store(), dataset.id, "items").titles
     newest = [as_text(titles[i - 1], 90) for i in history[::-1]]
     earlier = f" · and {len(newest) - READ:,} earlier" if len(newest) > READ else ""
+    if held is not None:
+        st.markdown(f"**Held out** ★ {as_text(titles[held - 1], 120)}")
     st.markdown(
         f"**History** :gray[{counted(len(history), 'item')}, newest first, {_group(dataset, user)}]: "
         f"{' · '.join(newest[:READ])}{earlier}"
     )
-    with st.container(horizontal=True):
-        with st.popover("All of it", icon=":material/history:", type="tertiary", key="rec.all"):
-            _table(dataset, history, "user", height=360)
-        st.button(
-            "Edit this history",
-            icon=":material/edit:",
-            key="rec.edit",
-            type="tertiary",
-            on_click=_edit,
-            args=(dataset, history),
-        )
+
+
+def _more(dataset: Dataset, history: list[int]) -> None:
+    """The whole of a history, and the way to change it."""
+    with st.popover("All of it", icon=":material/history:", type="tertiary", key="rec.all"):
+        _table(dataset, history, "user", height=360)
+    st.button(
+        "Edit this history",
+        icon=":material/edit:",
+        key="rec.edit",
+        type="tertiary",
+        on_click=_edit,
+        args=(dataset, history),
+    )
 
 
 def _table(dataset: Dataset, history: list[int], key: str, *, height: int, **events: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
@@ -15,6 +16,7 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender, Request
 from llmesr.store import Store
 from llmesr.views.cache import models
+from llmesr.views.cache.protagonists import first_runs
 from llmesr.views.recommend import charts
 from llmesr.views.recommend.history import history_of, whose
 from llmesr.views.recommend.knobs import Settings, settings, view_controls
@@ -29,21 +31,15 @@ PARTS_ABOUT = (
     "score for linear methods (because of), leave-one-out for the others (leans on)."
 )
 MOST_RUNS = 4
-AT_FIRST = (
-    "id", "llm-esr", "text-ease", "llmemb", "llm-init", "ease", "item-knn", "markov", "ials", "semantic-knn", "adapter",
-    "codes", "language", "generative", "popularity",
-)  # fmt: skip
+AT_FIRST = 3
 _TITLE = {1: 120, 2: 60, 3: 42, 4: 31}
 """Characters in a line of a title by the number of lists."""
 
 
 def pick(runs: list[Run]) -> list[Run]:
-    """The runs whose lists stand side by side; at first one each of a blind model, a baseline and a method."""
-    newest: dict[str, Run] = {}
-    for run in runs:
-        newest.setdefault(run.label.split("/")[0], run)
-    first = [newest[m].id for m in AT_FIRST if m in newest][:3]
+    """The runs whose lists stand side by side; at first the two of the Overview and the next best."""
     by_id = {r.id: r for r in runs}
+    first = first_runs(runs[0].store, runs[0].dataset_id, list(by_id))[:AT_FIRST]
     chosen = links.choose_many(
         "Runs, side by side",
         list(by_id),
@@ -67,7 +63,7 @@ def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
     with st.container(key="rec-page"):
         with st.container(key="rec-who"):
             source, user = whose(dataset)
-            history = history_of(dataset, source, user)
+            history, held = history_of(dataset, source, user)
         with st.container(key="rec-knobs"):
             has_text = any(isinstance(r, Recommender) and r.ground.has_text for r in ready.values())
             chosen = settings(dataset, has_text)
@@ -75,15 +71,28 @@ def _lists(root: Store, dataset: Dataset, runs: list[Run]) -> None:
             with st.container(key="rec-view"):
                 against = view_controls(PARTS_ABOUT)
             with st.container():
-                _side_by_side(root, runs, ready, history, user, chosen, against)
+                _side_by_side(root, runs, ready, Asked(history, None if held else user, held), chosen, against)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whom lists are for: ``history`` (oldest first), whole where it is that of ``user``; ``held`` is the item that was
+    held out, where the history is what came before it."""
+
+    history: list[int]
+    user: int | None
+    held: int | None
+
+    @property
+    def whom(self) -> list[int] | int:
+        return self.history if self.user is None else self.user
 
 
 def _side_by_side(
     root: Store,
     runs: list[Run],
     ready: Mapping[str, Recommender | UserError],
-    history: list[int],
-    user: int | None,
+    asked: Asked,
     chosen: Settings,
     against: str,
 ) -> None:
@@ -95,7 +104,7 @@ def _side_by_side(
             if isinstance(made, UserError):
                 st.markdown(f"**{as_text(run.label)}**")
                 raise made
-            _one_list(root, run, made, history, user, chosen, against, _TITLE[len(runs)])
+            _one_list(root, run, made, asked, chosen, against, _TITLE[len(runs)])
 
 
 def _ready(root: Store, run: Run) -> Recommender | UserError:
@@ -110,17 +119,16 @@ def _one_list(
     root: Store,
     run: Run,
     made: Recommender,
-    history: list[int],
-    user: int | None,
+    asked: Asked,
     chosen: Settings,
     against: str,
     longest: int,
 ) -> None:
-    whom = history if user is None else user
     policy = None if chosen.as_made else chosen.policy(models.units(root, run.id))
-    frame = _with_reasons(made, made.request(whom, chosen.k, policy, chosen.reranker), longest)
+    frame = _with_reasons(made, made.request(asked.whom, chosen.k, policy, chosen.reranker), longest, asked.held)
     ids = frame["item_id"].tolist()
-    before = made.recommend(whom, chosen.k)["item_id"].tolist() if against == "plain" else _previous(run.id, user, ids)
+    plain = against == "plain"
+    before = made.recommend(asked.whom, chosen.k)["item_id"].tolist() if plain else _previous(run.id, asked.user, ids)
     moves = moved(ids, before)
     seed = run.manifest.seed
     applied = policy or made.policy
@@ -128,7 +136,8 @@ def _one_list(
     # What a turned knob comes to needs a line of its own, in every list, so that they begin at the same height.
     between = " " if chosen.as_made else "  \n"
     said = f"{changed_line(ids, before, frame['tail'])}.{between}{_applied(applied, chosen)}."
-    st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]  \n:gray[:small[{said}]]", help=about)
+    where = "" if asked.held is None else f"  \n{_where(made, asked, frame, policy)}"
+    st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]  \n:gray[:small[{said}]]{where}", help=about)
     exhibits.chart(
         charts.list_figure(frame, moves, widgets.mode(), longest=longest),
         key=f"rec.list.{run.id}",
@@ -146,8 +155,20 @@ def _one_list(
         st.caption("Dropped: " + ", ".join(as_text(t, 40) for t in titles[:5]) + (" …" if len(gone) > 5 else ""))
 
 
-def _with_reasons(made: Recommender, request: Request, longest: int) -> pd.DataFrame:
-    """The list, with the items of the history that each item is due to."""
+def _where(made: Recommender, asked: Asked, frame: pd.DataFrame, policy: ScoringPolicy | None) -> str:
+    """Where the held-out item stands, in the list or below it."""
+    assert asked.held is not None
+    listed = frame.loc[frame["held"], "rank"]
+    if len(listed):
+        return f"★ Held-out item: rank **{int(listed.iloc[0])}**"
+    rank = made.rank_of(asked.history, asked.held, policy)
+    if rank > len(frame):
+        return f"★ Held-out item: rank **{rank:,}**"
+    return f"★ Held-out item: rank **{rank:,}** before the re-ranking"
+
+
+def _with_reasons(made: Recommender, request: Request, longest: int, held: int | None) -> pd.DataFrame:
+    """The list, with the items of the history that each item is due to, and which of them was held out."""
     answer = made.answer([request])[0]
     why = explain(made.scored, request.history, answer.items.tolist(), request.policy, request.user)
     titles = made.titles.tolist()
@@ -156,6 +177,7 @@ def _with_reasons(made: Recommender, request: Request, longest: int) -> pd.DataF
         why=[sentence(e, titles, longest=80) for e in why],
         why_short=[sentence(e, titles, longest=longest - 14) for e in why],
         group=[thresholds.item_group(int(n)) for n in counts],
+        held=answer.items == (held or 0),
     )
 
 
@@ -185,6 +207,7 @@ def _previous(run_id: str, user: int | None, ids: list[str]) -> list[str] | None
 def definition(dataset: Dataset) -> None:
     """The head/tail definition, to stand beside the badges."""
     st.caption(
-        f"{dataset.thresholds.describe()} A user's list follows the whole history and leaves out what is in it. "
+        f"{dataset.thresholds.describe()} A user's list follows the whole history, or what of it came before the "
+        "held-out item, and leaves out what is in it. "
         "Scores of different runs are not on one scale."
     )
