@@ -30,23 +30,29 @@ widgets.page("Compare", "Which configuration is better, for whom, by how much, a
 with widgets.boundary("The comparison"):
     root = artifacts.store()
     dataset = pickers.pick_dataset(root)
-    choice = choose(root, dataset.id) if dataset else None
     widgets.damaged(root, "runs")
+    # A small screen shows the answer before who is compared.
+    page = st.container(key="compare-page")
+    with page.container(key="compare-choice"):
+        choice = choose(root, dataset.id) if dataset else None
     if choice:
         choice.pinnable()
-        view = views.pick()
-        panels.doubtful(choice)
-        if view == "groups":
-            panels.verdict(choice)
         # Of validation, of both protocols or of several splits: these views say so themselves.
+        with page:
+            view = views.pick()
+            panels.doubtful(choice)
         stated = view in ("scoring", "search", "splits", "popularity", "study")
-        choice.pinnable(stated=stated)
-        VIEWS[view](choice)
-        if view != "groups":
+        with page.container(key="compare-answer"):
+            if view == "groups":
+                panels.verdict(choice)
+            else:
+                choice.pinnable(stated=stated)
+                VIEWS[view](choice)
+        with page.container(key="compare-rest"):
             choice.pinnable()
-            panels.verdict_folded(choice)
-        if not stated:
-            exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
-        with st.container(horizontal=True):
-            exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
-            download_buttons(choice)
+            (VIEWS["groups"] if view == "groups" else panels.verdict_folded)(choice)
+            if not stated:
+                exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config)
+            with st.container(horizontal=True):
+                exhibits.explain([choice.metric, "Coverage", "Gini", "ARP", "APLT", "Novelty", "ILD"])
+                download_buttons(choice)

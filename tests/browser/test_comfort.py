@@ -14,6 +14,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 PHONE: ViewportSize = {"width": 390, "height": 844}
+LAPTOP: ViewportSize = {"width": 1024, "height": 768}
 PAGES = (
     "/",
     "/story?step=4",
@@ -106,7 +107,8 @@ def _below(page: Page, answer: str, seen: int, size: ViewportSize) -> float | No
 
 DESPITE_DOUBTS: tuple[tuple[str, str, tuple[ViewportSize, ...], int], ...] = (
     ("/compare", ".st-key-verdicts canvas", ({"width": 1440, "height": 900}, {"width": 1280, "height": 900}), 180),
-    ("/compare", "text=/Compared with/", ({"width": 1024, "height": 768},), 20),
+    ("/compare", ".st-key-verdicts canvas", ({"width": 1024, "height": 768},), 180),
+    ("/compare", ".st-key-compare-answer", (PHONE,), 350),
     ("/compare?view=slices", ".st-key-stands-out [data-testid='stMarkdown']", SCREENS, 20),
 )
 """Where the numbers begin below what stands against them, and how many pixels of them the first screen shows."""
@@ -148,6 +150,17 @@ def test_a_phone_shows_lists_before_knobs(page: Page, shop: Shop) -> None:
     page.set_viewport_size(PHONE)
     settled(page)
     assert top(lists) < top(knob)
+
+
+def test_a_small_screen_shows_the_answer_before_who_is_compared(page: Page, shop: Shop) -> None:
+    for view, size in (("groups", PHONE), ("curves", PHONE), ("slices", LAPTOP)):
+        page.set_viewport_size(size)
+        visit(page, shop.server, f"/compare?view={view}")
+        settled(page)
+        answer, choice = (page.locator(f".st-key-compare-{part}").bounding_box() for part in ("answer", "choice"))
+        assert answer is not None
+        assert choice is not None
+        assert answer["y"] + answer["height"] <= choice["y"], view
 
 
 def test_the_views_of_compare_are_reached_by_the_keyboard(page: Page, shop: Shop) -> None:

@@ -108,16 +108,23 @@ def _finding(finding: Pinned, place: int, count: int) -> None:
 
 
 def _doubts(finding: Pinned) -> None:
-    """What the guard found when it was pinned: the serious in amber, the rest folded."""
+    """What the guard found when it was pinned: the gravest in amber, what there is besides folded."""
     doubts = finding.subject.doubts
     serious = [sentence for severity, sentence in doubts if severity == "serious"]
     rest = [sentence for severity, sentence in doubts if severity != "serious"]
+    several = len(serious) > 1
     if serious:
-        told = "\n".join(f"- {as_text(s, 600)}" for s in serious)
-        st.warning(f"**Not settled when it was pinned:**\n\n{told}", icon=":material/warning:")
-    if rest:
-        with st.expander(f"To bear in mind: {len(rest)}", icon=":material/gavel:"):
-            st.markdown("\n".join(f"- {as_text(s, 600)}" for s in rest))
+        many = f" There were {len(serious)} serious doubts, above all:" if several else ""
+        told = f"**Not settled when it was pinned.**{many} {as_text(serious[0], 600)}"
+        with st.container(key=f"doubts-{'several' if several else 'one'}-{finding.id}"):
+            st.warning(told, icon=":material/warning:")
+    below = [*(serious if several else []), *rest]
+    if below:
+        how = (
+            f"{len(serious)} serious{f', {len(rest)} more' * bool(rest)}" if several else f"{len(rest)} to bear in mind"
+        )
+        with st.expander(f"Before you repeat this: {how}", icon=":material/gavel:"):
+            st.markdown("\n".join(f"- {as_text(s, 600)}" for s in below))
 
 
 def show(finding: Pinned) -> None:
@@ -187,6 +194,6 @@ def presented(root: Store) -> None:
         _doubts(finding)
         for line in finding.note.splitlines():
             st.markdown(as_text(line, LONGEST_NOTE))
-        st.caption(as_text(origin_line(finding), 600))
     with picture:
         show(finding)
+        st.caption(as_text(origin_line(finding), 600))

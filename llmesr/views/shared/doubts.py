@@ -35,7 +35,8 @@ def amber(root: Store, dataset: str, doubts: Sequence[Doubt]) -> None:
         return
     many = f" There are {len(grave)} serious doubts, above all:" if len(grave) > 1 else ""
     told = as_text(_gravest(grave).sentence, 600)
-    st.warning(f"**Not settled yet**, so nothing here is called better.{many} {told}", icon=":material/warning:")
+    with st.container(key="doubts-several" if many else "doubts-one"):  # a small screen cuts what is listed below
+        st.warning(f"**Not settled yet**, so nothing here is called better.{many} {told}", icon=":material/warning:")
     if len(grave) == 1:
         _remedies(root, dataset, grave, "grave")
 

@@ -12,6 +12,11 @@ _LARGE = """<style>
 .st-key-way {padding-top: .5rem}
 [data-testid="stMain"] .st-key-told p {font-size: 1.2rem; line-height: 1.5}
 [data-testid="stMain"] .st-key-told [data-testid="stCaptionContainer"] p {font-size: 0.9rem}
+@media (min-width: 641px) and (max-width: 1100px) {
+    [data-testid="stMain"] .st-key-told p {font-size: 1rem; line-height: 1.4}
+    .st-key-told [data-testid="stAlertContainer"] {padding: .75rem}
+    [data-testid="stMain"] .st-key-told [data-testid="stAlertContainer"] p {font-size: .9rem}
+}
 </style>"""
 _ALONE = """<style>
 [data-testid="stMain"] h1 {font-size: clamp(1.8rem, 3.2vw, 3.2rem)}
@@ -24,6 +29,8 @@ _ALONE = """<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-vote-cast) {position: sticky; bottom: 0; z-index: 3}
 @media (max-width: 640px) {
     [data-testid="stMainBlockContainer"] {padding: 1rem 1rem 2rem}
+    .st-key-way [class*="st-key-step-"] {display: none}
+    .st-key-way button {min-height: 2.5rem; padding: 0 .75rem}
     [data-testid="stMain"] .st-key-told p {font-size: 1rem; line-height: 1.4}
     .st-key-vote-lists > * > [data-testid="stHorizontalBlock"] {gap: .5rem}
     [class*="st-key-told-"] {padding: .5rem .75rem; gap: .5rem}
@@ -66,7 +73,7 @@ def way(names: Sequence[str]) -> None:
             on_click=present,
             args=(not alone(),),
             key="present",
-            help="The step alone, without menus. F11 gives it the whole screen.",
+            help="The step alone, without menus. F11 gives it the whole screen; Ctrl and + make it larger.",
         )
         st.caption(f"Step {at} of {len(names)}: {names[at - 1]}")
 

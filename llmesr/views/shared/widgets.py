@@ -51,6 +51,10 @@ _FIRST_SCREEN = """
     :is(.st-key-rec-page, .st-key-map-page) > :is(:has(> .st-key-rec-knobs), :has(> .st-key-rec-view),
         :has(> .st-key-map-controls)) { order: 1; }
     .st-key-map-page > :has(> .st-key-map-selected) { order: 2; }
+    .st-key-compare-page > :has(> .st-key-compare-choice) { order: 1; }
+    .st-key-compare-page > :has(> .st-key-compare-rest) { order: 2; }
+    [class*="st-key-doubts-several"] [data-testid="stAlertContainer"] p { display: -webkit-box;
+        -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
     .st-key-lab-sides > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; gap: 1rem; }
     .st-key-lab-sides > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: 100%; }
 }
