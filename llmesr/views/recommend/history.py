@@ -59,7 +59,8 @@ def history_of(dataset: Dataset, source: str, user: int | None) -> tuple[list[in
 def _of_user(dataset: Dataset, user: int) -> tuple[list[int], int | None]:
     """The history of a user, and the held-out item where it is to be what came before that."""
     history, held = dataset.history(user).tolist(), None
-    words, row = st.container(gap="small"), st.container(horizontal=True)
+    words = st.container(gap="small")
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     if user in dataset.split.users("test"):
         help = "As runs are judged: after what the user chose before the item held out for the test. It is marked."
         if row.toggle("Before the held-out item", key="rec.judged", bind="query-params", help=help):

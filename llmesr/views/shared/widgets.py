@@ -64,7 +64,7 @@ _FIRST_SCREEN = """
     .st-key-stands-out > :has(> .st-key-stands-how), .st-key-lab-page > :has(> .st-key-lab-run) { order: 1; }
     .st-key-rec-history [data-testid="stMarkdownContainer"] p { -webkit-line-clamp: 2; }
     :has(> [data-testid="stMultiSelectTagsContainer"]), [data-testid="stMultiSelectTagsContainer"]
-        { max-height: 5.1rem !important; }
+        { max-height: 3.9rem !important; }
     /* short choices stand two by two */
     :is(.st-key-map-spaces, .st-key-near-runs) [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]
         { flex: 1 1 40%; min-width: 40%; }
