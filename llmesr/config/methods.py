@@ -77,7 +77,8 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "adapter": ("llmemb",),
     **dict.fromkeys(("beam", "exhaustive_up_to", "refresh_codes"), ("generative",)),
     **dict.fromkeys(_READING, ("language",)),
-    "decay": LINEAR,
+    **dict.fromkeys(("compared", "whitening", "pooling"), ("semantic-knn",)),
+    "decay": (*LINEAR, "semantic-knn"),
     "item_neighbours": (*_COUNTED, *_RIDGE),
     "shrinkage": _COUNTED,
     "window": ("markov",),
@@ -118,7 +119,7 @@ def reads(setting: str, method: str, backbone: str) -> bool:
     if setting == "seed":
         return True
     if method in UNTRAINED:
-        return setting == "max_length"
+        return setting == "max_length" or method in READ_ONLY_BY.get(setting, ())
     if method == "generative" and setting in _OF_SCORES:
         return False
     if method in OWN_ENCODER and setting in _OF_BACKBONES:

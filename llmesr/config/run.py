@@ -154,9 +154,27 @@ class RunConfig(Config):
     )
     freeze_text: bool = Field(True, description="Keep the text table frozen (adapter, llm-esr, llmemb).")
     adapter: bool = Field(True, description="llmemb: learn an adapter; without it the text is reduced by PCA.")
+    # text neighbours (semantic-knn)
+    compared: Literal["text", "words", "attributes"] = Field(
+        "text",
+        description="semantic-knn: what of two items is compared: the vectors of their texts, the words of these "
+        "(TF-IDF), or the values of attributes that they share, such as a brand.",
+    )
+    whitening: float = Field(
+        0.0, ge=0, le=1, description="semantic-knn: how far the main directions of what is compared are evened out."
+    )
+    pooling: Literal["nearest", "sum"] = Field(
+        "nearest",
+        description="semantic-knn: what counts of a history: the item most similar to the candidate, or all of it, an "
+        "older item less (decay).",
+    )
     # linear methods
     decay: float = Field(
-        0.8, gt=0, le=1, description="What an item of the history counts, as a share of the one chosen after it."
+        0.8,
+        gt=0,
+        le=1,
+        description="What an item of the history counts, as a share of the one chosen after it (semantic-knn: where "
+        "pooling=sum).",
     )
     item_neighbours: int = Field(
         128,

@@ -38,6 +38,7 @@ from llmesr.scoring.linear_term import READS_TEXT
 from llmesr.scoring.scored_run import ScoredRun, model_run, own_policy
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
+from llmesr.training.load import semantic_knn
 from llmesr.training.text_tables import open_views, reducer, starts_from_text, view_tables, words_table
 
 RARE = 0.05
@@ -144,7 +145,7 @@ class _Rewriting:
         if isinstance(scorer, PopularityScorer):
             return PopularityScorer(self.counts, self.device)
         if isinstance(scorer, SemanticKnnScorer):
-            return SemanticKnnScorer(self._text(run), self.device)
+            return semantic_knn(run.config, self.trained_on, self._text(run), self.device)
         if isinstance(scorer, FactorScorer):  # a new item has no factors: iALS gives zeros to one that nobody chose
             grown = copy.copy(scorer)
             grown.factors, grown.n_items = F.pad(scorer.factors, (0, 0, 0, self._more)), self.change.n_items

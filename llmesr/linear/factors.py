@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from llmesr.config import RunConfig
+from llmesr.data.fading import fading
 from llmesr.errors import UserError
 from llmesr.ids import PAD
-from llmesr.linear.fading import fading
 
 
 def fit(users: sparse.csr_matrix, config: RunConfig, ridge: float) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from llmesr.linear.fading import fading
+from llmesr.data.fading import fading
 from llmesr.linear.fallback import Fallback
 from llmesr.linear.rows import Rows
 from llmesr.linear.weights import Weights

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from scipy.sparse.linalg import svds
 from torch import Tensor
 
-from llmesr.linear.fading import fading
+from llmesr.data.fading import fading
 from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Weights
 

@@ -7,7 +7,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from llmesr.data.fading import fading
 from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 from llmesr.models.code_tree import CodeDecoder
@@ -63,16 +65,21 @@ class PopularityScorer:
 
 
 class SemanticKnnScorer:
-    """No training at all: a candidate's highest cosine, in text space, to an item of the history."""
+    """No training at all: a candidate's cosines to the items of the history, of which the highest counts, or the sum
+    in which each item counts ``decay`` times what the next one does."""
 
-    def __init__(self, text: Tensor, device: torch.device | str = "cpu") -> None:
-        """``text`` (N + 1, E), row 0 zero."""
-        self.n_items = len(text) - 1
-        self.text = unit_rows(text.to(device))
+    def __init__(self, vectors: Tensor, device: torch.device | str = "cpu", *, decay: float | None = None) -> None:
+        """``vectors`` (N + 1, E) of what is compared, row 0 zero; ``decay``: of the sum, None for the highest."""
+        self.n_items = len(vectors) - 1
+        self.vectors = unit_rows(vectors.to(device))
+        self.decay = decay
 
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        if self.decay is not None:
+            faded = fading(sequences, self.decay)
+            return F.embedding_bag(sequences, self.vectors, per_sample_weights=faded, mode="sum") @ self.vectors.T
         read, inverse = torch.unique(sequences, return_inverse=True)  # (R,), (B, L)
-        similar = self.text[read] @ self.text.T  # (R, N + 1)
+        similar = self.vectors[read] @ self.vectors.T  # (R, N + 1)
         similar[read == PAD] = -1.0
         best = similar[inverse[:, 0]].clone()
         for step in range(1, sequences.shape[1]):  # a running maximum: (B, L, N) never exists

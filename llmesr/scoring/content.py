@@ -172,28 +172,6 @@ class Nearest:
         return bound, owner.reshape(-1), item.view(-1).long(), cosine.view(-1)
 
 
-def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:
-    """(N + 1, E) vectors in which common directions of text count less, so that cosines spread.
-
-    Rows are scaled to length 1 and centred, and each principal direction is divided by (its standard
-    deviation) ** ``strength``: 0 returns the text as it is, 1 makes all directions equal. Language models
-    put most texts into a narrow cone (Mu and Viswanath 2018, "All-but-the-top"); a history then hardly
-    tells candidates apart. Rows without text stay zero.
-    """
-    if strength == 0:
-        return text
-    table = unit_rows(torch.as_tensor(text, dtype=torch.float32))
-    real = table.any(dim=1)
-    if not real.any():
-        return text
-    centred = torch.where(real[:, None], table - table[real].mean(0), 0.0)
-    variance, directions = torch.linalg.eigh(centred.T.double() @ centred.double() / real.sum())
-    kept = variance > variance.max() * 1e-6  # directions that only rounding put there
-    scale = torch.where(kept, variance.clamp(min=1e-30) ** (-strength / 2), 0.0)
-    evened: Tensor = centred @ (directions * scale).float()
-    return evened
-
-
 def _greatest(rows: Tensor, index: Tensor, real: Tensor) -> Tensor:
     """The elementwise maximum of ``rows[index[b]]`` over the real entries, 0 where there are none.
 

@@ -16,8 +16,9 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.ids import PAD
-from llmesr.scoring.content import ContentTerm, whitened
+from llmesr.scoring.content import ContentTerm
 from llmesr.scoring.linear_term import READS_TEXT, LinearKind, LinearTerm, make
+from llmesr.semantic.matrix import whitened
 
 BUDGET = 2**31
 """Bytes that the terms kept ready may take together: text spaces, each with its rows of cosines, and linear weights."""

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.data.fading import fading
 from llmesr.linear.build import Source, build
-from llmesr.linear.fading import fading
 from llmesr.linear.kept import cosine_rows
 from llmesr.linear.rows import Rows
 

@@ -1,4 +1,4 @@
-"""Matrices whose rows are items: reduction, padding, and the check that rows and items belong together."""
+"""Matrices whose rows are items: reduction, whitening, padding, and the check that rows and items belong together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
 
 
@@ -61,6 +64,28 @@ def pca(vectors: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """``vectors`` (N, E) -> their ``size`` principal components (N, size) float32, and the shares of variance."""
     fitted = fit_pca(vectors, size)
     return fitted.apply(vectors), fitted.explained
+
+
+def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:
+    """(N + 1, E) vectors in which common directions of text count less, so that cosines spread.
+
+    Rows are scaled to length 1 and centred, and each principal direction is divided by (its standard
+    deviation) ** ``strength``: 0 returns the text as it is, 1 makes all directions equal. Language models
+    put most texts into a narrow cone (Mu and Viswanath 2018, "All-but-the-top"); a history then hardly
+    tells candidates apart. Rows without text stay zero.
+    """
+    if strength == 0:
+        return text
+    table = unit_rows(torch.as_tensor(text, dtype=torch.float32))
+    real = table.any(dim=1)
+    if not real.any():
+        return text
+    centred = torch.where(real[:, None], table - table[real].mean(0), 0.0)
+    variance, directions = torch.linalg.eigh(centred.T.double() @ centred.double() / real.sum())
+    kept = variance > variance.max() * 1e-6  # directions that only rounding put there
+    scale = torch.where(kept, variance.clamp(min=1e-30) ** (-strength / 2), 0.0)
+    evened: Tensor = centred @ (directions * scale).float()
+    return evened
 
 
 def pad(vectors: np.ndarray) -> np.ndarray:

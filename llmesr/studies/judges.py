@@ -29,12 +29,11 @@ from llmesr.linear.scorer import LinearScorer
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.index import Metric, nearest
 from llmesr.runs.record import find_run
-from llmesr.scoring.content import whitened
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.units import Units
 from llmesr.semantic.embed import Embedding
-from llmesr.semantic.matrix import pad
+from llmesr.semantic.matrix import pad, whitened
 from llmesr.store import Store
 from llmesr.studies.cells import TEXT, Cell
 

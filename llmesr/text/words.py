@@ -1,4 +1,4 @@
-"""The words of items as vectors: TF-IDF in its main directions, no language model.
+"""The words of items as vectors, and the attribute values that they share: TF-IDF, no language model.
 
 Words tell apart what an encoder of sentences brings together (sizes, models, brands), and the other way round: as a
 further view beside the text they count on their own.
@@ -6,6 +6,7 @@ further view beside the text they count on their own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,9 @@ from llmesr.text.prompts import attribute_lists
 
 DIRECTIONS = 256
 """As many keep the cosines of the whole vocabulary: on validation as good as all of its dimensions, or better."""
+SHARED_VALUES = 1024
+"""Attribute values that are told apart, the most frequent ones."""
+_BETWEEN = re.compile(r"[,|;]")
 
 
 def word_vectors(texts: Sequence[str], directions: int = DIRECTIONS) -> np.ndarray:
@@ -40,3 +44,24 @@ def word_vectors(texts: Sequence[str], directions: int = DIRECTIONS) -> np.ndarr
 def item_words(catalogue: pd.DataFrame) -> np.ndarray:
     """:func:`word_vectors` of all attributes of the items, (N, D). UserError when they hold no words."""
     return word_vectors([" ".join(row) for row in attribute_lists(catalogue, max_chars=None)])
+
+
+def item_attributes(catalogue: pd.DataFrame) -> np.ndarray:
+    """(N, at most SHARED_VALUES) float32: which values of attributes each item has, rare ones counting more (inverse
+    document frequency); zero for an item that shares none.
+
+    A value is what stands between commas, semicolons or bars: a brand, each of several genres. What one item alone has,
+    as a title, says nothing of others. UserError when no two items share a value.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    columns = [c for c in catalogue.columns if c != "item_id"]
+    rows: list[list[str]] = [[] for _ in range(len(catalogue))]
+    for column in columns:
+        for row, cell in zip(rows, catalogue[column].tolist(), strict=True):
+            row += [f"{column} {value.strip().lower()}" for value in _BETWEEN.split(cell) if value.strip()]
+    try:
+        counted = TfidfVectorizer(analyzer=list, min_df=2, max_features=SHARED_VALUES).fit_transform(rows)
+    except ValueError as error:  # "no terms remain"
+        raise UserError("No two items share the value of an attribute.") from error
+    return np.asarray(counted.toarray(), np.float32)

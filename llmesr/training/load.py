@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmesr.config import BLEND, LINEAR
+from llmesr.config import BLEND, LINEAR, RunConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
@@ -25,6 +25,7 @@ from llmesr.training.checkpoint import load_tensors
 from llmesr.training.inputs import reload
 from llmesr.training.linear import linear_scorer
 from llmesr.training.model import load_model, stored_model
+from llmesr.training.text_tables import compared_table
 
 
 def load_scorer(
@@ -42,7 +43,7 @@ def load_scorer(
         return _blend(run, dataset, part, device)
     inputs = reload(run, dataset, part=part, embedding=embedding)
     if run.config.method in ("popularity", "semantic-knn"):
-        return untrained_scorer(run.config.method, dataset.training_for(part), inputs, device)
+        return untrained_scorer(run.config, dataset.training_for(part), inputs, device)
     if run.config.method in LINEAR:
         return linear_scorer(run, dataset, inputs, part, device)
     base = None if run.config.base is None else base_scorer(part_of(run, run.config.base), dataset, part, device)
@@ -104,10 +105,18 @@ def blended(
     return BoostedScorer(made, trees, torch.log1p(counts.float()))
 
 
-def untrained_scorer(method: str, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:
+def untrained_scorer(config: RunConfig, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:
     """The two methods that have no parameters. ``dataset`` as :meth:`~llmesr.data.dataset.Dataset.training_for`."""
-    if method == "popularity":
+    if config.method == "popularity":
         return PopularityScorer(dataset.item_counts, device)
     if inputs.text is None:
         raise UserError("semantic-knn needs item text vectors; run `llmesr embed` first.")
-    return SemanticKnnScorer(inputs.text, device)
+    return semantic_knn(config, dataset, inputs.text, device)
+
+
+def semantic_knn(
+    config: RunConfig, dataset: Dataset, text: Tensor, device: torch.device | str = "cpu"
+) -> SemanticKnnScorer:
+    """Neighbours by what ``config`` compares; ``text`` (N + 1, E) are the vectors of the items' texts."""
+    decay = config.decay if config.pooling == "sum" else None
+    return SemanticKnnScorer(compared_table(config, dataset, text), device, decay=decay)

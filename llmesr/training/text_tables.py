@@ -14,9 +14,9 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.models.tables import Directions
 from llmesr.semantic.embed import Embedding, load_embedding
-from llmesr.semantic.matrix import fit_pca, pad
+from llmesr.semantic.matrix import fit_pca, pad, whitened
 from llmesr.store import Store, slug
-from llmesr.text.words import item_words
+from llmesr.text.words import item_attributes, item_words
 
 
 def open_views(config: RunConfig, store: Store, dataset: Dataset) -> list[Embedding]:
@@ -33,6 +33,16 @@ def words_table(config: RunConfig, dataset: Dataset, device: torch.device | str 
     if WORDS not in (config.views or ()):
         return {}
     return {WORDS: torch.from_numpy(pad(item_words(dataset.catalogue))).to(device)}
+
+
+def compared_table(config: RunConfig, dataset: Dataset, text: Tensor) -> Tensor:
+    """(N + 1, E) what semantic-knn compares of the items: ``text``, their words or their attribute values, evened out
+    by ``config.whitening``. UserError when they have no words, or share no value."""
+    table = text
+    if config.compared != "text":
+        vectors = {"words": item_words, "attributes": item_attributes}[config.compared](dataset.catalogue)
+        table = torch.from_numpy(pad(vectors)).to(text.device)
+    return torch.as_tensor(whitened(table, config.whitening))
 
 
 def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> dict[str, Tensor]:

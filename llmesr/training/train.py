@@ -136,7 +136,7 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
     scorers: Mapping[Part, Scorer]
     if config.method in UNTRAINED:
         scorers = {
-            part: untrained_scorer(config.method, dataset.training_for(part), prepared.inputs, runtime.device)
+            part: untrained_scorer(config, dataset.training_for(part), prepared.inputs, runtime.device)
             for part in PARTS
         }
         info: dict[str, object] = {}

@@ -141,6 +141,29 @@ def test_every_setting_changes_the_scores(
     assert (before != scores(trained(made, method, **{**base, setting: SETTINGS[setting]}), made[1])).any()
 
 
+@pytest.mark.parametrize(
+    ("given", "setting", "value"),
+    [
+        ({}, "compared", "words"),
+        ({}, "compared", "attributes"),
+        ({}, "whitening", 0.5),
+        ({"compared": "words"}, "whitening", 1.0),
+        ({}, "pooling", "sum"),
+        ({"pooling": "sum"}, "decay", 0.5),
+        ({}, "max_length", 2),
+    ],
+)
+def test_every_setting_of_text_neighbours_changes_the_scores(
+    given: dict[str, Any], setting: str, value: Any, made: tuple[Store, Dataset, Embedding, Embedding]
+) -> None:
+    before = scores(trained(made, "semantic-knn", **given), made[1])
+    run = trained(made, "semantic-knn", **given, **{setting: value})
+    assert getattr(run.config, setting) == value
+    after = scores(run, made[1])
+    assert (before != after).any()
+    assert np.isfinite(after).all()
+
+
 def test_views_are_further_kernels_with_a_weight(made: tuple[Store, Dataset, Embedding, Embedding]) -> None:
     data, view = made[1], made[3]
     plain = scores(trained(made, "text-ease"), data)

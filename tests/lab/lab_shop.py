@@ -26,6 +26,7 @@ from llmesr.training.train import train
 SMALL: dict[str, Any] = {"epochs": 1, "embedding_size": 8, "layers": 1}
 METHODS: dict[str, dict[str, Any]] = {
     "semantic-knn": {},
+    "words": {"method": "semantic-knn", "compared": "words", "whitening": 0.5, "pooling": "sum"},
     "ease": {},
     "text-ease": {},
     "id": SMALL,
@@ -45,7 +46,7 @@ def made() -> tuple[Path, dict[str, str]]:
     store = Store(root)
     data = make_dataset(store, users=150, items=60, seed=3)
     embed(data, EmbedConfig(), store)
-    runs = {m: train(data, RunConfig.read(None, method=m, **s), store, device="cpu") for m, s in METHODS.items()}
+    runs = {m: train(data, RunConfig.read(None, **{"method": m, **s}), store, device="cpu") for m, s in METHODS.items()}
     local = RunConfig(method="text-ease", solver="local", item_neighbours=12)
     runs["local"] = train(data, local, store, device="cpu")
     runs["blend"] = blend([runs["text-ease"], runs["id"], runs["ease"]])
@@ -59,7 +60,10 @@ def made() -> tuple[Path, dict[str, str]]:
     return root, {name: run.id for name, run in runs.items()}
 
 
-READING = ("semantic-knn", "text-ease", "local", "adapter", "llm-esr", "llmemb", "language", "blend", "base", "policy")
+READING = (
+    *("semantic-knn", "words", "text-ease", "local", "adapter", "llm-esr", "llmemb", "language", "blend", "base"),
+    "policy",
+)
 """Those that score an item nobody chose yet."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from llmesr.data.fading import fading
 from llmesr.data.unit_rows import unit_rows
-from llmesr.linear.fading import fading
 from llmesr.linear.fallback import Fallback
 from llmesr.linear.scorer import LinearScorer
 from llmesr.linear.weights import Columns, Weights

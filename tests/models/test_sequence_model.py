@@ -137,3 +137,5 @@ def test_semantic_knn_is_the_best_cosine_to_the_history() -> None:
     scores = SemanticKnnScorer(text).score(torch.tensor([[1, 2], [2, 0]]))
     half = 0.5**0.5
     torch.testing.assert_close(scores[:, 1:], torch.tensor([[1.0, 1.0, half], [0.0, 1.0, half]]))
+    faded = SemanticKnnScorer(text, decay=0.5).score(torch.tensor([[1, 2], [2, 0]]))  # half of item 1, all of item 2
+    torch.testing.assert_close(faded[:, 1:], torch.tensor([[0.5, 1.0, 1.5 * half], [0.0, 1.0, half]]))

@@ -19,13 +19,14 @@ from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.linear.rows import Rows
 from llmesr.models.scorers import SemanticKnnScorer
-from llmesr.scoring.content import ContentTerm, whitened
+from llmesr.scoring.content import ContentTerm
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.linear_term import LinearTerm
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.terms import open_terms
 from llmesr.scoring.weights import PopularityWeights
+from llmesr.semantic.matrix import whitened
 
 N = 30
 COUNTS = torch.arange(N + 1)  # item i has i training interactions

@@ -1,13 +1,14 @@
-"""Words as vectors: alike where words are shared, the rarer the more, and nothing for a text without any."""
+"""Words and attributes as vectors: alike where something is shared, the rarer the more, and nothing without any."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
-from llmesr.text.words import word_vectors
+from llmesr.text.words import item_attributes, word_vectors
 
 TEXTS = ["black ink cartridge", "black ink refill", "wooden chair", "", "black oak table"]
 
@@ -34,3 +35,28 @@ def test_a_single_text_or_word_will_do_but_none_will_not() -> None:
     assert word_vectors(["ink", "ink"]).shape == (2, 1)
     with pytest.raises(UserError, match="no words"):
         word_vectors(["", "!"])
+
+
+def test_attributes_are_values_that_several_items_have() -> None:
+    catalogue = pd.DataFrame(
+        {
+            "item_id": ["1", "2", "3", "4", "5"],
+            "title": ["Alien", "Heat", "Ran", "Big", ""],  # nobody shares one
+            "genres": ["Sci-Fi, Horror", "Crime,Drama", "drama|War", "Comedy", "Drama"],
+            "studio": ["Fox", "WB", "Toho", "Fox", ""],
+        }
+    )
+    vectors = item_attributes(catalogue)
+    assert vectors.shape == (5, 2)  # drama and Fox
+    alike = unit_rows(vectors) @ unit_rows(vectors).T
+    assert alike[1, 2] == alike[1, 4] == alike[0, 3] == 1
+    assert alike[0, 1] == alike[3, 4] == 0
+    with pytest.raises(UserError, match="No two items share"):
+        item_attributes(catalogue[["item_id", "title"]])
+
+
+def test_a_rare_value_says_more_than_a_common_one() -> None:
+    brands, kinds = ["A", "A", "B", "B", "B", "E"], ["pen", "ink", "pen", "pen", "pen", "ink"]
+    catalogue = pd.DataFrame({"item_id": list("123456"), "brand": brands, "kind": kinds})
+    alike = unit_rows(item_attributes(catalogue)) @ unit_rows(item_attributes(catalogue)).T
+    assert alike[0, 1] > alike[0, 2] > 0  # a brand that two have; a kind that four have

@@ -27,6 +27,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "collaborative_view",
         "semantic_view",
         "views",
+        "compared",
+        "whitening",
+        "pooling",
         "fusion",
         "shared_encoder",
         "adapter_layers",
@@ -145,9 +148,9 @@ def shown(method: str, backbone: str) -> tuple[list[str], dict[str, list[str]]]:
 
     A setting that nobody put into a group still appears, under "More".
     """
-    if method in UNTRAINED:
-        return [], {}
     known = [n for n in RunConfig.model_fields if n not in ("method", "backbone") and reads(n, method, backbone)]
+    if method in UNTRAINED and not set(known) - {"seed", "max_length"}:  # alike for every history, or made elsewhere
+        return [], {}
     basic = [n for n in BASIC if n in known]
     grouped = {title: [n for n in names if n in known] for title, names in GROUPS.items()}
     placed = {*basic, *(n for names in grouped.values() for n in names)}

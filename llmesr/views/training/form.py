@@ -61,7 +61,7 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     start = forms.starting_values(method, backbone, preset)
     given.read_link(start)
     others = [m.id for m in _embeddings(root, manifest) if m.id != embedding]
-    values = _fields(method, backbone, preset, start, others) if trained else {}
+    values = _fields(method, backbone, preset, start, others)
     config = RunConfig.read(None, **{**start, **values})
     if "language_model" in values and config.language_model != "auto":
         visitors.check_model(config.language_model)
@@ -93,6 +93,8 @@ def _fields(method: str, backbone: str, preset: str, start: Mapping[str, Any], e
     words_too = (WORDS,) if method == "text-ease" else ()
     schema["views"] = replace(schema["views"], choices=(*words_too, *embeddings))
     basic, advanced = forms.shown(method, backbone)
+    if not basic and not advanced:
+        return {}
     scope = f"{preset}.{backbone}"
     values: dict[str, Any] = {}
     columns = st.columns(3)
