@@ -2,11 +2,12 @@
 
     python benchmarks/best.py PATH --name office --seeds 42 43 44
 
-PATH is a folder with interactions and items. Contenders: popularity, semantic-knn and every linear model; id, llm-init
-and adapter with cross-entropy; llm-esr as published, and with our defaults; sums of them (`llmesr blend`); and several
-of these under scoring policies tuned on validation (`llmesr tune`): the balanced one, and the best that leaves no group
-below the published configuration. Runs already under the artifact root are reused; `--leave-out` spares training the
-others, and what is made of them.
+PATH is a folder with interactions and items, or names a dataset under the artifact root. Contenders: popularity,
+semantic-knn of several kinds and every linear model; id, llm-init and adapter with cross-entropy; llm-esr as published,
+and with our defaults; sums of them (`llmesr blend`), that of everything also with trees (`--trees`) and with tail items
+counted twice (`--emphasis 1`); and several of these under scoring policies tuned on validation (`llmesr tune`): the
+balanced one, and the best that leaves no group below the published configuration. Runs already under the artifact root
+are reused; `--leave-out` spares training the others, and what is made of them.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ import pandas as pd
 import torch
 from quality import PAPER, find_or_train
 
-from llmesr.config import GROUPS, EmbedConfig, IngestConfig, has_backbone
-from llmesr.data.dataset import Dataset
+from llmesr.config import BLEND_EMPHASIS, GROUPS, EmbedConfig, IngestConfig, has_backbone
+from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.ingest import ingest
 from llmesr.evaluation.statistics import compare, summary
 from llmesr.evaluation.table import event_metrics
 from llmesr.evaluation.verdict import verdicts
-from llmesr.runs.record import Run
+from llmesr.runs.record import Run, list_runs
 from llmesr.scoring.blend import blend
 from llmesr.scoring.derived import derive
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
 from llmesr.scoring.tuning.search import tune_policy
-from llmesr.semantic.embed import Embedding, embed
+from llmesr.semantic.embed import Embedding, default_embedding, embed
 from llmesr.store import Store
 
 OURS, PUBLISHED, SIMPLE = "llm-esr + policy", "llm-esr, as published", "llm-init, ce"
@@ -56,6 +57,26 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "adapter, ce": {"method": "adapter"},
     "llm-esr, ce": {"method": "llm-esr"},
 }
+WORDS = "text-ease and words, ridge 60"
+EVENED: dict[str, Any] = {"method": "semantic-knn", "whitening": 0.5}
+NEIGHBOURS: dict[str, dict[str, Any]] = {
+    "semantic-knn, evened out": EVENED,
+    "semantic-knn, whole history": {**EVENED, "pooling": "sum"},
+    "semantic-knn, words": {**EVENED, "compared": "words"},
+    "semantic-knn, words, whole history": {**EVENED, "compared": "words", "pooling": "sum"},
+    "semantic-knn, attributes": {"method": "semantic-knn", "compared": "attributes"},
+}
+CONTENDERS |= {
+    WORDS: {"method": "text-ease", "views": ["words"], "text_weight": 3.0, "view_weight": 3.0, "ridge": 60.0},
+    **NEIGHBOURS,
+}
+EVERYTHING = (
+    *(WORDS, "ease", "item-knn", "markov", "ials", "semantic-knn", "id, ce", SIMPLE, "adapter, ce", "llm-esr, ce"),
+    *NEIGHBOURS,
+)
+SUM, TREES, TREES_TAIL = "sum of all", "sum of all with trees", "sum of all with trees, tail items twice"
+SUMS: dict[str, dict[str, Any]] = {SUM: {}, TREES: {"trees": True}, TREES_TAIL: {"trees": True, "emphasis": 1.0}}
+"""Of what is there of :data:`EVERYTHING`, and how it is blended."""
 ALONE = (TEXT_EASE, "item-knn", "semantic-knn")
 BLENDS: dict[str, tuple[str, ...]] = {
     UNTRAINED: ALONE,
@@ -83,9 +104,10 @@ def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Name
         print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     for label, of in BLENDS.items():
         if set(of) <= set(found) and label not in args.leave_out:
-            most = max(len(found[m]) for m in of)
-            each = [[runs[min(i, len(runs) - 1)] for runs in (found[m] for m in of)] for i in range(most)]
-            found[label] = [blend(members, device=args.device) for members in each]
+            found[label] = [find_or_blend(members, args.device) for members in by_seed([found[m] for m in of])]
+    for label in (label for label in SUMS if label not in args.leave_out):
+        each = by_seed([found[m] for m in EVERYTHING if m in found])
+        found[label] = [find_or_blend(members, args.device, **SUMS[label]) for members in each]
     for label, of_policy in POLICIES.items():
         if of_policy in found and label not in args.leave_out:
             found[label] = [tuned(run, store, args) for run in found[of_policy]]
@@ -93,6 +115,21 @@ def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Name
         pairs = zip(found["llm-esr, ce"], found[PUBLISHED], strict=True)
         found[NOBODY_WORSE] = [tuned(run, store, args, published.id) for run, published in pairs]
     return found
+
+
+def find_or_blend(members: list[Run], device: str, *, trees: bool = False, emphasis: float = BLEND_EMPHASIS) -> Run:
+    """A finished blend of exactly these runs, else a new one."""
+    wanted = [run.id for run in members], emphasis, trees
+    for run in list_runs(members[0].store, members[0].dataset_id):
+        made = run.manifest.info.get("blend", {})
+        if made and "policy" not in run.manifest.info and (made["runs"], made["emphasis"], "trees" in made) == wanted:
+            return run
+    return blend(members, trees=trees, emphasis=emphasis, device=device)
+
+
+def by_seed(members: list[list[Run]]) -> list[list[Run]]:
+    """The runs to be added up, for each seed; of a member without seeds always the same."""
+    return [[runs[min(i, len(runs) - 1)] for runs in members] for i in range(max(map(len, members)))]
 
 
 def validated(found: dict[str, list[Run]], data: Dataset) -> None:
@@ -122,6 +159,20 @@ def show(table: pd.DataFrame, title: str) -> None:
         print(f"| {label} | " + " | ".join(cells[g] for g in GROUPS) + " |")
 
 
+def below(frames: dict[str, list[pd.DataFrame]], data: Dataset) -> None:
+    """In which groups each sum has less than the best single method, test part: none is what one would like."""
+    single = [label for label in frames if label in CONTENDERS]
+    print("\nGroups in which a sum has less than some single method (test)\n")
+    for protocol, metric in product(("full", "uni100"), ("NDCG@10", "HR@10")):
+        table = summary(frames, data.thresholds, metrics=[metric], protocol=protocol)
+        values = table.pivot(index="run", columns="group", values="value")
+        best, name = values.loc[single].max(), values.loc[single].idxmax()
+        for label in [label for label in SUMS if label in frames]:
+            less = [g for g in GROUPS if g in values and values.loc[label, g] < best[g]]
+            told = ", ".join(f"{g} {values.loc[label, g]:.4f} against {best[g]:.4f} of {name[g]}" for g in less)
+            print(f"{protocol} {metric}, {label}: {told or 'none'}")
+
+
 def ratios(table: pd.DataFrame, ours: str, baseline: str) -> str:
     """Ours as a multiple of the baseline, by group."""
     values = table.set_index(["run", "group"])["value"]
@@ -136,7 +187,7 @@ def main() -> None:
     parser.add_argument("--k-core", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=100, help="at the most; training stops by validation")
-    everything = [*CONTENDERS, *BLENDS, *POLICIES]
+    everything = [*CONTENDERS, *BLENDS, *SUMS, *POLICIES]
     parser.add_argument("--leave-out", nargs="+", default=[], choices=everything, help="contenders to leave out")
     parser.add_argument("--objective", default="balanced", choices=["balanced", "overall", "tail"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -144,12 +195,19 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     store = Store()
-    data = ingest([args.path], IngestConfig(name=args.name, k_core=args.k_core), store)
-    found = trained(data, embed(data, EmbedConfig(), store), store, args)
+    if args.path.exists():
+        data = ingest([args.path], IngestConfig(name=args.name, k_core=args.k_core), store)
+        text = embed(data, EmbedConfig(), store)
+    else:
+        data = load_dataset(store, store.find("datasets", str(args.path)).id)
+        text = default_embedding(store, data)
+    found = trained(data, text, store, args)
     frames = {label: [run.per_user() for run in runs] for label, runs in found.items()}
     print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}")
     validated(found, data)
+    below(frames, data)
     claims = [*product((OURS, NOBODY_WORSE), (PUBLISHED, SIMPLE)), *product((BLEND, BEST), (TEXT_EASE, OURS))]
+    claims += [(TREES, SUM), (TREES_TAIL, TREES), (TREES, TEXT_EASE)]
     claims += [(UNTRAINED, TEXT_EASE), *product((WITH_SIMPLE, BLEND), (UNTRAINED,))]
     claims = [pair for pair in claims if set(pair) <= set(found)]
     for protocol in ("full", "uni100"):

@@ -12,6 +12,8 @@ from llmesr.linear.build import ridge_of
 
 STRONGER = 3.0
 """How many times the usual ridge is tried too."""
+EVENED = 0.5
+"""How far the directions of texts and words are evened out in the further kinds of semantic-knn."""
 Kind = Literal["solved", "trained", "blended", "tuned"]
 SOLVED: Kind = "solved"
 TRAINED: Kind = "trained"
@@ -22,12 +24,14 @@ TUNED: Kind = "tuned"
 @dataclass(frozen=True)
 class Candidate:
     """``settings`` of a run of its own, or of a blend; of a blend, and of a run under a policy, ``of`` says what it is
-    made of: the names of candidates, several of them standing for the best of them."""
+    made of: the names of candidates, several of them standing for the best of them. Of ``also`` those are taken in
+    that there are."""
 
     name: str
     kind: Kind
     settings: Mapping[str, Any] = field(default_factory=dict)
     of: tuple[tuple[str, ...], ...] = ()
+    also: tuple[str, ...] = ()
 
     def run_config(self, config: BestConfig) -> RunConfig:
         """The run of a candidate that is solved or trained."""
@@ -53,14 +57,29 @@ def candidates(dataset: Dataset, *, text: bool) -> list[Candidate]:
     if len(names) > 1:
         blends.append(Candidate("blend of all", BLENDED, of=(*((name,) for name in names), *best_two)))
     each = (*((name,) for name in names), weights, *((name,) for group in beside for name in group))
-    blends.append(Candidate("blend with trees", BLENDED, {"trees": True}, of=each))
+    near = _neighbours() if text else []
+    also = tuple(c.name for c in near)
+    blends.append(Candidate("blend with trees", BLENDED, {"trees": True}, of=each, also=also))
     tuned = Candidate("policy", TUNED, of=(names,))
-    return [*solved, blends[0], *trained, *blends[1:], tuned]
+    return [*solved, blends[0], *trained, *blends[1:-1], *near, blends[-1], tuned]
 
 
 def _simple(text: bool) -> list[Candidate]:
     methods = ("popularity", "item-knn", "markov", *(("semantic-knn",) if text else ()))
     return [Candidate(method, SOLVED, {"method": method}) for method in methods]
+
+
+def _neighbours() -> list[Candidate]:
+    """Further kinds of likeness, worth something beside others only: nearest items for short histories, sums for long
+    ones, which cost less than nearest items and come first."""
+    kinds: dict[str, dict[str, Any]] = {
+        "semantic-knn, whole history": {"whitening": EVENED, "pooling": "sum"},
+        "semantic-knn, words, whole history": {"compared": "words", "whitening": EVENED, "pooling": "sum"},
+        "semantic-knn, evened out": {"whitening": EVENED},
+        "semantic-knn, words": {"compared": "words", "whitening": EVENED},
+        "semantic-knn, attributes": {"compared": "attributes"},
+    }
+    return [Candidate(name, SOLVED, {"method": "semantic-knn", **settings}) for name, settings in kinds.items()]
 
 
 def _without_text(dataset: Dataset) -> list[Candidate]:

@@ -104,7 +104,7 @@ def estimated(
     if candidate.kind == SOLVED:
         seconds = times * solving(candidate.run_config(config), dataset)
     elif candidate.kind == BLENDED:
-        seconds = blending(dataset, [None] * len(candidate.of), pace)
+        seconds = blending(dataset, [None] * (len(candidate.of) + len(candidate.also)), pace)
         seconds += growing(dataset, pace) if candidate.settings.get("trees") else 0.0
         return seconds, seconds
     else:

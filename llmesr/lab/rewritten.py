@@ -27,7 +27,7 @@ from llmesr.linear.fallback import Fallback
 from llmesr.linear.kernel import centred
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
-from llmesr.models.boosted import BoostedScorer
+from llmesr.models.boosted import BoostedScorer, Usual
 from llmesr.models.read_table import ReadTable
 from llmesr.models.rows import placed
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
@@ -139,9 +139,9 @@ class _Rewriting:
         if isinstance(scorer, BlendScorer):
             return self._blend(scorer, run)
         if isinstance(scorer, BoostedScorer):
-            return BoostedScorer(
-                self._blend(scorer.blend, run), scorer.trees, F.pad(scorer.log_counts, (0, self._more))
-            )
+            usual = Usual(*(self._as_rarest(table) for table in scorer.usual))
+            counts = F.pad(scorer.log_counts, (0, self._more))
+            return BoostedScorer(self._blend(scorer.blend, run), scorer.trees, counts, usual)
         if isinstance(scorer, PopularityScorer):
             return PopularityScorer(self.counts, self.device)
         if isinstance(scorer, SemanticKnnScorer):
@@ -181,10 +181,12 @@ class _Rewriting:
             for member, id in zip(scorer.members, ids, strict=True)
         ]
         # Weights follow popularity and are level below the rarest item: a new one has its weights.
+        return BlendScorer(members, self._as_rarest(scorer.weights), self._as_rarest(scorer.bias))
+
+    def _as_rarest(self, table: Tensor) -> Tensor:
+        """(..., N + 1) -> (..., N' + 1): of new items what the rarest of the others has."""
         rarest = int(self.counts[1 : self.before.n_items + 1].argmin()) + 1
-        weights = torch.cat([scorer.weights, scorer.weights[:, [rarest]].expand(-1, self._more)], 1)
-        bias = torch.cat([scorer.bias, scorer.bias[[rarest]].expand(self._more)])
-        return BlendScorer(members, weights, bias)
+        return torch.cat([table, table[..., [rarest]].expand(*table.shape[:-1], self._more)], -1)
 
     def _linear(self, scorer: LinearScorer, run: Run) -> LinearScorer:
         reads = run.config.method == "text-ease"

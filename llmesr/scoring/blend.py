@@ -145,6 +145,7 @@ def _tensors(scorer: BlendScorer | BoostedScorer) -> dict[str, Tensor]:
         return {"weights": scorer.weights, "bias": scorer.bias}
     trees = scorer.trees
     grown = {"tree_features": trees.features, "tree_cuts": trees.cuts, "tree_values": trees.values}
+    grown["usual"] = torch.stack(scorer.usual)
     return _tensors(scorer.blend) | grown
 
 

@@ -20,7 +20,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.evaluation.questions import Questions
 from llmesr.ids import PAD
 from llmesr.models.blend import BlendScorer
-from llmesr.models.boosted import CONTEXT, BoostedScorer, Trees, features
+from llmesr.models.boosted import BoostedScorer, Trees, Usual, context, many_features, standardised
 from llmesr.models.folded import Folded
 from llmesr.progress import Progress
 
@@ -28,7 +28,7 @@ HIGH, DRAWN = 300, 60
 """Items of a user that count as ranked high, and how many are drawn from all others."""
 OF_HIGH = 80
 """How many of those ranked high are looked at."""
-ROUNDS, DEPTH, BINS = 60, 3, 63
+ROUNDS, DEPTH, BINS = 120, 3, 63
 RATE, RIDGE, LEAST = 0.1, 10.0, 1.0
 """Of a tree's answer what is added; what pulls a leaf to zero; the least curvature of the likelihood in a leaf."""
 CELLS = 2**23
@@ -74,7 +74,7 @@ def boosted(
     half. There are as many rounds as were likeliest for the half that was not grown on, maybe none.
     """
     logs = torch.log1p(torch.from_numpy(np.asarray(dataset.item_counts)).to(device).float())
-    sample = _sampled(blend, dataset, users, logs, max_length, emphasis, device, progress)
+    sample, usual = _sampled(blend, dataset, users, logs, max_length, emphasis, device, progress)
     halves = judging.scorers[:-1]
     fold = judging.fold.cpu().numpy()[sample.users] if halves else np.zeros(len(sample.users), int)
     grown: list[Trees] = []
@@ -88,9 +88,9 @@ def boosted(
     rounds = int(heard.argmax())
     whole, _ = grow(sample, blend, rounds=rounds)
     progress("growing trees", len(halves) + 1, len(halves) + 1)
-    made = BoostedScorer(blend, whole.to(device), logs)
+    made = BoostedScorer(blend, whole.to(device), logs, usual)
     judged = [
-        BoostedScorer(half, trees.first(rounds).to(device), logs)  # type: ignore[arg-type]
+        BoostedScorer(half, trees.first(rounds).to(device), logs, usual)  # type: ignore[arg-type]
         for half, trees in zip(halves, grown, strict=True)
     ]
     gain = float(heard.max() - heard[0]) / max(len(users), 1)
@@ -201,12 +201,14 @@ def _sampled(
     emphasis: float,
     device: torch.device,
     progress: Progress,
-) -> Sample:
+) -> tuple[Sample, Usual]:
+    """Candidates of ``users``, and what the members say of all items to them."""
     asked = Questions(dataset, "valid", Sequences(dataset, device), max_length)
     generator = torch.Generator().manual_seed(dataset.seed)
-    members = len(blend.members)
-    rows = max(1, min(1024, CELLS // ((members + len(CONTEXT)) * (dataset.n_items + 1))))
+    members, width = len(blend.members), dataset.n_items + 1
+    rows = max(1, min(1024, CELLS // (many_features(members) * width)))
     found: list[tuple[Tensor, ...]] = []
+    total, squares = torch.zeros(2, members, width, dtype=torch.float64, device=device)
     done = 0
     with torch.inference_mode():
         for some in in_order(users, dataset.split.input_lengths("valid"), rows):
@@ -214,17 +216,26 @@ def _sampled(
             scores = blend.of_members(batch.inputs, batch.users)
             target = batch.targets[:, :1]
             items, stands_for = _candidates(blend.summed(scores), target, batch.seen, generator)
-            known = features(scores, logs, batch.inputs)
-            picked = known.gather(2, items.expand(len(known), -1, -1))
-            own = torch.stack([s.float().gather(1, items) for s in scores])
-            found.append((items, stands_for, batch.users, own, picked))
+            own, within = [], []
+            for number, score in enumerate(scores):
+                level = standardised(score)
+                total[number] += level.sum(0)
+                squares[number] += level.square().sum(0)
+                own.append(score.float().gather(1, items))
+                within.append(level.gather(1, items))
+            told = context(logs, batch.inputs)
+            about = told.gather(2, items.expand(len(told), -1, -1))
+            found.append((items, stands_for, batch.users, torch.stack(own), torch.stack(within), about))
             done += len(some)
             progress("looking at candidates", done, len(users))
-    chosen, shares, who = (torch.cat([f[n] for f in found]).cpu().numpy() for n in range(3))
-    scores_of, known_of = (torch.cat([f[n] for f in found], 1).cpu().numpy() for n in (3, 4))
-    rare = dataset.thresholds.tail_items(np.asarray(dataset.item_counts)[chosen[:, 0]])
+    items, shares, who = (torch.cat([f[n] for f in found]) for n in range(3))
+    scores_of, level_of, about = (torch.cat([f[n] for f in found], 1) for n in (3, 4, 5))
+    usual = Usual.of(total, squares, len(users))
+    known = torch.cat([level_of, usual.beyond(level_of, items), about])
+    rare = dataset.thresholds.tail_items(np.asarray(dataset.item_counts)[items[:, 0].cpu().numpy()])
     counted = 1 + emphasis * rare
-    return Sample(chosen, scores_of, known_of, shares, who, counted / counted.mean())
+    chosen, said, seen, stands, asked_of = (t.cpu().numpy() for t in (items, scores_of, known, shares, who))
+    return Sample(chosen, said, seen, stands, asked_of, counted / counted.mean()), usual
 
 
 def _candidates(scores: Tensor, target: Tensor, seen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from llmesr.linear.build import MODELS
 from llmesr.linear.scorer import LinearScorer
 from llmesr.methods import Inputs
 from llmesr.models.blend import BlendScorer
-from llmesr.models.boosted import CONTEXT, BoostedScorer, Trees
+from llmesr.models.boosted import BoostedScorer, Trees, Usual, many_features
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import Run
@@ -83,9 +83,9 @@ def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -
     if "trees" in made:
         rounds, inner = made["trees"]["rounds"], 2 ** made["trees"]["depth"] - 1
         shapes |= {"tree_features": (rounds, inner), "tree_cuts": (rounds, inner)}
-        shapes["tree_values"] = (rounds, 2 * inner + 1)
+        shapes |= {"tree_values": (rounds, 2 * inner + 1), "usual": (2, len(made["runs"]), width)}
     tensors = dict(zip(shapes, stored_tensors(run, shapes), strict=True))
-    chosen, many = tensors.get("tree_features"), len(made["runs"]) + len(CONTEXT)
+    chosen, many = tensors.get("tree_features"), many_features(len(made["runs"]))
     if chosen is not None and chosen.numel() and not 0 <= int(chosen.min()) <= int(chosen.max()) < many:
         raise UserError(f"The model of run {run.id!r} does not fit its dataset or the runs it is made of.")
     runs = [part_of(run, id, "is a blend of run") for id in made["runs"]]
@@ -102,7 +102,8 @@ def blended(
         return made
     trees = Trees(tensors["tree_features"], tensors["tree_cuts"], tensors["tree_values"]).to(device)
     counts = torch.from_numpy(np.asarray(dataset.item_counts)).to(device)
-    return BoostedScorer(made, trees, torch.log1p(counts.float()))
+    usual = Usual(*tensors["usual"].to(device))
+    return BoostedScorer(made, trees, torch.log1p(counts.float()), usual)
 
 
 def untrained_scorer(config: RunConfig, dataset: Dataset, inputs: Inputs, device: torch.device | str) -> Scorer:

@@ -12,7 +12,7 @@ from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, named_with_backbo
 from llmesr.config.needs import needs_behaviour, needs_reference, needs_text
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
-from llmesr.data.split import PARTS, Part
+from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
@@ -135,10 +135,10 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
     sequences = Sequences(dataset, runtime.device)
     scorers: Mapping[Part, Scorer]
     if config.method in UNTRAINED:
-        scorers = {
-            part: untrained_scorer(config, dataset.training_for(part), prepared.inputs, runtime.device)
-            for part in PARTS
-        }
+        inputs, whole = prepared.inputs, dataset.training_for("test")
+        made = untrained_scorer(config, dataset, inputs, runtime.device)
+        after = made if whole is dataset else untrained_scorer(config, whole, inputs, runtime.device)
+        scorers = {"valid": made, "test": after}
         info: dict[str, object] = {}
     elif config.method in LINEAR:
         scorers, info = fit_linear(run, dataset, prepared.inputs, sequences, runtime)

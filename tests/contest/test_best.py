@@ -198,6 +198,10 @@ def test_what_is_tried_follows_from_the_text(tiny: Dataset) -> None:
     assert blind["blend"].of == (("id",), ("ease", "ease, stronger ridge"), ("item-knn",), ("markov",))
     assert blind["blend with trees"].of == (("id",), ("ease", "ease, stronger ridge"), ("item-knn",), ("markov",))
     assert read["blend with trees"].settings == {"trees": True}
+    assert not blind["blend with trees"].also
+    near = [read[name] for name in read["blend with trees"].also]
+    assert {c.settings["method"] for c in near} == {"semantic-knn"}
+    assert len({tuple(sorted(c.settings.items())) for c in [*near, read["semantic-knn"]]}) == 1 + len(near) > 3
     for found in (read, blind):
         names = list(found)
         for candidate in found.values():  # what a sum or a policy is made of comes before it

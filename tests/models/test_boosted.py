@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llmesr.models.blend import BlendScorer
-from llmesr.models.boosted import BoostedScorer, Trees, features, standardised
+from llmesr.models.boosted import BoostedScorer, Trees, Usual, features, many_features, standardised
 
 
 class Told:
@@ -53,21 +53,37 @@ def test_features_are_the_members_in_one_unit_and_what_is_known_of_item_and_hist
     assert standardised(scores)[0, 1:].tolist() == pytest.approx([-1 / spread, 0.0, 1 / spread])
     assert not standardised(torch.ones(1, 4))[0, 1:].any()
     logs = torch.tensor([0.0, 1.0, 2.0, 3.0])
-    known = features([scores], logs, torch.tensor([[3, 1, 0]]))
-    assert known.shape == (5, 1, 4)
-    assert known[1:, 0, 2].tolist() == pytest.approx([2.0, 0.6931, 2.0, 1.0], abs=1e-4)
-    assert features([scores], logs, torch.tensor([[0, 0]])).isfinite().all()  # nothing was chosen yet
+    usual = Usual(torch.tensor([[0.0, -1.0, -0.5, 1.0]]), torch.tensor([[1.0, 1.0, 0.25, 1.0]]))
+    known = features([scores], logs, torch.tensor([[3, 1, 0]]), usual)
+    assert known.shape == (6, 1, 4) == (many_features(1), 1, 4)
+    # in the middle for this user, two standard deviations above what this item usually gets
+    assert known[:, 0, 2].tolist() == pytest.approx([0.0, 2.0, 2.0, 0.6931, 2.0, 1.0], abs=1e-4)
+    assert features([scores], logs, torch.tensor([[0, 0]]), usual).isfinite().all()  # nothing was chosen yet
+
+
+def test_what_is_usual_of_an_item_is_told_by_the_users() -> None:
+    said = torch.tensor([[[0.0, 1.0, 4.0], [0.0, 3.0, 4.0]]])  # one member, two users, two items
+    usual = Usual.of(said.double().sum(1), said.double().square().sum(1), 2)
+    assert usual.mean.tolist() == [[0.0, 2.0, 4.0]]
+    assert usual.spread[0].tolist() == pytest.approx([1e-3, 1.0, 1e-3])
+    whole = usual.beyond(said, slice(None))
+    assert whole[0, :, 1].tolist() == [-1.0, 1.0]
+    assert not whole[0, :, 2].any()  # alike for everybody
+    items = torch.tensor([[1, 2], [2, 1]])
+    picked = said.gather(2, items[None])
+    assert torch.equal(usual.beyond(picked, items), whole.gather(2, items[None]))
 
 
 def test_what_members_and_popularity_add_is_the_score() -> None:
     members = [Told([0.0, 1.0, 5.0, 2.0]), Told([0.0, 3.0, 0.0, 1.0])]
     blend = BlendScorer(members, torch.tensor([[1.0] * 4, [2.0] * 4]), torch.tensor([0.0, 0.1, 0.2, 0.3]))
     grown = Trees(
-        torch.tensor([[0, 1, 2]]),
+        torch.tensor([[0, 3, 4]]),  # the first member; how far the second lies beyond the usual; popularity
         torch.tensor([[0.0, 0.5, 1.0]]),
         torch.tensor([[0.1, 0.4, -0.2, 0.3, 1.0, -2.0, 0.7]]),
     )
-    scorer = BoostedScorer(blend, grown, torch.tensor([0.0, 0.5, 2.0, 1.5]))
+    usual = Usual(torch.zeros(2, 4), torch.full((2, 4), 0.5))
+    scorer = BoostedScorer(blend, grown, torch.tensor([0.0, 0.5, 2.0, 1.5]), usual)
     sequences, items = torch.tensor([[2, 1]]), torch.tensor([1, 2, 3])
     whole = scorer.score(sequences)[0, items]
     assert not torch.allclose(whole, blend.score(sequences)[0, items])

@@ -117,7 +117,7 @@ def test_trees_are_of_what_lies_before_the_test(store: Store, tiny: Dataset, mem
 def test_trees_of_something_else_are_a_sentence(grown: Run) -> None:
     whole = load_file(grown.folder / MODEL)
     beyond = {**whole, "tree_features": whole["tree_features"] + 99}
-    for tensors in ({k: v for k, v in whole.items() if k != "tree_cuts"}, beyond):
+    for tensors in (*({k: v for k, v in whole.items() if k != gone} for gone in ("tree_cuts", "usual")), beyond):
         save_file(tensors, grown.folder / MODEL)
         with pytest.raises(UserError, match="does not fit its dataset or the runs it is made of"):
             load_scorer(grown)
