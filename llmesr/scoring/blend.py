@@ -70,7 +70,7 @@ def blend(
     max_length = runs[0].config.max_length
     members = [load_scorer(run, dataset=dataset, part="valid", device=device) for run in runs]
     users, on = _users(dataset), torch.device(device)
-    sum_of, judging, found = _fitted(members, dataset, users, max_length, emphasis, on, progress)
+    sum_of, judging, found = fitted_blend(members, dataset, users, max_length, emphasis, on, progress)
     scorer: BlendScorer | BoostedScorer = sum_of
     if trees:
         asked = {"max_length": max_length, "emphasis": emphasis, "device": on, "progress": progress}
@@ -149,7 +149,7 @@ def _tensors(scorer: BlendScorer | BoostedScorer) -> dict[str, Tensor]:
     return _tensors(scorer.blend) | grown
 
 
-def _fitted(
+def fitted_blend(
     members: Sequence[Scorer],
     dataset: Dataset,
     users: np.ndarray,
