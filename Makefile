@@ -47,7 +47,9 @@ lock-check: setup
 audit: setup
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip --quiet --disable-pip-version-check install "pip-audit>=2.9,<3"
-	build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt || \
+		{ echo "Not audited, or a weakness is named above. A package that is \"not found on PyPI\" means that no index of" \
+		"advisories could be asked from here: nothing is known then." >&2; exit 1; }
 
 docs: setup
 	$(BIN)/python docs/reference.py

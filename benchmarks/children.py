@@ -1,13 +1,15 @@
 """A command in a forked child of this process, or in a process of its own, and how it ended.
 
-The libraries are imported once, by :func:`import_all`; each command is then a fork of that process which calls the real
-command line in a session of its own. What that leaves out is the start of Python itself, so kills.py runs some commands
-as processes of their own.
+The libraries and all of llmesr but its pages are imported once, by :func:`import_all`; each command is then a fork of
+that process which calls the real command line in a session of its own. What that leaves out is the start of Python
+itself, so kills.py runs some commands as processes of their own.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import pkgutil
 import signal
 import socket
 import subprocess
@@ -22,10 +24,13 @@ import psutil
 from commands import ELSEWHERE, PORT, PYTHON, Command
 from faults import PRELOADED
 
+import llmesr
 from llmesr.errors import machine_failure
 
-IMPORTED = ("duckdb", "faiss", "pandas", "sklearn.neighbors", "torch", "transformers", "umap", "optuna", "uvicorn",
-            "safetensors.torch", "peft", "llmesr.api", "llmesr.cli.main", "llmesr.serving.server")  # fmt: skip
+IMPORTED = ("duckdb", "faiss", "pandas.core.arrays.arrow.extension_types", "pyarrow.dataset", "sklearn.neighbors",
+            "torch", "transformers", "umap", "optuna", "uvicorn", "safetensors.torch", "peft")  # fmt: skip
+OTHERWISE = ("llmesr.views", "llmesr.__main__")
+"""Not imported: no command needs it, or it is one."""
 ADDRESS = "elsewhere.txt"
 """In the folder of a trial: where the loopback server answers."""
 PATIENCE = 600.0
@@ -33,9 +38,16 @@ PATIENCE = 600.0
 
 
 def import_all() -> None:
-    """Import the large libraries, before any child is forked."""
-    for name in IMPORTED:
-        __import__(name)
+    """Import the large libraries and llmesr, before any child is forked; no child collects what is there then."""
+    ours = [module.name for module in pkgutil.walk_packages(llmesr.__path__, "llmesr.", onerror=lambda name: None)]
+    for name in (*IMPORTED, *(name for name in ours if not name.startswith(OTHERWISE))):
+        try:
+            __import__(name)
+        except ImportError as error:
+            if name in IMPORTED or (error.name or "").startswith("llmesr"):
+                raise  # only what an extra brings may be missing
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ def run(
     It and all that it has started are killed after so many seconds. ``first`` is called in the child before the
     command.
     """
-    started = time.monotonic()
+    started, since = time.monotonic(), time.time()
     log = place.with_suffix(".log")
     log.write_text("")
     given = [word.replace(PORT, str(_free_port())) for word in words or command.words]
@@ -85,7 +97,7 @@ def run(
     if not pid:
         os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    end_family(place)
+    end_family(place, since)
     code = os.waitstatus_to_exitcode(status)
     code = 0 if asked and code in (0, -signal.SIGTERM) else code
     return Ended(code, log.read_text(errors="replace"), time.monotonic() - started)
@@ -161,12 +173,15 @@ def _do(code: str) -> None:
         raise SystemExit(2) from error
 
 
-def end_family(place: Path) -> None:
-    """Kill every process that still works on the artifacts of ``place``, such as the worker of a job."""
+def end_family(place: Path, since: float = 0.0) -> None:
+    """Kill every process that still works on the artifacts of ``place``, such as the worker of a job; only those are
+    asked that were started after ``since``."""
     mine = str(place / "artifacts")
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get("LLMESR_ARTIFACTS") == mine:
+            if process.create_time() < since - 1 or process.pid == os.getpid():
+                continue
+            if process.environ().get("LLMESR_ARTIFACTS") == mine:
                 process.kill()
                 with suppress(psutil.TimeoutExpired):
                     process.wait(10)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).with_name("faults.c")
 PRELOADED = "LD_PRELOAD"
+_ARTIFACT = re.compile(r"(artifacts/\w+)/[^/.][^/]*")
 _VARIABLE = re.compile(r"[0-9a-f]{8,}|\d+|(?<=\.scratch\.)\w+|(?<=\.tmp)\w+")
 
 
@@ -41,7 +42,17 @@ def note_steps(place: Path, noted: Path, kill: bool) -> None:
 def steps(noted: Path, place: Path) -> list[str]:
     """The steps that were written down: call and file, without what is another in each run (numbers, random names)."""
     lines = noted.read_text().splitlines() if noted.exists() else []
-    return [_VARIABLE.sub("*", line.replace(f"{place}/", "", 1)) for line in lines]
+    return [anonymous(line.replace(f"{place}/", "", 1)) for line in lines]
+
+
+def anonymous(name: str) -> str:
+    """A name or step without what is another in each run: numbers, random parts."""
+    return _VARIABLE.sub("*", name)
+
+
+def role(step: str) -> str:
+    """A step without the name of the artifact: the same for every run that is trained alike."""
+    return _ARTIFACT.sub(r"\1/*", step)
 
 
 def telling(steps: Sequence[str], tried: set[tuple[str, str]] | None = None) -> list[int]:
@@ -52,5 +63,5 @@ def telling(steps: Sequence[str], tried: set[tuple[str, str]] | None = None) -> 
         places.setdefault(pair, []).append(number)
     known = set() if tried is None else tried
     new = [found for pair, found in places.items() if pair not in known]
-    known |= places.keys()
+    known.update(places)
     return sorted({number for found in new for number in (found[0], found[-1])})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -26,13 +27,16 @@ import numpy as np
 from children import ADDRESS, Ended, child_of, run
 from commands import PREPARED, STOPPED, Command, write_inputs
 from elsewhere import elsewhere
-from faults import PRELOADED, note_steps, steps
+from faults import PRELOADED, anonymous, note_steps, steps
 
 from llmesr.errors import UserError
 from llmesr.jobs.queue import Jobs
 from llmesr.jobs.sweep import sweep
 from llmesr.store import KINDS, Store, examine, file_digest, import_archive
 
+_PASSING = re.compile(
+    rb'\d{4}-\d\d-\d\dT[\d:.]+|"\w*(?:seconds|started|worker|child)\w*": ?[\d.e+-]+|"timings": ?\{[^}]*\}'
+)
 LATER = 2 * 86_400.0
 """Seconds after which nothing that was left over is kept."""
 
@@ -160,12 +164,33 @@ def redone(place: Path, command: Command, *, fork: bool = True) -> Ended:
     return run(command, place, command.again if begun else None, fork=fork)
 
 
+def state(place: Path) -> str:
+    """One digest of every file below ``place``, hidden ones too: names without what is random in them, contents without
+    moments, durations and numbers of processes."""
+    digest = hashlib.sha256()
+    for name, path in sorted((anonymous(str(p.relative_to(place))), p) for p in place.rglob("*")):
+        content = path.read_bytes() if path.is_file() and path.name != ".lock" else b""  # it holds its last owner
+        digest.update(f"{name} {hashlib.sha256(_PASSING.sub(b'', content)).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
 def looked_at(
-    place: Path, command: Command, before: list[str], expected: set[tuple[str, ...]] | None = None
+    place: Path,
+    command: Command,
+    before: list[str],
+    expected: set[tuple[str, ...]] | None = None,
+    known: set[str] | None = None,
 ) -> dict[str, list[str]]:
     """What is wrong after a trial: ``torn`` (but for what was before it), ``stuck``, ``remains``; ``other``: files that
-    were ``expected`` and are not there, or are there and were not."""
+    were ``expected`` and are not there, or are there and were not.
+
+    The command is not given again in a :func:`state` that is ``known``, to which others are added."""
     found = {"torn": [fault for fault in torn(place, command) if fault not in before]}
+    if known is not None:
+        now = state(place)
+        if now in known:
+            return {**found, "stuck": [], "remains": remains(place)}
+        known.add(now)
     again = redone(place, command)
     found["stuck"] = [] if again.code == 0 else [again.last]
     found["torn"] += torn(place, command)

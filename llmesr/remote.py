@@ -12,17 +12,19 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 
+from llmesr.deadlines import TooSlow, patience, while_moving, within
 from llmesr.errors import UserError, is_full, masked
 from llmesr.progress import Progress, silent
 from llmesr.store import KINDS, MANIFEST, Manifest, Store, check_identity, check_size, file_digest, parse_manifest
 
 FILES = "files.json"
+T = TypeVar("T")
 
 
 class Remote:
@@ -84,13 +86,13 @@ class Remote:
         if self._read(kind, id, FILES) == files and self._manifest(kind, id) is not None:
             return sent
         there = self._path(kind, id)
-        if self.fs.exists(f"{there}/{MANIFEST}"):
-            self.fs.rm_file(f"{there}/{MANIFEST}")  # nobody may take half of the old and half of the new
+        if self._soon(lambda: self.fs.exists(f"{there}/{MANIFEST}")):
+            # nobody may take half of the old and half of the new
+            self._soon(lambda: self.fs.rm_file(f"{there}/{MANIFEST}"))
         for done, name in enumerate(sorted(files, key=lambda n: n == MANIFEST)):
             if name == MANIFEST:
                 self._write(f"{there}/{FILES}", json.dumps(files).encode())
-            self.fs.makedirs(f"{there}/{name}".rpartition("/")[0], exist_ok=True)
-            self.fs.put_file(str(folder / name), f"{there}/{name}")
+            self._send(folder / name, f"{there}/{name}")
             progress(f"sending {kind}/{id}", done + 1, len(files))
         return [*sent, f"{kind}/{id}"]
 
@@ -113,7 +115,8 @@ class Remote:
         check_identity(store, manifest, kind, id)
         with store.scratch(kind) as scratch:
             files = self._read(kind, id, FILES) or {}
-            octets = sum(int(found.get("size") or 0) for found in self.fs.find(there, detail=True).values())
+            found = self._soon(lambda: self.fs.find(there, detail=True))
+            octets = sum(int(entry.get("size") or 0) for entry in found.values())
             check_size(there, len(files), octets, shutil.disk_usage(scratch).free)
             for done, name in enumerate([*files]):
                 self._fetch(f"{there}/{name}", _inside(scratch, name), files[name])
@@ -134,11 +137,23 @@ class Remote:
             if is_full(error):
                 raise  # this machine's disk, or a folder's: said as everywhere
             raise UserError(f"{self.url} cannot be read or written: {error}.") from error
+        except TooSlow as error:
+            raise UserError(f"{self.url} is given up: {error}. Try it again; what is complete is kept.") from error
+
+    def _soon(self, do: Callable[[], T], octets: int = 0) -> T:
+        """What ``do`` returns, which moves so many octets. TooSlow when that takes longer than :func:`patience`."""
+        return within(patience(octets), do)
+
+    def _send(self, here: Path, there: str) -> None:
+        self._soon(lambda: self.fs.makedirs(there.rpartition("/")[0], exist_ok=True))
+        self._soon(lambda: self.fs.put_file(str(here), there), here.stat().st_size)
 
     def _fetch(self, there: str, here: Path, digest: str) -> None:
         here.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.fs.get_file(there, str(here))
+            while_moving(
+                lambda: self.fs.get_file(there, str(here)), lambda: here.stat().st_size if here.exists() else 0
+            )
         except FileNotFoundError as error:
             raise UserError(f"{there} is missing at {self.url}. Push that artifact again.") from error
         if file_digest(here) != digest:
@@ -149,7 +164,7 @@ class Remote:
     def _ids(self, kind: str) -> builtins.list[str]:
         self.fs.invalidate_cache()  # others write here too
         try:
-            entries = self.fs.ls(f"{self.root}/{kind}", detail=False)
+            entries = self._soon(lambda: self.fs.ls(f"{self.root}/{kind}", detail=False))
         except FileNotFoundError:
             return []
         return [PurePosixPath(entry.rstrip("/")).name for entry in entries]
@@ -169,14 +184,15 @@ class Remote:
 
     def _read(self, kind: str, id: str, name: str) -> dict[str, Any] | None:
         try:
-            found = json.loads(self.fs.cat_file(f"{self._path(kind, id)}/{name}"))
+            path = f"{self._path(kind, id)}/{name}"
+            found = json.loads(self._soon(lambda: self.fs.cat_file(path)))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         return found if isinstance(found, dict) else None
 
     def _write(self, path: str, content: bytes) -> None:
-        self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self.fs.pipe_file(path, content)
+        self._soon(lambda: self.fs.makedirs(path.rpartition("/")[0], exist_ok=True))
+        self._soon(lambda: self.fs.pipe_file(path, content), len(content))
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -13,9 +14,13 @@ import pytest
 
 from llmesr import deadlines
 from llmesr.data import fetch
+from llmesr.data.dataset import Dataset
 from llmesr.data.places import address
-from llmesr.deadlines import Pace, TooSlow, within
+from llmesr.deadlines import Pace, TooSlow, arriving, while_moving, within
 from llmesr.errors import UserError
+from llmesr.remote import Remote
+from llmesr.semantic.embedders.backbone import locate
+from llmesr.store import Store
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nContent-Type: text/csv\r\n\r\n"
 
@@ -92,6 +97,60 @@ def test_what_ends_in_time_is_returned_or_raised() -> None:
     held.set()
 
 
+def test_what_moves_may_take_its_time_and_what_does_not_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "WINDOW", 0.02)
+    held, came = threading.Event(), 0
+
+    def more() -> int:
+        nonlocal came
+        came += deadlines.SLOWEST
+        return came
+
+    assert while_moving(lambda: held.wait(1.0), more) is False  # five times as long as nothing may come
+    with pytest.raises(TooSlow, match="less than 10,000 bytes come a second"):
+        while_moving(lambda: held.wait(30), lambda: 7)
+    held.set()
+
+
+def test_things_arrive_in_order_with_the_error_after_them_and_are_closed() -> None:
+    closed = threading.Event()
+
+    @contextmanager
+    def three(last: int) -> Iterator[Iterator[float]]:
+        yield (1 / (last - n) for n in range(3))
+        closed.set()
+
+    with arriving(lambda: three(4), 20) as things:
+        assert [*things] == [1 / 4, 1 / 3, 1 / 2]
+    assert closed.wait(20)
+    with arriving(lambda: three(1), 20) as things:
+        assert next(things) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(things)
+    closed.clear()
+    with arriving(lambda: three(9), 20) as things:
+        assert next(things) == 1 / 9  # and no more is asked for
+    assert closed.wait(20)
+
+
+def test_a_source_that_stops_in_the_middle_is_given_up() -> None:
+    held = threading.Event()
+
+    @contextmanager
+    def stalls() -> Iterator[Iterator[int]]:
+        def some() -> Iterator[int]:
+            yield 1
+            held.wait(30)
+
+        yield some()
+
+    with arriving(stalls, 0.2) as things:
+        assert next(things) == 1
+        with pytest.raises(TooSlow, match="does not end"):
+            next(things)
+    held.set()
+
+
 def test_a_file_that_comes_octet_by_octet_is_given_up(trickle: Trickle, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"less than 10,000 bytes come a second.*bytes are kept; run it again to go on"):
         fetch.download([trickle.url], tmp_path / "orders.csv", pause=0.0)
@@ -143,3 +202,40 @@ def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch,
         address._copy(found, tmp_path / "orders.csv", 10**6, lambda *_: None)
     held.set()
     fs.rm("/slow", recursive=True)
+
+
+def test_a_remote_that_answers_octet_by_octet_is_given_up(trickle: Trickle) -> None:
+    trickle.first = HEAD.replace(b"text/csv", b"text/html")  # a list of what is there
+    with pytest.raises(UserError, match="is given up: the answer does not end"):
+        Remote(trickle.url).list("runs")
+
+
+@pytest.mark.parametrize("call", ["put_file", "get_file"])
+def test_a_push_or_a_pull_that_stops_is_given_up(
+    call: str, store: Store, tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote, held = Remote(f"file://{tmp_path / 'shared'}"), threading.Event()
+    if call == "get_file":
+        remote.push(store, "datasets", tiny.id)
+    monkeypatch.setattr(deadlines, "WINDOW", 0.02)
+    monkeypatch.setattr(deadlines, "SLOWEST", 10**7)
+    monkeypatch.setattr(remote.fs, call, lambda *_, **__: held.wait(30))
+    elsewhere = Store(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is given up: .*Try it again; what is complete is kept"):
+        if call == "put_file":
+            remote.push(store, "datasets", tiny.id)
+        else:
+            remote.pull(elsewhere, "datasets", tiny.id)
+    held.set()
+    assert elsewhere.ids("datasets") == []
+
+
+def test_a_hub_that_answers_octet_by_octet_is_given_up(
+    trickle: Trickle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", trickle.url.removesuffix("/orders.csv"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    with pytest.raises(UserError, match="'shop/tiny' is given up: less than 10,000 bytes come a second"):
+        locate("hf:shop/tiny")
+    assert trickle.calls  # the hub was asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -68,12 +69,12 @@ def app_(
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::1", "::") else host
     say(f"Open http://{shown}:{port}/{base_path.strip('/')}  (artifacts: {root.root})")
     os.environ.setdefault("LLMESR_DATA", str(Path.cwd()))  # files may be given by a path below here
-    options = [f"--server.port={port}", f"--server.address={host}", "--server.headless=true"]
+    options: dict[str, object] = {"server.port": port, "server.address": host, "server.headless": True}
+    options["server.allowedHosts"] = answered_names(host, allow_host)
     if base_path.strip("/"):
-        options.append(f"--server.baseUrlPath={base_path.strip('/')}")
-    options += [f"--server.allowedHosts={name}" for name in answered_names(host, allow_host)]
+        options["server.baseUrlPath"] = base_path.strip("/")
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "llmesr.views.shared.launch", "run", str(script), *options])
+    os.execv(sys.executable, [sys.executable, "-m", "llmesr.views.shared.launch", str(script), json.dumps(options)])
 
 
 def app_script() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import sys
 from collections.abc import Callable, Collection
 
@@ -85,13 +86,17 @@ def run_server(
     hosts: Collection[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; then no new connections are taken and those in flight are answered.
+    """Serve until SIGINT or SIGTERM; then no new connections are taken, those in flight are answered, and the process
+    ends by that signal.
 
     UserError when a run cannot be served.
     """
     hub = Hub(store, runs, pick_device(config.device))
     guard = "with an API key" if config.api_key else "without an API key"
     _shorten_pauses()
+    # As SIGTERM: uvicorn raises the signal again once it has shut down. Python's own answer to an interrupt would wait
+    # for the threads of batches that do not end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     say(f"Serving {', '.join(s.run.id for s in hub.all())} at http://{host}:{port} {guard}; /docs describes it.")
     uvicorn.run(
         create_app(hub, config, hosts),

@@ -107,7 +107,8 @@ def test_what_is_no_name_is_not_allowed_in_silence(given: str) -> None:
 
 @pytest.mark.slow
 def test_the_app_answers_to_its_own_names_alone(store: Store) -> None:
-    """Pages come over its websocket: a page elsewhere must not open one, by its own name or by a name of ours."""
+    """Pages come over its websocket: a page elsewhere must not open one, by its own name or by a name of ours, nor read
+    what else the server holds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -118,6 +119,12 @@ def test_the_app_answers_to_its_own_names_alone(store: Store) -> None:
         asked = ["GET /_stcore/stream HTTP/1.1", "Upgrade: websocket", "Connection: Upgrade", *lines]
         asked += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]
         with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+            line.sendall("\r\n".join(asked).encode())
+            return line.recv(1000).decode("latin-1").split(" ")[1]
+
+    def read(path: str, *names: str) -> str:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+            asked = [f"GET {path} HTTP/1.1", *(f"Host: {name}" for name in names), "Connection: close", "", ""]
             line.sendall("\r\n".join(asked).encode())
             return line.recv(1000).decode("latin-1").split(" ")[1]
 
@@ -145,6 +152,11 @@ def test_the_app_answers_to_its_own_names_alone(store: Store) -> None:
             opened(f"Host: localhost:{port}", "Origin: http://evil.net", f"X-Forwarded-Host: localhost:{port}") == "403"
         )
         assert opened(f"Host: localhost:{port}", "X-Forwarded-Host: evil.net") == "101"
+        for path in ("/", "/_stcore/health", "/_stcore/host-config", "/_stcore/metrics", "/compare"):
+            assert read(path, f"localhost:{port}") == "200", path
+            assert read(path, "shop.example.com") == "200", path
+            for names in (["evil.net"], ["localhost@evil.net"], ["localhost", "evil.net"], []):
+                assert read(path, *names) == "400", (path, names)
     finally:
         process.terminate()
         process.wait(60)

@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import numpy as np
@@ -143,27 +145,55 @@ main()
 """The command line, where working ahead of the requests takes an hour."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("program", [["-m", "llmesr"], ["-c", SLOW]])
-def test_serve_stops_gracefully(program: list[str], run: Run, store: Store, tiny: Dataset) -> None:
+HANGING = """
+import time
+from llmesr.cli.main import main
+from llmesr.scoring.recommender import Recommender
+Recommender.answer = lambda *_: time.sleep(3_600)
+main()
+"""
+"""The command line, where a batch takes an hour."""
+
+
+@contextmanager
+def serving(program: list[str], run: Run, store: Store, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server of its own, and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, *program, "serve", run.id, "--port", str(port), "--device", "cpu"]
+    command = [sys.executable, *program, "serve", run.id, "--port", str(port), "--device", "cpu", *words]
     process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
+    url = f"http://127.0.0.1:{port}"
     try:
-        url = f"http://127.0.0.1:{port}"
         for _ in range(300):
             try:
                 assert httpx.get(f"{url}/health").json()["runs"][0]["run"] == run.id
                 break
             except httpx.ConnectError:
                 time.sleep(0.1)
+        yield process, url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [["-m", "llmesr"], ["-c", SLOW]])
+def test_serve_stops_gracefully(program: list[str], run: Run, store: Store, tiny: Dataset) -> None:
+    with serving(program, run, store) as (process, url):
         answer = httpx.post(f"{url}/recommend", json={"user": str(tiny.user_ids[0])})
         assert len(answer.json()["items"]) == 10
-    finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(20) in (0, -signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_serve_ends_although_a_batch_does_not(asked: signal.Signals, run: Run, store: Store, tiny: Dataset) -> None:
+    with serving(["-c", HANGING], run, store, "--set", "timeout=1") as (process, url):
+        assert httpx.post(f"{url}/recommend", json={"user": str(tiny.user_ids[0])}).status_code == 503
+        process.send_signal(asked)
+        assert process.wait(20) == -asked
 
 
 def test_recommend_explains_each_item(store: Store, tiny: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import sqlite3
@@ -14,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from llmesr.deadlines import TooSlow, arriving
 from llmesr.errors import UserError, masked
 
 SCHEMES = ("postgresql", "postgres", "sqlite", "duckdb")
@@ -22,6 +24,8 @@ MEMORY = "1GB"
 HINT = "pip install 'llmesr[databases]'"
 PATIENCE = 10
 """Seconds to wait for a server that does not answer."""
+LONGEST = 3_600.0
+"""Seconds until the first rows of a query, and between two batches of them."""
 PASSWORD = "PGPASSWORD"
 
 
@@ -61,31 +65,47 @@ def opened(source: str, sql: str, name: str, password: str | None = None) -> Ite
     """The rows of a query as Arrow batches. ``name`` is what the query is called in messages.
 
     The password of a PostgreSQL server is ``password``, or what PGPASSWORD says. UserError, in one sentence without
-    that password, when the database cannot be reached or the query cannot be answered.
+    that password, when the database cannot be reached, the query cannot be answered, or no row comes for
+    :data:`LONGEST`.
     """
-    query, kind = check_query(sql), kind_of(source)
+    query = check_query(sql)
     columns: list[str] = []
     try:
-        if kind == "duckdb":
-            with _duckdb(_file(source, kind)) as connection:
-                yield connection.sql(query).to_arrow_reader(BATCH)
-            return
-        connect = _postgresql(source, password) if kind == "postgresql" else _sqlite(_file(source, "sqlite"))
-        with connect as connection, connection.cursor() as cursor:
-            if kind == "postgresql":
-                cursor.execute("SET default_transaction_read_only = on")
-            cursor.execute(query)
-            reader = cursor.fetch_record_batch()
-            columns += reader.schema.names
-            yield reader
+        with arriving(lambda: _answered(source, query, password), LONGEST) as answer:
+            schema = next(answer)
+            columns += schema.names
+            yield pa.RecordBatchReader.from_batches(schema, answer)
     except UserError:
         raise
+    except TooSlow:
+        raise UserError(
+            f"{shown(source)} has sent no row of {name} for {LONGEST / 60:g} minutes; it is given up. Ask for less, or "
+            "store the answer as a table there and read that."
+        ) from None
     except Exception as error:  # every driver has errors of its own, and Arrow passes them on as OSError
         if not _of_database(error):
             raise
         said = _said(error, [password or "", os.environ.get(PASSWORD, "")])
         # from None: the text of the driver may hold what this sentence must not
         raise UserError(_sentence(str(error), said, shown(source), name, columns)) from None
+
+
+@contextlib.contextmanager
+def _answered(source: str, query: str, password: str | None) -> Iterator[Iterator[Any]]:
+    """The schema of the rows, then the batches."""
+    kind = kind_of(source)
+    if kind == "duckdb":
+        with _duckdb(_file(source, kind)) as connection:
+            reader = connection.sql(query).to_arrow_reader(BATCH)
+            yield itertools.chain([reader.schema], reader)
+        return
+    connect = _postgresql(source, password) if kind == "postgresql" else _sqlite(_file(source, "sqlite"))
+    with connect as connection, connection.cursor() as cursor:
+        if kind == "postgresql":
+            cursor.execute("SET default_transaction_read_only = on")
+        cursor.execute(query)
+        reader = cursor.fetch_record_batch()
+        yield itertools.chain([reader.schema], reader)
 
 
 def _file(source: str, kind: str) -> Path:

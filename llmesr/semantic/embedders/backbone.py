@@ -7,6 +7,8 @@ import hashlib
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import torch
 
+from llmesr.deadlines import TooSlow, while_moving
 from llmesr.errors import UserError, is_full
 from llmesr.semantic.embedders.pooling import Pooling
 
@@ -25,6 +28,20 @@ PARTS = "model.safetensors.index.json"
 _PART = re.compile(r"[\w-][\w.-]*\.safetensors")
 _POOLER = re.compile(r"(^|\.)pooler\.")
 """Weights that are not used here."""
+PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+"""What is taken of a hub's model."""
+DOWNLOAD = """
+import json, os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()  # who asked has gone
+from huggingface_hub import snapshot_download
+try:
+    found = {"folder": snapshot_download(sys.argv[1], allow_patterns=sys.argv[2:])}
+except Exception as error:  # a hub may answer anything
+    found = {"reason": (str(error).strip().splitlines() or [type(error).__name__])[0]}
+print(json.dumps(found), flush=True)
+os._exit(0)
+"""
+"""Given the name of a model and :data:`PATTERNS`: JSON of its folder, or of why there is none."""
 MOST_BLOCKS = 1000
 """No model has as many; one that says so would be built without end."""
 
@@ -71,20 +88,45 @@ def _gguf(ref: str, file: Path) -> Source:
 
 
 def _download(id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    """The folder of a hub's model, brought there by a process of its own: the library waits for each piece alone, in
+    threads that a process does not end without."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.file_download import repo_folder_name
 
-    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
     try:
-        return Path(snapshot_download(id, allow_patterns=patterns))
+        kept = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=id, repo_type="model")
     except HFValidationError:
         raise UserError(f"{id!r} is neither a folder here nor a Hugging Face model id (owner/name).") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    with subprocess.Popen(
+        [sys.executable, "-c", DOWNLOAD, id, *PATTERNS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        try:
+            said = while_moving(child.stdout.read, lambda: _octets(kept))
+        except TooSlow as error:
+            raise UserError(
+                f"{id!r} is given up: {error}. Try it again, what has come is kept; or download the model elsewhere "
+                "and give its folder: hf:<folder>."
+            ) from error
+        finally:
+            child.kill()
+    answer = json.loads(said or b'{"reason": "the download was ended"}')
+    if "folder" not in answer:
         raise UserError(
-            f"{id!r} is no folder here and could not be downloaded ({reason}). Download the model elsewhere and give "
-            "its folder: hf:<folder>."
-        ) from error
+            f"{id!r} is no folder here and could not be downloaded ({answer['reason']}). Download the model elsewhere "
+            "and give its folder: hf:<folder>."
+        )
+    return Path(answer["folder"])
+
+
+def _octets(folder: Path) -> int:
+    """Of the files below a folder that others write to."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total
 
 
 def weights_digest(source: Source) -> str:

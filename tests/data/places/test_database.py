@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -223,6 +224,23 @@ def test_a_limit_ends_a_stream(store: Store, tmp_path: Path) -> None:
 )
 def test_one_query_is_one(sql: str) -> None:
     assert database.check_query(sql) == sql.strip().removesuffix(";")
+
+
+def test_a_query_without_end_is_given_up(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LONGEST", 0.3)
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT (n + 1) % 1000000000 FROM t) SELECT max(n) FROM t"
+    sentence = said(duckdb_file(tmp_path), endless, store=store)
+    assert "has sent no row of query 1 for 0.005 minutes; it is given up" in sentence
+
+
+def test_a_server_that_takes_the_call_and_says_nothing_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("adbc_driver_postgresql")
+    monkeypatch.setattr(database, "PATIENCE", 2)  # the least that the library knows
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"postgresql://reader@127.0.0.1:{mute.getsockname()[1]}/shop"
+        assert "cannot be reached" in said(address, ORDERS, store=store)
 
 
 def test_killed_in_the_middle_nothing_is_half_written(shop: str, store: Store) -> None:
