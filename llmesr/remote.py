@@ -47,7 +47,10 @@ class Remote:
         return sorted((m for m in found if m is not None), key=lambda m: m.created, reverse=True)
 
     def find(self, kind: str, ref: str) -> Manifest:
-        """Resolve an id, a name (the newest of it) or a unique start of an id. UserError when there is none."""
+        """Resolve an id, a name (the newest of it) or a unique start of an id. UserError when there is none, or nothing
+        is named."""
+        if not ref.strip():
+            raise UserError(f"{ref!r} names none of the {kind} at {self.url}.")
         made = self.list(kind)
         named = [m for m in made if m.id == ref] or [m for m in made if m.name == ref][:1]
         named = named or [m for m in made if m.id.startswith(ref)]

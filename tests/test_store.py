@@ -49,6 +49,11 @@ def test_find_by_id_name_and_prefix(store: Store) -> None:
         store.find("datasets", "toys")
     with pytest.raises(UserError, match="fits several"):
         store.find("datasets", "sho")
+    make(store, "only-1")
+    store.delete("datasets", "shop-1")
+    for nothing in ("", " "):  # as a variable of a shell that is not set
+        with pytest.raises(UserError, match="names no dataset"):
+            store.find("datasets", nothing)
 
 
 def test_a_damaged_manifest_is_set_apart(store: Store) -> None:

@@ -55,7 +55,7 @@ def test_two_trials_that_leave_the_same_are_the_same_state(tmp_path: Path) -> No
         place.mkdir(parents=True)
         (place / "manifest.json").write_text(json.dumps({"id": "a", "created": "2026-11-27T01:00:00+00:00", **values}))
         (place / ".lock").write_text(folder)
-        return trials.state(tmp_path / folder)
+        return str(trials.state(tmp_path / folder))
 
     known = left("first", train_seconds=1.5)
     assert left("second", train_seconds=2.5, created="2026-11-28T02:00:00+00:00") == known

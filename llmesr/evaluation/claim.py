@@ -181,7 +181,7 @@ def make_claim(
 
     Where a configuration was trained again with a longer budget, that one is taken; where the scoring of ``run`` was
     tuned, so is that of the baseline, once it is there. ``thresholds``: the dataset's own when absent. UserError when
-    the two are one configuration or cannot be compared.
+    the two are one configuration or cannot be compared, or one is an older repetition of another run.
     """
     asked = compare_runs(
         store, [run, baseline], baseline=baseline, metrics=(metric,), protocol=protocol, thresholds=thresholds
@@ -231,8 +231,11 @@ def _in_time(store: Store, data: Dataset, ours: Contender, base: Contender, pair
 
 
 def _whole(run: Run, everyone: Sequence[Contender]) -> Contender:
-    """The contender of a run with all its seeds."""
-    return next(c for c in everyone if run.id in c.ids)
+    """The contender of a run with all its seeds. UserError where a newer one counts in place of the run."""
+    for contender in everyone:
+        if run.id in contender.ids:
+            return contender
+    raise UserError(f"Run {run.id!r} is an older repetition of another one, which counts in its place: name that one.")
 
 
 def _settled(contender: Contender, everyone: Sequence[Contender]) -> Contender:

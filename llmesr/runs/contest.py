@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel, Field, FiniteFloat, StrictStr
+
 from llmesr.config import BestConfig
 from llmesr.runs.live import Live
 from llmesr.store import Store, slug
 
 JUDGED, LEFT_OUT, UNFINISHED, FAILED = "judged", "left out", "unfinished", "failed"
+
+
+class _Entry(BaseModel):
+    candidate: StrictStr
+    kind: StrictStr = ""
+    state: StrictStr
+    run: StrictStr | None
+    metrics: dict[str, FiniteFloat]
+    seconds: FiniteFloat = Field(ge=0)
+    ranking: FiniteFloat | None = None
+    reason: StrictStr
 
 
 class Contest(Live):
@@ -17,6 +30,7 @@ class Contest(Live):
     names the best run."""
 
     kind, noun, unit, resume_command = "contests", "Contest", "candidate", "llmesr best --resume"
+    shape = _Entry
 
     @property
     def config(self) -> BestConfig:

@@ -58,6 +58,8 @@ class Live:
     """What events count; the config's field of that name and an "s" holds the total, where it is known at first."""
     resume_command: ClassVar[str]
     unsealed: ClassVar[tuple[str, ...]] = (MANIFEST, STATUS)
+    shape: ClassVar[type[BaseModel] | None] = None
+    """What a line must be to count as an event, where readers rely on that."""
 
     def __init__(self, store: Store, id: str) -> None:
         self.store = store
@@ -155,6 +157,8 @@ class Live:
         for line in path.read_bytes().splitlines() if path.is_file() else []:
             with contextlib.suppress(ValueError):  # cut off by a crash, or damaged: the others still count
                 row = json.loads(line)
+                if self.shape is not None:
+                    self.shape.model_validate(row)
                 rows += [row] if isinstance(row, dict) else []
         return rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel, Field, StrictInt, StrictStr
 
 from llmesr.config import SearchConfig
 from llmesr.runs.live import Live
@@ -13,11 +14,23 @@ from llmesr.store import Store, slug
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
 
+class _Trial(BaseModel):
+    trial: StrictInt = Field(ge=1)
+    state: StrictStr
+    settings: dict[str, Any]
+    value: float | None
+    reported: dict[str, float]
+    run: StrictStr | None
+    reason: StrictStr
+    seconds: float
+
+
 class Search(Live):
     """A folder of kind ``searches``. An event is a finished trial: trial (from 1), state (complete, pruned or failed),
     settings, value (validation; None when it failed), reported (epoch -> value), run, reason and seconds."""
 
     kind, noun, unit, resume_command = "searches", "Search", "trial", "llmesr search --resume"
+    shape = _Trial
 
     @property
     def config(self) -> SearchConfig:
@@ -26,8 +39,9 @@ class Search(Live):
     @property
     def label(self) -> str:
         """``method/backbone``, and nothing but letters whatever the manifest says (see ``Run.label``)."""
-        fixed = self.manifest.config["fixed"]
-        return f"{slug(str(fixed['method']))}/{slug(str(fixed['backbone']))}"
+        said = self.manifest.config.get("fixed")
+        fixed = said if isinstance(said, dict) else {}
+        return "/".join(slug(str(fixed.get(name))) for name in ("method", "backbone"))
 
     def run_id(self, trial: int) -> str:
         """The id of the run of a trial (from 1), whether it has begun or not."""

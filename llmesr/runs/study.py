@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel, StrictBool, StrictStr, TypeAdapter
 
 from llmesr.config import StudyConfig
 from llmesr.errors import UserError
@@ -16,11 +17,37 @@ from llmesr.store import Store, replacing, slug, write_json
 RANKS, TABLE = "ranks", "table.json"
 
 
+class _Judged(BaseModel):
+    judge: StrictStr
+    label: StrictStr
+    key: StrictStr
+    vectors: StrictStr = ""
+    changes: dict[str, Any]
+    seconds: float
+
+
+class _Row(BaseModel):
+    judge: StrictStr
+    label: StrictStr
+    changes: dict[str, Any]
+    protocol: StrictStr
+    group: StrictStr
+    users: int
+    value: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_adjusted: float | None
+    significant: StrictBool
+
+
 class Study(Live):
     """A folder of kind ``studies``. An event is a cell that was judged: judge, label, changes (axis -> value), key and
     seconds; ``ranks/`` holds the ranks of the validation part by key. The result has the table."""
 
     kind, noun, unit, resume_command = "studies", "Study", "cell", "llmesr study --resume"
+    shape = _Judged
 
     @property
     def config(self) -> StudyConfig:
@@ -46,9 +73,13 @@ class Study(Live):
         if not path.is_file():
             raise UserError(f"Study {self.id!r} is not finished: `{self.resume_command} {self.id}` goes on with it.")
         try:
-            return list(json.loads(path.read_bytes()))
+            rows: list[dict[str, Any]] = json.loads(path.read_bytes())
+            TypeAdapter(list[_Row]).validate_python(rows)
+            return rows
         except ValueError as error:
-            raise UserError(f"{path} is damaged: {error}. Delete the study and hold it again.") from error
+            raise UserError(
+                f"{path} is damaged: {str(error).splitlines()[0]}. Delete the study and hold it again."
+            ) from error
 
     def write_table(self, rows: list[dict[str, Any]]) -> None:
         """Keep the rows of :meth:`table`."""

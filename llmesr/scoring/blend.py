@@ -7,6 +7,7 @@ counts, for items of every popularity, is fitted on validation as the weights of
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -60,9 +61,11 @@ def blend(
     flatter itself there; the test is ranked by the weights of all of them.
     ``info["blend"]`` of its manifest holds the runs and their weights. UserError for fewer than two runs, for one that
     is named twice, has no model of its own, or is of another dataset (each split is a dataset), for runs that read
-    histories of different lengths, and for a dataset with nobody to validate on.
+    histories of different lengths, for a dataset with nobody to validate on, and for an emphasis that is no number.
     """
     _check(runs)
+    if not 0 <= emphasis < math.inf:
+        raise UserError(f"The emphasis on tail items is a number, 0 or more, not {emphasis}.")
     started, store = time.perf_counter(), runs[0].store
     dataset = load_dataset(store, runs[0].dataset_id)
     if not len(dataset.split.users("valid")):

@@ -168,7 +168,10 @@ class Shelf:
         return sorted(good, key=lambda m: m.created, reverse=True), bad
 
     def find(self, kind: str, ref: str) -> Manifest:
-        """Resolve an id, a unique id prefix or a name (the newest of that name)."""
+        """Resolve an id, a unique id prefix or a name (the newest of that name). UserError where there is none, or it
+        fits several, or nothing is named."""
+        if not ref.strip():
+            raise UserError(f"{ref!r} names no {noun(kind)}.")  # not the only one there is: it may be deleted
         manifests = self.list(kind)
         for match in (
             [m for m in manifests if m.id == ref],

@@ -68,6 +68,14 @@ def test_what_a_weak_claim_lacks_is_written_down_once(store: Store, shop: Datase
     assert later == [(m, s) for m in ("llm-esr", "id") for s in (42, 43, 44)]
 
 
+def test_an_older_repetition_is_a_sentence(store: Store, shop: Dataset) -> None:
+    older, newer, other = (make_run(store, shop, method) for method in ("id", "id", "llm-esr"))
+    assert make_claim(store, other, newer).comparison.baseline.ids == (newer.id,)
+    for run, baseline in ((other, older), (older, other)):
+        with pytest.raises(UserError, match=f"{older.id}' is an older repetition of another one"):
+            make_claim(store, run, baseline)
+
+
 def test_the_trainings_settle_the_claim(store: Store, shop: Dataset) -> None:
     weak, base = cut_short(make_run(store, shop, "llm-esr", tail_skill=3.0)), make_run(store, shop, "id")
     later = resplit(shop, SplitConfig(kind="temporal", valid_from=0.5, test_from=0.7), store)

@@ -3,13 +3,17 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from llmesr.config import RunConfig
+from llmesr.config import BestConfig, RunConfig, SearchConfig, StudyConfig
 from llmesr.errors import UserError
+from llmesr.runs.contest import Contest
 from llmesr.runs.live import EVENTS
 from llmesr.runs.record import Run
+from llmesr.runs.search import Search
+from llmesr.runs.study import Study
 from llmesr.store import Store
 
 
@@ -102,6 +106,55 @@ def test_damaged_events_hide_no_others(run: Run) -> None:
     with open(run.folder / EVENTS, "ab") as handle:
         handle.write(b'\xff\xfe\n5\n{"epoch": 2, "loss": 0.5}\n')
     assert run.events()["epoch"].tolist() == [1, 2]
+
+
+NONSENSE: tuple[Any, ...] = (None, [], {}, "x", -1, True, [[[]]], {"a": [1]})
+ENTRY: dict[str, Any] = {
+    "candidate": "ease",
+    "kind": "solved",
+    "state": "judged",
+    "run": None,
+    "metrics": {},
+    "reason": "",
+}
+TRIAL: dict[str, Any] = {
+    "trial": 1,
+    "state": "failed",
+    "settings": {},
+    "value": None,
+    "reported": {},
+    "run": None,
+    "reason": "",
+}
+
+
+def test_an_event_of_another_shape_does_not_count(tmp_path: Path) -> None:
+    contest = Contest.create(Store(tmp_path), BestConfig(), [], name="a contest", device="cpu")
+    space = {"layers": [1, 2]}
+    fixed = {"method": "id", "backbone": "sasrec"}
+    search = Search.create(Store(tmp_path), SearchConfig(fixed=fixed, space=space), [], name="a search", device="cpu")
+    for live, event in ((contest, ENTRY), (search, TRIAL)):
+        live.append_event({**event, "seconds": 2.0})
+        for name in event:
+            for value in NONSENSE:
+                live.append_event({**event, "seconds": 2.0, name: value})
+        live.append_event({**event, "seconds": [[[]]]})
+        live.append_event({**event, "seconds": 3.0})
+    assert contest.spent >= 5.0
+    assert all(isinstance(entry["metrics"], dict) for entry in contest.entries())
+    assert len(search.table()) == len(search.trials()) >= 2
+    for nonsense in NONSENSE:
+        with search.store.changing("searches", search.id) as manifest:
+            manifest.config["fixed"] = nonsense
+        assert re.fullmatch(r"[a-z0-9/-]+", search.label)
+
+
+def test_a_table_of_another_shape_is_a_sentence(tmp_path: Path) -> None:
+    study = Study.create(Store(tmp_path), StudyConfig(), [], name="a study", device="cpu")
+    for rows in (["x", "xy"], [{"judge": "a"}], {"a": 1}, 5):
+        study.write_table(rows)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=r"table.json is damaged.*hold it again"):
+            study.table()
 
 
 @pytest.mark.parametrize("method", ["**bold** <b>", ":material/home: $x$", "[a](javascript:b)"])

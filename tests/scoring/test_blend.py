@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -21,7 +22,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.contenders import contenders
 from llmesr.models.scorers import Scorer
-from llmesr.runs.record import MODEL, Run
+from llmesr.runs.record import MODEL, Run, list_runs
 from llmesr.scoring import blend as blending
 from llmesr.scoring.blend import blend
 from llmesr.scoring.derived import derive
@@ -118,6 +119,10 @@ def test_what_cannot_be_blended_is_refused(store: Store, tiny: Dataset, members:
         blend([first])
     with pytest.raises(UserError, match="named twice"):
         blend([first, first])
+    for emphasis in (math.inf, math.nan, -1.0):
+        with pytest.raises(UserError, match="emphasis on tail items is a number, 0 or more"):
+            blend([first, second], emphasis=emphasis)
+    assert [run.id for run in list_runs(store) if run.label.startswith("blend")] == []
     other = bare_run(store, make_dataset(store, name="other"), method="id")
     with pytest.raises(UserError, match="one dataset, under one split"):
         blend([first, other])

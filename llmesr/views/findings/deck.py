@@ -15,7 +15,7 @@ from llmesr.views.findings.plane import Points
 from llmesr.views.findings.report import against, origin_line, summary
 from llmesr.views.shared.deck import Around, Deck
 from llmesr.views.shared.marks import unmarked
-from llmesr.views.shared.recolour import recoloured
+from llmesr.views.shared.recolour import checked
 from llmesr.views.shared.report import number
 from llmesr.views.shared.words import one_line
 
@@ -43,8 +43,8 @@ def findings_deck(findings: Sequence[Pinned], title: str = "Findings") -> bytes:
 
 
 def _chart(finding: Pinned) -> Dots | Bars | Points | None:
-    found = finding.figure()
-    return None if found is None else native(recoloured(found, finding.mode, "light"))
+    chart = checked(finding, "light")
+    return None if chart is None else native(chart)
 
 
 def _title(finding: Pinned, chart: Dots | Bars | Points | None) -> str:

@@ -19,14 +19,21 @@ _COLOR = re.compile(r"#[0-9a-f]{6}\b|rgba\((\d+),(\d+),(\d+),", re.IGNORECASE)
 
 def drawn(finding: Pinned, mode: Mode) -> go.Figure | None:
     """The chart of a finding for a theme; None where it is a table alone. UserError when it is damaged."""
+    chart = checked(finding, mode)
+    return None if chart is None else go.Figure(chart).update_layout(template=theme.template(mode))
+
+
+def checked(finding: Pinned, mode: Mode) -> dict[str, Any] | None:
+    """The same as plotly's JSON, without a template."""
     found = finding.figure()
     if found is None:
         return None
+    chart: dict[str, Any] = recoloured(found, finding.mode, mode)
     try:
-        figure = go.Figure(recoloured(found, finding.mode, mode))
-    except ValueError as error:
+        go.Figure(chart)
+    except (TypeError, ValueError) as error:  # as plotly refuses what it cannot draw
         raise UserError(f"The finding {finding.id!r} is damaged: its chart cannot be drawn. Delete it.") from error
-    return figure.update_layout(template=theme.template(mode))
+    return chart
 
 
 def recoloured(value: Any, old: Mode, new: Mode) -> Any:

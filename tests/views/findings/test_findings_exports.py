@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from llmesr.errors import UserError
 from llmesr.evaluation.comparison import Comparison
 from llmesr.findings import Subject
 from llmesr.findings.drawn import plain
+from llmesr.findings.record import FIGURE
 from llmesr.store import Store
 from llmesr.views.findings import paper
 from llmesr.views.findings.deck import LINES, findings_deck
@@ -285,3 +287,12 @@ def test_a_browser_that_prints_nothing_is_said(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(paper, "browser", lambda: "/bin/false")
     with pytest.raises(UserError, match="could not print the report"):
         paper.printed("<p>x</p>")
+
+
+@pytest.mark.parametrize("data", [[5], [None], [{"type": "nothing"}], [{"x": 7}], ["scatter"]])
+def test_a_chart_that_is_none_is_a_sentence_in_every_form(data: list[object], store: Store) -> None:
+    made = findings.pin("One", figure=go.Figure(go.Bar(x=["a"], y=[1.0])), store=store)
+    (store.path("findings", made.id) / FIGURE).write_text(json.dumps({"data": data, "layout": {}}))
+    for form in (findings_deck, findings_report):
+        with pytest.raises(UserError, match="is damaged: its chart cannot be drawn. Delete it"):
+            form([findings.find(made.id, store)], "Findings")
