@@ -152,6 +152,21 @@ def test_a_phone_shows_lists_before_knobs(page: Page, shop: Shop) -> None:
     assert top(lists) < top(knob)
 
 
+def test_wide_charts_are_moved_under_the_finger_on_a_phone(page: Page, shop: Shop) -> None:
+    page.set_viewport_size(PHONE)
+    for view, key in (("lists", "beyond"), ("popularity", "popularity"), ("users", "outcomes")):
+        visit(page, shop.server, f"/compare?view={view}")
+        plot = page.locator(f".st-key-{key} .js-plotly-plot .main-svg").first
+        plot.wait_for()
+        settled(page)
+        box = plot.bounding_box()
+        assert box is not None
+        assert box["width"] >= 640, view
+        held = page.locator(f".st-key-{key}").first.bounding_box()
+        assert held is not None
+        assert held["width"] <= PHONE["width"], view
+
+
 def test_a_small_screen_shows_the_answer_before_who_is_compared(page: Page, shop: Shop) -> None:
     for view, size in (("groups", PHONE), ("curves", PHONE), ("slices", LAPTOP)):
         page.set_viewport_size(size)

@@ -12,7 +12,7 @@ _LARGE = """<style>
 .st-key-way {padding-top: .5rem}
 [data-testid="stMain"] .st-key-told p {font-size: 1.2rem; line-height: 1.5}
 [data-testid="stMain"] .st-key-told [data-testid="stCaptionContainer"] p {font-size: 0.9rem}
-@media (min-width: 641px) and (max-width: 1100px) {
+@media (max-width: 1100px) {
     [data-testid="stMain"] .st-key-told p {font-size: 1rem; line-height: 1.4}
     .st-key-told [data-testid="stAlertContainer"] {padding: .75rem}
     [data-testid="stMain"] .st-key-told [data-testid="stAlertContainer"] p {font-size: .9rem}

@@ -21,6 +21,8 @@ from llmesr.views.shared.words import as_text
 log = logging.getLogger("llmesr.app")
 ICON = Path(__file__).with_name("icon.svg")
 F = TypeVar("F", bound=Callable[..., Any])
+WIDE = ":is(.st-key-groups, .st-key-differences, .st-key-slices, .st-key-outcomes, .st-key-beyond, .st-key-popularity)"
+"""Charts over the whole page."""
 _FIRST_SCREEN = """
 /* :has() asks for classes of ours alone: a browser asks again at each element that has what it asks for.
    What a page answers stands in its first screen: little above the heading, and on a small one what turns and
@@ -106,8 +108,8 @@ def style() -> None:
         [data-testid="stLayoutWrapper"]:has(> .st-key-launch-bar) {{ position: sticky; bottom: 0; z-index: 3; }}
         .st-key-launch-bar {{ padding: 0.5rem 0; background: {s["background"]}; border-top: 1px solid {s["border"]}; }}
         @media (max-width: 640px) {{ /* panels side by side are moved under the finger, not squeezed */
-            .st-key-groups, .st-key-differences {{ overflow-x: auto; }}
-            :is(.st-key-groups, .st-key-differences) [data-testid="stFullScreenFrame"] {{ min-width: 640px; }}
+            {WIDE} {{ overflow-x: auto; }}
+            {WIDE} [data-testid="stFullScreenFrame"] {{ min-width: 640px; }}
             .st-key-headline-words p:not([data-testid="stCaptionContainer"] p) {{ font-size: 1.1rem; }}
             /* numbers in boxes stand two by two */
             [data-testid="stHorizontalBlock"]:has([data-testid="stMetric"]):not(:has([data-testid="stHorizontalBlock"]))

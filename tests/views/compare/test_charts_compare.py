@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,7 +16,7 @@ from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.compare.frames import popularity_sentence
 from llmesr.views.compare.popularity_charts import popularity_chart
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import plain
+from llmesr.views.shared.marks import legend_below, plain, titled
 from llmesr.views.shared.theme import Mode
 from llmesr.views.story import charts as charts_story
 
@@ -190,3 +192,18 @@ def test_a_long_legend_leaves_the_plot_its_height() -> None:
         return float(layout.height - layout.margin.t - layout.margin.b)
 
     assert plot(12) == plot(2) >= 200
+
+
+def test_a_legend_has_two_columns_where_short_names_are_told_apart_and_one_where_not() -> None:
+    def drawn(*names: str) -> Any:
+        figure = go.Figure([go.Scatter(x=[1], y=[1], name=name) for name in names])
+        return legend_below(titled(figure, "Title", "Caption.", "light", 340))
+
+    four = drawn("id/sasrec", "ease", "text-ease", "a name that is much too long for a phone")
+    assert four.layout.legend.entrywidth == pytest.approx(0.49)
+    assert all(len(t.name) <= 18 for t in four.data)
+    alike = drawn("text-ease (ridge=20.0, half)", "text-ease (ridge=20.0, whole)")
+    assert alike.layout.legend.entrywidth == pytest.approx(0.98)
+    assert alike.data[1].name == "text-ease (ridge=20.0, whole)"
+    # as high as its lines: two for four names, two for two of one column
+    assert four.layout.height == alike.layout.height
