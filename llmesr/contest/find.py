@@ -181,7 +181,7 @@ class _Work(Making):
             slowest = [max(each, default=None) for each in known]
             seconds = clocks.blending(self.dataset, slowest, self.clock.pace)
             if candidate.settings.get("trees"):
-                seconds += clocks.growing(self.dataset, self.clock.pace)
+                seconds += clocks.growing(self.dataset, len(known), self.clock.pace)
             return seconds, seconds
         return clocks.estimated(candidate, self.config, self.dataset, self.past, self.clock.pace)
 

@@ -74,6 +74,18 @@ def test_an_untrained_method_has_no_settings(visit: Callable[..., AppTest], shop
     assert "--backbone" not in command
 
 
+def test_text_neighbours_are_asked_what_they_compare(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
+) -> None:
+    make_embedding(store, shop)
+    app = healthy(visit("training", method="semantic-knn"))
+    assert form_settings(app) == {"compared", "whitening", "pooling", "decay", "max_length"}
+    launch(field(app, "compared").set_value("words").run())
+    command = started[0].record.steps[-1].command
+    assert command[:4] == ["train", shop.id, "--method", "semantic-knn"]
+    assert command[command.index("--set") + 1] == "compared=words"
+
+
 def test_launch_submits_what_was_changed_and_only_that(
     visit: Callable[..., AppTest], store: Store, shop: Dataset, started: list[Job]
 ) -> None:

@@ -222,7 +222,7 @@ def test_a_blend_takes_what_its_members_took_to_rank(tiny: Dataset) -> None:
     users = {part: len(tiny.split.users(part)) for part in ("valid", "test")}
     again = 1 + users["valid"] / sum(users.values())  # all of validation is fitted on, then everybody is ranked
     assert blending(tiny, [10.0, 20.0], 1.0) == pytest.approx(2 + again * 30)
-    assert growing(tiny, 4.0) == 4 * growing(tiny) > 0
+    assert growing(tiny, 9, 4.0) == 4 * growing(tiny, 9) > 4 * growing(tiny, 3) > 0
     assert blending(tiny, [10.0, None], 4.0) > blending(tiny, [10.0, None], 1.0) > blending(tiny, [10.0], 1.0)
 
 

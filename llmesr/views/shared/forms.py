@@ -149,8 +149,8 @@ def shown(method: str, backbone: str) -> tuple[list[str], dict[str, list[str]]]:
     A setting that nobody put into a group still appears, under "More".
     """
     known = [n for n in RunConfig.model_fields if n not in ("method", "backbone") and reads(n, method, backbone)]
-    if method in UNTRAINED and not set(known) - {"seed", "max_length"}:  # alike for every history, or made elsewhere
-        return [], {}
+    if method in UNTRAINED:  # nothing is drawn; where no other setting is read, histories do not count either
+        known = [n for n in known if n != "seed"] if set(known) - {"seed", "max_length"} else []
     basic = [n for n in BASIC if n in known]
     grouped = {title: [n for n in names if n in known] for title, names in GROUPS.items()}
     placed = {*basic, *(n for names in grouped.values() for n in names)}
