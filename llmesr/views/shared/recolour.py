@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.io import to_json
 
 from llmesr.errors import UserError
 from llmesr.findings import Pinned
@@ -30,8 +31,8 @@ def checked(finding: Pinned, mode: Mode) -> dict[str, Any] | None:
         return None
     chart: dict[str, Any] = recoloured(found, finding.mode, mode)
     try:
-        go.Figure(chart)
-    except (TypeError, ValueError) as error:  # as plotly refuses what it cannot draw
+        to_json(go.Figure(chart), validate=False)
+    except (TypeError, ValueError) as error:  # as plotly refuses what it cannot draw, or write down
         raise UserError(f"The finding {finding.id!r} is damaged: its chart cannot be drawn. Delete it.") from error
     return chart
 

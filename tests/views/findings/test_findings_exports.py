@@ -289,7 +289,7 @@ def test_a_browser_that_prints_nothing_is_said(monkeypatch: pytest.MonkeyPatch) 
         paper.printed("<p>x</p>")
 
 
-@pytest.mark.parametrize("data", [[5], [None], [{"type": "nothing"}], [{"x": 7}], ["scatter"]])
+@pytest.mark.parametrize("data", [[5], [None], [{"type": "nothing"}], [{"x": 7}], ["scatter"], [{"y": [10**30]}]])
 def test_a_chart_that_is_none_is_a_sentence_in_every_form(data: list[object], store: Store) -> None:
     made = findings.pin("One", figure=go.Figure(go.Bar(x=["a"], y=[1.0])), store=store)
     (store.path("findings", made.id) / FIGURE).write_text(json.dumps({"data": data, "layout": {}}))
