@@ -102,14 +102,19 @@ def test_the_held_out_item_is_marked_with_its_rank_in_every_list(page: Page, sho
     said = page.locator("[data-testid='stMarkdown']", has_text="Held-out item: rank")
     expect(said).to_have_count(3)
     page.get_by_text("Held out ★").wait_for()
-    ranks = [int(re.findall(r"rank ([\d,]+)", text)[0].replace(",", "")) for text in said.all_inner_texts()]
-    for number, rank in enumerate(ranks):
-        drawn = page.evaluate(LISTED, number)
-        assert [i + 1 for i, title in enumerate(drawn) if "★" in title] == ([rank] if rank <= 10 else [])
+
+    def marked() -> bool:
+        """Whether the star stands at the rank that is said, and nowhere where that is not in the list."""
+        ranks = [int(re.findall(r"rank ([\d,]+)", text)[0].replace(",", "")) for text in said.all_inner_texts()]
+        drawn = [page.evaluate(LISTED, number) for number in range(len(ranks))]
+        stars = [[i + 1 for i, title in enumerate(titles) if "★" in title] for titles in drawn]
+        return stars == [[rank] if rank <= 10 else [] for rank in ranks]
+
+    wait_for(marked, 60)  # a list may be drawn after its heading
 
 
 LISTS = "[class*=st-key-rec-list-] .js-plotly-plot"
-LISTED = f"i => document.querySelectorAll('{LISTS}')[i].layout.annotations.map(a => a.text)"
+LISTED = f"i => (document.querySelectorAll('{LISTS}')[i]?.layout?.annotations ?? []).map(a => a.text)"
 WIDER = "() => { const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth }"
 SCREENS: tuple[ViewportSize, ...] = (
     {"width": 1920, "height": 1080},

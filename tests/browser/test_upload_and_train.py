@@ -82,7 +82,7 @@ def test_from_a_file_to_a_comparison(page: Page, server: Server, files: Any) -> 
     run = next(r for r in job.runs if "-id-" in r)
     visit(page, server, f"/training?dataset={dataset.id}&part=watch&run={run}")
     page.get_by_text(f"of {len(job.record.steps)}:").first.wait_for()  # progress: step so and so of all
-    page.locator(".js-plotly-plot").first.wait_for()  # curves of a run
+    page.locator(".js-plotly-plot").first.wait_for(timeout=300_000)  # curves of a run, after the steps before it
     assert ended(server.store, job.id).state == "SUCCEEDED", job.log()
 
     visit(page, server, f"/compare?dataset={dataset.id}")
