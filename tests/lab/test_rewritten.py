@@ -17,6 +17,7 @@ from llmesr.lab.rewritten import can_score_new, changed, check
 from llmesr.linear.build import Source, build
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
+from llmesr.models.boosted import BoostedScorer, Trees, Usual
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
 
@@ -155,3 +156,26 @@ def test_vectors_from_a_file_and_of_another_model_are_refused() -> None:
     precomputed = replace(text, manifest=text.manifest.model_copy(update={"config": config}))
     with pytest.raises(UserError, match="came from a file"):
         change.vectors(precomputed, scored.store)
+
+
+def test_trees_take_of_a_new_product_what_is_usual_of_the_rarest() -> None:
+    plain = opened("blend")
+    assert isinstance(plain.scorer, BlendScorer)
+    counts, members = np.asarray(plain.dataset.item_counts), len(plain.scorer.members)
+    generator = torch.Generator().manual_seed(0)
+    usual = Usual(*torch.rand(2, members, len(counts), generator=generator).add(0.5))
+    trees = Trees(
+        torch.full((1, 3), members), torch.zeros(1, 3), torch.tensor([[0.0, -1.0, 1.0, -2.0, -0.5, 0.5, 2.0]])
+    )
+    grown = BoostedScorer(plain.scorer, trees, torch.log1p(torch.from_numpy(counts).float()), usual)
+    scored = ScoredRun(plain.store, plain.run, scorer=grown, dataset=plain.dataset, embedding=plain.embedding)
+    after = changed(scored, with_products(scored.dataset, [LAMP])).scorer
+    assert isinstance(after, BoostedScorer)
+    rarest = int(counts[1:].argmin()) + 1
+    for new, old in zip(after.usual, usual, strict=True):
+        assert torch.equal(new[:, -1], old[:, rarest])
+        assert torch.equal(new[:, :-1], old)
+    found = after.score(HISTORIES)
+    assert found.shape == (3, len(counts) + 1)
+    assert torch.isfinite(found[:, 1:]).all()
+    assert not torch.allclose(found, after.blend.score(HISTORIES))
