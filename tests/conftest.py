@@ -7,6 +7,8 @@ from pathlib import Path
 
 # Tiny tensors gain nothing from threads, and threads that wait for each other on a busy machine cost a lot.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A console that is made with a width in the environment keeps it, whatever a test says afterwards.
+os.environ.pop("COLUMNS", None)
 
 import pytest
 from factories import make_dataset

@@ -7,9 +7,9 @@ where a reader looks for them; the call made here says from the start that ``app
 Streamlit asks for the name that a client calls the server by where a session begins, and nowhere else. Here nothing is
 answered under another name.
 
-What takes long to import is imported before the server answers: the first visitor of a page would wait for it. And it
-is set aside from the garbage collector, which Streamlit calls after every run of a page: looking at all that modules
-hold took longer than the page.
+All pages, and what takes long to import, are imported before the server answers: the first visitor of a page would
+wait for them. And they are set aside from the garbage collector, which Streamlit calls after every run of a page:
+looking at all that modules hold took longer than the page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ import gc
 import importlib
 import json
 import logging
+import pkgutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 from starlette.datastructures import Headers
@@ -27,17 +30,18 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-# Parts of the method that pages stand on, and slides, with the libraries that they import; panels themselves make
-# caches, which need a server.
-BEFOREHAND = (
-    "data.ingest",
-    "evaluation.statistics",
-    "jobs.queue",
-    "maps.make",
-    "retrieval.similar",
-    "scoring.recommender",
-    "views.shared.deck",
+from llmesr import views
+
+LATER = (
+    "llmesr.data.ingest",
+    "llmesr.evaluation.statistics",
+    "llmesr.maps.make",
+    "llmesr.retrieval.similar",
+    "llmesr.scoring.recommender",
+    "sklearn.cluster",
+    "sklearn.feature_extraction.text",
 )
+"""What pages import when they come to it."""
 
 
 class Named:
@@ -61,12 +65,28 @@ def nowhere() -> None:
     """A page that is never shown."""
 
 
-def declare_navigation() -> None:
-    """Call ``st.navigation`` once, outside of any session; its warning that there is none says nothing new."""
-    log = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+@contextmanager
+def without_words(part: str) -> Iterator[None]:
+    """A logger of Streamlit's says nothing: that there is no session, or no server yet, is meant so."""
+    log = logging.getLogger(f"streamlit.runtime.{part}")
     log.disabled = True
-    st.navigation([st.Page(nowhere)])
+    yield
     log.disabled = False
+
+
+def declare_navigation() -> None:
+    """Call ``st.navigation`` once, outside of any session."""
+    with without_words("scriptrunner_utils.script_run_context"):
+        st.navigation([st.Page(nowhere)])
+
+
+def import_beforehand() -> None:
+    """Every page's panels with their caches, and what they import later."""
+    with without_words("caching.cache_data_api"):
+        for found in pkgutil.walk_packages(views.__path__, f"{views.__name__}."):
+            importlib.import_module(found.name)
+    for part in LATER:
+        importlib.import_module(part)
 
 
 def main() -> None:
@@ -77,8 +97,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    for part in BEFOREHAND:
-        importlib.import_module(f"llmesr.{part}")
+    import_beforehand()
     declare_navigation()
     gc.collect()
     gc.freeze()

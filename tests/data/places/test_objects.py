@@ -84,6 +84,7 @@ def cut_midway(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(address, "CHUNK", 1 << 18)
     monkeypatch.setattr(address, "BLOCK", 1 << 18)
     monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("gcsfs.retry.min", lambda *_: 0, raising=False)  # of its waits between attempts, half a minute
     source = bucket.put("orders.csv", LARGE)
     bucket.line.left = 1_200_000
     return source
