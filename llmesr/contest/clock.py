@@ -74,8 +74,8 @@ def blending(dataset: Dataset, members: Sequence[float | None], pace: float) -> 
 
 
 def growing(dataset: Dataset, members: int, pace: float = 1.0) -> float:
-    """Seconds of growing trees on top of a blend of so many, and of asking them for all scores; the length of the
-    histories hardly counts."""
+    """Seconds of growing trees on top of a blend of so many, and of asking them for all scores. Trees see means of the
+    histories, whatever their length."""
     valid, test = (len(dataset.split.users(part)) for part in PARTS)
     asked = (valid + test) * dataset.n_items * (ASKED_TREES + members * ASKED_MEMBER)
     return pace * (min(valid, FITTED_USERS) * (GROWN_USER + members * GROWN_MEMBER) + asked)
