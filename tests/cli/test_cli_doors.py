@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -106,14 +107,18 @@ def test_what_is_no_name_is_not_allowed_in_silence(given: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_app_answers_to_its_own_names_alone(store: Store) -> None:
+def test_the_app_answers_to_its_own_names_alone(store: Store, tmp_path: Path) -> None:
     """Pages come over its websocket: a page elsewhere must not open one, by its own name or by a name of ours, nor read
-    what else the server holds."""
+    what else the server holds. Ctrl-C ends it without a traceback."""
+    log = tmp_path / "app.log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "llmesr", "app", "--port", str(port), "--allow-host", "shop.example.com"]
-    process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
+    with open(log, "wb") as out:
+        process = subprocess.Popen(
+            command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)}, stdout=out, stderr=out
+        )
 
     def opened(*lines: str) -> str:
         asked = ["GET /_stcore/stream HTTP/1.1", "Upgrade: websocket", "Connection: Upgrade", *lines]
@@ -157,8 +162,13 @@ def test_the_app_answers_to_its_own_names_alone(store: Store) -> None:
             assert read(path, "shop.example.com") == "200", path
             for names in (["evil.net"], ["localhost@evil.net"], ["localhost", "evil.net"], []):
                 assert read(path, *names) == "400", (path, names)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)  # impatiently
+        assert process.wait(60) == 0
+        assert "Traceback" not in log.read_text()
     finally:
-        process.terminate()
+        process.kill()
         process.wait(60)
 
 

@@ -19,6 +19,7 @@ import importlib
 import json
 import logging
 import pkgutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,9 @@ def main() -> None:
     """Serve the script that is named first, with the options that follow it as JSON, until a signal comes."""
     script, options = sys.argv[1:]
     sys.argv = [script]  # beside it Streamlit looks for its configuration
+    signal.signal(signal.SIGINT, lambda *_: None)  # comes once more, from Uvicorn, when all is closed
+    # Who presses Ctrl-C twice is told of what was being closed, as if that were a fault.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "CancelledError" not in record.getMessage())
     st.App(script, middleware=[Middleware(Named)]).run(config=json.loads(options))
 
 
