@@ -17,9 +17,9 @@ OLD = 86_400.0
 """Seconds after which a file that was being written is nobody's."""
 EVERY = 3_600.0
 STAMP = ".swept"
-_BEING_WRITTEN = re.compile(r"\..+\.([0-9a-f]{8}|safetensors|parquet)|\.tmp[A-Za-z0-9]{6}")
+_BEING_WRITTEN = re.compile(r"\..+\.([0-9a-f]{8}|safetensors|parquet|part)|\.tmp[A-Za-z0-9]{6}")
 """Hidden names of files that were being written: ours (versions before had none but the name itself with a dot before
-it), and those of safetensors."""
+it), those of safetensors, and a file on its way out of a fetched archive. What is half fetched has no dot before it."""
 
 
 def remains(store: Store, *, now: float | None = None) -> list[Path]:
