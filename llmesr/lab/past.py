@@ -137,7 +137,7 @@ def past_launches(scored: ScoredRun, config: LabConfig | None = None, progress: 
     if dataset.split_config.kind != "temporal":
         raise UserError(
             f"Dataset {dataset.name!r} holds out each user's last item, so no item of it is new after a date. Past "
-            f"launches need `llmesr split {dataset.name} --set kind=temporal`, and a run on that."
+            f"launches need `llmesr split {dataset.id} --set kind=temporal`, and a run on that."
         )
     items = launched(dataset)
     audience = asked(dataset, "test")

@@ -74,7 +74,7 @@ class Ground:
         if text is not None and len(text) != dataset.n_items + 1:
             raise UserError(
                 f"The text vectors have {len(text) - 1} items and dataset {dataset.name!r} has {dataset.n_items}. "
-                f"Embed this dataset: `llmesr embed {dataset.name}`."
+                f"Embed this dataset: `llmesr embed {dataset.id}`."
             )
         return cls(
             item_counts=torch.from_numpy(np.asarray(dataset.item_counts)),

@@ -146,7 +146,7 @@ class Recommender:
             lacking := [t for t in TERMS.values() if policy.weight(t) and t.reads_text(policy.key(t)[1])]
         ):
             title = lacking[0].title
-            raise Unavailable(f"The {title} term needs text vectors: run `llmesr embed {self.dataset.name}` first.")
+            raise Unavailable(f"The {title} term needs text vectors: run `llmesr embed {self.dataset.id}` first.")
         return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen, explain)
 
     @torch.inference_mode()

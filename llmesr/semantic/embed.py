@@ -74,12 +74,12 @@ class Embedding:
         if len(self.user_vectors) != dataset.n_users:
             raise UserError(
                 f"{what} has {len(self.user_vectors)} users, dataset {dataset.name!r} has {dataset.n_users}. "
-                f"Run `llmesr embed {dataset.name}` again."
+                f"Run `llmesr embed {dataset.id}` again."
             )
         if self.manifest.info["histories"] != histories_digest(dataset):
             raise UserError(
                 f"{what} was made from other training histories than dataset {dataset.name!r} has. "
-                f"Run `llmesr embed {dataset.name}` again."
+                f"Run `llmesr embed {dataset.id}` again."
             )
         return self
 
@@ -262,5 +262,5 @@ def default_embedding(store: Store, dataset: Dataset) -> Embedding:
     """The newest embedding of ``dataset`` that is of every item. UserError when there is none."""
     whole = whole_embeddings(store.list("embeddings"), dataset.id)
     if not whole:
-        raise UserError(f"Dataset {dataset.name!r} has no embedding yet; run `llmesr embed {dataset.name}` first.")
+        raise UserError(f"Dataset {dataset.name!r} has no embedding yet; run `llmesr embed {dataset.id}` first.")
     return load_embedding(store, whole[0].id, dataset)

@@ -43,7 +43,7 @@ def further_vectors(
     if embedder.reads == "item_id":
         raise UserError(
             f"The vectors of embedding {embedding.id!r} came from a file ({embedder.name}), so no other text can be "
-            f"read the same way. Embed with a model (`llmesr embed {dataset.name}`) and train on that."
+            f"read the same way. Embed with a model (`llmesr embed {dataset.id}`) and train on that."
         )
     if embedder.fingerprint != embedding.fingerprint:
         raise UserError(

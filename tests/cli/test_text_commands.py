@@ -103,7 +103,7 @@ def test_reviews_enrich_prompts(tiny: Dataset, store: Store) -> None:
         (("embed", "tiny", "--embedder", "file:absent.npy"), "no file of vectors"),
         (("embed", "tiny", "--embedder", "openai:m", "--set", "adapter=a"), "needs a model on this machine"),
         (("embed", "tiny", "--set", "adapter=a"), "no adapter called 'a'"),
-        (("neighbours", "tiny"), "run `llmesr embed tiny` first"),
+        (("neighbours", "tiny"), "run `llmesr embed tiny-.* first"),
         (("neighbours", "tiny", "--set", "metric=manhattan"), "'metric' = 'manhattan'"),
         (("neighbours", "tiny", "--embedding", "absent"), "no embedding called 'absent'"),
     ],
