@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 from collections.abc import Callable, Collection
 
 import uvicorn
@@ -94,9 +95,10 @@ def run_server(
     hub = Hub(store, runs, pick_device(config.device))
     guard = "with an API key" if config.api_key else "without an API key"
     _shorten_pauses()
-    # As SIGTERM: uvicorn raises the signal again once it has shut down. Python's own answer to an interrupt would wait
-    # for the threads of batches that do not end.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if threading.current_thread() is threading.main_thread():  # elsewhere no signal arrives
+        # As SIGTERM: uvicorn raises the signal again once it has shut down. Python's own answer to an interrupt would
+        # wait for the threads of batches that do not end.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     say(f"Serving {', '.join(s.run.id for s in hub.all())} at http://{host}:{port} {guard}; /docs describes it.")
     uvicorn.run(
         create_app(hub, config, hosts),
