@@ -99,6 +99,7 @@ def test_on_a_temporal_split(store: Store, tiny: Dataset) -> None:
     assert {e["state"] for e in found.entries()} == {JUDGED}, [e["reason"] for e in found.entries()]
 
 
+@pytest.mark.slow
 def test_stopped_it_goes_on_and_chooses_as_if_it_had_not(
     store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

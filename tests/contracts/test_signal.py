@@ -61,6 +61,7 @@ def test_tail_items_gain_from_text_that_tells_and_only_from_that(method: str, st
     assert found[0.0] < chance + spread
 
 
+@pytest.mark.slow
 def test_a_markov_chain_is_learned(store: Store) -> None:
     """Item i is always followed by i + 1: a sequence model must see it, popularity cannot."""
     import pandas as pd

@@ -62,6 +62,7 @@ def test_a_parquet_file_of_long_cells(tmp_path: Path) -> None:
     assert said == f"3 {CELL}" or "cannot be looked into" in said
 
 
+@pytest.mark.slow
 def test_a_parquet_file_of_one_giant_cell(tmp_path: Path) -> None:
     table = pa.table({"user_id": ["u"], "item_id": ["i"], "note": ["x" * 1_500_000_000]})
     pq.write_table(table, tmp_path / "x.parquet", compression="zstd")

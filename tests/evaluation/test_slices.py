@@ -137,6 +137,7 @@ def world(rng: np.random.Generator, size: int = 1500, planted: float | None = No
     return (rng.random(size) < chance).astype(float), groups
 
 
+@pytest.mark.slow
 def test_what_is_chance_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more than 5% of searches in data without structure name a slice (with room for the noise of simulating)."""
     monkeypatch.setattr(module, "CELLS", 0)  # as few permutations as there may be
@@ -148,6 +149,7 @@ def test_what_is_chance_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert invented <= 0.05 * SIMULATIONS + 2 * np.sqrt(0.05 * 0.95 * SIMULATIONS)
 
 
+@pytest.mark.slow
 def test_what_is_planted_is_found_and_named() -> None:
     found = 0
     for seed in range(20):

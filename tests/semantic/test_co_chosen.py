@@ -109,6 +109,7 @@ def area(run: Any, data: Dataset, config: FinetuneConfig, after: bool) -> float:
     return float((ranks[near].sum() - positive * (positive + 1) / 2) / (positive * (near.size - positive)))
 
 
+@pytest.mark.slow
 def test_held_out_pairs_are_told_apart_better_and_shuffled_pairs_teach_nothing(
     shop: tuple[Dataset, FinetuneConfig], store: Store
 ) -> None:

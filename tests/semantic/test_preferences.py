@@ -108,6 +108,7 @@ def told(data: Dataset, config: FinetuneConfig, store: Store, adapter: str | Non
     return float(np.mean(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("users", ["prompt", "mean"])
 def test_categories_of_held_out_items_are_told_better_and_shuffled_histories_teach_nothing(
     shop: tuple[Dataset, FinetuneConfig], store: Store, users: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 
+import pytest
 from factories import make_dataset
 
 from llmesr.store import Store
@@ -18,6 +19,7 @@ def change(root: str, id: str, name: str) -> None:
             manifest.info[f"{name}{number}"] = number
 
 
+@pytest.mark.slow
 def test_no_change_of_a_manifest_is_lost(store: Store) -> None:
     data = make_dataset(store)
     context = multiprocessing.get_context("spawn")

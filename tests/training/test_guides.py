@@ -232,6 +232,7 @@ def test_without_weight_a_teacher_changes_nothing(store: Store, tiny: Dataset) -
     assert load_scorer(taught).score(SEQUENCES).isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_large_weight_reproduces_the_order_of_a_teacher(store: Store, tiny: Dataset) -> None:
     """Of the histories it was trained on: nothing else is left to learn."""
     teacher = train(tiny, RunConfig(method="item-knn", max_length=8), store)
