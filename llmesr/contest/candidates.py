@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,6 +32,10 @@ class Candidate:
     settings: Mapping[str, Any] = field(default_factory=dict)
     of: tuple[tuple[str, ...], ...] = ()
     also: tuple[str, ...] = ()
+
+    def made_of(self, there: Collection[str]) -> list[tuple[str, ...]]:
+        """Whom a blend or a policy is made of, where ``there`` are the candidates that there are."""
+        return [*self.of, *((name,) for name in self.also if name in there)]
 
     def run_config(self, config: BestConfig) -> RunConfig:
         """The run of a candidate that is solved or trained."""

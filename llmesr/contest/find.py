@@ -142,8 +142,7 @@ class _Work(Making):
         if entries and least > room:
             reason = f"it would take about {duration(least)}, and {duration(max(room, 0.0))} were left for it"
             return {**entry, "state": LEFT_OUT, "reason": reason, "seconds": 0.0}
-        besides = [(name,) for name in candidate.also if name in entries]
-        members = [self._best_among(names, entries) for names in (*candidate.of, *besides)]
+        members = [self._best_among(names, entries) for names in candidate.made_of(entries)]
         enough = self._enough(started, reserve) if entries else (lambda: False)
         state, reason, run = JUDGED, "", None
         try:
@@ -176,8 +175,7 @@ class _Work(Making):
         if candidate.kind == BLENDED:
             entries = self._judged()
             took = {name: entry["ranking"] for name, entry in entries.items() if entry.get("ranking")}
-            besides = [(name,) for name in candidate.also if name in took]
-            known = [[took[name] for name in names if name in took] for names in (*candidate.of, *besides)]
+            known = [[took[name] for name in names if name in took] for names in candidate.made_of(took)]
             slowest = [max(each, default=None) for each in known]
             seconds = clocks.blending(self.dataset, slowest, self.clock.pace)
             if candidate.settings.get("trees"):

@@ -37,14 +37,12 @@ OBJECTIVES = {
 
 def scoring(root: Store, dataset_id: str, protocol: str) -> None:
     """The whole view for the runs of a dataset that have a model of their own."""
-    runs = [r for r in artifacts.runs(root, dataset_id, finished=True) if "policy" not in r.manifest.info]
-    by_id = {r.id: r for r in runs}
-    runs = [by_id[id] for id in first_runs(root, dataset_id, list(by_id), with_text=True)]
+    runs = {r.id: r for r in artifacts.runs(root, dataset_id, finished=True) if "policy" not in r.manifest.info}
+    order = first_runs(root, dataset_id, runs, with_text=True)
     st.markdown(ABOUT)
-    by_id = {r.id: r for r in runs}
-    chosen = links.choose("Run", list(by_id), "tuned", show=lambda i: pickers.run_name(by_id[i]))
-    run = by_id[str(chosen)]
-    _form(root, dataset_id, run, [r for r in runs if r.id != run.id])
+    chosen = links.choose("Run", order, "tuned", show=lambda i: pickers.run_name(runs[i]))
+    run = runs[str(chosen)]
+    _form(root, dataset_id, run, [runs[i] for i in order if i != run.id])
     job = next(
         (j for j in artifacts.jobs(root).list() if j.kind == "tune" and f"runs/{run.id}" in j.record.parents), None
     )
