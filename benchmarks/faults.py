@@ -14,7 +14,7 @@ from pathlib import Path
 LIBRARY = Path(__file__).with_name("faults.c")
 PRELOADED = "LD_PRELOAD"
 _ARTIFACT = re.compile(r"(artifacts/\w+)/[^/.][^/]*")
-_VARIABLE = re.compile(r"[0-9a-f]{8,}|\d+|(?<=\.scratch\.)\w+|(?<=\.tmp)\w+")
+_VARIABLE = re.compile(r"(?<=\.scratch\.)\w+|(?<=\.tmp)\w+|[0-9a-f]{8,}|\d+")  # what is random whole, first
 
 
 def under_the_library() -> None:

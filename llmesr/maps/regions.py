@@ -6,6 +6,7 @@ a region, f how many points say it anywhere. Words that everybody says thus name
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,10 @@ OFTEN = 2.0
 """and this many times the share of all points,"""
 FEWEST = 3
 """and so many points at least."""
+PARTS = (24, 96, 384)
+"""Regions of the whole picture, of the picture at twice its size, and at four times: as many in what is then seen."""
+ROOM = 20
+"""So many points a region has on average, or the picture is not cut so small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +55,37 @@ class Words:
         often = np.flatnonzero(np.asarray(said.sum(axis=0)).ravel() >= FEWEST)
         return cls(said[:, often], counter.get_feature_names_out()[often])
 
-    def standing_out(self, rows: np.ndarray, average: float | None = None, most: int = 3) -> tuple[str, ...]:
-        """The words that set ``rows`` apart, most telling first; none where no word does.
+    @functools.cached_property
+    def anywhere(self) -> np.ndarray:
+        """(W,) how many texts say each word."""
+        return np.asarray(self.said.sum(axis=0)).ravel()
 
-        ``average``: the average number of words in a region; that of these rows where there is but one.
-        """
-        if not len(rows) or not len(self.names):
-            return ()
+    def standing_out(self, rows: np.ndarray, most: int = 3) -> tuple[str, ...]:
+        """The words that set ``rows`` apart, most telling first; none where no word does."""
         inside = np.asarray(self.said[rows].sum(axis=0)).ravel()
-        anywhere = np.asarray(self.said.sum(axis=0)).ravel()
-        weight = inside * np.log1p((inside.sum() if average is None else average) / anywhere)
-        share, overall = inside / len(rows), anywhere / self.said.shape[0]
+        return self._telling(inside, len(rows), inside.sum(), most)
+
+    def of_parts(self, rows: np.ndarray, part: np.ndarray, count: int, most: int) -> list[tuple[str, ...]]:
+        """The words that set each of ``count`` parts apart; ``part`` (n,) says in which each of ``rows`` lies."""
+        belongs = sparse.csr_matrix((np.ones(len(rows)), (part, np.arange(len(rows)))), shape=(count, len(rows)))
+        inside, sizes = (belongs @ self.said[rows]).tocsr(), np.bincount(part, minlength=count)
+        average = inside.sum() / count
+        return [self._telling(inside[n].toarray().ravel(), int(sizes[n]), average, most) for n in range(count)]
+
+    def _telling(self, inside: np.ndarray, size: int, average: float, most: int) -> tuple[str, ...]:
+        """``inside`` (W,): how many of a part's ``size`` points say each word; ``average``: the words of a part."""
+        if not size or not len(self.names):
+            return ()
+        weight = inside * np.log1p(average / self.anywhere)
+        share, overall = inside / size, self.anywhere / self.said.shape[0]
         told = (inside >= FEWEST) & (share >= SAID_BY) & (share >= OFTEN * overall)
         best = np.argsort(-np.where(told, weight, -1), kind="stable")[:most]
         return tuple(str(self.names[w]) for w in best if told[w])
 
 
 def regions(xy: np.ndarray, words: Words, count: int, seed: int = 0) -> list[Region]:
-    """At most ``count`` parts of a picture ``xy`` (n, 2; NaN without a place) that have words of their own.
+    """At most ``count`` parts of a picture ``xy`` (n, 2; NaN without a place) that have words of their own, those with
+    the most points first.
 
     k-means of places, since a name is written over a place; a part that no word sets apart stays without.
     """
@@ -79,11 +97,19 @@ def regions(xy: np.ndarray, words: Words, count: int, seed: int = 0) -> list[Reg
     if count < 2:
         return []
     part = KMeans(count, n_init=1, random_state=seed).fit_predict(places)
-    average = words.said[there].sum() / count
+    told = words.of_parts(there, part, count, most=2)
     found = []
-    for number in range(count):
+    for number in (number for number in range(count) if told[number]):
         rows = there[part == number]
-        if told := words.standing_out(rows, average, most=2):
-            x, y = np.median(xy[rows], axis=0)
-            found.append(Region(told, float(x), float(y), rows))
-    return found
+        x, y = np.median(xy[rows], axis=0)
+        found.append(Region(told[number], float(x), float(y), rows))
+    return sorted(found, key=lambda region: len(region.rows), reverse=True)
+
+
+def levels(xy: np.ndarray, words: Words) -> list[list[Region]]:
+    """The regions of a picture seen whole, at twice its size, at four times: each list as :func:`regions` makes it.
+
+    Fewer levels where there are too few points to be told apart.
+    """
+    most = max(int(np.isfinite(xy).all(axis=1).sum()) // ROOM, PARTS[0])
+    return [regions(xy, words, count) for count in PARTS if count <= most]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmesr.maps.regions import Words, regions
+from llmesr.maps.regions import PARTS, ROOM, Words, levels, regions
 
 TITLES = ["red ink pen", "blue ink pen", "black ink pen", "oak desk lamp", "steel desk lamp", "brass desk lamp"]
 
@@ -47,3 +47,20 @@ def test_texts_without_words_have_no_names(texts: list[str]) -> None:
     words = Words.of(texts)
     assert words.standing_out(np.arange(3)) == ()
     assert regions(np.eye(3)[:, :2], words, 2) == []
+
+
+def test_a_picture_is_cut_smaller_where_it_holds_enough_points() -> None:
+    """36 heaps with a word each: seen whole they are too many to be told apart, seen closer each has its own."""
+    words = [f"{chr(97 + i % 6)}{chr(97 + i // 6)}xx" for i in range(36)]
+    middle = np.array([[i % 6, i // 6] for i in range(36)], np.float32)
+    rng = np.random.default_rng(0)
+    xy = np.repeat(middle, 60, axis=0) + rng.normal(0, 0.02, (36 * 60, 2)).astype(np.float32)
+    texts = Words.of(np.repeat(words, 60).tolist())
+    whole, closer = levels(xy, texts)  # 2,160 points: enough for the second level, not for the third
+    assert PARTS[1] * ROOM <= len(xy) < PARTS[2] * ROOM
+    assert len(whole) <= PARTS[0] < len(closer)
+    assert {w for region in closer for w in region.words} == set(words)
+    assert max(len(region.words) for region in whole) == 2
+    assert {len(region.words) for region in closer} == {1}
+    assert [len(r.rows) for r in whole] == sorted((len(r.rows) for r in whole), reverse=True)
+    assert len(levels(xy[:100], Words.of(np.repeat(words, 60)[:100].tolist()))) == 1

@@ -14,7 +14,7 @@ from llmesr.maps import spaces as map_spaces
 from llmesr.maps.knn import closeness, neighbours_of
 from llmesr.maps.make import Map, find_map, load_map
 from llmesr.maps.points import Pair, Points, live_pair, stored_pair
-from llmesr.maps.regions import Region, Words, regions
+from llmesr.maps.regions import Region, Words, levels
 from llmesr.maps.spaces import Of, Space
 from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import Run
@@ -117,11 +117,9 @@ def named_regions(
     method: str,
     stored: bool,  # noqa: ARG001 a part of the key: a stored picture is turned another way
     side: str,
-    count: int,
-) -> list[Region]:
-    """The regions of one of two maps of items, by the words of their titles and attributes."""
-    xy = pair(root, dataset_id, left, right, "items", method).sides[side].xy
-    return regions(xy, item_words(root, dataset_id), count)
+) -> list[list[Region]]:
+    """The regions of one of two maps of items, by the words of their titles and attributes: seen whole, and closer."""
+    return levels(pair(root, dataset_id, left, right, "items", method).sides[side].xy, item_words(root, dataset_id))
 
 
 @kept(_of_spaces, entries=16, copies=True, spinner="Measuring the spaces …")

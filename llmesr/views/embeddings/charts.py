@@ -12,9 +12,10 @@ import plotly.graph_objects as go
 from llmesr.maps.points import Pair, Points, Side
 from llmesr.maps.quality import CHANCE
 from llmesr.maps.regions import Region
+from llmesr.views.embeddings import names
 from llmesr.views.embeddings.colouring import OTHER, UNKNOWN, Colouring, hover_texts
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import Sampled, plain, sampled
+from llmesr.views.shared.marks import Sampled, sampled
 from llmesr.views.shared.theme import Mode
 
 Ranges = tuple[tuple[float, float], tuple[float, float]]
@@ -33,10 +34,6 @@ HEIGHT = 500
 _TEXT_BUDGET = 2_000_000  # characters of hover text in one figure
 _BINS = 160
 _TOLD = 1000  # selected points that say what they are themselves
-_NARROWEST = (310, 404)  # pixels of a map beside another on a small screen, where names have the least room
-_LETTER, _LINE = 6.6, 18  # pixels
-_SIDE = 0.15  # of the width, where a name would be cut off
-_TOP = 0.06  # of the height, likewise
 SELECTED = "selected"
 """The trace of the selected."""
 BENEATH = (OTHER, *UNKNOWN)
@@ -92,9 +89,10 @@ def map_figure(
     ranges: Ranges,
     mode: Mode,
     legend: bool = True,
-    named: Sequence[Region] = (),
+    named: Sequence[Sequence[Region]] = (),
 ) -> go.Figure:
-    """One map. ``selected`` rows are drawn again on top and the others fade; ``named`` regions carry their words."""
+    """One map. ``selected`` rows are drawn again on top and the others fade; ``named`` regions carry their words, those
+    of the first list in the whole picture, the others as one looks closer."""
     rows = drawn_rows(points)
     rows = rows[np.isfinite(side.xy[rows]).all(axis=1)]
     size = _size(len(rows))
@@ -132,53 +130,14 @@ def map_figure(
     if colouring.values is not None:
         below |= {"x": 1, "xanchor": "right"}  # at the left stands the colour bar
     margin = {"l": 4, "r": 4, "t": 32, "b": 64}
-    written = [_name(region, ranges, mode) for region in _apart(named, ranges)]
-    said = sampled(Sampled(points.of, len(points), SELECTED, len(selected)))
-    return figure.update_layout(
-        dragmode="lasso", margin=margin, hoverdistance=12, legend=below, annotations=written, **said
-    )
+    figure.update_layout(dragmode="lasso", margin=margin, hoverdistance=12, legend=below)
+    meta = sampled(Sampled(points.of, len(points), SELECTED, len(selected))) | names.closer(named, ranges, mode)
+    return figure.update_layout(meta=meta, annotations=names.whole(named[0] if named else (), ranges, mode))
 
 
 def _beneath_first(names: Sequence[str]) -> list[tuple[int, str]]:
     """Codes and names in the order of drawing: what the others are to be seen against comes first."""
     return sorted(enumerate(names), key=lambda pair: pair[1] not in BENEATH)
-
-
-def _apart(named: Sequence[Region], ranges: Ranges) -> list[Region]:
-    """The regions whose names do not lie on one another, those with the most points first, each name once."""
-    # One unit is as long on both axes.
-    scale = min(pixels / (high - low) for pixels, (low, high) in zip(_NARROWEST, ranges, strict=True))
-    kept: list[tuple[Region, float]] = []
-    for region in sorted(named, key=lambda r: len(r.rows), reverse=True):
-        width = _LETTER * len(", ".join(region.words)) + 8
-        clear = all(
-            abs(region.x - other.x) * scale > (width + wide) / 2 or abs(region.y - other.y) * scale > _LINE
-            for other, wide in kept
-        )
-        if clear and region.words not in [other.words for other, _ in kept]:
-            kept.append((region, width))
-    return [region for region, _ in kept]
-
-
-def _name(region: Region, ranges: Ranges, mode: Mode) -> dict[str, Any]:
-    """The words of a region above its middle, so that its points are seen, near the top below it; those near a side
-    begin or end there."""
-    surface = theme.SURFACE[mode]
-    places = zip((region.x, region.y), ranges, strict=True)
-    place, height = ((at - low) / (high - low) for at, (low, high) in places)
-    under = height > 1 - _TOP
-    return {
-        "xanchor": "left" if place < _SIDE else "right" if place > 1 - _SIDE else "center",
-        "yanchor": "top" if under else "bottom",
-        "yshift": -6 if under else 6,
-        "x": region.x,
-        "y": region.y,
-        "text": plain(", ".join(region.words), 40),
-        "showarrow": False,
-        "font": {"size": 12, "color": surface["text"]},
-        "bgcolor": theme.translucent(surface["background"], 0.7),
-        "borderpad": 1,
-    }
 
 
 def _trace(

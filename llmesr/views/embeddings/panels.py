@@ -14,7 +14,7 @@ from llmesr.maps.spaces import Of
 from llmesr.prose import counted
 from llmesr.store import slug
 from llmesr.views.cache import spaces
-from llmesr.views.embeddings import address, charts, lists, outcome
+from llmesr.views.embeddings import address, charts, lists, names, outcome
 from llmesr.views.embeddings.choice import Choice
 from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
 from llmesr.views.embeddings.selection import Linked
@@ -31,10 +31,7 @@ COLOURS: dict[Of, dict[ColourBy, str]] = {
     },
     "users": {"group": "Head and tail", "count": "History length", "gap": "Gap", "outcome": "Outcome"},
 }
-NAMES = {"few": 12, "many": 24, "none": 0}
-"""How many regions are named, those with the most points first."""
-REGIONS = 24
-"""So many are looked for: in fewer, words would have to stand for clusters that have nothing in common."""
+NAMES = {"zoom": "by zoom", "none": "none"}
 ABOUT = """
 **Spaces.** *Text* is what a language model reads in an item's description. *Collaborative* is what a run learned from
 who chose what. *Adapted* is a run's own view of the text.
@@ -50,6 +47,7 @@ comparable places.
 
 **Names** are the words of titles and attributes that set a region apart from all others (class-based TF-IDF over
 k-means of the picture); a region that no word sets apart has none, and a name that would lie on another is left out.
+Look closer (Ctrl and the wheel, two fingers, or + at the top right) and smaller regions are named.
 
 **Outcome**: whether the item held out for a user was among the first ten of the best recommender without text, of the
 best with text (both chosen on validation), of both or of neither.
@@ -71,10 +69,11 @@ def _maps(choice: Choice) -> None:
     points, mode = choice.points, widgets.mode()
     pair = spaces.pair(choice.root, choice.dataset.id, choice.left, choice.right, points.of, choice.method)
     evaluated = outcome.pair(choice.root, choice.dataset.id)
+    widgets.script("names", names.SCRIPT.read_text(encoding="utf-8"))
     page = st.container(key="map-page")
     controls = page.container(key="map-controls")
     with controls:
-        by, attribute, names = _colour_controls(choice, pair, bool(evaluated))
+        by, attribute, shown = _colour_controls(choice, pair, bool(evaluated))
     if by == "outcome":
         coloured = outcome.colouring(outcome.outcome(choice.root, evaluated, points), points, mode)
     else:
@@ -85,26 +84,19 @@ def _maps(choice: Choice) -> None:
         _search(points, pair, linked)
     address.keep(points, linked)
     ranges = charts.extent(pair)
-    showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, names, mode)
+    showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, shown, mode)
     with page.container(key="map-pair"):
         st.markdown(lists.gap_line(points, pair))
         for column, name in zip(st.columns(2), pair.sides, strict=True):
             with column:
-                named = _named(choice, name, names)
+                at = choice.left, choice.right, choice.method, choice.stored, name
+                named = spaces.named_regions(choice.root, choice.dataset.id, *at) if shown != "none" else ()
                 _one_map(points, pair, name, coloured, linked.highlight(name, showing), ranges, mode, named)
         note = charts.sampling_note(points, charts.drawn_rows(points), len(linked.rows))
         if note:
             st.caption(note)
     with page.container(key="map-selected"):
         _selected(choice, pair, linked.rows, attribute, evaluated)
-
-
-def _named(choice: Choice, side: str, names: str) -> Sequence[Region]:
-    if not NAMES[names]:
-        return ()
-    at = choice.left, choice.right, choice.method, choice.stored
-    found = spaces.named_regions(choice.root, choice.dataset.id, *at, side, REGIONS)
-    return sorted(found, key=lambda region: len(region.rows), reverse=True)[: NAMES[names]]
 
 
 def _colour_controls(choice: Choice, pair: Pair, evaluated: bool) -> tuple[ColourBy, str | None, str]:
@@ -118,14 +110,14 @@ def _colour_controls(choice: Choice, pair: Pair, evaluated: bool) -> tuple[Colou
         offered.pop("gap")
     if not evaluated:
         offered.pop("outcome")
-    names = "none"
+    shown = "none"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = links.choose("Colour by", list(offered), "colour", kind="segmented", show=offered.__getitem__)  # type: ignore[arg-type]
         attribute = None
         if by == "category":
             attribute = links.choose("Category", columns, "category", default="category", width=220)
         if choice.points.of == "items":
-            names = str(links.choose("Names", list(NAMES), "names", width=100))
+            shown = str(links.choose("Names", list(NAMES), "names", show=NAMES.__getitem__, width=120))
         st.text_input(
             f"Find {choice.points.of}",
             key="map.find",
@@ -133,7 +125,7 @@ def _colour_controls(choice: Choice, pair: Pair, evaluated: bool) -> tuple[Colou
             icon=":material/search:",
             width=220,
         )
-    return cast(ColourBy, by), attribute, names
+    return cast(ColourBy, by), attribute, shown
 
 
 def _search(points: Points, pair: Pair, linked: Linked) -> None:
@@ -168,7 +160,7 @@ def _one_map(
     highlighted: np.ndarray,
     ranges: charts.Ranges,
     mode: theme.Mode,
-    named: Sequence[Region],
+    named: Sequence[Sequence[Region]],
 ) -> None:
     side = pair.sides[name]
     # Always two lines, so that both maps begin at the same height.
@@ -179,6 +171,7 @@ def _one_map(
         key=f"map.{name}",
         alt=charts.describe(points, side, coloured, len(highlighted)),
         name=f"map-{slug(side.space.label)}",
+        scroll_zoom=True,
         on_select="rerun",
         selection_mode=("points", "box", "lasso"),
     )

@@ -38,6 +38,7 @@ def chart(
     data: pd.DataFrame | None = None,
     name: str | None = None,
     column_config: dict[str, Any] | None = None,
+    scroll_zoom: bool = False,
     **events: Any,
 ) -> Any:
     """A chart and, as its equal, the table it draws, both to be downloaded, and pinned as one finding.
@@ -45,7 +46,7 @@ def chart(
     ``alt`` says in words what the chart shows. ``events`` are ``on_select`` and ``selection_mode``; the selection
     is returned.
     """
-    config = theme.plotly_config(name or key, links.current("image", "png"))
+    config = theme.plotly_config(name or key, links.current("image", "png")) | {"scrollZoom": scroll_zoom}
     pins.button(key, figure, data, alt)
     if data is None:
         return st.plotly_chart(figure, theme=None, config=config, alt=alt, key=key, **events)

@@ -153,8 +153,8 @@ class Sampled:
 
 
 def sampled(of: Sampled) -> dict[str, object]:
-    """The layout that says what a map draws of what there is, for where it is drawn in another way."""
-    return {"meta": {"sampled": asdict(of)}}
+    """What a layout's ``meta`` says of what a map draws of what there is, for where it is drawn in another way."""
+    return {"sampled": asdict(of)}
 
 
 def sampled_of(layout: Mapping[str, Any]) -> Sampled:

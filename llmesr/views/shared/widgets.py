@@ -36,7 +36,7 @@ _FIRST_SCREEN = """
     [data-testid="stSidebar"][data-collapsed="false"] ~ * [data-testid="stHeader"] button
         { pointer-events: auto; }
 }
-[data-testid="stLayoutWrapper"]:has(> .st-key-script) { position: absolute; }
+[data-testid="stLayoutWrapper"]:has(> :is(.st-key-script-history, .st-key-script-names)) { position: absolute; }
 .st-key-rec-history [data-testid="stMarkdownContainer"] p { display: -webkit-box; -webkit-box-orient: vertical;
     -webkit-line-clamp: 3; overflow: hidden; }
 /* Charts and lists side by side stand one below the other where they would be too narrow to be read. */
@@ -119,23 +119,28 @@ def style() -> None:
     )
 
 
+def script(name: str, code: str) -> None:
+    """Run code of ours in the visitor's browser; no data is ever part of it. It takes no room on the page."""
+    with st.container(key=f"script-{name}"):
+        st.html(f"<script>{code}</script>", unsafe_allow_javascript=True)
+
+
 def one_entry_per_page() -> None:
     """Let Back leave a page in one press: what a knob writes into the address replaces the entry of the browser's
     history, and only another page adds one. Streamlit itself adds one at every write."""
-    with st.container(key="script"):
-        st.html(
-            """<script>
-            if (!window.history.llmesr) {
-                const push = window.history.pushState;
-                window.history.pushState = function (state, title, url) {
-                    const there = new URL(url ?? "", window.location.href).pathname === window.location.pathname;
-                    return (there ? window.history.replaceState : push).call(window.history, state, title, url);
-                };
-                window.history.llmesr = true;
-            }
-            </script>""",
-            unsafe_allow_javascript=True,
-        )
+    script(
+        "history",
+        """
+        if (!window.history.llmesr) {
+            const push = window.history.pushState;
+            window.history.pushState = function (state, title, url) {
+                const there = new URL(url ?? "", window.location.href).pathname === window.location.pathname;
+                return (there ? window.history.replaceState : push).call(window.history, state, title, url);
+            };
+            window.history.llmesr = true;
+        }
+        """,
+    )
 
 
 def mode() -> theme.Mode:

@@ -17,6 +17,7 @@ from llmesr.views.embeddings import charts, lists
 from llmesr.views.embeddings.colouring import OTHER, ColourBy, Colouring, colouring, hover_texts
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import plain
+from llmesr.views.shared.words import one_line
 
 
 def points_of(n: int, tail: int) -> Points:
@@ -56,11 +57,27 @@ def test_names_are_written_where_they_do_not_lie_on_one_another() -> None:
     def region(word: str, x: float, size: int) -> Region:
         return Region((word,), x, y0, np.arange(size))
 
-    named = [region("small", x0, 3), region("large", x0, 20), region("far", x1, 5), region("large", x1, 2)]
+    named = [region("large", x0, 20), region("far", x1, 5), region("small", x0, 3), region("large", x1, 2)]
     coloured = colouring(points, pair, "group", "light")
     none = np.zeros(0, np.int64)
-    made = charts.map_figure(points, pair.left, coloured, selected=none, ranges=ranges, mode="light", named=named)
+    made = charts.map_figure(points, pair.left, coloured, selected=none, ranges=ranges, mode="light", named=[named])
     assert [a.text for a in made.layout.annotations] == ["large", "far"]
+
+
+def test_a_figure_carries_the_names_of_what_is_seen_closer_as_plain_text() -> None:
+    points, pair = points_of(40, 30), pair_of(40)
+    ranges = charts.extent(pair)
+    whole, near = [Region(("pens",), 0.0, 0.0, np.arange(20))], [Region((HOSTILE[0],), 1.0, 2.0, np.arange(9))]
+    coloured = colouring(points, pair, "group", "light")
+    none = np.zeros(0, np.int64)
+    more: dict[str, Any] = {"selected": none, "ranges": ranges, "mode": "light"}
+    meta = charts.map_figure(points, pair.left, coloured, named=[whole, near], **more).layout.meta
+    assert meta["sampled"]["all"] == 40
+    assert (tuple(meta["names"]["x"]), tuple(meta["names"]["y"])) == ranges
+    first, second = meta["names"]["levels"]
+    assert (first["from"], first["names"]) == (1.3, [(0.0, 0.0, "pens")])
+    assert (second["from"], second["names"]) == (2.0, [(1.0, 2.0, one_line(HOSTILE[0], 40))])  # escaped by the browser
+    assert "names" not in charts.map_figure(points, pair.left, coloured, **more).layout.meta
 
 
 def test_what_the_others_are_seen_against_is_drawn_first_and_smaller() -> None:

@@ -33,7 +33,7 @@ def drawn(groups: list[int], selected: int = 0, square: bool = True, **said: Any
     if selected:
         figure.add_scattergl(x=np.arange(selected), y=np.ones(selected), mode="markers", name="selected")
     figure.update_xaxes(range=[0, 1]).update_yaxes(range=[0, 1], **({"scaleanchor": "x"} if square else {}))
-    figure.update_layout(**(sampled(Sampled(**said)) if said else {}))
+    figure.update_layout(meta=sampled(Sampled(**said)) if said else None)
     made = plain(figure.to_plotly_json())
     return points_of(made["data"], made["layout"])
 
