@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from llmesr.views.shared import job_panels, links, pins, widgets
+from llmesr.views.shared import clicks, job_panels, links, pins, widgets
 
 
 def sections() -> dict[str, list[st.Page]]:
@@ -24,5 +24,6 @@ widgets.sign_in()
 chosen = st.navigation(sections())
 job_panels.sidebar()
 pins.begin(chosen.url_path or links.OVERVIEW.name)
+clicks.begin()
 with widgets.boundary(), links.one_write():
     chosen.run()

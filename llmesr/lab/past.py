@@ -80,16 +80,21 @@ class Past:
         return float(self.launches["hits"].sum() / self.launches["expected"].sum()), float(low), float(high)
 
     @cached_property
+    def alike(self) -> list[pd.DataFrame]:
+        """The launches in groups of like forecasts, the lowest first: the rows of :attr:`table`."""
+        ordered = self.launches.sort_values("expected", kind="stable")
+        parts = np.array_split(np.arange(len(ordered)), min(BINS, len(ordered) // 10) or 1)
+        return [ordered.iloc[part] for part in parts]
+
+    @cached_property
     def table(self) -> pd.DataFrame:
         """Launches in groups of like forecasts: launches, reach, expected and hits, a launch on average, the hits with
         a 95% interval (low, high). Empty where it is lacking."""
         columns = ["launches", "reach", "expected", "hits", "low", "high"]
         if self.lacking:
             return pd.DataFrame(columns=columns)
-        ordered = self.launches.sort_values("expected", kind="stable")
         rows = []
-        for part in np.array_split(np.arange(len(ordered)), min(BINS, len(ordered) // 10) or 1):
-            some = ordered.iloc[part]
+        for some in self.alike:
             drawn = bootstrap_means(some[["hits"]].to_numpy(float), RESAMPLES, np.random.default_rng(0))[:, 0]
             means = some[["reach", "expected", "hits"]].mean()
             rows.append((len(some), *means, *np.quantile(drawn, [0.025, 0.975])))

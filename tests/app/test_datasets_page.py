@@ -68,9 +68,10 @@ def test_a_bar_of_history_lengths_lists_its_users(visit: Callable[..., AppTest],
 def test_the_bar_of_a_link_lists_its_users(visit: Callable[..., AppTest], shop: Dataset) -> None:
     lengths = shop.split.train_lengths
     inside = int(((lengths >= 2) & (lengths <= 3)).sum())
-    app = healthy(visit("datasets", dataset=shop.id, bar="2-3"))
-    assert f"**{inside} users** with 2 to 3 training interactions" in texts(app)
-    assert "Click a bar" in texts(healthy(visit("datasets", dataset=shop.id, bar="none of that")))
+    app = healthy(visit("datasets", dataset=shop.id, **{"mark.lengths": ["2", "3"]}))
+    assert f"**With 2 to 3 training interactions** :gray[{inside} users]" in texts(app)
+    nonsense = {"mark.lengths": ["none", "of that"], "mark.popularity": "-1"}
+    assert "Click a bar" in texts(healthy(visit("datasets", dataset=shop.id, **nonsense)))
 
 
 def test_gini_is_shown(visit: Callable[..., AppTest], shop: Dataset) -> None:

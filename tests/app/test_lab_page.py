@@ -6,18 +6,20 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from app_pages import metrics, pick
 from explorer import healthy, opened, tables, words
 from factories import make_dataset, make_running_run
 from lab_shop import made
 from streamlit.testing.v1 import AppTest
+from streamlit.util import AttributeDictionary
 
 from llmesr.config import LabConfig, RunConfig
 from llmesr.lab.edit import edit
 from llmesr.lab.launch import launch
 from llmesr.lab.past import past_launches
-from llmesr.lab.repair import repairs
+from llmesr.lab.repair import Gain, Repairs, repairs
 from llmesr.runs.record import Run
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
@@ -141,6 +143,25 @@ def test_flawed_texts_are_listed_and_lead_to_the_editor(trained: Store) -> None:
     for flaw in ("missing", "duplicate", "short"):
         assert tiles.get(f"{flaw.capitalize()} texts", "0") == f"{(found.texts['flaw'] == flaw).sum():,}"
     assert "<script" not in words(app).replace("\\<script", "")
+
+
+def test_a_gain_that_is_clicked_lists_its_texts(monkeypatch: pytest.MonkeyPatch, shop: Store) -> None:
+    data = scored(shop, "text-ease").dataset
+    some = data.catalogue.iloc[[3, 7, 9]]
+    texts = pd.DataFrame({"item": [4, 8, 10], "item_id": some["item_id"], "title": some["title"]})
+    texts = texts.assign(
+        group=["Tail Item", "Tail Item", "Head Item"], flaw="short", words=2, same=0, users=5, misses=4
+    )
+    gains = tuple(Gain("short", group, 20, 40, 0.2, 0.1, 0.3) for group in ("Tail Item", "Head Item"))
+    made_up = Repairs("text-ease", 10, texts.assign(gain=0.8, low=0.4, high=1.2), gains)
+    monkeypatch.setattr("llmesr.views.lab.repair.repairs", lambda *_: made_up)
+    app = at("text-ease", lab="repair")
+    point = {"customdata": [40, 20, "short", "Tail Item"]}
+    app.session_state["lab.repair.gains"] = AttributeDictionary({"selection": {"points": [point]}})
+    app.run()
+    assert healthy(app), words(app)
+    (rows,) = tables(app, "item", "misses")
+    assert rows["item"].tolist() == some["item_id"].tolist()[:2]
 
 
 def train_knn(store: Store, dataset_id: str) -> Run:

@@ -10,6 +10,7 @@ import pytest
 from explorer import healthy, opened, tables, words
 from factories import corrupt, make_dataset, make_running_run
 from streamlit.testing.v1 import AppTest
+from streamlit.util import AttributeDictionary
 
 from llmesr.data.dataset import load_dataset
 from llmesr.runs.record import list_runs
@@ -251,3 +252,23 @@ def test_a_link_to_a_run_that_is_gone_says_so(trained: Store) -> None:
     app.multiselect(key="pick.recommenders").set_value([kept.id]).run()
     assert healthy(app)
     assert "The link names" not in words(app)
+
+
+def test_a_bar_that_is_clicked_leads_to_its_item_and_a_link_to_another_history(trained: Store) -> None:
+    run, (_, user_id) = run_of(trained, "id"), user_of(trained)
+    app = opened("recommend", user=user_id, recommenders=run.id)
+    first = listed(app, "id")[0]
+    point = {"customdata": [first]}
+    app.session_state[f"rec.list.{run.id}"] = AttributeDictionary({"selection": {"points": [point]}})
+    app.run()
+    assert healthy(app), words(app)
+    ways = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
+    follow = next(query for label, query in ways.items() if label.startswith("Recommend after"))
+    assert "source=build" in follow
+    assert f"item={first}" in ways["Its text in the Lab"]
+    data = load_dataset(trained, "shop")
+    for item in (1, 2):  # one link after the other in the same visit
+        app.query_params.update({"source": "build", "history": str(data.catalogue["item_id"].iloc[item - 1])})
+        app.run()
+        assert healthy(app), words(app)
+        assert app.session_state["rec.history"] == [item]

@@ -67,17 +67,51 @@ def test_a_slice_lists_its_users(page: Page, shop: Shop) -> None:
     visit(page, shop.server, compared(shop, "slices") + "&about=text-ease&column=brand")
     click_mark(page, ".st-key-slices")
     page.get_by_text(re.compile(r"^brand: .+ \(before\) and text-ease \(after\)")).wait_for()
-    assert 0 < listed(page, "slice-point") < 200
+    assert 0 < listed(page, "slices") < 200
 
 
 def test_a_bar_lists_its_users_and_stands_in_the_link(page: Page, shop: Shop) -> None:
     visit(page, shop.server, f"/datasets?dataset={shop.dataset.id}&look=profile")
     click_mark(page, ".st-key-lengths")
-    page.wait_for_url("**bar=**")
-    told = page.locator("p", has_text=re.compile(r"^\d+ users? with \d+"))
+    addressed(page, "mark.lengths=")
+    told = page.locator("p", has_text=re.compile(r"^With \d+"))
     said = told.inner_text()
     page.reload()
     expect(told).to_have_text(said)
+
+
+def test_a_dot_of_a_trade_off_is_in_the_link_until_its_list_is_closed(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, compared(shop, "groups"))
+    page.wait_for_function("window.history.llmesr")
+    visit(page, shop.server, compared(shop, "seesaw"))
+    page.wait_for_function("window.history.llmesr")
+    before = page.evaluate("history.length")
+    click_mark(page, ".st-key-seesaw")
+    title = page.get_by_text(re.compile(r"Tail Item: id/sasrec \(before\) and text-ease \(after\)"))
+    title.wait_for()
+    addressed(page, "mark.seesaw=text-ease")
+    users = listed(page, "seesaw")
+    page.reload()
+    title.wait_for()
+    assert listed(page, "seesaw") == users
+    page.get_by_text("NDCG", exact=True).first.click()
+    addressed(page, "metric=NDCG", "mark.seesaw=text-ease")
+    title.wait_for()
+    assert page.evaluate("history.length") == before, "Back leaves the page in one press"
+    page.get_by_role("button", name="Close", exact=True).click()
+    expect(title).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("mark.seesaw"))
+
+
+def test_a_dot_of_the_lists_leads_to_its_items(page: Page, shop: Shop) -> None:
+    visit(page, shop.server, compared(shop, "lists"))
+    click_mark(page, ".st-key-beyond")
+    page.get_by_text(re.compile("First 10 of text-ease, shown most")).wait_for()
+    click_cell(page, ".st-key-drill-beyond", 0, 0.005)
+    page.get_by_role("link", name=re.compile("Recommend after")).click()
+    page.get_by_role("heading", name="Recommend", level=1).wait_for()
+    settled(page)
+    addressed(page, "source=build", "history=")
 
 
 def test_a_product_is_tried_and_a_text_edited(page: Page, shop: Shop) -> None:

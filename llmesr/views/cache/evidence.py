@@ -20,7 +20,7 @@ from llmesr.evaluation.claim import Claim, make_claim
 from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.doubts import Doubt, in_order
 from llmesr.evaluation.guard import Case, by_group, standing
-from llmesr.evaluation.popularity import explained, popularity_ranks
+from llmesr.evaluation.popularity import KEYS, explained, popularity_ranks
 from llmesr.evaluation.table import metric_table, parse_metric
 from llmesr.evaluation.values import Values, per_user
 from llmesr.evaluation.verdict import Verdict, verdicts
@@ -185,6 +185,15 @@ def beyond(
 def popularity(root: Store, lineup: Lineup, dataset_id: str, metric: str) -> pd.DataFrame:
     """See :func:`evaluation.popularity.explained`."""
     return explained(frames_of(root, lineup), _popular(root, dataset_id), metric)
+
+
+@kept(digests(lineup="runs", dataset_id="datasets"), copies=True, entries=16, spinner=SAID)
+def movers_from_popularity(root: Store, lineup: Lineup, dataset_id: str, metric: str, protocol: str) -> pd.DataFrame:
+    """:func:`movers` of one contender; before it every target stands where its training interactions alone rank it."""
+    (frames,) = frames_of(root, lineup).values()
+    own = frames[0][frames[0]["part"] == "test"].drop(columns="rank")
+    before = own.merge(_popular(root, dataset_id)[[*KEYS, "rank"]], on=KEYS, validate="one_to_one")
+    return contrast.movers([before], frames, metric=metric, protocol=protocol)
 
 
 @kept(digests(dataset_id="datasets"), entries=4)

@@ -11,10 +11,10 @@ import streamlit as st
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
 from llmesr.scoring.allocation.allocate import ALLOCATED, RANDOM_ORDER, RANDOM_USERS, REPORT
-from llmesr.views.cache import artifacts
+from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare.charts import difference_chart
 from llmesr.views.compare.choice import Choice
-from llmesr.views.shared import exhibits, links, widgets
+from llmesr.views.shared import behind, clicks, exhibits, links, widgets
 from llmesr.views.shared.words import as_text
 
 ARMS = {
@@ -72,15 +72,31 @@ def _gains(choice: Choice, run: Run, report: dict[str, Any]) -> None:
     frame = shown.assign(run=shown["run"].map(lambda arm: ARMS.get(arm, arm)), label="external")
     frame = frame.sort_values("group", key=lambda groups: groups.map(GROUPS.index), kind="stable")
     gain = shown[(shown["run"] == ALLOCATED) & (shown["group"] == "Overall")].iloc[0]
-    exhibits.chart(
+    mark = clicks.chart(
         difference_chart(frame, "NDCG@10", "the run alone", "Paired by user.", widgets.mode()),
         key=f"allocation.{run.id}",
+        parts=2,
         alt=f"Allocation changes NDCG@10 by {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}).",
         data=frame[["run", "group", "users", "difference", "low", "high", "p_adjusted"]],
         name=f"allocation-{run.id}",
     )
+    _behind(choice, run, mark)
     if RANDOM_USERS not in set(shown["run"]):
         st.caption("No random users: every list of this second ranker costs money or time.")
+
+
+def _behind(choice: Choice, run: Run, mark: list[str]) -> None:
+    """The users behind a dot, ``mark`` its arm and its group: their ranks by the run alone and with the second."""
+    if len(mark) != 2 or mark[1] not in GROUPS:
+        return
+    first = str(run.manifest.config.get("first", ""))
+    if mark[0] != ARMS[ALLOCATED] or mark[1] == "Weak User" or not choice.root.exists("runs", first):
+        st.caption("Of this dot no user's ranks are kept.")
+        return
+    pair = {"before": (first,), "after": (run.id,)}
+    moved = evidence.movers(choice.root, pair, "NDCG@10", choice.protocol)
+    rows = behind.of_movers(moved, choice.dataset, choice.dataset.thresholds, mark[1])
+    behind.users(rows, f"{mark[1]}: the run alone (before) and with the second ranker (after)", f"allocation.{run.id}")
 
 
 def _share(report: dict[str, Any], run: Run) -> None:

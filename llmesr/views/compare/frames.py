@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from llmesr.data.dataset import Dataset
-from llmesr.data.groups import Thresholds
 from llmesr.evaluation.verdict import Answer, Outcome, Verdict
 from llmesr.prose import signed
 from llmesr.views.shared.words import as_text
@@ -49,24 +47,6 @@ def popularity_sentence(table: pd.DataFrame, metric: str) -> str:
     named = table["run"].isin([least["run"], most["run"]]) & table["share"].notna()
     full = table[named & (table["protocol"] == "full")]
     return said + (f". Under full ranking it is at most {full['share'].max():.0%}." if len(full) else ".")
-
-
-def drill_down(movers: pd.DataFrame, dataset: Dataset, thresholds: Thresholds, group: str = "Overall") -> pd.DataFrame:
-    """Users by gain: user, gain, rank before, rank after, held-out item, its and the user's training interactions."""
-    members = thresholds.members(movers["target_popularity"].to_numpy(), movers["history_length"].to_numpy())
-    rows = movers[members[group]] if group in members else movers
-    titles = dataset.catalogue["title"].to_numpy(object)[rows["target"].to_numpy() - 1]
-    return pd.DataFrame(
-        {
-            "user": rows["user_id"],
-            "gain": rows["gain"],
-            "rank before": rows["rank_before"],
-            "rank after": rows["rank_after"],
-            "held-out item": titles,
-            "item's interactions": rows["target_popularity"],
-            "user's interactions": rows["history_length"],
-        }
-    ).reset_index(drop=True)
 
 
 _SHORT: dict[Outcome, str] = {"same": "unclear", "equal": "equal", "few": "too few"}

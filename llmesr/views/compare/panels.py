@@ -12,9 +12,9 @@ from llmesr.prose import counted
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import charts, drill, trade_off_charts
 from llmesr.views.compare.choice import Choice
-from llmesr.views.compare.frames import beyond_frame, drill_down, outcomes, popularity_sentence, verdict_matrix
+from llmesr.views.compare.frames import beyond_frame, outcomes, popularity_sentence, verdict_matrix
 from llmesr.views.compare.popularity_charts import popularity_chart
-from llmesr.views.shared import doubts, exhibits, links, people, pickers, widgets, words
+from llmesr.views.shared import behind, clicks, doubts, exhibits, links, pickers, widgets, words
 from llmesr.views.shared.tables import readable_comparison, readable_summary
 from llmesr.views.shared.words import as_text
 
@@ -55,8 +55,9 @@ def _matrix(choice: Choice) -> None:
     for one in said if len(said) <= FEW else ():
         sentence = as_text(one.sentence(metric=False, doubts=False), 1500)
         st.markdown(f"- **{as_text(one.run)}**{' (not settled)' if one.doubts else ''}: {sentence}")
+    matrix = verdict_matrix(said)
     picked = exhibits.table(
-        verdict_matrix(said),
+        matrix,
         key="verdicts",
         name="verdicts",
         beside=_defend if links.current("view", "groups") != "defend" else None,
@@ -69,7 +70,7 @@ def _matrix(choice: Choice) -> None:
         "something serious stands against it. Intervals and p: in the table of differences under Groups. Click a "
         "cell, or a dot of a chart, to list its users."
     )
-    drill.of_cell(choice, picked, [v.run for v in said], "verdicts")
+    drill.of_cell(choice, picked, [v.run for v in said], "verdicts", matrix)
 
 
 def _defend() -> None:
@@ -86,28 +87,26 @@ def _defend() -> None:
 def groups(choice: Choice) -> None:
     """Values with intervals and, against the reference, differences with tests."""
     summary, mode = choice.summary(), widgets.mode()
-    picked = exhibits.chart(
+    mark = clicks.chart(
         charts.group_chart(summary, choice.metric, choice.line, mode),
         key="groups",
+        parts=2,
         alt=f"{choice.metric} of {len(choice.chosen)} configurations by group, with 95% intervals.",
         data=readable_summary(summary),
         name="metrics-by-group",
-        on_select="rerun",
-        selection_mode="points",
     )
-    drill.of_point(choice, picked, "groups")
+    drill.of_dot(choice, mark, "groups")
     if choice.others:
         comparison = choice.comparison()
-        picked = exhibits.chart(
+        mark = clicks.chart(
             charts.difference_chart(comparison, choice.metric, choice.reference, choice.line, mode),
             key="differences",
+            parts=2,
             alt=f"Gain in {choice.metric} over {choice.reference} by group, with 95% intervals.",
             data=readable_comparison(comparison, settled=not serious(choice.doubts())),
             name="differences",
-            on_select="rerun",
-            selection_mode="points",
         )
-        drill.of_point(choice, picked, "differences")
+        drill.of_dot(choice, mark, "differences")
     # Computed when it is opened: a moved threshold changes all of it.
     box = links.folded("Every metric, every group and the four cells of users and items", "every")
     if box.open:
@@ -122,28 +121,29 @@ def curves(choice: Choice) -> None:
     for column, dimension in zip(columns, ("popularity", "length"), strict=True):
         with column:
             frame = choice.curves(dimension)
-            picked = exhibits.chart(
+            mark = clicks.chart(
                 charts.bucket_chart(frame, choice.metric, dimension, choice.line, widgets.mode()),
                 key=f"curve.{dimension}",
+                parts=2,
                 alt=f"{choice.metric} over five buckets by {dimension}, one line per configuration.",
                 data=readable_summary(frame),
                 name=f"curve-{dimension}",
-                on_select="rerun",
-                selection_mode="points",
             )
-            drill.of_bucket(choice, picked, dimension, f"curve.{dimension}")
+            drill.of_bucket(choice, mark, dimension, f"curve.{dimension}")
 
 
 def trade_offs(choice: Choice) -> None:
-    """Seesaw and trade-off."""
+    """Seesaw and trade-off, and below them the users behind a dot."""
+    marks: dict[str, list[str]] = {}
     with st.container(key="beside-trade-offs"):
         left, right = st.columns(2)
     with left:
         if choice.others:
             frame = choice.labelled(seesaw(choice.comparison(), choice.metric))
-            exhibits.chart(
+            marks["seesaw"] = clicks.chart(
                 trade_off_charts.seesaw_chart(frame, choice.metric, choice.reference, choice.line, widgets.mode()),
                 key="seesaw",
+                parts=1,
                 alt="Gain on tail items against gain on head items, a point per configuration.",
                 data=frame.drop(columns="label"),
                 name="seesaw",
@@ -152,25 +152,34 @@ def trade_offs(choice: Choice) -> None:
             st.info("Add a second configuration to see who gains and who loses.")
     with right:
         frame = choice.trade_off()
-        exhibits.chart(
+        marks["tradeoff"] = clicks.chart(
             trade_off_charts.trade_off_chart(frame, choice.metric, f"APLT@{choice.k}", choice.line, widgets.mode()),
             key="tradeoff",
+            parts=1,
             alt="Accuracy against the share of tail items in the lists, a point per configuration.",
             data=frame.drop(columns="label"),
             name="trade-off",
         )
+    if not any(marks.values()):
+        st.caption("Click a dot to list its users.")
+    for key, mark in marks.items():
+        drill.of_side(choice, mark, key)
 
 
 def lists(choice: Choice) -> None:
     """What the recommended lists are like."""
     table = choice.beyond()
-    exhibits.chart(
+    mark = clicks.chart(
         trade_off_charts.beyond_chart(beyond_frame(table), choice.line, widgets.mode()),
         key="beyond",
+        parts=1,
         alt="Coverage, Gini, popularity, tail share, novelty and diversity of the lists of each configuration.",
         data=table.pivot_table(index=["run", "group"], columns="metric", values="value", sort=False).reset_index(),
         name="beyond-accuracy",
     )
+    if not mark:
+        st.caption("Click a dot to list the items behind it.")
+    drill.of_lists(choice, mark, "beyond")
     if choice.others:
         box = links.folded("How similar are the lists of two configurations?", "overlap")
         if box.open:
@@ -179,29 +188,37 @@ def lists(choice: Choice) -> None:
 
 
 def _alike(choice: Choice) -> None:
-    st.caption(f"Items in both top-{choice.k} lists of a user, divided by items in either (Jaccard). 1: identical.")
+    st.caption(
+        f"Items in both top-{choice.k} lists of a user, divided by items in either (Jaccard). 1: identical. Click a "
+        "cell to list the users."
+    )
     tops = {c.name: artifacts.top_items(choice.root, c.ids[0]) for c in choice.chosen}
     square = overlap(tops, k=choice.k).pivot(index="run", columns="other", values="jaccard")
     square = square.loc[list(tops), list(tops)].round(3)
-    exhibits.table(square.reset_index(), key="overlap", name="overlap")
+    shown = square.reset_index()
+    picked = exhibits.table(shown, key="overlap", name="overlap", on_select="rerun", selection_mode="single-cell")
+    drill.of_overlap(choice, picked, list(tops), "overlap.users", shown)
 
 
 def popularity(choice: Choice) -> None:
     """What ranking by popularity alone scores as well, under both protocols: why they may disagree."""
     frame = choice.popularity()
     st.markdown(popularity_sentence(frame, choice.metric))
-    exhibits.chart(
+    mark = clicks.chart(
         popularity_chart(frame, choice.metric, words.split_line(choice.dataset.split_config), widgets.mode()),
         key="popularity",
+        parts=3,
         alt=f"{choice.metric} of each configuration under both protocols, split into what popularity alone "
         "scores on the same targets and the rest.",
         data=frame.drop(columns="label"),
         name="what-popularity-explains",
     )
+    drill.of_explained(choice, mark, "popularity")
     st.caption(
         "Of each target the smaller of two values counts as explained: the configuration's, and that of ranking the "
         "same candidates by their training interactions. The negatives of uni100 are mostly rare items, so popularity "
-        "alone finds many popular targets among them, and next to none among all items."
+        "alone finds many popular targets among them, and next to none among all items. Click a part of a bar to list "
+        "its users."
     )
 
 
@@ -218,17 +235,16 @@ def users(choice: Choice) -> None:
         group = pickers.pick_group("Group", "among", set(comparison["group"]))
     shares = outcomes(comparison[comparison["run"] == after])
     line = f"{choice.line} Gained: {choice.metric} rose. Click a part of a bar to list its users."
-    picked = exhibits.chart(
+    mark = clicks.chart(
         trade_off_charts.outcome_chart(shares, after, choice.reference, line, widgets.mode()),
         key="outcomes",
+        parts=2,
         alt=f"Share of users who gained or lost with {after} over {choice.reference}, whom both find or both miss.",
         data=shares,
         name="gained-and-lost",
-        on_select="rerun",
-        selection_mode="points",
     )
-    drill.of_outcome(choice, after, picked, "outcomes")
-    moved = drill_down(choice.movers(after), choice.dataset, choice.thresholds, group)
+    drill.of_outcome(choice, after, mark, "outcomes")
+    moved = behind.of_movers(choice.movers(after), choice.dataset, choice.thresholds, group)
     with st.container(key="beside-movers"):
         columns = st.columns(2)
     for column, title, rows in zip(
@@ -251,6 +267,6 @@ def _user_table(title: str, rows: pd.DataFrame) -> None:
         height=320,
         on_select="rerun",
         selection_mode="single-row",
-        formats=drill.RANKS,
+        formats=behind.RANKS,
     )
-    people.to_user(picked, rows)
+    behind.to_user(picked, rows)

@@ -43,14 +43,16 @@ def popularity_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode 
             ),
             ("the rest", rest, {"color": colors}),
         )
-        for name, values, marker in parts:
+        for part, (name, values, marker) in zip(("both", "rest"), parts, strict=True):
             figure.add_bar(
                 x=values,
                 y=[plain(n) for n in names],
                 orientation="h",
                 name=name,
                 marker=marker,
-                customdata=list(zip(rows["value"], shares, strict=True)),
+                customdata=[
+                    [v, s, protocol, part, plain(n)] for v, s, n in zip(rows["value"], shares, names, strict=True)
+                ],
                 hovertemplate=f"%{{y}}: %{{x:.4f}} of %{{customdata[0]:.4f}}, {name} "
                 "(popularity: %{customdata[1]})<extra></extra>",
                 showlegend=False,

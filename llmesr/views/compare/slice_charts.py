@@ -31,7 +31,7 @@ def slice_chart(frame: pd.DataFrame, column: str, metric: str, caption: str, mod
     for i, name in enumerate(variants):
         rows = frame[(frame["run"] == name) & frame["group"].isin(place)]
         label = str(rows["label"].iloc[0])
-        offset = ((len(variants) - 1) / 2 - i) * min(0.16, 0.7 / len(variants))
+        offset = ((len(variants) - 1) / 2 - i) * min(0.36, 0.7 / len(variants))
         figure.add_scatter(
             x=rows["value"],
             y=[place[g] + offset for g in rows["group"]],

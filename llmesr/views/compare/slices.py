@@ -16,9 +16,8 @@ from llmesr.prose import counted, signed
 from llmesr.views.cache.slices import users_in
 from llmesr.views.compare import drill, segments
 from llmesr.views.compare.choice import Choice
-from llmesr.views.compare.frames import drill_down
 from llmesr.views.compare.slice_charts import slice_chart
-from llmesr.views.shared import exhibits, links, people, widgets
+from llmesr.views.shared import clicks, exhibits, links, widgets
 from llmesr.views.shared.marks import plain
 from llmesr.views.shared.words import as_text
 
@@ -107,19 +106,17 @@ def _by_column(choice: Choice, values: pd.DataFrame, about: str) -> None:
     column = str(links.choose("Slices by", list(dict.fromkeys(values["dimension"])), "column"))
     rows = values[values["dimension"] == column]
     drawn = pd.concat([rows[rows["run"] == name] for name in dict.fromkeys((about, choice.reference))])
-    picked = exhibits.chart(
+    mark = clicks.chart(
         slice_chart(drawn, column, choice.metric, choice.line, widgets.mode()),
         key="slices",
+        parts=1,
         alt=f"{choice.metric} by {column}: a dot with its 95% interval for {about} and {choice.reference}.",
         data=_wide(choice, rows, column, about),
         name=f"slices-by-{column}",
-        on_select="rerun",
-        selection_mode="points",
     )
-    name = people.clicked(picked)[-1:]
-    groups = [g for g in choice.slice_groups() if g.dimension == column and [plain(g.name)] == name]
-    if groups and about != choice.reference:
-        _listed(choice, groups[0], about, f"{column}: {groups[0].name}", "point")
+    groups = [g for g in choice.slice_groups() if g.dimension == column and [plain(g.name)] == mark]
+    if groups:
+        _listed(choice, groups[0], about, f"{column}: {groups[0].name}", "slices")
 
 
 def _wide(choice: Choice, rows: pd.DataFrame, column: str, about: str) -> pd.DataFrame:
@@ -144,12 +141,10 @@ def _users(choice: Choice, found: Sequence[Found], about: str) -> None:
         groups = {f.group.name: f.group for f in found}
         groups |= {f"{g.dimension}: {g.name}": g for g in choice.slice_groups()}
         name = str(links.choose("Slice", list(groups), "slice"))
-        _listed(choice, groups[name], about, name, "table")
+        _listed(choice, groups[name], about, name, "slice.table")
 
 
-def _listed(choice: Choice, group: Group, after: str, title: str, key: str) -> None:
-    inside = users_in(choice.root, choice.lineup, group, choice.metric, choice.protocol)
-    moved = choice.movers(after)
-    rows = drill_down(moved[moved["user"].isin(inside)], choice.dataset, choice.thresholds)
-    sides = f"{as_text(choice.reference)} (before) and {as_text(after)} (after)"
-    drill.users(choice, rows, f"{as_text(title)}: {sides}", f"slice.{key}")
+def _listed(choice: Choice, group: Group, about: str, title: str, key: str) -> None:
+    drill.of_numbers(
+        choice, about, users_in(choice.root, choice.lineup, group, choice.metric, choice.protocol), title, key
+    )

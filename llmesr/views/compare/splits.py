@@ -20,7 +20,8 @@ from llmesr.store import Manifest
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare.choice import Choice
 from llmesr.views.compare.splits_charts import places_table, splits_chart
-from llmesr.views.shared import exhibits, job_panels, pickers, widgets
+from llmesr.views.shared import behind, clicks, exhibits, job_panels, pickers, widgets
+from llmesr.views.shared.marks import plain
 from llmesr.views.shared.words import as_text
 
 NAMED = 6
@@ -57,21 +58,42 @@ def splits(choice: Choice) -> None:
         settled = not (doubted[found.first] or doubted[found.second])
         st.markdown(_said(found, choice.metric, settled=settled))
     rows = table[table["group"] == group]
-    exhibits.chart(
+    mark = clicks.chart(
         splits_chart(rows, choice.metric, group, choice.protocol, widgets.mode()),
         key="splits",
+        parts=2,
         alt=f"{choice.metric} of {rows['run'].nunique()} methods under {len(summaries)} splits, {group}.",
         data=places_table(rows),
         name="splits",
     )
+    _behind(choice, {plain(split, 70): id for split, id in ids.items()}, best, mark, group)
     for manifest in shown:
         thresholds = artifacts.dataset(choice.root, manifest.id).thresholds
         exhibits.caption(choice.protocol, thresholds, split_of(manifest))
     st.caption(
         "Head and tail are those of each split: popularity is counted on its training part. Intervals are 95%, each of "
         "one method alone. A pair clearly changes places when paired tests tell the two apart under both splits, each "
-        "the other way round (corrected for all pairs that changed places)."
+        "the other way round (corrected for all pairs that changed places). Click a dot to list its users."
     )
+
+
+def _behind(choice: Choice, ids: dict[str, str], best: dict[str, list[Contender]], mark: list[str], group: str) -> None:
+    """The users behind a dot, ``mark`` its split and its method: their ranks beside those of the baseline's method, or
+    where that is the one clicked or not there, of the best of the others."""
+    if len(mark) != 2 or mark[0] not in ids:
+        return
+    data = artifacts.dataset(choice.root, ids[mark[0]])
+    own = {plain(c.method): c for c in best[data.id]}
+    if mark[1] not in own or len(own) < 2:
+        return
+    after = own.pop(mark[1])
+    baseline = next(c.method for c in choice.chosen if c.name == choice.reference)
+    before = own.get(plain(baseline)) or max(own.values(), key=partial(evidence.validation, choice.root))
+    pair = {c.method: c.ids for c in (before, after)}
+    moved = evidence.movers(choice.root, pair, choice.metric, choice.protocol)
+    rows = behind.of_movers(moved, data, data.thresholds, group)
+    title = f"{mark[0]}, {group}: {as_text(before.method)} (before) and {as_text(after.method)} (after)"
+    behind.users(rows, title, "splits", k=choice.k, dataset=data.id)
 
 
 def _best(choice: Choice, dataset: str) -> list[Contender]:

@@ -57,7 +57,7 @@ def _dots(rows: pd.DataFrame, at: str, mode: Mode) -> go.Scatter:
         mode="markers",
         marker=markers(rows["label"], mode, 11),
         cliponaxis=False,
-        customdata=rows[["low", "high"]].to_numpy(),
+        customdata=[[r.low, r.high, plain(r.split, 70), plain(r.run)] for r in rows.itertuples()],
         hovertemplate="%{y}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
         showlegend=False,
     )

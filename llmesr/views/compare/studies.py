@@ -5,15 +5,19 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from llmesr.config import EVERY_GROUP
+from llmesr.evaluation import contrast
 from llmesr.runs.study import Study
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import study_form
 from llmesr.views.compare.charts import difference_chart
 from llmesr.views.compare.choice import Choice
-from llmesr.views.shared import exhibits, links, theme, widgets
+from llmesr.views.shared import behind, clicks, exhibits, links, theme, widgets
 from llmesr.views.shared.job_panels import WORDS
+from llmesr.views.shared.marks import plain
 from llmesr.views.shared.words import as_text
 
+METRIC = "NDCG@10"
 COLUMNS = ("label", "group", "users", "value", "difference", "low", "high", "p_adjusted")
 JUDGES = {
     "text-ease": "EASE with text, which reads item vectors whatever the similarity; without its fallback.",
@@ -52,14 +56,27 @@ def studies(choice: Choice) -> None:
         run=changed["label"].map(lambda label: as_text(label, 80)), label=judge
     )
     default = rows[(rows["label"] == "default") & (rows["group"] == "Overall")]["value"].iloc[0]
-    exhibits.chart(
-        difference_chart(frame, "NDCG@10", "the default", _stated(chosen), widgets.mode()),
+    mark = clicks.chart(
+        difference_chart(frame, METRIC, "the default", _stated(chosen), widgets.mode()),
         key="study",
+        parts=2,
         alt=f"Difference in NDCG@10 on validation from the default ({default:.4f} in all), by change and group.",
         data=_readable(rows),
         name=f"study-{chosen.id}",
     )
+    _behind(choice, chosen, judge, mark)
     exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config, "valid")
+
+
+def _behind(choice: Choice, study: Study, judge: str, mark: list[str]) -> None:
+    """The validation users behind a dot, ``mark`` its change and its group: ranks under the default and the change."""
+    keys = {plain(as_text(e["label"], 80)): e["key"] for e in study.entries() if e["judge"] == judge}
+    if len(mark) != 2 or not {"default", mark[0]} <= keys.keys() or mark[1] not in EVERY_GROUP:
+        return
+    before, after = ([study.ranks(keys[label])] for label in ("default", mark[0]))
+    moved = contrast.movers(before, after, metric=METRIC, protocol=choice.protocol, part="valid")
+    rows = behind.of_movers(moved, choice.dataset, choice.thresholds, mark[1])
+    behind.users(rows, f"{mark[1]}, validation: the default (before) and {mark[0]} (after)", "study")
 
 
 def _readable(rows: pd.DataFrame) -> pd.DataFrame:

@@ -59,6 +59,7 @@ def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: st
             name=plain(row.run, BESIDE),
             marker=marker(row.label, mode, 13, variant=variants[row.run]),
             cliponaxis=False,
+            customdata=[[plain(row.run)]],
             hovertemplate=f"%{{fullData.name}}<br>{metric} %{{y:.3f}}<br>tail share %{{x:.1%}}<extra></extra>",
         )
     most = max(float(frame["exposure"].max()), 0.01)
@@ -88,6 +89,7 @@ def seesaw_chart(frame: pd.DataFrame, metric: str, reference: str, caption: str,
             name=plain(row.run, BESIDE),
             marker=marker(row.label, mode, 13, variant=variants[row.run]),
             cliponaxis=False,
+            customdata=[[plain(row.run)]],
             hovertemplate="%{fullData.name}<br>tail items %{y:+.3f}<br>head items %{x:+.3f}<extra></extra>",
         )
     muted = theme.SURFACE[mode]["muted"]
@@ -160,6 +162,7 @@ def beyond_chart(frame: pd.DataFrame, caption: str, mode: Mode = "light") -> go.
             mode="markers",
             marker=markers(rows["label"], mode, 11),
             cliponaxis=False,
+            customdata=[[plain(n)] for n in rows["run"]],
             hovertemplate=f"%{{y}}<br>{metric} %{{x:.3f}}<extra></extra>",
             showlegend=False,
             row=i // columns + 1,

@@ -30,6 +30,7 @@ def popularity_chart(frame: pd.DataFrame, thresholds: Thresholds, mode: Mode = "
                 name=group,
                 line={"color": theme.group_color(group, mode), "width": 3},
                 marker={"symbol": theme.GROUP_SYMBOLS[group], "size": 5},
+                customdata=part[["count"]].to_numpy(),
                 hovertemplate="rank %{x}: %{y} interactions<extra></extra>",
             )
         )

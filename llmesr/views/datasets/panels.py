@@ -17,11 +17,8 @@ from llmesr.prose import counted, listed
 from llmesr.store import KINDS, Manifest, Store, noun
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
-from llmesr.views.shared import exhibits, job_panels, links, people, pickers, theme, widgets
+from llmesr.views.shared import behind, clicks, exhibits, job_panels, links, pickers, theme, widgets
 from llmesr.views.shared.words import as_text
-
-LISTED = 1000
-"""Users that are listed of a bar."""
 
 
 def report(manifest: Manifest) -> None:
@@ -144,9 +141,10 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
         st.markdown(
             f"**The head, {theme.percent(1 - shares['tail_item_share'])} of items, gets {most} of interactions**"
         )
-        exhibits.chart(
+        chosen = clicks.chart(
             popularity_chart(profile.popularity, thresholds, mode),
             key="popularity",
+            parts=1,
             alt=f"Interactions per item by rank, both axes logarithmic. {tail} of items have fewer than "
             f"{thresholds.item} training interactions.",
             data=profile.popularity,
@@ -160,19 +158,19 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
             f"{theme.percent(shares['tail_item_interactions'])} of interactions.",
             data=profile.lorenz,
         )
+    _of_count(data, thresholds, chosen)
     lengths = training_lengths(data)
     middle = np.median(data.split.train_lengths) if data.n_users else 0
     st.markdown(f"**Half of all users have {middle:.0f} training interactions or fewer**")
-    picked = exhibits.chart(
+    bar = clicks.chart(
         lengths_chart(lengths, thresholds, mode),
         key="lengths",
+        parts=2,
         alt=f"Users by number of training interactions. {theme.percent(shares['tail_user_share'])} have fewer than "
         f"{thresholds.user}.",
         data=lengths,
-        on_select="rerun",
-        selection_mode="points",
     )
-    _of_bar(data, picked)
+    _of_bar(data, bar)
     st.caption(f"{thresholds.describe()} All counts are of the training part.")
     box = links.folded("All numbers", "numbers", icon=":material/table_rows:")
     if box.open:
@@ -181,38 +179,34 @@ def charts(profile: Profile, data: Dataset, thresholds: Thresholds) -> None:
             exhibits.table(frame, key="profile", name=f"profile-{data.name}", alt="The dataset in numbers.")
 
 
-def _of_bar(data: Dataset, picked: Any) -> None:
-    """The users of a bar that was clicked, the longest histories first."""
-    first, last = _bar(people.clicked(picked))
-    lengths = data.split.train_lengths
+def _of_count(data: Dataset, thresholds: Thresholds, mark: Sequence[str]) -> None:
+    """The items behind a dot of the curve: those chosen as often."""
+    numbers = _numbers(mark, 1)
+    found = np.flatnonzero(data.item_counts[1:] == (numbers[0] if numbers else -1)) + 1
+    if not len(found):
+        st.caption("Click a dot of the left curve to list the items chosen as often.")
+        return
+    title = f"With {counted(numbers[0], 'training interaction')} each"
+    behind.items(behind.of_items(found, data, thresholds), title, "popularity")
+
+
+def _of_bar(data: Dataset, mark: Sequence[str]) -> None:
+    """The users behind a bar, from its shortest to its longest history, the longest first."""
+    numbers, lengths = _numbers(mark, 2), data.split.train_lengths
+    first, last = numbers or (0, -1)
     inside = np.flatnonzero((lengths >= first) & (lengths <= last))
     if not len(inside):
         st.caption("Click a bar to list its users.")
         return
     inside = inside[np.argsort(-lengths[inside], kind="stable")]
     span = counted(first, "training interaction") if first == last else f"{first} to {last} training interactions"
-    st.markdown(f"**{counted(len(inside), 'user')}** with {span}")
     frame = pd.DataFrame({"user": data.user_ids[inside], "training interactions": lengths[inside]})
-    shown = frame.head(LISTED)
-    chosen = exhibits.table(
-        shown, key="lengths.users", name="users", height=240, on_select="rerun", selection_mode="single-row"
-    )
-    people.to_user(chosen, shown)
+    behind.users(frame, f"With {span}", "lengths")
 
 
-def _bar(clicked: Sequence[Any]) -> tuple[int, int]:
-    """From which to which length: the bar that was clicked, else the address's ``?bar=3-5``; (0, -1) for none."""
-    if len(clicked) == 2:
-        said = f"{int(clicked[0])}-{int(clicked[1])}"
-        links.write("bar", said)
-    elif st.session_state.get("bar.clicked"):  # it was clicked away
-        st.query_params.pop("bar", None)
-        said = ""
-    else:
-        said = st.query_params.get("bar", "")
-    st.session_state["bar.clicked"] = len(clicked) == 2
-    first, _, last = said.partition("-")
-    return (int(first), int(last)) if first.isdecimal() and last.isdecimal() else (0, -1)
+def _numbers(mark: Sequence[str], many: int) -> tuple[int, ...]:
+    """The whole numbers that a mark carries; empty where a link says something else."""
+    return tuple(map(int, mark)) if len(mark) == many and all(m.isdecimal() for m in mark) else ()
 
 
 def known_users(data: Dataset) -> None:

@@ -75,6 +75,7 @@ def map_chart(xy: np.ndarray, titles: Sequence[str], place: Placed, title: str, 
             name=name,
             marker=marker,
             text=[hover[row] for row in rows],
+            customdata=(rows + 1)[:, None],
             hovertemplate="%{text}<extra></extra>",
         )
     star = {"symbol": "star", "size": 18, "color": theme.SEMANTIC[mode]["highlight"]}
@@ -107,8 +108,8 @@ def past_chart(found: Sequence[Past], caption: str, mode: Mode) -> go.Figure:
             mode="markers",
             marker=marks.marker(one.label, mode, 10),
             error_y=marks.whiskers(table["hits"], table["low"], table["high"], 1.5),
-            customdata=table["launches"],
-            hovertemplate="%{customdata} launches: %{x:.3f} expected, %{y:.3f} came<extra>%{fullData.name}</extra>",
+            customdata=[[many, one.run, number] for number, many in enumerate(table["launches"])],
+            hovertemplate="%{customdata[0]} launches: %{x:.3f} expected, %{y:.3f} came<extra>%{fullData.name}</extra>",
         )
     figure.update_xaxes(title="expected hits, a launch", rangemode="tozero")
     figure.update_yaxes(title="hits that came", rangemode="tozero")
@@ -139,7 +140,7 @@ def gain_chart(gains: Sequence[Gain], caption: str, mode: Mode) -> go.Figure:
             "size": 11,
         },
         error_x=marks.whiskers(rates, lows, highs, 1.5, theme.SURFACE[mode]["muted"]),
-        customdata=[[g.misses, g.items] for g in known],
+        customdata=[[g.misses, g.items, g.flaw, g.group] for g in known],
         hovertemplate="%{x:.1f}% of %{customdata[0]} who miss one of %{customdata[1]} items<extra></extra>",
     )
     figure.add_vline(x=0, line={"color": theme.SURFACE[mode]["muted"], "width": 1})

@@ -12,7 +12,7 @@ from llmesr.views.lab import charts
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
 from llmesr.views.lab.fields import LONG, text_fields
-from llmesr.views.shared import exhibits, links, theme, widgets
+from llmesr.views.shared import behind, exhibits, links, theme, widgets
 from llmesr.views.shared.words import as_text
 
 FOUND = 50
@@ -105,7 +105,14 @@ def _shown(choice: Choice, found: Edited) -> None:
         if table.empty:
             st.caption("Nobody's list gains or loses the item.")
         else:
-            exhibits.table(table, key="lab.edit.moved", name="edited-text-users")
+            picked = exhibits.table(
+                table,
+                key="lab.edit.moved",
+                name="edited-text-users",
+                on_select="rerun",
+                selection_mode="single-row",
+            )
+            behind.to_user(picked, table.rename(columns={"User": "user"}))
     with beside:
         pairs = [f[["title", "cosine"]].reset_index(drop=True) for f in (found.nearest_before, found.nearest_after)]
         table = pd.concat(pairs, axis=1)

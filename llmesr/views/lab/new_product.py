@@ -17,7 +17,7 @@ from llmesr.views.lab import charts, past
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
 from llmesr.views.lab.fields import LONG, text_fields
-from llmesr.views.shared import exhibits, links, theme, widgets
+from llmesr.views.shared import behind, clicks, exhibits, links, theme, widgets
 from llmesr.views.shared.words import as_text, one_line
 
 Product = tuple[tuple[str, str], ...]
@@ -158,7 +158,15 @@ def _tiles(shown: Launched, known: Past | None) -> None:
 def _users(shown: Launched) -> None:
     frame = shown.users.rename(columns={"user_id": "User", "rank": "Rank", "history_length": "History", "why": "Why"})
     # Two lines: a reason names several items.
-    exhibits.table(frame, key="lab.users", name="new-product-users", row_height=56)
+    picked = exhibits.table(
+        frame,
+        key="lab.users",
+        name="new-product-users",
+        row_height=56,
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    behind.to_user(picked, shown.users.rename(columns={"user_id": "user"}))
     parts = ", ".join(f"{name} {value:+.3f}" for name, value in shown.parts.items() if abs(value) >= 5e-4)
     if parts:
         st.caption(f"Its score for those who would see it first is made of, on average: {as_text(parts)}.")
@@ -193,7 +201,10 @@ def _beside(choice: Choice, shown: Launched) -> None:
         figure = charts.map_chart(
             xy, choice.dataset.catalogue["title"].tolist(), shown.place, shown.title, caption, widgets.mode()
         )
-        exhibits.chart(figure, key="lab.map", alt=caption, name="new-product-map")
+        mark = clicks.chart(figure, key="lab.map", parts=1, alt=caption, name="new-product-map")
+        if len(mark) == 1 and mark[0].isdecimal() and 0 < int(mark[0]) <= choice.dataset.n_items:
+            item = choice.dataset.catalogue.iloc[int(mark[0]) - 1]
+            behind.ways_of_item(str(item["item_id"]), str(item["title"]))
 
 
 def read_rows(text: str) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from llmesr.views.cache import models
 from llmesr.views.lab import charts
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
-from llmesr.views.shared import exhibits, links, widgets
+from llmesr.views.shared import behind, clicks, exhibits, links, widgets
 from llmesr.views.shared.words import as_text
 
 ABOUT = (
@@ -78,13 +78,19 @@ def _shown(choice: Choice, found: list[Past]) -> None:
         return
     caption = f"{choice.dataset.split_config.describe()} First {choice.config.k}, full ranking; 95% over launches"
     frame = pd.concat([one.table.assign(run=one.run, method=one.label) for one in enough])
-    exhibits.chart(
+    mark = clicks.chart(
         charts.past_chart(enough, caption, widgets.mode()),
         key="lab.past.chart",
+        parts=2,
         alt="; ".join(f"{one.label}: hits are {one.factor[0]:.2f} times those expected" for one in enough),
         data=frame,
         name="past-launches-by-forecast",
     )
+    of = next((one for one in enough if mark[:1] == [one.run]), None)
+    if of is not None and mark[1] in map(str, range(len(of.alike))):
+        columns = ["item_id", "title", "reach", "expected", "hits", "chosen"]
+        rows = of.alike[int(mark[1])][columns].rename(columns={"item_id": "item"}).round({"expected": 2})
+        behind.items(rows, f"Past launches, {as_text(of.label)}", "lab.past.chart")
 
 
 def table(found: list[Past]) -> pd.DataFrame:

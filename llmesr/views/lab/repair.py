@@ -12,7 +12,7 @@ from llmesr.views.lab import charts
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
 from llmesr.views.lab.edit import link
-from llmesr.views.shared import exhibits, widgets
+from llmesr.views.shared import behind, clicks, exhibits, widgets
 
 ABOUT = (
     "Items like the flawed ones, but with a good text, were given the same flaw; of the validation users who then miss "
@@ -95,13 +95,19 @@ def table(found: Repairs) -> pd.DataFrame:
 def _gains(found: Repairs) -> None:
     frame = charts.gain_frame(found.gains)
     if frame["Gain"].notna().any():
-        exhibits.chart(
+        mark = clicks.chart(
             charts.gain_chart(found.gains, f"Validation users, first {found.k}; 95% over items", widgets.mode()),
             key="lab.repair.gains",
+            parts=2,
             alt="; ".join(f"{g.flaw}, {g.group}: {g.rate:.1%} ({g.low:.1%} to {g.high:.1%})" for g in found.gains),
             data=frame,
             name="gain-of-a-good-text",
         )
+        texts = found.texts
+        own = texts[(texts["flaw"] == mark[0]) & (texts["group"] == mark[1])] if len(mark) == 2 else texts[:0]
+        if len(own):
+            rows = own[["item_id", "title", "words", "users", "misses"]].rename(columns={"item_id": "item"})
+            behind.items(rows, f"{mark[0].capitalize()} texts, {mark[1]}", "lab.repair.gains")
     for gain in found.lacking:
         st.caption(f"{gain.flaw.capitalize()}, {gain.group}: too few good examples to measure a gain.")
     st.caption(ABOUT)

@@ -124,6 +124,7 @@ def histories_figure(
                 "opacity": 0.55 if kind == "other" else 1,
             },
             "text": [plain(t, 80) for t in part["title"]],
+            "customdata": part[["user_id", "item"]].to_numpy().tolist(),
             "hovertemplate": "%{text}<extra></extra>",
         }
         for kind, (name, symbol) in _KINDS.items()

@@ -13,7 +13,7 @@ from llmesr.views.cache import evidence, spaces
 from llmesr.views.neighbours import charts
 from llmesr.views.neighbours.case import SOURCES, Retrieved, aligned, contribution, nearest_users, neighbour_table
 from llmesr.views.neighbours.choice import Choice
-from llmesr.views.shared import exhibits, links, widgets
+from llmesr.views.shared import behind, clicks, exhibits, links, widgets
 from llmesr.views.shared.words import as_text
 
 SHOWN = 10
@@ -52,15 +52,17 @@ def _neighbours(choice: Choice, source: str, found: Retrieved, table: pd.DataFra
             "knows": "Chose the held-out item",
         }
     ).drop(columns="user")
-    exhibits.chart(
+    mark = clicks.chart(
         charts.histories_figure(frame, found.similarity, widgets.mode(), np.flatnonzero(table["knows"]) + 1),
         key=f"near.{source}",
+        parts=2,
         alt=f"Histories of the user and of the {len(table)} users most similar {SOURCES[source]}, newest at the right; "
         f"{int((table['shared'] > 0).sum())} share an item, {int(table['knows'].sum())} chose the held-out item.",
         data=shown,
         name=f"similar-{source}",
         column_config={"Cosine": st.column_config.NumberColumn("Cosine", format="%.3f")},
     )
+    _behind(choice, mark)
     box = links.folded("Items, side by side", f"items-{source}")
     if not box.open:
         return
@@ -73,6 +75,19 @@ def _neighbours(choice: Choice, source: str, found: Retrieved, table: pd.DataFra
             name=f"histories-{source}",
             height=300,
         )
+
+
+def _behind(choice: Choice, mark: list[str]) -> None:
+    """The ways to the user and to the item behind a mark of the histories."""
+    data = choice.dataset
+    if len(mark) != 2 or not mark[1].isdecimal() or not 0 < int(mark[1]) <= data.n_items:
+        st.caption("Click a mark to open its item, and the user who chose it.")
+        return
+    title = choice.title(int(mark[1]))
+    st.markdown(f"**{as_text(title, 140)}**, chosen by {as_text(mark[0], 60)}")
+    if mark[0] != choice.case.user_id:
+        behind.ways_of_user(mark[0])
+    behind.ways_of_item(str(data.catalogue["item_id"].iloc[int(mark[1]) - 1]), title)
 
 
 def _retrieved(choice: Choice, source: str) -> Retrieved | str:

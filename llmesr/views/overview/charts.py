@@ -46,6 +46,7 @@ def headline_chart(frame: pd.DataFrame, metric: str, mode: Mode = "light", by: s
                 text=[f"  {theme.percent(v, 1)}  " for v in rows["value"]],
                 textposition=[_beside(wide.loc[label], group, tail, head) for label in rows["run"]],
                 textfont={"color": theme.SURFACE[mode]["text"], "size": 12},
+                customdata=[[run, group] for run in rows["run"]],
                 hovertemplate=f"%{{y}}<br>{group}: %{{x:.1%}}<extra></extra>",
                 cliponaxis=False,
             )

@@ -20,7 +20,7 @@ from llmesr.views.cache import artifacts, evidence
 from llmesr.views.cache.clarity import METRIC
 from llmesr.views.overview.charts import headline_chart
 from llmesr.views.overview.headline import Headline, sentence
-from llmesr.views.shared import doubts, exhibits, job_panels, links, pins, theme, widgets, words
+from llmesr.views.shared import behind, clicks, doubts, exhibits, job_panels, links, pins, theme, widgets, words
 from llmesr.views.shared.words import as_text
 
 SIDES = {"Item": "Items by popularity", "User": "Users by history length"}
@@ -122,7 +122,8 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
         found = _say(root, every, lineup, frame, thresholds, protocol, by)
         shown = [id for c in best for id in c.ids]
         pins.about(data, shown, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: found)
-        _draw(frame, data, protocol, thresholds, by)
+        mark = _draw(frame, data, protocol, thresholds, by)
+        _behind(root, data, best, mark, thresholds, protocol)
     for reason in left_out:
         st.warning(as_text(reason, 500), icon=":material/warning:")
 
@@ -157,7 +158,8 @@ def _say(
     return found
 
 
-def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> None:
+def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> list[str]:
+    """The chart and what it is of; returned is the method and the group of the mark that was clicked."""
     wide = frame.pivot_table(index="run", columns="group", values="value", sort=False).reset_index()
     alt = f"{METRIC} of the best of each method. " + "; ".join(
         f"{r['run']}: tail item {theme.metric(r.get('Tail Item'))}, overall {theme.metric(r.get('Overall'))}, "
@@ -165,9 +167,10 @@ def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresho
         for r in wide.to_dict("records")
     )
     config = {group: st.column_config.NumberColumn(format="%.3f") for group in EVERY_GROUP}
-    exhibits.chart(
+    mark = clicks.chart(
         headline_chart(frame, METRIC, widgets.mode(), by),
         key="headline",
+        parts=2,
         alt=alt,
         data=wide.rename(columns={"run": "Best run"}),
         name="headline",
@@ -176,11 +179,32 @@ def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresho
     exhibits.caption(protocol, thresholds, data.split_config)
     st.caption(
         "The longer the bar, the wider the gap between tail and head. Of each method the configuration that is best on "
-        "validation (NDCG@10, full ranking) is shown as trained, the mean of all its seeds."
+        "validation (NDCG@10, full ranking) is shown as trained, the mean of all its seeds. Click a mark to list its "
+        "users."
     )
     with st.container(horizontal=True):
         exhibits.explain([METRIC])
         methods_help()
+    return mark
+
+
+def _behind(
+    root: Store, data: Dataset, best: Sequence[Contender], mark: Sequence[str], thresholds: Thresholds, protocol: str
+) -> None:
+    """The users behind a mark, by its method beside the best without text, or where that is the one clicked, the best
+    with text."""
+    own = {c.label: c for c in best}
+    if len(mark) != 2 or mark[0] not in own or mark[1] not in EVERY_GROUP:
+        return
+    blind, reading = best_without_and_with_text(best, partial(evidence.validation, root))
+    after = own[mark[0]]
+    before = next((c for c in (blind, reading, *best) if c is not None and c is not after), None)
+    if before is None:
+        st.caption("Train a second method: users are listed with the ranks of two.")
+        return
+    moved = evidence.movers(root, {c.label: c.ids for c in (before, after)}, METRIC, protocol)
+    title = f"{mark[1]}: {as_text(before.label)} (before) and {as_text(after.label)} (after)"
+    behind.users(behind.of_movers(moved, data, thresholds, mark[1]), title, "headline", k=10)
 
 
 def inventory(root: Store) -> None:

@@ -96,6 +96,7 @@ def _bars(frame: pd.DataFrame, mode: Mode, thickness: float) -> list[dict[str, A
                 "pattern": {"shape": PATTERNS[part], "fgcolor": background, **stripes},
             },
             "text": whole,
+            "customdata": [[id] for id in frame["item_id"]],
             "textposition": "none",
             "hovertemplate": f"%{{text}}<br>{part} %{{x:.3f}}<extra></extra>",
         }

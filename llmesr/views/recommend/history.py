@@ -102,9 +102,10 @@ def _random_tail(dataset: Dataset, seed: int) -> int:
 
 def _built(dataset: Dataset) -> list[int]:
     """The visitor's own history; ``?history=`` brings item ids, oldest first."""
-    if st.session_state.get("rec.about") != dataset.id:
-        st.session_state["rec.about"] = dataset.id
-        ids = read_line(st.query_params.get("history", ""))
+    linked = st.query_params.get("history", "")
+    if st.session_state.get("rec.about") != dataset.id or linked not in ("", st.session_state.get("rec.written", "")):
+        st.session_state["rec.about"], st.session_state["rec.written"] = dataset.id, linked
+        ids = read_line(linked)
         known = set(dataset.catalogue["item_id"])
         st.session_state["rec.history"] = [dataset.item(i) for i in ids if i in known]
     history = cast(list[int], st.session_state["rec.history"])
@@ -139,7 +140,9 @@ def _add(dataset: Dataset, item: int) -> None:
 def _set(dataset: Dataset, history: list[int]) -> None:
     st.session_state["rec.history"] = history
     ids = dataset.catalogue["item_id"].to_numpy(object)
-    links.write("history", write_line(str(ids[i - 1]) for i in history))
+    written = write_line(str(ids[i - 1]) for i in history)
+    st.session_state["rec.written"] = written
+    links.write("history", written)
 
 
 def _in_short(dataset: Dataset, history: list[int], user: int, held: int | None) -> None:

@@ -21,7 +21,7 @@ from llmesr.views.recommend import charts
 from llmesr.views.recommend.history import history_of, whose
 from llmesr.views.recommend.knobs import Settings, settings, view_controls
 from llmesr.views.recommend.what_if import changed_line, dropped, moved
-from llmesr.views.shared import exhibits, links, pickers, pins, widgets, words
+from llmesr.views.shared import behind, clicks, links, pickers, pins, widgets, words
 from llmesr.views.shared.words import as_text
 
 PARTS_ABOUT = (
@@ -138,9 +138,10 @@ def _one_list(
     said = f"{changed_line(ids, before, frame['tail'])}.{between}{_applied(applied, chosen)}."
     where = "" if asked.held is None else f"  \n{_where(made, asked, frame, policy)}"
     st.markdown(f"**{as_text(run.label)}** :gray[seed {seed}]  \n:gray[:small[{said}]]{where}", help=about)
-    exhibits.chart(
+    mark = clicks.chart(
         charts.list_figure(frame, moves, widgets.mode(), longest=longest),
         key=f"rec.list.{run.id}",
+        parts=1,
         alt=charts.describe(run.label, frame, moves),
         data=charts.list_table(frame, moves),
         name=f"recommendations-{run.id}",
@@ -149,6 +150,8 @@ def _one_list(
             for c in ("Score", "Collaborative", "Semantic", "Content")
         },
     )
+    if len(mark) == 1 and mark[0] in ids:
+        behind.ways_of_item(mark[0], str(frame.loc[frame["item_id"] == mark[0], "title"].iloc[0]))
     gone = dropped(ids, before)
     if gone:
         titles = made.titles[[made.dataset.item(i) - 1 for i in gone]]
@@ -209,5 +212,5 @@ def definition(dataset: Dataset) -> None:
     st.caption(
         f"{dataset.thresholds.describe()} A user's list follows the whole history, or what of it came before the "
         "held-out item, and leaves out what is in it. "
-        "Scores of different runs are not on one scale."
+        "Scores of different runs are not on one scale. Click a bar to open its item elsewhere."
     )

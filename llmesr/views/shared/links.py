@@ -104,8 +104,8 @@ def choose_many(
     **more: Any,
 ) -> list[str]:
     """Several of ``options`` (ids), kept in the URL as repeated ``?key=``."""
-    _look_for_gone(key, _all_linked(key), options)
-    linked = _wanted(key, _all_linked(key) or None)
+    _look_for_gone(key, all_linked(key), options)
+    linked = _wanted(key, all_linked(key) or None)
     _preset(key, [o for o in (default if linked is None else linked) if o in options])
     value = st.multiselect(label, list(options), format_func=show, key=f"pick.{key}", **more)
     _keep(key, value)
@@ -117,7 +117,7 @@ def folded(label: str, key: str, *, icon: str | None = None, opened: bool = Fals
     """A box that is closed at first (or ``opened``), and the other way where the address says ``?open=key`` (or
     ``?closed=key``). Work out what it holds only while it is ``.open``, where that costs time."""
     told = "closed" if opened else "open"
-    turned = _all_linked(told)
+    turned = all_linked(told)
     if f"box.{key}" not in st.session_state:
         st.session_state[f"box.{key}"] = (key in turned) != opened
     box = st.expander(label, key=f"box.{key}", icon=icon, on_change="rerun")
@@ -130,14 +130,14 @@ def folded(label: str, key: str, *, icon: str | None = None, opened: bool = Fals
 def selected(key: str, ids: Sequence[str]) -> dict[str, Any]:
     """For ``selection_default`` of a table with a row for each of ``ids``: what a link selects, ``?key=`` by row."""
     if f"rows.{key}" not in st.session_state:
-        st.session_state[f"rows.{key}"] = _all_linked(key)
+        st.session_state[f"rows.{key}"] = all_linked(key)
     wanted = st.session_state[f"rows.{key}"]
     return {"selection": {"rows": [row for row, id in enumerate(ids) if id in wanted]}}
 
 
 def keep_selected(key: str, ids: Sequence[str]) -> None:
     """Write the rows that are selected into the address, by their ids."""
-    if _all_linked(key) != list(ids):
+    if all_linked(key) != list(ids):
         write(key, list(ids))
 
 
@@ -177,6 +177,12 @@ def write(key: str, value: str | Sequence[str]) -> None:
         waiting[key] = value
 
 
+def remove(key: str) -> None:
+    """Take ``?key=`` out of the address."""
+    (st.session_state.get(_WAITING) or {}).pop(key, None)
+    st.query_params.pop(key, None)
+
+
 def go(page: Page) -> None:
     """Open another page at once; what this one has yet to write into its address is dropped."""
     st.session_state[_WAITING] = {}
@@ -190,7 +196,7 @@ def _linked(key: str) -> str | Sequence[str] | None:
     return found
 
 
-def _all_linked(key: str) -> list[str]:
+def all_linked(key: str) -> list[str]:
     """Everything the address says under ``key``, or is about to."""
     waiting = st.session_state.get(_WAITING) or {}
     return list(waiting.get(key, st.query_params.get_all(key)))

@@ -69,6 +69,7 @@ def groups_chart(summary: pd.DataFrame, metric: str, caption: str, mode: Mode = 
             marker={"color": color, "size": 18, "symbol": theme.GROUP_SYMBOLS.get(row.group, "circle")},
             cliponaxis=False,
             showlegend=False,
+            customdata=[[row.group]],
             hovertemplate=f"{row.group}: %{{x:.3f}} [{row.low:.3f}, {row.high:.3f}]<extra></extra>",
         )
     figure.update_xaxes(range=_from_zero(summary), **_axis(metric))
@@ -77,7 +78,7 @@ def groups_chart(summary: pd.DataFrame, metric: str, caption: str, mode: Mode = 
 
 
 def neighbours_chart(nearest: pd.DataFrame, caption: str, mode: Mode = "light") -> go.Figure:
-    """The items nearest by text to one item. ``nearest``: title, similarity, interactions, tail."""
+    """The items nearest by text to one item. ``nearest``: item, title, similarity, interactions, tail."""
     colors = [theme.TAIL_COLOR[mode] if t else theme.HEAD_COLOR[mode] for t in nearest["tail"]]
     figure = go.Figure(
         go.Scatter(
@@ -85,8 +86,8 @@ def neighbours_chart(nearest: pd.DataFrame, caption: str, mode: Mode = "light") 
             y=list(range(len(nearest))),
             mode="markers",
             marker={"size": 18, "color": colors},
-            customdata=nearest["interactions"],
-            hovertemplate="similarity %{x:.2f}, chosen %{customdata} times<extra></extra>",
+            customdata=nearest[["interactions", "item"]].to_numpy(),
+            hovertemplate="similarity %{x:.2f}, chosen %{customdata[0]} times<extra></extra>",
         )
     )
     for place, row in enumerate(nearest.itertuples()):
@@ -124,6 +125,7 @@ def gains_chart(comparison: pd.DataFrame, metric: str, caption: str, mode: Mode 
             },
             cliponaxis=False,
             showlegend=False,
+            customdata=[[row.group]],
             hovertemplate=f"{row.group}: %{{x:+.3f}} [{theme.signed(row.low)}, {theme.signed(row.high)}]"
             "<extra></extra>",
         )
@@ -160,6 +162,7 @@ def remaining_chart(
             name=plain(run),
             marker={"size": 18, "color": theme.method_color(labels[run], mode), "symbol": theme.symbol(labels[run])},
             cliponaxis=False,
+            customdata=[[g] for g in part["group"]],
             hovertemplate="%{fullData.name}: %{x:.3f}<extra></extra>",
         )
     figure.update_xaxes(range=_from_zero(summary), **_axis(metric))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from llmesr.config import EVERY_GROUP
 from llmesr.store import Manifest, Store
-from llmesr.views.cache import artifacts
-from llmesr.views.shared import doubts, exhibits, links, pickers, pins, presenting, widgets
+from llmesr.views.cache import artifacts, evidence
+from llmesr.views.shared import behind, clicks, doubts, links, pickers, pins, presenting, widgets
 from llmesr.views.shared.words import as_text
-from llmesr.views.story.material import METRIC, material
+from llmesr.views.story.material import METRIC, Material, material
 from llmesr.views.story.steps import NAMES, STEPS, StoryStep
 
 
@@ -26,10 +27,12 @@ def tell(root: Store, dataset: Manifest) -> None:
     pins.about(data, runs, thresholds, protocol=protocol, metric=METRIC, doubts=lambda: step.doubts)
     presenting.way(NAMES)
     st.title(f"{number}. {as_text(step.headline, 400)}", anchor=False)
-    _show(root, dataset.id, step, number)
+    mark = _show(root, dataset.id, step, number)
+    _behind(told, number, mark)
 
 
-def _show(root: Store, dataset: str, step: StoryStep, number: int) -> None:
+def _show(root: Store, dataset: str, step: StoryStep, number: int) -> list[str]:
+    """The words and the picture; returned is what the mark that was clicked carries."""
     words, picture = st.columns([2, 3] if step.chart else [4, 1], gap="large")
     with words, st.container(key="told"):
         doubts.shown(root, dataset, step.doubts)
@@ -39,10 +42,29 @@ def _show(root: Store, dataset: str, step: StoryStep, number: int) -> None:
             widgets.empty(as_text(step.missing, 600), links.TRAINING, "Go to Training")
         if number == 3 and step.chart:
             st.button("Another tail item", on_click=_another, key="another", icon=":material/shuffle:")
-    if step.chart:
-        with picture:
-            figure = step.chart(widgets.mode())
-            exhibits.chart(figure, key=f"story.{number}", alt=step.alt, data=step.table, name=f"story-{number}")
+    if not step.chart:
+        return []
+    with picture:
+        figure = step.chart(widgets.mode())
+        name = f"story-{number}"
+        return clicks.chart(figure, key=f"story.{number}", parts=1, alt=step.alt, data=step.table, name=name)
+
+
+def _behind(told: Material, number: int, mark: list[str]) -> None:
+    """The item behind a mark of the third step; of the others the users of a group, by both protagonists."""
+    key, data = f"story.{number}", told.dataset
+    if len(mark) != 1 or told.plain is None or told.text is None:
+        return
+    if number == 3:
+        if mark[0].isdecimal() and 0 < int(mark[0]) <= data.n_items:
+            behind.items(behind.of_items([mark[0]], data, told.thresholds), "Near by text", key)
+        return
+    if mark[0] not in EVERY_GROUP:
+        return
+    pair = {c.name: c.ids for c in (told.plain, told.text)}
+    moved = evidence.movers(told.root, pair, told.metric, told.protocol)
+    title = f"{mark[0]}: {as_text(told.plain.name)} (before) and {as_text(told.text.name)} (after)"
+    behind.users(behind.of_movers(moved, data, told.thresholds, mark[0]), title, key, k=10)
 
 
 def _another() -> None:
