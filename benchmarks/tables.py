@@ -1,6 +1,7 @@
 """What a training step costs as the catalogue grows, with dense and with sparse updates of the item vectors.
 
     python benchmarks/tables.py --items 100000 1000000
+    python benchmarks/tables.py --items 300000 --sharded 2          # memory and time of each of two processes
     python benchmarks/tables.py --quality PATH                      # the test of both, over three seeds
     python benchmarks/tables.py --quality PATH --method llm-esr --compare storage      # text in float32 and in float16
 
@@ -10,18 +11,26 @@ PATH is a folder with interactions and items. Processor time, so that other work
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
 from made import write
 
 from llmesr.config import EmbedConfig, IngestConfig, RunConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.ingest import ingest
 from llmesr.evaluation.table import event_metrics
+from llmesr.processes import joined
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
 from llmesr.training.stopping import Stopped
@@ -30,6 +39,8 @@ from llmesr.training.train import train
 UPDATES = ("dense", "sparse")
 COMPARED = {"updates": UPDATES, "storage": ("float32", "float16")}
 WARM = 3
+MEMBER = "member "
+"""How a line begins that one of several processes prints."""
 
 
 class Watch:
@@ -40,7 +51,7 @@ class Watch:
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """A listener of :func:`~llmesr.training.train.train`."""
-        if stage.startswith("epoch"):
+        if stage.startswith("training"):
             self.times.append(time.process_time())
 
     def enough(self) -> bool:
@@ -75,6 +86,35 @@ def speed(items: list[int], steps: int) -> None:
         print(f"| {n:,} | {dense * 1000:,.0f} | {sparse * 1000:,.0f} | {dense / sparse:.1f} |", flush=True)
 
 
+def sharded(items: list[int], steps: int, processes: int) -> None:
+    """Print what each of several processes holds and takes, with a table in every process and with one over all."""
+    print("| items | table | process | GB before | peak GB | ms a step |\n|---|---|---|---|---|---|")
+    for n in items:
+        with tempfile.TemporaryDirectory() as scratch:
+            data = write(Store(scratch), 20_000, n)
+            for updates, said in (("sparse", "replicated"), ("sharded", "sharded")):
+                call = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+                call += [__file__, "--member", scratch, data, updates, "--steps", str(steps)]
+                environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+                told = subprocess.run(call, check=True, capture_output=True, text=True, env=environment).stdout
+                for line in sorted(line for line in told.splitlines() if line.startswith(MEMBER)):
+                    print(f"| {n:,} | {said} | {line.removeprefix(MEMBER)} |", flush=True)
+
+
+def member(root: str, dataset: str, updates: str, steps: int) -> None:
+    """Some steps and a checkpoint as one of several processes; prints the memory before, the highest, and the time."""
+    watch, store = Watch(steps), Store(root)
+    data = load_dataset(store, dataset)
+    config = RunConfig.read(None, method="id", loss="sampled", item_updates=updates)
+    with joined(torch.device("cpu")) as processes:
+        before = psutil.Process().memory_info().rss / 2**30
+        with contextlib.suppress(Stopped):
+            options: dict[str, Any] = {"enough": watch.enough, "progress": watch.progress, "processes": processes}
+            train(data, config, store, device="cpu", **options)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{MEMBER}{processes.rank} | {before:.2f} | {peak:.2f} | {watch.seconds * 1000:,.0f}", flush=True)
+
+
 def quality(path: Path, name: str, method: str, compared: str, epochs: int) -> None:
     """Print NDCG@10 (full) on the test, by group, for three seeds of each way."""
     groups = ("Overall", "Tail Item", "Tail User")
@@ -98,17 +138,23 @@ def quality(path: Path, name: str, method: str, compared: str, epochs: int) -> N
 
 
 def main() -> None:
-    """Print one of the two tables."""
+    """Print one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--sharded", type=int, metavar="PROCESSES", help="compare whole tables with one over processes")
+    parser.add_argument("--member", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--quality", type=Path, help="a folder with interactions and items")
     parser.add_argument("--name", default="data")
     parser.add_argument("--method", default="id")
     parser.add_argument("--compare", choices=list(COMPARED), default="updates")
     parser.add_argument("--epochs", type=int, default=30)
     asked = parser.parse_args()
-    if asked.quality:
+    if asked.member:
+        member(asked.member[0], asked.member[1], asked.member[2], asked.steps)
+    elif asked.sharded:
+        sharded(asked.items, asked.steps, asked.sharded)
+    elif asked.quality:
         quality(asked.quality, asked.name, asked.method, asked.compare, asked.epochs)
     else:
         speed(asked.items, asked.steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -77,11 +77,38 @@ class Processes:
         if self.is_main:
             self.barrier()
 
-    def sync_parameters(self, model: nn.Module) -> None:
-        """Give every process the main one's parameters and buffers."""
+    def told(self, counts: list[int]) -> list[int]:
+        """``counts[k]`` is what this process has for process k -> what each process has for this one."""
+        if self.size == 1:
+            return counts
+        given = torch.tensor(counts, device=self.device)
+        taken = torch.empty_like(given)
+        dist.all_to_all_single(taken, given)
+        return taken.tolist()
+
+    def exchange(self, rows: Tensor, give: list[int], take: list[int]) -> Tensor:
+        """Give process k the next ``give[k]`` of ``rows``; the ``take[k]`` rows that it gave this one, for each k in
+        order. One message."""
+        if self.size == 1:
+            return rows
+        taken = rows.new_empty(sum(take), *rows.shape[1:])
+        dist.all_to_all_single(taken, rows.contiguous(), take, give)
+        return taken
+
+    def gather(self, values: Tensor) -> Tensor:
+        """(P, ...) everybody's ``values``, which have the same shape."""
+        if self.size == 1:
+            return values[None]
+        found = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(found, values.contiguous())
+        return torch.stack(found)
+
+    def sync_parameters(self, model: nn.Module, own: Collection[str] = ()) -> None:
+        """Give every process the main one's parameters and buffers, but those named in ``own``."""
         if self.size > 1:
-            for tensor in model.state_dict().values():
-                dist.broadcast(tensor, 0)
+            for name, tensor in model.state_dict().items():
+                if name not in own:
+                    dist.broadcast(tensor, 0)
 
     def add_gradients(self, model: nn.Module) -> None:
         """Replace every gradient by the sum over the processes: the dense ones in one message, of the sparse ones only

@@ -49,4 +49,4 @@ def sparse_updates(config: RunConfig, n_items: int) -> bool:
     """Whether a step changes only the item vectors that its batch touches."""
     if config.item_updates == "auto":
         return n_items >= SPARSE_FROM and config.touches_rows
-    return config.item_updates == "sparse"
+    return config.item_updates in ("sparse", "sharded")

@@ -217,11 +217,12 @@ class RunConfig(Config):
     sweeps: int = Field(15, ge=1, description="ials: alternating passes over users and items.")
     # optimisation
     epochs: int = Field(100, ge=1, description="Maximum number of epochs.")
-    item_updates: Literal["auto", "dense", "sparse"] = Field(
+    item_updates: Literal["auto", "dense", "sparse", "sharded"] = Field(
         "auto",
         description="How item vectors are learned. dense: Adam over the whole table in every step; sparse: only the "
-        "rows that a batch touches (row-wise Adam), which needs a sampled loss and no teacher; auto: sparse from "
-        "100,000 items on, where it can be.",
+        "rows that a batch touches (row-wise Adam), which needs a sampled loss and no teacher; sharded: as sparse, "
+        "and each of several processes keeps only its part of the rows; auto: sparse from 100,000 items on, where it "
+        "can be.",
     )
     batch_size: int = Field(128, ge=1, description="Users per step.")
     learning_rate: float = Field(1e-3, gt=0, description="Adam learning rate.")
@@ -270,14 +271,31 @@ class RunConfig(Config):
             )
         if WORDS in (self.views or ()) and self.method != "text-ease":
             raise ValueError(f"the view {WORDS} is for text-ease only: {self.method} needs an embedding")
-        if self.item_updates == "sparse" and not self.touches_rows:
-            raise ValueError(
-                "item_updates=sparse needs a loss that looks at some items only: loss=sampled, bce or gbce, no teacher"
-            )
         if self.ranking == "two-stage" and self.base is not None:
             raise ValueError("ranking=two-stage searches the vectors of a model that stands alone: leave out its base")
         if self.fallback == "content" and self.method in READ_ONLY_BY["fallback"] and self.method != "text-ease":
             raise ValueError(f"{self.method} reads no text: its fallback is popularity or none")
+        return self
+
+    @model_validator(mode="after")
+    def _updates_fit(self) -> Self:
+        if self.item_updates in ("sparse", "sharded") and not self.touches_rows:
+            raise ValueError(
+                f"item_updates={self.item_updates} needs a loss that looks at some items only: loss=sampled, bce or "
+                "gbce, no teacher"
+            )
+        if self.item_updates == "sharded":
+            if not self._has_start:
+                raise ValueError(
+                    "item_updates=sharded spreads a table of item vectors: llmemb has one with adapter=false, llm-esr "
+                    "with its collaborative_view"
+                )
+            whole = {"graph_steps": self.graph_steps, "base": self.base, "ranking=two-stage": self.ranking != "exact"}
+            if asked := [name for name, given in whole.items() if given]:
+                raise ValueError(
+                    "item_updates=sharded leaves no process with all item vectors, which "
+                    f"{' and '.join(asked)} would need: choose one or the other"
+                )
         return self
 
     @property

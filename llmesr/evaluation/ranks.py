@@ -80,7 +80,7 @@ def evaluate(
     top_items = np.zeros((len(asked.users), min(top, dataset.n_items)), np.int32)
     done = 0
     with torch.no_grad():
-        for some in in_order(processes.share(asked.users), dataset.lengths, _rows(batch_size, dataset.n_items)):
+        for some in in_order(processes.share(asked.users), dataset.lengths, rows_at_once(batch_size, dataset.n_items)):
             batch = asked.batch(some)
             scores = scorer.score(batch.inputs, batch.users).float()  # (B, N + 1)
             _check_shape(scores, dataset, some)
@@ -102,7 +102,7 @@ def evaluate(
     return Evaluation(framed(dataset, part, asked.pairs, whole_ranks), processes.merge(top_items))
 
 
-def _rows(batch_size: int, n_items: int) -> int:
+def rows_at_once(batch_size: int, n_items: int) -> int:
     return max(1, min(batch_size, BLOCK // (n_items + 1)))
 
 

@@ -13,7 +13,8 @@ from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.data.split import PARTS, Part
-from llmesr.evaluation.ranks import PROTOCOLS, Scores, evaluate
+from llmesr.evaluation.ranks import PROTOCOLS, Scores
+from llmesr.evaluation.sharded import KeptScores, ranked_by
 from llmesr.evaluation.table import metric_table
 from llmesr.evaluation.two_stage import TwoStage
 from llmesr.processes import ALONE, Processes
@@ -30,7 +31,7 @@ class Results(NamedTuple):
 
 
 def evaluate_parts(
-    scorer: Scores | Mapping[Part, Scores],
+    scorer: Scores | KeptScores | Mapping[Part, Scores | KeptScores],
     dataset: Dataset,
     *,
     parts: Sequence[Part] = PARTS,
@@ -47,11 +48,10 @@ def evaluate_parts(
     ``scorer``: one, or one for each part, where the split trains again for the test. ``two_stage`` ranks by candidates
     in place of the whole catalogue.
     """
-    ranked: Any = two_stage or evaluate
     scorers = scorer if isinstance(scorer, Mapping) else dict.fromkeys(parts, scorer)
     sequences = sequences or Sequences(dataset, device)
     found = {
-        part: ranked(
+        part: (two_stage or ranked_by(scorers[part]))(
             scorers[part],
             dataset,
             part,

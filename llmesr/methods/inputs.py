@@ -15,6 +15,7 @@ from llmesr.models.scorers import Scorer
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import Directions
 from llmesr.objectives.base import Objective
+from llmesr.processes import ALONE, Processes
 
 Given = TypeVar("Given")
 
@@ -39,6 +40,7 @@ class Inputs:
     tokens: Tensor | None = None  # (N + 1, W) what it reads of the items where that is not their vectors
     behaviour: SequenceModel | None = None  # an id run that it is told of
     directions: dict[str, Directions] | None = None  # where adapters start, by "text" or view; None: weights follow
+    processes: Processes = ALONE  # those the item table is spread over, where it is
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from llmesr.models.fusion import CrossView
 from llmesr.models.graph import spread
 from llmesr.models.residual import BaseWeight
 from llmesr.models.sequence_model import SequenceModel
+from llmesr.models.sharded_table import ShardedTable
 from llmesr.models.tables import AdaptedTable, Directions, IdTable, ItemTable
 from llmesr.objectives.terms import NextItem
 
@@ -69,7 +70,9 @@ def next_item(config: RunConfig) -> NextItem:
     return NextItem(loss=config.loss, negatives=config.negatives, calibration=config.calibration)
 
 
-def id_table(inputs: Inputs, config: RunConfig, start: Tensor | None = None) -> IdTable:
+def id_table(inputs: Inputs, config: RunConfig, start: Tensor | None = None) -> IdTable | ShardedTable:
+    if config.item_updates == "sharded" and inputs.processes.size > 1:
+        return ShardedTable(inputs.n_items, config.embedding_size, inputs.processes, start=start)
     return IdTable(
         inputs.n_items,
         config.embedding_size,
@@ -79,7 +82,7 @@ def id_table(inputs: Inputs, config: RunConfig, start: Tensor | None = None) -> 
     )
 
 
-def started_table(inputs: Inputs, config: RunConfig) -> IdTable:
+def started_table(inputs: Inputs, config: RunConfig) -> IdTable | ShardedTable:
     start = reduced_text(inputs) if config.item_init == "pca" else None
     return id_table(inputs, config, start)
 

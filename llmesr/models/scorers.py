@@ -19,6 +19,8 @@ MANY = 1024
 """Positions of a batch from which on histories are read by length."""
 SHORT = 8
 """Histories up to this length are read together."""
+ITEMS_AT_ONCE = 65_536
+"""Items whose text is read at once for a table that is spread over processes."""
 BEHIND = 1.0
 """By how much the items that a search of beams did not find stand behind the last that it found."""
 
@@ -155,3 +157,34 @@ class NeuralScorer:
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         return self.represent(sequences) @ self.item_matrix().T
+
+
+class ShardedScorer:
+    """A model whose item table is spread over processes: each scores the items whose rows it keeps. Every method but
+    :meth:`score_kept` must be called by all of them at once."""
+
+    def __init__(self, model: SequenceModel, device: torch.device | str = "cpu") -> None:
+        self.model = model.to(device).eval()
+        self.n_items = model.n_items
+        self.processes = next(iter(model.sharded.values())).processes
+        self._items: Tensor | None = None
+
+    @torch.no_grad()
+    def represent(self, sequences: Tensor) -> Tensor:
+        """(B, L), the same in every process -> (B, V * D); each reads its share of the rows."""
+        mine = sequences[self.processes.rank :: self.processes.size]
+        self.model.borrow(mine)
+        width = max(columns.stop for columns in self.model.view_slices.values())
+        states = torch.zeros(len(sequences), width, device=sequences.device)
+        if len(mine):
+            states[self.processes.rank :: self.processes.size] = self.model.represent(mine).float()
+        return self.processes.total(states)
+
+    @torch.no_grad()
+    def score_kept(self, states: Tensor) -> Tensor:
+        """(B, V * D) -> (B, n) scores of the items that this process keeps: r, r + P, ... but for the padding."""
+        if self._items is None:
+            first = self.processes.rank or self.processes.size
+            kept = torch.arange(first, self.n_items + 1, self.processes.size, device=states.device)
+            self._items = torch.cat([self.model.embed_kept(some).float() for some in kept.split(ITEMS_AT_ONCE)])
+        return states @ self._items.T

@@ -14,6 +14,7 @@ from llmesr.ids import PAD, mask_id
 from llmesr.models.code_tree import CodeDecoder
 from llmesr.models.fusion import CrossView
 from llmesr.models.read_table import ReadTable
+from llmesr.models.sharded_table import ShardedTable
 from llmesr.models.tables import ItemTable
 
 READ_AT_ONCE = 256
@@ -172,6 +173,29 @@ class SequenceModel(nn.Module):
     def embed_items(self, items: Tensor) -> Tensor:
         """(...) item numbers -> (..., V * D), computing only these rows."""
         return torch.cat([table(items) for table in self._tables()], dim=-1)
+
+    def embed_kept(self, items: Tensor) -> Tensor:
+        """(S,) items whose rows this process keeps -> (S, V * D)."""
+        tables = self._tables()
+        return torch.cat([t.kept(items) if isinstance(t, ShardedTable) else t(items) for t in tables], dim=-1)
+
+    @property
+    def sharded(self) -> dict[str, ShardedTable]:
+        """The tables whose rows are spread over processes, by the name of their vectors among the parameters."""
+        named = self.tables.items()
+        return {f"tables.{name}.vectors": table for name, table in named if isinstance(table, ShardedTable)}
+
+    def borrow(self, items: Tensor) -> None:
+        """Bring the rows of ``items`` (...) and of the mask here, where tables are spread over processes: before they
+        are read, and in all processes at once."""
+        for table in self.sharded.values():
+            table.borrow(torch.cat([items.flatten(), items.new_full((1,), mask_id(self.n_items))]))
+
+    def give_back(self) -> list[nn.Parameter]:
+        """Take the gradients of borrowed rows to their owners; the parameters of which this process has its rows."""
+        for table in self.sharded.values():
+            table.give_back()
+        return [table.vectors for table in self.sharded.values()]
 
     def _tables(self) -> list[ItemTable]:
         return cast(list[ItemTable], list(self.tables.values()))

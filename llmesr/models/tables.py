@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from llmesr.ids import PAD
 from llmesr.models.read_table import ReadTable
 from llmesr.models.rows import placed
+from llmesr.models.sharded_table import ShardedTable
 
 
 class IdTable(nn.Module):
@@ -36,7 +37,7 @@ class IdTable(nn.Module):
         ``sparse`` the gradients of :meth:`forward` hold only the rows that were asked for."""
         super().__init__()
         self.sparse = sparse
-        values = torch.randn(n_items + 2, embedding_size) * scale
+        values = torch.randn(n_items + 2, embedding_size).mul_(scale)
         if start is not None:
             if start.shape != (n_items, embedding_size):
                 raise ValueError(f"start has shape {tuple(start.shape)}, not {(n_items, embedding_size)}")
@@ -240,5 +241,5 @@ class CodesTable(nn.Module):
         return composed * (items != PAD)[..., None]
 
 
-ItemTable = IdTable | AdaptedTable | CodesTable | ReadTable
+ItemTable = IdTable | AdaptedTable | CodesTable | ReadTable | ShardedTable
 """To add a kind of table, give it ``weight()`` and ``forward`` and name it here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -27,6 +27,7 @@ class EncodedBatch:
     sample: Callable[[Tensor, int], Tensor]  # owners (P,), K -> (P, K) items outside their histories
     prefixes: Callable[[slice], Tensor] | None = None  # some of P -> (p, L) what stands before them, padded right
     base: Callable[[slice], Tensor] | None = None  # some of P -> (p, N + 1) scores the model's are added to
+    drawn: Mapping[str, Tensor] = field(default_factory=dict)  # what objectives have drawn already, by their names
 
 
 class Objective(nn.Module, ABC):
@@ -46,6 +47,11 @@ class Objective(nn.Module, ABC):
     def examples(self, batch: EncodedBatch) -> int | Tensor:
         """Of how many examples the term is the mean: what the parts of one batch, each read by a process of its own,
         are weighed by."""
+
+    def draw(self, owners: Tensor, n_items: int, sample: Callable[[Tensor, int], Tensor]) -> Tensor | None:
+        """Items beyond those of the batch whose vectors :meth:`forward` will read; ``owners`` and ``sample`` as in
+        :class:`EncodedBatch`. Asked beforehand where vectors must be brought from elsewhere, and then
+        ``EncodedBatch.drawn`` holds them. Most objectives draw nothing."""
 
     def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
         """Called before each step of an epoch (from 0); ``represent_all()`` gives the (U, V * D) states of all users.

@@ -34,6 +34,12 @@ class NextItem(Objective):
     def examples(self, batch: EncodedBatch) -> int:
         return len(batch.targets)
 
+    def draw(self, owners: Tensor, n_items: int, sample: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """The negatives: (K,) for all positions of the sampled softmax, (P, K) of each for the binary losses."""
+        if self.loss == "sampled":
+            return torch.randint(1, n_items + 1, (min(self.negatives, n_items),), device=owners.device)
+        return sample(owners, self.negatives)
+
     def forward(self, batch: EncodedBatch) -> Tensor:
         n_items = batch.model.n_items
         if self.loss == "ce":
@@ -41,13 +47,13 @@ class NextItem(Objective):
             return next_item.cross_entropy(batch.hidden, batch.model.candidates(), batch.targets, batch.base, weight)
         positive = (batch.hidden * batch.model.embed_items(batch.targets)).sum(-1)  # (P,)
         positive = positive + self._based(batch, batch.targets[:, None])[:, 0]
+        drawn = batch.drawn.get(self.name)
+        drawn = self.draw(batch.owners, n_items, batch.sample) if drawn is None else drawn
         if self.loss == "sampled":
-            drawn = torch.randint(1, n_items + 1, (min(self.negatives, n_items),), device=batch.hidden.device)
             clash = drawn == batch.targets[:, None]
             rows = batch.model.embed_items(drawn)
             added = self._based(batch, drawn.expand(len(positive), -1))
             return next_item.sampled_softmax(batch.hidden, positive, rows, clash, n_items=n_items, added=added)
-        drawn = batch.sample(batch.owners, self.negatives)  # (P, K)
         negative = torch.einsum("pd,pkd->pk", batch.hidden, batch.model.embed_items(drawn))
         negative = negative + self._based(batch, drawn)
         if self.loss == "bce":

@@ -20,7 +20,9 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) 
 
     UserError when the file cannot be written (a full disk): the old one stays, nothing half-written does.
     """
-    kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    kept: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        kept[name] = _alone(tensor, kept)
     try:
         with replacing(path) as temporary:
             save_file(kept, temporary, metadata={"state": json.dumps(state)})
@@ -28,6 +30,14 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) 
         raise UserError(
             f"{path} cannot be written ({error}). Free space on that disk and resume; the checkpoint before it is kept."
         ) from error
+
+
+def _alone(tensor: Tensor, others: dict[str, Tensor]) -> Tensor:
+    """The tensor on the CPU, in memory that it has for itself: a copy only where it shares it."""
+    found = tensor.detach().cpu().contiguous()
+    storage = found.untyped_storage()
+    taken = any(storage.data_ptr() == other.untyped_storage().data_ptr() for other in others.values())
+    return found.clone() if taken or storage.nbytes() > found.nbytes else found
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

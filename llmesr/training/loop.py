@@ -20,7 +20,8 @@ from llmesr.methods import Method
 from llmesr.models.sequence_model import last_state
 from llmesr.objectives.base import EncodedBatch
 from llmesr.runs.record import Run, Status
-from llmesr.training.checkpoint import load_tensors, pack, save_tensors, unpack
+from llmesr.training import shards
+from llmesr.training.checkpoint import pack, unpack
 from llmesr.training.devices import autocast
 from llmesr.training.optimiser import clip, optimiser_of
 from llmesr.training.rows import Batch, Prefixes, Rows, Seen, cloze_batch, next_item_batch
@@ -84,7 +85,7 @@ class Loop:
     def fit(self) -> Stopper:
         """Train until the last epoch, until validation stops improving or until it is enough. Raises :class:`Stopped`
         and :class:`Pruned`."""
-        self.processes.sync_parameters(self.model)
+        self.processes.sync_parameters(self.model, own=self.model.sharded)
         if not self.processes.is_main:  # its rows get a dropout of their own
             torch.manual_seed(hash((self.config.seed, self.epoch, self.step, self.processes.rank)))
         while self.epoch < self.config.epochs and not self.stopper.done:
@@ -131,10 +132,11 @@ class Loop:
     def _step(self, chosen: np.ndarray) -> dict[str, Tensor]:
         mine = self.processes.share(chosen)
         batch = self._batch(mine if len(mine) else chosen[:1])  # without a row of its own, one that counts nothing
+        predicted = batch.targets != PAD
+        owners = batch.users[:, None].expand_as(predicted)[predicted]
+        drawn = self._borrow(batch, owners)
         with autocast(self.device, self.config.precision):
             states = self.model.encode(batch.inputs)  # (B, L, V * D)
-            predicted = batch.targets != PAD
-            owners = batch.users[:, None].expand_as(predicted)[predicted]
             prefixes = Prefixes(batch, self.dataset.n_items)
             encoded = EncodedBatch(
                 model=self.model,
@@ -146,6 +148,7 @@ class Loop:
                 sample=self.seen.sample,
                 prefixes=prefixes,
                 base=self._based(prefixes, owners),
+                drawn=drawn,
             )
             shares = self._shares(encoded, bool(len(mine)))
             terms = {o.name: o(encoded) * share for o, share in zip(self.objectives, shares, strict=True)}
@@ -153,9 +156,20 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.add_gradients(self.model)
-        clip(self.model.parameters(), GRADIENT_NORM)
+        own = self.model.give_back()
+        clip(self.model.parameters(), GRADIENT_NORM, own=own, processes=self.processes)
         self.optimizer.step()
         return {"loss": loss.detach(), **{f"loss/{name}": term.detach() for name, term in terms.items()}}
+
+    def _borrow(self, batch: Batch, owners: Tensor) -> dict[str, Tensor]:
+        """Bring the vectors that a batch reads here, where they are spread over processes: with those of the items that
+        objectives draw, which are returned by their names."""
+        if not self.model.sharded:
+            return {}
+        found = {o.name: o.draw(owners, self.dataset.n_items, self.seen.sample) for o in self.objectives}
+        drawn = {name: items for name, items in found.items() if items is not None}
+        self.model.borrow(torch.cat([t.flatten() for t in (batch.inputs, batch.targets, *drawn.values())]))
+        return drawn
 
     def _based(self, prefixes: Prefixes, owners: Tensor) -> Callable[[slice], Tensor] | None:
         """The scores that those of the model are added to, by position."""
@@ -200,11 +214,13 @@ class Loop:
         dtype = torch.float16 if self.dataset.n_users >= HALF_FROM else torch.float32
         states = torch.zeros(self.dataset.n_users, width, device=self.device, dtype=dtype)
         self.model.eval()
-        mine = self.processes.share(np.flatnonzero(lengths))  # who has no history yet stays at zero
-        for users in in_order(mine, lengths, 4 * self.config.batch_size):
-            index = torch.from_numpy(users).to(self.device)
+        known = np.flatnonzero(lengths)  # who has no history yet stays at zero
+        for users in in_order(known, lengths, 4 * self.config.batch_size * self.processes.size):
+            index = torch.from_numpy(self.processes.share(users)).to(self.device)
             items, _ = self.sequences.padded(index, on_device[index], self.config.max_length)
-            states[index] = self.model.represent(items).to(dtype)
+            self.model.borrow(items)  # which all do together, also those who have no user left
+            if len(index):
+                states[index] = self.model.represent(items).to(dtype)
         self.model.train()
         return self.processes.total(states)
 
@@ -223,7 +239,8 @@ class Loop:
             metrics = self.processes.broadcast(self.validate())  # one judge of when to stop
             watched = f"{self.config.monitor_protocol}/{self.config.monitor_group}/{self.config.monitor}"
             if self.stopper.update(metrics[watched], self.epoch):
-                self._save(BEST, self.model.state_dict(), {"epoch": self.epoch})
+                best, path = self.model.state_dict(), self.run.checkpoint(BEST)
+                shards.save(path, best, {"epoch": self.epoch}, self.model.sharded, self.processes)
             event |= metrics
         event["seconds"] = round(time.perf_counter() - started, 4)
         self.run.append_event(event)  # first: an event that the checkpoint does not know is dropped on resuming
@@ -256,11 +273,8 @@ class Loop:
             "stopper": self.stopper.state(),
             "numpy": self.epoch_random,
         }
-        self._save(self.checkpoint, tensors, state)
-
-    def _save(self, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        if self.processes.is_main:
-            save_tensors(self.run.checkpoint(name), tensors, state)
+        spread = shards.spread_names(self.model, self.optimizer)
+        shards.save(self.run.checkpoint(self.checkpoint), tensors, state, spread, self.processes)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one, as if training had never stopped.
@@ -272,7 +286,8 @@ class Loop:
             if self.validate is not None:
                 self.run.truncate_events(0)
             return
-        tensors, state = load_tensors(path)
+        spread = shards.spread_names(self.model, self.optimizer)
+        tensors, state = shards.load(path, spread, self.processes)
         kept = unpack(tensors, state, self.model, self.optimizer, self.device)
         for objective in self.objectives:
             objective.load(kept)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from llmesr.models.sharded_table import ShardedTable
 from llmesr.models.tables import IdTable
+from llmesr.processes import ALONE, Processes
 
 
 class RowwiseAdam(torch.optim.AdamW):
@@ -57,7 +59,8 @@ class RowwiseAdam(torch.optim.AdamW):
 
 def optimiser_of(model: nn.Module, *, learning_rate: float, weight_decay: float, fused: bool) -> torch.optim.Optimizer:
     """AdamW over what is trained, and row by row over the tables whose gradients are sparse."""
-    rows = {id(t.vectors) for t in model.modules() if isinstance(t, IdTable) and t.sparse and t.vectors.requires_grad}
+    tables = [t for t in model.modules() if isinstance(t, ShardedTable) or (isinstance(t, IdTable) and t.sparse)]
+    rows = {id(t.vectors) for t in tables if t.vectors.requires_grad}
     trained = [p for p in model.parameters() if p.requires_grad]
     settings: dict[str, Any] = {"lr": learning_rate, "weight_decay": weight_decay, "fused": fused}
     if not rows:
@@ -69,19 +72,31 @@ def optimiser_of(model: nn.Module, *, learning_rate: float, weight_decay: float,
     return RowwiseAdam(groups, **settings)
 
 
-def clip(parameters: Iterable[nn.Parameter], most: float) -> None:
-    """Scale all gradients, dense and sparse, so that their common norm is no greater than ``most``."""
+def clip(
+    parameters: Iterable[nn.Parameter],
+    most: float,
+    *,
+    own: Collection[nn.Parameter] = (),
+    processes: Processes = ALONE,
+) -> None:
+    """Scale all gradients, dense and sparse, so that their common norm is no greater than ``most``. Of those of ``own``
+    each of the ``processes`` has a part, which counts once; the others are the same everywhere."""
     parameters = [p for p in parameters if p.grad is not None]
     if not any(p.grad.is_sparse for p in parameters if p.grad is not None):
         torch.nn.utils.clip_grad_norm_(parameters, most)
         return
-    found: list[Tensor] = []
+    kept = {id(p) for p in own}
+    found: dict[bool, list[Tensor]] = {True: [], False: []}
     for parameter in parameters:
         gradient = parameter.grad
         assert gradient is not None
         if gradient.is_sparse:
             parameter.grad = gradient = gradient.coalesce()
-        found.append(gradient.values() if gradient.is_sparse else gradient)
-    scale = (most / (torch.nn.utils.get_total_norm(found) + 1e-6)).clamp(max=1)
-    for values in found:
+        found[id(parameter) in kept].append(gradient.values() if gradient.is_sparse else gradient)
+    norm = torch.nn.utils.get_total_norm(found[False])
+    if kept:
+        parts = processes.total(torch.nn.utils.get_total_norm(found[True]).square())
+        norm = (norm.square() + parts).sqrt()
+    scale = (most / (norm + 1e-6)).clamp(max=1)
+    for values in (*found[False], *found[True]):
         values.mul_(scale)

@@ -11,20 +11,21 @@ from llmesr.config.needs import needs_behaviour, needs_reference
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.methods import Inputs, build
-from llmesr.models.residual import scorer_of
-from llmesr.models.scorers import Scorer
+from llmesr.models.scorers import Scorer, ShardedScorer
 from llmesr.runs.record import MODEL, Run, find_run
-from llmesr.training.checkpoint import save_tensors
 from llmesr.training.inputs import reference_items, told
 from llmesr.training.load import base_scorer
 from llmesr.training.loop import Loop
 from llmesr.training.runtime import Runtime, never, unasked
+from llmesr.training.shards import WHOLE, save_model, scorer_for
 from llmesr.training.stopping import terminate
 
 REFIT = "refit.safetensors"
 
 
-def refit(run: Run, dataset: Dataset, inputs: Inputs, epochs: int, sequences: Sequences, runtime: Runtime) -> Scorer:
+def refit(
+    run: Run, dataset: Dataset, inputs: Inputs, epochs: int, sequences: Sequences, runtime: Runtime
+) -> Scorer | ShardedScorer:
     """The model of ``run`` trained anew on what ``dataset`` has before the test, ``epochs`` long, stored as its model.
 
     Similar users, and what a linear base says while training, stay those of the training part: they are an input, made
@@ -33,7 +34,7 @@ def refit(run: Run, dataset: Dataset, inputs: Inputs, epochs: int, sequences: Se
     config, whole = run.config.but(epochs=epochs), dataset.training_for("test")
     before = run.status()
     torch.manual_seed(config.seed)
-    method = build(_aligned(inputs, config, run, dataset), config)
+    method = build(replace(_aligned(inputs, config, run, dataset), processes=runtime.processes), config)
     with terminate() as should_stop:
         loop = Loop(
             method=method,
@@ -47,14 +48,13 @@ def refit(run: Run, dataset: Dataset, inputs: Inputs, epochs: int, sequences: Se
         )
         loop.resume()
         loop.fit()
-    if runtime.processes.is_main:
-        save_tensors(run.folder / MODEL, method.model.state_dict(), {})
-    runtime.processes.sync_parameters(method.model)
+    runtime.processes.sync_parameters(method.model, own=method.model.sharded)
+    save_model(run.folder / MODEL, run.checkpoint(WHOLE), method.model, runtime.processes)
     run.set_status(before)  # what validation found is what the status goes on saying
     base = None
     if config.base is not None:
         base = base_scorer(find_run(run.store, config.base), dataset, "test", runtime.device)
-    return scorer_of(method.model, base, runtime.device)
+    return scorer_for(method.model, base, runtime.device)
 
 
 def _aligned(inputs: Inputs, config: RunConfig, run: Run, dataset: Dataset) -> Inputs:

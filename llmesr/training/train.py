@@ -14,13 +14,12 @@ from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
-from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.results import evaluate_parts
 from llmesr.evaluation.sample import judged, validation_sample
+from llmesr.evaluation.sharded import KeptScores, ranked_by
 from llmesr.evaluation.two_stage import TwoStage
 from llmesr.linear.build import MODELS
 from llmesr.methods import Inputs, build
-from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer, WritingScorer
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
@@ -31,7 +30,6 @@ from llmesr.runs.settings import FORMERLY
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training.beams import found_by_beams
-from llmesr.training.checkpoint import load_tensors, save_tensors
 from llmesr.training.devices import pick_device
 from llmesr.training.guides import guided
 from llmesr.training.inputs import Prepared, prepare
@@ -40,6 +38,7 @@ from llmesr.training.load import base_scorer, untrained_scorer
 from llmesr.training.loop import BEST, Loop
 from llmesr.training.refit import refit
 from llmesr.training.runtime import GiveUp, Runtime, never, unasked
+from llmesr.training.shards import WHOLE, load, save_model, scorer_for
 from llmesr.training.stopping import Stopped, recorded_end, terminate
 
 
@@ -133,7 +132,7 @@ def _carry_out(run: Run, dataset: Dataset, prepared: Prepared, runtime: Runtime,
 def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime: Runtime, preparing: float) -> None:
     started, config = time.perf_counter(), run.config
     sequences = Sequences(dataset, runtime.device)
-    scorers: Mapping[Part, Scorer]
+    scorers: Mapping[Part, Scorer | KeptScores]
     if config.method in UNTRAINED:
         inputs, whole = prepared.inputs, dataset.training_for("test")
         made = untrained_scorer(config, dataset, inputs, runtime.device)
@@ -169,17 +168,17 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
 
 def _fit(
     run: Run, dataset: Dataset, inputs: Inputs, sequences: Sequences, runtime: Runtime
-) -> tuple[dict[Part, Scorer], dict[str, object]]:
+) -> tuple[dict[Part, Scorer | KeptScores], dict[str, object]]:
     """The scorers that validation and the test are asked of, one and the same where the split does not refit."""
     config, device, processes = run.config, runtime.device, runtime.processes
     torch.manual_seed(config.seed)
-    method = build(inputs, config)
+    method = build(replace(inputs, processes=processes), config)
     base = None if config.base is None else base_scorer(find_run(run.store, config.base), dataset, "valid", device)
     sample = validation_sample(dataset, config.validation_users)
 
     def validate() -> dict[str, float]:
-        scorer = scorer_of(method.model, base, device)
-        found = evaluate(
+        scorer = scorer_for(method.model, base, device)
+        found = ranked_by(scorer)(
             scorer,
             dataset,
             "valid",
@@ -206,12 +205,13 @@ def _fit(
         loop.resume()
         stopper = loop.fit()
     refits = dataset.split_config.refit
-    if processes.is_main:
-        weights, _ = load_tensors(run.checkpoint(BEST))
-        save_tensors(run.folder / (VALIDATED if refits else MODEL), weights, {})
-        method.model.load_state_dict(weights)
-    processes.sync_parameters(method.model)
+    best, sharded = run.checkpoint(BEST), method.model.sharded
+    if processes.is_main or sharded:
+        method.model.load_state_dict(load(best, sharded, processes)[0])
+    processes.sync_parameters(method.model, own=sharded)
+    save_model(run.folder / (VALIDATED if refits else MODEL), run.checkpoint(WHOLE), method.model, processes)
     parameters = sum(p.numel() for p in method.model.parameters() if p.requires_grad)
+    parameters += sum(t.elsewhere for t in sharded.values() if t.vectors.requires_grad)
     info: dict[str, object] = {
         "best_epoch": stopper.best_epoch,
         "best": stopper.best,
@@ -221,7 +221,7 @@ def _fit(
     }
     if sample is not None and processes.is_main:
         info["validation_sample"] = _sampled(run, len(sample), len(dataset.split.users("valid")), stopper.best_epoch)
-    scorer = scorer_of(method.model, base, device)
+    scorer = scorer_for(method.model, base, device)
     if isinstance(scorer, WritingScorer) and not scorer.exhaustive:
         info["beam"] = found_by_beams(scorer, dataset, sequences)
     whole = refit(run, dataset, inputs, stopper.best_epoch, sequences, runtime) if refits else scorer

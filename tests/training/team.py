@@ -11,20 +11,35 @@ from unittest import mock
 import torch
 
 from llmesr.config import RunConfig
-from llmesr.data.dataset import load_dataset
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.models.sharded_table import ShardedTable
 from llmesr.models.tables import IdTable
+from llmesr.objectives.terms import NextItem
 from llmesr.processes import Processes, joined
-from llmesr.semantic.embed import load_embedding
+from llmesr.runs.record import Run
+from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training import train as training
 from llmesr.training.stopping import Stopped
 
 SETTINGS = {"embedding_size": 8, "epochs": 3, "batch_size": 15, "dropout": 0.0, "max_length": 8}
 STOP_AFTER = 10
+SAMPLED = {**SETTINGS, "negatives": 24}
 CONFIGS = {
     "id": RunConfig.read(None, method="id", **SETTINGS),
     "llm-esr": RunConfig.read(None, method="llm-esr", teacher_refresh=3, **SETTINGS),
 }
+SHARDED = {
+    "id": RunConfig.read(None, method="id", loss="sampled", item_updates="sharded", weight_decay=0.01, **SAMPLED),
+    "llm-esr": RunConfig.read(
+        None, method="llm-esr", loss="sampled", teacher_refresh=3, item_updates="sharded", **SAMPLED
+    ),
+}
+
+
+def first_items(objective: NextItem, owners: torch.Tensor, *_: Any) -> torch.Tensor:
+    """Negatives that nobody draws: the same in every process, so that one process and two can be compared."""
+    return torch.arange(1, objective.negatives + 1, device=owners.device)
 
 
 class OneIsAsked:
@@ -56,11 +71,49 @@ def rows_meet(processes: Processes) -> None:
     torch.testing.assert_close(*found)
 
 
+def shards_meet(processes: Processes) -> None:
+    """Rows that are borrowed are those of the owner, and gradients come back to it as those of a whole table add up."""
+    torch.manual_seed(0)
+    whole = IdTable(6, 2, sparse=True)
+    torch.manual_seed(0)
+    mine = ShardedTable(6, 2, processes)
+    torch.testing.assert_close(mine.vectors, whole.vectors[processes.rank :: 2])
+    rows = torch.tensor([[1, 2, 2], [2, 5, 3, 7, 0]][processes.rank])
+    mine.borrow(rows)
+    torch.testing.assert_close(mine(rows), whole(rows))
+    for table in (mine, whole):
+        (table(rows) * torch.arange(1.0, len(rows) + 1)[:, None]).sum().backward()
+    processes.add_gradients(whole)
+    mine.give_back()
+    assert whole.vectors.grad is not None
+    assert mine.vectors.grad is not None
+    torch.testing.assert_close(mine.vectors.grad.to_dense(), whole.vectors.grad.to_dense()[processes.rank :: 2])
+
+
+def sharded(store: Store, dataset: Dataset, vectors: Embedding, processes: Processes) -> None:
+    """Runs whose tables are spread over both, one that only helps to compare, one that stops, one that goes on."""
+    options: dict[str, Any] = {"embedding": vectors, "device": "cpu", "processes": processes}
+    for name, config in SHARDED.items():
+        training.train(dataset, config, store, run_id=f"{name}-sharded", **options)
+    replicated = SHARDED["id"].but(item_updates="sparse")
+    training.train(dataset, replicated, store, run_id="id-replicated", **options)
+    training.resume(Run(store, "alone-first"), device="cpu", processes=processes)
+    try:
+        with mock.patch.object(training, "terminate", OneIsAsked):
+            training.train(dataset, SHARDED["llm-esr"], store, run_id="stopped-sharded", **options)
+    except Stopped:
+        return
+    raise AssertionError("nobody stopped")
+
+
 def main(root: str, dataset_id: str, embedding_id: str) -> weakref.ref[Any]:
     store = Store(root)
     dataset, vectors = load_dataset(store, dataset_id), load_embedding(store, embedding_id)
     with joined(torch.device("cpu")) as processes:
         rows_meet(processes)
+        shards_meet(processes)
+        with mock.patch.object(NextItem, "draw", first_items):
+            sharded(store, dataset, vectors, processes)
         for name, config in CONFIGS.items():
             run = training.train(
                 dataset, config, store, embedding=vectors, run_id=f"{name}-two", device="cpu", processes=processes

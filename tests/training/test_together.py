@@ -9,19 +9,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from team import CONFIGS
+from interruption import StopAfter
+from safetensors.numpy import load_file
+from team import CONFIGS, SHARDED, STOP_AFTER, first_items
 
 from llmesr.config import EmbedConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.synthetic import make
+from llmesr.methods import Inputs
+from llmesr.objectives.terms import NextItem
 from llmesr.runs.record import MODEL, Run
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store
+from llmesr.training import train as training
 from llmesr.training.checkpoint import load_tensors
+from llmesr.training.model import load_model
+from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
 CLOSE = 1e-5
@@ -39,6 +48,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Dataset, E
     rows = np.random.default_rng(0).normal(size=(data.n_items, 12)).astype(np.float32)
     np.savez(folder / "vectors.npz", item_ids=data.catalogue["item_id"].to_numpy(str), vectors=rows)
     vectors = embed(data, EmbedConfig(embedder=f"file:{folder / 'vectors.npz'}"), store)
+    with (
+        mock.patch.object(NextItem, "draw", first_items),
+        mock.patch.object(training, "terminate", StopAfter(STOP_AFTER)),
+        pytest.raises(Stopped),
+    ):
+        train(data, SHARDED["id"], store, run_id="alone-first", device="cpu")
     call = [sys.executable, str(Path(__file__).with_name("team.py")), str(store.root), data.id, vectors.id]
     meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
     team = [
@@ -91,6 +106,44 @@ def test_asked_to_stop_one_stops_all_and_one_alone_goes_on(trained: tuple[Store,
     resume(run, device="cpu")
     assert run.status().state == "SUCCEEDED"
     assert_same(train(data, CONFIGS["llm-esr"], store, embedding=vectors, run_id="whole", device="cpu"), run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(SHARDED))
+def test_a_table_spread_over_two_learns_what_a_whole_one_learns(
+    name: str, trained: tuple[Store, Dataset, Embedding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one process, and of two that each hold all of it; be it stopped and gone on with by another number of them."""
+    store, data, vectors = trained
+    monkeypatch.setattr(NextItem, "draw", first_items)
+    options: dict[str, Any] = {"embedding": vectors, "device": "cpu"}
+    alone = train(data, SHARDED[name].but(item_updates="sparse"), store, run_id=f"{name}-sampled", **options)
+    spread = Run(store, f"{name}-sharded")
+    assert_same(alone, spread)
+    assert spread.manifest.info["parameters"] == alone.manifest.info["parameters"]
+    same_users = (spread.top_items() == alone.top_items()).mean()
+    assert same_users > 0.95  # items that score alike may change places
+    if name == "id":
+        assert_same(Run(store, "id-replicated"), spread)
+        assert_same(alone, Run(store, "alone-first"))
+    else:
+        resume(Run(store, "stopped-sharded"), device="cpu")
+        assert_same(alone, Run(store, "stopped-sharded"))
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_an_ordinary_one_and_its_checkpoints_are_shards(
+    trained: tuple[Store, Dataset, Embedding],
+) -> None:
+    store, data, _ = trained
+    run = Run(store, "id-sharded")
+    model = load_model(run, Inputs(n_items=data.n_items))
+    assert len(model.candidates()) == data.n_items + 1
+    files = sorted(path.name for path in run.checkpoints.iterdir())
+    assert [name.split(".")[0] for name in files] == ["best"] * 3 + ["last"] * 3  # each with two files of rows
+    rows = [load_file(path)["model/tables.collaborative.vectors"] for path in run.checkpoints.glob("last.*-of-2.*")]
+    assert sum(map(len, rows)) == data.n_items + 2
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
 
 def command(store: Store, *words: str) -> subprocess.Popen[str]:
