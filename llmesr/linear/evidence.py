@@ -53,6 +53,13 @@ class Evidence:
         """(b,) items -> (b, N + 1) sum of the kernels; None where there are none."""
         return _total([kernel.rows(items) for kernel in self.kernels])
 
+    def times_counts(self, matrix: Tensor) -> Tensor:
+        """(N + 1, M) float64 -> the counts times it, which is quick as they are sparse."""
+        counts = self.counts.tocoo()
+        places = torch.from_numpy(np.stack(counts.coords).astype(np.int64)).to(matrix.device)
+        values = torch.from_numpy(counts.data.astype(np.float64)).to(matrix.device)
+        return torch.sparse_coo_tensor(places, values, counts.shape) @ matrix
+
     @property
     def looked_at(self) -> int:
         """How many others :meth:`strongest` looks at for an item."""

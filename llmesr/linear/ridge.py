@@ -31,11 +31,13 @@ def dense(evidence: Evidence, ridge: float) -> Weights:
     if text is not None:
         matrix += text
     factor, shift = repaired(matrix, ridge)
+    del matrix
     inverse = torch.cholesky_inverse(factor)
+    del factor
     diagonal = inverse.diagonal().clone()
     content = None
     if text is not None:
-        content = _share(inverse.float(), diagonal.float(), text.fill_diagonal_(0.0))
+        content = _share(inverse, evidence.times_counts(inverse).T, ridge + shift, text.diagonal())
     weights = inverse.div_(-diagonal).fill_diagonal_(0.0)
     weights[0], weights[:, 0] = 0.0, 0.0
     return Weights.dense(weights.float(), content, shift=shift)
@@ -70,13 +72,17 @@ def _without_own(found: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
     return found.float()
 
 
-def _share(inverse: Tensor, diagonal: Tensor, right: Tensor) -> Tensor:
-    """Column j: (A without j)^-1 of column j of ``right`` (whose diagonal is zero), by the inverse of a bordered
-    matrix: (A without j)^-1 v = P v - P_j (P v)_j / P_jj."""
-    solved = inverse @ right
-    solved -= inverse * (solved.diagonal() / diagonal)
+def _share(inverse: Tensor, counted: Tensor, damping: float, own: Tensor) -> Tensor:
+    """Column j: (A without j)^-1 of column j of the kernel K, whose diagonal ``own`` (N + 1,) is left out.
+
+    By the inverse of a bordered matrix, (A without j)^-1 v = P v - P_j (P v)_j / P_jj. Since P (G + K + damping I) = I,
+    P K is known from ``counted`` = P G, which is quick as G is sparse.
+    """
+    solved = counted.neg().sub_(inverse * (damping + own))
+    solved.diagonal().add_(1.0)
+    solved -= inverse * (solved.diagonal() / inverse.diagonal())
     solved[0], solved[:, 0] = 0.0, 0.0
-    return solved.fill_diagonal_(0.0)
+    return solved.fill_diagonal_(0.0).float()
 
 
 def repaired(matrix: Tensor, ridge: float) -> tuple[Tensor, float]:
