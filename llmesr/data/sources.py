@@ -17,7 +17,7 @@ from llmesr.config import IngestConfig
 from llmesr.data.by_lines import blocks
 from llmesr.data.columns import ACCEPTED, Guess, guess_interactions, guess_items, plain
 from llmesr.data.dialect import Dialect, sniff
-from llmesr.data.files import decode, head
+from llmesr.data.files import HEAD, decode, head
 from llmesr.data.heads import CELL, SAMPLE_ROWS, Head, json_head, parquet_head, rows_for
 from llmesr.data.lines import Records, numeric_columns
 from llmesr.data.times import looks_like_time
@@ -134,14 +134,26 @@ def describe(path: Path, config: IngestConfig | None = None) -> Source:
         return _atomic(path, text)
     if re.match(r"\d+:\s*\n\d+,", text):
         return _netflix(path, text)
-    dialect = sniff(text, given.delimiter, given.quote)
-    if dialect is None:
-        raise UserError(_one_column(path, text.splitlines()[0]))
+    dialect = _dialect(path, text, given, whole=len(start) < HEAD)
     if re.match(r"ratings_.*\.csv$", name) and given.header is None:
         first = _rows(text, dialect, 4)
         if len(first[0]) == 4 and not _names_columns(first):
             return _table(path, text, dialect, list(AMAZON_2014_RATINGS))
     return _table(path, text, dialect, header=given.header)
+
+
+def _dialect(path: Path, text: str, given: IngestConfig, *, whole: bool) -> Dialect:
+    """How the beginning of a file is delimited; ``whole``: it is all of the file. UserError when there is nothing that
+    could tell."""
+    if not whole and "\n" not in text.strip():
+        raise UserError(
+            f"{path.name} has a line of more than a megabyte where its first row should be; look there for a quotation "
+            "mark that is not closed, or for missing line breaks."
+        )
+    found = sniff(text, given.delimiter, given.quote)
+    if found is None:
+        raise UserError(_one_column(path, text.splitlines()[0]))
+    return found
 
 
 def _of_head(path: Path, layout: Layout, found: Head) -> Source:

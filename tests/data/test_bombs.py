@@ -105,3 +105,13 @@ def test_deep_nesting_ends_in_a_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text + "\n")
     with pytest.raises(UserError, match=r"x\.json"):
         describe(tmp_path / "x.json")
+
+
+def test_a_first_row_longer_than_a_look_is_named_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text("user_id,item_id\n" + "u" * 2_000_000 + ",i1\n" + "u1,i1\n" * 50)
+    with pytest.raises(UserError, match="a line of more than a megabyte where its first row should be"):
+        describe(path)
+    path.write_text("user_id,item_id\n")
+    with pytest.raises(UserError, match="a header but no rows"):
+        describe(path)
