@@ -21,7 +21,17 @@ import fsspec
 from llmesr.deadlines import TooSlow, patience, while_moving, within
 from llmesr.errors import UserError, is_full, masked
 from llmesr.progress import Progress, silent
-from llmesr.store import KINDS, MANIFEST, Manifest, Store, check_identity, check_size, file_digest, parse_manifest
+from llmesr.store import (
+    KINDS,
+    MANIFEST,
+    Manifest,
+    Store,
+    check_identity,
+    check_size,
+    file_digest,
+    parse_manifest,
+    referred,
+)
 
 FILES = "files.json"
 T = TypeVar("T")
@@ -51,9 +61,7 @@ class Remote:
         is named."""
         if not ref.strip():
             raise UserError(f"{ref!r} names none of the {kind} at {self.url}.")
-        made = self.list(kind)
-        named = [m for m in made if m.id == ref] or [m for m in made if m.name == ref][:1]
-        named = named or [m for m in made if m.id.startswith(ref)]
+        named = referred(self.list(kind), ref)
         if len(named) != 1:
             fits = f"several {kind}: {', '.join(m.id for m in named)}" if named else f"no {kind} at {self.url}"
             raise UserError(f"{ref!r} fits {fits}. `llmesr list --at {self.url}` shows what is there.")

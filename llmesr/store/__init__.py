@@ -40,6 +40,7 @@ from llmesr.store.manifest import (
     now,
     parse_manifest,
     provenance,
+    referred,
     slug,
 )
 from llmesr.store.root import Draft, Store
@@ -73,6 +74,7 @@ __all__ = [
     "parse_manifest",
     "provenance",
     "read_json",
+    "referred",
     "replacing",
     "share_file",
     "slug",

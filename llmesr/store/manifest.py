@@ -8,7 +8,7 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -105,6 +105,15 @@ def now() -> str:
 def noun(kind: str) -> str:
     """What one artifact of a kind is called."""
     return "search" if kind == "searches" else kind.rstrip("s")
+
+
+def referred(manifests: Sequence[Manifest], ref: str) -> list[Manifest]:
+    """Those that a reference fits, of manifests newest first: the one with this id, else the newest of this name, else
+    each whose id begins so; none where nothing is named."""
+    if not ref.strip():
+        return []
+    by_id, by_name = ([m for m in manifests if m.id == ref], [m for m in manifests if m.name == ref])
+    return by_id or by_name[:1] or [m for m in manifests if m.id.startswith(ref)]
 
 
 def slug(text: str) -> str:

@@ -22,6 +22,7 @@ from llmesr.store.manifest import (
     Parent,
     noun,
     parse_manifest,
+    referred,
 )
 
 WorkFolder = Literal["jobs", "uploads", "downloads", "addresses", "cache", "quarantine"]
@@ -173,15 +174,11 @@ class Shelf:
         if not ref.strip():
             raise UserError(f"{ref!r} names no {noun(kind)}.")  # not the only one there is: it may be deleted
         manifests = self.list(kind)
-        for match in (
-            [m for m in manifests if m.id == ref],
-            [m for m in manifests if m.name == ref],
-            [m for m in manifests if m.id.startswith(ref)],
-        ):
-            if len({m.id for m in match}) > 1 and match[0].name != ref:
-                raise UserError(f"{ref!r} fits several {kind}: {', '.join(m.id for m in match)}. Give one.")
-            if match:
-                return match[0]
+        fits = referred(manifests, ref)
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            raise UserError(f"{ref!r} fits several {kind}: {', '.join(m.id for m in fits)}. Give one.")
         if ref in self.ids(kind):
             return self.manifest(kind, ref)  # raises with the reason it cannot be read
         known = ", ".join(m.name for m in manifests[:8]) or "none yet"
