@@ -32,8 +32,11 @@ class EmbedConfig(Config):
         "mean", description="User vectors: mean of the training items' vectors, or an embedded history prompt (paper)."
     )
     dimension: int | None = Field(None, ge=2, description="Reduce item vectors to this size by PCA.")
-    storage: Literal["auto", "float32", "float16"] = Field(
-        "auto", description="How vectors are kept; auto: float16 from a million items and users together on."
+    storage: Literal["auto", "float32", "float16", "int8"] = Field(
+        "auto",
+        description="How vectors are kept. int8: those of items in 8 bits a number with a scale for each row, on the "
+        "disk and in models that leave text as it is; those of users in float16. auto: float16 from a million items "
+        "and users together on, else float32.",
     )
     adapter: str | None = Field(None, description="A fine-tuned adapter (from `llmesr finetune`) on top of the model.")
     endpoint: Endpoint = Field(None, description="Base URL of an OpenAI-compatible embeddings service.")

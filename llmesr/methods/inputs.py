@@ -26,6 +26,7 @@ class Inputs:
 
     n_items: int
     text: Tensor | None = None  # (N + 1, E) frozen item text vectors, row 0 zero
+    int8: bool = False  # whether a table that leaves the text as it is keeps it in 8 bits a number
     reduced: Tensor | None = None  # (N, D) PCA of the text, unit mean square per row
     codes: Tensor | None = None  # (N + 1, C) codes of the item texts, row 0 zero
     similar: Tensor | None = None  # (U, K) similar users, -1 where fewer

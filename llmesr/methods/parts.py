@@ -103,6 +103,7 @@ def adapted_table(inputs: Inputs, config: RunConfig) -> AdaptedTable:
         layers=config.adapter_layers,
         frozen=config.freeze_text,
         scaled=starts_adapter(config),
+        int8=inputs.int8,
         start=_start(inputs, config, "text"),
     )
 

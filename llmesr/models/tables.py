@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llmesr.data.int8_rows import quantised, restored
 from llmesr.ids import PAD
 from llmesr.models.read_table import ReadTable
 from llmesr.models.rows import placed
@@ -61,7 +62,7 @@ class IdTable(nn.Module):
 
 
 _ROWS = 65_536
-"""Rows of a float16 table that are float32 at once."""
+"""Rows of a float16 or int8 table that are float32 at once."""
 
 
 class Directions(NamedTuple):
@@ -79,6 +80,7 @@ class AdaptedTable(nn.Module):
     """
 
     text: Tensor
+    scales: Tensor | None
     present: Tensor | None
     stretch: float
     """What the numbers of the text were multiplied by."""
@@ -92,9 +94,11 @@ class AdaptedTable(nn.Module):
         frozen: bool = True,
         sparse: bool = False,
         scaled: bool = False,
+        int8: bool = False,
         start: Directions | None = None,
     ) -> None:
-        """``text`` is (N + 1, E) with a zero padding row; frozen, it is kept as it comes, in float32 or float16.
+        """``text`` is (N + 1, E) with a zero padding row; frozen, it is kept as it comes, in float32 or float16, or
+        with ``int8`` in 8 bits a number and a scale for each row.
 
         With ``sparse`` an item whose row is zero has no vector: it is zero here too, where the adapter would give it
         its bias. ``scaled`` stretches the numbers of the rows there are to mean square 1: a step of the optimiser then
@@ -105,12 +109,14 @@ class AdaptedTable(nn.Module):
         table = torch.cat([text * stretch, torch.zeros_like(text[:1])])  # (N + 2, E)
         if not (frozen and table.dtype == torch.float16):  # what is learned needs the room of float32
             table = table.float()
+        known = table.any(dim=1)  # (N + 2,)
+        known[-1] = True  # the mask
+        table, scales = quantised(table) if frozen and int8 else (table, None)
+        self.register_buffer("scales", scales, persistent=False)  # (N + 2,)
         if frozen:
             self.register_buffer("text", table, persistent=False)
         else:
             self.text = nn.Parameter(table)
-        known = table.any(dim=1)  # (N + 2,)
-        known[-1] = True  # the mask
         self.register_buffer("present", known if sparse else None, persistent=False)
         size = text.shape[1]
         sizes = [size, embedding_size] if layers == 1 else [size, max(size // 2, 1), embedding_size]
@@ -125,7 +131,11 @@ class AdaptedTable(nn.Module):
         ValueError where the text is trained: what training made of it is not known for another one."""
         if isinstance(self.text, nn.Parameter):
             raise ValueError("a table that trains its text cannot read another one")
-        self.text = placed(self.text, items, text * self.stretch)
+        rows = text * self.stretch
+        if self.scales is not None:
+            rows, scales = quantised(rows)
+            self.scales = placed(self.scales, items, scales)
+        self.text = placed(self.text, items, rows)
         if self.present is not None:
             self.present = placed(self.present, items, text.any(dim=1))
 
@@ -138,7 +148,7 @@ class AdaptedTable(nn.Module):
         """
         first, *rest = cast(list[nn.Linear], list(self.layers))
         kept = min(len(start.components), first.out_features)
-        known = self.text[self.text.any(dim=1)].float() - start.mean
+        known = self._read(self.text.any(dim=1)) - start.mean
         projected = known @ start.components[: rest[0].out_features if rest else kept].T
         scale = projected.square().sum(1).mean().sqrt().nan_to_num().clamp(min=1e-12)  # no number without any text
         first.weight.zero_()
@@ -167,13 +177,19 @@ class AdaptedTable(nn.Module):
         if self.text.dtype == weight.dtype:
             adapted = F.linear(self.text, weight, bias)
         else:
-            adapted = torch.cat([F.linear(rows.to(weight.dtype), weight, bias) for rows in self.text.split(_ROWS)])
+            some = torch.arange(len(self.text), device=weight.device).split(_ROWS)
+            adapted = torch.cat([F.linear(self._read(rows).to(weight.dtype), weight, bias) for rows in some])
         whole = torch.cat([torch.zeros_like(adapted[:1]), adapted[1:-1], self.mask_vector.to(adapted.dtype)[None]])
         return whole if self.present is None else whole * self.present[:, None]
 
     def forward(self, items: Tensor) -> Tensor:
         weight, bias = self._affine()
-        return self._finish(F.linear(F.embedding(items, self.text).to(weight.dtype), weight, bias), items)
+        return self._finish(F.linear(self._read(items).to(weight.dtype), weight, bias), items)
+
+    def _read(self, items: Tensor) -> Tensor:
+        """(...) items -> (..., E) their text, out of int8 where it is kept so."""
+        rows = self.text[items] if items.dtype == torch.bool else F.embedding(items, self.text)
+        return rows.float() if self.scales is None else restored(rows, self.scales[items])
 
 
 def _stretch(text: Tensor) -> float:

@@ -51,6 +51,11 @@ class Embedding:
         return int(self.item_vectors.shape[1])
 
     @property
+    def int8(self) -> bool:
+        """Whether its item vectors are kept in 8 bits a number."""
+        return self.manifest.info.get("storage") == "int8"
+
+    @property
     def fingerprint(self) -> str:
         """The fingerprint of the embedder that made the vectors."""
         return str(self.manifest.info["fingerprint"])
@@ -114,7 +119,8 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     silent_keys |= {"missing"} if config.missing == "refuse" else set()
     chosen = config.model_dump(exclude=silent_keys)  # these change no vector
     made_of = [chosen, dataset.id, embedder.fingerprint, content, histories_digest(dataset)]
-    made_of += [] if dtype == np.float32 else [dtype.name]
+    stored = "int8" if config.storage == "int8" else dtype.name
+    made_of += [] if stored == "float32" else [stored]
     id = f"{slug(dataset.name)}-{slug(config.embedder.split('/')[-1])}-{config_digest(*made_of)}"
     if store.exists("embeddings", id):
         return load_embedding(store, id).check(dataset)
@@ -127,9 +133,8 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     embedded = time.perf_counter()
     with store.draft("embeddings", id, name=f"{dataset.name} {config.embedder}", parents=[dataset.manifest]) as draft:
         users = user_blocks(dataset, items, config, embedder, store, progress, reduced)
-        empty = write_vectors(
-            draft.path / VECTORS, _as(items, dtype), (_as(block, dtype) for block in users), dataset.n_users
-        )
+        blocks, kept, int8 = (_as(block, dtype) for block in users), _as(items, dtype), config.storage == "int8"
+        empty = write_vectors(draft.path / VECTORS, items if int8 else kept, blocks, dataset.n_users, int8=int8)
         draft.manifest.config = config.model_dump()
         draft.manifest.timings = {"items": embedded - started, "users": time.perf_counter() - embedded}
         draft.manifest.info = {
@@ -138,7 +143,7 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
             "dimension": int(items.shape[1]),
             "items": len(items),
             "users": dataset.n_users,
-            **({} if dtype == np.float32 else {"storage": dtype.name}),
+            **({} if stored == "float32" else {"storage": stored}),
             "items_without_text": int((~items.any(axis=1)).sum()),
             "users_without_vector": empty,
             "explained_variance": float(reduced.explained.sum()) if reduced else None,
@@ -170,7 +175,8 @@ def embed_shard(
 
 def _dtype(dataset: Dataset, config: EmbedConfig) -> np.dtype:
     large = dataset.n_items + dataset.n_users >= HALF_FROM
-    return np.dtype("float16" if config.storage == "float16" or (config.storage == "auto" and large) else "float32")
+    half = config.storage in ("float16", "int8") or (config.storage == "auto" and large)
+    return np.dtype("float16" if half else "float32")
 
 
 def _as(vectors: np.ndarray, dtype: np.dtype) -> np.ndarray:

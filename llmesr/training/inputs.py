@@ -94,6 +94,7 @@ def prepare(
     inputs = Inputs(
         n_items=dataset.n_items,
         text=text,
+        int8=embedding is not None and embedding.int8,
         reduced=reduced,
         codes=None if codes is None else torch.from_numpy(pad(_values(codes, config))),
         similar=users,
@@ -193,7 +194,8 @@ def reload(
     if written:
         codes[-1, -1] = int(manifest.info["codes"]["largest_group"])  # how large its codebooks are
     read = reading(run, dataset, part) if config.method == "language" else {}
-    return Inputs(n_items=dataset.n_items, text=text, reduced=reduced, codes=codes, views=views, **read)
+    tables: dict[str, Any] = {"text": text, "int8": embedding.int8, "reduced": reduced, "codes": codes, "views": views}
+    return Inputs(n_items=dataset.n_items, **tables, **read)
 
 
 def _values(codes: Codes, config: RunConfig) -> np.ndarray:
