@@ -13,7 +13,10 @@ COPY pyproject.toml setup.py README.md app.py ./
 COPY .streamlit/config.toml .streamlit/
 COPY pages pages
 COPY llmesr llmesr
-RUN pip install --no-deps .
+# More than it needs, by the names in pyproject.toml: --build-arg EXTRAS=ray for the machines of a Ray cluster.
+ARG EXTRAS=
+RUN pip install --no-deps . \
+    && if [ -n "$EXTRAS" ]; then pip install --constraint constraints.txt ".[$EXTRAS]"; fi
 
 FROM python:3.11-slim
 # libgomp1: the threads of torch and faiss.
@@ -21,7 +24,8 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1=* \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 10001 llmesr \
-    && install --directory --owner llmesr /artifacts
+    && install --directory --owner llmesr /artifacts \
+    && echo 'PATH=/opt/llmesr/bin:$PATH' > /etc/profile.d/llmesr.sh
 COPY --from=build /opt/llmesr /opt/llmesr
 ENV PATH=/opt/llmesr/bin:$PATH LLMESR_ARTIFACTS=/artifacts PYTHONUNBUFFERED=1
 USER 10001
