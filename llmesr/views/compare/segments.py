@@ -7,16 +7,18 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from llmesr.evaluation.fairness import Disparity
+from llmesr.evaluation.fairness import OF_USERS, Disparity
 from llmesr.evaluation.slice_columns import FEWEST
 from llmesr.evaluation.verdict import p_text
 from llmesr.prose import counted, signed
 from llmesr.views.cache import segments
+from llmesr.views.cache.slices import users_in
+from llmesr.views.compare import drill
 from llmesr.views.compare.choice import Choice
-from llmesr.views.shared import exhibits, links, theme
+from llmesr.views.compare.slice_charts import gap_chart
+from llmesr.views.shared import clicks, exhibits, links, theme, widgets
+from llmesr.views.shared.marks import plain
 from llmesr.views.shared.words import as_text
-
-OF_USERS = "user "
 
 
 def fairness(choice: Choice, about: str) -> None:
@@ -36,12 +38,45 @@ def fairness(choice: Choice, about: str) -> None:
             )
             return
         st.markdown(_sentence(found[0], about, choice))
+        _gaps(choice, about, found)
         exhibits.table(_table(found), key="fairness", name="fairness-gaps")
         st.caption(
             f"{choice.metric} of {as_text(about)}. One random half of the users says which segment is best and which "
             "worst; the values, the 95% interval and p (one-sided permutation test, corrected over the columns) are of "
-            "the other half. The luck of a training run is not in the interval."
+            "the other half. The luck of a training run is not in the interval. Click a mark to list the users of its "
+            "segment, of both halves."
         )
+
+
+def _gaps(choice: Choice, about: str, found: Sequence[Disparity]) -> None:
+    """The gaps as a chart, and below it the users of the segment whose mark was clicked."""
+    frame = _ends(found)
+    mark = clicks.chart(
+        gap_chart(frame, choice.metric, f"{about}. {choice.line}", widgets.mode()),
+        key="gaps",
+        parts=2,
+        alt="; ".join(f"{f.column}: {f.best} {f.best_value:.3f}, {f.worst} {f.worst_value:.3f}" for f in found),
+        data=frame.drop(columns="dimension").rename(columns={"name": "users by"}),
+        name="fairness-segments",
+    )
+    groups = [g for g in choice.slice_groups() if [g.dimension, plain(g.name)] == mark]
+    if groups:
+        inside = users_in(choice.root, choice.lineup, groups[0], choice.metric, choice.protocol)
+        name = f"{groups[0].dimension.removeprefix(OF_USERS)}: {groups[0].name}"
+        drill.of_numbers(choice, about, inside, name, "gaps")
+
+
+def _ends(found: Sequence[Disparity]) -> pd.DataFrame:
+    """A row per segment, as :func:`slice_charts.gap_chart` draws them."""
+    rows = [
+        (f.column, f.column.removeprefix(OF_USERS), segment, side, value, users)
+        for f in found
+        for segment, side, value, users in (
+            (f.worst, "worst", f.worst_value, f.worst_users),
+            (f.best, "best", f.best_value, f.best_users),
+        )
+    ]
+    return pd.DataFrame(rows, columns=["dimension", "name", "segment", "side", "value", "users"])
 
 
 def _sentence(first: Disparity, about: str, choice: Choice) -> str:

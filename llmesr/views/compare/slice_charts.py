@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from llmesr.prose import counted
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import dash, marker, plain, titled, variants_of, whiskers
+from llmesr.views.shared.marks import SHORT, dash, marker, plain, titled, variants_of, whiskers
 from llmesr.views.shared.theme import Mode
 
 ROW = 26
@@ -62,3 +62,47 @@ def slice_chart(frame: pd.DataFrame, column: str, metric: str, caption: str, mod
     height = 70 + ROW * len(ranked) + (24 if len(variants) > 3 else 0)
     figure = titled(figure, f"{metric} by {plain(column)}, with 95% intervals", f"{caption}{more}", mode, height)
     return figure.update_layout(legend={"y": -70 / height, "yanchor": "top"})
+
+
+GAP_ROW = 54
+"""Pixels of a column of users: its name, and the two segments on a line."""
+
+
+def gap_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
+    """The best and the worst served segment of each column of users, joined by a line: the longer, the less equal.
+
+    ``frame``: a row per segment with dimension, name (what the dimension is called), segment, side (best, worst),
+    value, users; in the order to be drawn from the top.
+    """
+    columns = list(dict.fromkeys(frame["name"]))
+    figure = go.Figure()
+    for name in columns:
+        ends = frame.loc[frame["name"] == name, "value"]
+        line = {"color": theme.SURFACE[mode]["border"], "width": 6}
+        figure.add_scatter(
+            x=ends, y=[plain(name)] * len(ends), mode="lines", line=line, hoverinfo="skip", showlegend=False
+        )
+    for side, tone, place in (("worst", "bad", "left"), ("best", "good", "right")):
+        rows = frame[frame["side"] == side]
+        symbol = "triangle-up" if side == "best" else "triangle-down"
+        figure.add_scatter(
+            x=rows["value"],
+            y=[plain(name) for name in rows["name"]],
+            mode="markers+text",
+            name=f"{side} served",
+            marker={"color": theme.SEMANTIC[mode][tone], "size": 14, "symbol": symbol},
+            text=[f"  {plain(s, SHORT)} {v:.3f}  " for s, v in zip(rows["segment"], rows["value"], strict=True)],
+            textposition=f"middle {place}",
+            cliponaxis=False,
+            customdata=[
+                [n, d, plain(s)] for n, d, s in rows[["users", "dimension", "segment"]].itertuples(index=False)
+            ],
+            hovertemplate="%{y}: %{customdata[2]} %{x:.3f}, %{customdata[0]:,} users<extra></extra>",
+        )
+    low, high = float(frame["value"].min()), float(frame["value"].max())
+    room = max(0.9 * (high - low), 0.02)  # for what stands beside the marks
+    figure.update_xaxes(range=[low - room, high + room], nticks=5, title_text=metric)
+    order = {"categoryorder": "array", "categoryarray": [plain(c) for c in columns][::-1]}
+    figure.update_yaxes(range=[-0.6, len(columns) - 0.4], showgrid=False, **order)
+    title = f"{metric} of the best and the worst served segment"
+    return titled(figure, title, caption, mode, 100 + GAP_ROW * len(columns))
