@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor
+from math import ceil, floor, log10
 
 import numpy as np
 
+from llmesr.views.findings.bins import by_bin
 from llmesr.views.findings.traces import Figure, as_said, axis_of, look_of, text
 from llmesr.views.shared.marks import Sampled, sampled_of
-from llmesr.views.shared.slide import Axis, Series
+from llmesr.views.shared.slide import Axis, Series, size_of
 
 MOST_POINTS = 10_000
 """More of them PowerPoint draws slowly, and nobody tells apart."""
@@ -36,19 +37,25 @@ def points_of(traces: Sequence[Figure], layout: Figure) -> Points | None:
     several = len({(t.get("xaxis"), t.get("yaxis")) for t in traces}) > 1
     if several or any(a.get("visible") is False for a in axes):
         return None
+    traces = [part for trace in traces for part in by_bin(trace)]
     made = [found for number, trace in enumerate(traces, start=1) if (found := _series(trace, number)) is not None]
     square, of = axes[1].get("scaleanchor") == "x", sampled_of(layout)
     if not made or (sum(len(s.x) for s in made) > MOST_POINTS and not square):
         return None
     made = _once(made, of.selected)
     kept = _sample(made, of.selected)
+    if square:  # on a map a series of few points is no more than one of many
+        size = size_of(sum(len(s.x) for s in kept), joined=False)
+        kept = [replace(s, size=s.size or size) for s in kept]
     x, y = (_corners(a) if square else as_said(a) for a in axes)
     return Points(kept, (x, y), _names(layout, axes), square, _line(made, kept, of))
 
 
 def _corners(axis: Figure) -> Axis:
     """From corner to corner, so that the picture keeps its shape."""
-    return replace(as_said(axis), low=floor(min(axis["range"])), high=ceil(max(axis["range"])))
+    low, high = min(axis["range"]), max(axis["range"])
+    step = 10.0 ** (floor(log10(high - low)) - 1) if high > low else 1.0  # two digits are enough, and waste no room
+    return replace(as_said(axis), low=round(step * floor(low / step), 9), high=round(step * ceil(high / step), 9))
 
 
 def _series(trace: Figure, number: int) -> Series | None:

@@ -57,7 +57,7 @@ def as_said(axis: Figure) -> Axis:
 
 
 def look_of(trace: Figure, at: int) -> tuple[str, bool]:
-    """The colour of a point as ``#rrggbb``, muted where it is one of a scale, and whether it is hollow."""
+    """The colour of a point as ``#rrggbb``, muted where it has none of its own, and whether it is hollow."""
     background = SURFACE["light"]["background"]
     for part in ("marker", "line"):
         style = trace.get(part) or {}

@@ -30,6 +30,7 @@ from llmesr.views.shared.slide import (
     from_zero,
     ratio_of,
     rgb,
+    size_of,
     whiskers,
     write,
     write_names,
@@ -42,8 +43,6 @@ BLANK = 6
 """The layout of PowerPoint's default template that holds nothing but a title's absence."""
 NAMES = "names"
 """The series whose points only carry words."""
-CROWD = 2000
-"""So many points of one colour are drawn as small as can be."""
 MANY, LONGEST = 8, 30
 """From so many categories on their names stand aslant, in small letters, and are cut in the middle."""
 WIDEST = 28
@@ -221,8 +220,8 @@ class Deck:
                 write_names(chart, made, [name for _, _, name in names])
             if not one.marked:
                 continue
-            usual = 2 if len(one.x) >= CROWD else 4 if len(one.x) >= 50 else 6 if one.joined else 10
-            made.marker.style, made.marker.size = XL_MARKER_STYLE.CIRCLE, one.size or usual
+            made.marker.style = XL_MARKER_STYLE.CIRCLE
+            made.marker.size = one.size or size_of(len(one.x), joined=one.joined)
             made.marker.format.fill.solid()
             made.marker.format.fill.fore_color.rgb = rgb(one.color)
             made.marker.format.line.color.rgb = rgb(one.color)

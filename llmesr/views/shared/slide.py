@@ -59,6 +59,10 @@ class Axis:
             axis.has_major_gridlines = False
 
 
+CROWD = 2000
+"""So many points are drawn as small as can be."""
+
+
 @dataclass(frozen=True)
 class Series:
     """Points of one colour, joined by a line or not, marked or not; x and y of equal length. ``size``: of a mark, in
@@ -71,6 +75,11 @@ class Series:
     joined: bool = False
     marked: bool = True
     size: int = 0
+
+
+def size_of(many: int, *, joined: bool) -> int:
+    """The size of a mark, in points, where there are so ``many``: in a crowd as small as can be."""
+    return 2 if many >= CROWD else 4 if many >= 50 else 6 if joined else 10
 
 
 def ratio_of(axes: tuple[Axis, Axis]) -> float:

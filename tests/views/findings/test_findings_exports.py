@@ -188,10 +188,10 @@ def test_a_map_keeps_its_shape_and_the_names_of_its_regions(store: Store) -> Non
     made = native(json_of(figure))
     assert isinstance(made, Points)
     assert made.names == ((-3.0, 0.5, "bikes, light"), (3.0, -0.5, "tea & cups"))
-    assert [(a.low, a.high) for a in made.axes] == [(-13, 13), (-5, 4)]
+    assert [(a.low, a.high) for a in made.axes] == [(-13, 13), (-4.4, 3.2)]
     _, slide = Presentation(io.BytesIO(findings_deck([findings.pin("Map", figure, store=store)]))).slides
     (frame,) = [s for s in slide.shapes if s.has_chart]
-    assert frame.width / frame.height == pytest.approx(26 / 9, abs=0.01)
+    assert frame.width / frame.height == pytest.approx(26 / 7.6, abs=0.01)
     names = next(s for s in frame.chart.plots[0].series if len(list(s.values)) == 2)
     assert [names.points[i].data_label.text_frame.text for i in range(2)] == ["bikes, light", "tea & cups"]
 

@@ -21,6 +21,7 @@ from llmesr.views.embeddings.colouring import colouring
 from llmesr.views.findings.deck import findings_deck
 from llmesr.views.findings.native import native
 from llmesr.views.findings.plane import MOST_POINTS, Points, points_of
+from llmesr.views.shared import theme
 from llmesr.views.shared.marks import Sampled, sampled
 
 
@@ -81,6 +82,52 @@ def test_damaged_words_of_a_finding_are_as_none() -> None:
     made = native(plain(figure.to_plotly_json()))
     assert isinstance(made, Points)
     assert made.line == ""
+
+
+def coloured(by: str) -> tuple[MapPoints, Pair, Side]:
+    n = 400
+    titles = np.array([f"Item {i}" for i in range(n)], dtype=object)
+    counts = np.arange(n) if by == "count" else np.ones(n, int)
+    points = MapPoints("items", titles, titles, counts, np.arange(n) < n // 2, None)
+    xy = np.stack([np.arange(n), np.arange(n) % 20], axis=1).astype(np.float32)
+    side = Side(Space("embedding:a", "text", "a", Manifest(kind="embeddings", id="a", name="a")), xy, 0.9, None, None)
+    gap = np.linspace(0, 0.6, n)
+    gap[:10] = np.nan
+    return points, Pair(side, side, "pca", gap), side
+
+
+@pytest.mark.parametrize(
+    ("by", "wanted"),
+    [
+        ("count", {"below 1": 1, "1 to 10": 9, "10 to 100": 90, "100 or more": 300}),
+        ("gap", {"below 0.125": 74, "0.125 to 0.25": 83, "0.25 to 0.375": 83, "0.375 or more": 150}),
+    ],
+)
+def test_points_coloured_by_a_number_are_a_series_for_each_bin(store: Store, by: Any, wanted: dict[str, int]) -> None:
+    points, pair, side = coloured(by)
+    wanted = {f"{'Gap' if by == 'gap' else 'Popularity'} {name}": size for name, size in wanted.items()}
+    figure = charts.map_figure(
+        points, side, colouring(points, pair, by, "dark"),
+        selected=np.arange(0), ranges=((0.0, 400.0), (0.0, 20.0)), mode="dark",
+    )  # fmt: skip
+    _, slide = Presentation(io.BytesIO(findings_deck([findings.pin("Map", figure, mode="dark", store=store)]))).slides
+    (chart,) = [s.chart for s in slide.shapes if s.has_chart]
+    assert {s.name: len(list(s.values)) for s in chart.plots[0].series} == wanted
+    assert chart.has_legend
+    named = {s.name: str(s.marker.format.fill.fore_color.rgb).lower() for s in chart.plots[0].series}
+    colors = [named[name] for name in wanted]
+    ends = [str(color) for _, color in theme.POINT_SCALE["light"]]
+    red = [int(color[:2], 16) for color in colors]
+    assert red == sorted(red), "as it does in the light theme"
+    assert int(ends[0][1:3], 16) < red[0] < red[-1] < int(ends[-1][1:3], 16)
+    assert len(set(colors)) == len(wanted)
+
+
+def test_a_scale_that_is_none_of_the_app_is_one_series() -> None:
+    figure = go.Figure(go.Scattergl(x=[1, 2], y=[1, 2], mode="markers", marker={"color": [0, 1], "colorscale": "Jet"}))
+    made = native(plain(figure.to_plotly_json()))
+    assert isinstance(made, Points)
+    assert len(made.series) == 1
 
 
 def test_a_map_of_100_000_items_is_a_chart_on_its_slide(store: Store) -> None:
