@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -218,13 +219,17 @@ def serve(
     set_: Set = None,
 ) -> None:
     """Serve recommendations over HTTP."""
-    from llmesr.config import ServeConfig
-    from llmesr.serving.server import run_server
+    gc.disable()  # until all is loaded: modules are no garbage, and looking through them took a fifth of the start
+    try:
+        from llmesr.config import ServeConfig
+        from llmesr.serving.server import run_server
 
-    config = ServeConfig.read(None, api_key=api_key, device=device, **parse_overrides(set_ or []))
-    remedy = "Ask for a key (--api-key or LLMESR_API_KEY), or say --without-key if that is meant."
-    guarded(host, guard=config.api_key is not None, waived=without_key, remedy=remedy)
-    run_server(store(), runs, config, host=host, port=port, hosts=answered_names(host, allow_host), say=say)
+        config = ServeConfig.read(None, api_key=api_key, device=device, **parse_overrides(set_ or []))
+        remedy = "Ask for a key (--api-key or LLMESR_API_KEY), or say --without-key if that is meant."
+        guarded(host, guard=config.api_key is not None, waived=without_key, remedy=remedy)
+        run_server(store(), runs, config, host=host, port=port, hosts=answered_names(host, allow_host), say=say)
+    finally:
+        gc.enable()
 
 
 def _tuned_policy(run: Run) -> ScoringPolicy:

@@ -6,7 +6,6 @@ import numpy as np
 import scipy.sparse as sparse
 import torch
 import torch.nn.functional as F
-from scipy.sparse.linalg import svds
 from torch import Tensor
 
 from llmesr.data.fading import fading
@@ -42,6 +41,8 @@ def spectral(weights: Weights, size: int = 64) -> tuple[Tensor, Tensor]:
     The truncated singular value decomposition with both sides scaled by the roots of the singular values. The sign of
     each direction is fixed: its largest entry by magnitude on the candidates' side is positive.
     """
+    from scipy.sparse.linalg import svds  # here: a server starts without it
+
     matrix = _matrix(weights)
     many = min(size, matrix.shape[0] - 2)
     start = np.random.default_rng(0).normal(size=matrix.shape[0])

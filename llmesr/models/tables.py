@@ -106,18 +106,20 @@ class AdaptedTable(nn.Module):
         """
         super().__init__()
         self.stretch = stretch = _stretch(text) if scaled else 1.0
-        table = torch.cat([text * stretch, torch.zeros_like(text[:1])])  # (N + 2, E)
-        if not (frozen and table.dtype == torch.float16):  # what is learned needs the room of float32
-            table = table.float()
-        known = table.any(dim=1)  # (N + 2,)
-        known[-1] = True  # the mask
+        kept = torch.float16 if frozen and text.dtype == torch.float16 else torch.float32  # what is learned needs room
+        table = torch.zeros(len(text) + 1, text.shape[1], dtype=kept, device=text.device)  # (N + 2, E)
+        table[:-1] = text if stretch == 1 else text * stretch
+        known = None
+        if sparse:
+            known = table.any(dim=1)  # (N + 2,)
+            known[-1] = True  # the mask
         table, scales = quantised(table) if frozen and int8 else (table, None)
         self.register_buffer("scales", scales, persistent=False)  # (N + 2,)
         if frozen:
             self.register_buffer("text", table, persistent=False)
         else:
             self.text = nn.Parameter(table)
-        self.register_buffer("present", known if sparse else None, persistent=False)
+        self.register_buffer("present", known, persistent=False)
         size = text.shape[1]
         sizes = [size, embedding_size] if layers == 1 else [size, max(size // 2, 1), embedding_size]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))

@@ -14,7 +14,6 @@ from llmesr.errors import UserError
 from llmesr.semantic.cache import uncached
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
-from llmesr.semantic.embedders.endpoint import EndpointEmbedder
 from llmesr.store import Store
 from llmesr.text.prompts import USER_CHARACTERS, clean, item_prompts, user_prompt
 
@@ -41,6 +40,8 @@ class Plan:
 
 def plan(dataset: Dataset, config: EmbedConfig, store: Store) -> Plan:
     """What embedding ``dataset`` will ask of the embedder, from the cache and rough token counts."""
+    from llmesr.semantic.embedders.endpoint import EndpointEmbedder  # here: a server starts without it
+
     embedder = open_embedder(config, store)
     texts = distinct_texts(dataset, config, embedder, store)
     if embedder.reads == "item_id":

@@ -72,8 +72,10 @@ class TimedProtocol(HttpToolsProtocol):
 def _shorten_pauses() -> None:
     """What is loaded stays, so the collector need not look at it again; and whoever computes hands the interpreter over
     to the loop that reads and answers requests after a millisecond, not after five."""
-    gc.collect()
+    if gc.isenabled():  # off since the start it would look for 0.2 s, and find little of what was loaded only once
+        gc.collect()
     gc.freeze()
+    gc.enable()
     sys.setswitchinterval(0.001)
 
 
