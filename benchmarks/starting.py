@@ -23,7 +23,7 @@ import urllib.request
 from pathlib import Path
 
 import psutil
-from serving import prepare
+from serving import prepare  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
 
 from llmesr.store import Store
 
