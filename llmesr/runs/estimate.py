@@ -64,11 +64,13 @@ def estimate(config: RunConfig, interactions: int, items: int, past: Sequence[Ti
         return Estimate(guess, guess * config.epochs, None, basis)
     speed = float(np.median([t.seconds / (work(t.config, t.interactions, t.items) / 1e6) for t in used]))
     per_epoch = guess * speed
-    share = float(np.median([t.epochs / t.config.epochs for t in same])) if same else 1.0
     longest = per_epoch * config.epochs
+    # Training stops when it no longer improves, after so many epochs whatever the most; runs at their most say less.
+    early = np.median([t.epochs / t.config.epochs for t in same]) < 1 if same else False
+    usual = float(np.median([t.epochs for t in same])) if early else float(config.epochs)
     kind = f"{config.method}/{config.backbone} " if same else ""
     basis = f"Measured on {counted(len(used), f'{kind}run')}{'' if same else ' of other methods'} on this machine."
-    return Estimate(per_epoch, longest, longest * share if share < 1 else None, basis)
+    return Estimate(per_epoch, longest, per_epoch * usual if usual < config.epochs else None, basis)
 
 
 USUAL_EPOCHS = 40

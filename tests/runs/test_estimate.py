@@ -21,6 +21,12 @@ def test_when_it_stops_is_told_only_by_runs_that_stopped_early() -> None:
     early = estimate(config, 1000, 500, [timing(10, config)])
     assert early is not None
     assert early.likely == pytest.approx(20)
+    longer = estimate(RunConfig(method="id", epochs=400), 1000, 500, [timing(10, config)])
+    assert longer is not None
+    assert (longer.longest, longer.likely) == pytest.approx((800, 20)), "it stops as early however long it may take"
+    shorter = estimate(RunConfig(method="id", epochs=8), 1000, 500, [timing(10, config)])
+    assert shorter is not None
+    assert shorter.likely is None
     others = estimate(RunConfig(method="llm-init"), 1000, 500, [timing(10, config)])
     assert others is not None
     assert others.likely is None

@@ -82,17 +82,18 @@ def gap_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "ligh
         figure.add_scatter(
             x=ends, y=[plain(name)] * len(ends), mode="lines", line=line, hoverinfo="skip", showlegend=False
         )
-    for side, tone, place in (("worst", "bad", "left"), ("best", "good", "right")):
+    lower = frame.groupby("name")["value"].transform("idxmin")  # of a gap within chance that may be the best
+    for side, tone in (("worst", "bad"), ("best", "good")):
         rows = frame[frame["side"] == side]
         symbol = "triangle-up" if side == "best" else "triangle-down"
         figure.add_scatter(
             x=rows["value"],
             y=[plain(name) for name in rows["name"]],
             mode="markers+text",
-            name=f"{side} served",
+            name=f"{side} in the half that chose",
             marker={"color": theme.SEMANTIC[mode][tone], "size": 14, "symbol": symbol},
             text=[f"  {plain(s, SHORT)} {v:.3f}  " for s, v in zip(rows["segment"], rows["value"], strict=True)],
-            textposition=f"middle {place}",
+            textposition=[f"middle {'left' if lower[at] == at else 'right'}" for at in rows.index],
             cliponaxis=False,
             customdata=[
                 [n, d, plain(s)] for n, d, s in rows[["users", "dimension", "segment"]].itertuples(index=False)
@@ -105,4 +106,6 @@ def gap_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "ligh
     order = {"categoryorder": "array", "categoryarray": [plain(c) for c in columns][::-1]}
     figure.update_yaxes(range=[-0.6, len(columns) - 0.4], showgrid=False, **order)
     title = f"{metric} of the best and the worst served segment"
-    return titled(figure, title, caption, mode, 100 + GAP_ROW * len(columns))
+    plot = GAP_ROW * len(columns)
+    figure = titled(figure, title, caption, mode, 110 + plot)
+    return figure.update_layout(margin_b=96, legend={"y": -60 / plot, "yanchor": "top"})

@@ -67,9 +67,7 @@ def trade_off_chart(frame: pd.DataFrame, metric: str, exposure: str, caption: st
         range=[-0.04 * most, 1.08 * most], tickformat=".0%", title_text=f"share of tail items in the lists ({exposure})"
     )
     figure.update_yaxes(rangemode="tozero", title_text=f"{metric}, all users")
-    figure = titled(
-        figure, "Accuracy against exposure of the tail: up and right is better", caption, mode, 340, width=NARROW
-    )
+    figure = titled(figure, "Accuracy against exposure of the tail", caption, mode, 340, width=NARROW)
     return legend_below(figure)
 
 

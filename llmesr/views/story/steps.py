@@ -266,12 +266,12 @@ def _value(value: float, metric: str) -> str:
 
 
 def _share(rate: float) -> str:
-    """A hit rate for a room, so that two of them compare at a glance: "42% of", "2.5% of", "none of the"."""
+    """A hit rate for a room, so that two of them compare at a glance: "42% of held-out", "none of the held-out"."""
     if not np.isfinite(rate):
         return "no held-out"
     if rate <= 0:
-        return "none of the"
-    return f"{theme.percent(rate, 0 if rate >= 0.1 else 1)} of"
+        return "none of the held-out"
+    return f"{theme.percent(rate, 0 if rate >= 0.1 else 1)} of held-out"
 
 
 def _train(m: Material, method: str) -> str:

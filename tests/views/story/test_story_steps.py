@@ -177,7 +177,13 @@ def test_a_moved_threshold_moves_the_story(material: Material) -> None:
 
 @pytest.mark.parametrize(
     ("rate", "said"),
-    [(0.42, "42% of"), (0.15, "15% of"), (0.025, "2.5% of"), (0.0, "none of the"), (float("nan"), "no held-out")],
+    [
+        (0.42, "42% of held-out"),
+        (0.15, "15% of held-out"),
+        (0.025, "2.5% of held-out"),
+        (0.0, "none of the held-out"),
+        (float("nan"), "no held-out"),
+    ],
 )
 def test_rates_for_a_room(rate: float, said: str) -> None:
     assert story._share(rate) == said
