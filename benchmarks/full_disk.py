@@ -9,8 +9,8 @@ the command has ended with exit code 2 and a sentence that says that the disk is
 again the same command succeeds and nothing is left over. It is not given again where the fault has left, file by file,
 what an earlier one of the same command has left: that is tried.
 
-Writes are tried in three rounds: those that differ among all commands of one verb, such as the trainings, whatever
-their artifacts are called; those that differ within their own command; with ``--all`` the rest. Of writes that come
+Writes are tried in three rounds: those that differ among all commands, quick commands first, whatever their artifacts
+are called; those that differ within their own command; with ``--all`` the rest. Of writes that come
 again (the same call on the same file after the same write before) the first and the last count as different.
 ``--most``: so many of each command, evenly spread. With ``--noted`` each result is a line of that file, and the same
 call goes on where an earlier one has ended (of the same code: else it is refused); ``--minutes`` ends it.
@@ -117,11 +117,11 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def rounds(writes: dict[str, list[str]], commands: dict[str, Command]) -> list[dict[str, list[int]]]:
-    """Which writes of each command differ among those of its verb; which differ within it; all."""
-    tried: dict[str, set[tuple[str, str]]] = defaultdict(set)
+def rounds(writes: dict[str, list[str]]) -> list[dict[str, list[int]]]:
+    """Which writes of each command differ from those of the commands before it; which differ within it; all."""
+    tried: set[tuple[str, str]] = set()
     return [
-        {name: telling([role(w) for w in written], tried[commands[name].words[0]]) for name, written in writes.items()},
+        {name: telling([role(w) for w in written], tried) for name, written in writes.items()},
         {name: telling(written) for name, written in writes.items()},
         {name: [*range(len(written))] for name, written in writes.items()},
     ]
@@ -142,8 +142,8 @@ def count(notes: Notes, base: Path, folder: Path, commands: dict[str, Command]) 
 
 def planned(notes: Notes, commands: dict[str, Command], most: int, every: bool) -> Iterator[tuple[str, int]]:
     """What is to be tried: round by round, quick commands first."""
-    first, second, third = rounds({name: notes.writes[name] for name in commands}, commands)
     quick_first = sorted(commands, key=lambda name: notes.seconds[name])
+    first, second, third = rounds({name: notes.writes[name] for name in quick_first})
     for wanted in [second] if most else [first, second, *([third] if every else [])]:
         yield from ((name, number) for name in quick_first for number in spread(wanted[name], most))
 
@@ -182,7 +182,7 @@ def main() -> None:
 def summary(notes: Notes, commands: dict[str, Command], faults: list[dict[str, Any]]) -> dict[str, object]:
     """How many writes there are, how many differ, how many were tried, of all and of each command; what was wrong."""
     writes = {name: notes.writes[name] for name in commands}
-    differing = rounds(writes, commands)[1]
+    differing = rounds(writes)[1]
     tried = {name: {number for of, number in notes.found if of == name and number is not None} for name in commands}
     return {
         "commands": len(commands),
