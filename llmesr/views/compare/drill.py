@@ -35,7 +35,7 @@ def of_cell(choice: Choice, event: Any, runs: Sequence[str], key: str, shown: pd
     """The users behind a cell of the matrix ``shown``: ``runs`` are its rows, its columns are groups."""
     cells = event.selection.cells if event else []
     inside = [(runs[row], str(column)) for row, column in cells if row < len(runs) and column != "configuration"]
-    mark = clicks.kept(key, [plain(inside[0][0]), inside[0][1]] if inside else [], shown.to_json())
+    mark = clicks.kept(key, [plain(inside[0][0]), inside[0][1]] if inside else [], shown.to_json)
     of_dot(choice, mark, key)
 
 
@@ -126,7 +126,7 @@ def of_overlap(choice: Choice, event: Any, names: Sequence[str], key: str, squar
     """The users behind a cell of the overlaps of lists, those whose two lists have least in common first."""
     cells = event.selection.cells if event else []
     inside = [(names[row], str(column)) for row, column in cells if row < len(names) and str(column) in names]
-    mark = clicks.kept(key, list(inside[0]) if inside else [], square.to_json())
+    mark = clicks.kept(key, list(inside[0]) if inside else [], square.to_json)
     if len(mark) != 2 or mark[0] == mark[1] or not set(mark) <= set(choice.lineup):
         return
     first, second = mark

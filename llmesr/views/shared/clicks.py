@@ -6,6 +6,7 @@ is clicked away, or its list is closed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import plotly.graph_objects as go
@@ -25,7 +26,7 @@ def chart(figure: go.Figure, *, key: str, parts: int, **shown: Any) -> list[str]
     """A chart whose marks can be clicked (``shown`` as of :func:`exhibits.chart`), and what the mark that was clicked
     says it stands for: the last ``parts`` entries of its customdata as text; empty while there is none."""
     event = exhibits.chart(figure, key=key, on_select="rerun", selection_mode="points", **shown)
-    return kept(key, carried(event)[-parts:], figure.to_json())
+    return kept(key, carried(event)[-parts:], figure.to_json)
 
 
 def carried(event: Any) -> list[str]:
@@ -38,17 +39,19 @@ def carried(event: Any) -> list[str]:
     return [str(part) for part in parts]
 
 
-def kept(key: str, clicked: list[str], picture: object) -> list[str]:
-    """What was ``clicked`` in a chart or table, else what the address says. ``picture`` is all that it shows: where
-    that changes the browser builds a chart anew and forgets what was clicked in it, which is no click."""
+def kept(key: str, clicked: list[str], picture: Callable[[], object]) -> list[str]:
+    """What was ``clicked`` in a chart or table, else what the address says. ``picture()`` is all that it shows: where
+    that changes the browser builds a chart anew and forgets what was clicked in it, which is no click. It is asked for
+    only where something is or was clicked."""
     drawn, name = st.session_state.get(_DRAWN, 0), _name(key)
     last, before, showed = st.session_state.get(f"clicks.{key}", (None, [], None))
-    st.session_state[f"clicks.{key}"] = drawn, clicked, hash(picture)
+    shows = hash(picture()) if clicked or before else None
+    st.session_state[f"clicks.{key}"] = drawn, clicked, shows
     seen = last in (drawn - 1, drawn)  # parts of a page draw themselves alone
     if clicked and not (seen and clicked == before):
         links.write(name, clicked)
         return clicked
-    if before and not clicked and seen and showed == hash(picture):
+    if before and not clicked and seen and showed == shows:
         close(key)
         return []
     return links.all_linked(name)
