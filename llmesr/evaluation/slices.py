@@ -8,7 +8,6 @@ having looked at many (data splitting; Benjamini-Hochberg over the tests; the te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -28,6 +27,10 @@ NOTABLE = 1.5
 """Standard errors from the rest, in the half that is explored, from which a slice is tested on the other."""
 ALIKE = 0.8
 """Two slices that share this much (Jaccard) are one finding: the stronger is tested."""
+TRIPLES = 3
+"""Slices of three conditions that are tested: there are so many that the luckiest would take the places of the rest."""
+KEPT = 50
+"""Slices of three conditions with the same first one that are looked at when the strongest are chosen."""
 CELLS = 50_000_000
 """Permuted values in all; fewer permutations where there are many users."""
 
@@ -136,13 +139,15 @@ def search(
     less: bool,
     fewest: int = FEWEST,
     most: int = 10,
+    triples: int = TRIPLES,
     seed: int = 0,
 ) -> list[Found]:
-    """Slices, and pairs of slices of different columns, in which ``values`` (R,) differ most from those of the rest.
+    """Slices, and slices of two or three columns at once, in which ``values`` (R,) differ most from those of the rest.
 
     ``users`` (R,) says whose target a row is; of several targets of a user one, drawn at random, is looked at.
-    ``less``: slices with lower values are looked for, else with higher ones. The strongest ``most`` of a random half of
-    the users are tested on the other half and returned, the surest first. UserError with too few users to halve.
+    ``less``: slices with lower values are looked for, else with higher ones. Of a random half of the users the
+    strongest ``most`` of one and two conditions and the strongest ``triples`` of three are tested on the other half and
+    returned, the surest first. UserError with too few users to halve.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(users))
@@ -155,7 +160,7 @@ def search(
             f"and each must hold at least {2 * fewest}."
         )
     signed = -values if less else values
-    chosen = _explore(signed[explore], groups, explore, fewest, most)
+    chosen = _explore(signed[explore], groups, explore, fewest, (most, triples))
     chosen = [(g, z) for g, z in chosen if fewest <= g.members[confirm].sum() < len(confirm)]
     if not chosen:
         return []
@@ -179,36 +184,70 @@ def search(
     return sorted(found, key=lambda f: (f.p, -abs(f.difference)))
 
 
+class _Candidate(NamedTuple):
+    """How far the slice of all these ``conditions`` (numbers of groups) stands out, in standard errors."""
+
+    z: float
+    conditions: tuple[int, ...]
+
+
 def _explore(
-    values: np.ndarray, groups: Sequence[Group], at: np.ndarray, fewest: int, most: int
+    values: np.ndarray, groups: Sequence[Group], at: np.ndarray, fewest: int, most: tuple[int, int]
 ) -> list[tuple[Group, float]]:
-    """Slices and pairs with the highest mean of ``values`` (n,), at rows ``at``: each with its lead over the rest."""
+    """Slices with the highest mean of ``values`` (n,), at rows ``at``, each with its lead over the rest: so many
+    (``most``) of one or two conditions, and of three."""
     members = np.stack([g.members[at] for g in groups], axis=1).astype(np.float32)  # (n, groups)
+    columns = np.unique([g.dimension for g in groups], return_inverse=True)[1]
     counts, sums = members.T @ members, members.T @ (members * values[:, None].astype(np.float32))
-    lead, z = _against_rest(counts, sums, values)
+    z = _against_rest(counts, sums, values)
+    able = (counts >= fewest) & (columns[:, None] != columns)  # two conditions of different columns
     own = z.diagonal()
-    candidates = [(own[i], i, i) for i in range(len(groups)) if counts[i, i] >= fewest]
-    for i, j in combinations(range(len(groups)), 2):
-        # A pair earns its place: it must stand out more than either of its halves.
-        if groups[i].dimension != groups[j].dimension and counts[i, j] >= fewest and z[i, j] > max(own[i], own[j]):
-            candidates.append((z[i, j], i, j))
+    # A slice earns its place: it must stand out more than each of its parts.
+    better = np.triu(able & (z > own) & (z > own[:, None]))
+    few = [_Candidate(own[i], (int(i),)) for i in np.flatnonzero(counts.diagonal() >= fewest)]
+    few += [_Candidate(z[i, j], (int(i), int(j))) for i, j in np.argwhere(better)]
     chosen: list[tuple[Group, float]] = []
-    for score, i, j in sorted(candidates, reverse=True):
-        if score < NOTABLE or len(chosen) == most:
-            break
-        group = _together(groups[i], groups[j]) if i != j else _together(groups[i])
-        if all(_jaccard(group.members[at], other.members[at]) < ALIKE for other, _ in chosen):
-            chosen.append((group, float(lead[i, j])))
+    for candidates, places in ((few, most[0]), (_of_three(values, members, able, z, fewest), most[1])):
+        room = len(chosen) + places
+        for score, conditions in sorted(candidates, reverse=True):
+            if score < NOTABLE or len(chosen) == room:
+                break
+            group = _together(*(groups[c] for c in conditions))
+            inside = group.members[at]
+            if all(_jaccard(inside, other.members[at]) < ALIKE for other, _ in chosen):
+                chosen.append((group, float(values[inside].mean() - values[~inside].mean())))
     return chosen
 
 
-def _against_rest(counts: np.ndarray, sums: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean minus that of the rest, and the same in standard errors. Slices: ``counts`` rows that add up to ``sums``."""
+def _of_three(
+    values: np.ndarray, members: np.ndarray, able: np.ndarray, z: np.ndarray, fewest: int
+) -> list[_Candidate]:
+    """Slices of three conditions that stand out more than any one or two of them. ``able`` (groups, groups): which two
+    are large enough together. A third condition makes no slice larger (SliceLine, Sagadeeva & Boehm 2021), so with each
+    first one only its own rows are looked at, and those conditions that may join it."""
+    found: list[_Candidate] = []
+    parts = np.maximum(z, np.maximum(z.diagonal(), z.diagonal()[:, None]))  # of two conditions the best part
+    for first in range(len(able)):
+        joins = np.flatnonzero(able[first, first + 1 :]) + first + 1
+        rows = members[:, first] > 0
+        some, own = members[rows][:, joins], values[rows, None].astype(np.float32)
+        counts = some.T @ some
+        scores = _against_rest(counts, some.T @ (some * own), values)
+        best = np.maximum(parts[np.ix_(joins, joins)], np.maximum(parts[first, joins], parts[first, joins][:, None]))
+        earned = np.triu(able[np.ix_(joins, joins)] & (counts >= fewest) & (scores > best))
+        pairs = np.argwhere(earned & (scores >= NOTABLE))
+        pairs = pairs[np.argsort(-scores[tuple(pairs.T)], kind="stable")[:KEPT]]
+        found += [_Candidate(scores[i, j], (first, int(joins[i]), int(joins[j]))) for i, j in pairs]
+    return found
+
+
+def _against_rest(counts: np.ndarray, sums: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean minus that of the rest, in standard errors. Slices: ``counts`` rows that add up to ``sums``."""
     size, total, spread = len(values), float(values.sum()), max(float(values.std()), 1e-12)
     outside = np.maximum(size - counts, 1)
     inside = np.maximum(counts, 1)
     lead = sums / inside - (total - sums) / outside
-    return lead, lead / (spread * np.sqrt(1 / inside + 1 / outside))
+    return np.asarray(lead / (spread * np.sqrt(1 / inside + 1 / outside)))
 
 
 def _together(*parts: Group) -> Group:

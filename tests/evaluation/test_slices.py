@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -171,6 +173,51 @@ def test_a_pair_is_named_when_neither_half_says_it() -> None:
     assert best.difference > 0.4 < best.explored
 
 
+def test_three_conditions_are_named_when_no_two_of_them_say_it() -> None:
+    rng = np.random.default_rng(1)
+    values, groups = world(rng, size=12_000)
+    three = groups[0].members & groups[5].members & groups[10].members
+    values[three] = rng.random(three.sum()) < 0.8
+    best = search(values, groups, np.arange(12_000), less=False)[0]
+    assert best.confirmed
+    assert best.group.name == "c0: 0 & c1: 0 & c2: 0"
+    assert best.group.members.tolist() == three.tolist()
+    pairs = search(values, groups, np.arange(12_000), less=False, triples=0)
+    assert not any(f.group.name.count("&") > 1 for f in pairs)
+
+
+def test_every_slice_of_three_conditions_is_looked_at() -> None:
+    """Against all combinations one by one: those of three columns, large enough, that beat each of their parts."""
+    rng = np.random.default_rng(4)
+    values, groups = world(rng, size=600)
+    groups = groups[:20]
+    members = np.stack([g.members for g in groups], axis=1).astype(np.float32)
+    columns = np.array([int(g.dimension[1:]) for g in groups])
+
+    def stands_out(*conditions: int) -> float:
+        inside = members[:, list(conditions)].all(axis=1)
+        if inside.sum() < 3:
+            return -np.inf
+        lead = values[inside].mean() - values[~inside].mean()
+        return float(lead / (values.std() * np.sqrt(1 / inside.sum() + 1 / (~inside).sum())))
+
+    wanted = {}
+    for three in itertools.combinations(range(20), 3):
+        score, parts = stands_out(*three), [c for size in (1, 2) for c in itertools.combinations(three, size)]
+        if (
+            len(set(columns[list(three)])) == 3
+            and score >= module.NOTABLE
+            and score > max(stands_out(*p) for p in parts)
+        ):
+            wanted[three] = score
+    counts = members.T @ members
+    z = module._against_rest(counts, members.T @ (members * values[:, None].astype(np.float32)), values)
+    able = (counts >= 3) & (columns[:, None] != columns)
+    found = {c.conditions: c.z for c in module._of_three(values, members, able, z, 3)}
+    assert found == pytest.approx(wanted, abs=1e-3)
+    assert len(wanted) > 20
+
+
 def test_a_user_is_explored_or_tested_never_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's several targets are one draw: two halves of the same users would confirm any accident."""
     seen: dict[str, set[int]] = {}
@@ -179,7 +226,7 @@ def test_a_user_is_explored_or_tested_never_both(monkeypatch: pytest.MonkeyPatch
     groups = [Group("c", "0", users < 200), Group("d", "0", users % 2 == 0)]
     explore, test = module._explore, module.permutation_test
 
-    def explored(v: np.ndarray, g: list[Group], at: np.ndarray, *rest: int) -> list[tuple[Group, float]]:
+    def explored(v: np.ndarray, g: list[Group], at: np.ndarray, *rest: Any) -> list[tuple[Group, float]]:
         assert len(set(users[at])) == len(at)
         seen["explored"] = set(at)
         explore(v, g, at, *rest)

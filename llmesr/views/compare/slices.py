@@ -70,7 +70,7 @@ def _stand_out(choice: Choice, about: str, question: Question) -> list[Found]:
     if found:
         exhibits.table(_found_table(found, question), key="found", name="slices-that-stand-out")
     st.caption(
-        "Single slices and pairs of them, searched in one random half of the users and tested on the other: values "
+        "Slices of up to three conditions, searched in one random half of the users and tested on the other: values "
         "and p (one-sided, corrected for all that were tested) are of the half that was not searched. "
         "Every question is corrected on its own."
     )
