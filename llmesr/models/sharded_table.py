@@ -93,7 +93,7 @@ class ShardedTable(nn.Module):
         if self.borrowed is None:
             raise RuntimeError("borrow() must be called before rows are read")
         asked, rows = self.borrowed.asked, self.borrowed.rows
-        place = torch.searchsorted(asked, items).clamp(max=max(len(asked) - 1, 0))
+        place = torch.searchsorted(asked, items.contiguous()).clamp(max=max(len(asked) - 1, 0))
         if not bool(((items == PAD) | (asked[place] == items if len(asked) else False)).all()):
             raise RuntimeError("an item was read that was not borrowed")
         return F.embedding(torch.where(items == PAD, 0, place + 1), rows, padding_idx=0)
