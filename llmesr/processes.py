@@ -15,8 +15,13 @@ import torch.distributed as dist
 import torch.distributed.nn.functional  # now: its defaults keep the group that exists when it is first imported
 from torch import Tensor, nn
 
+from llmesr.errors import UserError
+from llmesr.prose import duration
+
+MEETING = timedelta(minutes=5)
+"""How long they may take to find each other; after that torchrun starts those again that it was told to."""
 TIMEOUT = timedelta(hours=6)
-"""How long processes wait for each other: one of them may build an index the others read."""
+"""How long they wait for each other from then on: one of them may build an index the others read."""
 Value = TypeVar("Value")
 
 
@@ -147,6 +152,7 @@ ALONE = Processes()
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
     """Meet the processes torchrun started with this one (gloo between processors, NCCL between GPUs), or be alone.
+    UserError when they do not all come.
 
     Nothing may hold the group beyond this block: gloo's threads end with its last reference, and one that still runs
     while the interpreter shuts down aborts the process.
@@ -158,7 +164,14 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=TIMEOUT)
+    try:
+        dist.init_process_group(backend, timeout=MEETING)
+    except dist.DistError as error:
+        raise UserError(
+            f"The {size} processes of this training have not all met within {duration(MEETING.total_seconds())}. With "
+            "--max-restarts torchrun starts them again; without, start all of them anew."
+        ) from error
+    dist.distributed_c10d._set_pg_timeout(TIMEOUT)  # torch has no public way to give a group another one than it met by
     try:
         yield Processes(dist.get_rank(), size, device)
     finally:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,9 +20,11 @@ from interruption import StopAfter
 from safetensors.numpy import load_file
 from team import CONFIGS, SHARDED, STOP_AFTER, first_items
 
+from llmesr import processes
 from llmesr.config import EmbedConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.synthetic import make
+from llmesr.errors import UserError
 from llmesr.methods import Inputs
 from llmesr.objectives.terms import NextItem
 from llmesr.runs.record import MODEL, Run
@@ -179,8 +182,17 @@ def test_the_command_starts_its_processes_stops_them_and_goes_on(trained: tuple[
 @pytest.mark.parametrize("words", [["list"], ["profile", "tiny"]])
 def test_other_commands_refuse_to_run_twice(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from llmesr.cli.main import app
-    from llmesr.errors import UserError
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=f"{words[0]} works in one process"):
         app(words, standalone_mode=False)
+
+
+def test_a_process_that_nobody_joins_gives_up_and_can_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "MEETING", timedelta(seconds=1))
+    alone = processes.joined(torch.device("cpu"))
+    with pytest.raises(UserError, match="The 2 processes of this training have not all met within 1 s"):
+        alone.__enter__()
