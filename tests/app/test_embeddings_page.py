@@ -83,6 +83,20 @@ def test_a_click_lists_the_nearest_in_both_spaces(trained: Store) -> None:
         np.testing.assert_allclose(listed["Cosine"], made.similarity[key][20], atol=1e-6)
     both = set(made.neighbours["semantic"][20]) & set(made.neighbours["collaborative"][20])
     assert (nearest[0]["In both"] == "yes").sum() == len(both)
+    ways = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
+    onward = [ways[label] for label in ways if label.startswith("Recommend after") or label == "Its text in the Lab"]
+    assert len(onward) == 2
+    assert all(str(dataset.catalogue["item_id"][20]) in query for query in onward)
+
+
+def test_a_selected_user_leads_to_the_pages_about_that_user(trained: Store) -> None:
+    app = opened("embeddings", of="users")
+    app.session_state["map.left"] = {"selection": {"points": [{"customdata": 20}], "box": [], "lasso": []}}
+    app.run()
+    assert healthy(app), words(app)
+    user = str(load_dataset(trained, "shop").user_ids[20])
+    ways = [link.proto.label.replace("\\", "") for link in app.get("page_link")]
+    assert {f"{user} on Neighbours", f"{user} on Recommend"} <= set(ways)
 
 
 def test_search_and_the_widest_gaps_select(trained: Store) -> None:

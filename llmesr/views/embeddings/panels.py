@@ -18,7 +18,7 @@ from llmesr.views.embeddings import address, charts, lists, names, outcome
 from llmesr.views.embeddings.choice import Choice
 from llmesr.views.embeddings.colouring import ColourBy, Colouring, colouring
 from llmesr.views.embeddings.selection import Linked
-from llmesr.views.shared import exhibits, links, pins, theme, widgets
+from llmesr.views.shared import behind, exhibits, links, pins, theme, widgets
 from llmesr.views.shared.words import as_text
 
 COLOURS: dict[Of, dict[ColourBy, str]] = {
@@ -231,6 +231,11 @@ def nearest(choice: Choice, pair: Pair, row: int) -> None:
             f"{counted(int(points.counts[row]), 'training interaction')}. Gap {pair.gap[row]:.2f}. "
             "Neighbours are found in the original spaces, not in the picture."
         )
+    id = str(points.ids[row])
+    if points.of == "users":
+        behind.ways_of_user(id)
+    else:
+        behind.ways_of_item(id, str(points.titles[row]), to_map=False)
     config = {
         "Title": st.column_config.TextColumn("Title", width=130),
         "Cosine": st.column_config.NumberColumn("Cosine", format="%.3f"),

@@ -127,12 +127,13 @@ def to_item(picked: Any, rows: pd.DataFrame) -> None:
     ways_of_item(str(rows.iloc[at]["item"]), str(rows.iloc[at]["title"]))
 
 
-def ways_of_item(item: str, title: str) -> None:
-    """Links to the pages about an item, by its id."""
+def ways_of_item(item: str, title: str, *, to_map: bool = True) -> None:
+    """Links to the pages about an item, by its id; not ``to_map`` where one looks at it."""
     with st.container(horizontal=True):
         recommend = f"Recommend after {as_text(title, 60)}"
         links.link(links.RECOMMEND, recommend, source="build", history=write_line([item]))
-        links.link(links.EMBEDDINGS, "On the map", of="items", point=item)
+        if to_map:
+            links.link(links.EMBEDDINGS, "On the map", of="items", point=item)
         links.link(links.LAB, "Its text in the Lab", lab="edit", item=item)
 
 
