@@ -6,7 +6,6 @@ Text is put in as text: nothing in a name is a formula, a link or markup.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,20 +13,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pptx import Presentation
-from pptx.chart.data import CategoryChartData, XyChartData
+from pptx.chart.data import XyChartData
 from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE, XL_TICK_LABEL_POSITION
 from pptx.util import Inches, Pt
 
 from llmesr.views.shared.slide import (
     FONT,
     HEIGHT,
+    MANY,
     MARGIN,
     WIDTH,
     Axis,
     Series,
+    categories_of,
     dot,
     fill,
+    fitting,
     from_zero,
+    numeric,
     ratio_of,
     rgb,
     size_of,
@@ -43,11 +46,8 @@ BLANK = 6
 """The layout of PowerPoint's default template that holds nothing but a title's absence."""
 NAMES = "names"
 """The series whose points only carry words."""
-MANY, LONGEST = 8, 30
-"""From so many categories on their names stand aslant, in small letters, and are cut in the middle."""
 WIDEST = 28
 """Characters of the widest column of a table: longer names go on in a second line."""
-_NUMBER = re.compile(r"[+\u2212-]?\d[\d.,]*%?|\u2013")
 MARKERS = {
     "circle": XL_MARKER_STYLE.CIRCLE,
     "square": XL_MARKER_STYLE.SQUARE,
@@ -101,7 +101,7 @@ class Deck:
         if axis.low is None and not axis.log:  # PowerPoint and its kin do not count error bars in
             axis = from_zero(frame, axis)
         categories, names = (list(dict.fromkeys(frame[c])) for c in ("category", "series"))
-        data = _data(_fitting(categories), "0.000")
+        data = categories_of(fitting(categories), "0.000")
         wide = {n: frame[frame["series"] == n].set_index("category").reindex(categories) for n in names}
         for name in names:
             data.add_series(name, [None if pd.isna(v) else float(v) for v in wide[name]["value"]])
@@ -132,7 +132,7 @@ class Deck:
     def shares(self, title: str, frame: pd.DataFrame, colors: Mapping[str, str]) -> None:
         """A bar of shares per row of ``frame``: the index names the bars, the columns their parts."""
         slide = self._slide(title)
-        data = _data([str(i) for i in frame.index][::-1], "0%")
+        data = categories_of([str(i) for i in frame.index][::-1], "0%")
         for column in frame:
             data.add_series(str(column), [float(v) for v in frame[column][::-1]])
         chart = self._chart(slide, XL_CHART_TYPE.BAR_STACKED_100, data, "share of users")
@@ -157,7 +157,7 @@ class Deck:
         """Bars, ``stacked`` or side by side, ``lying`` or standing: the index names them, the columns are series."""
         slide = self._slide(title, around)
         rows = frame[::-1] if lying else frame  # the first of lying bars is at the top
-        data = _data([str(i) for i in rows.index], number_format)
+        data = categories_of([str(i) for i in rows.index], number_format)
         for column in rows:
             data.add_series(str(column), [None if pd.isna(v) else float(v) for v in rows[column]])
         kinds = {
@@ -235,7 +235,7 @@ class Deck:
             rows, columns, Inches(MARGIN), Inches(self._top), Inches(WIDTH - 2 * MARGIN), Inches(row * rows)
         )
         cells = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
-        words = [c == 0 or not all(_numeric(line[c]) for line in cells[1:]) for c in range(columns)]
+        words = [c == 0 or not all(numeric(line[c]) for line in cells[1:]) for c in range(columns)]
         widest = np.array([max(len(line[c]) for line in cells) for c in range(columns)], float).clip(6, WIDEST)
         for column, share in zip(shape.table.columns, widest / widest.sum(), strict=True):
             column.width = int(Inches(WIDTH - 2 * MARGIN) * share)
@@ -293,22 +293,3 @@ class Deck:
         if axis.turned:  # its low end is at the top
             chart.category_axis.tick_label_position = XL_TICK_LABEL_POSITION.HIGH
         return chart
-
-
-def _numeric(text: str) -> bool:
-    """Whether a cell is a number or nothing: such columns are set to the right."""
-    return not text or bool(_NUMBER.fullmatch(text))
-
-
-def _fitting(names: Sequence[str]) -> list[str]:
-    """Names of categories; of many the beginning and the end, by which settings of one method are told apart."""
-    if len(names) <= MANY:
-        return list(names)
-    half = LONGEST // 2
-    return [n if len(n) <= LONGEST else f"{n[:half].rstrip()}\u2026{n[-half:].lstrip()}" for n in names]
-
-
-def _data(categories: Sequence[str], number_format: str) -> Any:
-    data: Any = CategoryChartData(number_format=number_format)  # type: ignore[no-untyped-call]
-    data.categories = categories
-    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from lxml import etree
+from pptx.chart.data import CategoryChartData
 from pptx.dml.color import RGBColor
 from pptx.enum.chart import XL_LABEL_POSITION, XL_TICK_LABEL_POSITION, XL_TICK_MARK
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
@@ -21,6 +23,9 @@ WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
 """Inches: a wide screen."""
 FONT = "Calibri"
 NOT_SIGNIFICANT = "n.s."
+MANY, LONGEST = 8, 30
+"""From so many categories on their names stand aslant, in small letters, and are cut in the middle."""
+_NUMBER = re.compile(r"[+\u2212-]?\d[\d.,]*%?|\u2013")
 
 
 @dataclass(frozen=True)
@@ -190,3 +195,23 @@ def write_names(chart: Any, series: Any, names: Sequence[str]) -> None:
         etree.SubElement(entry, qn("c:idx")).set("val", series._element.find(qn("c:idx")).get("val"))
         etree.SubElement(entry, qn("c:delete")).set("val", "1")
         chart.legend._element.find(qn("c:legendPos")).addnext(entry)
+
+
+def numeric(text: str) -> bool:
+    """Whether a cell is a number or nothing: such columns are set to the right."""
+    return not text or bool(_NUMBER.fullmatch(text))
+
+
+def fitting(names: Sequence[str]) -> list[str]:
+    """Names of categories; of many the beginning and the end, by which settings of one method are told apart."""
+    if len(names) <= MANY:
+        return list(names)
+    half = LONGEST // 2
+    return [n if len(n) <= LONGEST else f"{n[:half].rstrip()}\u2026{n[-half:].lstrip()}" for n in names]
+
+
+def categories_of(categories: Sequence[str], number_format: str) -> Any:
+    """The empty data of a chart over these categories."""
+    data: Any = CategoryChartData(number_format=number_format)  # type: ignore[no-untyped-call]
+    data.categories = categories
+    return data
