@@ -118,8 +118,8 @@ def test_an_allocation_stands_beside_its_random_control(store: Store, shop: Data
     assert "30 of 100 users" in said
     assert "No random users" in said
     table = shown(at, "difference").set_index(["run", "group"])["difference"]
-    assert table["Weak users to the second ranker", "Weak User"] == 0.021
-    assert table["The same users, random order", "Overall"] == -0.043
+    assert table["Weak, second ranker", "Weak User"] == 0.021
+    assert table["Weak, random order", "Overall"] == -0.043
     assert shown(at, "weak").set_index("feature").loc["items in the history", "strong"] == 7.5
 
 

@@ -18,10 +18,11 @@ from llmesr.views.shared import behind, clicks, exhibits, links, widgets
 from llmesr.views.shared.words import as_text
 
 ARMS = {
-    ALLOCATED: "Weak users to the second ranker",
-    RANDOM_ORDER: "The same users, random order",
-    RANDOM_USERS: "As many users drawn at random",
+    ALLOCATED: "Weak, second ranker",
+    RANDOM_ORDER: "Weak, random order",
+    RANDOM_USERS: "Random, second ranker",
 }
+"""Whose lists, and who re-orders them; short enough to stand beside the chart in full."""
 GROUPS = ("Overall", "Weak User", "Tail Item", "Head Item")
 WHO = {"length": "items in the history", "popularity": "mean popularity of them", "spread": "spread of the scores"}
 

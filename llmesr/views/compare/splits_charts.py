@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import markers, plain, titled, whiskers
 from llmesr.views.shared.theme import Mode
+from llmesr.views.shared.words import one_line
 
 ROW, GAP = 34, 0.06
 """Pixels per method; space between the panels as a share of the width."""
+ACROSS, LINE = 78, 18
+"""Characters of the headings of all panels together, side by side on a small page; pixels of a further line of one."""
 
 
 def splits_chart(frame: pd.DataFrame, metric: str, group: str, protocol: str, mode: Mode = "light") -> go.Figure:
@@ -21,7 +26,7 @@ def splits_chart(frame: pd.DataFrame, metric: str, group: str, protocol: str, mo
     methods = [plain(m) for m in first["run"]]
     width = (1 - GAP * (len(names) - 1)) / len(names)
     layout: dict[str, object] = {"annotations": []}
-    traces = []
+    traces, headings = [], {split: _lines(split, len(names)) for split in names}
     for i, split in enumerate(names):
         rows, at, left = frame[frame["split"] == split], str(i + 1) if i else "", i * (width + GAP)
         most = max(float(rows[["value", "high"]].max().max()), 0.01)
@@ -29,18 +34,25 @@ def splits_chart(frame: pd.DataFrame, metric: str, group: str, protocol: str, mo
         layout[f"xaxis{at}"] = {"domain": [left, min(left + width, 1)], "anchor": f"y{at}", **axis}
         order = {"categoryorder": "array", "categoryarray": methods[::-1], "range": [-0.6, len(methods) - 0.4]}
         layout[f"yaxis{at}"] = {"anchor": f"x{at}", "showgrid": False, "showticklabels": i == 0, **order}
-        layout["annotations"].append(_heading(split, rows, left + width / 2, mode))  # type: ignore[attr-defined]
+        layout["annotations"].append(_heading(headings[split], rows, left + width / 2, mode))  # type: ignore[attr-defined]
         traces += [_dots(rows, at, mode), _places(rows, at, most, mode)]
     title = f"{metric} of each method under each split, and its place: {group}"
     caption = f"{'Full ranking' if protocol == 'full' else 'Against 100 random items (uni100)'}. Methods in the order "
     caption += f"of the first: {plain(names[0])}."
-    return titled(go.Figure(traces, layout), title, caption, mode, 110 + ROW * len(methods), panels=True)
+    figure = titled(go.Figure(traces, layout), title, caption, mode, 110 + ROW * len(methods), panels=True)
+    further = LINE * (max(map(len, headings.values())) - 1)
+    return figure.update_layout(height=figure.layout.height + further, margin_t=figure.layout.margin.t + further)
 
 
-def _heading(split: str, rows: pd.DataFrame, x: float, mode: Mode) -> dict[str, object]:
+def _lines(split: str, panels: int) -> list[str]:
+    """What a split is called, in lines no wider than its panel."""
+    return [plain(line) for line in textwrap.wrap(one_line(split, 70), ACROSS // panels)]
+
+
+def _heading(lines: list[str], rows: pd.DataFrame, x: float, mode: Mode) -> dict[str, object]:
     users = theme.count(int(rows["users"].max()))
     return {
-        "text": f"{plain(split, 70)}<br><span style='font-size:12px'>{users} users</span>",
+        "text": f"{' <br>'.join(lines)}<br><span style='font-size:12px'>{users} users</span>",
         "font": {"size": 14, "color": theme.SURFACE[mode]["text"]},
         "showarrow": False,
         **{"x": x, "xref": "paper", "xanchor": "center", "y": 1, "yref": "paper", "yanchor": "bottom"},

@@ -11,7 +11,8 @@ from llmesr.views.shared.slide import Axis
 from llmesr.views.shared.theme import SURFACE
 
 _TAG = re.compile(r"<[^>]*>")
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_BREAK = re.compile(r"(?<! )<br\s*/?>", re.IGNORECASE)
+"""Between two things that are said; after a space a line that was too long goes on."""
 Figure = Mapping[str, Any]
 
 

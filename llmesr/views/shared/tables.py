@@ -40,13 +40,15 @@ _COMPARISON = {
     "users": "users",
     "warning": "note",
 }
-_NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?")
+_DIGITS = r"[+\u2212-]?\d[\d.,]*([eE][+-]?\d+)?"
+_NUMBER = re.compile(rf"{_DIGITS}( \[{_DIGITS}, {_DIGITS}\])?")
+"""A number, or a number and its interval: +0.20 [+0.10, +0.30]."""
 _STARTS_FORMULA = re.compile(r"^[\s\u0000]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 def neutral(value: object) -> object:
     """Text that a spreadsheet would run (``=...``, ``+...``, ``-...``, ``@...``) with a ``'`` before it; numbers in
-    text stay."""
+    text stay, with their intervals."""
     if not isinstance(value, str) or not _STARTS_FORMULA.match(value) or _NUMBER.fullmatch(value):
         return value
     return f"'{value}"

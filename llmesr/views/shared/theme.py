@@ -204,7 +204,9 @@ def template(mode: Mode = "light") -> go.layout.Template:
         "title": {"font": {"color": s["text"], "size": 14}, "standoff": 8},
         "automargin": True,
     }
+    passed_by = {"unselected": {"marker": {"opacity": 0.35}, "textfont": {"color": s["muted"]}}}
     return go.layout.Template(
+        data={"scatter": [passed_by]},  # numbers beside a mark that was clicked stay readable
         layout={
             "font": {"family": FONT, "size": 14, "color": s["text"]},
             "title": {"font": {"size": 16, "color": s["text"]}, "x": 0, "xanchor": "left"},
@@ -223,7 +225,7 @@ def template(mode: Mode = "light") -> go.layout.Template:
                 "align": "left",
             },
             "hovermode": "closest",
-        }
+        },
     )
 
 

@@ -15,6 +15,8 @@ from llmesr.data.groups import Thresholds
 from llmesr.views.compare import charts, trade_off_charts
 from llmesr.views.compare.frames import popularity_sentence
 from llmesr.views.compare.popularity_charts import popularity_chart
+from llmesr.views.compare.splits_charts import splits_chart
+from llmesr.views.findings.traces import text
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import legend_below, plain, titled
 from llmesr.views.shared.theme import Mode
@@ -207,3 +209,14 @@ def test_a_legend_has_two_columns_where_short_names_are_told_apart_and_one_where
     assert alike.data[1].name == "text-ease (ridge=20.0, whole)"
     # as high as its lines: two for four names, two for two of one column
     assert four.layout.height == alike.layout.height
+
+
+def test_what_stands_over_three_splits_is_broken_into_lines_that_fit_and_is_whole_on_a_slide() -> None:
+    names = ["leave-one-out", *(f"temporal split, from {day} 23:56:32 on" for day in ("2020-10-14", "2022-06-18"))]
+    numbers = {"run": "ease", "label": "ease", "place": 1, "value": 0.3, "low": 0.2, "high": 0.4, "users": 1200}
+    frame = pd.DataFrame([numbers | {"split": name} for name in names])
+    figures = [splits_chart(frame[frame["split"].isin(names[:n])], "HR@10", "Overall", "full") for n in (1, 3)]
+    over = [note.text for note in figures[1].layout.annotations]
+    assert [text(heading) for heading in over] == [f"{name}, 1,200 users" for name in names]
+    assert max(len(line) for heading in over for line in heading.split("<span")[0].split("<br>")) <= 27
+    assert figures[1].layout.margin.t - figures[0].layout.margin.t == 18  # a second line in the longest

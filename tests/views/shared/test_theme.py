@@ -164,3 +164,11 @@ def test_labels_are_drawn_by_method_and_backbone() -> None:
 )
 def test_numbers_have_one_format(text: str, wanted: str) -> None:
     assert text == wanted
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_numbers_beside_a_mark_that_was_clicked_stay_readable(mode: Mode) -> None:
+    (drawn,) = theme.template(mode).data.scatter
+    faded = drawn.unselected.textfont.color
+    assert contrast(faded, theme.SURFACE[mode]["background"]) >= 4.5
+    assert drawn.unselected.marker.opacity < 1
