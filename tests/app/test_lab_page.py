@@ -73,6 +73,15 @@ def test_a_new_product_is_what_the_lab_says(shop: Store) -> None:
     assert "cut it in time" in said
 
 
+def test_a_point_of_its_map_opens_the_map(shop: Store) -> None:
+    for linked, shown in (({}, "Who would see it first"), ({"mark.lab.map": "5"}, "Beside what it stands")):
+        app = at("text-ease", lab="new", **linked)
+        pick(app, "lab.new.title").set_value("Norodis gravel bike light")
+        next(b for b in app.button if b.label == "Try it").click().run()
+        assert healthy(app), words(app)
+        assert app.session_state["lab.tabs"] == shown
+
+
 def test_pasted_rows_are_products_and_mistakes_are_sentences(shop: Store) -> None:
     app = at("semantic-knn", lab="new", products="rows")
     app.text_area(key="lab.rows").set_value("title,brand\nBike light,Norodis\nWool blanket,Kelp")

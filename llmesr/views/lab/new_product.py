@@ -113,7 +113,10 @@ def _answer(choice: Choice, asked: tuple[Product, ...]) -> None:
         data=ranks,
         name="new-product-ranks",
     )
-    who, beside = st.tabs(["Who would see it first", "Beside what it stands"])
+    names = ["Who would see it first", "Beside what it stands"]
+    linked = names[1] if links.all_linked("mark.lab.map") else None
+    # The app keeps which one is open: a click on the map, which draws the page anew, would close the map.
+    who, beside = st.tabs(names, default=linked, key="lab.tabs", on_change="rerun")
     with who:
         _users(shown)
     with beside:
