@@ -58,7 +58,7 @@ class Evidence:
         counts = self.counts.tocoo()
         places = torch.from_numpy(np.stack(counts.coords).astype(np.int64)).to(matrix.device)
         values = torch.from_numpy(counts.data.astype(np.float64)).to(matrix.device)
-        return torch.sparse_coo_tensor(places, values, counts.shape) @ matrix
+        return torch.sparse_coo_tensor(places, values, counts.shape, check_invariants=False) @ matrix
 
     @property
     def looked_at(self) -> int:
