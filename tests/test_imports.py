@@ -261,3 +261,9 @@ def test_every_table_of_the_app_is_freed_of_formulas() -> None:
     """The tools of ``st.dataframe`` download and copy what it was given: only ``exhibits.table`` may call it."""
     calling = [str(p.relative_to(VIEWS)) for p in VIEWS.rglob("*.py") if "st.dataframe(" in p.read_text("utf-8")]
     assert calling == ["shared/exhibits.py"]
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Their folders are no packages, so a second file of a name stops the whole suite; run by itself it works."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in set(names) if names.count(name) > 1] == []
