@@ -91,6 +91,19 @@ def test_defend_opens_from_the_verdict(shop: Dataset, visit: Visit) -> None:
     assert app.segmented_control(key="pick.view").value == "defend"
 
 
+def test_a_split_without_a_common_method_is_named_and_the_others_are_shown(
+    store: Store, shop: Dataset, visit: Visit
+) -> None:
+    later, early = (resplit(shop, CUTS.but(valid_from=share), store) for share in (0.5, 0.4))
+    make_run(store, later, "popularity")
+    make_run(store, early, "semantic-knn")
+    app = visit("compare", dataset=shop.id, view="splits")
+    assert not app.exception
+    assert "Not shown, as no method is common to it and the others: temporal" in said(app)
+    table = next(d.value for d in app.dataframe if "method" in d.value.columns)
+    assert set(table["method"]) == {"popularity"}
+
+
 def test_splits_says_who_changes_places(
     store: Store, shop: Dataset, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

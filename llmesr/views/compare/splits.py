@@ -39,15 +39,15 @@ def splits(choice: Choice) -> None:
     best = {m.id: _best(choice, m.id) for m in every}
     datasets = one_per_split(every, choice.dataset.id, {id: len(found) for id, found in best.items()})
     named = named_splits(datasets)
-    shown = [m for m in datasets if best[m.id]]
+    shown, apart = _comparable([m for m in datasets if best[m.id]], best, choice.dataset.id)
     _more(choice, datasets, best)
+    if apart:
+        names = ", ".join(as_text(named[m.id]) for m in apart)
+        st.info(f"Not shown, as no method is common to it and the others: {names}.", icon=":material/info:")
     if len(shown) < 2:
         return
     summaries = {named[m.id]: _summary(choice, m.id, best[m.id]) for m in shown}
     table = placed(summaries)
-    if table.empty:
-        st.info("The splits have no method in common yet.", icon=":material/info:")
-        return
     group = pickers.pick_group("Group", "among", set(table.loc[table["users"] > 0, "group"]))
     ids = {named[m.id]: m.id for m in shown}
     doubted = {named[m.id]: _doubted(choice, m.id, best[m.id]) for m in shown}
@@ -75,6 +75,20 @@ def splits(choice: Choice) -> None:
         "one method alone. A pair clearly changes places when paired tests tell the two apart under both splits, each "
         "the other way round (corrected for all pairs that changed places). Click a dot to list its users."
     )
+
+
+def _comparable(
+    datasets: list[Manifest], best: dict[str, list[Contender]], own: str
+) -> tuple[list[Manifest], list[Manifest]]:
+    """The splits that have a method in common, that of ``own`` among them, and those left out for it."""
+    common = {c.method for c in best[own]}
+    shown: list[Manifest] = []
+    for manifest in sorted(datasets, key=lambda m: m.id != own):
+        methods = {c.method for c in best[manifest.id]}
+        if common & methods:
+            common &= methods
+            shown.append(manifest)
+    return [m for m in datasets if m in shown], [m for m in datasets if m not in shown]
 
 
 def _behind(choice: Choice, ids: dict[str, str], best: dict[str, list[Contender]], mark: list[str], group: str) -> None:
