@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from llmesr.data.int8_rows import AT_ONCE, quantised, restored
+from llmesr.store import header_bytes, read_header
 
 MAPPED_FROM = 2**24
 """Bytes from which a file is mapped: pages are read as rows are asked for."""
@@ -55,9 +55,7 @@ def _header(arrays: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> bytes:
         begin, end = end, end + int(np.prod(shape)) * dtype.itemsize
         said = next(known for known, of in _NAMES.items() if of == dtype)
         header[name] = {"dtype": said, "shape": list(shape), "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+    return header_bytes(header)
 
 
 def read_vectors(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -66,12 +64,8 @@ def read_vectors(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if path.stat().st_size < MAPPED_FROM:
         found = load_file(path)
     else:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > 10_000:
-                raise ValueError("its header is none")
-            header = json.loads(file.read(length))
-        found = {name: _mapped(path, told, 8 + length) for name, told in header.items()}
+        header, begin = read_header(path, longest=10_000)
+        found = {name: _mapped(path, told, begin) for name, told in header.items()}
     items, users = found["items"], found["users"]
     if items.dtype != np.int8:
         return items, users

@@ -44,6 +44,7 @@ from llmesr.store.manifest import (
     slug,
 )
 from llmesr.store.root import Draft, Store
+from llmesr.store.tensor_header import header_bytes, read_header
 
 __all__ = [
     "CHECKPOINTS",
@@ -66,6 +67,7 @@ __all__ = [
     "export_archive",
     "file_digest",
     "forget",
+    "header_bytes",
     "import_archive",
     "is_locked",
     "locked",
@@ -73,6 +75,7 @@ __all__ = [
     "now",
     "parse_manifest",
     "provenance",
+    "read_header",
     "read_json",
     "referred",
     "replacing",

@@ -24,7 +24,7 @@ from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import Scorer, ShardedScorer
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.processes import Processes
-from llmesr.store import replacing
+from llmesr.store import header_bytes, read_header, replacing
 from llmesr.training.checkpoint import load_tensors, save_tensors
 
 SHARDS, WHOLE = "shards", "whole.safetensors"
@@ -120,11 +120,9 @@ def put_together(path: Path, target: Path) -> None:
         header[name] = {"dtype": one["dtype"], "shape": shape, "data_offsets": [end, end + size]}
         end += size
     header["__metadata__"] = {"state": "{}"}
-    said = json.dumps(header).encode()
-    said += b" " * (-len(said) % 8)
     try:
         with replacing(target) as temporary, open(temporary, "wb") as out, ExitStack() as open_files:
-            out.write(len(said).to_bytes(8, "little") + said)
+            out.write(header_bytes(header))
             rest = open_files.enter_context(open(path, "rb"))
             rest.seek(begin)
             shutil.copyfileobj(rest, out)
@@ -153,9 +151,7 @@ def _interleaved(files: list[Path], parts: list[tuple[dict[str, Any], int]], nam
 def _header(path: Path) -> tuple[dict[str, Any], int]:
     """What a safetensors file says of its tensors, and where their bytes begin. UserError when there is none."""
     try:
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            return json.loads(file.read(size)), 8 + size
+        return read_header(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged and cannot be read: {error}.") from error
 

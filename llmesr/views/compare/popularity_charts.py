@@ -22,6 +22,7 @@ def popularity_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode 
     """A panel per protocol, a bar per configuration in two parts. ``frame``: run, label, protocol, value, popularity,
     share; each panel has a scale of its own."""
     names = list(dict.fromkeys(frame["run"]))
+    shown = [plain(n) for n in names]
     figure = make_subplots(
         rows=1,
         cols=len(PANELS),
@@ -46,13 +47,11 @@ def popularity_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode 
         for part, (name, values, marker) in zip(("both", "rest"), parts, strict=True):
             figure.add_bar(
                 x=values,
-                y=[plain(n) for n in names],
+                y=shown,
                 orientation="h",
                 name=name,
                 marker=marker,
-                customdata=[
-                    [v, s, protocol, part, plain(n)] for v, s, n in zip(rows["value"], shares, names, strict=True)
-                ],
+                customdata=[[v, s, protocol, part, n] for v, s, n in zip(rows["value"], shares, shown, strict=True)],
                 hovertemplate=f"%{{y}}: %{{x:.4f}} of %{{customdata[0]:.4f}}, {name} "
                 "(popularity: %{customdata[1]})<extra></extra>",
                 showlegend=False,
@@ -61,7 +60,7 @@ def popularity_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode 
             )
         figure.add_scatter(
             x=rows["value"],
-            y=[plain(n) for n in names],
+            y=shown,
             mode="text",
             text=[f" {s}" for s in shares],
             textposition="middle right",

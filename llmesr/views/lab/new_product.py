@@ -205,8 +205,8 @@ def _beside(choice: Choice, shown: Launched) -> None:
             xy, choice.dataset.catalogue["title"].tolist(), shown.place, shown.title, caption, widgets.mode()
         )
         mark = clicks.chart(figure, key="lab.map", parts=1, alt=caption, name="new-product-map")
-        if len(mark) == 1 and mark[0].isdecimal() and 0 < int(mark[0]) <= choice.dataset.n_items:
-            item = choice.dataset.catalogue.iloc[int(mark[0]) - 1]
+        if len(mark) == 1 and (number := behind.item_number(mark[0], choice.dataset)):
+            item = choice.dataset.catalogue.iloc[number - 1]
             behind.ways_of_item(str(item["item_id"]), str(item["title"]))
 
 

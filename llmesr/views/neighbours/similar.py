@@ -80,14 +80,15 @@ def _neighbours(choice: Choice, source: str, found: Retrieved, table: pd.DataFra
 def _behind(choice: Choice, mark: list[str]) -> None:
     """The ways to the user and to the item behind a mark of the histories."""
     data = choice.dataset
-    if len(mark) != 2 or not mark[1].isdecimal() or not 0 < int(mark[1]) <= data.n_items:
+    number = behind.item_number(mark[1], data) if len(mark) == 2 else 0
+    if not number:
         st.caption("Click a mark to open its item, and the user who chose it.")
         return
-    title = choice.title(int(mark[1]))
+    title = choice.title(number)
     st.markdown(f"**{as_text(title, 140)}**, chosen by {as_text(mark[0], 60)}")
     if mark[0] != choice.case.user_id:
         behind.ways_of_user(mark[0])
-    behind.ways_of_item(str(data.catalogue["item_id"].iloc[int(mark[1]) - 1]), title)
+    behind.ways_of_item(str(data.catalogue["item_id"].iloc[number - 1]), title)
 
 
 def _retrieved(choice: Choice, source: str) -> Retrieved | str:

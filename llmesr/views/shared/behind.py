@@ -59,6 +59,12 @@ def of_items(numbers: Any, dataset: Dataset, thresholds: Thresholds) -> pd.DataF
     )
 
 
+def item_number(told: str, dataset: Dataset) -> int:
+    """The item (1..N) that a mark names; 0 where a link says something else."""
+    number = int(told) if told.isdecimal() else 0
+    return number if number <= dataset.n_items else 0
+
+
 def users(rows: pd.DataFrame, title: str, key: str, *, k: int | None = None, **link: str) -> None:
     """Users; a chosen one leads to Neighbours and to Recommend. With ``k`` it is said how many are missed by both in
     the first ``k``. ``link``: what else the links carry."""

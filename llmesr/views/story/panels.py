@@ -56,8 +56,8 @@ def _behind(told: Material, number: int, mark: list[str]) -> None:
     if len(mark) != 1 or told.plain is None or told.text is None:
         return
     if number == 3:
-        if mark[0].isdecimal() and 0 < int(mark[0]) <= data.n_items:
-            behind.items(behind.of_items([mark[0]], data, told.thresholds), "Near by text", key)
+        if item := behind.item_number(mark[0], data):
+            behind.items(behind.of_items([item], data, told.thresholds), "Near by text", key)
         return
     if mark[0] not in EVERY_GROUP:
         return
