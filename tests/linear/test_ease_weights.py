@@ -153,6 +153,12 @@ def test_counts_looked_up_one_by_one_are_those_of_the_whole_matrix(monkeypatch: 
     torch.testing.assert_close(evidence(text=True).among(items), whole)
 
 
+def test_counts_times_a_matrix_strip_by_strip_are_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmesr.linear.evidence.STRIP", 5)  # of 13 columns the last strip is narrower
+    made, right = evidence(text=False), torch.randn(N + 1, N + 1, dtype=torch.float64).T
+    torch.testing.assert_close(made.times_counts(right), torch.from_numpy(made.counts.toarray()).double() @ right)
+
+
 @pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
 def test_kernel_is_zero_without_text_one_with_itself_and_never_negative(power: float) -> None:
     vectors = torch.randn(N + 1, E)
