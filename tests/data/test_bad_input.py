@@ -9,7 +9,6 @@ import pickle
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -293,9 +292,6 @@ def test_an_error_halfway_leaves_nothing(store: Store, tmp_path: Path, monkeypat
     with pytest.raises(OSError, match="disk full"):
         run(store, tmp_path / "in", {"shop.csv": GOOD})
     assert nothing_left(store)
-
-
-Check = Callable[[Path], None]
 
 
 def test_a_folder_of_unrelated_documents_is_left_alone(store: Store, tmp_path: Path) -> None:

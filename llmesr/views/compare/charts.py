@@ -36,7 +36,7 @@ from llmesr.views.shared.theme import Mode
 
 ROW = 30
 """Pixels per contender in a dot plot."""
-GAP = 0.03
+GAP = 0.055
 """Space between its panels, as a share of the width."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from llmesr.config import EXTERNAL
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.runs.record import Run
@@ -164,9 +165,10 @@ def rank_table(runs: list[tuple[Run, pd.DataFrame]], user: int, protocol: str) -
 
 
 def setting(run: Run) -> str:
-    """What a run has that others may lack: distillation from similar users, a content term, routing."""
+    """What a run has that others may lack: distillation from similar users, a content term, routing; of lists that were
+    made elsewhere, or put together from two runs, their name."""
     manifest = run.manifest
-    parts = []
+    parts = [manifest.name] if manifest.config["method"] == EXTERNAL else []
     if (policy := manifest.info.get("policy")) is not None:
         parts.append(str(policy.get("describe", "with a scoring policy")))
     if manifest.config.get("method") == "llm-esr":

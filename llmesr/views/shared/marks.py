@@ -121,10 +121,11 @@ def heading(
     and head/tail definition, is part of the picture, so that it is still there when the picture is saved."""
     lines = textwrap.wrap(" ".join(caption.split()), width)
     titles = textwrap.wrap(title, int(TITLE * width))
-    top = 58 + LINE * len(lines) + TITLE_LINE * (len(titles) - 1) + (36 if panels else 0)
+    pad = 18 if titles[1:] else 10  # the first of several lines stands higher than one alone
+    top = 48 + pad + LINE * len(lines) + TITLE_LINE * (len(titles) - 1) + (36 if panels else 0)
     muted = {"size": 12, "color": theme.SURFACE[mode]["muted"]}
     subtitle = {"text": "<br>".join(plain(line, width) for line in lines), "font": muted}
-    said: dict[str, object] = {"title_subtitle": subtitle, "title_pad_t": 10, "title_y": 1, "margin_t": top}
+    said: dict[str, object] = {"title_subtitle": subtitle, "title_pad_t": pad, "title_y": 1, "margin_t": top}
     return theme.look(mode, height=height + top, title=" <br>".join(titles), **said)
 
 

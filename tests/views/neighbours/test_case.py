@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from factories import make_dataset, make_run
 
 from llmesr.data.groups import Thresholds
+from llmesr.evaluation.external import register_ranking
 from llmesr.store import Store
 from llmesr.views.neighbours import charts
 from llmesr.views.neighbours.case import (
@@ -124,6 +126,14 @@ def test_ranks_of_all_runs_best_first_with_what_sets_them_apart(store: Store) ->
     figure = charts.rank_figure(table, "dark")
     assert len(figure.data) == 3
     assert sorted(t.x[0] for t in figure.data) == sorted(table["rank"].tolist())
+
+
+def test_a_ranking_made_elsewhere_goes_by_its_name(store: Store, tmp_path: Path) -> None:
+    dataset = make_dataset(store, users=60, items=40)
+    path, user = tmp_path / "shop.csv", int(dataset.split.users("test")[5])
+    path.write_text(f"user,item,rank\n{dataset.user_ids[user]},{dataset.catalogue['item_id'][0]},1\n")
+    run = register_ranking(store, path, dataset, name="the shop's own")
+    assert rank_table([(run, run.per_user())], user, "full")["setting"].tolist() == ["the shop's own"]
 
 
 def test_several_seeds_are_one_dot_at_their_median() -> None:
