@@ -160,17 +160,33 @@ def show(table: pd.DataFrame, title: str) -> None:
 
 
 def below(frames: dict[str, list[pd.DataFrame]], data: Dataset) -> None:
-    """In which groups each sum has less than the best single method, test part: none is what one would like."""
+    """In which groups each sum has less than the best single method, test part, and whether it may be chance."""
     single = [label for label in frames if label in CONTENDERS]
-    print("\nGroups in which a sum has less than some single method (test)\n")
+    print(
+        "\nGroups in which a sum has less than some single method (test; less it, 95% interval, p of this pair alone)\n"
+    )
     for protocol, metric in product(("full", "uni100"), ("NDCG@10", "HR@10")):
         table = summary(frames, data.thresholds, metrics=[metric], protocol=protocol)
         values = table.pivot(index="run", columns="group", values="value")
         best, name = values.loc[single].max(), values.loc[single].idxmax()
         for label in [label for label in SUMS if label in frames]:
             less = [g for g in GROUPS if g in values and values.loc[label, g] < best[g]]
-            told = ", ".join(f"{g} {values.loc[label, g]:.4f} against {best[g]:.4f} of {name[g]}" for g in less)
-            print(f"{protocol} {metric}, {label}: {told or 'none'}")
+            told = [
+                f"{g} {values.loc[label, g]:.4f} against {best[g]:.4f} of {name[g]} "
+                f"({less_by(frames[name[g]], frames[label], data, protocol, metric, g)})"
+                for g in less
+            ]
+            print(f"{protocol} {metric}, {label}: {', '.join(told) or 'none'}")
+
+
+def less_by(
+    single: list[pd.DataFrame], of: list[pd.DataFrame], data: Dataset, protocol: str, metric: str, group: str
+) -> str:
+    """What a sum has more or less than a single method in a group, paired by user over all seeds."""
+    pair = {"single": single, "sum": of}
+    table = compare(pair, data.thresholds, baseline="single", metrics=[metric], protocol=protocol)
+    row = table.set_index("group").loc[group]
+    return f"{row['difference']:+.4f}, {row['low']:+.4f} to {row['high']:+.4f}, p = {row['p']:.3f}"
 
 
 def ratios(table: pd.DataFrame, ours: str, baseline: str) -> str:
