@@ -73,14 +73,15 @@ def _gains(choice: Choice, run: Run, report: dict[str, Any]) -> None:
     frame = shown.assign(run=shown["run"].map(lambda arm: ARMS.get(arm, arm)), label="external")
     frame = frame.sort_values("group", key=lambda groups: groups.map(GROUPS.index), kind="stable")
     gain = shown[(shown["run"] == ALLOCATED) & (shown["group"] == "Overall")].iloc[0]
-    mark = clicks.chart(
-        difference_chart(frame, "NDCG@10", "the run alone", "Paired by user.", widgets.mode()),
-        key=f"allocation.{run.id}",
-        parts=2,
-        alt=f"Allocation changes NDCG@10 by {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}).",
-        data=frame[["run", "group", "users", "difference", "low", "high", "p_adjusted"]],
-        name=f"allocation-{run.id}",
-    )
+    with st.container(key="allocation-chart"):
+        mark = clicks.chart(
+            difference_chart(frame, "NDCG@10", "the run alone", "Paired by user.", widgets.mode()),
+            key=f"allocation.{run.id}",
+            parts=2,
+            alt=f"Allocation changes NDCG@10 by {gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}).",
+            data=frame[["run", "group", "users", "difference", "low", "high", "p_adjusted"]],
+            name=f"allocation-{run.id}",
+        )
     _behind(choice, run, mark)
     if RANDOM_USERS not in set(shown["run"]):
         st.caption("No random users: every list of this second ranker costs money or time.")

@@ -21,7 +21,8 @@ from llmesr.views.shared.words import as_text
 log = logging.getLogger("llmesr.app")
 ICON = Path(__file__).with_name("icon.svg")
 F = TypeVar("F", bound=Callable[..., Any])
-WIDE = ":is(.st-key-groups, .st-key-differences, .st-key-slices, .st-key-outcomes, .st-key-beyond, .st-key-popularity)"
+_WIDE = ("groups", "differences", "slices", "outcomes", "beyond", "popularity", "splits", "allocation-chart")
+WIDE = f":is({', '.join(f'.st-key-{key}' for key in _WIDE)})"
 """Charts over the whole page."""
 _FIRST_SCREEN = """
 /* :has() asks for classes of ours alone: a browser asks again at each element that has what it asks for.
