@@ -104,6 +104,8 @@ class PolicyScorer:
         self.ground = ground
         self.n_items = inner.n_items
         self._inner = remembered(inner)
+        # Asked once: to look at a protocol costs as much as a product does.
+        self._dot = self._inner if isinstance(self._inner, DotScorer) else None
         asked = shares(policy, ground)
         self._terms = open_terms(self._inner, ground, [share.key for share in asked])
         self.shares = [share for share in asked if share.key in self._terms]
@@ -131,8 +133,8 @@ class PolicyScorer:
         ``barred`` (S, 2): rows and items that must not be shown, nor is padding; they come last, with -inf. The lists
         are those of :meth:`score`; the content term of a large catalogue is worked out for candidates alone.
         """
-        if (product := self._product()) is not None and isinstance(self._inner, DotScorer):
-            read = self._inner.represent(sequences)
+        if (product := self._product()) is not None and self._dot is not None:
+            read = self._dot.represent(sequences)
 
             def whole(rows: Tensor) -> Tensor:
                 return self.score(sequences[rows], None if users is None else users[rows])
@@ -143,7 +145,7 @@ class PolicyScorer:
             scores, content = self.score(sequences, users), None
         else:
             scores = self._sum(sequences, users, [share for share in self.shares if share is not content])
-        if not isinstance(self._inner, DotScorer):
+        if self._dot is None:
             scores = scores.clone()  # a scorer that is no dot product may hand out what it keeps
         scores[:, PAD] = -torch.inf
         scores[barred[:, 0], barred[:, 1]] = -torch.inf
@@ -154,20 +156,20 @@ class PolicyScorer:
 
     def _product(self) -> Product | None:
         """All of the policy in one product, where each of its terms is of a kind that allows it."""
-        if self.policy.tail_users_only or not isinstance(self._inner, DotScorer):
+        if self.policy.tail_users_only or self._dot is None:
             return None
         if self.policy.inert and not coarse.pays(self.ground.log_counts.device):  # it would be a copy of the vectors
             return None
         with self._making:
             if self._made is None:
-                self._made = _product_of(self._inner, self._weighed(self._inner), self.shares, self._terms)
+                self._made = _product_of(self._dot, self._weighed(self._dot), self.shares, self._terms)
                 self._items = self._items if self._made is False else None  # the product has them
         return self._made or None
 
     @property
     def scores_few(self) -> bool:
         """Whether the scores of few items cost less than those of all."""
-        return isinstance(self._inner, DotScorer)
+        return self._dot is not None
 
     def prepare(self, items: np.ndarray) -> bool:
         """Work out what :meth:`best` needs of some of ``items``; whether there was anything left to do."""
@@ -187,12 +189,12 @@ class PolicyScorer:
 
     def _own(self, sequences: Tensor, users: Tensor | None) -> Tensor:
         """The model's own terms, each by its curve, in one product: the curves are worked into the item vectors."""
-        if not isinstance(self._inner, DotScorer):
+        if self._dot is None:
             if all(weights is None for weights in self._curves.values()):
                 return self._inner.score(sequences, users)
             parts = [s.alone(self._terms[s.key].score(sequences, users)) for s in self.shares if s.term.own]
             return sum(parts[1:], start=parts[0])
-        return self._inner.represent(sequences) @ self._weighed(self._inner).T
+        return self._dot.represent(sequences) @ self._weighed(self._dot).T
 
     def _weighed(self, model: DotScorer) -> Tensor:
         """(N + 1, D) the item vectors with the curves worked into them."""

@@ -24,6 +24,8 @@ from llmesr.scoring.shortlist import best, narrowed
 
 Slope = Tensor
 """(N + 1,) weight times curve of a term."""
+AT_ONCE = 2**25
+"""Scores that exist at once in a thread; of a batch that has more, some rows at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,23 @@ class Linear:
 
     get: Callable[[], LinearTerm]
     slope: Slope
+
+
+class _Tables(threading.local):
+    """What a thread makes of every batch again, in the same memory: new memory costs more than the product does."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def get(self, name: str, rows: int, columns: int, like: Tensor) -> Tensor:
+        """(rows, columns) as it was left; zero where it is new. Of the type and on the device of ``like``."""
+        key, size = (name, like.dtype, like.device), rows * columns
+        if key not in self._kept or len(self._kept[key]) < size:
+            self._kept[key] = torch.zeros(size, dtype=like.dtype, device=like.device)
+        return self._kept[key][:size].view(rows, columns)
+
+
+_TABLES = _Tables()
 
 
 class Product:
@@ -59,7 +78,6 @@ class Product:
         self._bounding = torch.cat([bounding, margin], 1)
         if self._halves:
             self._bounding = self._bounding.bfloat16()
-        self._room = threading.local()
 
     @torch.inference_mode()
     def best(
@@ -71,38 +89,58 @@ class Product:
         last, with -inf, as padding does. ``whole`` gives all scores (b, N + 1) of some rows (b,), without regard to
         what is barred.
         """
+        step = max(1, AT_ONCE // len(self._exact))
+
+        def part(first: int) -> tuple[Tensor, Tensor]:
+            some = slice(first, first + step)
+            mine = barred[(barred[:, 0] >= first) & (barred[:, 0] < first + step)] - barred.new_tensor([first, 0])
+            return self._best(read[some], sequences[some], mine, k, lambda rows: whole(rows + first))
+
+        values, items = zip(*(part(first) for first in range(0, len(read), step)), strict=True)
+        return torch.cat(values), torch.cat(items)
+
+    def _best(
+        self, read: Tensor, sequences: Tensor, barred: Tensor, k: int, whole: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`best`."""
         listed = None if self.content is None else self.content.get().listed(sequences)
         one = read.new_ones(len(read), 1)
         users = torch.cat([read, one], 1)
-        wide = users if listed is None else torch.cat([users, listed[0][:, None], one], 1)
-        wide = torch.cat([wide, wide.norm(dim=1, keepdim=True)], 1)
-        upper = (wide.to(self._bounding.dtype) @ self._bounding.T).float()  # (B, N + 1)
-        added = self._add_linear(upper, sequences)
-        if listed is not None:
-            self._raise(upper, *listed)
-        upper[:, PAD] = -torch.inf
-        upper[barred[:, 0], barred[:, 1]] = -torch.inf
-        if self.content is None and not self._halves:
-            found = best(upper, k)
-        else:
-            found = self._narrowed(upper, users, sequences, k, whole)
-        if added is not None:
-            self._room.sums.view(-1).index_fill_(0, added, 0)
-        return found
+        upper = self._upper(users if listed is None else torch.cat([users, listed[0][:, None], one], 1))
+        sums, added = self._add_linear(upper, sequences)
+        try:
+            if listed is not None:
+                self._raise(upper, *listed)
+            upper[:, PAD] = -torch.inf
+            upper[barred[:, 0], barred[:, 1]] = -torch.inf
+            if self.content is None and not self._halves:
+                return best(upper, k)
+            return self._narrowed(upper, users, sums, sequences, k, whole)
+        finally:
+            if sums is not None:
+                sums.view(-1).index_fill_(0, added, 0)
 
-    def _add_linear(self, upper: Tensor, sequences: Tensor) -> Tensor | None:
-        """Add the linear term in place. Returns where it has something to add, as places in ``upper`` flattened; the
-        sums stand there in a table that is zero everywhere else."""
+    def _upper(self, wide: Tensor) -> Tensor:
+        """(B, N + 1) the product of users with what bounds their scores; in memory that the next batch overwrites."""
+        wide = torch.cat([wide, wide.norm(dim=1, keepdim=True)], 1)
+        upper = _TABLES.get("upper", len(wide), len(self._bounding), wide)
+        if not self._halves:
+            return torch.mm(wide, self._bounding.T, out=upper)
+        rough = _TABLES.get("rough", len(wide), len(self._bounding), self._bounding)
+        return upper.copy_(torch.mm(wide.bfloat16(), self._bounding.T, out=rough))
+
+    def _add_linear(self, upper: Tensor, sequences: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Add the linear term in place. Returns its sums (B, N + 1), which stand in a table that is zero everywhere
+        else and must be again, and where they are in it flattened."""
         if self.linear is None:
-            return None
-        if getattr(self._room, "sums", upper[:0]).shape[0] < len(upper):
-            self._room.sums = torch.zeros_like(upper)
+            return None, upper.new_empty(0, dtype=torch.int64)
+        table = _TABLES.get("sums", len(upper), upper.shape[1], upper)
         owner, item, value = self.linear.get().entries(sequences)
-        place, sums, flat = owner * upper.shape[1] + item, self._room.sums.view(-1), upper.view(-1)
+        place, sums, flat = owner * upper.shape[1] + item, table.view(-1), upper.view(-1)
         sums.index_add_(0, place, value)
         more = self.linear.slope.index_select(0, item) * damped(sums.index_select(0, place))
         flat.index_copy_(0, place, flat.index_select(0, place) + more)  # who stands there twice gets the same twice
-        return place
+        return table, place
 
     def _raise(self, upper: Tensor, bound: Tensor, owner: Tensor, item: Tensor, cosine: Tensor) -> None:
         """From the bound of everybody to the cosine that an item comes with, where that is higher; in place."""
@@ -114,23 +152,33 @@ class Product:
         flat.scatter_reduce_(0, place, raised, "amax")
 
     def _narrowed(
-        self, upper: Tensor, users: Tensor, sequences: Tensor, k: int, whole: Callable[[Tensor], Tensor]
+        self,
+        upper: Tensor,
+        users: Tensor,
+        sums: Tensor | None,
+        sequences: Tensor,
+        k: int,
+        whole: Callable[[Tensor], Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Few candidates scored in full precision, until no bound that is left can hold a better one."""
 
         def scored(rows: Tensor, candidates: Tensor) -> Tensor:
             """(b,) rows and (b, C) candidates -> (b, C) scores; -inf for what is barred."""
             own = (F.embedding(candidates, self._exact) @ users.index_select(0, rows)[:, :, None])[:, :, 0]
-            if self.linear is not None:
-                sums = self._room.sums.index_select(0, rows).gather(1, candidates)
-                own = torch.addcmul(own, self.linear.slope[candidates], damped(sums))
+            if self.linear is not None and sums is not None:
+                own = torch.addcmul(own, self.linear.slope[candidates], damped(_few(sums, rows, candidates)))
             if self.content is not None:
                 content = self.content.get().of(sequences.index_select(0, rows), candidates)
                 own = torch.addcmul(own, self.content.slope[candidates], content)
-            barred = upper.index_select(0, rows).gather(1, candidates) == -torch.inf
-            return own.masked_fill_(barred, -torch.inf)
+            return own.masked_fill_(_few(upper, rows, candidates) == -torch.inf, -torch.inf)
 
         def all_of(rows: Tensor) -> Tensor:
             return whole(rows).masked_fill(upper.index_select(0, rows) == -torch.inf, -torch.inf)
 
         return narrowed(upper, scored, all_of, k)
+
+
+def _few(table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Of (B, N + 1) some rows (b,) and of each some columns (b, C), -> (b, C), without a copy of the rows."""
+    place = rows[:, None] * table.shape[1] + columns
+    return table.view(-1).index_select(0, place.view(-1)).view_as(columns)

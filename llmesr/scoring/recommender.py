@@ -137,8 +137,9 @@ class Recommender:
             user, items = UNKNOWN, tuple(int(i) for i in history)
         if not items:
             raise UserError("The history is empty; give at least one item, or a user.")
-        if bad := [i for i in items if not PAD < i <= self.dataset.n_items]:
-            raise UserError(f"There is no item {bad[0]}; {self.dataset.name!r} has items 1..{self.dataset.n_items}.")
+        last = self.dataset.n_items
+        if bad := [i for i in items if not PAD < i <= last]:
+            raise UserError(f"There is no item {bad[0]}; {self.dataset.name!r} has items 1..{last}.")
         if k < 1:
             raise UserError(f"k must be at least 1, not {k}.")
         policy = self.policy if policy is None else policy

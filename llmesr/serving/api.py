@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Body, FastAPI, Query, Request, Response, Security
+from fastapi import Body, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
@@ -22,7 +22,7 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Answer
 from llmesr.serving import schemas
 from llmesr.serving.batching import Batcher, Overloaded
-from llmesr.serving.direct import DirectRoute, written
+from llmesr.serving.direct import Direct, written
 from llmesr.serving.gate import Gate
 from llmesr.serving.hub import Hub, Served
 from llmesr.serving.metrics import Metrics
@@ -52,6 +52,7 @@ class _State:
         self.metrics = Metrics(lambda: self.batcher.depth)
         hub.observe = self.metrics.reload
         self.batcher: Batcher
+        self.direct: dict[str, Direct] = {}
 
     @contextlib.asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
@@ -90,6 +91,7 @@ def create_app(hub: Hub, config: ServeConfig, hosts: Collection[str] = ()) -> Fa
         client_limit=config.client_limit,
         key=config.api_key,
         hosts=hosts,
+        direct=state.direct,
     )
     _handlers(app, state)
     guards = [Security(KEY)] if config.api_key else []  # described here, checked by the gate
@@ -127,9 +129,7 @@ def _errors(guards: list[Any], *codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _recommending(app: FastAPI, state: _State, guards: list[Any]) -> None:
-    router = APIRouter(route_class=DirectRoute)
-
-    @router.post(
+    @app.post(
         "/recommend",
         response_model=schemas.Recommended,
         responses=_errors(guards, 404, 409, 503),
@@ -154,7 +154,7 @@ def _recommending(app: FastAPI, state: _State, guards: list[Any]) -> None:
         policy_written = orjson.Fragment(request.policy.model_dump_json())
         return written({"run": served.run.id, "policy": policy_written, "items": items})
 
-    app.include_router(router)
+    state.direct["/recommend"] = Direct("/recommend", recommend, app.exception_handlers)
 
 
 def _comparing(app: FastAPI, state: _State, guards: list[Any]) -> None:

@@ -7,10 +7,11 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llmesr.serving.direct import Direct
 from llmesr.serving.hosts import host_name, is_one_of
 from llmesr.serving.metrics import Metrics
 
@@ -35,8 +36,10 @@ class Gate:
         client_limit: int = 0,
         key: str | None = None,
         hosts: Collection[str] = (),
+        direct: Mapping[str, Direct] | None = None,
     ) -> None:
-        """``client_limit`` 0 is no limit, ``hosts`` empty is every name; ``metrics`` start with the app."""
+        """``client_limit`` 0 is no limit, ``hosts`` empty is every name; ``metrics`` start with the app. ``direct``, by
+        path: what is answered here."""
         self.app = app
         self.max_body = max_body
         self.body_seconds = body_seconds
@@ -44,6 +47,7 @@ class Gate:
         self.key = key
         self.hosts = frozenset(hosts)
         self._metrics = metrics
+        self._direct = {} if direct is None else direct
         self._in_flight: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +93,11 @@ class Gate:
             self._metrics().rejected.labels("size").inc()
             await _refuse(send, 413, self._too_large())
             return
+        if direct := self._direct.get(scope["path"]):
+            scope["route"] = direct
+            if response := await direct(scope, body):
+                await response(scope, receive, send)
+                return
         await self.app(scope, _replay(body, receive), send)
 
     def _refusal(

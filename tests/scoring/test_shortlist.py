@@ -86,11 +86,13 @@ def opened(store: Store, tiny: Dataset) -> ScoredRun:
 def test_a_server_lists_what_an_evaluation_ranks(
     tail_only: bool, gamma: float, halves: bool, store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether bounds are made in bfloat16 or not, with and without a content term; users of a batch twice."""
+    """Whether bounds are made in bfloat16 or not, with and without a content term; users of a batch
+    twice, and a batch of which some rows are scored at a time."""
     monkeypatch.setattr(ground, "ContentTerm", Large)
     monkeypatch.setattr(coarse, "pays", lambda device: halves)
     monkeypatch.setattr("llmesr.scoring.shortlist.SHARE", 1.0)
     monkeypatch.setattr("llmesr.scoring.shortlist.FIRST", 4)
+    monkeypatch.setattr(product, "AT_ONCE", 9 * (tiny.n_items + 1))
     policy = ScoringPolicy(
         gamma=gamma, linear=2.0, route_threshold=5, route_weight=0.25, weights=WEIGHTS, popularity=0.2
     )

@@ -46,6 +46,29 @@ def test_recommend_answers_as_the_recommender(store: Store, tiny: Dataset, with_
     assert len(by_user.json()["items"]) == 10
 
 
+def test_the_gate_answers_as_the_route_does(store: Store, tiny: Dataset) -> None:
+    """What is not plain JSON goes the long way, through the route; the answers are the same."""
+    _, _, app = served(store, tiny)
+    known = f'{{"user": "{tiny.user_ids[0]}"'
+    bodies = [f"{known}}}", f'{known}, "policy": "tuned"}}', '{"user": "nobody"}', f'{known}, "k": 0}}', "{"]
+
+    async def go() -> Any:
+        async with Client(app) as http:
+            return [
+                [
+                    (answer.status_code, answer.json())
+                    for body in bodies
+                    for answer in [await http.post("/recommend", content=body, headers={"content-type": kind})]
+                ]
+                for kind in ("application/json", "application/json; charset=utf-8")
+            ], (await http.get("/metrics")).text
+
+    (direct, by_route), metrics = asyncio.run(go())
+    assert [status for status, _ in direct] == [200, 409, 404, 422, 422]
+    assert direct == by_route
+    assert 'llmesr_requests_total{route="/recommend",status="200"} 2.0' in metrics
+
+
 def test_reasons_come_with_the_items_when_asked_for(store: Store, tiny: Dataset, with_text: None) -> None:
     _, _, app = served(store, tiny)
     history = tiny.catalogue["item_id"].iloc[[2, 6]].tolist()
