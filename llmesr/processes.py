@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +16,8 @@ import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional  # now: its defaults keep the group that exists when it is first imported
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from llmesr.errors import UserError
 from llmesr.prose import duration
@@ -165,7 +169,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend, timeout=MEETING)
+        _meet(backend, size)
     except dist.DistError as error:
         raise UserError(
             f"The {size} processes of this training have not all met within {duration(MEETING.total_seconds())}. With "
@@ -176,3 +180,34 @@ def joined(device: torch.device) -> Iterator[Processes]:
         yield Processes(dist.get_rank(), size, device)
     finally:
         dist.destroy_process_group()
+
+
+def _meet(backend: str, size: int) -> None:
+    """Form the group of all processes. DistError where they do not all come."""
+    store, rank, _ = next(iter(rendezvous("env://", timeout=MEETING)))
+    own = PrefixStore(_agreed(store, rank, size), store)
+    dist.init_process_group(backend, timeout=MEETING, store=own, rank=rank, world_size=size)
+
+
+def _agreed(store: Store, rank: int, size: int) -> str:
+    """A name that only the processes of now know, under which they leave their addresses for each other.
+
+    torchrun keeps its store when it starts processes again, and in it the addresses of those before them. Who takes one
+    of these for that of a process of now calls where nobody is, or waits for a call from one that waits as well.
+    """
+    own = secrets.token_hex(8)
+    if rank:
+        store.set(f"here/{rank}", own)
+        name: str = store.get(f"name/{own}").decode()
+        store.set(f"{name}/{rank}", "")
+        return name
+    until, absent = time.monotonic() + MEETING.total_seconds(), list(range(1, size))
+    while absent:
+        if time.monotonic() > until:
+            raise dist.DistStoreError(f"{len(absent)} of {size} processes did not come")
+        for other in absent:
+            if store.check([f"here/{other}"]):  # perhaps one of before, who does not answer
+                store.set(f"name/{store.get(f'here/{other}').decode()}", own)
+        absent = [other for other in absent if not store.check([f"{own}/{other}"])]
+        time.sleep(0.05)
+    return own

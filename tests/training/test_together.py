@@ -188,6 +188,34 @@ def test_other_commands_refuse_to_run_twice(words: list[str], monkeypatch: pytes
         app(words, standalone_mode=False)
 
 
+MEMBER = """
+import os, time, torch
+from llmesr.processes import joined
+time.sleep(float(os.environ["LATE"]))
+with joined(torch.device("cpu")) as processes:
+    print(processes.total(torch.tensor(1 + processes.rank)).item())
+"""
+
+
+def test_processes_that_are_started_again_look_for_nobody_of_before() -> None:
+    """torchrun keeps its store, in which the addresses of those that are gone still stand."""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    place |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for late in (0, 4):  # of those that are started again the second comes when the first has looked for it
+        started = []
+        for rank in range(2):
+            environment = {**os.environ, **place, "RANK": str(rank), "LATE": str(rank * late)}
+            call = [sys.executable, "-c", MEMBER]
+            started.append(subprocess.Popen(call, env=environment, text=True, stdout=subprocess.PIPE, stderr=-1))
+        try:
+            ended = [process.communicate(timeout=60) for process in started]
+        finally:
+            for process in started:
+                process.kill()
+        assert [said for said, _ in ended] == ["3\n", "3\n"], ended
+
+
 def test_a_process_that_nobody_joins_gives_up_and_can_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     place = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     for name, value in place.items():
