@@ -2,6 +2,7 @@
 
     python benchmarks/tables.py --items 100000 1000000
     python benchmarks/tables.py --items 300000 --sharded 2          # memory and time of each of two processes
+    python benchmarks/tables.py --text --items 100000 1000000       # item text in memory, and read from its file
     python benchmarks/tables.py --quality PATH                      # the test of both, over three seeds
     python benchmarks/tables.py --quality PATH --method llm-esr --compare storage      # text in 32, 16 and 8 bits
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import resource
 import statistics
@@ -22,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from made import write
@@ -32,13 +35,14 @@ from llmesr.data.ingest import ingest
 from llmesr.evaluation.table import event_metrics
 from llmesr.processes import joined
 from llmesr.semantic.embed import embed
+from llmesr.semantic.embedders.precomputed import write_vectors
 from llmesr.store import Store
 from llmesr.training.stopping import Stopped
 from llmesr.training.train import train
 
 UPDATES = ("dense", "sparse")
 COMPARED = {"updates": UPDATES, "storage": ("float32", "float16", "int8")}
-WARM = 3
+EMBEDDING, WARM = 384, 3
 MEMBER = "member "
 """How a line begins that one of several processes prints."""
 
@@ -57,6 +61,12 @@ class Watch:
     def enough(self) -> bool:
         """Whether all steps are done."""
         return len(self.times) > self.steps
+
+    def end(self) -> bool:
+        """Stop when all steps are done, also after a validation."""
+        if self.enough():
+            raise Stopped
+        return False
 
     @property
     def seconds(self) -> float:
@@ -93,23 +103,47 @@ def sharded(items: list[int], steps: int, processes: int) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             data = write(Store(scratch), 20_000, n)
             for updates, said in (("sparse", "replicated"), ("sharded", "sharded")):
-                call = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-                call += [__file__, "--member", scratch, data, updates, "--steps", str(steps)]
-                environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-                told = subprocess.run(call, check=True, capture_output=True, text=True, env=environment).stdout
-                for line in sorted(line for line in told.splitlines() if line.startswith(MEMBER)):
-                    print(f"| {n:,} | {said} | {line.removeprefix(MEMBER)} |", flush=True)
+                team = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+                for line in members(scratch, data, steps, team, method="id", item_updates=updates):
+                    print(f"| {n:,} | {said} | {line} |", flush=True)
 
 
-def member(root: str, dataset: str, updates: str, steps: int) -> None:
+def text(items: list[int], method: str, storage: str) -> None:
+    """Print what a process holds and takes whose item text is in memory, and in its file: an epoch of 157 steps, with
+    what it begins with, a checkpoint and a validation on 200 users."""
+    print(f"| items, text in {storage} | text | process | GB before | peak GB | ms a step |\n|---|---|---|---|---|---|")
+    for n in items:
+        with tempfile.TemporaryDirectory() as scratch:
+            store = Store(scratch)
+            data = load_dataset(store, write(store, 20_000, n))
+            rows = np.random.default_rng(0).standard_normal((n, EMBEDDING), np.float32)
+            file = write_vectors(Path(scratch) / "vectors.npz", rows, data.catalogue["item_id"].tolist())
+            embed(data, EmbedConfig.read(None, embedder=f"file:{file}", storage=storage), store)
+            del rows
+            for where in ("memory", "file"):
+                settings = {"method": method, "text_table": where, "validation_users": 200}
+                for line in members(scratch, data.id, 160, [], **settings):
+                    print(f"| {n:,} | {where} | {line} |", flush=True)
+
+
+def members(root: str, dataset: str, steps: int, team: list[str], **settings: Any) -> list[str]:
+    """What processes say of themselves that train with these settings."""
+    call = [sys.executable, *team, __file__, "--member", root, dataset, json.dumps(settings), "--steps", str(steps)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(call, check=True, capture_output=True, text=True, env=environment).stdout
+    return sorted(line.removeprefix(MEMBER) for line in told.splitlines() if line.startswith(MEMBER))
+
+
+def member(root: str, dataset: str, settings: dict[str, Any], steps: int) -> None:
     """Some steps and a checkpoint as one of several processes; prints the memory before, the highest, and the time."""
     watch, store = Watch(steps), Store(root)
     data = load_dataset(store, dataset)
-    config = RunConfig.read(None, method="id", loss="sampled", item_updates=updates)
+    config = RunConfig.read(None, loss="sampled", **settings)
     with joined(torch.device("cpu")) as processes:
         before = psutil.Process().memory_info().rss / 2**30
         with contextlib.suppress(Stopped):
-            options: dict[str, Any] = {"enough": watch.enough, "progress": watch.progress, "processes": processes}
+            enough = watch.end if "validation_users" in settings else watch.enough
+            options: dict[str, Any] = {"enough": enough, "progress": watch.progress, "processes": processes}
             train(data, config, store, device="cpu", **options)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{MEMBER}{processes.rank} | {before:.2f} | {peak:.2f} | {watch.seconds * 1000:,.0f}", flush=True)
@@ -143,20 +177,24 @@ def main() -> None:
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--sharded", type=int, metavar="PROCESSES", help="compare whole tables with one over processes")
+    parser.add_argument("--text", action="store_true", help="compare item text in memory with text in its file")
+    parser.add_argument("--storage", choices=COMPARED["storage"], default="float16")
     parser.add_argument("--member", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--quality", type=Path, help="a folder with interactions and items")
     parser.add_argument("--name", default="data")
-    parser.add_argument("--method", default="id")
+    parser.add_argument("--method")
     parser.add_argument("--compare", choices=list(COMPARED), default="updates")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     asked = parser.parse_args()
     if asked.member:
-        member(asked.member[0], asked.member[1], asked.member[2], asked.steps)
+        member(asked.member[0], asked.member[1], json.loads(asked.member[2]), asked.steps)
+    elif asked.text:
+        text(asked.items, asked.method or "llm-esr", asked.storage)
     elif asked.sharded:
         sharded(asked.items, asked.steps, asked.sharded)
     elif asked.quality:
-        quality(asked.quality, asked.name, asked.method, asked.compare, asked.epochs, asked.seeds)
+        quality(asked.quality, asked.name, asked.method or "id", asked.compare, asked.epochs, asked.seeds)
     else:
         speed(asked.items, asked.steps)
 

@@ -70,6 +70,7 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "adapter_init": _TEXT_METHODS,
     "views": ("text-ease", "adapter", "llm-esr"),
     "freeze_text": _TEXT_METHODS,
+    "text_table": _TEXT_METHODS,
     "alignment_loss": ("llmemb",),
     "alignment_weight": ("llmemb",),
     "alignment_temperature": ("llmemb",),

@@ -8,6 +8,12 @@ from llmesr.config.run import RunConfig
 SPARSE_FROM = 100_000
 """Items from which ``item_updates=auto`` is sparse, where it can be: a dense step then costs more than the batch."""
 
+TEXT_IN_FILE_FROM = 2**29
+"""Bytes of item text from which ``text_table=auto`` leaves it in its file, where it can. A model that holds it has it
+twice, as it was read and as a table: a gigabyte, of which a step of 128 users touches a few thousand rows. Reading
+those takes 4 to 5 ms of a step of 27 to 39 ms (benchmarks/tables.py --text, a million items): too much for little
+text."""
+
 
 def needs_text(config: RunConfig) -> bool:
     """Whether the method reads item text vectors."""
@@ -16,6 +22,11 @@ def needs_text(config: RunConfig) -> bool:
     if config.method == "llm-init":
         return config.item_init == "pca"
     return config.method in NEEDS_TEXT
+
+
+def keeps_text(config: RunConfig) -> bool:
+    """Whether the method looks at item text vectors beyond its start."""
+    return config.adapts_text or config.method in ("semantic-knn", "text-ease", "language", "generative")
 
 
 def needs_similar(config: RunConfig) -> bool:
@@ -50,3 +61,10 @@ def sparse_updates(config: RunConfig, n_items: int) -> bool:
     if config.item_updates == "auto":
         return n_items >= SPARSE_FROM and config.touches_rows
     return config.item_updates in ("sparse", "sharded")
+
+
+def text_in_file(config: RunConfig, nbytes: int) -> bool:
+    """Whether an adapter reads the text of the items, of which there are so many bytes, out of its file."""
+    if config.text_table == "auto":
+        return nbytes >= TEXT_IN_FILE_FROM and config.adapts_text and config.touches_rows and config.freeze_text
+    return config.text_table == "file"

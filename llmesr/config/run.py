@@ -63,6 +63,28 @@ class RunConfig(RunSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _text_fits(self) -> Self:
+        if self.text_table != "file" or self.method not in READ_ONLY_BY["text_table"]:
+            return self
+        if not self.adapts_text:
+            raise ValueError(
+                "text_table=file is about the text that an adapter reads: llmemb has one with adapter=true, llm-esr "
+                "with its semantic_view"
+            )
+        if not (self.touches_rows and self.freeze_text):
+            raise ValueError(
+                "text_table=file reads the rows that a step touches, and changes none: it needs freeze_text=true, a "
+                "loss that looks at some items only (loss=sampled, bce or gbce), no teacher"
+            )
+        return self
+
+    @property
+    def adapts_text(self) -> bool:
+        """Whether the method reads the text of items through an adapter."""
+        view = {"llm-esr": self.semantic_view, "llmemb": self.adapter, "adapter": True}
+        return view.get(self.method, False)
+
     @property
     def _has_start(self) -> bool:
         """Whether item vectors of the method are learned from a start of their own."""

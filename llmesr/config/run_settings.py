@@ -150,6 +150,13 @@ class RunSettings(Config):
         0.0, ge=0, description="b: the teacher's items count 1 / (1 + n)^b, so that popular ones do not drown the tail."
     )
     freeze_text: bool = Field(True, description="Keep the text table frozen (adapter, llm-esr, llmemb).")
+    text_table: Literal["auto", "memory", "file"] = Field(
+        "auto",
+        description="Where the item text is that an adapter reads. memory: all of it on the device; file: in the "
+        "embedding, out of which a step reads the rows that its batch touches and ranking reads all, some at a time. "
+        "The model is the same to the last digit; it needs freeze_text, a sampled loss and no teacher. auto: file from "
+        "512 MB of text on, where it can be.",
+    )
     adapter: bool = Field(True, description="llmemb: learn an adapter; without it the text is reduced by PCA.")
     # text neighbours (semantic-knn)
     compared: Literal["text", "words", "attributes"] = Field(

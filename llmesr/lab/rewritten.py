@@ -26,13 +26,14 @@ from llmesr.linear.factors import FactorScorer
 from llmesr.linear.fallback import Fallback
 from llmesr.linear.kernel import centred
 from llmesr.linear.scorer import LinearScorer
+from llmesr.models.adapted_table import AdaptedTable
 from llmesr.models.blend import BlendScorer
 from llmesr.models.boosted import BoostedScorer, Usual
 from llmesr.models.read_table import ReadTable
 from llmesr.models.rows import placed
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
 from llmesr.models.sequence_model import SequenceModel
-from llmesr.models.tables import AdaptedTable, CodesTable, IdTable
+from llmesr.models.tables import CodesTable, IdTable
 from llmesr.runs.record import Run, list_runs
 from llmesr.scoring.linear_term import READS_TEXT
 from llmesr.scoring.scored_run import ScoredRun, model_run, own_policy
@@ -112,7 +113,7 @@ def changed(scored: ScoredRun, change: Change) -> ScoredRun:
     if embedding is not None:
         vectors = change.vectors(embedding, scored.store)
         ids = change.catalogue["item_id"].to_numpy(object)
-        embedding = replace(embedding, item_vectors=vectors, item_ids=ids)
+        embedding = replace(embedding, items=vectors, item_ids=ids)
     scorer = _Rewriting(scored, change, dataset).of(scored.scorer, scored.model_run)
     return ScoredRun(
         scored.store,

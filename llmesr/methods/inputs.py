@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from llmesr.encoders.language import TextModel
+from llmesr.models.adapted_table import Directions
 from llmesr.models.scorers import Scorer
 from llmesr.models.sequence_model import SequenceModel
-from llmesr.models.tables import Directions
+from llmesr.models.text_file import TextRows
 from llmesr.objectives.base import Objective
 from llmesr.processes import ALONE, Processes
 
@@ -26,6 +27,7 @@ class Inputs:
 
     n_items: int
     text: Tensor | None = None  # (N + 1, E) frozen item text vectors, row 0 zero
+    text_file: TextRows | None = None  # (N, E) the same where they stay in their file
     int8: bool = False  # whether a table that leaves the text as it is keeps it in 8 bits a number
     reduced: Tensor | None = None  # (N, D) PCA of the text, unit mean square per row
     codes: Tensor | None = None  # (N + 1, C) codes of the item texts, row 0 zero

@@ -11,13 +11,14 @@ from llmesr.config import RunConfig
 from llmesr.config.needs import sparse_updates, spreads, starts_adapter
 from llmesr.encoders import ENCODERS, MASKED
 from llmesr.methods.inputs import Inputs, present
+from llmesr.models.adapted_table import AdaptedTable, Directions
 from llmesr.models.code_tree import CodeDecoder
 from llmesr.models.fusion import CrossView
 from llmesr.models.graph import spread
 from llmesr.models.residual import BaseWeight
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.sharded_table import ShardedTable
-from llmesr.models.tables import AdaptedTable, Directions, IdTable, ItemTable
+from llmesr.models.tables import IdTable, ItemTable
 from llmesr.objectives.terms import NextItem
 
 INIT_SCALE = 1.0
@@ -96,9 +97,8 @@ def _spread(inputs: Inputs, config: RunConfig) -> Callable[[Tensor], Tensor] | N
 
 
 def adapted_table(inputs: Inputs, config: RunConfig) -> AdaptedTable:
-    text = present(inputs.text, "item text vectors")
     return AdaptedTable(
-        text,
+        inputs.text_file or present(inputs.text, "item text vectors"),
         config.embedding_size,
         layers=config.adapter_layers,
         frozen=config.freeze_text,

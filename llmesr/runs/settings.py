@@ -13,6 +13,8 @@ FORMERLY: dict[str, Any] = {
     "graph_steps": 0,
     "graph_weight": 1.0,
     "item_updates": "auto",  # which is what they had, but on large catalogues under sampled losses
+    "ranking": "exact",
+    "text_table": "auto",
     "validation_users": None,
 }
 """What runs were made with before these settings could be chosen."""

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from llmesr.config import EmbedConfig
 from llmesr.data.dataset import Dataset
+from llmesr.data.row_file import RowFile
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 from llmesr.semantic.cache import embed_cached, fill_cache
@@ -37,7 +38,7 @@ class Embedding:
     """Text vectors of a dataset; they carry the ids of their items."""
 
     manifest: Manifest
-    item_vectors: np.ndarray  # (N, E) float32 or float16, row i - 1 is item i; zero for one without text (or vector)
+    items: np.ndarray | RowFile  # (N, E) float32 or float16, row i - 1 is item i; zero for one without text (or vector)
     user_vectors: np.ndarray  # (U, E) the same; zero for a user without training items
     item_ids: np.ndarray  # (N,) str
 
@@ -48,7 +49,12 @@ class Embedding:
     @property
     def dimension(self) -> int:
         """E."""
-        return int(self.item_vectors.shape[1])
+        return int(self.items.shape[1])
+
+    @cached_property
+    def item_vectors(self) -> np.ndarray:
+        """(N, E) the items at once, out of their file: mapped where it is large, those of int8 in memory."""
+        return self.items.whole() if isinstance(self.items, RowFile) else self.items
 
     @property
     def int8(self) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from llmesr.data.row_file import RowFile, blocks
 from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
 
@@ -28,22 +29,24 @@ class Pca:
         return projected.astype(np.float32)
 
 
-def fit_pca(vectors: np.ndarray, size: int) -> Pca:
-    """PCA of the rows that are not zero, by the eigenvectors of the (E, E) covariance in float64.
+def fit_pca(vectors: np.ndarray | RowFile, size: int) -> Pca:
+    """PCA of the rows (N, E) that are not zero, by the eigenvectors of the (E, E) covariance in float64. They are gone
+    through twice, some at a time: no copy of a large matrix ever exists.
 
     The sign of each component is fixed: its largest entry by magnitude is positive. When there are fewer than
     ``size`` directions (few rows, small E) the rest are zero.
     """
     if size < 1:
         raise ValueError(f"size must be positive, not {size}")
-    known = vectors[vectors.any(axis=1)]
-    n, width = known.shape
+    width = vectors.shape[1]
+    n, summed = 0, np.zeros(width)
+    for known in _with_text(vectors):
+        n, summed = n + len(known), summed + known.sum(axis=0, dtype=np.float64)
     if n == 0:
         return Pca(np.zeros(width, np.float32), np.zeros((size, width), np.float32), np.zeros(size))
-    mean = known.mean(axis=0, dtype=np.float64)
-    covariance = np.zeros((width, width))
-    for start in range(0, n, 8192):  # blocks: float64 copies of a large matrix never exist at once
-        block = known[start : start + 8192] - mean
+    mean, covariance = summed / n, np.zeros((width, width))
+    for known in _with_text(vectors):
+        block = known - mean
         covariance += block.T @ block
     values, directions = np.linalg.eigh(covariance / max(n - 1, 1))
     order = np.argsort(-values, kind="stable")[:size]
@@ -58,6 +61,11 @@ def fit_pca(vectors: np.ndarray, size: int) -> Pca:
     explained = np.zeros(size)
     explained[: len(values)] = np.where(real, values, 0) / total
     return Pca(mean.astype(np.float32), padded.astype(np.float32), explained)
+
+
+def _with_text(vectors: np.ndarray | RowFile) -> Iterator[np.ndarray]:
+    for block in blocks(vectors, 8192):
+        yield block[block.any(axis=1)]
 
 
 def pca(vectors: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from llmesr.data.int8_rows import AT_ONCE, quantised, restored
+from llmesr.data import row_file
+from llmesr.data.int8_rows import quantised
+from llmesr.data.row_file import RowFile, mapped
 from llmesr.store import header_bytes, read_header
 
-MAPPED_FROM = 2**24
-"""Bytes from which a file is mapped: pages are read as rows are asked for."""
 _NAMES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "I8": np.dtype("i1")}
 
 
@@ -58,26 +58,21 @@ def _header(arrays: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> bytes:
     return header_bytes(header)
 
 
-def read_vectors(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The items (N, E) and the users (U, E); items of int8 come as float16. OSError, ValueError, KeyError or
-    SafetensorError when damaged."""
-    if path.stat().st_size < MAPPED_FROM:
-        found = load_file(path)
-    else:
-        header, begin = read_header(path, longest=10_000)
-        found = {name: _mapped(path, told, begin) for name, told in header.items()}
-    items, users = found["items"], found["users"]
-    if items.dtype != np.int8:
-        return items, users
-    rows = np.empty(items.shape, np.float16)
-    for start in range(0, len(items), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
-        rows[some] = restored(torch.from_numpy(items[some]), torch.from_numpy(found["scales"][some]))
-    return rows, users
+def read_vectors(path: Path) -> tuple[RowFile, np.ndarray]:
+    """The items (N, E), which stay in the file, and the users (U, E), mapped where the file is large. OSError,
+    ValueError, KeyError or SafetensorError when damaged."""
+    small = load_file(path) if path.stat().st_size < row_file.MAPPED_FROM else {}
+    header, begin = read_header(path, longest=10_000)
+    if path.stat().st_size < begin + max(int(told["data_offsets"][1]) for told in header.values()):
+        raise ValueError("it is shorter than it says")
+    arrays = {name: _array(told, begin) for name, told in header.items()}
+    first, dtype, shape = arrays["items"]
+    found = {name: small[name] if small else mapped(path, *arrays[name]) for name in arrays if name != "items"}
+    scales = np.array(found["scales"]) if dtype == np.int8 else None
+    return RowFile(path, first, (shape[0], shape[1]), dtype, scales), found["users"]
 
 
-def _mapped(path: Path, told: dict[str, Any], start: int) -> np.ndarray:
-    dtype: np.dtype[Any] = _NAMES[str(told["dtype"])]
+def _array(told: dict[str, Any], begin: int) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
+    """Where an array begins in the file, its dtype and its shape."""
     shape = tuple(int(length) for length in told["shape"])
-    at = start + int(told["data_offsets"][0])
-    return np.asarray(np.memmap(path, dtype, mode="c", offset=at, shape=shape))
+    return begin + int(told["data_offsets"][0]), _NAMES[str(told["dtype"])], shape

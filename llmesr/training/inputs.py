@@ -11,8 +11,18 @@ import torch
 from torch import Tensor
 
 from llmesr.config import NeighbourConfig, RunConfig
-from llmesr.config.needs import needs_behaviour, needs_reference, needs_similar, needs_text, spreads, starts_adapter
+from llmesr.config.needs import (
+    keeps_text,
+    needs_behaviour,
+    needs_reference,
+    needs_similar,
+    needs_text,
+    spreads,
+    starts_adapter,
+    text_in_file,
+)
 from llmesr.data.dataset import Dataset
+from llmesr.data.row_file import RowFile
 from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.linear.interactions import chosen
@@ -61,12 +71,12 @@ def prepare(
 ) -> Prepared:
     """Load or make what ``config`` needs. UserError when text vectors are needed and there are none."""
     parents = [dataset.manifest]
-    text = reduced = users = reference = codes = None
+    text = text_file = reduced = users = reference = codes = None
     if needs_text(config):
         embedding = embedding or default_embedding(store, dataset)
         parents.append(embedding.manifest)
-        text = torch.from_numpy(embedding.padded()).to(device)
-        reduced = reduce(embedding.item_vectors, config.embedding_size) if starts_from_text(config) else None
+        text, text_file = item_text(embedding, config, device)
+        reduced = reduce(embedding.items, config.embedding_size) if starts_from_text(config) else None
         codes = _quantised(embedding, config)
         if needs_similar(config):
             wanted = NeighbourConfig(neighbours=_kept(config, dataset))
@@ -90,10 +100,12 @@ def prepare(
         behaviour = told(run, dataset, config, "valid")
         parents.append(run.manifest)
     views = view_tables(further, device) | words_table(config, dataset, device)
-    adapted = {**({} if text is None else {"text": text}), **views} if starts_adapter(config) else {}
+    kept = text_file or text
+    adapted = {**({} if kept is None else {"text": kept}), **views} if starts_adapter(config) else {}
     inputs = Inputs(
         n_items=dataset.n_items,
         text=text,
+        text_file=text_file,
         int8=embedding is not None and embedding.int8,
         reduced=reduced,
         codes=None if codes is None else torch.from_numpy(pad(_values(codes, config))),
@@ -107,6 +119,18 @@ def prepare(
         directions={name: directions(table, config) for name, table in adapted.items()},
     )
     return Prepared(inputs, parents, _info(codes, inputs, text_model, config))
+
+
+def item_text(
+    embedding: Embedding, config: RunConfig, device: torch.device | str
+) -> tuple[Tensor | None, RowFile | None]:
+    """The text of the items that a model keeps: padded (N + 1, E) on the device, or the (N, E) rows of its file."""
+    rows = embedding.items
+    if not keeps_text(config):
+        return None, None
+    if isinstance(rows, RowFile) and text_in_file(config, rows.nbytes):
+        return None, rows
+    return torch.from_numpy(embedding.padded()).to(device), None
 
 
 def _reference_run(config: RunConfig, store: Store) -> Run:
@@ -187,15 +211,15 @@ def reload(
     if embedding is None or embedding.id != embedding_id:
         embedding = load_embedding(run.store, embedding_id)
     reduced = torch.zeros(dataset.n_items, config.embedding_size, device=device) if starts_from_text(config) else None
-    text = torch.from_numpy(embedding.padded()).to(device)
+    text, text_file = item_text(embedding, config, device)
     views = view_tables(open_views(config, run.store, dataset), device)  # of words nothing is read again
     written = config.method == "generative"
     codes = torch.zeros(dataset.n_items + 1, config.codebooks + written, dtype=torch.int16)  # the model has its own
     if written:
         codes[-1, -1] = int(manifest.info["codes"]["largest_group"])  # how large its codebooks are
     read = reading(run, dataset, part) if config.method == "language" else {}
-    tables: dict[str, Any] = {"text": text, "int8": embedding.int8, "reduced": reduced, "codes": codes, "views": views}
-    return Inputs(n_items=dataset.n_items, **tables, **read)
+    tables: dict[str, Any] = {"text": text, "text_file": text_file, "int8": embedding.int8, "views": views}
+    return Inputs(n_items=dataset.n_items, reduced=reduced, codes=codes, **tables, **read)
 
 
 def _values(codes: Codes, config: RunConfig) -> np.ndarray:

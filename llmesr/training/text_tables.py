@@ -11,8 +11,9 @@ from torch import Tensor
 
 from llmesr.config import WORDS, RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.data.row_file import RowFile, blocks
 from llmesr.errors import UserError
-from llmesr.models.tables import Directions
+from llmesr.models.adapted_table import Directions
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.semantic.matrix import fit_pca, pad, whitened
 from llmesr.store import Store, slug
@@ -62,7 +63,7 @@ def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> d
     return tables
 
 
-def reduce(vectors: np.ndarray, size: int) -> Tensor:
+def reduce(vectors: np.ndarray | RowFile, size: int) -> Tensor:
     """PCA of (N, E) to (N, size), scaled so that the rows have mean square length 1.
 
     Text of fewer dimensions than ``size`` is filled up with zeros.
@@ -70,24 +71,30 @@ def reduce(vectors: np.ndarray, size: int) -> Tensor:
     return reducer(vectors, size)(vectors)
 
 
-def reducer(vectors: np.ndarray, size: int) -> Callable[[np.ndarray], Tensor]:
+def reducer(vectors: np.ndarray | RowFile, size: int) -> Callable[[np.ndarray | RowFile], Tensor]:
     """What :func:`reduce` makes of ``vectors`` (N, E), for these and for further rows (n, E) -> (n, size)."""
     fitted = fit_pca(vectors, min(size, *vectors.shape))
-    length = max(float(np.sqrt((fitted.apply(vectors) ** 2).sum(1).mean())), 1e-12)
+    squares = np.concatenate([(fitted.apply(block) ** 2).sum(1) for block in blocks(vectors)])  # (N,)
+    length = max(float(np.sqrt(squares.mean())), 1e-12)
 
-    def reduced(rows: np.ndarray) -> Tensor:
+    def reduced(rows: np.ndarray | RowFile) -> Tensor:
         filled = np.zeros((len(rows), size), dtype=np.float32)
-        filled[:, : len(fitted.components)] = fitted.apply(rows) / length
+        done = 0
+        for block in blocks(rows):
+            filled[done : done + len(block), : len(fitted.components)] = fitted.apply(block) / length
+            done += len(block)
         return torch.from_numpy(filled)
 
     return reduced
 
 
-def directions(table: Tensor, config: RunConfig) -> Directions:
-    """The main directions of padded vectors (N + 1, E), as many as the first layer of an adapter gives out."""
-    many = config.embedding_size if config.adapter_layers == 1 else max(table.shape[1] // 2, 1)
-    fitted = fit_pca(table[1:].cpu().numpy(), many)
-    mean, components = (torch.from_numpy(a).to(table.device) for a in (fitted.mean, fitted.components))
+def directions(vectors: Tensor | RowFile, config: RunConfig) -> Directions:
+    """The main directions of vectors, padded (N + 1, E) or in their file (N, E), as many as the first layer of an
+    adapter gives out."""
+    rows, device = (vectors, "cpu") if isinstance(vectors, RowFile) else (vectors[1:].cpu().numpy(), vectors.device)
+    many = config.embedding_size if config.adapter_layers == 1 else max(rows.shape[1] // 2, 1)
+    fitted = fit_pca(rows, many)
+    mean, components = (torch.from_numpy(a).to(device) for a in (fitted.mean, fitted.components))
     return Directions(mean, components)
 
 

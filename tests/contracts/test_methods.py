@@ -14,11 +14,11 @@ from llmesr.config import UNTRAINED, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.encoders import ENCODERS
 from llmesr.methods import METHODS, Inputs, build
+from llmesr.models.adapted_table import Directions
 from llmesr.models.code_tree import told_apart
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import NeuralScorer
 from llmesr.models.sequence_model import SequenceModel
-from llmesr.models.tables import Directions
 from llmesr.objectives.base import EncodedBatch
 
 N, E, USERS = 11, 6, 5

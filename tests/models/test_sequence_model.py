@@ -5,10 +5,11 @@ import torch
 
 from llmesr.encoders import ENCODERS
 from llmesr.encoders.attention import AttentionEncoder
+from llmesr.models.adapted_table import AdaptedTable
 from llmesr.models.fusion import CrossView
 from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
 from llmesr.models.sequence_model import SequenceModel, last_state
-from llmesr.models.tables import AdaptedTable, IdTable, ItemTable
+from llmesr.models.tables import IdTable, ItemTable
 
 N, D = 7, 8
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from llmesr.models.tables import AdaptedTable, CodesTable, Directions, IdTable
+from llmesr.models.adapted_table import AdaptedTable, Directions
+from llmesr.models.tables import CodesTable, IdTable
 
 N, D, E = 5, 4, 6
 

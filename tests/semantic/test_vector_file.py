@@ -10,14 +10,14 @@ import torch
 from safetensors.numpy import load_file
 
 from llmesr.config import EmbedConfig, RunConfig
+from llmesr.data import row_file
 from llmesr.data.dataset import Dataset
 from llmesr.data.int8_rows import quantised, restored
 from llmesr.errors import UserError
 from llmesr.evaluation.ranks import evaluate
+from llmesr.models.adapted_table import AdaptedTable
 from llmesr.models.scorers import NeuralScorer
-from llmesr.models.tables import AdaptedTable
 from llmesr.semantic import embed as embedding
-from llmesr.semantic import vector_file
 from llmesr.semantic.embed import embed
 from llmesr.semantic.embedders.precomputed import write_vectors as write_file
 from llmesr.semantic.vector_file import read_vectors, write_vectors
@@ -42,10 +42,11 @@ def test_blocks_are_a_safetensors_file(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "vectors.safetensors"
     assert write_vectors(path, items, (users[:4], users[4:]), 7) == 1
     np.testing.assert_array_equal(load_file(path)["users"], users)  # as everybody else reads it
-    monkeypatch.setattr(vector_file, "MAPPED_FROM", 0 if mapped else 10**9)
-    found = read_vectors(path)
-    np.testing.assert_array_equal(found[0], items)
-    np.testing.assert_array_equal(found[1], users)
+    monkeypatch.setattr(row_file, "MAPPED_FROM", 0 if mapped else 10**9)
+    rows, of_users = read_vectors(path)
+    assert isinstance(rows.whole().base, np.memmap) is mapped
+    np.testing.assert_array_equal(rows.whole(), items)
+    np.testing.assert_array_equal(of_users, users)
 
 
 def test_storage_is_a_setting_and_float16_for_many(
@@ -87,11 +88,11 @@ def test_items_in_int8_take_a_quarter_and_users_half(
     assert write_vectors(path, items, (users[:4], users[4:]), 7, int8=True) == 1
     assert load_file(path)["items"].dtype == np.int8  # as everybody else reads it
     assert path.stat().st_size < 400 + 5 * 3 + 5 * 4 + 7 * 3 * 2
-    monkeypatch.setattr(vector_file, "MAPPED_FROM", 0 if mapped else 10**9)
-    found = read_vectors(path)
-    np.testing.assert_allclose(found[0], items, atol=np.abs(items).max() / 200)
-    assert not found[0][2].any()
-    np.testing.assert_array_equal(found[1], users)
+    monkeypatch.setattr(row_file, "MAPPED_FROM", 0 if mapped else 10**9)
+    rows, of_users = read_vectors(path)
+    np.testing.assert_allclose(rows.whole(), items, atol=np.abs(items).max() / 200)
+    assert not rows[2:3].any()
+    np.testing.assert_array_equal(of_users, users)
 
 
 def test_int8_is_a_storage_of_its_own(tiny: Dataset, store: Store, given: Path) -> None:

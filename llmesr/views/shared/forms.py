@@ -44,6 +44,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "exhaustive_up_to",
         "refresh_codes",
         "freeze_text",
+        "text_table",
         "adapter",
     ),
     "Text model": (
