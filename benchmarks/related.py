@@ -31,11 +31,11 @@ BASELINE, TEACHER = "llm-init", "text-ease"
 LANGUAGE: dict[str, Any] = {
     "method": "language",
     "batch_size": 32,
-    "epochs": 12,
-    "patience": 3,
+    "epochs": 60,
+    "patience": 5,
     "validation_users": 800,
 }
-"""Small batches and few epochs: an epoch costs as much as its histories have tokens, however many steps it makes."""
+"""Small batches: an epoch costs as much as its histories have tokens, however many steps it makes."""
 ROWS: dict[str, dict[str, Any]] = {
     TEACHER: {"method": "text-ease"},
     "id": {"method": "id"},
