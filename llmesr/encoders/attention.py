@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,32 @@ def visible(real: Tensor) -> Tensor:
     first = torch.zeros_like(real)
     first[:, 0] = True
     return (real | first)[:, None, None, :]
+
+
+class Beginnings(NamedTuple):
+    """The different beginnings of many histories (B, L): a causal encoder makes the same of those that are alike."""
+
+    place: Tensor  # (B, L) which of them ends at a position; padding is one for each l
+    first: Tensor  # (M,) a position (b * L + l) where each of them ends
+
+    @classmethod
+    def of(cls, tokens: Tensor, real: Tensor) -> Self:
+        """``tokens`` (B, L): a number for what is read at a position, and for where it stands. Beginnings are told
+        apart by sums of 64 mixed bits: that two of ten thousand are taken for one has a chance of 3e-12."""
+        mixed = tokens * 0x1E3779B97F4A7C15
+        mixed = (mixed ^ (mixed >> 31)) * 0x3F58476D1CE4E5B9
+        mixed = (mixed ^ (mixed >> 29)) * 0x14D049BB133111EB
+        sums = torch.where(real, (mixed ^ (mixed >> 32)).cumsum(1), torch.arange(tokens.shape[1], device=tokens.device))
+        different, place = torch.unique(sums, return_inverse=True)
+        first = torch.empty_like(different).scatter_(
+            0, place.view(-1), torch.arange(place.numel(), device=place.device)
+        )
+        return cls(place, first)
+
+    def repeated(self, times: int) -> Beginnings:
+        """The same of that many batches, one after the other."""
+        place = torch.cat([self.place + n * len(self.first) for n in range(times)])
+        return Beginnings(place, torch.cat([self.first + n * self.place.numel() for n in range(times)]))
 
 
 class Attention(nn.Module):
@@ -48,14 +75,29 @@ class Attention(nn.Module):
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, size))
         return out
 
-    def newest(self, query: Tensor, memory: Tensor, real: Tensor) -> Tensor:
-        """What a single query (B, D), which stands at the newest position, reads of a memory (B, L, D)."""
+    def among(self, x: Tensor, alike: Beginnings) -> Tensor:
+        """Causal attention of beginnings ``x`` (M, D) over themselves."""
+        batch, length = alike.place.shape
+
+        def split(x: Tensor) -> Tensor:
+            return x.view(batch, length, self.heads, -1).transpose(1, 2)  # (B, H, L, D / H)
+
+        query = split(F.embedding(alike.place, self.query(x)))
+        key, value = (split(part) for part in F.embedding(alike.place, self.memory(x)).chunk(2, dim=-1))
+        mixed = self._attend(query, key, value, None, causal=True).transpose(1, 2).reshape(batch * length, -1)
+        out: Tensor = self.out(mixed.index_select(0, alike.first))
+        return out
+
+    def newest(self, query: Tensor, memory: Tensor, real: Tensor, alike: Beginnings | None = None) -> Tensor:
+        """What a single query (B, D), which stands at the newest position, reads of a memory: (B, L, D), or (M, D) of
+        beginnings."""
         batch, size = query.shape
 
         def split(x: Tensor) -> Tensor:
             return x.view(batch, -1, self.heads, size // self.heads).transpose(1, 2)  # (B, H, 1 or L, D / H)
 
-        key, value = self.memory(memory).chunk(2, dim=-1)
+        read = self.memory(memory)
+        key, value = (read if alike is None else F.embedding(alike.place, read)).chunk(2, dim=-1)
         mixed = self._attend(split(self.query(query)), split(key), split(value), visible(real), causal=False)
         out: Tensor = self.out(mixed.reshape(batch, size))
         return out
@@ -104,17 +146,24 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor, *, causal: bool) -> Tensor:
         normed = self.attention_norm(x)
-        x = x + self.dropout(self.attention(normed, normed, real, causal=causal))
+        return self._further(x + self.dropout(self.attention(normed, normed, real, causal=causal)))
+
+    def among(self, x: Tensor, alike: Beginnings) -> Tensor:
+        """The same of beginnings (M, D) -> (M, D), causal."""
+        return self._further(x + self.dropout(self.attention.among(self.attention_norm(x), alike)))
+
+    def newest(self, x: Tensor, real: Tensor, at: Tensor, alike: Beginnings | None = None) -> Tensor:
+        """(B, L, D), or (M, D) of beginnings, -> (B, D) the state at the newest positions ``at`` (B,), the only one
+        that is worked out."""
+        normed = self.attention_norm(x)
+        rows = torch.arange(len(at), device=x.device)
+        newest = (rows, at) if alike is None else alike.place[rows, at]
+        return self._further(x[newest] + self.dropout(self.attention.newest(normed[newest], normed, real, alike)))
+
+    def _further(self, x: Tensor) -> Tensor:
+        """What the position-wise network makes of what attention gave."""
         forward: Tensor = self.dropout(self.feed_forward(self.forward_norm(x)))
         return x + forward
-
-    def newest(self, x: Tensor, real: Tensor, at: Tensor) -> Tensor:
-        """(B, L, D) -> (B, D) the state at the newest positions ``at`` (B,), the only one that is worked out."""
-        normed = self.attention_norm(x)
-        rows = torch.arange(len(x), device=x.device)
-        state: Tensor = x[rows, at] + self.dropout(self.attention.newest(normed[rows, at], normed, real))
-        forward: Tensor = self.dropout(self.feed_forward(self.forward_norm(state)))
-        return state + forward
 
 
 class AttentionEncoder(nn.Module):
@@ -156,13 +205,16 @@ class AttentionEncoder(nn.Module):
         normed: Tensor = self.norm(x)
         return normed
 
-    def newest(self, x: Tensor, real: Tensor) -> Tensor:
-        """(B, L, D), (B, L) -> (B, D) the state at the newest real position: the last block works out no other."""
+    def newest(self, x: Tensor, real: Tensor, alike: Beginnings | None = None) -> Tensor:
+        """(B, L, D), (B, L) -> (B, D) the state at the newest real position: the last block works out no other.
+
+        With ``alike``, of a causal encoder, ``x`` is (M, D): each of the different beginnings is worked out once.
+        """
         at = (real.sum(1) - 1).clamp(min=0)
-        *before, last = self.blocks
+        *before, last = cast(Sequence[Block], self.blocks)
         for block in before:
-            x = block(x, real, causal=self.causal)
-        normed: Tensor = self.norm(cast(Block, last).newest(x, real, at))
+            x = block(x, real, causal=self.causal) if alike is None else block.among(x, alike)
+        normed: Tensor = self.norm(last.newest(x, real, at, alike))
         return normed
 
 

@@ -32,3 +32,14 @@ def closest(vectors: Tensor, sequences: Tensor, items: Tensor) -> Tensor:
         found = table.index_select(0, at) if same else table[at[:, None], column[rows]]
         best[rows] = torch.maximum(best[rows], found)
     return best
+
+
+def each(vectors: Tensor, history: Tensor, items: Tensor) -> Tensor:
+    """The cosines to every item of a history: (H, D) and (H, C), or (C,) for all the same, -> (H, D, C). -inf for
+    padding."""
+    if items.dim() > 1:
+        cosines = F.embedding(history, vectors) @ F.embedding(items, vectors).transpose(1, 2)
+    else:
+        read, at = torch.unique(history, return_inverse=True)  # (R,), (H, D)
+        cosines = F.embedding(at, vectors.index_select(0, read) @ vectors.index_select(0, items).T)
+    return cosines.masked_fill_((history == PAD)[:, :, None], -torch.inf)

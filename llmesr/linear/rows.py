@@ -54,6 +54,13 @@ class Rows:
         """The sums of few candidates: (B, L), their weights (B, L), and (B, C), or (C,) for all the same, -> (B, C)."""
         read, inverse = torch.unique(sequences, return_inverse=True)  # (R,), (B, L)
         wanted, column = torch.unique(items, return_inverse=True)  # (W,)
+        table = self.between(read, wanted)
+        counted = torch.zeros(len(sequences), len(read), device=faded.device).scatter_add_(1, inverse, faded)
+        total = counted @ table  # (B, W)
+        return total[:, column] if items.dim() == 1 else total.gather(1, column)
+
+    def between(self, read: Tensor, wanted: Tensor) -> Tensor:
+        """(R,) different items of histories and (W,) different candidates -> (R, W) what the ones give the others."""
         first = self.starts[read]
         many = torch.where(read == PAD, 0, self.starts[read + 1] - first)
         each, at = _entries(first, many)
@@ -62,12 +69,10 @@ class Rows:
         column_of[wanted] = torch.arange(len(wanted), device=wanted.device)
         place = column_of.index_select(0, candidate)
         there = (place >= 0).nonzero()[:, 0]
-        table = torch.zeros(len(read), len(wanted), device=faded.device)
+        table = torch.zeros(len(read), len(wanted), device=read.device)
         cells = each.index_select(0, there) * len(wanted) + place.index_select(0, there)
         table.view(-1).index_copy_(0, cells, self.values.index_select(0, at.index_select(0, there)))
-        counted = torch.zeros(len(sequences), len(read), device=faded.device).scatter_add_(1, inverse, faded)
-        total = counted @ table  # (B, W)
-        return total[:, column] if items.dim() == 1 else total.gather(1, column)
+        return table
 
     def entries(self, sequences: Tensor, faded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The summands of all sums: rows of ``sequences`` (B, L), candidates and values, (P,) each, by the weights of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llmesr.encoders.attention import AttentionEncoder
+from llmesr.encoders.attention import AttentionEncoder, Beginnings
 from llmesr.encoders.dropout import Dropout
 from llmesr.ids import PAD, mask_id
 from llmesr.models.code_tree import CodeDecoder
@@ -17,6 +17,8 @@ from llmesr.models.read_table import ReadTable
 from llmesr.models.sharded_table import ShardedTable
 from llmesr.models.tables import ItemTable
 
+MANY = 1024
+"""Positions of a batch from which on histories that begin alike are looked for."""
 READ_AT_ONCE = 256
 """Items that the encoder reads at once."""
 
@@ -30,11 +32,12 @@ class Positions(nn.Module):
         self.vectors = nn.Parameter(torch.randn(max_length, embedding_size) * 0.02)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        steps = torch.arange(x.shape[1], device=x.device)
-        if not self.newest_first:
-            return x + self.vectors[steps]
-        index = (real.sum(1, keepdim=True) - 1 - steps).clamp(min=0)  # (B, L)
-        return x + self.vectors[index]
+        return x + self.vectors[self.index(real)]
+
+    def index(self, real: Tensor) -> Tensor:
+        """(B, L) or (L,) which of the vectors a position has."""
+        steps = torch.arange(real.shape[1], device=real.device)
+        return (real.sum(1, keepdim=True) - 1 - steps).clamp(min=0) if self.newest_first else steps
 
 
 class SequenceModel(nn.Module):
@@ -124,10 +127,24 @@ class SequenceModel(nn.Module):
             return last_state(self.encode(sequences), lengths)
         real, encoders = sequences != PAD, cast(list[AttentionEncoder], list(self.encoders))
         views = self._views(sequences, real, None if self.masked else known)
+        alike = self._alike(sequences, real)
+        if alike is not None:
+            views = [view.flatten(0, 1).index_select(0, alike.first) for view in views]
         if len(encoders) == 1:
-            stacked = encoders[0].newest(torch.cat(views), real.repeat(len(views), 1))
-            return torch.cat(stacked.chunk(len(views)), dim=-1)
-        return torch.cat([encoder.newest(view, real) for encoder, view in zip(encoders, views, strict=True)], dim=-1)
+            many = len(views)
+            several = None if alike is None else alike.repeated(many)
+            stacked = encoders[0].newest(torch.cat(views), real.repeat(many, 1), several)
+            return torch.cat(stacked.chunk(many), dim=-1)
+        pairs = zip(encoders, views, strict=True)
+        return torch.cat([encoder.newest(view, real, alike) for encoder, view in pairs], dim=-1)
+
+    def _alike(self, sequences: Tensor, real: Tensor) -> Beginnings | None:
+        """The different beginnings of (B, L) histories; None where they do not settle what encoders make of them."""
+        positions = cast(Positions | None, self.positions)
+        causal = all(isinstance(encoder, AttentionEncoder) and encoder.causal for encoder in self.encoders)
+        if positions is None or not causal or self.fusion is not None or self.training or sequences.numel() < MANY:
+            return None
+        return Beginnings.of(sequences * self.max_length + positions.index(real), real)
 
     def _append_mask(self, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         if sequences.shape[1] >= self.max_length:

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
-from llmesr.linear.closest import closest
+from llmesr.linear.closest import closest, each
 from llmesr.scoring import coarse
+from llmesr.scoring.without import Without
 
 BUDGET = 2**29
 """Bytes that rows of item-to-item cosines may take."""
@@ -121,6 +122,19 @@ class ContentTerm:
         """The same for few items: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
         best = closest(self.text, sequences, items)
         return torch.where(torch.isinf(best), 0.0, best)
+
+    @torch.inference_mode()
+    def without(self, rows: Without, items: Tensor) -> Tensor:
+        """The same for all ``rows``: where the closest item is left out, the next one counts. ``items`` (H, C) of every
+        history, or (C,) for all the same, -> (R, C)."""
+        cosines = each(self.text, rows.different, items)  # (H, D, C)
+        most = cosines.amax(1)
+        closest_ones = cosines == most[:, None]
+        others = cosines.masked_fill(closest_ones, -torch.inf).amax(1)
+        second = torch.where(closest_ones.sum(1, dtype=torch.int32) > 1, most, others)  # as close as the closest
+        lost = closest_ones[rows.owner, rows.left] & (rows.left >= 0)[:, None]
+        best = torch.where(lost, second.index_select(0, rows.owner), most.index_select(0, rows.owner))
+        return best.masked_fill_(best.isinf(), 0.0)
 
 
 class Nearest:

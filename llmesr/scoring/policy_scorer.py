@@ -22,6 +22,7 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.product import Content, Linear, Product
 from llmesr.scoring.shortlist import best, best_with_content
 from llmesr.scoring.terms import TERMS, Kept, Key, PerItem, Term, TermScorer, open_terms, remembered, term_of_view
+from llmesr.scoring.without import Without
 
 AT_ONCE = 8
 """Items that are worked out in one go while nobody asks: a request that comes meanwhile waits for them."""
@@ -213,7 +214,23 @@ class PolicyScorer:
     def split(self, sequences: Tensor, users: Tensor | None, items: Tensor) -> dict[str, Tensor]:
         """What each term adds to the scores of ``items`` (B, C), or (C,) for all users the same: (B, C) by name, which
         sum to the score."""
-        applies = torch.ones(len(sequences), 1, device=sequences.device)
-        if self.policy.tail_users_only:
-            applies = self.ground.tail_users(sequences, users).float()[:, None]
+        applies = self._applies(sequences, users)
         return {s.term.name: s.of(self._terms[s.key].of(sequences, items), items, applies) for s in self.shares}
+
+    @torch.inference_mode()
+    def split_without(self, rows: Without, users: Tensor, items: Tensor) -> dict[str, Tensor]:
+        """The same of histories without each of their items: ``users`` (R,), ``items`` (H, C) of every history, or (C,)
+        for all the same -> (R, C) by name."""
+        applies, asked = self._applies(rows.sequences, users), items if items.dim() == 1 else items[rows.owner]
+        found = {}
+        for share in self.shares:
+            term = self._terms[share.key]
+            part = term.without(rows, items) if isinstance(term, Kept) else term.of(rows.sequences, asked)
+            found[share.term.name] = share.of(part, asked, applies)
+        return found
+
+    def _applies(self, sequences: Tensor, users: Tensor | None) -> Tensor:
+        """(B, 1) 1 for users whom the policy is for, else 0."""
+        if self.policy.tail_users_only:
+            return self.ground.tail_users(sequences, users).float()[:, None]
+        return torch.ones(len(sequences), 1, device=sequences.device)

@@ -22,6 +22,7 @@ from llmesr.models.blend import BlendScorer
 from llmesr.models.scorers import DotScorer, Scorer, SemanticKnnScorer
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.linear_term import PLAINEST, READS_TEXT, LinearKind
+from llmesr.scoring.without import Without
 
 Variant = float | str | None
 """What a term's scores depend on besides the run, such as the whitening of the text."""
@@ -168,10 +169,19 @@ class PerItem:
         return self.values[items].expand(len(sequences), -1)
 
 
+class Separable(TermScorer, Protocol):
+    """A term that looks at the items of a history one by one."""
+
+    def without(self, rows: Without, items: Tensor) -> Tensor:
+        """``of`` the rows of histories without each of their items, which are read once: ``items`` (H, C) of every
+        history, or (C,) for all the same, -> (R, C)."""
+        ...
+
+
 class Kept:
     """A term that its ground keeps: asked for again each time, so that what is kept stays within its budget."""
 
-    def __init__(self, get: Callable[[], TermScorer]) -> None:
+    def __init__(self, get: Callable[[], Separable]) -> None:
         """``get`` raises Unavailable when the ground cannot have the term."""
         get()
         self.get = get
@@ -181,6 +191,9 @@ class Kept:
 
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
         return self.get().of(sequences, items)
+
+    def without(self, rows: Without, items: Tensor) -> Tensor:
+        return self.get().without(rows, items)
 
 
 def term_of_view(view: str) -> str:

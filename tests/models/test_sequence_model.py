@@ -1,27 +1,36 @@
 """The recommender: where a user is read off, and how views line up."""
 
+from typing import cast
+
 import pytest
 import torch
 
 from llmesr.encoders import ENCODERS
-from llmesr.encoders.attention import AttentionEncoder
+from llmesr.encoders.attention import AttentionEncoder, Beginnings
+from llmesr.models import sequence_model
 from llmesr.models.adapted_table import AdaptedTable
 from llmesr.models.fusion import CrossView
 from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
-from llmesr.models.sequence_model import SequenceModel, last_state
+from llmesr.models.sequence_model import Positions, SequenceModel, last_state
 from llmesr.models.tables import IdTable, ItemTable
 
 N, D = 7, 8
 
 
 def recommender(
-    *, masked: bool = False, views: int = 1, fusion: CrossView | None = None, shared: bool = True, max_length: int = 4
+    *,
+    masked: bool = False,
+    views: int = 1,
+    fusion: CrossView | None = None,
+    shared: bool = True,
+    max_length: int = 4,
+    layers: int = 1,
 ) -> SequenceModel:
     torch.manual_seed(0)
     tables: dict[str, ItemTable] = {name: IdTable(N, D, scale=1.0) for name in ("collaborative", "semantic")[:views]}
     name = "bert4rec" if masked else "sasrec"
     encoders = [
-        ENCODERS[name](embedding_size=D, layers=1, heads=1, dropout=0.0, causal=True)
+        ENCODERS[name](embedding_size=D, layers=layers, heads=1, dropout=0.0, causal=True)
         for _ in range(1 if shared else views)
     ]
     return SequenceModel(
@@ -43,6 +52,31 @@ def test_padding_to_the_right_changes_nothing(masked: bool) -> None:
     short = model.represent(torch.tensor([[3, 5]]))
     padded = model.represent(torch.tensor([[3, 5, 0, 0, 0, 0]]))
     torch.testing.assert_close(short, padded)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_begins_alike_is_worked_out_once(
+    shared: bool, newest_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = recommender(views=2, shared=shared, layers=2)
+    cast(Positions, model.positions).newest_first = newest_first
+    histories = torch.tensor([[3, 5, 1], [3, 5, 2], [5, 1, 0], [5, 3, 1], [3, 5, 1], [4, 0, 0], [0, 0, 0]])
+    one_by_one = model.represent(histories)
+    monkeypatch.setattr(sequence_model, "MANY", 0)
+    found: list[Beginnings] = []
+    usual = Beginnings.of
+
+    def noted(tokens: torch.Tensor, real: torch.Tensor) -> Beginnings:
+        found.append(usual(tokens, real))
+        return found[-1]
+
+    monkeypatch.setattr(Beginnings, "of", noted)
+    torch.testing.assert_close(model.represent(histories), one_by_one)
+    (alike,) = found
+    # 3, 35, 351, 352, 5, 51, 53, 531, 4, and padding at three places; counted from the newest, 5 begins twice.
+    assert len(alike.first) == (13 if newest_first else 12)
+    assert (alike.place[0] == alike.place[4]).all()
 
 
 @pytest.mark.parametrize("masked", [False, True])

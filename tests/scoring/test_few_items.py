@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from factories import make_embedding
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.scoring.explanation import Asked, explain, explain_many
+from llmesr.scoring.linear_term import LinearKind
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.terms import TERMS, open_terms, picked
+from llmesr.scoring.terms import TERMS, Key, Separable, open_terms, picked
+from llmesr.scoring.without import Without
 from llmesr.store import Store
 from llmesr.training.train import train
 
@@ -51,6 +54,26 @@ def test_every_term_of_few_items(method: str, settings: dict[str, Any], store: S
             torch.testing.assert_close(
                 term.of(SEQUENCES, items)[real], picked(whole, items)[real], rtol=1e-4, atol=1e-5, msg=str(key)
             )
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.7])
+@pytest.mark.parametrize("key", [("content", 0.0), ("linear", "cosines"), ("linear", "ease")])
+def test_a_history_without_each_of_its_items(key: Key, decay: float, store: Store, tiny: Dataset) -> None:
+    run = scored(store, tiny, "llm-init", epochs=1)
+    assert run.embedding is not None
+    run.embedding.item_vectors[8] = run.embedding.item_vectors[20]  # two that are as close as one another
+    if key[0] == "content":
+        term: Separable = run.ground.content()
+    else:
+        term = dataclasses.replace(run.ground.linear(cast(LinearKind, key[1])), decay=decay)
+    histories = [[3, 9, 21, 9], [30, 1], [2]]
+    rows = Without.of(histories, [[9, 21, 3], [1, 30], [2]], "cpu")
+    read = [[3, 9, 21, 9], [3, 21], [3, 9, 9], [9, 21, 9], [30, 1], [30], [1], [2], []]
+    assert [[i for i in row if i] for row in rows.sequences.tolist()] == read
+    assert rows.whole.tolist() == [0, 4, 7]
+    for items in (EACH, SAME):
+        asked = items if items.dim() == 1 else items[rows.owner]
+        torch.testing.assert_close(term.without(rows, items), term.of(rows.sequences, asked), rtol=1e-5, atol=1e-6)
 
 
 def test_reasons_of_many_lists_are_those_of_each(store: Store, tiny: Dataset) -> None:
