@@ -56,11 +56,16 @@ def judged(
         scores = score(made, part)
         scores = np.asarray(scores.todense() if sparse.issparse(scores) else scores, np.float64)
         scores[part.nonzero()] = -np.inf
-        own = scores[np.arange(len(wanted)), wanted][:, None]
-        rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
-        gain += float((1 / np.log2(rank + 1))[rank <= 10].sum())
-        hits += float((rank <= 10).sum())
+        more = tallied(scores, wanted)
+        gain, hits = gain + more[0], hits + more[1]
     return {"NDCG@10": gain / len(target), "HR@10": hits / len(target)}
+
+
+def tallied(scores: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    """The sums of NDCG@10 and of hits of the targets ``wanted`` (B,) by scores (B, N + 1); a tie counts half."""
+    own = scores[np.arange(len(wanted)), wanted][:, None]
+    rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+    return float((1 / np.log2(rank + 1))[rank <= 10].sum()), float((rank <= 10).sum())
 
 
 def implicit_side(train: sparse.csr_matrix, ridge: float, neighbours: int) -> Iterator[Model]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from linear_side import tallied
 
 ITEM = "item_id"
 FACTORS, BLOCKS, LENGTH, BATCH, DROPOUT, RATE = 64, 2, 50, 128, 0.2, 1e-3
@@ -88,10 +89,8 @@ def judged(score: Score, data: Data) -> dict[str, float]:
         scores[:, 0] = -np.inf
         for row, history in zip(scores, histories, strict=True):
             row[history] = -np.inf
-        own = scores[np.arange(len(wanted)), wanted][:, None]
-        rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
-        gain += float((1 / np.log2(rank + 1))[rank <= 10].sum())
-        hits += float((rank <= 10).sum())
+        more = tallied(scores, wanted)
+        gain, hits = gain + more[0], hits + more[1]
     return {"NDCG@10": gain / len(data.users), "HR@10": hits / len(data.users)}
 
 

@@ -17,8 +17,9 @@ from llmesr.models.read_table import ReadTable
 from llmesr.models.sharded_table import ShardedTable
 from llmesr.models.tables import ItemTable
 
-MANY = 1024
-"""Positions of a batch from which on histories that begin alike are looked for."""
+MANY, FEW = 1024, 0.75
+"""Positions of a batch from which on histories that begin alike are looked for, and how many of them may be left, as a
+share, for it to pay that each is worked out by itself."""
 READ_AT_ONCE = 256
 """Items that the encoder reads at once."""
 
@@ -139,12 +140,14 @@ class SequenceModel(nn.Module):
         return torch.cat([encoder.newest(view, real, alike) for encoder, view in pairs], dim=-1)
 
     def _alike(self, sequences: Tensor, real: Tensor) -> Beginnings | None:
-        """The different beginnings of (B, L) histories; None where they do not settle what encoders make of them."""
+        """The different beginnings of (B, L) histories; None where they do not settle what encoders make of them, or
+        are nearly as many as positions."""
         positions = cast(Positions | None, self.positions)
         causal = all(isinstance(encoder, AttentionEncoder) and encoder.causal for encoder in self.encoders)
         if positions is None or not causal or self.fusion is not None or self.training or sequences.numel() < MANY:
             return None
-        return Beginnings.of(sequences * self.max_length + positions.index(real), real)
+        alike = Beginnings.of(sequences * self.max_length + positions.index(real), real)
+        return alike if len(alike.first) <= FEW * sequences.numel() else None
 
     def _append_mask(self, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         if sequences.shape[1] >= self.max_length:
