@@ -93,10 +93,6 @@ def prepare(store: Store, items: int, users: int = 20_000) -> tuple[Dataset, Run
     return dataset, run
 
 
-WARM = 3.0
-"""Seconds of load before anything is measured."""
-
-
 @dataclass
 class Outcome:
     """What one load saw."""
@@ -186,6 +182,7 @@ def steady(
     kinds: list[str],
     clients_of: list[int],
     settings: list[str],
+    warm: float,
 ) -> list[dict[str, object]]:
     """Rows of the table: each kind of request at each number of clients."""
     process, port = start(store, run, device, *settings)
@@ -194,7 +191,7 @@ def steady(
     try:
         for kind in kinds:
             bodies = [json.dumps({"user": u, **ASKED[kind]}).encode() for u in users]
-            asyncio.run(load(port, bodies, 64, WARM))
+            asyncio.run(load(port, bodies, 64, warm))
             for clients in clients_of:
                 before, own = _processor(process), time.process_time()
                 outcome = asyncio.run(load(port, bodies, clients, seconds))
@@ -221,9 +218,10 @@ def steady(
 
 
 def _processor(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of processor time the server has taken."""
-    times = psutil.Process(process.pid).cpu_times()
-    return float(times.user + times.system)
+    """Seconds of processor time the server has taken, all its processes together."""
+    server = psutil.Process(process.pid)
+    times = [one.cpu_times() for one in (server, *server.children(recursive=True))]
+    return float(sum(t.user + t.system for t in times))
 
 
 def stress(store: Store, run: Run, dataset: Dataset, device: str, seconds: float) -> dict[str, object]:
@@ -261,6 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--warm", type=float, default=3.0, help="seconds of load before anything is measured")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--kinds", nargs="+", default=list(ASKED), choices=list(ASKED))
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
@@ -274,7 +273,9 @@ def main() -> None:
         result = {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
             "items": args.items,
-            "steady": steady(store, run, dataset, args.device, args.seconds, args.kinds, args.clients, args.set),
+            "steady": steady(
+                store, run, dataset, args.device, args.seconds, args.kinds, args.clients, args.set, args.warm
+            ),
             "stress": None if args.no_stress else stress(store, run, dataset, args.device, args.seconds),
         }
     rows = result["steady"]

@@ -16,6 +16,9 @@ class ServeConfig(Config):
     device: str = Field("auto", description="auto, cpu, cuda or mps.")
     max_batch: int = Field(64, ge=1, description="Most requests scored together.")
     workers: int = Field(1, ge=1, le=64, description="Batches scored at once, on a core each; 1 on a GPU.")
+    processes: int = Field(
+        1, ge=1, le=64, description="Processes that answer at the port, each with the runs in memory; on Linux."
+    )
     max_queue: int = Field(256, ge=1, description="Most requests waiting; beyond it clients get 503.")
     timeout: float = Field(10.0, gt=0, description="Seconds after which a waiting request gets 503.")
     client_limit: int = Field(

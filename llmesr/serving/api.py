@@ -26,6 +26,7 @@ from llmesr.serving.direct import Direct, written
 from llmesr.serving.gate import Gate
 from llmesr.serving.hub import Hub, Served
 from llmesr.serving.metrics import Metrics
+from llmesr.serving.processes import Place
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Problem, "description": "The body cannot be read, or the server has another name."},
@@ -46,10 +47,11 @@ KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="The key give
 class _State:
     """What the routes share; starts and ends with the app."""
 
-    def __init__(self, hub: Hub, config: ServeConfig) -> None:
+    def __init__(self, hub: Hub, config: ServeConfig, place: Place | None) -> None:
         self.hub = hub
         self.config = config
-        self.metrics = Metrics(lambda: self.batcher.depth)
+        self.place = place
+        self.metrics = Metrics(lambda: self.batcher.depth, None if place is None else place.folder)
         hub.observe = self.metrics.reload
         self.batcher: Batcher
         self.direct: dict[str, Direct] = {}
@@ -65,18 +67,28 @@ class _State:
             observe=self.metrics.batch,
             idle=self.hub.warm,
         )
-        watcher = asyncio.create_task(self.hub.watch(config.reload_seconds)) if config.reload_seconds else None
+        watchers = [self.hub.watch(config.reload_seconds)] if config.reload_seconds else []
+        if self.place is not None:
+            watchers.append(self.place.reloads(lambda: self.hub.reload(force=True)))
+        tasks = [asyncio.create_task(watcher) for watcher in watchers]
         try:
             yield
         finally:
-            if watcher:
-                watcher.cancel()
+            for task in tasks:
+                task.cancel()
             await self.batcher.close()
 
+    async def reload(self) -> list[str]:
+        """Load every run again, and have other processes do so; which were loaded."""
+        if self.place is not None:
+            self.place.ask_reload()
+        return await self.hub.reload(force=True)
 
-def create_app(hub: Hub, config: ServeConfig, hosts: Collection[str] = ()) -> FastAPI:
-    """The app that serves the runs of ``hub``, to clients that call it by one of ``hosts`` (any name if empty)."""
-    state = _State(hub, config)
+
+def create_app(hub: Hub, config: ServeConfig, hosts: Collection[str] = (), place: Place | None = None) -> FastAPI:
+    """The app that serves the runs of ``hub``, to clients that call it by one of ``hosts`` (any name if empty), in one
+    of several processes at a ``place``."""
+    state = _State(hub, config, place)
     app = FastAPI(
         title="llmesr",
         version="1",
@@ -206,10 +218,14 @@ def _comparing(app: FastAPI, state: _State, guards: list[Any]) -> None:
 
 def _operating(app: FastAPI, state: _State, guards: list[Any]) -> None:
     @app.post(
-        "/reload", response_model=schemas.Reloaded, responses=_errors(guards), dependencies=guards, summary="Load again"
+        "/reload",
+        response_model=schemas.Reloaded,
+        responses=_errors(guards),
+        dependencies=guards,
+        summary="Load again; of several processes the others follow",
     )
     async def reload() -> dict[str, Any]:
-        return {"reloaded": await state.hub.reload(force=True)}
+        return {"reloaded": await state.reload()}
 
     @app.get(
         "/health",

@@ -1,20 +1,28 @@
-"""Runs the API under uvicorn, and stops it gracefully."""
+"""Runs the API under uvicorn, in one process or several, and stops it gracefully."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Collection
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
+import torch
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmesr.config import ServeConfig
+from llmesr.errors import UserError
 from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub
+from llmesr.serving.processes import Place, end_with_parent, serve_together
 from llmesr.store import Store
 from llmesr.training.devices import pick_device
 
@@ -94,23 +102,64 @@ def run_server(
 
     UserError when a run cannot be served.
     """
+
+    def serving(served: list[str], port: int) -> None:
+        guard = "with an API key" if config.api_key else "without an API key"
+        many = f" from {config.processes} processes" if config.processes > 1 else ""
+        say(f"Serving {', '.join(served)} at http://{host}:{port}{many} {guard}; /docs describes it.")
+
+    if config.processes > 1:
+        answering = functools.partial(_answer, store.root, runs, config, tuple(hosts))
+        serve_together(answering, config.processes, host, port, serving)
+        return
     hub = Hub(store, runs, pick_device(config.device))
-    guard = "with an API key" if config.api_key else "without an API key"
     _shorten_pauses()
     if threading.current_thread() is threading.main_thread():  # elsewhere no signal arrives
         # As SIGTERM: uvicorn raises the signal again once it has shut down. Python's own answer to an interrupt would
         # wait for the threads of batches that do not end.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    say(f"Serving {', '.join(s.run.id for s in hub.all())} at http://{host}:{port} {guard}; /docs describes it.")
-    uvicorn.run(
-        create_app(hub, config, hosts),
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=GRACE,
-        server_header=False,
-        limit_concurrency=config.max_connections,
-        http=TimedProtocol,
-        ws="none",  # nothing here speaks it, and the gate reads requests alone
-    )
+    serving([s.run.id for s in hub.all()], port)
+    uvicorn.run(create_app(hub, config, hosts), host=host, port=port, **_settings(config))
+
+
+def _answer(
+    root: Path, runs: list[str], config: ServeConfig, hosts: tuple[str, ...], place: Place, told: Connection
+) -> None:
+    """What each of several processes does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # while it loads; the first process says when to end
+    end_with_parent()
+    gc.disable()
+    torch.set_num_threads(max(1, torch.get_num_threads() // config.processes))
+    try:
+        hub = Hub(Store(root), runs, pick_device(config.device))
+    except UserError as error:
+        told.send(str(error))
+        raise SystemExit(2) from None
+    _shorten_pauses()
+    server = _Telling(uvicorn.Config(create_app(hub, config, hosts, place), **_settings(config)))
+    server.answers = lambda: told.send([s.run.id for s in hub.all()])
+    with place.open() as port:
+        server.run(sockets=[port])
+
+
+class _Telling(uvicorn.Server):
+    """Tells when it answers."""
+
+    answers: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.answers()
+
+
+def _settings(config: ServeConfig) -> dict[str, Any]:
+    return {
+        "log_level": "warning",
+        "access_log": False,
+        "timeout_graceful_shutdown": GRACE,
+        "server_header": False,
+        "limit_concurrency": config.max_connections,
+        "http": TimedProtocol,
+        "ws": "none",  # nothing here speaks it, and the gate reads requests alone
+    }

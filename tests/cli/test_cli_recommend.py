@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from a_server import serving
 from factories import make_dataset
 from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
@@ -153,28 +147,6 @@ Recommender.answer = lambda *_: time.sleep(3_600)
 main()
 """
 """The command line, where a batch takes an hour."""
-
-
-@contextmanager
-def serving(program: list[str], run: Run, store: Store, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A server of its own, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, *program, "serve", run.id, "--port", str(port), "--device", "cpu", *words]
-    process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                assert httpx.get(f"{url}/health").json()["runs"][0]["run"] == run.id
-                break
-            except httpx.ConnectError:
-                time.sleep(0.1)
-        yield process, url
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.slow
