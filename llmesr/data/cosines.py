@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sparse
@@ -16,7 +17,7 @@ MOST = 512
 PAIRS = 2**27
 """Pairs kept in all (1.5 GB); a larger catalogue keeps fewer per item."""
 AT_ONCE = 2**24
-"""Bounds what exists at once while counting."""
+"""Pairs of choices that are counted together, of one item at the least."""
 
 
 def item_cosines(offsets: np.ndarray, items: np.ndarray, train_lengths: np.ndarray, n_items: int) -> sparse.csr_matrix:
@@ -45,21 +46,25 @@ def _rows(chosen: sparse.csr_matrix) -> Iterator[sparse.csr_matrix]:
     """The cosines of some items at a time."""
     by_item = chosen.T.tocsr()
     norms = np.asarray(chosen.sum(0), np.float32).ravel()
-    size = len(norms)
-    most = int(np.clip(PAIRS // size, 32, MOST))
-    together = max(1, AT_ONCE // size)
-    for start in range(0, size, together):
-        yield _nearest(by_item[start : start + together] @ chosen, start, norms, most)
+    most = int(np.clip(PAIRS // len(norms), 32, MOST))
+    pairs = np.cumsum(by_item @ np.diff(chosen.indptr))  # before equal ones are added up
+    starts = np.flatnonzero(np.diff(pairs // AT_ONCE, prepend=-1))
+    for start, end in pairwise([*starts, len(norms)]):
+        yield _nearest(by_item[start:end] @ chosen, start, norms, most)
 
 
 def _nearest(counts: sparse.csr_matrix, first: int, norms: np.ndarray, most: int) -> sparse.csr_matrix:
-    """The cosines of items ``first``, ``first + 1``, ... from how many users they share with every item."""
-    pairs = counts.tocoo()
-    other = pairs.row + first != pairs.col
-    row, column, shared = pairs.row[other], pairs.col[other], pairs.data[other]
-    cosine = shared / (np.sqrt(norms[row + first] * norms[column]) + SHRINKAGE)
-    order = np.lexsort((column, -cosine, row))
-    row, column, cosine = row[order], column[order], cosine[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row)  # 0 is the nearest of its row
-    near = place < most
-    return sparse.csr_matrix((cosine[near], (row[near], column[near])), shape=counts.shape)
+    """The cosines of items ``first``, ``first + 1``, ... from how many users they share with every item; among equal
+    ones the lower item number is nearer."""
+    counts.sort_indices()
+    lengths, column = np.diff(counts.indptr), counts.indices
+    item = np.repeat(np.arange(first, first + len(lengths)), lengths)
+    cosine = counts.data / (np.sqrt(norms[item] * norms[column]) + SHRINKAGE)
+    cosine[item == column] = 0  # all others are greater
+    kept = cosine > 0
+    for row in np.flatnonzero(lengths > most):
+        begin, end = counts.indptr[row : row + 2]
+        kept[begin + np.argsort(-cosine[begin:end], kind="stable")[most:]] = False
+    many = np.add.reduceat(np.append(kept, False), counts.indptr[:-1], dtype=np.int64) * (lengths > 0)
+    starts = np.concatenate([[0], np.cumsum(many)])
+    return sparse.csr_matrix((cosine[kept], column[kept], starts), shape=counts.shape)

@@ -54,3 +54,14 @@ def test_the_nearest_are_kept(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_dataset_counts_them_once(tiny: Dataset) -> None:
     assert tiny.item_cosines is tiny.item_cosines
     assert (tiny.item_cosines != cosines(tiny)).nnz == 0
+
+
+def test_of_equal_ones_the_lower_numbers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten users who chose items 1 to 40 alike, of 45: every pair has the same cosine, and five items have none."""
+    monkeypatch.setattr(module, "PAIRS", 0)
+    offsets, items = np.arange(11) * 40, np.tile(np.arange(1, 41), 10)
+    kept = module.item_cosines(offsets, items, np.full(10, 40), 45).toarray() > 0
+    for row in range(1, 41):
+        others = [item for item in range(1, 41) if item != row]
+        assert np.flatnonzero(kept[row]).tolist() == others[:32]
+    assert not kept[[0, *range(41, 46)]].any()
