@@ -54,8 +54,8 @@ class Objective(nn.Module, ABC):
         ``EncodedBatch.drawn`` holds them. Most objectives draw nothing."""
 
     def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
-        """Called before each step of an epoch (from 0); ``represent_all()`` gives the (U, V * D) states of all users.
-        Most objectives have nothing to renew."""
+        """Called before each step of an epoch (from 0); ``represent_all()`` gives the states of all users, and in
+        a last row of zeros nobody's, (U + 1, V * D). Most objectives have nothing to renew."""
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint within an epoch must hold, under keys that begin with ``name``."""

@@ -92,7 +92,7 @@ class Distillation(Objective):
         self.kind = kind
         self.every = every
         self.register_buffer("known", (similar >= 0).any(1), persistent=False)  # (U,)
-        # Row U of the teachers is the empty user.
+        # Row U of the teachers is nobody.
         self.register_buffer("similar", torch.where(similar >= 0, similar, len(similar)), persistent=False)  # (U, K)
         self.register_buffer("teachers", None, persistent=False)  # (U + 1, V * D)
 
@@ -100,8 +100,7 @@ class Distillation(Objective):
         """Encode the teachers anew at the start of an epoch, and every so many steps where that is asked for."""
         if step == 0 or (self.every and step % self.every == 0):
             self.teachers = None  # gone before there are new ones: they are as large as all users' states
-            states = represent_all()
-            self.teachers = torch.cat([states, torch.zeros_like(states[:1])])
+            self.teachers = represent_all()
 
     def state(self) -> dict[str, Tensor]:
         """The teachers: encoded again, they would be those of another step."""

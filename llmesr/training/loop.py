@@ -206,13 +206,13 @@ class Loop:
 
     @torch.no_grad()
     def represent_all(self) -> Tensor:
-        """(U, V * D) every user's training history through the model as it stands, without dropout; float16 where
-        users are many."""
+        """(U + 1, V * D) every user's training history through the model as it stands, without dropout, and a row of
+        zeros; float16 where users are many."""
         lengths = self.dataset.split.train_lengths
         on_device = torch.from_numpy(lengths).to(self.device)
         width = max(view.stop for view in self.model.view_slices.values())
         dtype = torch.float16 if self.dataset.n_users >= HALF_FROM else torch.float32
-        states = torch.zeros(self.dataset.n_users, width, device=self.device, dtype=dtype)
+        states = torch.zeros(self.dataset.n_users + 1, width, device=self.device, dtype=dtype)
         self.model.eval()
         known = np.flatnonzero(lengths)  # who has no history yet stays at zero
         for users in in_order(known, lengths, 4 * self.config.batch_size * self.processes.size):

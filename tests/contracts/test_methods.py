@@ -100,7 +100,7 @@ def loss_of(method: str, backbone: str, **changes: Any) -> float:
     )
     total = torch.zeros(())
     for objective in built.objectives:
-        objective.refresh(0, lambda: torch.randn(USERS, states.shape[-1]))
+        objective.refresh(0, lambda: torch.randn(USERS + 1, states.shape[-1]))
         total = total + objective.weight * objective(batch)
     return float(total.detach())
 
@@ -143,7 +143,7 @@ def test_every_parameter_learns(method: str, backbone: str, loss: str) -> None:
         sample=lambda owners, k: torch.randint(1, N + 1, (len(owners), k)),
     )
     for objective in built.objectives:
-        objective.refresh(0, lambda: torch.zeros(USERS, states.shape[-1]))
+        objective.refresh(0, lambda: torch.zeros(USERS + 1, states.shape[-1]))
     torch.stack([o(batch) for o in built.objectives]).sum().backward()
     dead = [n for n, p in built.model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert dead == []

@@ -42,7 +42,7 @@ def test_every_tensor_of_an_objective_is_a_buffer(make: Callable[[], Objective])
 @pytest.mark.parametrize("make", [next_item, distillation, alignment])
 def test_refresh_state_and_load_are_always_there(make: Callable[[], Objective]) -> None:
     first, second = make(), make()
-    first.refresh(0, lambda: torch.ones(USERS, D))
+    first.refresh(0, lambda: torch.ones(USERS + 1, D))
     state = first.state()
     assert all(key.startswith(first.name) for key in state)
     second.load({**state, "of another objective": torch.zeros(1)})
@@ -56,7 +56,7 @@ def test_teachers_are_renewed_at_the_epoch_and_every_so_many_steps() -> None:
     batch = cast(EncodedBatch, SimpleNamespace(users=torch.tensor([0, 1, 2]), user_states=torch.zeros(3, 1)))
     with pytest.raises(RuntimeError, match="refresh"):
         objective(batch)
-    states = torch.tensor([[0.0], [2.0], [4.0], [6.0]])
+    states = torch.tensor([[0.0], [2.0], [4.0], [6.0], [0.0]])  # the last one is nobody's
     objective.refresh(0, lambda: states)
     # User 0 learns from 1 and 2 (3), user 1 from 0 (0), user 2 from nobody: (9 + 0) / 2 users with a teacher.
     assert float(objective(batch)) == pytest.approx(4.5)
