@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     options = parser.parse_args()
-    sys.path.insert(0, str(HERE / "tests" / "data" / "places"))
+    sys.path[:0] = [str(HERE / "tests"), str(HERE / "tests" / "data" / "places")]
     import postgres
 
     os.environ["PGPASSWORD"] = postgres.PASSWORD

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from a_server import free_port
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import InvalidStatus
@@ -68,9 +69,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def address(installed: Path, environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """Where the installed app listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = tmp_path / "app.log"
     with open(log, "wb") as out:
         command = [str(installed / "llmesr"), "app", "--port", str(port)]

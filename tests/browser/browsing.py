@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from a_server import free_port
 from playwright.sync_api import Locator, Page, expect
 
 from llmesr.jobs.queue import Jobs
@@ -30,9 +30,7 @@ class Server:
 
     def __init__(self, store: Store, log: Path, base_path: str = "") -> None:
         self.store, self.log, self.base_path = store, log, base_path
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

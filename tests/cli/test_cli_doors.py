@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from a_server import free_port
 
 from llmesr.cli.doors import answered_names, beyond_this_machine, has_sign_in
 from llmesr.cli.main import app
@@ -111,9 +112,7 @@ def test_the_app_answers_to_its_own_names_alone(store: Store, tmp_path: Path) ->
     """Pages come over its websocket: a page elsewhere must not open one, by its own name or by a name of ours, nor read
     what else the server holds. Ctrl-C ends it without a traceback."""
     log = tmp_path / "app.log"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "llmesr", "app", "--port", str(port), "--allow-host", "shop.example.com"]
     with open(log, "wb") as out:
         process = subprocess.Popen(

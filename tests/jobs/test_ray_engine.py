@@ -6,7 +6,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from a_server import free_port
 from small_commands import SELF
 
 from llmesr.data.dataset import Dataset
@@ -30,12 +30,6 @@ from llmesr.store import Store
 HERE = Path(__file__).parent
 here_is_ray = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not here_is_ray, reason="Ray is not installed here: pip install -e .[ray]")
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from a_server import free_port
 from served_app import open_fake
 from serving_doubles import bare_run
 
@@ -36,9 +36,7 @@ def address(store: Store, tiny: Dataset) -> Iterator[str]:
     run = bare_run(store, tiny)
     run.set_status(Status(state="SUCCEEDED"))
     app = create_app(Hub(store, [run.id], open_run=open_fake), ServeConfig(api_key=KEY, reload_seconds=0))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from a_server import free_port
 from interruption import StopAfter
 from safetensors.numpy import load_file
 from team import CONFIGS, SHARDED, STOP_AFTER, first_items
@@ -66,12 +66,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Dataset, E
     said = [process.communicate(timeout=240)[1] for process in team]
     assert [process.returncode for process in team] == [0, 0], "\n".join(said)
     return store, data, vectors
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def assert_same(one: Run, two: Run) -> None:

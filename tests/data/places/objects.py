@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 import httpx
 import pytest
+from a_server import free_port
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "to be found nowhere"
 OWNER = "/datasets/shop/orders"
@@ -121,9 +122,7 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     emulator = pytest.importorskip(
         "gcp_storage_emulator.server", reason="the emulator is not installed (pip install gcp-storage-emulator)"
     )
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = int(taken.getsockname()[1])
+    port = free_port()
     server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="shop")
     server.start()
     line = Line(port)

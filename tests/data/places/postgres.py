@@ -6,7 +6,6 @@ import contextlib
 import glob
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from a_server import free_port
 
 PASSWORD = "to be found nowhere"
 
@@ -21,12 +21,6 @@ PASSWORD = "to be found nowhere"
 def _program(name: str) -> str | None:
     found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
     return shutil.which(name) or (found[-1] if found else None)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +40,7 @@ def served() -> Iterator[str]:
     assert initdb
     assert server
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    port, folder = _free_port(), Path(tempfile.mkdtemp(prefix="llmesr-postgres-"))
+    port, folder = free_port(), Path(tempfile.mkdtemp(prefix="llmesr-postgres-"))
     (folder / "password").write_text(PASSWORD)
     if user:
         for path in (folder, folder / "password"):
