@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth_steps import STEPS_OF, Scene, prepared
+from growth_scene import Scene
+from growth_steps import STEPS_OF, prepared
 
 FOUND = "found.json"
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
+from growth_scene import Scene, Told
+from growth_serving import served
 from made import STRETCH, write_files
 from safetensors.numpy import save_file
-from serving import FITTED, load, start  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
 from tables import Watch
 
 from llmesr.config import EmbedConfig, IngestConfig, NeighbourConfig, RunConfig
 from llmesr.data.batches import Sequences
-from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.ingest import ingest
 from llmesr.data.unit_rows import unit_rows
 from llmesr.evaluation.ranks import evaluate
@@ -34,52 +29,20 @@ from llmesr.progress import silent
 from llmesr.retrieval import index_quantised
 from llmesr.retrieval.index import SAMPLE
 from llmesr.retrieval.similar import NEIGHBOURS, load_similar, similar_users
-from llmesr.runs.record import MODEL, Run, Status
 from llmesr.semantic.embed import embed, load_embedding
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.precomputed import write_vectors
-from llmesr.store import Store
 from llmesr.text.prompts import item_prompts
-from llmesr.training.checkpoint import save_tensors
 from llmesr.training.linear import NEAREST
 from llmesr.training.stopping import Stopped
 from llmesr.training.train import train
 
-EMBEDDING, STEPS, ASKED, TEXTS, CLIENTS, SECONDS = 384, 100, 1_000, 256, 64, 10.0
+EMBEDDING, STEPS, ASKED, TEXTS = 384, 100, 1_000, 256
 WHOLE = 150_000
 """Users up to which the similar ones of all are searched; above, those of :data:`SEARCHED` of them."""
 SEARCHED, SOLVED = 32_768, 4_096
 CODED = 1_000_000
 """Rows up to which all are coded; of more so many are, in the lists of all, whose centres then see one iteration."""
-
-
-@dataclass
-class Scene:
-    """Where a step works, and on how much."""
-
-    root: Path
-    users: int
-    items: int
-
-    @property
-    def store(self) -> Store:
-        return Store(self.root)
-
-    def data(self) -> Dataset:
-        return load_dataset(self.store, self.store.ids("datasets")[0])
-
-    def text(self) -> str:
-        return str(self.store.ids("embeddings")[0])
-
-
-@dataclass
-class Told:
-    """What a step says of itself: a remark for the table, seconds that were left out because only a part was carried
-    out, and the memory of another process that did the work."""
-
-    remark: str = ""
-    left_out: float = 0.0
-    peak: float = 0.0
 
 
 def ingested(scene: Scene) -> Told:
@@ -220,42 +183,6 @@ def validated(scene: Scene) -> Told:
     return Told(f"{(time.process_time() - begun) * 1000 / ASKED:.2f} ms a user")
 
 
-def served(scene: Scene) -> Told:
-    """A server of an untrained llm-esr from its start to its first answer, then 64 clients with a fitted policy."""
-    store, data = scene.store, scene.data()
-    config = RunConfig(method="llm-esr", distillation="off")
-    if "served" not in store.ids("runs"):
-        embedding = load_embedding(store, scene.text())
-        run = Run.create(store, config, [data.manifest, embedding.manifest], name="served", id="served", device="cpu")
-        inputs = Inputs(
-            n_items=data.n_items,
-            text=torch.from_numpy(embedding.padded()),
-            reduced=torch.randn(data.n_items, config.embedding_size),
-        )
-        save_tensors(run.folder / MODEL, build(inputs, config).model.state_dict(), {})
-        run.finish(Status(state="SUCCEEDED"), {}, {})
-    users = data.user_ids[:: max(data.n_users // 2000, 1)][:2000].tolist()
-    bodies = [json.dumps({"user": user, "policy": FITTED}).encode() for user in users]
-    begun = time.perf_counter()
-    process, port = start(store, Run(store, "served"), "cpu")
-    ready = time.perf_counter() - begun
-    watched = psutil.Process(process.pid)
-    try:
-        first = asyncio.run(load(port, bodies, 1, 0.0))
-        first = asyncio.run(load(port, bodies, 1, 0.001))
-        asyncio.run(load(port, bodies, CLIENTS, SECONDS))
-        before = watched.cpu_times()
-        outcome = asyncio.run(load(port, bodies, CLIENTS, SECONDS))
-        after = watched.cpu_times()
-        peak = int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1e6
-    finally:
-        process.terminate()
-        process.wait(60)
-    spent = after.user + after.system - before.user - before.system
-    remark = f"ready {ready:.1f} s, first answer {first.seconds[0]:.1f} s, {1000 * spent / len(outcome.seconds):.1f} ms"
-    return Told(remark, peak=peak)
-
-
 STEPS_OF: dict[str, Callable[[Scene], Told]] = {
     "ingest of Parquet": ingested,
     "open, the first time": opened,
@@ -267,7 +194,7 @@ STEPS_OF: dict[str, Callable[[Scene], Told]] = {
     "`id`, sampled, an epoch": trained("id"),
     "`llm-esr`, sampled, an epoch and its teachers": trained("llm-esr"),
     f"validation on {ASKED:,} users": validated,
-    "serving `llm-esr` with a fitted policy (ms of processor an answer)": served,
+    "serving `llm-esr` (ms of processor an answer, 64 clients)": served,
 }
 
 

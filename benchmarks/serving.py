@@ -153,15 +153,17 @@ async def control(port: int, method: str, path: str) -> tuple[int, bytes]:
     return int(answer.split(b" ", 2)[1]), answer
 
 
-def start(store: Store, run: Run, device: str, *settings: str) -> tuple[subprocess.Popen[bytes], int]:
-    """The server process, ready to answer."""
+def start(
+    store: Store, run: Run, device: str, *settings: str, patience: float = 180.0
+) -> tuple[subprocess.Popen[bytes], int]:
+    """The server process, ready to answer within ``patience`` seconds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     overrides = [word for s in ("reload_seconds=0", *settings) for word in ("--set", s)]
     command = [sys.executable, "-m", "llmesr", "serve", run.id, "--port", str(port), "--device", device, *overrides]
     process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
             asyncio.run(control(port, "GET", "/health"))
@@ -170,7 +172,7 @@ def start(store: Store, run: Run, device: str, *settings: str) -> tuple[subproce
             if process.poll() is not None:
                 raise SystemExit("the server did not start") from None
             time.sleep(0.2)
-    raise SystemExit("the server did not answer within three minutes")
+    raise SystemExit(f"the server did not answer within {patience:.0f} s")
 
 
 def steady(

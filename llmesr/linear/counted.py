@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sparse
@@ -13,7 +14,7 @@ from llmesr.linear.weights import Columns, Weights
 Scaled = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Counts, their columns and their rows -> weights."""
 AT_ONCE = 2**24
-"""Bounds what is sorted at once."""
+"""Pairs that are weighed at once, of one item at the least."""
 
 
 def cosines(counts: sparse.csr_matrix, *, shrinkage: float, neighbours: int) -> Weights:
@@ -45,20 +46,19 @@ def transitions(follows: sparse.csr_matrix, chosen: np.ndarray, *, shrinkage: fl
 def _nearest(counts: sparse.csr_matrix, scaled: Scaled, neighbours: int) -> Weights:
     """For each column the rows with the greatest scaled counts, itself left out; ties to the lower item number."""
     size = counts.shape[0]
-    by_column = counts.T.tocsr()
+    by_column = counts.T.tocsr()  # its rows rise by number, so that a stable sort settles ties
+    starts = by_column.indptr
     most = max(1, min(neighbours, size - 2))
     items, weights = np.zeros((size - 1, most), np.int32), np.zeros((size - 1, most), np.float32)
-    together = max(1, AT_ONCE // size)
-    for start in range(1, size, together):
-        pairs = by_column[start : start + together].tocoo()
-        column, row = pairs.row + start, pairs.col
-        other = column != row
-        column, row = column[other], row[other]
-        value = scaled(pairs.data[other], column, row)
-        order = np.lexsort((row, -value, column))
-        column, row, value = column[order], row[order], value[order]
-        place = np.arange(len(column)) - np.searchsorted(column, column)
-        near = place < most
-        items[column[near] - 1, place[near]] = row[near]
-        weights[column[near] - 1, place[near]] = value[near]
+    firsts = np.flatnonzero(np.diff(starts[1:-1] // AT_ONCE, prepend=-1)) + 1
+    for first, end in pairwise([*firsts, size]):
+        block = slice(starts[first], starts[end])
+        row = by_column.indices[block]
+        column = np.repeat(np.arange(first, end), np.diff(starts[first : end + 1]))
+        value = scaled(by_column.data[block], column, row)
+        for item, (begin, stop) in enumerate(pairwise(starts[first : end + 1] - starts[first]), first):
+            near = begin + np.argsort(-value[begin:stop], kind="stable")[: most + 1]
+            near = near[row[near] != item][:most]
+            items[item - 1, : len(near)] = row[near]
+            weights[item - 1, : len(near)] = value[near]
     return Weights.sparse(Columns(torch.from_numpy(items), torch.from_numpy(weights)))

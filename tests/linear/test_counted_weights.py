@@ -8,6 +8,7 @@ import scipy.sparse as sparse
 import torch
 
 from llmesr.data.dataset import Dataset
+from llmesr.linear import counted
 from llmesr.linear.counted import cosines, transitions
 from llmesr.linear.interactions import bounded, chosen, followed, gram
 
@@ -34,6 +35,27 @@ def test_cosines_by_hand() -> None:
     nearest = cosines(gram(users), shrinkage=8.0, neighbours=1)
     assert nearest.items is not None
     assert nearest.items[1:, 0].tolist() == [3, 3, 1]
+
+
+@pytest.mark.parametrize("at_once", [1, 40, counted.AT_ONCE])
+@pytest.mark.parametrize("neighbours", [1, 3, 100])
+def test_the_nearest_are_those_of_a_sort_by_hand(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch, neighbours: int, at_once: int
+) -> None:
+    """However many pairs are weighed at once; few counts are different, so that many are tied."""
+    monkeypatch.setattr(counted, "AT_ONCE", at_once)
+    size = tiny.n_items + 1
+    itself = sparse.csr_matrix(([9.0], ([5], [5])), shape=(size, size))  # which is nobody's neighbour
+    follows = followed(tiny, 3, 0.5) + itself
+    made = transitions(follows, np.ones(size), shrinkage=1.0, neighbours=neighbours)
+    assert made.items is not None
+    for item in range(1, size):
+        column = follows.tocsc()[:, item]
+        pairs = [(-n, other) for n, other in zip(column.data, column.indices, strict=True) if other != item]
+        best = sorted(pairs)[:neighbours]
+        filled = (0,) * (made.items.shape[1] - len(best))
+        assert made.items[item].tolist() == [other for _, other in best] + list(filled)
+        assert made.weights[item].tolist() == [-n / 2 for n, _ in best] + list(filled)
 
 
 def test_transitions_have_a_direction(tiny: Dataset) -> None:

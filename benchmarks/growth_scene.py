@@ -1,0 +1,38 @@
+"""What a step of growth.py is given, and what it says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.store import Store
+
+
+@dataclass
+class Scene:
+    """Where a step works, and on how much."""
+
+    root: Path
+    users: int
+    items: int
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root)
+
+    def data(self) -> Dataset:
+        return load_dataset(self.store, self.store.ids("datasets")[0])
+
+    def text(self) -> str:
+        return str(self.store.ids("embeddings")[0])
+
+
+@dataclass
+class Told:
+    """What a step says of itself: a remark for the table, seconds that were left out because only a part was carried
+    out, and the memory of another process that did the work."""
+
+    remark: str = ""
+    left_out: float = 0.0
+    peak: float = 0.0

@@ -1,0 +1,92 @@
+"""The step of growth.py that serves: a run with a policy as ``llmesr tune`` leaves it, from start to 64 clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import psutil
+import torch
+from growth_scene import Scene, Told
+from serving import FITTED, load, start  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
+
+from llmesr.config import RunConfig
+from llmesr.data.dataset import Dataset
+from llmesr.methods import Inputs, build
+from llmesr.runs.record import MODEL, Run, Status
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.tuning.outcome import PolicyPoint, PolicyTuningConfig, TunedPolicy
+from llmesr.semantic.embed import load_embedding
+from llmesr.training.checkpoint import save_tensors
+
+CLIENTS, SECONDS, PATIENCE, ID = 64, 10.0, 1800.0, "served"
+
+
+def served(scene: Scene) -> Told:
+    """An untrained llm-esr with a tuned policy: processor seconds until it answers, and what an answer takes 64 clients
+    without and with the policy."""
+    if ID not in scene.store.ids("runs"):
+        _made(scene)
+    data = scene.data()
+    users = data.user_ids[:: max(data.n_users // 2000, 1)][:2000].tolist()
+    del data
+    begun = time.perf_counter()
+    process, port = start(scene.store, Run(scene.store, ID), "cpu", patience=PATIENCE)
+    watched = psutil.Process(process.pid)
+    ready = time.perf_counter() - begun
+    told = [f"ready after {_spent(watched):.0f} s ({ready:.0f} s wall), {_peak(process.pid):.1f} GB"]
+    try:
+        for policy, said in (("none", "plain"), ("tuned", "fitted")):
+            bodies = [json.dumps({"user": user, "policy": policy}).encode() for user in users]
+            asyncio.run(load(port, bodies, CLIENTS, SECONDS))
+            before = _spent(watched)
+            outcome = asyncio.run(load(port, bodies, CLIENTS, SECONDS))
+            spent, answers = _spent(watched) - before, len(outcome.seconds)
+            refused = sum(outcome.statuses.values()) - answers
+            told.append(f"{said} {1000 * spent / max(answers, 1):.1f} ms ({answers} answers, {refused} refused)")
+        return Told("; ".join(told), peak=_peak(process.pid))
+    finally:
+        process.terminate()
+        process.wait(120)
+
+
+def _made(scene: Scene) -> None:
+    """The run with its model and its policy."""
+    store, data, config = scene.store, scene.data(), RunConfig(method="llm-esr", distillation="off")
+    embedding = load_embedding(store, scene.text())
+    run = Run.create(store, config, [data.manifest, embedding.manifest], name=ID, id=ID, device="cpu")
+    reduced = torch.randn(data.n_items, config.embedding_size)
+    inputs = Inputs(n_items=data.n_items, text=torch.from_numpy(embedding.padded()), reduced=reduced)
+    save_tensors(run.folder / MODEL, build(inputs, config).model.state_dict(), {})
+    _policy(run, data, embedding.id).save(run)
+    run.finish(Status(state="SUCCEEDED"), {}, {})
+
+
+def _policy(run: Run, data: Dataset, embedding: str) -> TunedPolicy:
+    """As tuning leaves it; its numbers are of the form that tuning finds and fit no data."""
+    fitted = ScoringPolicy.model_validate(FITTED)
+    return TunedPolicy(
+        run=run.id,
+        dataset=data.id,
+        embedding=embedding,
+        config=PolicyTuningConfig(),
+        thresholds=data.thresholds,
+        units={},
+        users=0,
+        seconds=0.0,
+        created="",
+        points=[PolicyPoint(policy=policy, metrics={}, users=0) for policy in (ScoringPolicy(), fitted)],
+        sampled=[],
+        chosen=1,
+    )
+
+
+def _spent(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _peak(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1e6
