@@ -5,6 +5,7 @@
     python benchmarks/tables.py --text --items 100000 1000000       # item text in memory, and read from its file
     python benchmarks/tables.py --quality PATH                      # the test of both, over three seeds
     python benchmarks/tables.py --quality PATH --method llm-esr --compare storage      # text in 32, 16 and 8 bits
+    python benchmarks/tables.py --quality PATH --method llm-esr --compare storage --set loss=sampled   # larger data
 
 PATH is a folder with interactions and items. Processor time, so that other work on the machine does not count.
 """
@@ -29,7 +30,7 @@ import psutil
 import torch
 from made import write
 
-from llmesr.config import EmbedConfig, IngestConfig, RunConfig
+from llmesr.config import EmbedConfig, IngestConfig, RunConfig, parse_overrides
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.ingest import ingest
 from llmesr.evaluation.table import event_metrics
@@ -149,7 +150,7 @@ def member(root: str, dataset: str, settings: dict[str, Any], steps: int) -> Non
         print(f"{MEMBER}{processes.rank} | {before:.2f} | {peak:.2f} | {watch.seconds * 1000:,.0f}", flush=True)
 
 
-def quality(path: Path, name: str, method: str, compared: str, epochs: int, seeds: list[int]) -> None:
+def quality(path: Path, name: str, method: str, compared: str, seeds: list[int], own: dict[str, Any]) -> None:
     """Print NDCG@10 (full) on the test, by group, for the seeds of each way."""
     groups = ("Overall", "Tail Item", "Tail User")
     with tempfile.TemporaryDirectory() as scratch:
@@ -162,7 +163,7 @@ def quality(path: Path, name: str, method: str, compared: str, epochs: int, seed
             text = None if method == "id" else embed(data, EmbedConfig.read(None, **stored), store)
             for seed in seeds:
                 settings = {"loss": "sampled", "item_updates": way} if compared == "updates" else {}
-                config = RunConfig.read(None, method=method, seed=seed, epochs=epochs, **settings)
+                config = RunConfig.read(None, **{"method": method, "seed": seed, **settings, **own})
                 run = train(data, config, store, embedding=text)
                 frame = run.per_user()
                 found = event_metrics(frame[frame["part"] == "test"], data.thresholds, ["NDCG@10"])
@@ -185,6 +186,7 @@ def main() -> None:
     parser.add_argument("--method")
     parser.add_argument("--compare", choices=list(COMPARED), default="updates")
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--set", action="append", default=[], help="key=value for every run of --quality")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     asked = parser.parse_args()
     if asked.member:
@@ -194,7 +196,8 @@ def main() -> None:
     elif asked.sharded:
         sharded(asked.items, asked.steps, asked.sharded)
     elif asked.quality:
-        quality(asked.quality, asked.name, asked.method or "id", asked.compare, asked.epochs, asked.seeds)
+        own = {"epochs": asked.epochs, **parse_overrides(asked.set)}
+        quality(asked.quality, asked.name, asked.method or "id", asked.compare, asked.seeds, own)
     else:
         speed(asked.items, asked.steps)
 
