@@ -1,13 +1,15 @@
 """The best recommender we can make against all others, with intervals and tests.
 
     python benchmarks/best.py PATH --name office --seeds 42 43 44
+    python benchmarks/best.py PATH --name office --seeds 42 --emphasis 0 .25 .5 .75 1     # on validation alone
 
 PATH is a folder with interactions and items, or names a dataset under the artifact root. Contenders: popularity,
 semantic-knn of several kinds and every linear model; id, llm-init and adapter with cross-entropy; llm-esr as published,
 and with our defaults; sums of them (`llmesr blend`), that of everything also with trees (`--trees`) and with tail items
-counted twice (`--emphasis 1`); and several of these under scoring policies tuned on validation (`llmesr tune`): the
+counted twice (its `--emphasis 1`); and several of these under scoring policies tuned on validation (`llmesr tune`): the
 balanced one, and the best that leaves no group below the published configuration. Runs already under the artifact root
-are reused; `--leave-out` spares training the others, and what is made of them.
+are reused; `--leave-out` spares training the others, and what is made of them. With `--emphasis` only the sum of all
+with trees is looked at, for each of these: in which groups it has less than the best single method, on validation.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from emphasis import on_validation, told
 from quality import PAPER, find_or_train
 
 from llmesr.config import BLEND_EMPHASIS, GROUPS, EmbedConfig, IngestConfig, has_backbone
@@ -93,8 +96,8 @@ POLICIES = {
 }
 
 
-def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Namespace) -> dict[str, list[Run]]:
-    """Every contender with every seed where it has one, their blends, and the policies tuned for some of them."""
+def contenders(data: Dataset, vectors: Embedding, store: Store, args: argparse.Namespace) -> dict[str, list[Run]]:
+    """Every contender with every seed where it has one."""
     found: dict[str, list[Run]] = {}
     for label in (label for label in CONTENDERS if label not in args.leave_out):
         started, settings = time.perf_counter(), CONTENDERS[label]
@@ -102,12 +105,17 @@ def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Name
         whole = {"max_length": args.max_length, "epochs": args.epochs, **settings}
         found[label] = [find_or_train(data, vectors, {**whole, "seed": s}, store, args.device) for s in seeds]
         print(f"{label}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def combined(single: dict[str, list[Run]], store: Store, args: argparse.Namespace) -> dict[str, list[Run]]:
+    """The contenders, then their blends, and the policies tuned for some of them."""
+    found = dict(single)
     for label, of in BLENDS.items():
         if set(of) <= set(found) and label not in args.leave_out:
             found[label] = [find_or_blend(members, args.device) for members in by_seed([found[m] for m in of])]
     for label in (label for label in SUMS if label not in args.leave_out):
-        each = by_seed([found[m] for m in EVERYTHING if m in found])
-        found[label] = [find_or_blend(members, args.device, **SUMS[label]) for members in each]
+        found[label] = [find_or_blend(members, args.device, **SUMS[label]) for members in everything(single)]
     for label, of_policy in POLICIES.items():
         if of_policy in found and label not in args.leave_out:
             found[label] = [tuned(run, store, args) for run in found[of_policy]]
@@ -115,6 +123,11 @@ def trained(data: Dataset, vectors: Embedding, store: Store, args: argparse.Name
         pairs = zip(found["llm-esr, ce"], found[PUBLISHED], strict=True)
         found[NOBODY_WORSE] = [tuned(run, store, args, published.id) for run, published in pairs]
     return found
+
+
+def everything(single: dict[str, list[Run]]) -> list[list[Run]]:
+    """What the sum of all adds up, for each seed."""
+    return by_seed([single[label] for label in EVERYTHING if label in single])
 
 
 def find_or_blend(members: list[Run], device: str, *, trees: bool = False, emphasis: float = BLEND_EMPHASIS) -> Run:
@@ -140,6 +153,16 @@ def validated(found: dict[str, list[Run]], data: Dataset) -> None:
         each = [event_metrics(frame, data.thresholds) for frame in frames]
         values = [sum(m[f"{p}/Overall/NDCG@10"] for m in each) / len(each) for p in ("full", "uni100")]
         print(f"{label}: {values[0]:.4f} {values[1]:.4f}")
+
+
+def by_emphasis(single: dict[str, list[Run]], data: Dataset, args: argparse.Namespace) -> None:
+    """Print what the sum of all with trees lacks on validation as tail items count more."""
+    print("\nThe sum of all with trees on validation, ranked by weights that were fitted on others, mean over seeds\n")
+    sums = {}
+    for emphasis in args.emphasis:
+        each = [find_or_blend(members, args.device, trees=True, emphasis=emphasis) for members in everything(single)]
+        sums[emphasis] = on_validation(each, data)
+    print("\n".join(told(sums, {label: on_validation(runs, data) for label, runs in single.items()})))
 
 
 def tuned(run: Run, store: Store, args: argparse.Namespace, reference: str | None = None) -> Run:
@@ -203,8 +226,9 @@ def main() -> None:
     parser.add_argument("--k-core", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=100, help="at the most; training stops by validation")
-    everything = [*CONTENDERS, *BLENDS, *SUMS, *POLICIES]
-    parser.add_argument("--leave-out", nargs="+", default=[], choices=everything, help="contenders to leave out")
+    known = [*CONTENDERS, *BLENDS, *SUMS, *POLICIES]
+    parser.add_argument("--leave-out", nargs="+", default=[], choices=known, help="contenders to leave out")
+    parser.add_argument("--emphasis", nargs="+", type=float, help="only see what these are worth, on validation")
     parser.add_argument("--objective", default="balanced", choices=["balanced", "overall", "tail"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
@@ -217,9 +241,13 @@ def main() -> None:
     else:
         data = load_dataset(store, store.find("datasets", str(args.path)).id)
         text = default_embedding(store, data)
-    found = trained(data, text, store, args)
-    frames = {label: [run.per_user() for run in runs] for label, runs in found.items()}
+    single = contenders(data, text, store, args)
     print(f"{data.name}: {data.n_users:,} users, {data.n_items:,} items. {data.thresholds.describe()}")
+    if args.emphasis:
+        by_emphasis(single, data, args)
+        return
+    found = combined(single, store, args)
+    frames = {label: [run.per_user() for run in runs] for label, runs in found.items()}
     validated(found, data)
     below(frames, data)
     claims = [*product((OURS, NOBODY_WORSE), (PUBLISHED, SIMPLE)), *product((BLEND, BEST), (TEXT_EASE, OURS))]
