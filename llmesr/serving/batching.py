@@ -1,7 +1,7 @@
 """Micro-batching: requests that wait while the device is busy become its next batch.
 
-No request waits for others to come: an idle device starts at once, and the busier it is the larger
-its batches grow. The queue is bounded, so overload is said at once instead of growing into timeouts.
+An idle device starts at once, and the busier it is the larger its batches grow: where the last one had many, the next
+waits a moment for as many. The queue is bounded, so overload is said at once instead of growing into timeouts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from llmesr.scoring.recommender import Answer, Recommender, Request
 log = logging.getLogger(__name__)
 STEP = 1.0
 """Seconds that requests, and the end of the server, wait for what is worked out ahead; then it goes on by itself."""
+GATHERING, CALM = 0.3, 0.002
+"""A batch waits for those the last one had: this share of its usual time, so many seconds without a new one."""
 
 
 class _Ahead:
@@ -95,6 +97,8 @@ class Batcher:
         self._wake = asyncio.Event()
         self._closing = False
         self._seconds = 0.01  # per batch, a moving average
+        self._size = 1
+        """Of the last batch."""
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="scoring")
         self._loops = [asyncio.create_task(self._run(first=n == 0)) for n in range(workers)]
 
@@ -143,12 +147,24 @@ class Batcher:
                 if self._closing or not (first and await self._worked()):
                     await self._wake.wait()
                 continue
+            await self._gathered()
             many = min(self.max_batch, math.ceil(len(self._waiting) / self._free))  # the others have theirs
             batch, self._waiting = self._waiting[:many], self._waiting[many:]
             batch = [w for w in batch if not w.answer.done()]  # given up by their clients
             if batch:
                 with self._busy():
                     await self._answer(batch)
+
+    async def _gathered(self) -> None:
+        """Wait a little for as many as the last batch had: whoever was answered together asks again together, and the
+        first of them would else have a batch alone, which costs nearly as much."""
+        until = time.perf_counter() + GATHERING * self._seconds
+        while len(self._waiting) < min(self._size, self.max_batch) and not self._closing:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), min(CALM, until - time.perf_counter()))
+            except TimeoutError:  # at once where no time is left
+                return
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
@@ -182,6 +198,7 @@ class Batcher:
         seconds = time.perf_counter() - started
         self._seconds += 0.2 * (seconds - self._seconds)
         self._observe(len(batch), seconds)
+        self._size = len(batch)
         for waiting, result in zip(batch, results, strict=True):
             if waiting.answer.done():
                 continue

@@ -131,6 +131,14 @@ class _One:
         self.process.start()
         other.close()  # so that its end is heard of
 
+    def why(self) -> str:
+        """What it said before it ended, where it could not serve."""
+        try:
+            told = self.told.recv() if self.told.poll() else None
+        except EOFError:
+            return ""
+        return f" ({told.rstrip('.')})" if isinstance(told, str) else ""
+
 
 class _Supervisor:
     def __init__(self, answering: Answering, many: int, place: Place) -> None:
@@ -177,7 +185,10 @@ class _Supervisor:
         time.sleep(AGAIN)
         for at, one in enumerate(self._ones):
             if not one.process.is_alive():
-                log.warning("process %s ended with %s; another one starts", one.process.pid, one.process.exitcode)
+                why = one.why()
+                log.warning(
+                    "process %s ended with %s%s; another one starts", one.process.pid, one.process.exitcode, why
+                )
                 mark_process_dead(one.process.pid, self._folder)  # type: ignore[no-untyped-call]
                 self._ones[at] = self._start()
 

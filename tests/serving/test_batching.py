@@ -1,4 +1,4 @@
-"""Work ahead of the requests holds up neither them nor the end of the server."""
+"""Clients answered together share the next batch; work ahead of the requests holds up neither them nor the end."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ class Echo:
     def __init__(self) -> None:
         self.held = threading.Event()
         self.held.set()
+        self.sizes: list[int] = []
+        """Of the batches."""
 
     def answer(self, requests: list[Any]) -> list[Any]:
         self.held.wait(30)
+        self.sizes.append(len(requests))
         return requests
 
 
@@ -131,3 +134,37 @@ def test_nothing_spins_where_there_is_nothing_to_do() -> None:
 
     asyncio.run(go())
     assert len(looks) == 1
+
+
+async def again(batcher: Batcher, echo: Echo, number: int, times: int) -> None:
+    """A client that takes its own time between answer and next request."""
+    for _ in range(times):
+        await ask(batcher, echo, "what")
+        await asyncio.sleep(0.01 * number)
+
+
+def test_clients_who_were_answered_together_share_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "GATHERING", 1e6)
+    monkeypatch.setattr(batching, "CALM", 30.0)
+    echo = Echo()
+
+    async def go() -> None:
+        batcher = Batcher()
+        await asyncio.gather(*(again(batcher, echo, number, 3) for number in range(4)))
+        await batcher.close()
+
+    asyncio.run(go())
+    assert echo.sizes == [4, 4, 4]
+
+
+def test_a_batch_does_not_wait_for_clients_who_are_gone() -> None:
+    echo = Echo()
+
+    async def go() -> None:
+        batcher = Batcher()
+        await asyncio.gather(*(again(batcher, echo, 0, 1) for _ in range(4)))
+        await asyncio.wait_for(again(batcher, echo, 0, 2), 20)
+        await batcher.close()
+
+    asyncio.run(go())
+    assert echo.sizes == [4, 1, 1]

@@ -88,6 +88,21 @@ def test_they_answer_count_and_reload_together_and_one_that_dies_comes_back(
     assert not any(other.is_running() for other in others)
 
 
+def test_one_that_cannot_be_started_again_says_why(
+    together: tuple[subprocess.Popen[bytes], str], run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process, _ = together
+    run.folder.rename(run.folder.with_name("gone"))
+    answering(process)[0].kill()
+    told: list[str] = []
+
+    def said() -> bool:
+        told.append(capfd.readouterr().err)
+        return f"ended with 2 (There is no run called {run.id!r}" in "".join(told)
+
+    until(said)
+
+
 def test_they_end_when_the_first_one_is_killed(together: tuple[subprocess.Popen[bytes], str]) -> None:
     process, _ = together
     others = answering(process)
