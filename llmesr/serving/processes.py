@@ -187,7 +187,7 @@ class _Supervisor:
             if not one.process.is_alive():
                 why = one.why()
                 log.warning(
-                    "process %s ended with %s%s; another one starts", one.process.pid, one.process.exitcode, why
+                    "process %s ended with %s%s. Another one starts.", one.process.pid, one.process.exitcode, why
                 )
                 mark_process_dead(one.process.pid, self._folder)  # type: ignore[no-untyped-call]
                 self._ones[at] = self._start()

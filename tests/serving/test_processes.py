@@ -89,9 +89,9 @@ def test_they_answer_count_and_reload_together_and_one_that_dies_comes_back(
 
 
 def test_one_that_cannot_be_started_again_says_why(
-    together: tuple[subprocess.Popen[bytes], str], run: Run, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str], together: tuple[subprocess.Popen[bytes], str], run: Run
 ) -> None:
-    process, _ = together
+    process, _ = together  # started after `capfd`, which it therefore writes to
     run.folder.rename(run.folder.with_name("gone"))
     answering(process)[0].kill()
     told: list[str] = []
