@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 import httpx
 
@@ -24,11 +25,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(program: list[str], run: Run, store: Store, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The process, and its address once it answers."""
+def serving(
+    program: list[str], run: Run, store: Store, *words: str, err: IO[bytes] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The process, and its address once it answers; what it complains of goes to ``err``."""
     port = free_port()
     command = [sys.executable, *program, "serve", run.id, "--port", str(port), "--device", "cpu", *words]
-    process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)})
+    process = subprocess.Popen(command, env={**os.environ, "LLMESR_ARTIFACTS": str(store.root)}, stderr=err)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(300):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import psutil
@@ -88,19 +89,13 @@ def test_they_answer_count_and_reload_together_and_one_that_dies_comes_back(
     assert not any(other.is_running() for other in others)
 
 
-def test_one_that_cannot_be_started_again_says_why(
-    capfd: pytest.CaptureFixture[str], together: tuple[subprocess.Popen[bytes], str], run: Run
-) -> None:
-    process, _ = together  # started after `capfd`, which it therefore writes to
-    run.folder.rename(run.folder.with_name("gone"))
-    answering(process)[0].kill()
-    told: list[str] = []
-
-    def said() -> bool:
-        told.append(capfd.readouterr().err)
-        return f"ended with 2 (There is no run called {run.id!r}" in "".join(told)
-
-    until(said)
+def test_one_that_cannot_be_started_again_says_why(run: Run, store: Store, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("wb") as err, serving(PROGRAM, run, store, *TWO, err=err) as (process, _):
+        until(lambda: listening(process) == 2)
+        run.folder.rename(run.folder.with_name("gone"))
+        answering(process)[0].kill()
+        until(lambda: f"ended with 2 (There is no run called {run.id!r}" in said.read_text())
 
 
 def test_they_end_when_the_first_one_is_killed(together: tuple[subprocess.Popen[bytes], str]) -> None:
