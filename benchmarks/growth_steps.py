@@ -16,7 +16,6 @@ from tables import Watch
 from llmesr.config import EmbedConfig, IngestConfig, NeighbourConfig, RunConfig
 from llmesr.data.batches import Sequences
 from llmesr.data.ingest import ingest
-from llmesr.data.unit_rows import unit_rows
 from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.sample import validation_sample
 from llmesr.linear.build import SEARCHED_FROM, Source, kernels
@@ -25,24 +24,20 @@ from llmesr.linear.interactions import bounded, chosen, gram
 from llmesr.linear.local import solve
 from llmesr.methods import Inputs, build
 from llmesr.models.scorers import NeuralScorer
-from llmesr.progress import silent
-from llmesr.retrieval import index_quantised
-from llmesr.retrieval.index import SAMPLE
+from llmesr.retrieval.index_quantised import Coded
 from llmesr.retrieval.similar import NEIGHBOURS, load_similar, similar_users
 from llmesr.semantic.embed import embed, load_embedding
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.precomputed import write_vectors
 from llmesr.text.prompts import item_prompts
-from llmesr.training.linear import NEAREST
+from llmesr.training.linear import NEAREST, RECALL
 from llmesr.training.stopping import Stopped
 from llmesr.training.train import train
 
 EMBEDDING, STEPS, ASKED, TEXTS = 384, 100, 1_000, 256
 WHOLE = 150_000
 """Users up to which the similar ones of all are searched; above, those of :data:`SEARCHED` of them."""
-SEARCHED, SOLVED = 32_768, 4_096
-CODED = 1_000_000
-"""Rows up to which all are coded; of more so many are, in the lists of all, whose centres then see one iteration."""
+SEARCHED, SOLVED = 8192, 4_096
 
 
 def ingested(scene: Scene) -> Told:
@@ -89,44 +84,22 @@ def neighbours(scene: Scene) -> Told:
     if data.n_users <= WHOLE:
         config = NeighbourConfig(neighbours=10, quantised_from=50_000)
         return Told(f"recall {similar_users(data, embedding, config, store).recall:.3f}")
-    found, left_out = _searched(embedding.user_vectors, 10)
+    found, left_out = _searched(embedding.user_vectors, 10, NeighbourConfig().recall)
     users = np.random.default_rng(0).integers(0, data.n_users, (data.n_users, 10), np.int32)
     with store.draft("neighbours", "some", name="some", parents=[data.manifest, embedding.manifest]) as draft:
         draft.manifest.info = {"engine": "pq", "recall": found, "users_without_vector": 0}
         save_file({"users": users, "similarity": np.zeros(users.shape, np.float32)}, draft.path / NEIGHBOURS)
-    among = "" if data.n_users <= CODED else f" among {CODED:,}"
-    return Told(f"recall {found:.3f}{among}", left_out)
+    return Told(f"recall {found:.3f}", left_out)
 
 
-def _searched(vectors: np.ndarray, k: int) -> tuple[float, float]:
-    """What ``index_quantised.quantised`` does, for some rows: the recall, and the seconds that all would take longer.
-
-    Where only some are coded, lists are shorter than they would be: what the codes of a list cost is multiplied, what
-    finding the lists and re-scoring costs is not."""
-    rng, own, many = np.random.default_rng(42), index_quantised, len(vectors)
-    lengths = np.concatenate([np.linalg.norm(b.astype(np.float32), axis=1) for _, b in own._blocks(vectors)])
-    there, begun = np.flatnonzero(lengths), time.process_time()
-    iterations, own.ITERATIONS = own.ITERATIONS, own.ITERATIONS if many <= 2 * CODED else 1  # type: ignore[attr-defined]
-    index = own._learned(vectors, there, rng, 42)
-    left_out = (iterations / own.ITERATIONS - 1) * (time.process_time() - begun)  # type: ignore[attr-defined]
-    if len(there) > 2 * CODED:
-        some = np.sort(rng.choice(there, CODED, replace=False))
-        vectors, lengths, there = vectors[some], lengths[some], np.arange(CODED)
-    begun, denser = time.process_time(), many / len(vectors)
-    own._add(index, vectors, there, silent)
-    left_out += (denser - 1) * (time.process_time() - begun)
-    sample = np.sort(rng.choice(there, SAMPLE, replace=False))
-    found = own._tuned(index, vectors, lengths, sample, own._exact(vectors, sample, k), 0.95)
-    asked, begun = there[:SEARCHED], time.process_time()
-    for first in range(0, len(asked), own._QUERIES):
-        own._search(index, vectors, lengths, asked[first : first + own._QUERIES], k)
+def _searched(vectors: np.ndarray, k: int, wanted: float) -> tuple[float, float]:
+    """All rows coded and the search tuned as ``quantised`` does, some searched for: the recall, and the seconds that
+    all would take longer."""
+    coded = Coded(vectors, k, recall=wanted, seed=42)
+    asked, begun = coded.there[:SEARCHED], time.process_time()
+    coded.nearest(asked)
     each = (time.process_time() - begun) / len(asked)
-    queries, begun = unit_rows(vectors[asked[: own._QUERIES]]), time.process_time()
-    index.search(queries, own._SHORTLIST * k + 1)
-    middle = time.process_time()
-    index.quantizer.search(queries, index.nprobe)
-    codes = (2 * middle - begun - time.process_time()) / len(queries)
-    return found, left_out + (each + (denser - 1) * codes) * many - each * len(asked)
+    return coded.recall, each * (len(coded.there) - len(asked))
 
 
 def text_ease(scene: Scene) -> Told:
@@ -139,7 +112,7 @@ def text_ease(scene: Scene) -> Told:
     made = kernels(Source(data, vectors), config)
     del vectors
     if data.n_items >= SEARCHED_FROM:
-        recall, left_out = _searched(made[0].vectors.numpy(), NEAREST)
+        recall, left_out = _searched(made[0].vectors.numpy(), NEAREST, RECALL)
         counted += f", near texts at recall {recall:.3f}"
         near = np.random.default_rng(0).integers(1, data.n_items + 1, (data.n_items + 1, NEAREST), np.int32)
     evidence = Evidence(counts, made, near=near)

@@ -10,8 +10,9 @@ from factories import make_embedding
 
 from llmesr.config import NeighbourConfig
 from llmesr.data.dataset import Dataset
+from llmesr.retrieval import index_quantised as module
 from llmesr.retrieval.index import nearest
-from llmesr.retrieval.index_quantised import quantised
+from llmesr.retrieval.index_quantised import Coded, quantised
 from llmesr.retrieval.similar import similar_users
 from llmesr.store import Store, config_digest
 
@@ -63,6 +64,37 @@ def test_half_precision_on_disk_gives_nearly_the_same(vectors: np.ndarray, tmp_p
     np.save(tmp_path / "half.npy", vectors.astype(np.float16))
     half = quantised(np.load(tmp_path / "half.npy", mmap_mode="r"), 10, recall=0.9)
     np.testing.assert_allclose(half.similarity, quantised(vectors, 10, recall=0.9).similarity, atol=0.05)
+
+
+def test_no_more_is_searched_than_the_recall_asks_for(vectors: np.ndarray) -> None:
+    """Where little is wanted fewer lists are probed and fewer rows are re-scored, and the recall is there all the
+    same."""
+    least, most = Coded(vectors, 10, recall=0.5, seed=42), Coded(vectors, 10, recall=0.99, seed=42)
+    assert least.recall >= 0.5
+    assert most.recall >= 0.99
+    assert least.index.nprobe < most.index.nprobe
+    assert least.shortlist <= most.shortlist
+    assert least.recall < most.recall
+
+
+def test_what_costs_least_is_tried_first(vectors: np.ndarray) -> None:
+    coded = Coded(vectors, 10, recall=0.9, seed=42)
+    ways = coded._ways(np.arange(100, 200), 8)
+    assert ways[0] == (5, 8)
+    assert ways[-1] == (16, 32)
+    assert len(set(ways)) == len(ways) == 30
+
+
+def test_the_truth_of_the_sample_is_exact(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks too, the last of which has fewer rows than are wanted."""
+    monkeypatch.setattr(module, "_AT_ONCE", 1499)
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    asked = np.array([0, 1498, 1499, 2999])
+    cosines = units[asked] @ units.T
+    cosines[:, [5, 77]] = -np.inf
+    cosines[np.arange(4), asked] = -np.inf
+    expected = np.sort(cosines, axis=1)[:, ::-1][:, :10]
+    np.testing.assert_allclose(module._exact(vectors, asked, 10), expected, atol=1e-6)
 
 
 def test_fewer_others_than_wanted() -> None:
