@@ -82,12 +82,12 @@ NEGATIVES = {
 }
 
 
-def carried_out(command: list[str]) -> pd.DataFrame:
+def carried_out(command: list[str], store: Store) -> pd.DataFrame:
     """The lines of a side, one a judgement; why there are none goes to standard error."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    threads = {**os.environ, **dict.fromkeys(names, "1")}
+    given = {**os.environ, **dict.fromkeys(names, "1"), "LLMESR_ARTIFACTS": str(store.root.resolve())}
     with tempfile.TemporaryDirectory() as scratch:  # libraries leave logs where they are started
-        done = subprocess.run(command, capture_output=True, text=True, env=threads, cwd=scratch)
+        done = subprocess.run(command, capture_output=True, text=True, env=given, cwd=scratch)
     if done.returncode:
         print(f"{Path(command[1]).name} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
     return pd.DataFrame([json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"epoch"')])
@@ -175,7 +175,7 @@ def main() -> None:
             print(f"{NAMES[name]}: {DIFFERS[name][args.backbone]}{loss}", flush=True)
             python = sys.executable if name == "llmesr" else environment(args.environments / name, *PEERS[name])
             side = Path(__file__).with_name(f"peers_{name}.py")
-            frame = carried_out([str(python), str(side), str(file), json.dumps(asdict(plan))])
+            frame = carried_out([str(python), str(side), str(file), json.dumps(asdict(plan))], store)
             if len(frame):
                 found[name] = frame
                 print(frame.to_csv(index=False, float_format="%.4f"), file=sys.stderr, flush=True)

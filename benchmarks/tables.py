@@ -33,6 +33,7 @@ from made import write
 from llmesr.config import EmbedConfig, IngestConfig, RunConfig, parse_overrides
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.ingest import ingest
+from llmesr.data.split import Part
 from llmesr.evaluation.table import event_metrics
 from llmesr.processes import joined
 from llmesr.semantic.embed import embed
@@ -42,7 +43,12 @@ from llmesr.training.stopping import Stopped
 from llmesr.training.train import train
 
 UPDATES = ("dense", "sparse")
-COMPARED = {"updates": UPDATES, "storage": ("float32", "float16", "int8")}
+COMPARED = {
+    "updates": UPDATES,
+    "storage": ("float32", "float16", "int8"),
+    "negatives": ("ce", "0", "0.25", "0.5", "1"),
+}
+"""By the choice of --compare; of negatives the loss over the whole catalogue, and shares drawn by popularity."""
 EMBEDDING, WARM = 384, 3
 MEMBER = "member "
 """How a line begins that one of several processes prints."""
@@ -150,25 +156,35 @@ def member(root: str, dataset: str, settings: dict[str, Any], steps: int) -> Non
         print(f"{MEMBER}{processes.rank} | {before:.2f} | {peak:.2f} | {watch.seconds * 1000:,.0f}", flush=True)
 
 
-def quality(path: Path, name: str, method: str, compared: str, seeds: list[int], own: dict[str, Any]) -> None:
-    """Print NDCG@10 (full) on the test, by group, for the seeds of each way."""
-    groups = ("Overall", "Tail Item", "Tail User")
+def trained_by(compared: str, way: str) -> dict[str, Any]:
+    """The settings of a run."""
+    if compared == "updates":
+        return {"loss": "sampled", "item_updates": way}
+    if compared == "negatives":
+        return {"loss": "ce"} if way == "ce" else {"loss": "sampled", "popular_negatives": float(way)}
+    return {}
+
+
+def quality(
+    path: Path, name: str, method: str, compared: str, seeds: list[int], own: dict[str, Any], part: Part
+) -> None:
+    """Print NDCG@10 by group, full and uni100, for the seeds of each way."""
+    columns = [(of, group) for of in ("full", "uni100") for group in ("Overall", "Tail Item", "Head Item", "Tail User")]
     with tempfile.TemporaryDirectory() as scratch:
         store = Store(scratch)
         data = ingest([path], IngestConfig.read(None, name=name), store)
-        print(f"| method | {compared} | seed | best epoch | {' | '.join(groups)} |")
-        print(f"|---|---|---|---|{'---|' * len(groups)}")
+        print(f"| method | {compared} | seed | best epoch | {' | '.join(f'{of} {g}' for of, g in columns)} |")
+        print(f"|---|---|---|---|{'---|' * len(columns)}")
         for way in COMPARED[compared]:
             stored = {"storage": way} if compared == "storage" else {}
             text = None if method == "id" else embed(data, EmbedConfig.read(None, **stored), store)
             for seed in seeds:
-                settings = {"loss": "sampled", "item_updates": way} if compared == "updates" else {}
-                config = RunConfig.read(None, **{"method": method, "seed": seed, **settings, **own})
+                config = RunConfig.read(None, **{"method": method, "seed": seed, **trained_by(compared, way), **own})
                 run = train(data, config, store, embedding=text)
                 frame = run.per_user()
-                found = event_metrics(frame[frame["part"] == "test"], data.thresholds, ["NDCG@10"])
+                found = event_metrics(frame[frame["part"] == part], data.thresholds, ["NDCG@10"])
                 said = [method, way, str(seed), str(run.manifest.info["best_epoch"])]
-                said += [f"{found[f'full/{group}/NDCG@10']:.4f}" for group in groups]
+                said += [f"{found[f'{of}/{group}/NDCG@10']:.4f}" for of, group in columns]
                 print(f"| {' | '.join(said)} |", flush=True)
 
 
@@ -186,6 +202,7 @@ def main() -> None:
     parser.add_argument("--method")
     parser.add_argument("--compare", choices=list(COMPARED), default="updates")
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--part", choices=("valid", "test"), default="test")
     parser.add_argument("--set", action="append", default=[], help="key=value for every run of --quality")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     asked = parser.parse_args()
@@ -197,7 +214,7 @@ def main() -> None:
         sharded(asked.items, asked.steps, asked.sharded)
     elif asked.quality:
         own = {"epochs": asked.epochs, **parse_overrides(asked.set)}
-        quality(asked.quality, asked.name, asked.method or "id", asked.compare, asked.seeds, own)
+        quality(asked.quality, asked.name, asked.method or "id", asked.compare, asked.seeds, own, asked.part)
     else:
         speed(asked.items, asked.steps)
 

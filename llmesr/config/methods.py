@@ -42,7 +42,7 @@ OWN_ENCODER: tuple[str, ...] = ("language",)
 """Methods whose encoder is part of them: they have no choice of backbone."""
 _OF_BACKBONES = ("backbone", "layers", "heads", "causal", "positions", "mask_ratio")
 _OF_SCORES = (
-    *("loss", "negatives", "calibration", "base"),
+    *("loss", "negatives", "popular_negatives", "calibration", "base"),
     *("teacher", "teacher_weight", "teacher_items", "teacher_popularity"),
 )
 """What methods read whose scores are products of vectors."""

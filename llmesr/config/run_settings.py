@@ -33,7 +33,16 @@ class RunSettings(Config):
         "ce", description="Cross-entropy over the full catalogue, or a sampled loss."
     )
     negatives: int | None = Field(
-        None, ge=1, description="Uniform negatives: per position for bce (1) and gbce (128), shared for sampled (1024)."
+        None,
+        ge=1,
+        description="Negatives: uniform ones of each position for bce (1) and gbce (128), shared for sampled (1024).",
+    )
+    popular_negatives: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="sampled: share of the negatives that is drawn by how often an item was chosen, not uniformly; on "
+        "large catalogues popularity is learned sooner.",
     )
     targets: Literal["all", "last"] = Field("all", description="Predict at every position, or only at the newest.")
     all_windows: bool = Field(

@@ -38,7 +38,7 @@ class Inputs:
     base: Scorer | None = None  # linear scores the model's are added to, out of fold: for training only
     base_unit: float = 1.0  # how high the base scores at best, as a rule
     teacher: Scorer | None = None  # a run that is imitated
-    item_counts: Tensor | None = None  # (N + 1,) training interactions, where a teacher is imitated
+    item_counts: Tensor | None = None  # (N + 1,) training interactions, where training looks at them
     text_model: Callable[[], TextModel] | None = None  # opens the one that reads histories, anew for each model
     tokens: Tensor | None = None  # (N + 1, W) what it reads of the items where that is not their vectors
     behaviour: SequenceModel | None = None  # an id run that it is told of

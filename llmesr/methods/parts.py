@@ -67,8 +67,14 @@ def sequence_model(
     )
 
 
-def next_item(config: RunConfig) -> NextItem:
-    return NextItem(loss=config.loss, negatives=config.negatives, calibration=config.calibration)
+def next_item(inputs: Inputs, config: RunConfig) -> NextItem:
+    return NextItem(
+        loss=config.loss,
+        negatives=config.negatives,
+        calibration=config.calibration,
+        popular=config.popular_negatives if config.loss == "sampled" else 0.0,
+        item_counts=inputs.item_counts,
+    )
 
 
 def id_table(inputs: Inputs, config: RunConfig, start: Tensor | None = None) -> IdTable | ShardedTable:

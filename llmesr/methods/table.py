@@ -53,16 +53,18 @@ def build(inputs: Inputs, config: RunConfig) -> Method:
 
 def _id(inputs: Inputs, config: RunConfig) -> Method:
     table = id_table(inputs, config)
-    return Method(sequence_model({"collaborative": table}, inputs, config), [next_item(config)])
+    return Method(sequence_model({"collaborative": table}, inputs, config), [next_item(inputs, config)])
 
 
 def _llm_init(inputs: Inputs, config: RunConfig) -> Method:
-    return Method(sequence_model({"collaborative": started_table(inputs, config)}, inputs, config), [next_item(config)])
+    return Method(
+        sequence_model({"collaborative": started_table(inputs, config)}, inputs, config), [next_item(inputs, config)]
+    )
 
 
 def _adapter(inputs: Inputs, config: RunConfig) -> Method:
     tables: dict[str, ItemTable] = {"semantic": adapted_table(inputs, config), **further_tables(inputs, config)}
-    return Method(sequence_model(tables, inputs, config), [next_item(config)])
+    return Method(sequence_model(tables, inputs, config), [next_item(inputs, config)])
 
 
 def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
@@ -72,7 +74,7 @@ def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
     if config.semantic_view:
         tables["semantic"] = adapted_table(inputs, config)
     tables |= further_tables(inputs, config)
-    objectives: list[Objective] = [next_item(config)]
+    objectives: list[Objective] = [next_item(inputs, config)]
     if needs_similar(config):
         objectives.append(
             Distillation(
@@ -92,7 +94,7 @@ def _llmemb(inputs: Inputs, config: RunConfig) -> Method:
     else:
         table = id_table(inputs, config, reduced_text(inputs))
         table.requires_grad_(not config.freeze_text)
-    objectives: list[Objective] = [next_item(config)]
+    objectives: list[Objective] = [next_item(inputs, config)]
     if needs_reference(config):
         reference = present(inputs.reference, "the item embeddings of an id-only run")
         if reference.shape[1] != config.embedding_size:
@@ -115,7 +117,7 @@ def _codes(inputs: Inputs, config: RunConfig) -> Method:
     codes = present(inputs.codes, "codes of the item texts")
     start = reduced_text(inputs) if config.item_init == "pca" else None
     table = CodesTable(codes, config.codebook_size, config.embedding_size, start=start)
-    return Method(sequence_model({"semantic": table}, inputs, config), [next_item(config)])
+    return Method(sequence_model({"semantic": table}, inputs, config), [next_item(inputs, config)])
 
 
 def _language(inputs: Inputs, config: RunConfig) -> Method:
@@ -133,7 +135,7 @@ def _language(inputs: Inputs, config: RunConfig) -> Method:
         temperature=config.temperature,
         epochs=config.refresh_epochs,
     )
-    objectives: list[Objective] = [next_item(config)]
+    objectives: list[Objective] = [next_item(inputs, config)]
     if encoder.experts is not None and config.balance_weight > 0:
         objectives.append(Balance(config.balance_weight))
     return Method(sequence_model({"semantic": table}, inputs, config, [encoder]), objectives)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -104,17 +103,17 @@ def sampled_softmax(
     candidates: Tensor,
     clash: Tensor,
     *,
-    n_items: int,
+    expected: Tensor,
     added: Tensor | None = None,
 ) -> Tensor:
-    """Softmax over the target and K shared uniform negatives, corrected for their sampling rate.
+    """Softmax over the target and K shared negatives, corrected for how often each is drawn.
 
-    ``candidates`` (K, D), ``clash`` (P, K) marks negatives that are the row's own target.
-    ``added`` (P, K) is added to the scores of the negatives. The logQ correction makes the sum over the sample estimate
-    the sum over the catalogue.
+    ``candidates`` (K, D), ``clash`` (P, K) marks negatives that are the row's own target, ``expected`` (K,) is how
+    often a batch draws each on average. ``added`` (P, K) is added to the scores of the negatives. The logQ correction
+    makes the sum over the sample estimate the sum over the catalogue (Bengio and Senécal 2008).
     """
     negative = hidden @ candidates.T  # (P, K)
     negative = negative if added is None else negative + added
-    negative = negative + math.log(max(n_items - 1, 1) / candidates.shape[0])
+    negative = negative - expected.log()
     negative = negative.masked_fill(clash, -torch.inf)
     return (torch.logsumexp(torch.cat([positive[:, None], negative], 1), 1) - positive).mean()

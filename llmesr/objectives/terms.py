@@ -24,21 +24,51 @@ class NextItem(Objective):
 
     name = "next_item"
     weight = 1.0
+    chances: Tensor | None  # (N + 1,) of each item to be drawn by popularity
+    up_to: Tensor | None  # (N + 1,) their sums
 
-    def __init__(self, *, loss: str, negatives: int | None, calibration: float) -> None:
+    def __init__(
+        self,
+        *,
+        loss: str,
+        negatives: int | None,
+        calibration: float,
+        popular: float = 0.0,
+        item_counts: Tensor | None = None,
+    ) -> None:
+        """Of the negatives of the sampled softmax the share ``popular`` is drawn in proportion to ``item_counts``
+        (N + 1,), the others uniformly."""
         super().__init__()
         self.loss = loss
         self.negatives = negatives or DEFAULT_NEGATIVES.get(loss, 0)
         self.calibration = calibration
+        self.popular = popular
+        chances = None if item_counts is None or not popular else item_counts.double() / item_counts.sum()
+        self.register_buffer("chances", chances, persistent=False)  # (N + 1,)
+        self.register_buffer("up_to", None if chances is None else chances.cumsum(0), persistent=False)
 
     def examples(self, batch: EncodedBatch) -> int:
         return len(batch.targets)
 
     def draw(self, owners: Tensor, n_items: int, sample: Callable[[Tensor, int], Tensor]) -> Tensor:
         """The negatives: (K,) for all positions of the sampled softmax, (P, K) of each for the binary losses."""
-        if self.loss == "sampled":
-            return torch.randint(1, n_items + 1, (min(self.negatives, n_items),), device=owners.device)
-        return sample(owners, self.negatives)
+        if self.loss != "sampled":
+            return sample(owners, self.negatives)
+        many = min(self.negatives, n_items)
+        popular = round(self.popular * many)
+        uniform = torch.randint(1, n_items + 1, (many - popular,), device=owners.device)
+        if not popular:
+            return uniform
+        if self.up_to is None:
+            raise ValueError("negatives are drawn by popularity, and how often items were chosen was not given")
+        by_chance = torch.rand(popular, dtype=torch.float64, device=owners.device) * self.up_to[-1]
+        return torch.cat([uniform, torch.searchsorted(self.up_to, by_chance, right=True).clamp(max=n_items)])
+
+    def expected(self, drawn: Tensor, n_items: int) -> Tensor:
+        """(K,) how often a batch draws each of ``drawn`` on average."""
+        popular = round(self.popular * len(drawn))
+        uniform = torch.full(drawn.shape, (len(drawn) - popular) / n_items, device=drawn.device)
+        return uniform if self.chances is None else uniform + popular * self.chances[drawn].float()
 
     def forward(self, batch: EncodedBatch) -> Tensor:
         n_items = batch.model.n_items
@@ -53,7 +83,9 @@ class NextItem(Objective):
             clash = drawn == batch.targets[:, None]
             rows = batch.model.embed_items(drawn)
             added = self._based(batch, drawn.expand(len(positive), -1))
-            return next_item.sampled_softmax(batch.hidden, positive, rows, clash, n_items=n_items, added=added)
+            return next_item.sampled_softmax(
+                batch.hidden, positive, rows, clash, expected=self.expected(drawn, n_items), added=added
+            )
         negative = torch.einsum("pd,pkd->pk", batch.hidden, batch.model.embed_items(drawn))
         negative = negative + self._based(batch, drawn)
         if self.loss == "bce":

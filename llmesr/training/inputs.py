@@ -117,6 +117,7 @@ def prepare(
         tokens=_tokens(text_model, dataset, config),
         behaviour=behaviour,
         directions={name: directions(table, config) for name, table in adapted.items()},
+        item_counts=torch.from_numpy(np.asarray(dataset.item_counts)).to(device) if config.loss == "sampled" else None,
     )
     return Prepared(inputs, parents, _info(codes, inputs, text_model, config))
 

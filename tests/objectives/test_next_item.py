@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from llmesr.objectives import distillation, next_item
+from llmesr.objectives.terms import NextItem
 
 
 def test_chunked_cross_entropy_equals_the_plain_one_with_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,9 +53,41 @@ def test_sampled_softmax_over_everything_is_the_full_one() -> None:
     drawn = torch.arange(1, 6)
     clash = drawn == targets[:, None]
     positive = (hidden * table[targets]).sum(1)
-    sampled = next_item.sampled_softmax(hidden, positive, table[drawn], clash, n_items=6)
-    # with all five items drawn the correction is log(5 / 5) = 0
+    sampled = next_item.sampled_softmax(hidden, positive, table[drawn], clash, expected=torch.ones(5))
     torch.testing.assert_close(sampled, next_item.cross_entropy(hidden, table, targets))
+
+
+def drawing(popular: float, negatives: int = 8) -> NextItem:
+    counts = torch.tensor([0, 0, 1, 2, 4, 8, 16, 32])
+    return NextItem(loss="sampled", negatives=negatives, calibration=0.75, popular=popular, item_counts=counts)
+
+
+@pytest.mark.parametrize("popular", [0.0, 0.25, 0.5, 1.0])
+def test_sampled_negatives_stand_for_the_whole_catalogue(popular: float) -> None:
+    """Over many draws each item counts as much as any other."""
+    torch.manual_seed(0)
+    objective, owners = drawing(popular), torch.zeros(1, dtype=torch.int64)
+    total, times = torch.zeros(8), 20_000
+    for _ in range(times):
+        drawn = objective.draw(owners, 7, lambda *_: owners)
+        total.index_add_(0, drawn, 1 / objective.expected(drawn, 7))
+    reached = torch.arange(8) > (1 if popular == 1 else 0)  # item 1 is never chosen: popularity never draws it
+    torch.testing.assert_close(total[reached] / times, torch.ones(int(reached.sum())), atol=0.03, rtol=0)
+    assert not total[~reached].any()
+
+
+def test_negatives_drawn_by_popularity_are_that_share() -> None:
+    torch.manual_seed(0)
+    drawn = drawing(0.5, negatives=7).draw(torch.zeros(1, dtype=torch.int64), 7, lambda *_: torch.zeros(0))
+    assert len(drawn) == 7
+    half = torch.cat([drawing(1.0, negatives=7).draw(drawn, 7, lambda *_: drawn) for _ in range(2000)])
+    assert float((half == 7).float().mean()) == pytest.approx(32 / 63, abs=0.02)
+
+
+def test_popularity_that_was_not_given_is_no_popularity_at_all() -> None:
+    objective = NextItem(loss="sampled", negatives=8, calibration=0.75, popular=0.5)
+    with pytest.raises(ValueError, match="how often"):
+        objective.draw(torch.zeros(1, dtype=torch.int64), 7, lambda owners, _: owners)
 
 
 def test_distillation_counts_only_users_with_a_teacher() -> None:

@@ -22,7 +22,7 @@ BASIC: tuple[str, ...] = (
 """Settings shown first; everything else waits under "advanced"."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "Model": ("layers", "heads", "causal", "positions", "mask_ratio"),
-    "What is learned": ("loss", "negatives", "targets", "all_windows", "calibration"),
+    "What is learned": ("loss", "negatives", "popular_negatives", "targets", "all_windows", "calibration"),
     "Text and behaviour": (
         "collaborative_view",
         "semantic_view",
