@@ -10,6 +10,8 @@ from itertools import product
 from statistics import mean
 from typing import NamedTuple
 
+import numpy as np
+
 from llmesr.config import GROUPS
 from llmesr.data.dataset import Dataset
 from llmesr.evaluation.ranks import PROTOCOLS
@@ -31,10 +33,13 @@ class Lack(NamedTuple):
     name: str
 
 
-def on_validation(runs: Sequence[Run], data: Dataset) -> dict[str, float]:
-    """Every measure, ``<protocol>/<group>/<metric>``, as its mean over ``runs`` of several seeds."""
-    frames = [run.per_user() for run in runs]
-    each = [event_metrics(frame[frame["part"] == "valid"], data.thresholds, METRICS) for frame in frames]
+def on_validation(runs: Sequence[Run], data: Dataset, users: np.ndarray | None = None) -> dict[str, float]:
+    """Every measure, ``<protocol>/<group>/<metric>``, as its mean over ``runs`` of several seeds; of ``users`` alone
+    where they are given."""
+    frames = [frame[frame["part"] == "valid"] for frame in (run.per_user() for run in runs)]
+    if users is not None:
+        frames = [frame[frame["user"].isin(users)] for frame in frames]
+    each = [event_metrics(frame, data.thresholds, METRICS) for frame in frames]
     return {measure: mean(values[measure] for values in each) for measure in MEASURES if measure in each[0]}
 
 
