@@ -26,7 +26,7 @@ USERS, ITEMS, KNOTS = 40, 30, 2
 @pytest.fixture
 def half() -> Half:
     """Head items are 1 to 15. The first member knows the targets of the first half of the users, which are head items,
-    and ranks tail items above all others; the second is the other way round."""
+    the second those of the others, which are tail items."""
     draw = torch.Generator().manual_seed(0)
     head = torch.arange(USERS) < USERS // 2
     targets = torch.where(head, 1, 16)[:, None] + torch.randint(0, 15, (USERS, 1), generator=draw)
