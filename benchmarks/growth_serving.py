@@ -7,10 +7,9 @@ import json
 import time
 from pathlib import Path
 
-import psutil
 import torch
 from growth_scene import Scene, Told
-from serving import FITTED, load, start  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
+from serving import FITTED, load, processor, start  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
 
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
@@ -37,16 +36,15 @@ def served(scene: Scene) -> Told:
     del data
     begun = time.perf_counter()
     process, port = start(scene.store, Run(scene.store, ID), "cpu", patience=PATIENCE)
-    watched = psutil.Process(process.pid)
     ready = time.perf_counter() - begun
-    told = [f"ready after {_spent(watched):.0f} s ({ready:.0f} s wall), {_peak(process.pid):.1f} GB"]
+    told = [f"ready after {processor(process):.0f} s ({ready:.0f} s wall), {_peak(process.pid):.1f} GB"]
     try:
         for policy, said in (("none", "plain"), ("tuned", "fitted")):
             bodies = [json.dumps({"user": user, "policy": policy}).encode() for user in users]
             asyncio.run(load(port, bodies, CLIENTS, WARM[policy]))
-            before = _spent(watched)
+            before = processor(process)
             outcome = asyncio.run(load(port, bodies, CLIENTS, SECONDS))
-            spent, answers = _spent(watched) - before, len(outcome.seconds)
+            spent, answers = processor(process) - before, len(outcome.seconds)
             refused = sum(outcome.statuses.values()) - answers
             told.append(f"{said} {1000 * spent / max(answers, 1):.1f} ms ({answers} answers, {refused} refused)")
         return Told("; ".join(told), peak=_peak(process.pid))
@@ -84,11 +82,6 @@ def _policy(run: Run, data: Dataset, embedding: str) -> TunedPolicy:
         sampled=[],
         chosen=1,
     )
-
-
-def _spent(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _peak(pid: int) -> float:

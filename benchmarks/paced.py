@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 import psutil
-from serving import ASKED, prepare, start  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
+from serving import ASKED, prepare, processor, start  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
 
 from llmesr.store import Store
 
@@ -75,8 +75,7 @@ def main() -> None:
         dataset, run = prepare(store, args.items)
         begun = time.perf_counter()
         process, port = start(store, run, "cpu", *args.set)
-        times = psutil.Process(process.pid).cpu_times()
-        print(f"ready after {time.perf_counter() - begun:.1f} s, {times.user + times.system:.1f} s of the processor\n")
+        print(f"ready after {time.perf_counter() - begun:.1f} s, {processor(process):.1f} s of the processor\n")
         print("| requests | asked/s | p50, ms | p99, ms | server's processor ms an answer | not answered |")
         print("|---|---|---|---|---|---|")
         try:
@@ -84,10 +83,9 @@ def main() -> None:
                 bodies = [json.dumps({"user": u, **ASKED[kind]}).encode() for u in dataset.user_ids[:2000]]
                 asyncio.run(paced(port, bodies, 50, args.idle))
                 for rate in args.rates:
-                    before = psutil.Process(process.pid).cpu_times()
+                    before = processor(process)
                     seconds, failed = asyncio.run(paced(port, bodies, rate, args.seconds))
-                    after = psutil.Process(process.pid).cpu_times()
-                    spent = 1000 * (after.user + after.system - before.user - before.system) / max(len(seconds), 1)
+                    spent = 1000 * (processor(process) - before) / max(len(seconds), 1)
                     p50, p99 = np.percentile(seconds, (50, 99)) * 1000
                     print(f"| {kind} | {rate:g} | {p50:.0f} | {p99:.0f} | {spent:.2f} | {failed} |", flush=True)
         finally:

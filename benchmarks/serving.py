@@ -196,9 +196,9 @@ def steady(
             bodies = [json.dumps({"user": u, **ASKED[kind]}).encode() for u in users]
             asyncio.run(load(port, bodies, 64, warm))
             for clients in clients_of:
-                before, own = _processor(process), time.process_time()
+                before, own = processor(process), time.process_time()
                 outcome = asyncio.run(load(port, bodies, clients, seconds))
-                spent, own = _processor(process) - before, time.process_time() - own
+                spent, own = processor(process) - before, time.process_time() - own
                 p50, p95, p99 = np.percentile(outcome.seconds, (50, 95, 99)) * 1e3
                 rows.append(
                     {
@@ -220,7 +220,7 @@ def steady(
     return rows
 
 
-def _processor(process: subprocess.Popen[bytes]) -> float:
+def processor(process: subprocess.Popen[bytes]) -> float:
     """Seconds of processor time the server has taken, all its processes together."""
     server = psutil.Process(process.pid)
     times = [one.cpu_times() for one in (server, *server.children(recursive=True))]

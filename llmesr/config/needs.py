@@ -44,6 +44,11 @@ def needs_behaviour(config: RunConfig) -> bool:
     return config.method == "language" and (config.prefix == "collaborative" or config.inject)
 
 
+def draws_popular(config: RunConfig) -> bool:
+    """Whether negatives are drawn by how often items were chosen."""
+    return config.loss == "sampled" and config.popular_negatives > 0
+
+
 def spreads(config: RunConfig) -> bool:
     """Whether the start of the item vectors is spread over the graph of users and items."""
     return reads("graph_steps", config.method, config.backbone) and config.graph_steps > 0 and config.graph_weight > 0

@@ -72,7 +72,7 @@ def next_item(inputs: Inputs, config: RunConfig) -> NextItem:
         loss=config.loss,
         negatives=config.negatives,
         calibration=config.calibration,
-        popular=config.popular_negatives if config.loss == "sampled" else 0.0,
+        popular=config.popular_negatives,
         item_counts=inputs.item_counts,
     )
 

@@ -24,8 +24,7 @@ class NextItem(Objective):
 
     name = "next_item"
     weight = 1.0
-    chances: Tensor | None  # (N + 1,) of each item to be drawn by popularity
-    up_to: Tensor | None  # (N + 1,) their sums
+    up_to: Tensor | None  # (N + 1,) the chance that popularity draws this item or one before it
 
     def __init__(
         self,
@@ -43,9 +42,8 @@ class NextItem(Objective):
         self.negatives = negatives or DEFAULT_NEGATIVES.get(loss, 0)
         self.calibration = calibration
         self.popular = popular
-        chances = None if item_counts is None or not popular else item_counts.double() / item_counts.sum()
-        self.register_buffer("chances", chances, persistent=False)  # (N + 1,)
-        self.register_buffer("up_to", None if chances is None else chances.cumsum(0), persistent=False)
+        up_to = None if item_counts is None or not popular else (item_counts.double() / item_counts.sum()).cumsum(0)
+        self.register_buffer("up_to", up_to, persistent=False)
 
     def examples(self, batch: EncodedBatch) -> int:
         return len(batch.targets)
@@ -68,7 +66,9 @@ class NextItem(Objective):
         """(K,) how often a batch draws each of ``drawn`` on average."""
         popular = round(self.popular * len(drawn))
         uniform = torch.full(drawn.shape, (len(drawn) - popular) / n_items, device=drawn.device)
-        return uniform if self.chances is None else uniform + popular * self.chances[drawn].float()
+        if self.up_to is None:
+            return uniform
+        return uniform + popular * (self.up_to[drawn] - self.up_to[drawn - 1]).float()
 
     def forward(self, batch: EncodedBatch) -> Tensor:
         n_items = batch.model.n_items

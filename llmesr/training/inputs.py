@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llmesr.config import NeighbourConfig, RunConfig
 from llmesr.config.needs import (
+    draws_popular,
     keeps_text,
     needs_behaviour,
     needs_reference,
@@ -91,9 +92,7 @@ def prepare(
         run = _reference_run(config, store)
         reference = reference_items(run, dataset, "valid", device)
         parents.append(run.manifest)
-    text_model: Source | None = None
-    if config.method == "language" and embedding is not None:
-        text_model = reader(config.language_model, str(embedding.manifest.config["embedder"]))
+    text_model = _text_model(embedding, config)
     behaviour = None
     if needs_behaviour(config):
         run = find_run(store, str(config.collaborative_run))
@@ -117,7 +116,7 @@ def prepare(
         tokens=_tokens(text_model, dataset, config),
         behaviour=behaviour,
         directions={name: directions(table, config) for name, table in adapted.items()},
-        item_counts=torch.from_numpy(np.asarray(dataset.item_counts)).to(device) if config.loss == "sampled" else None,
+        item_counts=torch.from_numpy(np.asarray(dataset.item_counts)).to(device) if draws_popular(config) else None,
     )
     return Prepared(inputs, parents, _info(codes, inputs, text_model, config))
 
@@ -132,6 +131,13 @@ def item_text(
     if isinstance(rows, RowFile) and text_in_file(config, rows.nbytes):
         return None, rows
     return torch.from_numpy(embedding.padded()).to(device), None
+
+
+def _text_model(embedding: Embedding | None, config: RunConfig) -> Source | None:
+    """The model that reads histories, where the method has one."""
+    if config.method != "language" or embedding is None:
+        return None
+    return reader(config.language_model, str(embedding.manifest.config["embedder"]))
 
 
 def _reference_run(config: RunConfig, store: Store) -> Run:
