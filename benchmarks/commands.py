@@ -240,6 +240,7 @@ READERS: dict[str, Command] = {
     "compare": Command(["compare", "one", "two"]),
     "slices": Command(["slices", "one", "two"]),
     "rerank": Command(["rerank", "two"]),
+    "warm": Command(["warm", "two", "--whitening", "0.5"]),  # of a small catalogue nothing is kept
     "recommend": Command(["recommend", "two", "--user", "u01"]),
     "lab past": Command(["lab", "past", "later"]),
     "lab repair": Command(["lab", "repair", "two"]),

@@ -1,12 +1,19 @@
-"""The step of growth.py that serves: a run with a policy as ``llmesr tune`` leaves it, from start to 64 clients."""
+"""The step of growth.py that serves: a run with a policy as ``llmesr tune`` leaves it, from start to 64 clients.
+
+    python benchmarks/growth_serving.py --root PATH/1000000x1000000 --histories 2000 --warm 10 [--set processes=2]
+
+By itself: the policy asked for by so many users of a scene that growth.py has made, after so many seconds of such load.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import time
 from pathlib import Path
 
+import psutil
 import torch
 from growth_scene import Scene, Told
 from serving import FITTED, load, processor, start  # type: ignore[attr-defined]  # the file beside this one, not tests/serving
@@ -86,3 +93,49 @@ def _policy(run: Run, data: Dataset, embedding: str) -> TunedPolicy:
 
 def _peak(pid: int) -> float:
     return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1e6
+
+
+def met(scene: Scene, histories: int, warm: float, seconds: float, settings: list[str]) -> dict[str, object]:
+    """What an answer under the policy takes after ``warm`` seconds of load by so many users, and the share refused."""
+    if ID not in scene.store.ids("runs"):
+        _made(scene)
+    data = scene.data()
+    users = data.user_ids[:: max(data.n_users // histories, 1)][:histories].tolist()
+    bodies = [json.dumps({"user": user, "policy": "tuned"}).encode() for user in users]
+    process, port = start(scene.store, Run(scene.store, ID), "cpu", *settings, patience=PATIENCE)
+    try:
+        told: dict[str, object] = {"ready_cpu_s": round(processor(process), 1)}
+        first = asyncio.run(load(port, bodies, CLIENTS, warm))
+        told["refused_first"] = round(1 - len(first.seconds) / max(sum(first.statuses.values()), 1), 3)
+        before = processor(process)
+        outcome = asyncio.run(load(port, bodies, CLIENTS, seconds))
+        answers = len(outcome.seconds)
+        told["answers"] = answers
+        told["cpu_ms"] = round(1000 * (processor(process) - before) / max(answers, 1), 2)
+        told["refused"] = round(1 - answers / max(sum(outcome.statuses.values()), 1), 3)
+        told["pss_gb"] = [round(_pss(one.pid), 2) for one in (process, *psutil.Process(process.pid).children())]
+        return told
+    finally:
+        process.terminate()
+        process.wait(120)
+
+
+def _pss(pid: int) -> float:
+    """Proportional set size in GB: a page of several processes counts in parts."""
+    return int(Path(f"/proc/{pid}/smaps_rollup").read_text().split("Pss:")[1].split()[0]) / 1e6
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="a scene of growth.py, with its embedding")
+    parser.add_argument("--histories", type=int, default=2_000, help="users who ask")
+    parser.add_argument("--warm", type=float, default=10.0, help="seconds of load before anything is measured")
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--set", action="append", default=[], help="a setting of the server, such as processes=2")
+    asked = parser.parse_args()
+    print(json.dumps(met(Scene(asked.root, 0, 0), asked.histories, asked.warm, asked.seconds, asked.set)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""tune, recommend, rerank, serve: from a trained run to lists of items."""
+"""tune, recommend, rerank, warm, serve: from a trained run to lists of items."""
 
 from __future__ import annotations
 
@@ -204,6 +204,43 @@ def rerank(
     emit(json, document, table(title, ["re-ranker", "strength", *frame.columns[3:]], rows))
 
 
+def warm(
+    runs: Annotated[list[str], typer.Argument(help="Runs that will be served.")],
+    whitening: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=1, help="Also for policies of requests with this whitening; may be repeated."),
+    ] = None,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Work out before `llmesr serve` what lists under a policy with text need of every item.
+
+    It is kept beside the embedding for every server and start; a server does the same when it is idle, or asked. What
+    is done stays when this is stopped, and the next time goes on from there.
+    """
+    from llmesr.runs.record import find_run
+    from llmesr.scoring.scored_run import ScoredRun
+    from llmesr.scoring.warm import spaces_of
+    from llmesr.scoring.warm import warm as work
+    from llmesr.training.devices import pick_device
+
+    made = []
+    with progress() as listen:
+        for run in runs:
+            scored = ScoredRun(store(), find_run(store(), run), pick_device(device))
+            spaces = dict.fromkeys([*spaces_of(scored), *(whitening or ())])
+            if not spaces:
+                raise UserError(
+                    f"Run {scored.run.id!r} has no policy with a content term, so its lists need nothing of this. Tune "
+                    f"it first (`llmesr tune {scored.run.id}`), or say --whitening for policies that requests bring."
+                )
+            made += [work(scored, space, listen) for space in spaces]
+    rows = [[m.run, f"{m.whitening:g}", f"{m.items:,}", f"{m.new:,}"] for m in made]
+    if not any(m.items for m in made):
+        say("The catalogue is small: all cosines stay in memory, and nothing need be worked out.")
+    emit(json, {"spaces": [vars(m) for m in made]}, table("Nearest texts", ["run", "whitened", "items", "new"], rows))
+
+
 def serve(
     runs: Annotated[list[str], typer.Argument(help="Runs to serve; the first is the default.")],
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
@@ -251,4 +288,5 @@ def register(app: typer.Typer) -> None:
     app.command()(tune)
     app.command()(recommend)
     app.command()(rerank)
+    app.command()(warm)
     app.command()(serve)

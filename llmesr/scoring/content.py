@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from llmesr.data.unit_rows import unit_rows
 from llmesr.ids import PAD
 from llmesr.linear.closest import closest, each
-from llmesr.scoring import coarse
+from llmesr.scoring.nearest_texts import NearestTexts
 from llmesr.scoring.without import Without
 
 BUDGET = 2**29
@@ -31,8 +31,17 @@ class ContentTerm:
     ones, least recently used first out: histories are made of popular items. May be shared by threads.
     """
 
-    def __init__(self, text: np.ndarray | Tensor, device: torch.device | str = "cpu", budget: int = BUDGET) -> None:
-        """``text`` (N + 1, E) item vectors, row 0 padding; a zero row (no text) has cosine 0 with all."""
+    def __init__(
+        self,
+        text: np.ndarray | Tensor,
+        device: torch.device | str = "cpu",
+        budget: int = BUDGET,
+        *,
+        beside: Path | None = None,
+        space: str = "",
+    ) -> None:
+        """``text`` (N + 1, E) item vectors, row 0 padding; a zero row (no text) has cosine 0 with all. ``beside`` and
+        ``space``: see :class:`NearestTexts`."""
         self.text = unit_rows(torch.as_tensor(text, dtype=torch.float32, device=device))  # (N + 1, E)
         size = len(self.text)
         self._capacity = min(size, max(FEWEST, budget // (4 * size)))
@@ -42,7 +51,8 @@ class ContentTerm:
         self._used = np.zeros(self._capacity, np.int64)
         self._clock = 0
         self._lock = threading.Lock()
-        self._nearest = Nearest(self.text, min(size, LISTED, max(_FEW, budget // (8 * size))))
+        self._nearest = NearestTexts(self.text, min(size, LISTED, max(_FEW, budget // (8 * size))), beside, space)
+        self._lists = False
 
     @property
     def nbytes(self) -> int:
@@ -60,19 +70,30 @@ class ContentTerm:
         A bound (B,), and triples of a row of ``sequences``, an item and a cosine, (P,) each: a score is at most the
         greatest of the bound of its row and of the cosines that its row and item come with.
         """
-        items = torch.unique(sequences)
+        items = torch.unique(sequences).cpu().numpy()
+        self.expect_lists()
         with self._lock:
             self._nearest.hold(items)
             return self._nearest.of(sequences)
 
-    def prepare(self, items: np.ndarray) -> None:
-        """Work out beforehand what :meth:`listed` needs of ``items``."""
-        with self._lock:
-            self._nearest.hold(torch.from_numpy(items))
+    def expect_lists(self) -> None:
+        """Have :meth:`prepare_next` prepare for :meth:`listed`."""
+        self._lists = not self.keeps_all
 
-    def lacks(self, items: np.ndarray) -> np.ndarray:
-        """Those of ``items`` for which :meth:`listed` has something to work out."""
-        return items[:0] if self._nearest.known.all() else items[~self._nearest.known[torch.from_numpy(items)].numpy()]
+    @property
+    def shared(self) -> bool:
+        """Whether other processes find what this one prepares."""
+        return self._nearest.rows.shared
+
+    def prepare(self, items: np.ndarray) -> int:
+        """Work out beforehand what :meth:`listed` needs of ``items``; of how many it was not there."""
+        with self._lock:
+            return self._nearest.hold(items)
+
+    def prepare_next(self, items: np.ndarray) -> bool:
+        """The same of some of ``items``, the first ones first; whether there was anything left to do."""
+        with self._lock:
+            return self._lists and self._nearest.hold_next(items)
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
@@ -135,55 +156,6 @@ class ContentTerm:
         lost = closest_ones[rows.owner, rows.left] & (rows.left >= 0)[:, None]
         best = torch.where(lost, second.index_select(0, rows.owner), most.index_select(0, rows.owner))
         return best.masked_fill_(best.isinf(), 0.0)
-
-
-class Nearest:
-    """The items nearest to an item, most similar first, worked out when they are first asked for and kept."""
-
-    def __init__(self, text: Tensor, many: int) -> None:
-        """``text`` (N + 1, E) of unit length or zero."""
-        self.text = text
-        self.items = torch.zeros(len(text), many, dtype=torch.int32, device=text.device)  # pages nobody wrote are free
-        self.cosines = torch.zeros(len(text), many, device=text.device)
-        self.bounds = torch.zeros(len(text), device=text.device)  # of the cosines with all items that are not kept
-        self._coarse = text.bfloat16() if coarse.pays(text.device) else None
-        self.known = torch.zeros(len(text), dtype=torch.bool)
-        self.known[PAD] = True
-
-    @property
-    def nbytes(self) -> int:
-        own = self.items.nbytes + self.cosines.nbytes + self.bounds.nbytes
-        return own if self._coarse is None else own + self._coarse.nbytes
-
-    @torch.inference_mode()
-    def hold(self, items: Tensor) -> None:
-        """Work out what is missing of different ``items``."""
-        missing = items.cpu()[~self.known[items.cpu()]].to(self.text.device)
-        many = self.items.shape[1]
-        for some in missing.split(_FEW):
-            new = self.text[some]
-            if self._coarse is None or 2 * many > len(self.text):
-                cosines = (self.text @ new.T).T if len(new) < _FEW else new @ self.text.T
-                cosines, found = cosines.topk(many, dim=1)
-                self.bounds[some] = cosines[:, -1]
-            else:  # twice as many by rough cosines, of which the nearest; what is left out is no nearer than both
-                rough, found = (new.bfloat16() @ self._coarse.T).float().topk(2 * many, dim=1)
-                cosines = (F.embedding(found, self.text) @ new[:, :, None])[:, :, 0]
-                cosines, nearest = cosines.topk(many, dim=1)
-                found = found.gather(1, nearest)
-                self.bounds[some] = torch.maximum(cosines[:, -1], rough[:, -1] + coarse.ROUNDED)
-            self.items[some], self.cosines[some] = found.int(), cosines
-        self.known[missing.cpu()] = True
-
-    def of(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """See :meth:`ContentTerm.listed`; all items of ``sequences`` are held."""
-        real = sequences != PAD
-        rows = sequences[real]
-        bound = torch.where(real, self.bounds[sequences], -1.0).amax(1)  # (B,)
-        bound = torch.where(real.any(1), bound, 0.0)
-        owner = real.nonzero()[:, 0, None].expand(-1, self.items.shape[1])
-        item, cosine = self.items.index_select(0, rows), self.cosines.index_select(0, rows)
-        return bound, owner.reshape(-1), item.view(-1).long(), cosine.view(-1)
 
 
 def _greatest(rows: Tensor, index: Tensor, real: Tensor) -> Tensor:

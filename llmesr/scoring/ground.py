@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Self, cast
 
@@ -43,17 +44,19 @@ class Ground:
         linear: Callable[[LinearKind], LinearTerm] | None = None,
         device: torch.device | str = "cpu",
         budget: int = BUDGET,
+        text_folder: Path | None = None,
     ) -> None:
         """``item_counts`` (N + 1,) and ``train_lengths`` (U,) are training interactions; ``text`` (N + 1, E).
 
-        ``linear`` makes a linear term when it is first asked for; ``budget``: see :data:`BUDGET`.
+        ``linear`` makes a linear term when it is first asked for; ``budget``: see :data:`BUDGET`. ``text_folder``:
+        where the text lies, and what is worked out of it may be kept.
         """
         self.item_counts = item_counts.to(device)
         self.log_counts = torch.log1p(self.item_counts.float())  # (N + 1,)
         self.train_lengths = train_lengths.to(device)
         self.thresholds = thresholds
         self.has_text = text is not None
-        self._text = text
+        self._text, self._text_folder = text, text_folder
         self._device = device
         self.budget = budget
         # By whitening or kind, most recently used last.
@@ -68,9 +71,10 @@ class Ground:
         text: np.ndarray | None,
         device: torch.device | str = "cpu",
         folder: Path | None = None,
+        text_folder: Path | None = None,
     ) -> Self:
-        """From a dataset and its padded (N + 1, E) item vectors, if there are any; ``folder`` is where the dataset
-        lies, and what takes long of it may be kept."""
+        """From a dataset and its padded (N + 1, E) item vectors, if there are any; ``folder`` and ``text_folder`` are
+        where they lie, and what takes long of them may be kept."""
         if text is not None and len(text) != dataset.n_items + 1:
             raise UserError(
                 f"The text vectors have {len(text) - 1} items and dataset {dataset.name!r} has {dataset.n_items}. "
@@ -83,6 +87,7 @@ class Ground:
             text=text,
             linear=lambda kind: make(kind, dataset, text, device, folder),
             device=device,
+            text_folder=text_folder,
         )
 
     def linear(self, kind: LinearKind) -> LinearTerm:
@@ -108,9 +113,25 @@ class Ground:
         if self._text is None:
             raise Unavailable("This needs text vectors of the dataset: run `llmesr embed` on it first.")
         with self._lock:
-            term = self._kept.get(whitening) or ContentTerm(whitened(self._text, whitening), self._device)
+            term = self._kept.get(whitening) or self._text_space(self._text, whitening)
             self._keep(whitening, term)
         return cast(ContentTerm, term)
+
+    def _text_space(self, text: np.ndarray | Tensor, whitening: float) -> ContentTerm:
+        evened, space = whitened(text, whitening), repr(whitening)
+        return ContentTerm(evened, self._device, beside=self._text_folder, space=space)
+
+    @cached_property
+    def by_popularity(self) -> np.ndarray:
+        """(N,) the items, most popular first."""
+        return np.argsort(-self.item_counts.cpu().numpy()[1:], kind="stable") + 1
+
+    def prepare_next(self) -> bool:
+        """Work out some of what lists will need in the text spaces they are made in, for popular items first; whether
+        there was anything left to do."""
+        with self._lock:
+            terms = [term for term in reversed(self._kept.values()) if isinstance(term, ContentTerm)]
+        return any(term.prepare_next(self.by_popularity) for term in terms)
 
     def _keep(self, key: float | LinearKind, term: ContentTerm | LinearTerm) -> None:
         """As the one used last; those used longest ago go as far as the budget asks."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,16 +15,14 @@ from llmesr.linear.rows import Rows
 from llmesr.models.scorers import DotScorer, Scorer
 from llmesr.scoring import coarse
 from llmesr.scoring.content import ContentTerm
+from llmesr.scoring.greatest import best
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.linear_term import LinearTerm
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.product import Content, Linear, Product
-from llmesr.scoring.shortlist import best, best_with_content
+from llmesr.scoring.shortlist import best_with_content
 from llmesr.scoring.terms import TERMS, Kept, Key, PerItem, Term, TermScorer, open_terms, remembered, term_of_view
 from llmesr.scoring.without import Without
-
-AT_ONCE = 8
-"""Items that are worked out in one go while nobody asks: a request that comes meanwhile waits for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +66,11 @@ def curve(policy: ScoringPolicy, term: Term, ground: Ground) -> Tensor | None:
         return fitted
     routed = torch.where(ground.item_counts < policy.route_threshold, policy.route_weight, 1.0)
     return routed if fitted is None else routed * fitted
+
+
+def text_space(policy: ScoringPolicy) -> float | None:
+    """The whitening of the text in which lists under a policy seek what is nearest; None where they seek nothing."""
+    return policy.whitening if policy.weight(TERMS["content"]) and not policy.tail_users_only else None
 
 
 def _product_of(
@@ -172,14 +174,10 @@ class PolicyScorer:
         """Whether the scores of few items cost less than those of all."""
         return self._dot is not None
 
-    def prepare(self, items: np.ndarray) -> bool:
-        """Work out what :meth:`best` needs of some of ``items``; whether there was anything left to do."""
-        if not any(share.term.name == "content" for share in self.shares):
-            return False
-        term = self.ground.content(self.policy.whitening)
-        lacking = items[:0] if term.keeps_all else term.lacks(items)
-        term.prepare(lacking[:AT_ONCE])
-        return len(lacking) > 0
+    def expect_lists(self) -> None:
+        """Have what :meth:`best` needs of items worked out while nobody asks (:meth:`Ground.prepare_next`)."""
+        if (space := text_space(self.policy)) is not None:
+            self.ground.content(space).expect_lists()
 
     def _sum(self, sequences: Tensor, users: Tensor | None, shares: Sequence[Share]) -> Tensor:
         scores = self._own(sequences, users)

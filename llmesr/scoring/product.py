@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from llmesr.ids import PAD
 from llmesr.scoring import coarse
 from llmesr.scoring.content import ContentTerm
+from llmesr.scoring.greatest import best
 from llmesr.scoring.linear_term import LinearTerm, damped
-from llmesr.scoring.shortlist import best, narrowed
+from llmesr.scoring.shortlist import narrowed
 
 Slope = Tensor
 """(N + 1,) weight times curve of a term."""

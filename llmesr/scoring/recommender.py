@@ -25,8 +25,6 @@ from llmesr.scoring.terms import COLUMNS, TERMS
 
 POLICIES_KEPT = 8
 """Policies kept ready, each with an item matrix of its own where it weighs the model's parts."""
-WARMED = 20_000
-"""Items, the most popular ones, for which the content term is worked out while nobody asks."""
 UNKNOWN = -1
 
 
@@ -86,14 +84,11 @@ class Recommender:
         catalogue = self.dataset.catalogue
         self.item_ids = catalogue["item_id"].to_numpy(object)
         self.titles = catalogue.get("title", catalogue["item_id"]).to_numpy(object)
-        self._popular = (np.argsort(-counts[1:], kind="stable") + 1)[:WARMED]
-        self._prepared: list[ScoringPolicy] = []
         self._policed = lru_cache(maxsize=POLICIES_KEPT)(scored.under)
 
     def prepare(self, policy: ScoringPolicy) -> None:
         """Work out what a policy needs (text spaces, linear weights) before the first request asks for it."""
-        self._policed(policy)
-        self._prepared.append(policy)
+        self._policed(policy).expect_lists()
 
     @property
     def policies_kept(self) -> int:
@@ -193,9 +188,9 @@ class Recommender:
     def warm(self) -> bool:
         """Work out some of what the next requests will need, for popular items first; whether anything was left to do.
 
-        Of the policies prepared last: the run's own, and the one it was tuned to.
+        Of the policies that are prepared and those that came with requests.
         """
-        return any(self._policed(policy).prepare(self._popular) for policy in self._prepared)
+        return self.ground.prepare_next()
 
     def _barred(self, requests: list[Request]) -> Tensor:
         """(S, 2) rows of ``requests`` and the items they must not be shown."""

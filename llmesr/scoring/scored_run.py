@@ -145,9 +145,11 @@ class ScoredRun:
         shared = self._shared
         if shared and shared.part == self.part and shared.embedding is self.embedding:
             return shared.ground
-        text = None if self.embedding is None else self.embedding.padded()
+        text, text_folder = None if self.embedding is None else self.embedding.padded(), None
         folder = self.store.path("datasets", self.dataset.id)
-        return Ground.of(self.dataset.training_for(self.part), text, self.device, folder)
+        if self.embedding is not None and self._given[2] is None:  # one that is passed in may have other vectors
+            text_folder = self.store.path("embeddings", self.embedding.id)
+        return Ground.of(self.dataset.training_for(self.part), text, self.device, folder, text_folder)
 
     @property
     def shared(self) -> Shared:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from llmesr.scoring.content import ContentTerm
+from llmesr.scoring.greatest import best
 
 FIRST, MORE = 48, 4
 """Candidates at first beside those that are wanted, and by what they grow where that is not enough."""
@@ -23,24 +24,6 @@ SHARE = 0.1
 """Of the catalogue; where more candidates were needed all items are scored."""
 ROUNDING = 1e-6
 """By how much bounds are raised, relative to the greatest: both sides are sums of rounded numbers."""
-BLOCK = 32
-
-
-def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` greatest of every row of (B, N + 1), best first: values and columns, (B, k) each.
-
-    Among the k blocks of columns with the greatest maxima: they hold the k greatest.
-    """
-    users, size = scores.shape
-    whole = size // BLOCK
-    if whole < 2 * k:
-        return scores.topk(k, dim=1)
-    head = scores[:, : whole * BLOCK].view(users, whole, BLOCK)
-    block = head.amax(2).topk(k, dim=1).indices  # (B, k)
-    columns = (block[:, :, None] * BLOCK + torch.arange(BLOCK, device=scores.device)).view(users, -1)
-    columns = torch.cat([columns, torch.arange(whole * BLOCK, size, device=scores.device).expand(users, -1)], 1)
-    value, at = scores.gather(1, columns).topk(k, dim=1)
-    return value, columns.gather(1, at)
 
 
 def best_with_content(

@@ -21,7 +21,8 @@ RECORD = "made-of.json"
 
 class _File(BaseModel):
     bytes: int
-    sha256: str
+    sha256: str | None
+    """None of a file that is still written to."""
 
 
 class _Record(BaseModel):
@@ -32,10 +33,13 @@ class _Record(BaseModel):
 
 
 @contextlib.contextmanager
-def derived(folder: Path, name: str, sources: Sequence[str], make: Callable[[Path], None]) -> Iterator[Path | None]:
+def derived(
+    folder: Path, name: str, sources: Sequence[str], make: Callable[[Path], None], *, growing: bool = False
+) -> Iterator[Path | None]:
     """The hidden folder of what ``make`` writes from the files ``sources`` of the artifact in ``folder``.
 
-    Within the block nobody makes it again. None where it is not there and ``folder`` cannot be written to.
+    Within the block nobody makes it again. None where it is not there and ``folder`` cannot be written to. ``growing``:
+    its files are written to afterwards, keep their sizes, and know by themselves what of them is whole.
     """
     place = folder / f".{name}"
     stamps = {source: _stamp(folder / source) for source in sources}
@@ -47,7 +51,10 @@ def derived(folder: Path, name: str, sources: Sequence[str], make: Callable[[Pat
                 return
             _clear(place)
             make(place)
-            files = {path.name: _File(bytes=path.stat().st_size, sha256=_synced(path)) for path in _files(place)}
+            files = {
+                path.name: _File(bytes=path.stat().st_size, sha256=None if growing else _synced(path))
+                for path in _files(place)
+            }
             write_json(place / RECORD, _Record(sources=stamps, files=files).model_dump())
         yield place
 
@@ -61,7 +68,7 @@ def damaged(folder: Path) -> list[str]:
             continue
         for name, was in told.files.items():
             path = record.parent / name
-            if not path.is_file() or file_digest(path) != was.sha256:
+            if _bytes(path) != was.bytes or (was.sha256 is not None and file_digest(path) != was.sha256):
                 wrong.append(path.relative_to(folder).as_posix())
     return wrong
 

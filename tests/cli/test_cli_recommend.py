@@ -19,6 +19,7 @@ from llmesr.cli.main import app
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.runs.record import Run
+from llmesr.scoring.content import ContentTerm
 from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
 from llmesr.store import Store
 from llmesr.training.train import train
@@ -178,3 +179,14 @@ def test_recommend_explains_each_item(store: Store, tiny: Dataset) -> None:
     for item in json.loads(result.stdout)["items"]:
         parts = sum(part["behaviour"] + part["text"] for part in item["reasons"]["history"])
         assert parts + sum(item["reasons"]["others"].values()) == pytest.approx(item["score"], rel=1e-4)
+
+
+def test_warm_works_out_what_lists_need_once(run: Run, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = call("warm", run.id, "--whitening", 0.5, "--json")
+    assert json.loads(small.stdout) == {"spaces": [{"run": run.id, "whitening": 0.5, "items": 0, "new": 0}]}
+    monkeypatch.setattr(ContentTerm, "keeps_all", False)
+    assert "no policy with a content term" in str(call("warm", run.id).exception)
+    for new in (tiny.n_items, 0):
+        (made,) = json.loads(call("warm", run.id, "--whitening", 0.5, "--json").stdout)["spaces"]
+        assert made == {"run": run.id, "whitening": 0.5, "items": tiny.n_items, "new": new}
+    assert "Nearest texts" in call("warm", run.id, "--whitening", 0.5).stdout

@@ -12,10 +12,12 @@ from llmesr.data.dataset import Dataset
 from llmesr.ids import PAD
 from llmesr.scoring import coarse, ground, product
 from llmesr.scoring.content import ContentTerm
+from llmesr.scoring.greatest import best
+from llmesr.scoring.nearest_texts import AT_ONCE
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.shortlist import best, best_with_content
+from llmesr.scoring.shortlist import best_with_content
 from llmesr.semantic.embed import Embedding
 from llmesr.store import Store
 
@@ -138,7 +140,7 @@ def test_what_was_worked_out_beforehand_changes_nothing(
     rounds = 0
     while warm.warm():
         rounds += 1
-    assert rounds == -(-tiny.n_items // 8)
+    assert rounds == -(-tiny.n_items // AT_ONCE)
     for user in range(5):
         cold_items, warm_items = (r.recommend(user, policy=policy)["item_id"].tolist() for r in (cold, warm))
         assert cold_items == warm_items
