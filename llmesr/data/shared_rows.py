@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import logging
+import mmap
 import os
 from io import FileIO
 from pathlib import Path
@@ -34,10 +35,13 @@ class SharedRows:
         self.known = np.zeros(rows, bool)
         """(N,) which have been found or put; others may have worked out more."""
         self._file: FileIO | None = None
-        # Pages that nobody wrote to are free, on the disk as in memory.
-        self._table = np.zeros((rows, width + _SUM), np.int32)
+        self._shape = (rows, width + _SUM)
         self._shared = False
-        if path is not None:
+        if path is None:
+            # Pages that nobody wrote to are free, as they are on the disk. Those of numpy come in 2 MB at a time.
+            own = mmap.mmap(-1, max(1, 4 * rows * self._shape[1]), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._table = np.frombuffer(own, np.int32, rows * self._shape[1]).reshape(self._shape)
+        else:
             self._open(path)
 
     @property
@@ -95,7 +99,7 @@ class SharedRows:
 
     def _mapped(self, mode: Literal["r", "c"]) -> np.ndarray:
         """The file: ``r`` as it is and becomes, ``c`` with what this process writes to it in its memory alone."""
-        return np.asarray(np.memmap(self._file, np.int32, mode=mode, shape=self._table.shape))  # type: ignore[arg-type]
+        return np.asarray(np.memmap(self._file, np.int32, mode=mode, shape=self._shape))  # type: ignore[arg-type]
 
     def _write(self, numbers: np.ndarray, rows: np.ndarray) -> None:
         """Through the file: on a full disk, to write to its mapping would end the process."""

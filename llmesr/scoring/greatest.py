@@ -18,14 +18,13 @@ def best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return scores.topk(k, dim=1) if scores.shape[1] < 2 * k * BLOCK else _among(scores, _maxima(scores), k)
 
 
-def best_products(vectors: Tensor, table: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def best_products(vectors: Tensor, table: Tensor, k: int, products: Tensor) -> tuple[Tensor, Tensor]:
     """The ``k`` greatest products of each of ``vectors`` (n, E) with the rows of ``table`` (N + 1, E), greatest first,
-    as float32, and their rows, (n, k) each.
+    as float32, and their rows, (n, k) each. ``products`` (n, N + 1) is overwritten.
 
     The maxima of blocks are taken while a part of the products is in the cache: to go over all of them again takes as
     long as to multiply in bfloat16.
     """
-    products = vectors.new_empty(len(vectors), len(table))
     maxima = []
     for start in range(0, len(table), _TILE):
         part = vectors @ table[start : start + _TILE].T

@@ -2,7 +2,8 @@
 
 To seek them goes over the whole catalogue: half a millisecond of an item among a hundred thousand, several among a
 million. They are kept beside the embedding, as derived data are (:mod:`llmesr.store.derived`): of no manifest, made
-again when the vectors change, gone with them. Whoever needs an item first works it out, and all others find it.
+again when the vectors change, gone with them. Whoever needs an item first works it out, and all others find it: on
+whatever processor that was, and in whatever precision, a bound is one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ AT_ONCE = 16
 """Items that are worked out in one go while nobody asks: a request that comes meanwhile waits for them."""
 NEXT = 1024
 """Of so many items those are drawn by chance, so that several processes seldom take the same."""
-_FEWEST, _MOST, _PRODUCTS = 16, 128, 2**26
+_FEWEST, _MOST, _PRODUCTS = 16, 128, 2**27
 """Items that are worked out together, and how many cosines exist at once for that."""
 
 
@@ -43,8 +44,8 @@ class NearestTexts:
         embedding, where they are kept; ``space`` tells its text spaces apart."""
         self.text, self.many = text, many
         self._coarse = text.bfloat16() if coarse.pays(text.device) and 2 * many <= len(text) else None
-        exact = "float32" if self._coarse is None else "bfloat16"
-        self._beside, self._name = beside, f"nearest-{space}-{many}-{exact}-{FORM}"
+        self._table = text if self._coarse is None else self._coarse
+        self._beside, self._name = beside, f"nearest-{space}-{many}-{FORM}"
         self._together = min(_MOST, max(_FEWEST, _PRODUCTS // len(text)))
         self._chance = np.random.default_rng()
         self._passed = 0
@@ -82,9 +83,12 @@ class NearestTexts:
         """Work out what nobody has worked out of different ``items``; of how many."""
         self.rows.find(items)
         missing = items[~self.rows.known[items]]
-        for start in range(0, len(missing), self._together):
-            some = missing[start : start + self._together]
-            self.rows.put(some, self._sought(some))
+        together = min(len(missing), self._together)
+        # In memory once: what the system hands out anew it fills with zeros first, a fifth of all this takes.
+        products = torch.empty(together, len(self.text), dtype=self._table.dtype, device=self.text.device)
+        for start in range(0, len(missing), together or 1):
+            some = missing[start : start + together]
+            self.rows.put(some, self._sought(some, products[: len(some)]))
         return len(missing)
 
     def hold_next(self, items: np.ndarray) -> bool:
@@ -102,14 +106,15 @@ class NearestTexts:
         return False
 
     @torch.inference_mode()
-    def _sought(self, items: np.ndarray) -> np.ndarray:
-        """(n, 2 K + 1) of ``items`` (n,), the same whatever others they come with."""
+    def _sought(self, items: np.ndarray, products: Tensor) -> np.ndarray:
+        """(n, 2 K + 1) of ``items`` (n,), the same whatever others they come with; ``products`` (n, N + 1) is
+        overwritten."""
         new = self.text[torch.from_numpy(items).to(self.text.device)]
         if self._coarse is None:
-            cosines, found = best_products(new, self.text, self.many)
+            cosines, found = best_products(new, self.text, self.many, products)
             bounds = cosines[:, -1]
         else:  # twice as many by rough cosines, of which the nearest; what is left out is no nearer than both
-            rough, found = best_products(new.bfloat16(), self._coarse, 2 * self.many)
+            rough, found = best_products(new.bfloat16(), self._coarse, 2 * self.many, products)
             pairs = zip(found, new, strict=True)  # one by one: a product of several rounds otherwise
             cosines = torch.stack([F.embedding(one, self.text) @ vector for one, vector in pairs])
             cosines, nearest = cosines.topk(self.many, dim=1)

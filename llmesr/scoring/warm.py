@@ -12,7 +12,7 @@ from llmesr.scoring.policy_scorer import text_space
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import load_tuned_policy
 
-AT_ONCE = 256
+AT_ONCE = 1024
 """Items after each of which what is done is told, and kept."""
 
 
