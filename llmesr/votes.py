@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
@@ -131,6 +132,7 @@ class Vote:
         line = json.dumps({"time": now(), "a": as_a, "choice": choice}) + "\n"
         try:
             with open(self.store.path(KIND, self.id) / BALLOTS, "ab+") as ballots:
+                fcntl.flock(ballots, fcntl.LOCK_EX)  # or a line that is being written looks like one cut off
                 if (size := ballots.seek(0, os.SEEK_END)) > MOST_BYTES:
                     raise UserError("This vote has as many votes as it can hold; prepare another.")
                 if size:

@@ -26,10 +26,13 @@ def visible(real: Tensor) -> Tensor:
 
 
 class Beginnings(NamedTuple):
-    """The different beginnings of many histories (B, L): a causal encoder makes the same of those that are alike."""
+    """The different tokens of many histories (B, L), and their different beginnings: a causal encoder makes the same of
+    those that are alike."""
 
-    place: Tensor  # (B, L) which of them ends at a position; padding is one for each l
-    first: Tensor  # (M,) a position (b * L + l) where each of them ends
+    token: Tensor  # (B, L) which of them stands at a position
+    read: Tensor  # (T,) a position (b * L + l) where each of them stands
+    place: Tensor  # (B, L) which beginning ends at a position; padding is one for each l
+    first: Tensor  # (M,) a position where each of them ends
 
     @classmethod
     def of(cls, tokens: Tensor, real: Tensor) -> Self:
@@ -39,16 +42,27 @@ class Beginnings(NamedTuple):
         mixed = (mixed ^ (mixed >> 31)) * 0x3F58476D1CE4E5B9
         mixed = (mixed ^ (mixed >> 29)) * 0x14D049BB133111EB
         sums = torch.where(real, (mixed ^ (mixed >> 32)).cumsum(1), torch.arange(tokens.shape[1], device=tokens.device))
-        different, place = torch.unique(sums, return_inverse=True)
-        first = torch.empty_like(different).scatter_(
-            0, place.view(-1), torch.arange(place.numel(), device=place.device)
-        )
-        return cls(place, first)
+        return cls(*_different(tokens), *_different(sums))
 
     def repeated(self, times: int) -> Beginnings:
         """The same of that many batches, one after the other."""
-        place = torch.cat([self.place + n * len(self.first) for n in range(times)])
-        return Beginnings(place, torch.cat([self.first + n * self.place.numel() for n in range(times)]))
+        numbered = (
+            torch.cat([part + n * size for n in range(times)])
+            for part, size in (
+                (self.token, len(self.read)),
+                (self.read, self.token.numel()),
+                (self.place, len(self.first)),
+                (self.first, self.place.numel()),
+            )
+        )
+        return Beginnings(*numbered)
+
+
+def _different(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Which of its different values stands at a position, in the shape of ``values``, and where each stands."""
+    different, number = torch.unique(values, return_inverse=True)
+    at = torch.empty_like(different).scatter_(0, number.view(-1), torch.arange(number.numel(), device=number.device))
+    return number, at
 
 
 class Attention(nn.Module):
@@ -75,31 +89,39 @@ class Attention(nn.Module):
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, size))
         return out
 
-    def among(self, x: Tensor, alike: Beginnings) -> Tensor:
-        """Causal attention of beginnings ``x`` (M, D) over themselves."""
-        batch, length = alike.place.shape
+    def among(self, x: Tensor, at: Tensor, first: Tensor) -> Tensor:
+        """Causal attention of histories over themselves: ``at`` (B, L) says which row of ``x`` (., D) is read at a
+        position. Of the positions ``first`` (M,) alone: (M, D)."""
+        batch, length = at.shape
 
         def split(x: Tensor) -> Tensor:
             return x.view(batch, length, self.heads, -1).transpose(1, 2)  # (B, H, L, D / H)
 
-        query = split(F.embedding(alike.place, self.query(x)))
-        key, value = (split(part) for part in F.embedding(alike.place, self.memory(x)).chunk(2, dim=-1))
+        query = split(F.embedding(at, self.query(x)))
+        key, value = (split(part) for part in F.embedding(at, self.memory(x)).chunk(2, dim=-1))
         mixed = self._attend(query, key, value, None, causal=True).transpose(1, 2).reshape(batch * length, -1)
-        out: Tensor = self.out(mixed.index_select(0, alike.first))
+        out: Tensor = self.out(mixed.index_select(0, first))
         return out
 
-    def newest(self, query: Tensor, memory: Tensor, real: Tensor, alike: Beginnings | None = None) -> Tensor:
-        """What a single query (B, D), which stands at the newest position, reads of a memory: (B, L, D), or (M, D) of
-        beginnings."""
+    def newest(self, query: Tensor, memory: Tensor, real: Tensor) -> Tensor:
+        """What a single query (B, D), which stands at the newest position, reads of a memory (B, L, D).
+
+        Keys and values are never made, as there is but one query: it is taken to where the memory is, and what it
+        reads there is made a value. A bias of the keys adds the same to all weights, and softmax does not see it.
+        """
         batch, size = query.shape
-
-        def split(x: Tensor) -> Tensor:
-            return x.view(batch, -1, self.heads, size // self.heads).transpose(1, 2)  # (B, H, 1 or L, D / H)
-
-        read = self.memory(memory)
-        key, value = (read if alike is None else F.embedding(alike.place, read)).chunk(2, dim=-1)
-        mixed = self._attend(split(self.query(query)), split(key), split(value), visible(real), causal=False)
-        out: Tensor = self.out(mixed.reshape(batch, size))
+        to_key, to_value = self.memory.weight.view(2, self.heads, -1, size)  # (H, D / H, D) each
+        asked = torch.einsum("bhd,hde->bhe", self.query(query).view(batch, self.heads, -1), to_key)
+        read = F.scaled_dot_product_attention(
+            asked[:, None],  # (B, 1, H, D)
+            memory[:, None],
+            memory[:, None],
+            attn_mask=visible(real),
+            dropout_p=self.dropout.p if self.training else 0.0,
+            scale=(size // self.heads) ** -0.5,
+        )[:, 0]
+        mixed = torch.einsum("bhe,hde->bhd", read, to_value).reshape(batch, size) + self.memory.bias[size:]
+        out: Tensor = self.out(mixed)
         return out
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool) -> Tensor:
@@ -148,17 +170,20 @@ class Block(nn.Module):
         normed = self.attention_norm(x)
         return self._further(x + self.dropout(self.attention(normed, normed, real, causal=causal)))
 
-    def among(self, x: Tensor, alike: Beginnings) -> Tensor:
-        """The same of beginnings (M, D) -> (M, D), causal."""
-        return self._further(x + self.dropout(self.attention.among(self.attention_norm(x), alike)))
+    def among(self, x: Tensor, at: Tensor, first: Tensor) -> Tensor:
+        """The same of histories that read row ``at`` (B, L) of ``x`` (., D), causal: at positions ``first`` (M,) alone,
+        (M, D)."""
+        before = x.index_select(0, at.view(-1).index_select(0, first))
+        return self._further(before + self.dropout(self.attention.among(self.attention_norm(x), at, first)))
 
-    def newest(self, x: Tensor, real: Tensor, at: Tensor, alike: Beginnings | None = None) -> Tensor:
-        """(B, L, D), or (M, D) of beginnings, -> (B, D) the state at the newest positions ``at`` (B,), the only one
-        that is worked out."""
-        normed = self.attention_norm(x)
-        rows = torch.arange(len(at), device=x.device)
-        newest = (rows, at) if alike is None else alike.place[rows, at]
-        return self._further(x[newest] + self.dropout(self.attention.newest(normed[newest], normed, real, alike)))
+    def newest(self, x: Tensor, real: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, L, D), or (., D) of which row ``at`` (B, L) is read, -> (B, D) the state at the newest positions, the
+        only one that is worked out."""
+        normed, rows = self.attention_norm(x), torch.arange(len(real), device=x.device)
+        newest = (real.sum(1) - 1).clamp(min=0)
+        own = (rows, newest) if at is None else at[rows, newest]
+        memory = normed if at is None else F.embedding(at, normed)
+        return self._further(x[own] + self.dropout(self.attention.newest(normed[own], memory, real)))
 
     def _further(self, x: Tensor) -> Tensor:
         """What the position-wise network makes of what attention gave."""
@@ -208,13 +233,16 @@ class AttentionEncoder(nn.Module):
     def newest(self, x: Tensor, real: Tensor, alike: Beginnings | None = None) -> Tensor:
         """(B, L, D), (B, L) -> (B, D) the state at the newest real position: the last block works out no other.
 
-        With ``alike``, of a causal encoder, ``x`` is (M, D): each of the different beginnings is worked out once.
+        With ``alike``, of a causal encoder, ``x`` is (T, D): what is made of a token, and of a beginning, is made once.
         """
-        at = (real.sum(1) - 1).clamp(min=0)
         *before, last = cast(Sequence[Block], self.blocks)
+        at = None if alike is None else alike.token
         for block in before:
-            x = block(x, real, causal=self.causal) if alike is None else block.among(x, alike)
-        normed: Tensor = self.norm(last.newest(x, real, at, alike))
+            if alike is None or at is None:
+                x = block(x, real, causal=self.causal)
+            else:
+                x, at = block.among(x, at, alike.first), alike.place
+        normed: Tensor = self.norm(last.newest(x, real, at))
         return normed
 
 

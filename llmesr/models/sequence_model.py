@@ -98,14 +98,23 @@ class SequenceModel(nn.Module):
 
     def _views(self, items: Tensor, real: Tensor, known: Tensor | None = None) -> list[Tensor]:
         """What the encoder reads of every view, (B, L, D) each; ``known`` as for :meth:`represent`."""
-        if known is None:
-            rows = [table(items) for table in self.tables.values()]
-        else:
-            rows = [F.embedding(items, known[:, columns]) for columns in self.view_slices.values()]
-        views = [self._placed(x, real) for x in rows]
+        views = [self._placed(x, real) for x in self._rows(items, known)]
         if self.fusion is not None:
             views[:2] = self.fusion(*views[:2], real)  # the collaborative and the semantic view come first
         return views
+
+    def _rows(self, items: Tensor, known: Tensor | None) -> list[Tensor]:
+        """(...) -> (..., D) of every view; ``known`` as for :meth:`represent`."""
+        if known is None:
+            return [table(items) for table in self.tables.values()]
+        return [F.embedding(items, known[:, columns]) for columns in self.view_slices.values()]
+
+    def _tokens(self, items: Tensor, real: Tensor, alike: Beginnings, known: Tensor | None) -> list[Tensor]:
+        """What :meth:`_views` gives of different tokens alone, (T, D) each; of models that :meth:`_alike` is for."""
+        positions = cast(Positions, self.positions)
+        steps = positions.index(real).expand_as(items).reshape(-1).index_select(0, alike.read)
+        rows = self._rows(items.reshape(-1).index_select(0, alike.read), known)
+        return [x * self.scale + positions.vectors[steps] for x in rows]
 
     def _placed(self, x: Tensor, real: Tensor) -> Tensor:
         if self.positions is not None:
@@ -127,10 +136,9 @@ class SequenceModel(nn.Module):
         if not all(isinstance(encoder, AttentionEncoder) for encoder in self.encoders):
             return last_state(self.encode(sequences), lengths)
         real, encoders = sequences != PAD, cast(list[AttentionEncoder], list(self.encoders))
-        views = self._views(sequences, real, None if self.masked else known)
+        known = None if self.masked else known
         alike = self._alike(sequences, real)
-        if alike is not None:
-            views = [view.flatten(0, 1).index_select(0, alike.first) for view in views]
+        views = self._views(sequences, real, known) if alike is None else self._tokens(sequences, real, alike, known)
         if len(encoders) == 1:
             many = len(views)
             several = None if alike is None else alike.repeated(many)

@@ -2,7 +2,8 @@
 
 For linear runs the answer is exact: their score is a sum over the history (:mod:`llmesr.linear.scorer`). For all others
 it is *leave-one-out*: by how much the score falls behind the rest of the catalogue when an item of the history is
-taken out (512 items drawn once stand for a larger one). The two are never mixed up: every explanation says which it is.
+taken out (in the content and the linear term 256 items drawn once stand for a larger one). The two are never mixed up:
+every explanation says which it is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, TypeGuard, overload
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
 from llmesr.models.boosted import BoostedScorer
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
-from llmesr.scoring.left_out import Lost, lost
+from llmesr.scoring.left_out import Lost, Reading, lost
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.scored_run import ScoredRun
@@ -113,24 +114,29 @@ def explain(
     return explain_many(scored, [Asked(history, items, user)], scored.under(policy))[0]
 
 
+def is_exact(scorer: Scorer) -> TypeGuard[LinearScorer | FactorScorer]:
+    """Whether scores are sums over the history, whose summands are the reasons."""
+    return isinstance(scorer, LinearScorer | FactorScorer)
+
+
 @torch.inference_mode()
-def explain_many(scored: ScoredRun, asked: Sequence[Asked], policed: PolicyScorer) -> list[list[Explanation]]:
-    """The same for many at once, under one policy: leave-one-out scores all their histories in few batches."""
+def explain_many(
+    scored: ScoredRun, asked: Sequence[Asked], policed: PolicyScorer, reading: Reading | None = None
+) -> list[list[Explanation]]:
+    """The same for many at once, under one policy: leave-one-out scores all their histories in few batches, of which
+    ``reading`` may have been made before."""
     reads = [list(one.history)[-scored.max_length :] for one in asked]
-    found: list[list[Explanation]] = []
-    if isinstance(scored.scorer, LinearScorer | FactorScorer):
+    if is_exact(scored.scorer):
+        found = []
         for read, one in zip(reads, asked, strict=True):
             sequence = torch.tensor([read], device=scored.device)
             found.append(_exact(scored.scorer, policed, sequence, list(one.items), one.user) if one.items else [])
         return found
-    told = [at for at, one in enumerate(asked) if one.items]
-    found = [[] for _ in asked]
-    if told:
-        of = lost(
-            policed, [reads[at] for at in told], [asked[at].items for at in told], [asked[at].user for at in told]
-        )
-        for at, losses in zip(told, of, strict=True):
-            found[at] = _left_out(losses, asked[at].items)
+    if not asked:
+        return []
+    reading = Reading.of(policed, reads) if reading is None else reading
+    losses = lost(policed, reading, [one.items for one in asked], [one.user for one in asked])
+    found = [_left_out(some, one.items) for some, one in zip(losses, asked, strict=True)]
     if isinstance(scored.scorer, BlendScorer | BoostedScorer) and policed.policy.inert:
         for at, (read, one) in enumerate(zip(reads, asked, strict=True)):
             summed = _summands(scored.scorer, torch.tensor([read], device=scored.device), list(one.items), one.user)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,11 +15,13 @@ from llmesr.data.batches import pad_histories
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.without import Without
 
-CATALOGUE = 512
-"""Items that stand for the catalogue where it has more: drawn once, the same for every history."""
+CATALOGUE = 256
+"""Items that stand for a catalogue that has more, in terms whose mean asks for every score: drawn once, the same for
+every history. With all other terms exact, as far off as 512 that stand for all of them."""
 SUMS = 2**26
-"""Scores of the whole catalogue that may exist at once, for models that score no less."""
-FEWEST = 64
+"""Scores that may exist at once of models that always score the whole catalogue."""
+FEWEST, MOST = 64, 4096
+"""Histories that are read at once, at the least and at the most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +35,37 @@ class Lost:
     scores: np.ndarray  # (C,) with the whole history
 
 
-def lost(
-    policed: PolicyScorer, histories: Sequence[list[int]], items: Sequence[Sequence[int]], users: Sequence[int]
-) -> list[Lost]:
-    """For every one of ``histories`` (numbers, oldest first), its ``items`` and its user (-1: nobody known)."""
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Histories without each of their items, as a model reads them: once, for a list and for its reasons."""
+
+    different: list[list[int]]  # of each history its different items, the newest first
+    rows: Without
+    read: Tensor | None  # (R, D) what a dot-product model makes of the rows
+
+    @classmethod
+    def of(cls, policed: PolicyScorer, histories: Sequence[list[int]]) -> Self:
+        """Of ``histories`` (numbers, oldest first)."""
+        different = [list(dict.fromkeys(reversed(read))) for read in histories]
+        rows = Without.of(histories, different, policed.ground.log_counts.device)
+        if not policed.scores_few:
+            return cls(different, rows, None)
+        read = [policed.represent(rows.some(*part).sequences) for part in _parts(rows, MOST)]
+        return cls(different, rows, torch.cat(read) if len(read) > 1 else read[0])
+
+    def know(self, policed: PolicyScorer, sequences: Tensor) -> None:
+        """Have the model remember what it made of the whole histories, which are ``sequences`` (H, L)."""
+        if self.read is not None:
+            policed.know(sequences, self.read[self.rows.whole])
+
+
+def lost(policed: PolicyScorer, reading: Reading, items: Sequence[Sequence[int]], users: Sequence[int]) -> list[Lost]:
+    """For every history of ``reading`` its ``items`` and its user (-1: nobody known)."""
     device = policed.ground.log_counts.device
-    different = [list(dict.fromkeys(reversed(read))) for read in histories]
-    rows = Without.of(histories, different, device)
     wanted = pad_histories([list(some) for some in items], max(len(some) for some in items) or 1, device)
-    scores, placed = _placed(policed, rows, torch.tensor(users, device=device), wanted)
+    scores, placed = _placed(policed, reading, torch.tensor(users, device=device), wanted)
     found = []
-    for at, one, some in zip(rows.whole.tolist(), different, items, strict=True):
+    for at, one, some in zip(reading.rows.whole.tolist(), reading.different, items, strict=True):
         mine = placed[at : at + 1 + len(one), : len(some)]
         # Where nothing is left to compare with all is due to the one item there is.
         losses = mine[0] - mine[1:] if len(one) > 1 else np.ones((1, len(some)))
@@ -49,26 +73,32 @@ def lost(
     return found
 
 
-def _placed(policed: PolicyScorer, rows: Without, users: Tensor, items: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (R, C) of the ``items`` (H, C) of every history after all its ``rows``, and how far they are above the
+def _placed(policed: PolicyScorer, reading: Reading, users: Tensor, items: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (R, C) of the ``items`` (H, C) of every history after all its rows, and how far they are above the
     catalogue's mean."""
-    number = policed.n_items
-    drawn = np.arange(number)
-    if number > CATALOGUE:
-        drawn = np.sort(np.random.default_rng(0).choice(number, CATALOGUE, replace=False))
-    catalogue = torch.from_numpy(drawn + 1).to(items.device)
-    scores, placed = [], []
-    for first, last in _parts(rows, SUMS // (number + 1)):
-        some, asked = rows.some(first, last), items[first:last]
-        who = users[first:last][some.owner]
-        if policed.scores_few:
-            own, others = (_sum(policed.split_without(some, who, wanted)) for wanted in (asked, catalogue))
+    drawn = _drawn(policed.n_items).to(items.device)
+    scores, placed, done = [], [], 0
+    for part in _parts(reading.rows, MOST if policed.scores_few else min(MOST, SUMS // (policed.n_items + 1))):
+        some, asked = reading.rows.some(*part), items[slice(*part)]
+        who = users[slice(*part)][some.owner]
+        if reading.read is not None:
+            policed.know(some.sequences, reading.read[done : done + len(some.sequences)])
+            own, mean = _sum(policed.split_without(some, who, asked)), policed.mean_without(some, who, drawn)
         else:
-            whole = policed.score(some.sequences, who).double()
-            own, others = whole.gather(1, asked[some.owner]), whole[:, catalogue]
+            whole = policed.score(some.sequences, who)
+            own, mean = whole.gather(1, asked[some.owner]).double(), whole[:, 1:].mean(1, dtype=torch.float64)
         scores.append(own)
-        placed.append(own - others.mean(1, keepdim=True))
+        placed.append(own - mean[:, None])
+        done += len(some.sequences)
     return torch.cat(scores).cpu().numpy(), torch.cat(placed).cpu().numpy()
+
+
+@cache
+def _drawn(number: int) -> Tensor:
+    """The items, of 1 to ``number``, that stand for all."""
+    if number <= CATALOGUE:
+        return torch.arange(1, number + 1)
+    return torch.from_numpy(1 + np.sort(np.random.default_rng(0).choice(number, CATALOGUE, replace=False)))
 
 
 def _parts(rows: Without, many: int) -> Iterator[tuple[int, int]]:

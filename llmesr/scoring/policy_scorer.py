@@ -21,7 +21,18 @@ from llmesr.scoring.linear_term import LinearTerm
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.product import Content, Linear, Product
 from llmesr.scoring.shortlist import best_with_content
-from llmesr.scoring.terms import TERMS, Kept, Key, PerItem, Term, TermScorer, open_terms, remembered, term_of_view
+from llmesr.scoring.terms import (
+    TERMS,
+    Kept,
+    Key,
+    PerItem,
+    Remembered,
+    Term,
+    TermScorer,
+    open_terms,
+    remembered,
+    term_of_view,
+)
 from llmesr.scoring.without import Without
 
 
@@ -107,8 +118,7 @@ class PolicyScorer:
         self.ground = ground
         self.n_items = inner.n_items
         self._inner = remembered(inner)
-        # Asked once: to look at a protocol costs as much as a product does.
-        self._dot = self._inner if isinstance(self._inner, DotScorer) else None
+        self._dot = self._inner if isinstance(self._inner, Remembered) else None
         asked = shares(policy, ground)
         self._terms = open_terms(self._inner, ground, [share.key for share in asked])
         self.shares = [share for share in asked if share.key in self._terms]
@@ -116,6 +126,7 @@ class PolicyScorer:
         self._items: Tensor | None = None
         self._made: Product | Literal[False] | None = None
         self._making = threading.Lock()
+        self._centres: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
@@ -179,6 +190,14 @@ class PolicyScorer:
         if (space := text_space(self.policy)) is not None:
             self.ground.content(space).expect_lists()
 
+    def represent(self, sequences: Tensor) -> Tensor:
+        """What the model makes of (B, L) histories, (B, D); only where it :attr:`scores_few`."""
+        return cast(Remembered, self._dot).represent(sequences)
+
+    def know(self, sequences: Tensor, read: Tensor) -> None:
+        """``read`` (B, D) is what the model makes of ``sequences``: it is not asked again. As :meth:`represent`."""
+        cast(Remembered, self._dot).know(sequences, read)
+
     def _sum(self, sequences: Tensor, users: Tensor | None, shares: Sequence[Share]) -> Tensor:
         scores = self._own(sequences, users)
         for share in shares:
@@ -226,6 +245,39 @@ class PolicyScorer:
             part = term.without(rows, items) if isinstance(term, Kept) else term.of(rows.sequences, asked)
             found[share.term.name] = share.of(part, asked, applies)
         return found
+
+    @torch.inference_mode()
+    def mean_without(self, rows: Without, users: Tensor, drawn: Tensor) -> Tensor:
+        """The mean score of the catalogue after histories without each of their items, of models that
+        :attr:`scores_few` holds for: ``users`` (R,) -> (R,) float64.
+
+        Of what the model and popularity add it is that of all items, which is the score of a mean item; of the other
+        terms that of the items ``drawn`` (S,).
+        """
+        model = cast(Remembered, self._dot)
+        if self._centres is None:
+            self._centres = self._centre(model, weighed=False), self._centre(model, weighed=True)
+        applies, read = self._applies(rows.sequences, users), model.represent(rows.sequences)
+        plain, weighed = (read @ centre[:-1] + centre[-1] for centre in self._centres)
+        mean = torch.lerp(plain, weighed, applies[:, 0]).double()
+        for share in self.shares:
+            if isinstance(term := self._terms[share.key], Kept):
+                mean += share.of(term.without(rows, drawn), drawn, applies).mean(1, dtype=torch.float64)
+        return mean
+
+    def _centre(self, model: DotScorer, weighed: bool) -> Tensor:
+        """(D + 1,) the mean of the item vectors, and of what is added for all users alike: by the policy if
+        ``weighed``, else as the model has it."""
+        items = model.item_matrix()[1:]
+        centre = items.new_zeros(items.shape[1] + 1)
+        for view, columns in model.view_slices.items():
+            weights = self._curves[term_of_view(view)] if weighed else None
+            view_of = items[:, columns]
+            centre[columns] = view_of.mean(0) if weights is None else weights[1:] @ view_of / len(items)
+        for share in self.shares:
+            if weighed and isinstance(term := self._terms[share.key], PerItem):
+                centre[-1] += share.alone(term.values)[1:].mean()
+        return centre
 
     def _applies(self, sequences: Tensor, users: Tensor | None) -> Tensor:
         """(B, 1) 1 for users whom the policy is for, else 0."""

@@ -15,8 +15,9 @@ from llmesr.data.batches import pad_histories
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import DotScorer
-from llmesr.scoring.explanation import Asked, Explanation, explain_many
+from llmesr.scoring.explanation import Asked, Explanation, explain_many, is_exact
 from llmesr.scoring.ground import Unavailable
+from llmesr.scoring.left_out import Reading
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.rerankers import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
@@ -158,6 +159,7 @@ class Recommender:
     def _answer(self, requests: list[Request], policy: ScoringPolicy) -> list[Answer]:
         policed, users = self._policed(policy), self._users(requests)
         sequences = pad_histories([list(r.history) for r in requests], self.max_length, self.device)
+        reading = self._reading(requests, policed, sequences)
         pool = max(r.k if r.reranker.name == "none" else max(r.k, r.reranker.candidates) for r in requests)
         found = policed.best(sequences, users, self._barred(requests), min(pool, self.dataset.n_items))
         value, item = (t.cpu().numpy() for t in found)  # (B, pool)
@@ -170,19 +172,28 @@ class Recommender:
         split = policed.split(sequences, users, torch.from_numpy(chosen).to(self.device))
         parts = {name: part.float().cpu().numpy() for name, part in split.items()}  # (B, k)
         lists = [chosen[row, : len(order)] for row, order in enumerate(orders)]
-        reasons = self._reasons(requests, lists, policed)
+        reasons = self._reasons(requests, lists, policed, reading)
         return [
             Answer(items, value[row, order], {n: part[row, : len(items)] for n, part in parts.items()}, reasons[row])
             for row, (order, items) in enumerate(zip(orders, lists, strict=True))
         ]
 
+    def _reading(self, requests: list[Request], policed: PolicyScorer, sequences: Tensor) -> Reading | None:
+        """Where all requests ask for reasons: their histories, and what is left of these without each of their items,
+        read by the model at once. The list is then made of the same pass."""
+        if is_exact(self.scorer) or not policed.scores_few or not all(request.explain for request in requests):
+            return None
+        reading = Reading.of(policed, [list(r.history)[-self.max_length :] for r in requests])
+        reading.know(policed, sequences)
+        return reading
+
     def _reasons(
-        self, requests: list[Request], lists: list[np.ndarray], policed: PolicyScorer
+        self, requests: list[Request], lists: list[np.ndarray], policed: PolicyScorer, reading: Reading | None
     ) -> list[Sequence[Explanation]]:
         """For each request those of its list, where it asks for them; of all requests at once."""
         rows = [row for row, request in enumerate(requests) if request.explain]
         asked = [Asked(requests[r].history, lists[r].tolist(), requests[r].user) for r in rows]
-        found = dict(zip(rows, explain_many(self.scored, asked, policed), strict=True))
+        found = dict(zip(rows, explain_many(self.scored, asked, policed, reading), strict=True))
         return [found.get(row, ()) for row in range(len(requests))]
 
     def warm(self) -> bool:

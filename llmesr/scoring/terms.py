@@ -87,9 +87,13 @@ class Remembered:
     def represent(self, sequences: Tensor) -> Tensor:
         """(B, L) -> (B, D)."""
         if getattr(self._last, "sequences", None) is not sequences:
-            self._last.users, self._last.sequences = self.model.represent(sequences), sequences
+            self.know(sequences, self.model.represent(sequences))
         users: Tensor = self._last.users
         return users
+
+    def know(self, sequences: Tensor, users: Tensor) -> None:
+        """Remember that the model makes ``users`` (B, D) of ``sequences`` (B, L)."""
+        self._last.users, self._last.sequences = users, sequences
 
     def item_matrix(self) -> Tensor:
         """(N + 1, D)."""

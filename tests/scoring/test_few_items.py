@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 from factories import make_embedding
+from serving_doubles import WEIGHTS
 
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.scoring import left_out
 from llmesr.scoring.explanation import Asked, explain, explain_many
 from llmesr.scoring.linear_term import LinearKind
 from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.terms import TERMS, Key, Separable, open_terms, picked
 from llmesr.scoring.without import Without
@@ -87,6 +90,58 @@ def test_reasons_of_many_lists_are_those_of_each(store: Store, tiny: Dataset) ->
             assert a.score == pytest.approx(b.score, rel=1e-4)
             mine, other = ({r.item: r.value for r in e.reasons} for e in (a, b))
             assert mine == pytest.approx(other, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        ScoringPolicy(),
+        ScoringPolicy(gamma=1.5, linear=2.0, popularity=0.3, weights=WEIGHTS),
+        ScoringPolicy(gamma=1.5, weights=WEIGHTS, route_threshold=5, route_weight=0.2, tail_users_only=True),
+    ],
+)
+def test_the_mean_of_the_catalogue_is_that_of_all_scores(policy: ScoringPolicy, store: Store, tiny: Dataset) -> None:
+    policed = scored(store, tiny, "llm-esr", epochs=1).under(policy)
+    histories = [[3, 9, 21, 9], [30, 1], [2]]
+    rows = Without.of(histories, [[9, 21, 3], [1, 30], [2]], "cpu")
+    users = torch.tensor([0, -1, 5])[rows.owner]
+    mean = policed.mean_without(rows, users, torch.arange(1, tiny.n_items + 1))
+    expected = policed.score(rows.sequences, users)[:, 1:].double().mean(1)
+    torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_model_and_popularity_add_needs_no_drawn_items(
+    store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = scored(store, tiny, "llm-esr", epochs=1)
+    own = ScoringPolicy(popularity=0.3, weights=WEIGHTS)
+    both = own.but(gamma=1.5)
+    usual = {policy: explain(run, [3, 9, 21], [1, 40], policy) for policy in (own, both)}
+    monkeypatch.setattr(left_out, "CATALOGUE", 7)
+    left_out._drawn.cache_clear()
+    drawn = {policy: explain(run, [3, 9, 21], [1, 40], policy) for policy in (own, both)}
+    left_out._drawn.cache_clear()
+    for policy, same in ((own, True), (both, False)):
+        values = [[r.value for e in found[policy] for r in e.reasons] for found in (usual, drawn)]
+        assert (values[0] == pytest.approx(values[1], rel=1e-6)) is same
+
+
+@pytest.mark.parametrize("method", ["llm-esr", "semantic-knn"])
+def test_lists_with_reasons_are_those_without(method: str, store: Store, tiny: Dataset) -> None:
+    recommender = Recommender(scored(store, tiny, method, **({"epochs": 1} if method == "llm-esr" else {})))
+    policy = ScoringPolicy(gamma=1.5, linear=2.0)
+    histories: list[list[int] | int] = [[3, 9, 21, 9, 30], 4, [7], list(range(1, 40))]
+    plain = recommender.answer([recommender.request(h, 5, policy) for h in histories])
+    with_reasons = [recommender.request(h, 5, policy, explain=True) for h in histories]
+    mixed = [*with_reasons[:2], recommender.request(histories[2], 5, policy), with_reasons[3]]
+    for asked in (with_reasons, mixed):
+        for answer, before, request in zip(recommender.answer(asked), plain, asked, strict=True):
+            assert answer.items.tolist() == before.items.tolist()
+            np.testing.assert_allclose(answer.scores, before.scores, rtol=1e-4)
+            why = explain(recommender.scored, request.history, answer.items.tolist(), policy, request.user)
+            for one, alone in zip(answer.reasons, why if request.explain else [], strict=True):
+                mine, other = ({r.item: r.value for r in e.reasons} for e in (one, alone))
+                assert mine == pytest.approx(other, rel=1e-3, abs=1e-4)
 
 
 def test_histories_read_by_length_are_represented_as_one_by_one(store: Store, tiny: Dataset) -> None:
