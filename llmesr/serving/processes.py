@@ -1,7 +1,8 @@
 """Several processes that answer at one port. One interpreter reads and writes on one core at a time, however many
 threads score for it; these have one each, and the runs in memory each.
 
-The first one answers nobody: it starts the others, starts one again that died, and ends them when it is asked to end.
+The first one answers nobody: it takes connections and deals them to the others in turn, starts one again that died, and
+ends them when it is asked to end. Were each to take its own, one would have more than another, and its clients wait longer.
 """
 
 from __future__ import annotations
@@ -32,32 +33,25 @@ from llmesr.errors import UserError
 log = logging.getLogger(__name__)
 COUNTED = "PROMETHEUS_MULTIPROC_DIR"
 """The folder in which processes count together; the Prometheus client reads it when it is imported."""
-AGAIN = 1.0
-"""Seconds before a process that died is started again, and between two looks whether another asked for a reload."""
+AGAIN, SELDOM = 1.0, 60.0
+"""Seconds before a process that died is started again; twice as many each time where it never answered, up to so many."""
+RELOADED = 1.0
+"""Seconds between two looks whether another asked for a reload."""
 LOOK = 0.25
 """Seconds between two looks whether the end was asked for."""
+BACKLOG = 2048
+"""Connections that wait in the kernel, as with one process."""
 PATIENCE = 60.0
 """Seconds the processes have to end; each answers what is in flight first, and has a limit of its own for that."""
 
 
 @dataclass
 class Place:
-    """Where several processes answer, and the folder in which they count together and ask each other to reload."""
+    """The folder in which several processes count together and ask each other to reload."""
 
-    host: str
-    port: int
     folder: Path
     seen: int = 0
     """When a reload was asked for that this process knows of."""
-
-    def open(self) -> socket.socket:
-        """A socket of this process at the port of all. The kernel spreads connections over such sockets; of a single
-        one the first to wake would take most."""
-        made = socket.socket(_family(self.host), socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind((self.host, self.port))
-        return made
 
     def ask_reload(self) -> None:
         """Have every other process load its runs again."""
@@ -67,7 +61,7 @@ class Place:
     async def reloads(self, reload: Callable[[], Awaitable[object]]) -> None:
         """``reload`` whenever another process asked for it, until cancelled."""
         while True:
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RELOADED)
             if self._asked.exists() and (now := self._asked.stat().st_mtime_ns) != self.seen:
                 self.seen = now
                 await reload()
@@ -78,10 +72,18 @@ class Place:
 
 
 class Answering(Protocol):
-    """What each process does: answer at ``place`` until it is asked to end. Once it answers it sends the list of what
-    it serves; a sentence when it never will."""
+    """What each process does: answer the connections that come through ``dealt`` until it is asked to end. Once it can
+    it sends the list of what it serves; a sentence when it never will."""
 
-    def __call__(self, place: Place, told: Connection) -> None: ...
+    def __call__(self, place: Place, told: Connection, dealt: socket.socket) -> None: ...
+
+
+def take(dealt: socket.socket) -> socket.socket:
+    """The next connection. BlockingIOError where none waits, another OSError where nobody deals any more."""
+    data, numbers, _, _ = socket.recv_fds(dealt, 1, 1)
+    if not data:
+        raise ConnectionResetError("nobody deals connections any more")
+    return socket.socket(fileno=numbers[0])
 
 
 def serve_together(
@@ -97,11 +99,11 @@ def serve_together(
             "Several processes share a port on Linux only. Leave processes at 1, or put several servers, each with a "
             "port of its own, behind a proxy."
         )
-    port = _free(host, port)
-    with tempfile.TemporaryDirectory(prefix="llmesr-serve-") as folder:
+    with _opened(host, port) as door, tempfile.TemporaryDirectory(prefix="llmesr-serve-") as folder:
         os.environ[COUNTED] = folder
         try:
-            asked = _Supervisor(answering, many, Place(host, port, Path(folder))).run(lambda served: say(served, port))
+            port = door.getsockname()[1]
+            asked = _Supervisor(answering, many, Place(Path(folder)), door).run(lambda served: say(served, port))
         finally:
             del os.environ[COUNTED]
     signal.signal(asked, signal.SIG_DFL)
@@ -122,44 +124,72 @@ def end_with_parent() -> None:
 
 
 class _One:
-    """A process, and what it tells."""
+    """A process, what it tells, and the way to hand it connections."""
 
-    def __init__(self, answering: Answering, place: Place) -> None:
+    def __init__(self, answering: Answering, place: Place, pause: float) -> None:
+        """``pause`` as for :attr:`again`."""
         spawn = multiprocessing.get_context("spawn")
         self.told, other = spawn.Pipe(duplex=False)
-        self.process: SpawnProcess = spawn.Process(target=answering, args=(place, other))
+        self._hand, dealt = socket.socketpair()
+        self._hand.setblocking(False)
+        self.process: SpawnProcess = spawn.Process(target=answering, args=(place, other, dealt))
         self.process.start()
         other.close()  # so that its end is heard of
+        dealt.close()
+        self.heard = False
+        self.serves: list[str] = []
+        """The runs that it answers for; none before it answers."""
+        self.why = ""
+        """What it said where it could not serve."""
+        self.again = pause
+        """Seconds after its end until another starts."""
+        self.ended: float | None = None
 
-    def why(self) -> str:
-        """What it said before it ended, where it could not serve."""
+    def hand(self, connection: socket.socket) -> bool:
+        """Whether it took a connection; not where it ended, or is so busy that many wait already."""
         try:
-            told = self.told.recv() if self.told.poll() else None
-        except EOFError:
-            return ""
-        return f" ({told.rstrip('.')})" if isinstance(told, str) else ""
+            socket.send_fds(self._hand, [b"."], [connection.fileno()])
+        except OSError:
+            return False
+        return True
+
+    def hear(self) -> None:
+        """What it tells: once only, that it answers or why it never will."""
+        try:
+            told: list[str] | str = self.told.recv()
+        except EOFError:  # it ends
+            told = ""
+        self.heard = True
+        self.serves, self.why = (told, "") if isinstance(told, list) else ([], told)
+
+    def close(self) -> None:
+        self.told.close()
+        self._hand.close()
 
 
 class _Supervisor:
-    def __init__(self, answering: Answering, many: int, place: Place) -> None:
-        self._start: Callable[[], _One] = functools.partial(_One, answering, place)
-        self._many, self._folder = many, str(place.folder)
+    def __init__(self, answering: Answering, many: int, place: Place, door: socket.socket) -> None:
+        """``door`` is bound; it listens once all answer."""
+        self._start: Callable[[float], _One] = functools.partial(_One, answering, place)
+        self._many, self._folder, self._door = many, str(place.folder), door
         self._asked: int | None = None
         """The signal that asked for the end."""
         self._ones: list[_One] = []
+        self._turn = 0
 
     def run(self, say: Callable[[list[str]], None]) -> int:
         """The signal that ended it."""
         before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._ones = [self._start() for _ in range(self._many)]
+            self._ones = [self._start(AGAIN) for _ in range(self._many)]
             served = [self._ready(one) for one in self._ones]
             if self._asked is None:
+                _listen(self._door)
                 say(served[0])
             while self._asked is None:
-                if wait([one.process.sentinel for one in self._ones], timeout=LOOK) and self._asked is None:
-                    self._replace()
+                self._look()
         finally:
+            self._door.close()
             self._end()
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -173,24 +203,55 @@ class _Supervisor:
         while not one.told.poll(LOOK):
             if self._asked is not None:
                 return []
-        try:
-            told: list[str] | str = one.told.recv()
-        except EOFError:
-            raise UserError("A process of the server ended before it answered; why stands above.") from None
-        if isinstance(told, str):
-            raise UserError(told)
-        return told
+        one.hear()
+        if not one.serves:
+            raise UserError(one.why or "A process of the server ended before it answered; why stands above.")
+        return one.serves
 
-    def _replace(self) -> None:
-        time.sleep(AGAIN)
+    def _look(self) -> None:
+        """Wait until something happens, for :data:`LOOK` at the most, and do what it asks for."""
+        alive = [one for one in self._ones if one.ended is None]
+        able = [one for one in alive if one.serves]
+        heard = wait(
+            [
+                *([self._door] if able else []),  # else connections wait in the kernel
+                *(one.process.sentinel for one in alive),
+                *(one.told for one in alive if not one.heard),
+            ],
+            timeout=LOOK,
+        )
+        if self._door in heard:
+            self._deal(able)
+        for one in alive:
+            if one.told in heard:
+                one.hear()
+            if one.process.sentinel in heard:
+                self._mourn(one)
+        now = time.monotonic()
         for at, one in enumerate(self._ones):
-            if not one.process.is_alive():
-                why = one.why()
-                log.warning(
-                    "process %s ended with %s%s. Another one starts.", one.process.pid, one.process.exitcode, why
-                )
-                mark_process_dead(one.process.pid, self._folder)  # type: ignore[no-untyped-call]
-                self._ones[at] = self._start()
+            if one.ended is not None and now > one.ended + one.again:
+                one.close()
+                self._ones[at] = self._start(AGAIN if one.serves else min(2 * one.again, SELDOM))
+
+    def _deal(self, able: list[_One]) -> None:
+        """Hand every connection that waits to whose turn it is, or where that one cannot take it to the next."""
+        while True:
+            try:
+                connection, _ = self._door.accept()
+            except OSError:  # none waits, or its client is gone
+                return
+            with connection:
+                for _ in able:
+                    self._turn += 1
+                    if able[self._turn % len(able)].hand(connection):
+                        break
+
+    def _mourn(self, one: _One) -> None:
+        one.process.join()
+        one.ended = time.monotonic()
+        why = f" ({one.why.rstrip('.')})" if one.why else ""
+        log.warning("process %s ended with %s%s. Another one starts.", one.process.pid, one.process.exitcode, why)
+        mark_process_dead(one.process.pid, self._folder)  # type: ignore[no-untyped-call]
 
     def _end(self) -> None:
         for one in self._ones:
@@ -206,12 +267,27 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _free(host: str, port: int) -> int:
-    """``port``, or any for 0. UserError when somebody listens there: such sockets do not keep each other out."""
-    with socket.socket(_family(host), socket.SOCK_STREAM) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((host, port))
-        except OSError as error:
-            raise UserError(f"Port {port} of {host} cannot be had: {error.strerror}. Choose another --port.") from None
-        return int(tried.getsockname()[1])
+def _opened(host: str, port: int) -> socket.socket:
+    """A socket bound to ``port``, or any for 0. UserError when somebody listens there."""
+    opened = socket.socket(_family(host), socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        raise _taken(host, port, error) from None
+    return opened
+
+
+def _listen(door: socket.socket) -> None:
+    """UserError when somebody else began to meanwhile."""
+    door.setblocking(False)
+    try:
+        door.listen(BACKLOG)
+    except OSError as error:
+        host, port, *_ = door.getsockname()
+        raise _taken(host, port, error) from None
+
+
+def _taken(host: str, port: int, error: OSError) -> UserError:
+    return UserError(f"Port {port} of {host} cannot be had: {error.strerror}. Choose another --port.")

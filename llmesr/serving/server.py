@@ -22,7 +22,7 @@ from llmesr.config import ServeConfig
 from llmesr.errors import UserError
 from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub
-from llmesr.serving.processes import Place, end_with_parent, serve_together
+from llmesr.serving.processes import Place, end_with_parent, serve_together, take
 from llmesr.store import Store
 from llmesr.training.devices import pick_device
 
@@ -123,7 +123,13 @@ def run_server(
 
 
 def _answer(
-    root: Path, runs: list[str], config: ServeConfig, hosts: tuple[str, ...], place: Place, told: Connection
+    root: Path,
+    runs: list[str],
+    config: ServeConfig,
+    hosts: tuple[str, ...],
+    place: Place,
+    told: Connection,
+    dealt: socket.socket,
 ) -> None:
     """What each of several processes does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # while it loads; the first process says when to end
@@ -136,21 +142,47 @@ def _answer(
         told.send(str(error))
         raise SystemExit(2) from None
     _shorten_pauses()
-    server = _Telling(uvicorn.Config(create_app(hub, config, hosts, place), **_settings(config)))
+    server = _Dealt(uvicorn.Config(create_app(hub, config, hosts, place), **_settings(config)), dealt)
     server.answers = lambda: told.send([s.run.id for s in hub.all()])
-    with place.open() as port:
-        server.run(sockets=[port])
+    server.run(sockets=[])  # of its own it has none
 
 
-class _Telling(uvicorn.Server):
-    """Tells when it answers."""
+class _Dealt(uvicorn.Server):
+    """Answers connections that another process hands over, and tells when it can."""
 
     answers: Callable[[], None]
 
+    def __init__(self, config: uvicorn.Config, dealt: socket.socket) -> None:
+        super().__init__(config)
+        self._dealt = dealt
+        self._opening: set[asyncio.Task[object]] = set()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            self.answers()
+        self._dealt.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._dealt, self._take)
+        self.answers()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().remove_reader(self._dealt)
+        await super().shutdown(sockets)
+
+    def _take(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            connection = take(self._dealt)
+        except BlockingIOError:
+            return
+        except OSError:  # and the end of the other process ends this one
+            loop.remove_reader(self._dealt)
+            return
+        connection.setblocking(False)
+        task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return TimedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 def _settings(config: ServeConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -35,24 +36,29 @@ def run(store: Store, tiny: Dataset) -> Run:
 @pytest.fixture
 def together(run: Run, store: Store) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with serving(PROGRAM, run, store, *TWO) as (process, url):
-        until(lambda: listening(process) == 2)
         yield process, url
 
 
-def answering(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Those of its processes that listen, in any state of starting or ending."""
-    found = []
-    for child in psutil.Process(process.pid).children():
-        try:
-            if any(c.status == psutil.CONN_LISTEN for c in child.net_connections("inet")):
-                found.append(child)
-        except psutil.NoSuchProcess:
-            continue
+def connections(process: subprocess.Popen[bytes], url: str, many: int) -> dict[psutil.Process, int]:
+    """How many of ``many`` connections that stay open each of its processes has that has any."""
+    port = int(url.rsplit(":", 1)[1])
+    found: dict[psutil.Process, int] = {}
+    with contextlib.ExitStack() as clients:
+        for _ in range(many):
+            client = clients.enter_context(httpx.Client())
+            assert client.get(f"{url}/health").status_code == 200
+        for child in psutil.Process(process.pid).children():
+            try:
+                own = [c for c in child.net_connections("inet") if c.laddr.port == port]
+            except psutil.NoSuchProcess:
+                continue
+            if open_now := sum(c.status == psutil.CONN_ESTABLISHED for c in own):
+                found[child] = open_now
     return found
 
 
-def listening(process: subprocess.Popen[bytes]) -> int:
-    return len(answering(process))
+def answering(process: subprocess.Popen[bytes], url: str) -> list[psutil.Process]:
+    return list(connections(process, url, 4))
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -73,34 +79,40 @@ def test_they_answer_count_and_reload_together_and_one_that_dies_comes_back(
 ) -> None:
     process, url = together
     asked = {"user": str(tiny.user_ids[0])}
-    for _ in range(20):  # over connections of their own, which the kernel spreads
+    for _ in range(20):  # over connections of their own
         assert httpx.post(f"{url}/recommend", json=asked).status_code == 200
     assert counted(url, 'llmesr_requests_total{route="/recommend"') == 20
     assert httpx.post(f"{url}/reload").status_code == 200
     until(lambda: counted(url, "llmesr_reloads_total") == 2)
 
-    first, *_ = answering(process)
+    first, *_ = answering(process, url)
     first.kill()
-    until(lambda: listening(process) == 2 and first.pid not in [p.pid for p in answering(process)])
-    assert httpx.post(f"{url}/recommend", json=asked).status_code == 200
-    others = answering(process)
+    psutil.wait_procs([first], timeout=60)
+    for _ in range(4):  # the other one takes what comes meanwhile
+        assert httpx.post(f"{url}/recommend", json=asked).status_code == 200
+    until(lambda: len(set(answering(process, url)) - {first}) == 2)
+    others = answering(process, url)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == -signal.SIGTERM
     assert not any(other.is_running() for other in others)
 
 
+def test_each_has_as_many_connections_as_the_other(together: tuple[subprocess.Popen[bytes], str]) -> None:
+    assert list(connections(*together, 10).values()) == [5, 5]
+
+
 def test_one_that_cannot_be_started_again_says_why(run: Run, store: Store, tmp_path: Path) -> None:
     said = tmp_path / "said"
-    with said.open("wb") as err, serving(PROGRAM, run, store, *TWO, err=err) as (process, _):
-        until(lambda: listening(process) == 2)
+    with said.open("wb") as err, serving(PROGRAM, run, store, *TWO, err=err) as (process, url):
+        one, *_ = answering(process, url)
         run.folder.rename(run.folder.with_name("gone"))
-        answering(process)[0].kill()
+        one.kill()
         until(lambda: f"ended with 2 (There is no run called {run.id!r}" in said.read_text())
 
 
 def test_they_end_when_the_first_one_is_killed(together: tuple[subprocess.Popen[bytes], str]) -> None:
-    process, _ = together
-    others = answering(process)
+    process, url = together
+    others = answering(process, url)
     process.kill()
     _, alive = psutil.wait_procs(others, timeout=60)
     assert not alive
