@@ -120,11 +120,8 @@ def is_exact(scorer: Scorer) -> TypeGuard[LinearScorer | FactorScorer]:
 
 
 @torch.inference_mode()
-def explain_many(
-    scored: ScoredRun, asked: Sequence[Asked], policed: PolicyScorer, reading: Reading | None = None
-) -> list[list[Explanation]]:
-    """The same for many at once, under one policy: leave-one-out scores all their histories in few batches, of which
-    ``reading`` may have been made before."""
+def explain_many(scored: ScoredRun, asked: Sequence[Asked], policed: PolicyScorer) -> list[list[Explanation]]:
+    """The same for many at once, under one policy: leave-one-out scores all their histories in few batches."""
     reads = [list(one.history)[-scored.max_length :] for one in asked]
     if is_exact(scored.scorer):
         found = []
@@ -134,9 +131,8 @@ def explain_many(
         return found
     if not asked:
         return []
-    reading = Reading.of(policed, reads) if reading is None else reading
-    losses = lost(policed, reading, [one.items for one in asked], [one.user for one in asked])
-    found = [_left_out(some, one.items) for some, one in zip(losses, asked, strict=True)]
+    losses = lost(policed, Reading.of(policed, reads), [one.items for one in asked], [one.user for one in asked])
+    found = [left_out(some, one.items) for some, one in zip(losses, asked, strict=True)]
     if isinstance(scored.scorer, BlendScorer | BoostedScorer) and policed.policy.inert:
         for at, (read, one) in enumerate(zip(reads, asked, strict=True)):
             summed = _summands(scored.scorer, torch.tensor([read], device=scored.device), list(one.items), one.user)
@@ -180,7 +176,8 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return torch.where(whole == 0, 1.0, part / torch.where(whole == 0, 1.0, whole))
 
 
-def _left_out(lost: Lost, items: Sequence[int]) -> list[Explanation]:
+def left_out(lost: Lost, items: Sequence[int]) -> list[Explanation]:
+    """By leave-one-out, of each of ``items`` (C,) by what it was found to lose."""
     order = np.argsort(-lost.losses, axis=0, kind="stable")  # (D, C), of each item the greatest first
     losses = np.take_along_axis(lost.losses, order, 0)
     speaking = np.maximum(losses, 0).sum(0)

@@ -29,10 +29,11 @@ class Lost:
     """What C items lose without each of the D different items of a history."""
 
     history: list[int]  # D, the newest first
-    losses: (
-        np.ndarray
-    )  # (D, C), as they stand to the mean of the catalogue: a rise of all together ranks nothing higher
+    losses: np.ndarray
+    """(D, C) as scores stand to the mean of the catalogue: a rise of all together ranks nothing higher."""
     scores: np.ndarray  # (C,) with the whole history
+    parts: dict[str, np.ndarray]
+    """What each term adds to these, (C,) by name; of models that score few items at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,34 +64,45 @@ def lost(policed: PolicyScorer, reading: Reading, items: Sequence[Sequence[int]]
     """For every history of ``reading`` its ``items`` and its user (-1: nobody known)."""
     device = policed.ground.log_counts.device
     wanted = pad_histories([list(some) for some in items], max(len(some) for some in items) or 1, device)
-    scores, placed = _placed(policed, reading, torch.tensor(users, device=device), wanted)
+    scores, placed, parts = _placed(policed, reading, torch.tensor(users, device=device), wanted)
     found = []
-    for at, one, some in zip(reading.rows.whole.tolist(), reading.different, items, strict=True):
-        mine = placed[at : at + 1 + len(one), : len(some)]
+    for at, (first, one, some) in enumerate(zip(reading.rows.whole.tolist(), reading.different, items, strict=True)):
+        mine = placed[first : first + 1 + len(one), : len(some)]
         # Where nothing is left to compare with all is due to the one item there is.
         losses = mine[0] - mine[1:] if len(one) > 1 else np.ones((1, len(some)))
-        found.append(Lost(one, losses, scores[at, : len(some)]))
+        own = {name: part[at, : len(some)] for name, part in parts.items()}
+        found.append(Lost(one, losses, scores[at, : len(some)], own))
     return found
 
 
-def _placed(policed: PolicyScorer, reading: Reading, users: Tensor, items: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (R, C) of the ``items`` (H, C) of every history after all its rows, and how far they are above the
-    catalogue's mean."""
+def _placed(
+    policed: PolicyScorer, reading: Reading, users: Tensor, items: Tensor
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Scores (H, C) of the ``items`` (H, C) of every history, how far they are above the catalogue's mean after all its
+    rows, (R, C), and what each term adds to the scores, where it is known."""
     drawn = _drawn(policed.n_items).to(items.device)
-    scores, placed, done = [], [], 0
+    scores, placed, parts, done = [], [], [], 0
     for part in _parts(reading.rows, MOST if policed.scores_few else min(MOST, SUMS // (policed.n_items + 1))):
         some, asked = reading.rows.some(*part), items[slice(*part)]
         who = users[slice(*part)][some.owner]
         if reading.read is not None:
             policed.know(some.sequences, reading.read[done : done + len(some.sequences)])
-            own, mean = _sum(policed.split_without(some, who, asked)), policed.mean_without(some, who, drawn)
+            split = policed.split_without(some, who, asked)
+            own, mean = _sum(split), policed.mean_without(some, who, drawn)
+            parts.append({name: term[some.whole] for name, term in split.items()})
         else:
             whole = policed.score(some.sequences, who)
             own, mean = whole.gather(1, asked[some.owner]).double(), whole[:, 1:].mean(1, dtype=torch.float64)
-        scores.append(own)
+        scores.append(own[some.whole])
         placed.append(own - mean[:, None])
         done += len(some.sequences)
-    return torch.cat(scores).cpu().numpy(), torch.cat(placed).cpu().numpy()
+    names = parts[0] if parts else ()
+    split = {name: torch.cat([part[name] for part in parts]).float() for name in names}
+    return _array(torch.cat(scores)), _array(torch.cat(placed)), {name: _array(part) for name, part in split.items()}
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy()
 
 
 @cache

@@ -82,21 +82,11 @@ class LinearTerm:
         (C,) for all the same, -> (R, C)."""
         if not isinstance(self.rows, Rows):
             return self.of(rows.sequences, items if items.dim() == 1 else items[rows.owner])
-        histories, many = rows.different.shape
-        read, at = torch.unique(rows.different, return_inverse=True)  # (U,), (H, D)
+        read, at = rows.numbered  # (U,), (H, D)
         wanted, column = torch.unique(items, return_inverse=True)  # (W,), of (H, C) or (C,)
-        number = torch.zeros(self.size, dtype=torch.int64, device=read.device)
-        number[read] = torch.arange(len(read), device=read.device)
-        place = torch.zeros(histories, len(read), dtype=torch.int64, device=read.device)
-        place.scatter_(1, at, torch.arange(many, device=read.device).expand_as(at))
-        where = place[rows.owner[:, None], number[rows.sequences]]  # (R, L) which of the different items
-        faded = torch.zeros(histories, 1 + many, many, device=read.device)
-        faded[rows.owner, 1 + rows.left] = faded.new_zeros(where.shape[0], many).scatter_add_(
-            1, where, fading(rows.sequences, self.decay)
-        )
         table = self.rows.between(read, wanted)
         given = F.embedding(at, table[:, column]) if items.dim() == 1 else table[at[:, :, None], column[:, None]]
-        return damped((faded @ given)[rows.owner, 1 + rows.left])
+        return damped((rows.faded(self.decay) @ given)[rows.owner, 1 + rows.left])
 
 
 def damped(total: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from llmesr.data.batches import pad_histories
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import DotScorer
-from llmesr.scoring.explanation import Asked, Explanation, explain_many, is_exact
+from llmesr.scoring.explanation import Asked, Explanation, explain_many, is_exact, left_out
 from llmesr.scoring.ground import Unavailable
-from llmesr.scoring.left_out import Reading
+from llmesr.scoring.left_out import Reading, lost
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.rerankers import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
@@ -163,24 +163,40 @@ class Recommender:
         pool = max(r.k if r.reranker.name == "none" else max(r.k, r.reranker.candidates) for r in requests)
         found = policed.best(sequences, users, self._barred(requests), min(pool, self.dataset.n_items))
         value, item = (t.cpu().numpy() for t in found)  # (B, pool)
-        chosen = np.full((len(requests), max(r.k for r in requests)), PAD)
-        orders = []
+        lists, scores = [], []
         for row, request in enumerate(requests):
             real = int(np.isfinite(value[row]).sum())
-            orders.append(self._order(request, item[row, :real], value[row, :real]))
-            chosen[row, : len(orders[-1])] = item[row, orders[-1]]
-        split = policed.split(sequences, users, torch.from_numpy(chosen).to(self.device))
+            order = self._order(request, item[row, :real], value[row, :real])
+            lists.append(item[row, order])
+            scores.append(value[row, order])
+        told = self._told(requests, policed, sequences, users, lists, reading)
+        return [Answer(items, own, *more) for items, own, more in zip(lists, scores, told, strict=True)]
+
+    def _told(
+        self,
+        requests: list[Request],
+        policed: PolicyScorer,
+        sequences: Tensor,
+        users: Tensor,
+        lists: list[np.ndarray],
+        reading: Reading | None,
+    ) -> list[tuple[dict[str, np.ndarray], Sequence[Explanation]]]:
+        """Of each list what the terms add to its scores, and its reasons where they are asked for."""
+        if reading is not None:
+            losses = lost(policed, reading, [items.tolist() for items in lists], users.tolist())
+            return [(some.parts, left_out(some, items.tolist())) for some, items in zip(losses, lists, strict=True)]
+        chosen = pad_histories([items.tolist() for items in lists], max(r.k for r in requests), self.device)
+        split = policed.split(sequences, users, chosen)
         parts = {name: part.float().cpu().numpy() for name, part in split.items()}  # (B, k)
-        lists = [chosen[row, : len(order)] for row, order in enumerate(orders)]
-        reasons = self._reasons(requests, lists, policed, reading)
+        reasons = self._reasons(requests, lists, policed)
         return [
-            Answer(items, value[row, order], {n: part[row, : len(items)] for n, part in parts.items()}, reasons[row])
-            for row, (order, items) in enumerate(zip(orders, lists, strict=True))
+            ({name: part[row, : len(items)] for name, part in parts.items()}, reasons[row])
+            for row, items in enumerate(lists)
         ]
 
     def _reading(self, requests: list[Request], policed: PolicyScorer, sequences: Tensor) -> Reading | None:
         """Where all requests ask for reasons: their histories, and what is left of these without each of their items,
-        read by the model at once. The list is then made of the same pass."""
+        read by the model at once. The list, and what its terms add, are then made of the same pass."""
         if is_exact(self.scorer) or not policed.scores_few or not all(request.explain for request in requests):
             return None
         reading = Reading.of(policed, [list(r.history)[-self.max_length :] for r in requests])
@@ -188,12 +204,12 @@ class Recommender:
         return reading
 
     def _reasons(
-        self, requests: list[Request], lists: list[np.ndarray], policed: PolicyScorer, reading: Reading | None
+        self, requests: list[Request], lists: list[np.ndarray], policed: PolicyScorer
     ) -> list[Sequence[Explanation]]:
         """For each request those of its list, where it asks for them; of all requests at once."""
         rows = [row for row, request in enumerate(requests) if request.explain]
         asked = [Asked(requests[r].history, lists[r].tolist(), requests[r].user) for r in rows]
-        found = dict(zip(rows, explain_many(self.scored, asked, policed, reading), strict=True))
+        found = dict(zip(rows, explain_many(self.scored, asked, policed), strict=True))
         return [found.get(row, ()) for row in range(len(requests))]
 
     def warm(self) -> bool:

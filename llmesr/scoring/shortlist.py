@@ -18,7 +18,7 @@ from torch import Tensor
 from llmesr.scoring.content import ContentTerm
 from llmesr.scoring.greatest import best
 
-FIRST, MORE = 48, 4
+FIRST, MORE = 32, 4
 """Candidates at first beside those that are wanted, and by what they grow where that is not enough."""
 SHARE = 0.1
 """Of the catalogue; where more candidates were needed all items are scored."""

@@ -2,7 +2,7 @@
 threads score for it; these have one each, and the runs in memory each.
 
 The first one answers nobody: it takes connections and deals them to the others in turn, starts one again that died, and
-ends them when it is asked to end. Were each to take its own, one would have more than another, and its clients wait longer.
+ends them when it is asked to end. Were each to take its own, one would have more than another, and its clients wait.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 COUNTED = "PROMETHEUS_MULTIPROC_DIR"
 """The folder in which processes count together; the Prometheus client reads it when it is imported."""
 AGAIN, SELDOM = 1.0, 60.0
-"""Seconds before a process that died is started again; twice as many each time where it never answered, up to so many."""
+"""Seconds before a process that died is started again; each time twice as many where it never answered, at the most."""
 RELOADED = 1.0
 """Seconds between two looks whether another asked for a reload."""
 LOOK = 0.25
