@@ -54,10 +54,10 @@ class Reason(NamedTuple):
 
 
 class LeftOut(Sequence[Reason]):
-    """Reasons by leave-one-out as arrays, greatest first: a list has hundreds, and few of them are looked at."""
+    """Reasons by leave-one-out as columns, greatest first: a list has hundreds, and few of them are looked at."""
 
-    def __init__(self, items: np.ndarray, losses: np.ndarray, shares: np.ndarray) -> None:
-        """(D,) each."""
+    def __init__(self, items: list[int], losses: list[float], shares: list[float]) -> None:
+        """D each."""
         self.items, self.losses, self.shares = items, losses, shares
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class LeftOut(Sequence[Reason]):
     def __getitem__(self, at: int | slice) -> Reason | Sequence[Reason]:
         if isinstance(at, slice):
             return LeftOut(self.items[at], self.losses[at], self.shares[at])
-        return Reason(int(self.items[at]), float(self.losses[at]), 0.0, float(self.shares[at]))
+        return Reason(self.items[at], self.losses[at], 0.0, self.shares[at])
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,8 @@ def left_out(lost: Lost, items: Sequence[int]) -> list[Explanation]:
     speaking = np.maximum(losses, 0).sum(0)
     shares = losses / np.where(speaking == 0, 1.0, speaking)
     read = np.array(lost.history)[order]
-    rows = zip(items, lost.scores.tolist(), read.T, losses.T, shares.T, strict=True)
+    columns = (part.T.tolist() for part in (read, losses, shares))  # rows of arrays would cost several times as much
+    rows = zip(items, lost.scores.tolist(), *columns, strict=True)
     return [Explanation("leave-one-out", item, score, LeftOut(*of), {}, None) for item, score, *of in rows]
 
 
@@ -239,7 +240,7 @@ def document(
     reasons = explanation.reasons
     numbers: Iterator[tuple[int, float, float, float]] = iter(reasons)
     if isinstance(reasons, LeftOut):
-        numbers = zip(reasons.items.tolist(), reasons.losses.tolist(), repeat(0.0), reasons.shares.tolist())
+        numbers = zip(reasons.items, reasons.losses, repeat(0.0), reasons.shares)
     return {
         "kind": explanation.kind,
         "history": [

@@ -148,7 +148,7 @@ def _recommending(app: FastAPI, state: _State, guards: list[Any]) -> None:
         dependencies=guards,
         summary="The best items for a user or a history",
     )
-    async def recommend(asked: Annotated[schemas.AskForUser | schemas.AskForHistory, Body()]) -> Response:
+    async def recommend(asked: Annotated[schemas.Ask, Body()]) -> Response:
         served = state.hub.get(asked.run)
         recommender = served.recommender
         dataset = recommender.dataset

@@ -42,6 +42,10 @@ class AskForHistory(_Ask):
     history: list[Name] = Field(min_length=1, max_length=MAX_HISTORY, description="Item ids, oldest first.")
 
 
+Ask = Annotated[AskForUser | AskForHistory, Field(union_mode="left_to_right")]
+"""One or the other: who is a user is not tried as a history, too."""
+
+
 class HistoryShare(_Body):
     item_id: str
     title: str
