@@ -37,12 +37,14 @@ class ContentTerm:
         device: torch.device | str = "cpu",
         budget: int = BUDGET,
         *,
+        unit: bool = False,
         beside: Path | None = None,
         space: str = "",
     ) -> None:
-        """``text`` (N + 1, E) item vectors, row 0 padding; a zero row (no text) has cosine 0 with all. ``beside`` and
-        ``space``: see :class:`NearestTexts`."""
-        self.text = unit_rows(torch.as_tensor(text, dtype=torch.float32, device=device))  # (N + 1, E)
+        """``text`` (N + 1, E) item vectors, row 0 padding; a zero row (no text) has cosine 0 with all. ``unit``: all
+        others are of unit length already. ``beside`` and ``space``: see :class:`NearestTexts`."""
+        text = torch.as_tensor(text, dtype=torch.float32, device=device)
+        self.text = text if unit else unit_rows(text)  # (N + 1, E)
         size = len(self.text)
         self._capacity = min(size, max(FEWEST, budget // (4 * size)))
         self._rows: Tensor | None = None  # (capacity, N + 1)

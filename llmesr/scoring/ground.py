@@ -18,8 +18,8 @@ from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.scoring.content import ContentTerm
+from llmesr.scoring.evened import evened
 from llmesr.scoring.linear_term import READS_TEXT, LinearKind, LinearTerm, make
-from llmesr.semantic.matrix import whitened
 
 BUDGET = 2**31
 """Bytes that the terms kept ready may take together: text spaces, each with its rows of cosines, and linear weights."""
@@ -118,8 +118,9 @@ class Ground:
         return cast(ContentTerm, term)
 
     def _text_space(self, text: np.ndarray | Tensor, whitening: float) -> ContentTerm:
-        evened, space = whitened(text, whitening), repr(whitening)
-        return ContentTerm(evened, self._device, beside=self._text_folder, space=space)
+        beside = self._text_folder
+        rows = evened(text, whitening, beside)
+        return ContentTerm(rows, self._device, unit=True, beside=beside, space=repr(whitening))
 
     @cached_property
     def by_popularity(self) -> np.ndarray:

@@ -50,7 +50,11 @@ def derived(
                 yield None
                 return
             _clear(place)
-            make(place)
+            try:
+                make(place)
+            except BaseException:
+                _clear(place)  # a disk that it filled
+                raise
             files = {
                 path.name: _File(bytes=path.stat().st_size, sha256=None if growing else _synced(path))
                 for path in _files(place)

@@ -33,8 +33,8 @@ POLICY = ScoringPolicy(gamma=1.5, whitening=0.5)
 class Large(ContentTerm):
     """As of a large catalogue: not all rows are kept, and few items of each."""
 
-    def __init__(self, text: np.ndarray, device: str = "cpu", *, beside: Path | None = None, space: str = "") -> None:
-        super().__init__(text, device, beside=beside, space=space)
+    def __init__(self, text: torch.Tensor, device: str = "cpu", *, unit: bool, beside: Path | None, space: str) -> None:
+        super().__init__(text, device, unit=unit, beside=beside, space=space)
         self._nearest = NearestTexts(self.text, 20, beside, space)
 
     @property
