@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from llmesr.scoring.recommender import Answer, Recommender, Request
@@ -22,6 +22,8 @@ from llmesr.scoring.recommender import Answer, Recommender, Request
 log = logging.getLogger(__name__)
 STEP = 1.0
 """Seconds that requests, and the end of the server, wait for what is worked out ahead; then it goes on by itself."""
+LULL = 0.1
+"""Seconds without a batch after which work ahead begins: between two of a busy server it would keep people waiting."""
 GATHERING, CALM = 0.3, 0.002
 """A batch waits for those the last one had: this share of its usual time, so many seconds without a new one."""
 
@@ -99,6 +101,8 @@ class Batcher:
         self._seconds = 0.01  # per batch, a moving average
         self._size = 1
         """Of the last batch."""
+        self._last = -math.inf
+        """When it was done."""
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="scoring")
         self._loops = [asyncio.create_task(self._run(first=n == 0)) for n in range(workers)]
 
@@ -144,7 +148,7 @@ class Batcher:
         while not (self._closing and not self._waiting):
             if not self._waiting:
                 self._wake.clear()
-                if self._closing or not (first and await self._worked()):
+                if self._closing or not (first and await self._lulled() and await self._worked()):
                     await self._wake.wait()
                 continue
             await self._gathered()
@@ -174,6 +178,14 @@ class Batcher:
         finally:
             self._free += 1
 
+    async def _lulled(self) -> bool:
+        """Whether the last batch was :data:`LULL` ago, once that is so or somebody asks."""
+        if (left := self._last + LULL - time.perf_counter()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left)
+                return False
+        return True
+
     async def _worked(self) -> bool:
         """Whether there was something to do while nobody waits. What fails is only slower later; what takes long goes
         on beside the batches, and the next step begins after it."""
@@ -198,7 +210,7 @@ class Batcher:
         seconds = time.perf_counter() - started
         self._seconds += 0.2 * (seconds - self._seconds)
         self._observe(len(batch), seconds)
-        self._size = len(batch)
+        self._size, self._last = len(batch), time.perf_counter()
         for waiting, result in zip(batch, results, strict=True):
             if waiting.answer.done():
                 continue

@@ -45,6 +45,7 @@ class Slow:
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "STEP", 0.05)
+    monkeypatch.setattr(batching, "LULL", 0.0)
 
 
 def ask(batcher: Batcher, recommender: Echo, what: str) -> Any:
@@ -134,6 +135,30 @@ def test_nothing_spins_where_there_is_nothing_to_do() -> None:
 
     asyncio.run(go())
     assert len(looks) == 1
+
+
+def test_a_busy_server_works_nothing_out_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "LULL", 1.0)
+    steps: list[float] = []
+
+    def idle() -> bool:
+        steps.append(time.perf_counter())
+        return True
+
+    async def go() -> tuple[int, int]:
+        batcher = Batcher(idle=idle)
+        await ask(batcher, Echo(), "what")
+        before = len(steps)
+        for _ in range(20):
+            await ask(batcher, Echo(), "what")
+        busy = len(steps)
+        while len(steps) == busy:  # it goes on once nobody asks any more
+            await asyncio.sleep(0.01)
+        await batcher.close()
+        return before, busy
+
+    before, busy = asyncio.run(go())
+    assert busy == before
 
 
 async def again(batcher: Batcher, echo: Echo, number: int, times: int) -> None:
