@@ -77,8 +77,8 @@ def user_vectors(scene: Scene) -> Told:
 
 
 def neighbours(scene: Scene) -> Told:
-    """Ten similar users of each; of many users the codes of all, and the search for some. The others then get anybody:
-    a step of training costs the same."""
+    """Ten similar users of each; of many users the codes of all, and the search for some or all. A run is then given
+    anybody: a step of training costs the same."""
     data, store = scene.data(), scene.store
     embedding = load_embedding(store, scene.text())
     if data.n_users <= WHOLE:
@@ -93,9 +93,11 @@ def neighbours(scene: Scene) -> Told:
 
 
 def _searched(vectors: np.ndarray, k: int, wanted: float) -> tuple[float, float]:
-    """All rows coded and the search tuned as ``quantised`` does, some searched for: the recall, and the seconds that
-    all would take longer."""
+    """All rows coded and the search tuned as ``quantised`` does, some searched for, or all where neighbours of
+    neighbours follow: the recall, and the seconds that all would take longer."""
     coded = Coded(vectors, k, recall=wanted, seed=42)
+    if (graph := coded.graph(wanted)) is not None:
+        return coded.refine(graph, wanted), 0.0
     asked, begun = coded.there[:SEARCHED], time.process_time()
     coded.nearest(asked)
     each = (time.process_time() - begun) / len(asked)
