@@ -51,10 +51,10 @@ def quantised(
     """The ``k`` rows with the highest cosine to each row of ``vectors`` (n, E), itself left out.
 
     ``vectors`` may be float16 and mapped: only blocks of it are float32 at once. All rows are searched once in
-    :class:`Coded`; where that costs less, in few lists, and then refined by neighbours of neighbours. ``recall`` is that
-    of a sample: the one wanted or the highest there is; with neighbours of neighbours, whose lists are chosen on some
-    blocks of rows, it may fall a little short of the one wanted. A zero row is near to nobody: it gets -1 throughout,
-    and is nobody's neighbour. ValueError where fewer than 16 are not zero.
+    :class:`Coded`; where that costs less, in few lists, and then refined by neighbours of neighbours. ``recall`` is
+    that of a sample: the one wanted or the highest there is; with neighbours of neighbours, whose lists are chosen on
+    some blocks of rows, it may fall a little short of the one wanted. A zero row is near to nobody: it gets -1
+    throughout, and is nobody's neighbour. ValueError where fewer than 16 are not zero.
     """
     coded = Coded(vectors, k, recall=recall, seed=seed, progress=progress)
     if coded.k == k and (graph := coded.graph(recall)) is not None:
