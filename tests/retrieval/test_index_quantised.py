@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clustered import clustered
 from factories import make_embedding
 
 from llmesr.config import NeighbourConfig
@@ -22,12 +23,9 @@ N = 3000
 
 @pytest.fixture(scope="module")
 def vectors() -> np.ndarray:
-    """(N, 24) in fifty clusters, some rows zero, two the same."""
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(50, 24))[rng.integers(0, 50, N)] + 0.5 * rng.normal(size=(N, 24))
-    rows[[5, 77]] = 0
-    rows[11] = rows[10]
-    return rows.astype(np.float32)
+    """(N, 24) float32, see :func:`clustered`."""
+    rows: np.ndarray = clustered(N).astype(np.float32)
+    return rows
 
 
 def test_it_finds_most_of_what_there_is(vectors: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from clustered import clustered
 
 from llmesr.retrieval import index_quantised, refine
 from llmesr.retrieval.index import found_share
@@ -16,12 +17,9 @@ N = 6000
 
 @pytest.fixture(scope="module")
 def vectors() -> np.ndarray:
-    """(N, 24) float16 in fifty clusters, some rows zero, two the same."""
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(50, 24))[rng.integers(0, 50, N)] + 0.5 * rng.normal(size=(N, 24))
-    rows[[5, 77]] = 0
-    rows[11] = rows[10]
-    return rows.astype(np.float16)
+    """(N, 24) float16, see :func:`clustered`."""
+    rows: np.ndarray = clustered(N).astype(np.float16)
+    return rows
 
 
 @pytest.fixture(scope="module")
