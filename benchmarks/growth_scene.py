@@ -22,10 +22,16 @@ class Scene:
         return Store(self.root)
 
     def data(self) -> Dataset:
-        return load_dataset(self.store, self.store.ids("datasets")[0])
+        return load_dataset(self.store, self._made("datasets", "ingest of Parquet"))
 
     def text(self) -> str:
-        return str(self.store.ids("embeddings")[0])
+        return self._made("embeddings", "user vectors from item vectors")
+
+    def _made(self, kind: str, step: str) -> str:
+        """What an earlier step has made. SystemExit where it was not carried out."""
+        if not (found := self.store.ids(kind)):
+            raise SystemExit(f"{self.root} has no {kind} yet: name the step {step!r}, too.")
+        return str(found[0])
 
 
 @dataclass
