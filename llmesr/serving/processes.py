@@ -79,10 +79,13 @@ class Answering(Protocol):
 
 
 def take(dealt: socket.socket) -> socket.socket:
-    """The next connection. BlockingIOError where none waits, another OSError where nobody deals any more."""
+    """The next connection. BlockingIOError where none waits or can be opened, another OSError where nobody deals any
+    more."""
     data, numbers, _, _ = socket.recv_fds(dealt, 1, 1)
     if not data:
         raise ConnectionResetError("nobody deals connections any more")
+    if not numbers:
+        raise BlockingIOError("this process has as many files open as it may; the connection is closed")
     return socket.socket(fileno=numbers[0])
 
 
