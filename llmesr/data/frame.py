@@ -80,15 +80,15 @@ def _texts(catalogue: pd.DataFrame) -> pd.DataFrame:
 
 def _open(place: Path) -> Frame:
     return Frame(
-        offsets=_mapped(place / _OFFSETS),
-        items=_mapped(place / _CHOSEN),
-        timestamps=_mapped(place / _TIMES) if (place / _TIMES).is_file() else None,
+        offsets=mapped_array(place / _OFFSETS),
+        items=mapped_array(place / _CHOSEN),
+        timestamps=mapped_array(place / _TIMES) if (place / _TIMES).is_file() else None,
         user_ids=_table(place / _USER_IDS)["user_id"].array,
         catalogue=_table(place / _CATALOGUE),
     )
 
 
-def _mapped(path: Path) -> np.ndarray:
+def mapped_array(path: Path) -> np.ndarray:
     """An array over a file. It may be written to, as torch asks of what it shares, and the file stays as it is."""
     return np.asarray(np.load(path, mmap_mode="c"))
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from llmesr.data.dataset import Dataset
-from llmesr.data.frame import INTERACTIONS
+from llmesr.data.frame import INTERACTIONS, mapped_array
 from llmesr.linear.rows import Rows
 from llmesr.store import derived, forget
 
@@ -36,9 +36,7 @@ def cosine_rows(dataset: Dataset, folder: Path | None = None, device: torch.devi
     with derived(folder, name, (INTERACTIONS,), partial(_write, dataset)) as place:
         if place is not None:
             try:
-                # Mapped so that it may be written to, as torch asks of what it shares; the file stays as it is.
-                found = (torch.from_numpy(np.asarray(np.load(place / part, mmap_mode="c"))) for part in _PARTS)
-                return Rows(*(part.to(device) for part in found))
+                return Rows(*(torch.from_numpy(mapped_array(place / part)).to(device) for part in _PARTS))
             except (OSError, ValueError):
                 forget(place)
     return Rows.of_matrix(dataset.item_cosines, device)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llmesr.data.frame import mapped_array
 from llmesr.data.unit_rows import unit_rows
 from llmesr.semantic.embed import VECTORS
 from llmesr.semantic.matrix import whitened
@@ -52,8 +53,7 @@ def _write(text: np.ndarray | Tensor, whitening: float, place: Path) -> None:
 def _mapped(place: Path, shape: tuple[int, ...]) -> Tensor | None:
     """None where it cannot be read; it is made again the next time."""
     try:
-        # Mapped so that it may be written to, as torch asks of what it shares; the file stays as it is.
-        kept = torch.from_numpy(np.asarray(np.load(place / FILE, mmap_mode="c")))
+        kept = torch.from_numpy(mapped_array(place / FILE))
     except (OSError, ValueError):
         kept = None
     if kept is None or kept.shape != shape or kept.dtype != torch.float32:

@@ -65,6 +65,8 @@ class Without:
 
     def some(self, first: int, last: int) -> Without:
         """The rows of histories ``first`` to ``last - 1``."""
+        if (first, last) == (0, len(self.different)):
+            return self
         rows = ((self.owner >= first) & (self.owner < last)).nonzero()[:, 0]
         return Without(self.sequences[rows], self.owner[rows] - first, self.left[rows], self.different[first:last])
 
