@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmesr.encoders.dropout import Dropout
+from llmesr.encoders.leave_one_out import LeaveOneOut, around
 
 CACHED = 700_000
 """Attention weights that a processor's cache holds along with what is made of them."""
@@ -23,46 +24,6 @@ def visible(real: Tensor) -> Tensor:
     first = torch.zeros_like(real)
     first[:, 0] = True
     return (real | first)[:, None, None, :]
-
-
-class Beginnings(NamedTuple):
-    """The different tokens of many histories (B, L), and their different beginnings: a causal encoder makes the same of
-    those that are alike."""
-
-    token: Tensor  # (B, L) which of them stands at a position
-    read: Tensor  # (T,) a position (b * L + l) where each of them stands
-    place: Tensor  # (B, L) which beginning ends at a position; padding is one for each l
-    first: Tensor  # (M,) a position where each of them ends
-
-    @classmethod
-    def of(cls, tokens: Tensor, real: Tensor) -> Self:
-        """``tokens`` (B, L): a number for what is read at a position, and for where it stands. Beginnings are told
-        apart by sums of 64 mixed bits: that two of ten thousand are taken for one has a chance of 3e-12."""
-        mixed = tokens * 0x1E3779B97F4A7C15
-        mixed = (mixed ^ (mixed >> 31)) * 0x3F58476D1CE4E5B9
-        mixed = (mixed ^ (mixed >> 29)) * 0x14D049BB133111EB
-        sums = torch.where(real, (mixed ^ (mixed >> 32)).cumsum(1), torch.arange(tokens.shape[1], device=tokens.device))
-        return cls(*_different(tokens), *_different(sums))
-
-    def repeated(self, times: int) -> Beginnings:
-        """The same of that many batches, one after the other."""
-        numbered = (
-            torch.cat([part + n * size for n in range(times)])
-            for part, size in (
-                (self.token, len(self.read)),
-                (self.read, self.token.numel()),
-                (self.place, len(self.first)),
-                (self.first, self.place.numel()),
-            )
-        )
-        return Beginnings(*numbered)
-
-
-def _different(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Which of its different values stands at a position, in the shape of ``values``, and where each stands."""
-    different, number = torch.unique(values, return_inverse=True)
-    at = torch.empty_like(different).scatter_(0, number.view(-1), torch.arange(number.numel(), device=number.device))
-    return number, at
 
 
 class Attention(nn.Module):
@@ -88,6 +49,24 @@ class Attention(nn.Module):
         mixed = self._attend(split(self.query(query)), split(key), split(value), seen, causal)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, size))
         return out
+
+    def leave_one_out(self, tokens: Tensor, rows: LeaveOneOut) -> Tensor:
+        """Causal attention of ``tokens`` (2 * H, L, D), before and after a gap, over those they may attend: of every
+        state of ``rows``, (S, D). There are more states than tokens, so it is the values that go through ``out``."""
+        batch, length, size = tokens.shape
+
+        def split(x: Tensor) -> Tensor:
+            return x.view(batch, length, self.heads, -1).transpose(1, 2)  # (2 * H, heads, L, D / heads)
+
+        query, key, value = split(self.query(tokens)), *map(split, self.memory(tokens).chunk(2, dim=-1))
+        value = value @ self.out.weight.T.view(self.heads, -1, size)  # (2 * H, heads, L, D)
+        mixed = self._attend(query, key, value, None, causal=True).sum(1).view(-1, size)
+        newer, hidden = around(length, tokens.device)
+        asked = query[batch // 2 :] * (size // self.heads) ** -0.5
+        logits = asked @ torch.cat(key.chunk(2), 2).transpose(2, 3)  # (H, heads, L, 2 * L)
+        weights = (logits.index_select(2, newer) + hidden).softmax(-1)
+        read = (weights @ torch.cat(value.chunk(2), 2)).sum(1).view(-1, size).index_select(0, rows.pair)
+        return torch.cat([mixed, read]) + self.out.bias
 
     def among(self, x: Tensor, at: Tensor, first: Tensor) -> Tensor:
         """Causal attention of histories over themselves: ``at`` (B, L) says which row of ``x`` (., D) is read at a
@@ -170,6 +149,12 @@ class Block(nn.Module):
         normed = self.attention_norm(x)
         return self._further(x + self.dropout(self.attention(normed, normed, real, causal=causal)))
 
+    def leave_one_out(self, tokens: Tensor, rows: LeaveOneOut) -> Tensor:
+        """The same of ``tokens`` (2 * H, L, D) before and after a gap, causal: every state of ``rows``, (S, D)."""
+        flat = tokens.view(-1, tokens.shape[-1])
+        before = torch.cat([flat, flat.index_select(0, rows.newer)])
+        return self._further(before + self.dropout(self.attention.leave_one_out(self.attention_norm(tokens), rows)))
+
     def among(self, x: Tensor, at: Tensor, first: Tensor) -> Tensor:
         """The same of histories that read row ``at`` (B, L) of ``x`` (., D), causal: at positions ``first`` (M,) alone,
         (M, D)."""
@@ -227,22 +212,27 @@ class AttentionEncoder(nn.Module):
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x, real, causal=self.causal)
-        normed: Tensor = self.norm(x)
-        return normed
+        return self._normed(x)
 
-    def newest(self, x: Tensor, real: Tensor, alike: Beginnings | None = None) -> Tensor:
-        """(B, L, D), (B, L) -> (B, D) the state at the newest real position: the last block works out no other.
-
-        With ``alike``, of a causal encoder, ``x`` is (T, D): what is made of a token, and of a beginning, is made once.
-        """
+    def newest(self, x: Tensor, real: Tensor) -> Tensor:
+        """(B, L, D), (B, L) -> (B, D) the state at the newest real position: the last block works out no other."""
         *before, last = cast(Sequence[Block], self.blocks)
-        at = None if alike is None else alike.token
         for block in before:
-            if alike is None or at is None:
-                x = block(x, real, causal=self.causal)
-            else:
-                x, at = block.among(x, at, alike.first), alike.place
-        normed: Tensor = self.norm(last.newest(x, real, at))
+            x = block(x, real, causal=self.causal)
+        return self._normed(last.newest(x, real))
+
+    def leave_one_out(self, tokens: Tensor, rows: LeaveOneOut) -> Tensor:
+        """The same of ``rows``, of a causal encoder, by ``tokens`` (2 * H, L, D) before and after a gap: (R, D)."""
+        *before, last = cast(Sequence[Block], self.blocks)
+        if not before:
+            return self._normed(last.newest(tokens.view(-1, tokens.shape[-1]), rows.real, rows.token))
+        x = before[0].leave_one_out(tokens, rows)
+        for block in before[1:]:
+            x = block.among(x, rows.state, rows.states)
+        return self._normed(last.newest(x, rows.real, rows.state))
+
+    def _normed(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.norm(x)
         return normed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -144,19 +145,43 @@ class NeuralScorer:
         """(B, L) -> (B, V * D). Histories of similar length at a time: short ones are not padded to the longest."""
         if sequences.numel() < MANY:
             return self.model.represent(sequences, self.item_matrix())
-        lengths = (sequences != PAD).sum(1)
-        group = torch.ceil(torch.log2(lengths.clamp(min=SHORT).float())).int()
         users: Tensor | None = None
-        for one in torch.unique(group):
-            rows = (group == one).nonzero()[:, 0]
-            found = self.model.represent(sequences[rows, : int(lengths[rows].max().clamp(min=1))], self.item_matrix())
+        for rows, some in _by_length(sequences):
+            found = self.model.represent(some, self.item_matrix())
             users = found.new_empty(len(sequences), found.shape[1]) if users is None else users
             users[rows] = found
         return users if users is not None else self.model.represent(sequences, self.item_matrix())
 
+    @property
+    def leaves_one_out(self) -> bool:
+        """Whether :meth:`leave_one_out` may be asked for."""
+        return self.model.leaves_one_out
+
+    @torch.inference_mode()
+    def leave_one_out(self, histories: Tensor, owner: Tensor, gap: Tensor) -> Tensor:
+        """What :meth:`represent` makes of R rows, (R, V * D), each of which is one of (H, L) ``histories`` of at most
+        ``max_length`` items, its ``owner`` (R,), or that without the item at place ``gap`` (R,), -1 where all of it is
+        there."""
+        users = torch.empty(len(owner), self.item_matrix().shape[1], device=histories.device)
+        for of, some in _by_length(histories):
+            number = torch.full((len(histories),), -1, device=histories.device)
+            number[of] = torch.arange(len(of), device=histories.device)
+            mine = (number[owner] >= 0).nonzero()[:, 0]
+            users[mine] = self.model.leave_one_out(some, number[owner[mine]], gap[mine], self.item_matrix())
+        return users
+
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         return self.represent(sequences) @ self.item_matrix().T
+
+
+def _by_length(sequences: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows (b,) of (B, L) ``sequences`` that are of similar length, in rising order, and these (b, l)."""
+    lengths = (sequences != PAD).sum(1)
+    group = torch.ceil(torch.log2(lengths.clamp(min=SHORT).float())).int()
+    for one in torch.unique(group):
+        rows = (group == one).nonzero()[:, 0]
+        yield rows, sequences[rows, : int(lengths[rows].max().clamp(min=1))]
 
 
 class ShardedScorer:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llmesr.encoders.attention import AttentionEncoder, Beginnings
+from llmesr.encoders.attention import AttentionEncoder
 from llmesr.encoders.dropout import Dropout
+from llmesr.encoders.leave_one_out import LeaveOneOut
 from llmesr.ids import PAD, mask_id
 from llmesr.models.code_tree import CodeDecoder
 from llmesr.models.fusion import CrossView
@@ -17,9 +18,6 @@ from llmesr.models.read_table import ReadTable
 from llmesr.models.sharded_table import ShardedTable
 from llmesr.models.tables import ItemTable
 
-MANY, FEW = 1024, 0.75
-"""Positions of a batch from which on histories that begin alike are looked for, and how many of them may be left, as a
-share, for it to pay that each is worked out by itself."""
 READ_AT_ONCE = 256
 """Items that the encoder reads at once."""
 
@@ -109,13 +107,6 @@ class SequenceModel(nn.Module):
             return [table(items) for table in self.tables.values()]
         return [F.embedding(items, known[:, columns]) for columns in self.view_slices.values()]
 
-    def _tokens(self, items: Tensor, real: Tensor, alike: Beginnings, known: Tensor | None) -> list[Tensor]:
-        """What :meth:`_views` gives of different tokens alone, (T, D) each; of models that :meth:`_alike` is for."""
-        positions = cast(Positions, self.positions)
-        steps = positions.index(real).expand_as(items).reshape(-1).index_select(0, alike.read)
-        rows = self._rows(items.reshape(-1).index_select(0, alike.read), known)
-        return [x * self.scale + positions.vectors[steps] for x in rows]
-
     def _placed(self, x: Tensor, real: Tensor) -> Tensor:
         if self.positions is not None:
             x = self.positions(x * self.scale, real)
@@ -137,25 +128,42 @@ class SequenceModel(nn.Module):
             return last_state(self.encode(sequences), lengths)
         real, encoders = sequences != PAD, cast(list[AttentionEncoder], list(self.encoders))
         known = None if self.masked else known
-        alike = self._alike(sequences, real)
-        views = self._views(sequences, real, known) if alike is None else self._tokens(sequences, real, alike, known)
+        views = self._views(sequences, real, known)
         if len(encoders) == 1:
             many = len(views)
-            several = None if alike is None else alike.repeated(many)
-            stacked = encoders[0].newest(torch.cat(views), real.repeat(many, 1), several)
+            stacked = encoders[0].newest(torch.cat(views), real.repeat(many, 1))
             return torch.cat(stacked.chunk(many), dim=-1)
         pairs = zip(encoders, views, strict=True)
-        return torch.cat([encoder.newest(view, real, alike) for encoder, view in pairs], dim=-1)
+        return torch.cat([encoder.newest(view, real) for encoder, view in pairs], dim=-1)
 
-    def _alike(self, sequences: Tensor, real: Tensor) -> Beginnings | None:
-        """The different beginnings of (B, L) histories; None where they do not settle what encoders make of them, or
-        are nearly as many as positions."""
-        positions = cast(Positions | None, self.positions)
+    @property
+    def leaves_one_out(self) -> bool:
+        """Whether :meth:`leave_one_out` may be asked for: every state is made of what is older, and of nothing else."""
         causal = all(isinstance(encoder, AttentionEncoder) and encoder.causal for encoder in self.encoders)
-        if positions is None or not causal or self.fusion is not None or self.training or sequences.numel() < MANY:
-            return None
-        alike = Beginnings.of(sequences * self.max_length + positions.index(real), real)
-        return alike if len(alike.first) <= FEW * sequences.numel() else None
+        return causal and self.positions is not None and self.fusion is None and not self.masked
+
+    def leave_one_out(self, histories: Tensor, owner: Tensor, gap: Tensor, known: Tensor | None = None) -> Tensor:
+        """What :meth:`represent` makes of R rows, (R, V * D), which are (H, L) ``histories`` of at most ``max_length``
+        items or what is left of them without one: ``owner`` and ``gap`` as for :class:`LeaveOneOut`, ``known`` as
+        there. Only of models that it :attr:`leaves_one_out`."""
+        positions = cast(Positions, self.positions)
+        lengths, longest = (histories != PAD).sum(1), histories.shape[1]
+        steps = torch.arange(longest, device=histories.device)
+        after = lengths[:, None] - 1 - steps if positions.newest_first else (steps - 1).expand_as(histories)
+        before = after - 1 if positions.newest_first else after + 1
+        places = positions.vectors[torch.stack([before, after]).clamp(min=0)]  # (2, H, L, D)
+        views = self._rows(histories, known)
+        if len(self.encoders) > 1:
+            rows = LeaveOneOut.of(lengths, longest, owner, gap, positions.newest_first)
+            tokens = (torch.cat(list(x * self.scale + places)) for x in views)
+            pairs = zip(cast(list[AttentionEncoder], list(self.encoders)), tokens, strict=True)
+            return torch.cat([encoder.leave_one_out(read, rows) for encoder, read in pairs], dim=-1)
+        many = len(views)
+        owners = torch.cat([owner + view * len(histories) for view in range(many)])
+        rows = LeaveOneOut.of(lengths.repeat(many), longest, owners, gap.repeat(many), positions.newest_first)
+        stacked = torch.cat([x * self.scale + place for place in places for x in views])
+        states = cast(AttentionEncoder, self.encoders[0]).leave_one_out(stacked, rows)
+        return torch.cat(states.chunk(many), dim=-1)
 
     def _append_mask(self, sequences: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         if sequences.shape[1] >= self.max_length:

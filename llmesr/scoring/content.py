@@ -147,17 +147,23 @@ class ContentTerm:
         return torch.where(torch.isinf(best), 0.0, best)
 
     @torch.inference_mode()
-    def without(self, rows: Without, items: Tensor) -> Tensor:
-        """The same for all ``rows``: where the closest item is left out, the next one counts. ``items`` (H, C) of every
-        history, or (C,) for all the same, -> (R, C)."""
+    def without(self, rows: Without, items: Tensor, drawn: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for all ``rows``, where the next closest item counts once the closest is left out: of ``items``
+        (H, C) of every history, (R, C), and the sum over ``drawn`` (S,) by ``weights`` (S,): (R,)."""
+        most, change = self._without(rows, items)
+        part = most.index_select(0, rows.owner) + change[rows.owner, 1 + rows.left]
+        most, change = self._without(rows, drawn)
+        return part, (most @ weights)[rows.owner] + (change @ weights)[rows.owner, 1 + rows.left]
+
+    def _without(self, rows: Without, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Of ``items`` (H, C), or (C,) for all the same, the term after whole histories (H, C), and by how much it
+        changes (H, 1 + D, C) without nothing, then without each of the D different items: not but for the closest."""
         cosines = each(self.text, rows.different, items)  # (H, D, C)
-        most = cosines.amax(1)
-        closest_ones = cosines == most[:, None]
-        others = cosines.masked_fill(closest_ones, -torch.inf).amax(1)
-        second = torch.where(closest_ones.sum(1, dtype=torch.int32) > 1, most, others)  # as close as the closest
-        lost = closest_ones[rows.owner, rows.left] & (rows.left >= 0)[:, None]
-        best = torch.where(lost, second.index_select(0, rows.owner), most.index_select(0, rows.owner))
-        return best.masked_fill_(best.isinf(), 0.0)
+        most, closest_one = cosines.max(1, keepdim=True)  # (H, 1, C)
+        second = cosines.scatter_(1, closest_one, -torch.inf).amax(1, keepdim=True)
+        second.masked_fill_(second.isinf(), 0.0)  # nothing is left
+        change = cosines.new_zeros(len(cosines), 1 + cosines.shape[1], cosines.shape[2])
+        return most[:, 0], change.scatter_(1, 1 + closest_one, second - most)
 
 
 def _greatest(rows: Tensor, index: Tensor, real: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llmesr.data.batches import pad_histories
+from llmesr.ids import PAD
 from llmesr.linear.factors import FactorScorer
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
@@ -131,8 +133,8 @@ def explain_many(scored: ScoredRun, asked: Sequence[Asked], policed: PolicyScore
         return found
     if not asked:
         return []
-    losses = lost(policed, Reading.of(policed, reads), [one.items for one in asked], [one.user for one in asked])
-    found = [left_out(some, one.items) for some, one in zip(losses, asked, strict=True)]
+    items = [one.items for one in asked]
+    found = left_out(lost(policed, Reading.of(policed, reads), items, [one.user for one in asked]), items)
     if isinstance(scored.scorer, BlendScorer | BoostedScorer) and policed.policy.inert:
         for at, (read, one) in enumerate(zip(reads, asked, strict=True)):
             summed = _summands(scored.scorer, torch.tensor([read], device=scored.device), list(one.items), one.user)
@@ -176,16 +178,26 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return torch.where(whole == 0, 1.0, part / torch.where(whole == 0, 1.0, whole))
 
 
-def left_out(lost: Lost, items: Sequence[int]) -> list[Explanation]:
-    """By leave-one-out, of each of ``items`` (C,) by what it was found to lose."""
-    order = np.argsort(-lost.losses, axis=0, kind="stable")  # (D, C), of each item the greatest first
-    losses = np.take_along_axis(lost.losses, order, 0)
-    speaking = np.maximum(losses, 0).sum(0)
-    shares = losses / np.where(speaking == 0, 1.0, speaking)
-    read = np.array(lost.history)[order]
-    columns = (part.T.tolist() for part in (read, losses, shares))  # rows of arrays would cost several times as much
-    rows = zip(items, lost.scores.tolist(), *columns, strict=True)
-    return [Explanation("leave-one-out", item, score, LeftOut(*of), {}, None) for item, score, *of in rows]
+def left_out(lost: Lost, items: Sequence[Sequence[int]]) -> list[list[Explanation]]:
+    """By leave-one-out, of each of the ``items`` of every history by what it was found to lose."""
+    losses, order = lost.losses.sort(dim=2, descending=True, stable=True)  # (H, C, D), of each item the greatest first
+    speaking = losses.clamp(min=0).sum(2, keepdim=True)
+    shares = losses / speaking.masked_fill(speaking == 0, 1.0)
+    different = pad_histories(lost.different, losses.shape[2], losses.device)  # (H, D)
+    listed = torch.tensor([len(some) for some in items], device=losses.device)
+    real = torch.arange(losses.shape[1], device=losses.device) < listed[:, None]  # (H, C)
+    said = real[:, :, None] & (different != PAD)[:, None]
+    read = different[:, None].expand_as(order).gather(2, order)
+    columns = [part[said].tolist() for part in (read, losses, shares)]  # at once: by rows it costs several times more
+    found, first = [], 0
+    for one, some, scores in zip(lost.different, items, lost.scores.tolist(), strict=True):
+        mine = []
+        for item, score in zip(some, scores, strict=False):  # beyond a list there is padding
+            reasons = LeftOut(*(column[first : first + len(one)] for column in columns))
+            mine.append(Explanation("leave-one-out", item, score, reasons, {}, None))
+            first += len(one)
+        found.append(mine)
+    return found
 
 
 def _summands(

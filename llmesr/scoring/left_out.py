@@ -26,14 +26,17 @@ FEWEST, MOST = 64, 4096
 
 @dataclass(frozen=True, eq=False)
 class Lost:
-    """What C items lose without each of the D different items of a history."""
+    """What the C items of each of H lists lose without each of the different items of a history, D at the most; what
+    is beyond a list or a history says nothing."""
 
-    history: list[int]  # D, the newest first
-    losses: np.ndarray
-    """(D, C) as scores stand to the mean of the catalogue: a rise of all together ranks nothing higher."""
-    scores: np.ndarray  # (C,) with the whole history
+    different: list[list[int]]
+    """The different items of each history, the newest first."""
+    losses: Tensor
+    """(H, C, D) as scores stand to the mean of the catalogue: a rise of all together ranks nothing higher. Minus
+    infinity beyond a history."""
+    scores: np.ndarray  # (H, C) with the whole history
     parts: dict[str, np.ndarray]
-    """What each term adds to these, (C,) by name; of models that score few items at a time."""
+    """What each term adds to these, (H, C) by name; of models that score few items at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,7 @@ class Reading:
         rows = Without.of(histories, different, policed.ground.log_counts.device)
         if not policed.scores_few:
             return cls(different, rows, None)
-        read = [policed.represent(rows.some(*part).sequences) for part in _parts(rows, MOST)]
+        read = [policed.leave_one_out(rows.some(*part)) for part in _parts(rows, MOST)]
         return cls(different, rows, torch.cat(read) if len(read) > 1 else read[0])
 
     def know(self, policed: PolicyScorer, sequences: Tensor) -> None:
@@ -60,24 +63,25 @@ class Reading:
             policed.know(sequences, self.read[self.rows.whole])
 
 
-def lost(policed: PolicyScorer, reading: Reading, items: Sequence[Sequence[int]], users: Sequence[int]) -> list[Lost]:
+def lost(policed: PolicyScorer, reading: Reading, items: Sequence[Sequence[int]], users: Sequence[int]) -> Lost:
     """For every history of ``reading`` its ``items`` and its user (-1: nobody known)."""
-    device = policed.ground.log_counts.device
+    device, rows = policed.ground.log_counts.device, reading.rows
     wanted = pad_histories([list(some) for some in items], max(len(some) for some in items) or 1, device)
     scores, placed, parts = _placed(policed, reading, torch.tensor(users, device=device), wanted)
-    found = []
-    for at, (first, one, some) in enumerate(zip(reading.rows.whole.tolist(), reading.different, items, strict=True)):
-        mine = placed[first : first + 1 + len(one), : len(some)]
-        # Where nothing is left to compare with all is due to the one item there is.
-        losses = mine[0] - mine[1:] if len(one) > 1 else np.ones((1, len(some)))
-        own = {name: part[at, : len(some)] for name, part in parts.items()}
-        found.append(Lost(one, losses, scores[at, : len(some)], own))
-    return found
+    histories, most = rows.different.shape
+    table = placed.new_full((histories, 1 + most, placed.shape[1]), torch.inf)
+    table[rows.owner, 1 + rows.left] = placed
+    losses = table[:, :1] - table[:, 1:]
+    # Where nothing is left to compare with all is due to the one item there is.
+    alone = torch.tensor([len(one) == 1 for one in reading.different], device=device)
+    losses[alone, 0] = 1.0
+    arrays = {name: part.cpu().numpy() for name, part in parts.items()}
+    return Lost(reading.different, losses.transpose(1, 2), scores.cpu().numpy(), arrays)
 
 
 def _placed(
     policed: PolicyScorer, reading: Reading, users: Tensor, items: Tensor
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Scores (H, C) of the ``items`` (H, C) of every history, how far they are above the catalogue's mean after all its
     rows, (R, C), and what each term adds to the scores, where it is known."""
     drawn = _drawn(policed.n_items).to(items.device)
@@ -87,8 +91,8 @@ def _placed(
         who = users[slice(*part)][some.owner]
         if reading.read is not None:
             policed.know(some.sequences, reading.read[done : done + len(some.sequences)])
-            split = policed.split_without(some, who, asked)
-            own, mean = _sum(split), policed.mean_without(some, who, drawn)
+            split, mean = policed.without(some, who, asked, drawn)
+            own = _sum(split)
             parts.append({name: term[some.whole] for name, term in split.items()})
         else:
             whole = policed.score(some.sequences, who)
@@ -98,11 +102,7 @@ def _placed(
         done += len(some.sequences)
     names = parts[0] if parts else ()
     split = {name: torch.cat([part[name] for part in parts]).float() for name in names}
-    return _array(torch.cat(scores)), _array(torch.cat(placed)), {name: _array(part) for name, part in split.items()}
-
-
-def _array(values: Tensor) -> np.ndarray:
-    return values.cpu().numpy()
+    return torch.cat(scores), torch.cat(placed), split
 
 
 @cache

@@ -77,16 +77,17 @@ class LinearTerm:
         return damped(total)
 
     @torch.inference_mode()
-    def without(self, rows: Without, items: Tensor) -> Tensor:
-        """The same for all ``rows``, of which only the weights of items change. ``items`` (H, C) of every history, or
-        (C,) for all the same, -> (R, C)."""
+    def without(self, rows: Without, items: Tensor, drawn: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for all ``rows``, of which only the weights of items change: of ``items`` (H, C) of every history,
+        (R, C), and the sum over ``drawn`` (S,) by ``weights`` (S,): (R,)."""
         if not isinstance(self.rows, Rows):
-            return self.of(rows.sequences, items if items.dim() == 1 else items[rows.owner])
+            return self.of(rows.sequences, items[rows.owner]), self.of(rows.sequences, drawn) @ weights
         read, at = rows.numbered  # (U,), (H, D)
-        wanted, column = torch.unique(items, return_inverse=True)  # (W,), of (H, C) or (C,)
-        table = self.rows.between(read, wanted)
-        given = F.embedding(at, table[:, column]) if items.dim() == 1 else table[at[:, :, None], column[:, None]]
-        return damped((rows.faded(self.decay) @ given)[rows.owner, 1 + rows.left])
+        wanted, column = torch.unique(torch.cat([items.view(-1), drawn]), return_inverse=True)  # (W,)
+        table, own, others = self.rows.between(read, wanted), column[: items.numel()], column[items.numel() :]
+        faded, asked = rows.faded(self.decay), (rows.owner, 1 + rows.left)
+        part = damped((faded @ table[at[:, :, None], own.view_as(items)[:, None]])[asked])
+        return part, damped((faded @ F.embedding(at, table[:, others]))[asked]) @ weights
 
 
 def damped(total: Tensor) -> Tensor:

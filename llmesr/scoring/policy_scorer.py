@@ -60,8 +60,14 @@ class Share:
 
         ``applies`` (B, 1) is 1 for users whom the policy is for, 0 for those who keep the model's own scores.
         """
-        weight = self.weight * (torch.ones_like(part) if self.curve is None else self.curve[items])
+        weight = self.weights(items)
         return part * (1 + applies * (weight - 1)) if self.term.own else part * (applies * weight)
+
+    def weights(self, items: Tensor) -> Tensor:
+        """How much the term counts of ``items``, in their shape."""
+        if self.curve is None:
+            return torch.full(items.shape, self.weight, device=items.device)
+        return self.curve[items] * self.weight
 
 
 def shares(policy: ScoringPolicy, ground: Ground) -> list[Share]:
@@ -194,6 +200,10 @@ class PolicyScorer:
         """What the model makes of (B, L) histories, (B, D); only where it :attr:`scores_few`."""
         return cast(Remembered, self._dot).represent(sequences)
 
+    def leave_one_out(self, rows: Without) -> Tensor:
+        """The same of histories without each of their items, (R, D)."""
+        return cast(Remembered, self._dot).leave_one_out(rows)
+
     def know(self, sequences: Tensor, read: Tensor) -> None:
         """``read`` (B, D) is what the model makes of ``sequences``: it is not asked again. As :meth:`represent`."""
         cast(Remembered, self._dot).know(sequences, read)
@@ -235,35 +245,32 @@ class PolicyScorer:
         return {s.term.name: s.of(self._terms[s.key].of(sequences, items), items, applies) for s in self.shares}
 
     @torch.inference_mode()
-    def split_without(self, rows: Without, users: Tensor, items: Tensor) -> dict[str, Tensor]:
-        """The same of histories without each of their items: ``users`` (R,), ``items`` (H, C) of every history, or (C,)
-        for all the same -> (R, C) by name."""
-        applies, asked = self._applies(rows.sequences, users), items if items.dim() == 1 else items[rows.owner]
-        found = {}
+    def without(self, rows: Without, users: Tensor, items: Tensor, drawn: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """:meth:`split` of histories without each of their items: ``users`` (R,), ``items`` (H, C) of every history ->
+        (R, C) by name; and the mean score of the catalogue after them, (R,) float64. Only where it :attr:`scores_few`.
+
+        What the model and popularity add to the mean is that of all items, which is the score of a mean item; what
+        other terms add to it is that of the items ``drawn`` (S,).
+        """
+        applies, asked, read = self._applies(rows.sequences, users), items[rows.owner], self.represent(rows.sequences)
+        plain, weighed = (read @ centre[:-1] + centre[-1] for centre in self._mean_items())
+        found, mean = {}, torch.lerp(plain, weighed, applies[:, 0])
         for share in self.shares:
             term = self._terms[share.key]
-            part = term.without(rows, items) if isinstance(term, Kept) else term.of(rows.sequences, asked)
+            if isinstance(term, Kept):
+                part, total = term.without(rows, items, drawn, share.weights(drawn) / len(drawn))
+                mean += applies[:, 0] * total
+            else:
+                part = term.of(rows.sequences, asked)
             found[share.term.name] = share.of(part, asked, applies)
-        return found
+        return found, mean.double()
 
-    @torch.inference_mode()
-    def mean_without(self, rows: Without, users: Tensor, drawn: Tensor) -> Tensor:
-        """The mean score of the catalogue after histories without each of their items, of models that
-        :attr:`scores_few` holds for: ``users`` (R,) -> (R,) float64.
-
-        Of what the model and popularity add it is that of all items, which is the score of a mean item; of the other
-        terms that of the items ``drawn`` (S,).
-        """
-        model = cast(Remembered, self._dot)
+    def _mean_items(self) -> tuple[Tensor, Tensor]:
+        """Those of the model, and of the policy: see :meth:`_centre`."""
         if self._centres is None:
+            model = cast(Remembered, self._dot)
             self._centres = self._centre(model, weighed=False), self._centre(model, weighed=True)
-        applies, read = self._applies(rows.sequences, users), model.represent(rows.sequences)
-        plain, weighed = (read @ centre[:-1] + centre[-1] for centre in self._centres)
-        mean = torch.lerp(plain, weighed, applies[:, 0]).double()
-        for share in self.shares:
-            if isinstance(term := self._terms[share.key], Kept):
-                mean += share.of(term.without(rows, drawn), drawn, applies).mean(1, dtype=torch.float64)
-        return mean
+        return self._centres
 
     def _centre(self, model: DotScorer, weighed: bool) -> Tensor:
         """(D + 1,) the mean of the item vectors, and of what is added for all users alike: by the policy if

@@ -183,8 +183,12 @@ class Recommender:
     ) -> list[tuple[dict[str, np.ndarray], Sequence[Explanation]]]:
         """Of each list what the terms add to its scores, and its reasons where they are asked for."""
         if reading is not None:
-            losses = lost(policed, reading, [items.tolist() for items in lists], users.tolist())
-            return [(some.parts, left_out(some, items.tolist())) for some, items in zip(losses, lists, strict=True)]
+            listed = [items.tolist() for items in lists]
+            losses = lost(policed, reading, listed, users.tolist())
+            return [
+                ({name: part[row, : len(items)] for name, part in losses.parts.items()}, reasons)
+                for row, (items, reasons) in enumerate(zip(lists, left_out(losses, listed), strict=True))
+            ]
         chosen = pad_histories([items.tolist() for items in lists], max(r.k for r in requests), self.device)
         split = policed.split(sequences, users, chosen)
         parts = {name: part.float().cpu().numpy() for name, part in split.items()}  # (B, k)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
-from llmesr.models.scorers import DotScorer, Scorer, SemanticKnnScorer
+from llmesr.models.scorers import DotScorer, NeuralScorer, Scorer, SemanticKnnScorer
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.linear_term import PLAINEST, READS_TEXT, LinearKind
 from llmesr.scoring.without import Without
@@ -89,6 +89,20 @@ class Remembered:
         if getattr(self._last, "sequences", None) is not sequences:
             self.know(sequences, self.model.represent(sequences))
         users: Tensor = self._last.users
+        return users
+
+    def leave_one_out(self, rows: Without) -> Tensor:
+        """What the model makes of histories without each of their items, (R, D), which it reads at once if it can."""
+        if not isinstance(self.model, NeuralScorer) or not self.model.leaves_one_out:
+            return self.model.represent(rows.sequences)
+        gap = rows.gap
+        several = (gap < -1).nonzero()[:, 0]
+        if not len(several):
+            return self.model.leave_one_out(rows.histories, rows.owner, gap)
+        one = (gap >= -1).nonzero()[:, 0]
+        read = self.model.leave_one_out(rows.histories, rows.owner[one], gap[one])
+        users = read.new_empty(len(gap), read.shape[1])
+        users[one], users[several] = read, self.model.represent(rows.sequences[several])
         return users
 
     def know(self, sequences: Tensor, users: Tensor) -> None:
@@ -176,9 +190,9 @@ class PerItem:
 class Separable(TermScorer, Protocol):
     """A term that looks at the items of a history one by one."""
 
-    def without(self, rows: Without, items: Tensor) -> Tensor:
-        """``of`` the rows of histories without each of their items, which are read once: ``items`` (H, C) of every
-        history, or (C,) for all the same, -> (R, C)."""
+    def without(self, rows: Without, items: Tensor, drawn: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """``of`` the rows of histories without each of their items, which are read once: of ``items`` (H, C) of every
+        history, (R, C), and the sum over items ``drawn`` (S,), the same for all, by their ``weights`` (S,): (R,)."""
         ...
 
 
@@ -196,8 +210,8 @@ class Kept:
     def of(self, sequences: Tensor, items: Tensor) -> Tensor:
         return self.get().of(sequences, items)
 
-    def without(self, rows: Without, items: Tensor) -> Tensor:
-        return self.get().without(rows, items)
+    def without(self, rows: Without, items: Tensor, drawn: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        return self.get().without(rows, items, drawn, weights)
 
 
 def term_of_view(view: str) -> str:

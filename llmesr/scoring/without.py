@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llmesr.data.batches import pad_histories
 from llmesr.data.fading import fading
+from llmesr.ids import PAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,20 @@ class Without:
     def whole(self) -> Tensor:
         """(H,) the rows that are whole histories."""
         return (self.left < 0).nonzero()[:, 0]
+
+    @cached_property
+    def histories(self) -> Tensor:
+        """(H, L)"""
+        return self.sequences[self.whole]
+
+    @property
+    def gap(self) -> Tensor:
+        """(R,) the place in the history of what is left out: -1 where that is nothing, -2 where it stands at several
+        places or nothing is left."""
+        item = self.different[self.owner, self.left.clamp(min=0)]
+        there = self.histories[self.owner] == item[:, None]  # (R, L)
+        one = (there.sum(1) == 1) & (self.sequences[:, 0] != PAD)
+        return torch.where(self.left < 0, -1, torch.where(one, there.int().argmax(1), -2))
 
     @cached_property
     def numbered(self) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,10 @@ from typing import cast
 import pytest
 import torch
 
+from llmesr.data.batches import pad_histories
 from llmesr.encoders import ENCODERS
-from llmesr.encoders.attention import AttentionEncoder, Beginnings
-from llmesr.models import sequence_model
+from llmesr.encoders.attention import AttentionEncoder
+from llmesr.encoders.leave_one_out import LeaveOneOut
 from llmesr.models.adapted_table import AdaptedTable
 from llmesr.models.fusion import CrossView
 from llmesr.models.scorers import NeuralScorer, SemanticKnnScorer
@@ -25,12 +26,13 @@ def recommender(
     shared: bool = True,
     max_length: int = 4,
     layers: int = 1,
+    heads: int = 1,
 ) -> SequenceModel:
     torch.manual_seed(0)
     tables: dict[str, ItemTable] = {name: IdTable(N, D, scale=1.0) for name in ("collaborative", "semantic")[:views]}
     name = "bert4rec" if masked else "sasrec"
     encoders = [
-        ENCODERS[name](embedding_size=D, layers=layers, heads=1, dropout=0.0, causal=True)
+        ENCODERS[name](embedding_size=D, layers=layers, heads=heads, dropout=0.0, causal=True)
         for _ in range(1 if shared else views)
     ]
     return SequenceModel(
@@ -55,28 +57,40 @@ def test_padding_to_the_right_changes_nothing(masked: bool) -> None:
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-@pytest.mark.parametrize("shared", [False, True])
-def test_what_begins_alike_is_worked_out_once(
-    shared: bool, newest_first: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("views", "shared"), [(1, True), (2, True), (2, False)])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_what_is_left_without_an_item_is_read_as_any_history(
+    heads: int, layers: int, views: int, shared: bool, newest_first: bool
 ) -> None:
-    model = recommender(views=2, shared=shared, layers=2)
+    model = recommender(views=views, shared=shared, layers=layers, heads=heads)
     cast(Positions, model.positions).newest_first = newest_first
-    histories = torch.tensor([[3, 5, 1], [3, 5, 2], [5, 1, 0], [5, 3, 1], [3, 5, 1], [4, 0, 0], [0, 0, 0]])
-    one_by_one = model.represent(histories)
-    monkeypatch.setattr(sequence_model, "MANY", 0)
-    found: list[Beginnings] = []
-    usual = Beginnings.of
+    assert model.leaves_one_out
+    histories = torch.tensor([[3, 5, 1, 2], [6, 7, 0, 0], [1, 6, 2, 0], [4, 0, 0, 0]])
+    asked = {  # whose row, what is left out: what is left
+        (0, -1): [3, 5, 1, 2], (0, 3): [3, 5, 1], (0, 0): [5, 1, 2], (0, 2): [3, 5, 2],
+        (2, 1): [1, 2], (1, 0): [7], (1, -1): [6, 7], (3, -1): [4], (2, 2): [1, 6],
+    }  # fmt: skip
+    left = pad_histories(list(asked.values()), 4, "cpu")
+    owner, gap = torch.tensor(list(asked)).T
+    torch.testing.assert_close(model.leave_one_out(histories, owner, gap), model.represent(left))
+    scorer = NeuralScorer(model)
+    torch.testing.assert_close(scorer.leave_one_out(histories, owner, gap), model.represent(left))
 
-    def noted(tokens: torch.Tensor, real: torch.Tensor) -> Beginnings:
-        found.append(usual(tokens, real))
-        return found[-1]
 
-    monkeypatch.setattr(Beginnings, "of", noted)
-    torch.testing.assert_close(model.represent(histories), one_by_one)
-    (alike,) = found
-    # 3, 35, 351, 352, 5, 51, 53, 531, 4, and padding at three places; counted from the newest, 5 begins twice.
-    assert len(alike.first) == (13 if newest_first else 12)
-    assert (alike.place[0] == alike.place[4]).all()
+def test_a_state_is_made_once() -> None:
+    """Of one history of four: its tokens before and after a gap, and pairs of the gaps that are asked for."""
+    rows = LeaveOneOut.of(torch.tensor([4]), 4, torch.tensor([0, 0, 0]), torch.tensor([-1, 1, 0]), newest_first=True)
+    assert rows.state.tolist()[0] == [4, 5, 6, 7]  # all of it is as after a gap
+    assert rows.state.tolist()[1][:3] == [0, 11, 12]  # the oldest item before the gap, then two that see it
+    assert rows.state.tolist()[2][:3] == [8, 9, 10]
+    assert len(rows.states) == 13
+
+
+@pytest.mark.parametrize("why", ["masked", "fusion"])
+def test_where_states_are_not_made_of_what_is_older_alone_no_item_can_be_left_out(why: str) -> None:
+    fusion = CrossView(embedding_size=D, dropout=0.0, causal=True, residual=True) if why == "fusion" else None
+    assert not recommender(masked=why == "masked", views=2, fusion=fusion).leaves_one_out
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -13,13 +13,14 @@ from serving_doubles import WEIGHTS
 
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.models.scorers import NeuralScorer
 from llmesr.scoring import left_out
 from llmesr.scoring.explanation import Asked, explain, explain_many
 from llmesr.scoring.linear_term import LinearKind
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
-from llmesr.scoring.terms import TERMS, Key, Separable, open_terms, picked
+from llmesr.scoring.terms import TERMS, Key, Remembered, Separable, open_terms, picked
 from llmesr.scoring.without import Without
 from llmesr.store import Store
 from llmesr.training.train import train
@@ -74,9 +75,24 @@ def test_a_history_without_each_of_its_items(key: Key, decay: float, store: Stor
     read = [[3, 9, 21, 9], [3, 21], [3, 9, 9], [9, 21, 9], [30, 1], [30], [1], [2], []]
     assert [[i for i in row if i] for row in rows.sequences.tolist()] == read
     assert rows.whole.tolist() == [0, 4, 7]
-    for items in (EACH, SAME):
-        asked = items if items.dim() == 1 else items[rows.owner]
-        torch.testing.assert_close(term.without(rows, items), term.of(rows.sequences, asked), rtol=1e-5, atol=1e-6)
+    weights = torch.tensor([0.5, 0.1, 2.0, 1.0])
+    part, total = term.without(rows, EACH, SAME, weights)
+    torch.testing.assert_close(part, term.of(rows.sequences, EACH[rows.owner]), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(total, term.of(rows.sequences, SAME) @ weights, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"backbone": "gru4rec"}, {"backbone": "bert4rec"}])
+def test_a_model_reads_histories_without_each_of_their_items(
+    settings: dict[str, Any], store: Store, tiny: Dataset
+) -> None:
+    """Some of them chosen twice, and one of which nothing is left."""
+    run = scored(store, tiny, "id", epochs=1, **settings)
+    assert isinstance(run.scorer, NeuralScorer)
+    assert run.scorer.leaves_one_out == (not settings)
+    rows = Without.of([[3, 9, 21, 9], [30, 1], [2]], [[9, 21, 3], [1, 30], [2]], "cpu")
+    assert rows.gap.tolist() == [-1, -2, 2, 0, -1, 1, 0, -1, -2]
+    read = Remembered(run.scorer).leave_one_out(rows)
+    torch.testing.assert_close(read, run.scorer.represent(rows.sequences), rtol=1e-4, atol=1e-5)
 
 
 def test_reasons_of_many_lists_are_those_of_each(store: Store, tiny: Dataset) -> None:
@@ -105,7 +121,7 @@ def test_the_mean_of_the_catalogue_is_that_of_all_scores(policy: ScoringPolicy, 
     histories = [[3, 9, 21, 9], [30, 1], [2]]
     rows = Without.of(histories, [[9, 21, 3], [1, 30], [2]], "cpu")
     users = torch.tensor([0, -1, 5])[rows.owner]
-    mean = policed.mean_without(rows, users, torch.arange(1, tiny.n_items + 1))
+    _, mean = policed.without(rows, users, EACH, torch.arange(1, tiny.n_items + 1))
     expected = policed.score(rows.sequences, users)[:, 1:].double().mean(1)
     torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-5)
 
