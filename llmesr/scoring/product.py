@@ -119,7 +119,7 @@ class Product:
             return self._narrowed(upper, users, sums, sequences, k, whole)
         finally:
             if sums is not None:
-                sums.view(-1).index_fill_(0, added, 0)
+                sums.view(-1).scatter_(0, added, sums.new_zeros(len(added)))
 
     def _upper(self, wide: Tensor) -> Tensor:
         """(B, N + 1) the product of users with what bounds their scores; in memory that the next batch overwrites."""
@@ -138,9 +138,9 @@ class Product:
         table = _TABLES.get("sums", len(upper), upper.shape[1], upper)
         owner, item, value = self.linear.get().entries(sequences)
         place, sums, flat = owner * upper.shape[1] + item, table.view(-1), upper.view(-1)
-        sums.index_add_(0, place, value)
+        sums.scatter_add_(0, place, value)  # and below: half of what index_add_ and index_copy_ take
         more = self.linear.slope.index_select(0, item) * damped(sums.index_select(0, place))
-        flat.index_copy_(0, place, flat.index_select(0, place) + more)  # who stands there twice gets the same twice
+        flat.scatter_(0, place, flat.index_select(0, place) + more)  # who stands there twice gets the same twice
         return table, place
 
     def _raise(self, upper: Tensor, bound: Tensor, owner: Tensor, item: Tensor, cosine: Tensor) -> None:
