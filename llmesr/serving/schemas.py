@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import marshal
+from collections import OrderedDict
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.rerankers import RerankConfig
@@ -13,6 +15,26 @@ MAX_K = 1000
 MAX_HISTORY = 1000
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="How many to return.")]
+REMEMBERED = 64
+"""Policies that are not read again: clients send the same one with every request, and to check one takes as long as all
+else of a request."""
+_policies: OrderedDict[bytes, ScoringPolicy] = OrderedDict()
+
+
+def _remembered(sent: Any, check: ValidatorFunctionWrapHandler) -> ScoringPolicy:
+    """The policy that was read where the very same was ``sent`` before."""
+    if not isinstance(sent, dict):
+        policy: ScoringPolicy = check(sent)
+        return policy
+    key = marshal.dumps(sent, 2)  # JSON of it would not tell what is no number from nothing
+    if (known := _policies.get(key)) is None:
+        known = _policies[key] = check(sent)
+        if len(_policies) > REMEMBERED:
+            _policies.popitem(last=False)
+    return known
+
+
+Policy = Annotated[ScoringPolicy, WrapValidator(_remembered)]
 
 
 class _Body(BaseModel):
@@ -22,7 +44,7 @@ class _Body(BaseModel):
 class _Ask(_Body):
     run: Name | None = Field(None, description="A served run; the default one when absent.")
     k: K = 10
-    policy: Literal["none", "tuned"] | ScoringPolicy | None = Field(
+    policy: Literal["none", "tuned"] | Policy | None = Field(
         None, description="none, tuned, or a policy; when absent, what the run stands for."
     )
     reranker: RerankConfig = RerankConfig()
