@@ -3,6 +3,7 @@
     python benchmarks/tables.py --items 100000 1000000
     python benchmarks/tables.py --items 300000 --sharded 2          # memory and time of each of two processes
     python benchmarks/tables.py --text --items 100000 1000000       # item text in memory, and read from its file
+    python benchmarks/tables.py --teachers --users 100000 1000000   # the states of all users, the same two ways
     python benchmarks/tables.py --quality PATH                      # the test of both, over three seeds
     python benchmarks/tables.py --quality PATH --method llm-esr --compare storage      # text in 32, 16 and 8 bits
     python benchmarks/tables.py --quality PATH --method llm-esr --compare storage --set loss=sampled   # larger data
@@ -29,6 +30,7 @@ import numpy as np
 import psutil
 import torch
 from made import write
+from safetensors.numpy import save_file
 
 from llmesr.config import EmbedConfig, IngestConfig, RunConfig, parse_overrides
 from llmesr.data.dataset import Dataset, load_dataset
@@ -36,9 +38,11 @@ from llmesr.data.ingest import ingest
 from llmesr.data.split import Part
 from llmesr.evaluation.table import event_metrics
 from llmesr.processes import joined
-from llmesr.semantic.embed import embed
+from llmesr.retrieval.similar import NEIGHBOURS, load_similar
+from llmesr.semantic.embed import Embedding, embed
 from llmesr.semantic.embedders.precomputed import write_vectors
 from llmesr.store import Store
+from llmesr.training import user_states
 from llmesr.training.stopping import Stopped
 from llmesr.training.train import train
 
@@ -50,6 +54,8 @@ COMPARED = {
 }
 """By the choice of --compare; of negatives the loss over the whole catalogue, and shares drawn by popularity."""
 EMBEDDING, WARM = 384, 3
+ITEMS, SHORT = 10_000, 64
+"""The catalogue where users grow, and the size of its text vectors."""
 MEMBER = "member "
 """How a line begins that one of several processes prints."""
 
@@ -133,6 +139,32 @@ def text(items: list[int], method: str, storage: str) -> None:
                     print(f"| {n:,} | {where} | {line} |", flush=True)
 
 
+def teachers(users: list[int], steps: int, processes: int) -> None:
+    """Print what a process of ``llm-esr`` holds and takes whose teachers are in memory, and in their file: with 10,000
+    items, short text and anybody as similar users, from before training to a checkpoint within the first epoch."""
+    team = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    print("| users | teachers | process | GB before | peak GB | ms a step | s until there were steps |")
+    print("|---|---|---|---|---|---|---|")
+    for n in users:
+        with tempfile.TemporaryDirectory() as scratch:
+            store = Store(scratch)
+            data = load_dataset(store, write(store, n, ITEMS))
+            rows = np.random.default_rng(0).standard_normal((ITEMS, SHORT), np.float32)
+            file = write_vectors(Path(scratch) / "vectors.npz", rows, data.catalogue["item_id"].tolist())
+            embedding = embed(data, EmbedConfig.read(None, embedder=f"file:{file}", storage="float16"), store)
+            anybody(store, data, embedding)
+            for where in ("memory", "file"):
+                for line in members(scratch, data.id, steps, team, method="llm-esr", teachers=where):
+                    print(f"| {n:,} | {where} | {line} |", flush=True)
+
+
+def anybody(store: Store, data: Dataset, embedding: Embedding) -> None:
+    """Ten users for each, in place of the similar ones: a step of training costs the same."""
+    users = np.random.default_rng(0).integers(0, data.n_users, (data.n_users, 10), np.int32)
+    with store.draft("neighbours", "some", name="some", parents=[data.manifest, embedding.manifest]) as draft:
+        save_file({"users": users, "similarity": np.zeros(users.shape, np.float32)}, draft.path / NEIGHBOURS)
+
+
 def members(root: str, dataset: str, steps: int, team: list[str], **settings: Any) -> list[str]:
     """What processes say of themselves that train with these settings."""
     call = [sys.executable, *team, __file__, "--member", root, dataset, json.dumps(settings), "--steps", str(steps)]
@@ -145,15 +177,21 @@ def member(root: str, dataset: str, settings: dict[str, Any], steps: int) -> Non
     """Some steps and a checkpoint as one of several processes; prints the memory before, the highest, and the time."""
     watch, store = Watch(steps), Store(root)
     data = load_dataset(store, dataset)
+    if where := settings.pop("teachers", None):
+        user_states.IN_FILE_FROM = 0 if where == "file" else sys.maxsize
     config = RunConfig.read(None, loss="sampled", **settings)
     with joined(torch.device("cpu")) as processes:
         before = psutil.Process().memory_info().rss / 2**30
         with contextlib.suppress(Stopped):
             enough = watch.end if "validation_users" in settings else watch.enough
             options: dict[str, Any] = {"enough": enough, "progress": watch.progress, "processes": processes}
+            if where:
+                options["similar"] = load_similar(store, "some")
+            begun = time.process_time()
             train(data, config, store, device="cpu", **options)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{MEMBER}{processes.rank} | {before:.2f} | {peak:.2f} | {watch.seconds * 1000:,.0f}", flush=True)
+        until = f" | {watch.times[0] - begun:,.0f}" if where else ""
+        print(f"{MEMBER}{processes.rank} | {before:.2f} | {peak:.2f} | {watch.seconds * 1000:,.1f}{until}", flush=True)
 
 
 def trained_by(compared: str, way: str) -> dict[str, Any]:
@@ -195,6 +233,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--sharded", type=int, metavar="PROCESSES", help="compare whole tables with one over processes")
     parser.add_argument("--text", action="store_true", help="compare item text in memory with text in its file")
+    parser.add_argument("--teachers", action="store_true", help="compare teachers in memory with those in a file")
+    parser.add_argument("--users", type=int, nargs="+", default=[100_000, 1_000_000], help="with --teachers")
+    parser.add_argument("--processes", type=int, default=1, help="with --teachers")
     parser.add_argument("--storage", choices=COMPARED["storage"], default="float16")
     parser.add_argument("--member", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--quality", type=Path, help="a folder with interactions and items")
@@ -210,6 +251,8 @@ def main() -> None:
         member(asked.member[0], asked.member[1], json.loads(asked.member[2]), asked.steps)
     elif asked.text:
         text(asked.items, asked.method or "llm-esr", asked.storage)
+    elif asked.teachers:
+        teachers(asked.users, asked.steps, asked.processes)
     elif asked.sharded:
         sharded(asked.items, asked.steps, asked.sharded)
     elif asked.quality:

@@ -17,7 +17,7 @@ MAY: dict[str, set[str]] = {
     "linear": {"data"},
     "encoders": set(),
     "models": {"encoders", "data"},
-    "objectives": {"models"},
+    "objectives": {"data", "models"},
     "methods": {"encoders", "models", "objectives"},
     "evaluation": {"data", "runs"},
     "runs": set(),

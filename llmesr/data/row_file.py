@@ -35,6 +35,8 @@ class RowFile:
     """Of the numbers in the file."""
     scales: np.ndarray | None = None
     """(N,) of rows in int8."""
+    remedy: str = "Embed the dataset again."
+    """What to do when the file is gone or damaged, for people."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -75,9 +77,9 @@ class RowFile:
                 places = zip((self.begin + width * numbers[first]).tolist(), (width * many).tolist(), strict=True)
                 found = bytearray().join(os.pread(file.fileno(), size, at) for at, size in places)
         except OSError as error:
-            raise UserError(f"{self.path} cannot be read: {error}. Embed the dataset again.") from error
+            raise UserError(f"{self.path} cannot be read: {error}. {self.remedy}") from error
         if len(found) != width * len(numbers):
-            raise UserError(f"{self.path} is shorter than it says. Embed the dataset again.")
+            raise UserError(f"{self.path} is shorter than it says. {self.remedy}")
         return found
 
 

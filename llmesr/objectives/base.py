@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from llmesr.data.row_file import RowFile
 from llmesr.models.sequence_model import SequenceModel
+
+States = Tensor | RowFile
+"""(U + 1, V * D) the states of all users, and in a last row of zeros nobody's: in memory, or in a file."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,13 @@ class Objective(nn.Module, ABC):
         :class:`EncodedBatch`. Asked beforehand where vectors must be brought from elsewhere, and then
         ``EncodedBatch.drawn`` holds them. Most objectives draw nothing."""
 
-    def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
-        """Called before each step of an epoch (from 0); ``represent_all()`` gives the states of all users, and in
-        a last row of zeros nobody's, (U + 1, V * D). Most objectives have nothing to renew."""
+    def refresh(self, step: int, represent_all: Callable[[], States]) -> None:
+        """Called before each step of an epoch (from 0); ``represent_all()`` gives the states of all users as they are
+        now. Most objectives have nothing to renew."""
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, States]:
         """What a checkpoint within an epoch must hold, under keys that begin with ``name``."""
         return {}
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what :meth:`state` gave; ``state`` may hold the tensors of other objectives too."""
+    def load(self, state: Mapping[str, States]) -> None:
+        """Take back what :meth:`state` gave; ``state`` may hold what is of other objectives too."""

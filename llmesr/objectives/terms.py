@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llmesr.config import DEFAULT_NEGATIVES
+from llmesr.data.row_file import RowFile
 from llmesr.models.code_tree import CodeDecoder
 from llmesr.objectives import distillation, next_item
-from llmesr.objectives.base import EncodedBatch, Objective
+from llmesr.objectives.base import EncodedBatch, Objective, States
 from llmesr.objectives.contrastive import soft_contrastive
 
 BASE_ROWS = 256
@@ -113,7 +114,6 @@ class Distillation(Objective):
     """
 
     name = "distillation"
-    known: Tensor
     similar: Tensor
     teachers: Tensor | None
 
@@ -123,38 +123,52 @@ class Distillation(Objective):
         self.weight = weight
         self.kind = kind
         self.every = every
-        self.register_buffer("known", (similar >= 0).any(1), persistent=False)  # (U,)
-        # Row U of the teachers is nobody.
-        self.register_buffer("similar", torch.where(similar >= 0, similar, len(similar)), persistent=False)  # (U, K)
-        self.register_buffer("teachers", None, persistent=False)  # (U + 1, V * D)
+        self.register_buffer("similar", similar, persistent=False)  # (U, K)
+        self.register_buffer("teachers", None, persistent=False)  # (U + 1, V * D) where they are in memory
+        self.file: RowFile | None = None  # the same where they are not
 
-    def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
+    def refresh(self, step: int, represent_all: Callable[[], States]) -> None:
         """Encode the teachers anew at the start of an epoch, and every so many steps where that is asked for."""
         if step == 0 or (self.every and step % self.every == 0):
             self.teachers = None  # gone before there are new ones: they are as large as all users' states
-            self.teachers = represent_all()
+            self._take(represent_all())
 
-    def state(self) -> dict[str, Tensor]:
+    def _take(self, states: States) -> None:
+        self.file = states if isinstance(states, RowFile) else None
+        self.teachers = None if isinstance(states, RowFile) else states.to(self.similar.device)
+
+    def state(self) -> dict[str, States]:
         """The teachers: encoded again, they would be those of another step."""
-        return {} if self.teachers is None else {self.name: self.teachers}
+        found = self.teachers if self.file is None else self.file
+        return {} if found is None else {self.name: found}
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
+    def load(self, state: Mapping[str, States]) -> None:
         if self.name in state:
-            self.teachers = state[self.name].to(self.similar.device)
+            self._take(state[self.name])
 
     def examples(self, batch: EncodedBatch) -> Tensor:
-        return self.known[batch.users].sum()
+        return (self.similar[batch.users] >= 0).any(1).sum()
 
     def forward(self, batch: EncodedBatch) -> Tensor:
-        if self.teachers is None:
-            raise RuntimeError("refresh() must be called before the first step")
-        empty = len(self.teachers) - 1
         similar = self.similar[batch.users]  # (B, K)
-        means = F.embedding_bag(similar, self.teachers, mode="mean", padding_idx=empty).float()  # (B, V * D)
-        known = self.known[batch.users]
+        known = (similar >= 0).any(1)
+        means = self._means(torch.where(similar >= 0, similar, len(self.similar)))
         if self.kind == "contrastive":
             return distillation.contrastive(batch.user_states, means, known)
         return distillation.mse(batch.user_states, means.to(batch.user_states.dtype), known)
+
+    def _means(self, users: Tensor) -> Tensor:
+        """(B, K) users, or nobody -> (B, V * D) the means of their teachers. Out of a file each is read once."""
+        if self.file is not None:
+            with_nobody = F.pad(users.flatten(), (0, 1), value=len(self.similar))  # who has the last row, once more
+            asked, place = torch.unique(with_nobody, return_inverse=True)
+            rows = torch.from_numpy(self.file[asked.cpu().numpy()]).to(users.device)
+            users = place[:-1].view_as(users)
+        elif self.teachers is not None:
+            rows = self.teachers
+        else:
+            raise RuntimeError("refresh() must be called before the first step")
+        return F.embedding_bag(users, rows, mode="mean", padding_idx=len(rows) - 1).float()
 
 
 class Balance(Objective):
@@ -204,14 +218,16 @@ class NextCodes(Objective):
     def forward(self, batch: EncodedBatch) -> Tensor:
         return -self.decoders[0].log_probability(batch.hidden, batch.targets).mean()
 
-    def refresh(self, step: int, represent_all: Callable[[], Tensor]) -> None:
+    def refresh(self, step: int, represent_all: Callable[[], States]) -> None:
         """New codes at the start of an epoch, where it is time."""
         if step:
             return
         begun = int(self.decoders[0].epochs)
         self.decoders[0].epochs += 1
         if begun and self.every and begun % self.every == 0:
-            states = represent_all().float()
+            found = represent_all()
+            states = torch.from_numpy(found.whole()).to(self.text.device) if isinstance(found, RowFile) else found
+            states = states.float()
             users, items = self.pairs
             total = states.new_zeros(len(self.text), states.shape[1]).index_add_(0, items, states[users])
             times = torch.bincount(items, minlength=len(total)).clamp(min=1)[:, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from llmesr.config import RunConfig
-from llmesr.data.batches import Sequences, bucketed, in_order
+from llmesr.data.batches import Sequences, bucketed
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
@@ -27,11 +28,10 @@ from llmesr.training.optimiser import clip, optimiser_of
 from llmesr.training.rows import Batch, Prefixes, Rows, Seen, cloze_batch, next_item_batch
 from llmesr.training.runtime import Runtime
 from llmesr.training.stopping import Pruned, Stopped, Stopper
+from llmesr.training.user_states import UserStates
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 GRADIENT_NORM = 5.0
-HALF_FROM = 1_000_000
-"""Users from which their representations, the teachers, are kept in float16."""
 
 
 class Loop:
@@ -74,6 +74,14 @@ class Loop:
             weight_decay=config.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
         )
+        self.user_states = UserStates(
+            model=self.model,
+            dataset=dataset,
+            sequences=sequences,
+            config=config,
+            checkpoint=run.checkpoint(checkpoint),
+            runtime=runtime,
+        )
         self.stopper = Stopper(config.patience)
         self.random = np.random.default_rng(config.seed)
         self.epoch, self.step, self.epoch_random = 0, 0, self.random.bit_generator.state
@@ -85,6 +93,12 @@ class Loop:
     def fit(self) -> Stopper:
         """Train until the last epoch, until validation stops improving or until it is enough. Raises :class:`Stopped`
         and :class:`Pruned`."""
+        try:
+            return self._fit()
+        finally:
+            self.user_states.sweep()  # those of an epoch that broke off
+
+    def _fit(self) -> Stopper:
         self.processes.sync_parameters(self.model, own=self.model.sharded)
         if not self.processes.is_main:  # its rows get a dropout of their own
             torch.manual_seed(hash((self.config.seed, self.epoch, self.step, self.processes.rank)))
@@ -119,7 +133,7 @@ class Loop:
                 self._checkpoint()
                 raise Stopped
             for objective in self.objectives:
-                objective.refresh(self.step, self.represent_all)
+                objective.refresh(self.step, partial(self.user_states.encode, f"{self.epoch}-{self.step}"))
             for name, value in self._step(chosen).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.step += 1
@@ -204,26 +218,6 @@ class Loop:
             )
         return next_item_batch(self.sequences, users, ends, max_length=config.max_length, last_only=last_only)
 
-    @torch.no_grad()
-    def represent_all(self) -> Tensor:
-        """(U + 1, V * D) every user's training history through the model as it stands, without dropout, and a row of
-        zeros; float16 where users are many."""
-        lengths = self.dataset.split.train_lengths
-        on_device = torch.from_numpy(lengths).to(self.device)
-        width = max(view.stop for view in self.model.view_slices.values())
-        dtype = torch.float16 if self.dataset.n_users >= HALF_FROM else torch.float32
-        states = torch.zeros(self.dataset.n_users + 1, width, device=self.device, dtype=dtype)
-        self.model.eval()
-        known = np.flatnonzero(lengths)  # who has no history yet stays at zero
-        for users in in_order(known, lengths, 4 * self.config.batch_size * self.processes.size):
-            index = torch.from_numpy(self.processes.share(users)).to(self.device)
-            items, _ = self.sequences.padded(index, on_device[index], self.config.max_length)
-            self.model.borrow(items)  # which all do together, also those who have no user left
-            if len(index):
-                states[index] = self.model.represent(items).to(dtype)
-        self.model.train()
-        return self.processes.total(states)
-
     def _after_epoch(self, losses: dict[str, float], trained: float, started: float) -> None:
         if not math.isfinite(losses["loss"]):
             raise UserError(
@@ -264,7 +258,8 @@ class Loop:
     def _checkpoint(self) -> None:
         # Between epochs there is nothing to keep: objectives renew themselves at the first step.
         kept = {key: value for o in self.objectives for key, value in o.state().items()} if self.step else {}
-        tensors, state = pack(self.model, self.optimizer, self.device, kept)
+        held, files = self.user_states.part(kept)
+        tensors, state = pack(self.model, self.optimizer, self.device, held)
         state |= {
             "epoch": self.epoch,
             "step": self.step,
@@ -272,9 +267,11 @@ class Loop:
             "seconds": self.seconds,
             "stopper": self.stopper.state(),
             "numpy": self.epoch_random,
+            "files": files,
         }
         spread = shards.spread_names(self.model, self.optimizer)
         shards.save(self.run.checkpoint(self.checkpoint), tensors, state, spread, self.processes)
+        self.user_states.settle(files)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one, as if training had never stopped.
@@ -283,14 +280,16 @@ class Loop:
         """
         path = self.run.checkpoint(self.checkpoint)
         if not path.is_file():
+            self.user_states.sweep()
             if self.validate is not None:
                 self.run.truncate_events(0)
             return
         spread = shards.spread_names(self.model, self.optimizer)
         tensors, state = shards.load(path, spread, self.processes)
-        kept = unpack(tensors, state, self.model, self.optimizer, self.device)
+        held = unpack(tensors, state, self.model, self.optimizer, self.device)
+        files = self.user_states.settle(state.get("files", {}))
         for objective in self.objectives:
-            objective.load(kept)
+            objective.load({**held, **files})
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         whole = state["sums"].items()  # of all processes: one goes on with them, the others from nothing
         self.sums = {name: torch.tensor(value * self.processes.is_main, device=self.device) for name, value in whole}

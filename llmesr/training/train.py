@@ -40,6 +40,7 @@ from llmesr.training.refit import refit
 from llmesr.training.runtime import GiveUp, Runtime, never, unasked
 from llmesr.training.shards import WHOLE, load, save_model, scorer_for
 from llmesr.training.stopping import Stopped, recorded_end, terminate
+from llmesr.training.user_states import discard
 
 
 def train(
@@ -164,6 +165,8 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
     timings = {"prepare": preparing, "train": trained - started, "evaluate": time.perf_counter() - trained}
     done = run.status().model_copy(update={"state": "SUCCEEDED", "seconds_left": 0.0})
     run.finish(done, {k: round(v, 3) for k, v in timings.items()}, info)
+    if runtime.processes.is_main:
+        discard(run)
 
 
 def _fit(

@@ -22,7 +22,7 @@ from llmesr.semantic.embed import embed
 from llmesr.semantic.embedders.precomputed import write_vectors as write_file
 from llmesr.semantic.vector_file import read_vectors, write_vectors
 from llmesr.store import Store
-from llmesr.training import inputs, loop
+from llmesr.training import inputs, user_states
 from llmesr.training.inputs import reload
 from llmesr.training.model import load_model
 from llmesr.training.train import train
@@ -164,7 +164,7 @@ def test_a_run_on_int8_is_opened_as_it_was_trained(method: str, tiny: Dataset, s
 def test_a_run_learns_from_half_vectors_and_teachers(
     tiny: Dataset, store: Store, given: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "HALF_FROM", 10)
+    monkeypatch.setattr(user_states, "HALF_FROM", 10)
     monkeypatch.setattr(inputs, "FEW_KEPT_FROM", 10)
     half = embed(tiny, EmbedConfig(embedder=f"file:{given}", storage="float16"), store)
     config = RunConfig.read(None, method="llm-esr", embedding_size=8, epochs=2, neighbours=3, max_length=8)

@@ -20,6 +20,7 @@ from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
 from llmesr.training import train as training
+from llmesr.training import user_states
 from llmesr.training.stopping import Stopped
 
 SETTINGS = {"embedding_size": 8, "epochs": 3, "batch_size": 15, "dropout": 0.0, "max_length": 8}
@@ -106,6 +107,21 @@ def sharded(store: Store, dataset: Dataset, vectors: Embedding, processes: Proce
     raise AssertionError("nobody stopped")
 
 
+def in_file(store: Store, dataset: Dataset, vectors: Embedding, processes: Processes) -> None:
+    """A run whose teachers lie in a file that both write and read, and one that stops within an epoch and goes on."""
+    options: dict[str, Any] = {"embedding": vectors, "device": "cpu", "processes": processes}
+    with mock.patch.object(user_states, "IN_FILE_FROM", 0):
+        training.train(dataset, CONFIGS["llm-esr"], store, run_id="llm-esr-file", **options)
+        try:
+            with mock.patch.object(training, "terminate", OneIsAsked):
+                training.train(dataset, CONFIGS["llm-esr"], store, run_id="stopped-file", **options)
+        except Stopped:
+            assert len(list(Run(store, "stopped-file").checkpoints.glob("*.states"))) == 1
+            training.resume(Run(store, "stopped-file"), device="cpu", processes=processes)
+            return
+    raise AssertionError("nobody stopped")
+
+
 def main(root: str, dataset_id: str, embedding_id: str) -> weakref.ref[Any]:
     store = Store(root)
     dataset, vectors = load_dataset(store, dataset_id), load_embedding(store, embedding_id)
@@ -119,6 +135,7 @@ def main(root: str, dataset_id: str, embedding_id: str) -> weakref.ref[Any]:
                 dataset, config, store, embedding=vectors, run_id=f"{name}-two", device="cpu", processes=processes
             )
             assert run.status().state == "SUCCEEDED"  # for every process, as soon as train() is back
+        in_file(store, dataset, vectors, processes)
         try:
             with mock.patch.object(training, "terminate", OneIsAsked):
                 training.train(

@@ -95,6 +95,17 @@ def test_two_processes_train_what_one_trains(name: str, trained: tuple[Store, Da
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["llm-esr-file", "stopped-file"])
+def test_teachers_in_a_file_of_both_are_those_in_memory(name: str, trained: tuple[Store, Dataset, Embedding]) -> None:
+    """Bit for bit, also where both stop and go on."""
+    store, _, _ = trained
+    held, read = (load_tensors(Run(store, run).folder / MODEL)[0] for run in ("llm-esr-two", name))
+    assert all(torch.equal(held[key], read[key]) for key in held)
+    assert Run(store, "llm-esr-two").events()["loss"].tolist() == Run(store, name).events()["loss"].tolist()
+    assert not list(Run(store, name).folder.rglob("*.states"))
+
+
+@pytest.mark.slow
 def test_asked_to_stop_one_stops_all_and_one_alone_goes_on(trained: tuple[Store, Dataset, Embedding]) -> None:
     store, data, vectors = trained
     run = Run(store, "stopped")
