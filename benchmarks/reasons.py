@@ -72,8 +72,8 @@ def main() -> None:
         pairs = list(zip(exact, (shares(answer) for answer in answers(recommender, asked, drawn)), strict=True))
         off = [np.abs(a - b) for a, b in pairs]
         first = np.mean([(a.argmax(1) != b.argmax(1)).mean() for a, b in pairs])
-        told = (np.quantile([of(one) for one in off], [0.5, 0.95]) for of in (np.mean, np.max))
-        columns = " | ".join(f"{middle:.4f}, {high:.4f}" for middle, high in told)
+        quantiles = (np.quantile([of(one) for one in off], [0.5, 0.95]) for of in (np.mean, np.max))
+        columns = " | ".join(f"{middle:.4f}, {high:.4f}" for middle, high in quantiles)
         print(f"| {drawn} | {columns} | {first:.1%} |")
 
     left_out.CATALOGUE = usual
