@@ -169,7 +169,7 @@ def members(root: str, dataset: str, steps: int, team: list[str], **settings: An
     """What processes say of themselves that train with these settings."""
     call = [sys.executable, *team, __file__, "--member", root, dataset, json.dumps(settings), "--steps", str(steps)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    told = subprocess.run(call, check=True, capture_output=True, text=True, env=environment).stdout
+    told = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return sorted(line.removeprefix(MEMBER) for line in told.splitlines() if line.startswith(MEMBER))
 
 

@@ -54,7 +54,8 @@ class RowFile:
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """A slice, or (n,) numbers from 0, cheapest in rising order -> (n, E). UserError when the file is gone or too
         short."""
-        numbers = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
+        # In 64 bits: a place in the file is a number times the bytes of a row.
+        numbers = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows.astype(np.int64, copy=False)
         read = np.frombuffer(self._read(numbers), self.stored).reshape(len(numbers), self.shape[1])
         if self.scales is None:
             return read

@@ -64,3 +64,15 @@ def test_a_file_that_is_gone_or_cut_is_a_sentence(tmp_path: Path) -> None:
     file.path.unlink()
     with pytest.raises(UserError, match="cannot be read"):
         file[:3]
+
+
+def test_rows_far_behind_are_found_by_numbers_of_32_bits(tmp_path: Path) -> None:
+    """Their places in the file are larger than such a number can be."""
+    wide, many = 2**14, 2**16 + 1  # of which nothing but the last row is written
+    path = tmp_path / "rows"
+    with open(path, "wb") as file:
+        file.seek((many - 1) * wide * 2)
+        file.write(np.ones(wide, np.float16).tobytes())
+    rows = RowFile(path, 0, (many, wide), np.dtype(np.float16))
+    assert path.stat().st_size > 2**31
+    assert rows[np.array([0, many - 1], np.int32)].sum(axis=1).tolist() == [0, wide]
