@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
@@ -12,8 +14,11 @@ from llmesr.scoring.policy_scorer import text_space
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import load_tuned_policy
 
-AT_ONCE = 1024
+AT_ONCE = 512
 """Items after each of which what is done is told, and kept."""
+WINDOW = 32
+"""So many times as many are gone through in an order drawn by chance: whoever does the same at the same time has another
+order, and finds what the first one did."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,19 @@ def spaces_of(scored: ScoredRun) -> list[float]:
 
 def warm(scored: ScoredRun, whitening: float, progress: Progress = silent) -> Warmed:
     """Work out the nearest texts of all items, popular ones first. What was worked out before is found, and what is
-    worked out when this is stopped stays.
+    worked out when this is stopped stays. Several processes that do this share the work.
 
     UserError when they cannot be kept.
     """
     term = scored.ground.content(whitening)
     if term.keeps_all:
         return Warmed(scored.run.id, whitening, 0, 0)
-    items, new = scored.ground.by_popularity, 0
+    items, new, done = scored.ground.by_popularity, 0, 0
     what = f"nearest texts (whitened {whitening:g})"
-    for start in range(0, len(items), AT_ONCE):
-        progress(what, start, len(items))
-        new += term.prepare(items[start : start + AT_ONCE])
+    for part in _shuffled(items):
+        progress(what, done, len(items))
+        new += term.prepare(part)
+        done += len(part)
         if not term.shared:
             raise UserError(
                 f"The nearest texts of {scored.dataset.name!r} cannot be kept beside its vectors: the folder may only "
@@ -56,3 +62,11 @@ def warm(scored: ScoredRun, whitening: float, progress: Progress = silent) -> Wa
             )
     progress(what, len(items), len(items))
     return Warmed(scored.run.id, whitening, len(items), new)
+
+
+def _shuffled(items: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of ``items``, in an order drawn by chance among those of a window."""
+    chance = np.random.default_rng()
+    for start in range(0, len(items), WINDOW * AT_ONCE):
+        parts = range(start, min(start + WINDOW * AT_ONCE, len(items)), AT_ONCE)
+        yield from (items[at : at + AT_ONCE] for at in chance.permutation(parts))

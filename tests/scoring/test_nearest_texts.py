@@ -210,6 +210,19 @@ def test_what_was_done_stays_when_it_is_stopped(run: Run, tiny: Dataset, monkeyp
     assert told[-1] == tiny.n_items
 
 
+def test_two_that_do_the_same_share_the_work(run: Run, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmesr.scoring.warm.AT_ONCE", 10)
+    monkeypatch.setattr("llmesr.scoring.warm.WINDOW", 2)
+    others: list[int] = []
+
+    def another(stage: str, done: int, total: int) -> None:
+        if done == 30:
+            others.append(warm(opened(run, tiny), 0.5).new)
+
+    made = warm(opened(run, tiny), 0.5, another)
+    assert (made.new, others) == (30, [tiny.n_items - 30])
+
+
 def test_of_a_small_catalogue_nothing_is_kept(
     run: Run, tiny: Dataset, text: Embedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
