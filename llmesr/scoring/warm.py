@@ -17,8 +17,8 @@ from llmesr.scoring.tuning.outcome import load_tuned_policy
 AT_ONCE = 512
 """Items after each of which what is done is told, and kept."""
 WINDOW = 32
-"""So many times as many are gone through in an order drawn by chance: whoever does the same at the same time has another
-order, and finds what the first one did."""
+"""So many times as many are gone through in an order drawn by chance: whoever does the same at the same time has
+another order, and finds what the first one did."""
 
 
 @dataclass(frozen=True)
