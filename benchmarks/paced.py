@@ -4,7 +4,7 @@
 
 Requests come by chance (a Poisson process) over 64 connections, whether or not earlier ones are answered, as they come
 from people; a request waits from the moment it should have been sent. The server of serving.py: 100,000 items, an
-untrained llm-esr/sasrec, loopback. Before each kind is measured it is asked for ``--idle`` seconds, 50 times a second:
+untrained llm-esr/sasrec, loopback. Before each kind is measured it is asked for ``--idle`` seconds, 200 times a second:
 so histories are known, as they are to a server that has run for a while.
 """
 
@@ -81,7 +81,7 @@ def main() -> None:
         try:
             for kind in args.kinds:
                 bodies = [json.dumps({"user": u, **ASKED[kind]}).encode() for u in dataset.user_ids[:2000]]
-                asyncio.run(paced(port, bodies, 50, args.idle))
+                asyncio.run(paced(port, bodies, 200, args.idle))
                 for rate in args.rates:
                     before = processor(process)
                     seconds, failed = asyncio.run(paced(port, bodies, rate, args.seconds))
