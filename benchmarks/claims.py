@@ -82,7 +82,7 @@ def written(store: Store, data: Dataset, method: str, seed: int, ends: tuple[int
     """A finished run of these ranks, whose best and last epochs were ``ends``."""
     config = RunConfig.read(None, method=method, seed=seed, epochs=200, patience=10)
     run = Run.create(store, config, [data.manifest], name=f"{method}-{seed}", device="cpu")
-    run.write_results(frame, np.ones((frame["user"].nunique(), 1), np.int32), [])
+    run.write_results([frame], np.ones((frame["user"].nunique(), 1), np.int32), [])
     run.finish(Status(state="SUCCEEDED", epoch=ends[1], epochs=200), {}, {"best_epoch": ends[0], "epochs": ends[1]})
     return run
 

@@ -175,7 +175,7 @@ def make_run(
     top = top_items(dataset, full_ranks, skill, np.random.default_rng([seed, 5]))
     if has_backbone(method):
         _events(run, epochs, float(np.mean(1 - quantiles[0])))
-    run.write_results(per_user, top, metric_rows(dataset, per_user))
+    run.write_results([per_user], top, metric_rows(dataset, per_user))
     status = Status(state="SUCCEEDED", epoch=epochs, epochs=epochs, best=0.1, message="Trained and evaluated.")
     run.finish(
         status,

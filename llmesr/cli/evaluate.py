@@ -64,7 +64,7 @@ def evaluate(
         found = _evaluate_run(chosen, str(run), device)
     data = _dataset(chosen, found)
     thresholds = _thresholds(data, tail_item, tail_user)
-    frames, only = {found.id: [found.per_user()]}, {found.id: found}
+    frames, only = {found.id: [found.per_user("test")]}, {found.id: found}
     rows: list[dict[str, Any]] = []
     human: list[Any] = []
     for asked in [protocol] if protocol else ["full", "uni100"]:
@@ -78,7 +78,7 @@ def evaluate(
         human.append(tables.beyond(extra))
     if (said := two_stage.note(found.manifest)) is not None:
         say(f"Note: {said}")
-    for note in few_candidates(found.per_user(), metric or EVERY_METRIC):
+    for note in few_candidates(frames[found.id][0], metric or EVERY_METRIC):
         say(f"Note: {note}")
     split = data.split_config
     emit(json, {"rows": rows, "split": split.model_dump()}, *human, split.describe(), thresholds.describe())

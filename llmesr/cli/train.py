@@ -153,7 +153,7 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
         return STOPPED
     if speaks:
         from llmesr.evaluation import two_stage
-        from llmesr.evaluation.candidates import few_candidates
+        from llmesr.evaluation.candidates import COLUMNS, few_candidates
 
         if codes := run.manifest.info.get("codes"):
             from llmesr.semantic.codes import describe
@@ -166,7 +166,7 @@ def _finish(work: typing.Callable[[], Run], json: bool, speaks: bool) -> int:
             )
         if (said := two_stage.note(run.manifest)) is not None:
             say(f"Note: {said}")
-        for note in few_candidates(run.per_user(), ["HR@10"]):
+        for note in few_candidates(run.per_user("test", columns=COLUMNS), ["HR@10"]):
             say(f"Note: {note}")
         emit(json, {"run": run.id}, summary(run))
     return 0

@@ -20,8 +20,7 @@ METRIC = "NDCG@10"
 
 def measured(run: Run, dataset: Dataset) -> dict[str, float]:
     """``<protocol>/<group>/NDCG@10`` -> value on validation; of what was fitted there by other users' weights."""
-    ranks = run.per_user()
-    return event_metrics(ranks[ranks["part"] == "valid"], dataset.thresholds, [METRIC])
+    return event_metrics(run.per_user("valid"), dataset.thresholds, [METRIC])
 
 
 def columns(objective: str) -> list[str]:

@@ -107,9 +107,10 @@ def quantile_buckets(counts: np.ndarray, buckets: int = 5) -> tuple[np.ndarray, 
         return np.zeros(0, np.int64), []
     edges = np.unique(np.quantile(counts, np.linspace(0, 1, buckets + 1)[1:-1], method="lower"))
     raw = np.searchsorted(edges, counts, side="left")
-    used, bucket = np.unique(raw, return_inverse=True)
+    used = np.bincount(raw) > 0
+    bucket = (np.cumsum(used) - 1)[raw]
     labels = []
-    for b in range(len(used)):
+    for b in range(int(used.sum())):
         low, high = counts[bucket == b].min(), counts[bucket == b].max()
         labels.append(f"{low}" if low == high else f"{low}-{high}")
     return bucket, labels

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from llmesr.evaluation.table import has_several
+
 NEGATIVES = 100
+COLUMNS = ("user", "part", "protocol", "candidates")
 
 
 def few_candidates(frame: pd.DataFrame, metrics: Sequence[str], part: str = "test") -> list[str]:
     """A sentence for each protocol in which some users have fewer candidates than a cutoff of ``metrics``, or than the
-    100 negatives of ``uni100`` and the target; ``frame`` has a row per user and protocol (``ranks.evaluate``)."""
+    100 negatives of ``uni100`` and the target; of ``frame`` (``ranks.evaluate``) :data:`COLUMNS` are read."""
     cutoffs = [int(m.partition("@")[2]) for m in metrics if m.partition("@")[2].isdigit()]
     notes = []
     for protocol in dict.fromkeys(frame["protocol"]):
         own = frame[(frame["protocol"] == protocol) & (frame["part"] == part)]
-        users = own.groupby("user")["candidates"].min() + 1  # the target is a candidate too
+        least = own.groupby("user")["candidates"].min() if has_several(own) else own["candidates"]
+        users = least + 1  # the target is a candidate too
         wanted = NEGATIVES + 1 if protocol == "uni100" else max(cutoffs, default=0)
         few = int((users < wanted).sum())
         if few:

@@ -51,8 +51,8 @@ class Comparison:
 
     @cached_property
     def frames(self) -> dict[str, list[pd.DataFrame]]:
-        """Name -> rank frames of its seeds."""
-        return {c.name: [self._ranks(run) for run in c.runs] for c in self.chosen}
+        """Name -> rank frames of its seeds, of the part that is compared."""
+        return {c.name: [run.per_user(self.part) for run in c.runs] for c in self.chosen}
 
     @property
     def alone(self) -> set[str]:
@@ -185,15 +185,12 @@ class Comparison:
 
     def validation(self, contender: Contender) -> float:
         """NDCG@10 on validation (see :func:`evaluation.contenders.validation_score`)."""
-        return validation_score(self._ranks(run) for run in contender.runs)
-
-    def _ranks(self, run: Run) -> pd.DataFrame:
-        if run.id not in self._read:
-            self._read[run.id] = run.per_user()
-        return self._read[run.id]
+        if contender.ids not in self._validated:
+            self._validated[contender.ids] = validation_score(contender.runs)
+        return self._validated[contender.ids]
 
     @cached_property
-    def _read(self) -> dict[str, pd.DataFrame]:
+    def _validated(self) -> dict[tuple[str, ...], float]:
         return {}
 
 

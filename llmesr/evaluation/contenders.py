@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
 
-import pandas as pd
-
 from llmesr.config import (
     BLEND_EMPHASIS,
     EXTERNAL,
@@ -137,12 +135,12 @@ def configuration(c: Contender) -> tuple[Any, ...]:
 
 
 Validation = Callable[[Contender], float]
-"""How good a contender is on validation (:func:`validation_score` of its frames); NaN where that is not known."""
+"""How good a contender is on validation (:func:`validation_score` of its runs); NaN where that is not known."""
 
 
-def validation_score(frames: Iterable[pd.DataFrame]) -> float:
+def validation_score(runs: Iterable[Run]) -> float:
     """Mean over seeds of NDCG@10 on validation under full ranking; NaN for a ranking made elsewhere, which has none."""
-    ranks = [f.loc[f["part"].eq("valid") & f["protocol"].eq("full"), "rank"].to_numpy() for f in frames]
+    ranks = [run.per_user("valid", "full", ["rank"])["rank"].to_numpy() for run in runs]
     if not ranks or any(len(r) == 0 for r in ranks):
         return math.nan
     return float(sum(metric_values(r, CHOSEN_BY).mean() for r in ranks) / len(ranks))

@@ -16,6 +16,7 @@ from llmesr.data.batches import Sequences, in_order
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
+from llmesr.evaluation.frames import Ranks
 from llmesr.evaluation.questions import Questions
 from llmesr.ids import PAD
 from llmesr.processes import ALONE, Processes
@@ -37,11 +38,16 @@ class Scores(Interface):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """``frame``: one row per user, protocol and target (see :func:`evaluate`); ``top_items`` (U_eval, top) int32,
-    rows in the order of ``dataset.split.users("test")``, best first, under ``full``; 0 where there are fewer."""
+    """``top_items`` (U_eval, top) int32, rows in the order of ``dataset.split.users("test")``, best first, under
+    ``full``; 0 where there are fewer."""
 
-    frame: pd.DataFrame
+    ranks: Ranks
     top_items: np.ndarray
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per user, protocol and target (see :func:`evaluate`), made when it is first asked for."""
+        return self.ranks.frame
 
 
 def evaluate(
@@ -99,7 +105,7 @@ def evaluate(
             done += len(some)
             progress(f"ranking ({part})", min(done * processes.size, len(asked.users)), len(asked.users))
     whole_ranks = {protocol: processes.merge(found) for protocol, found in ranks.items()}
-    return Evaluation(framed(dataset, part, asked.pairs, whole_ranks), processes.merge(top_items))
+    return Evaluation(Ranks(dataset, part, asked.pairs, whole_ranks), processes.merge(top_items))
 
 
 def rows_at_once(batch_size: int, n_items: int) -> int:
@@ -207,24 +213,3 @@ def check(scores: Tensor, dataset: Dataset, batch: np.ndarray) -> None:
             f"The model's scores for user {user!r} are not numbers (NaN). Training has diverged: "
             "try a lower learning_rate, or check the embeddings for missing values."
         )
-
-
-def framed(
-    dataset: Dataset, part: Part, pairs: tuple[np.ndarray, np.ndarray], ranks: dict[Protocol, np.ndarray]
-) -> pd.DataFrame:
-    """The frame of an :class:`Evaluation`: ``pairs`` as of :class:`Questions`, ``ranks`` (2, R) by protocol."""
-    users, targets = pairs
-    one = pd.DataFrame(
-        {
-            "user": users,
-            "user_id": pd.array(dataset.user_ids[users], dtype="str"),
-            "target": targets,
-            "target_id": pd.array(dataset.catalogue["item_id"].to_numpy(object)[targets - 1], dtype="str"),
-            "part": part,
-        }
-    )
-    counts = {"history_length": dataset.split.train_lengths[users], "target_popularity": dataset.item_counts[targets]}
-    found = [one.assign(protocol=p, rank=rank, candidates=n, **counts) for p, (rank, n) in ranks.items()]
-    frame = pd.concat(found, ignore_index=True)
-    frame.attrs = {"dataset": dataset.id, "negatives_seed": dataset.seed}  # kept in parquet: comparing checks them
-    return frame

@@ -13,19 +13,20 @@ from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
 from llmesr.data.split import PARTS, Part
+from llmesr.evaluation.frames import Frames, Ranks
 from llmesr.evaluation.ranks import PROTOCOLS, Scores
 from llmesr.evaluation.sharded import KeptScores, ranked_by
-from llmesr.evaluation.table import metric_table
+from llmesr.evaluation.table import table_of
 from llmesr.evaluation.two_stage import TwoStage
 from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 
 
 class Results(NamedTuple):
-    """``frame``: ranks of all parts; ``top_items`` (U_eval, K) of the test part; ``rows``: the metrics of the test
+    """``frames``: ranks of all parts; ``top_items`` (U_eval, K) of the test part; ``rows``: the metrics of the test
     part under both protocols, as ``metrics.json`` holds them."""
 
-    frame: pd.DataFrame
+    frames: Frames
     top_items: np.ndarray
     rows: list[dict[str, Any]]
 
@@ -64,11 +65,11 @@ def evaluate_parts(
         )
         for part in parts
     }
-    frame = pd.concat([f.frame for f in found.values()], ignore_index=True)
-    return Results(frame, found["test"].top_items, metric_rows(frame, dataset.thresholds))
+    frames = Frames([f.ranks for f in found.values()])
+    return Results(frames, found["test"].top_items, metric_rows(found["test"].ranks, dataset.thresholds))
 
 
-def metric_rows(frame: pd.DataFrame, thresholds: Thresholds) -> list[dict[str, Any]]:
-    """The test part's table under both protocols, one dictionary per row, with its protocol."""
-    tables = [metric_table(frame, thresholds, protocol=p).assign(protocol=p) for p in PROTOCOLS]
+def metric_rows(ranks: Ranks, thresholds: Thresholds) -> list[dict[str, Any]]:
+    """The table of a part under both protocols, one dictionary per row, with its protocol."""
+    tables = [table_of(ranks.numbers(p), thresholds).assign(protocol=p) for p in PROTOCOLS]
     return [{str(k): v for k, v in row.items()} for row in pd.concat(tables).to_dict("records")]

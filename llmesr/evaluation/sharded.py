@@ -19,6 +19,7 @@ from llmesr.config import Protocol as Ranking
 from llmesr.data.batches import Sequences, in_order
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
+from llmesr.evaluation.frames import Ranks
 from llmesr.evaluation.questions import Batch, Questions
 from llmesr.evaluation.ranks import (
     PROTOCOLS,
@@ -26,7 +27,6 @@ from llmesr.evaluation.ranks import (
     check,
     distinct,
     evaluate,
-    framed,
     rows_at_once,
     sampled_ranks,
 )
@@ -86,7 +86,7 @@ def evaluate_sharded(
                 top_items[asked.place(some)] = found.best(top_items.shape[1]).cpu().numpy()
             done += len(some)
             progress(f"ranking ({part})", done, len(asked.users))
-    return Evaluation(framed(dataset, part, asked.pairs, ranks), top_items)
+    return Evaluation(Ranks(dataset, part, asked.pairs, ranks), top_items)
 
 
 class _Kept:

@@ -19,7 +19,7 @@ from llmesr.errors import UserError
 from llmesr.evaluation.resampling import FLIPS, adjust
 from llmesr.evaluation.slice_columns import FEWEST, bands, column_slices, date_of
 from llmesr.evaluation.statistics import SIGNIFICANT
-from llmesr.evaluation.table import Group, all_groups, metric_values, select
+from llmesr.evaluation.table import Group, all_groups, in_order, metric_values, select
 from llmesr.evaluation.values import Contenders
 
 BETWEEN = " & "
@@ -99,7 +99,7 @@ def slices(
 
 def target_values(frames: Sequence[pd.DataFrame], metric: str, protocol: str, part: str) -> np.ndarray:
     """(R,) what each target is worth by its own rank, means over the seeds' ``frames``, in the order of users."""
-    ranks = [select(f, protocol, part).sort_values("user", kind="stable")["rank"].to_numpy() for f in frames]
+    ranks = [in_order(select(f, protocol, part))["rank"].to_numpy() for f in frames]
     return np.asarray(np.mean([metric_values(rank, metric) for rank in ranks], axis=0))
 
 
@@ -118,7 +118,7 @@ def stand_out(
 
     Of every target its own rank counts, so of a metric over several targets of a user the part that is one's.
     """
-    rows = select(frames[run][0], protocol, part).sort_values("user", kind="stable")
+    rows = in_order(select(frames[run][0], protocol, part))
     values = target_values(frames[run], metric, protocol, part)
     if question != "fails":
         values = values - target_values(frames[baseline], metric, protocol, part)

@@ -11,7 +11,7 @@ there could be. In a group of items only those of its targets count; so a user c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,10 @@ GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 METRICS = tuple(GAINS)
 RECALL = "Recall"
 """The share of a user's targets that are found, where there may be several; of one target it is HR."""
+AT_ONCE = 2**20
+"""Rows of which each user's values are held at once."""
+READ = ("user", "rank", "history_length", "target_popularity")
+"""The columns of ranks that metrics by group follow from."""
 COLUMNS = ["dimension", "group", "metric", "value", "users"]
 
 
@@ -58,7 +62,8 @@ def parse_metric(metric: str) -> tuple[str, int]:
 
 def has_several(rows: pd.DataFrame) -> bool:
     """Whether a user has several targets among the rows of one protocol and part."""
-    return bool(rows["user"].duplicated().any())
+    user = rows["user"].to_numpy()
+    return not (user[1:] > user[:-1]).all() and bool(rows["user"].duplicated().any())
 
 
 class UserValues:
@@ -105,8 +110,17 @@ def select(frame: pd.DataFrame, protocol: str, part: str | None = None) -> pd.Da
     if rows.empty:
         there = sorted(set((frame["part"] + "/" + frame["protocol"]).tolist()))
         wanted = f"{part}/{protocol}" if part else protocol
-        raise UserError(f"There are no ranks of {wanted} here, only {', '.join(there) or 'none'}: evaluate again.")
+        only = f", only {', '.join(there)}" if there else ""
+        raise UserError(f"There are no ranks of {wanted} here{only}: evaluate again.")
     return rows
+
+
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows in rising order of users, as they usually are already; those of a user as they were."""
+    user = rows["user"].to_numpy()
+    if (user[1:] >= user[:-1]).all():
+        return rows.reset_index(drop=True)
+    return rows.sort_values("user", ignore_index=True, kind="stable")
 
 
 def named_groups(rows: pd.DataFrame, thresholds: Thresholds) -> list[Group]:
@@ -147,16 +161,39 @@ def metric_table(
 
     Recall too where there are several targets of a user. An empty group has the value NaN and 0 users.
     """
-    rows = select(frame, protocol, part)
+    return table_of(select(frame, protocol, part), thresholds, ks)
+
+
+def table_of(rows: pd.DataFrame, thresholds: Thresholds, ks: Sequence[int] = (5, 10, 20)) -> pd.DataFrame:
+    """The same of ``rows`` of one protocol and part, user after user, of which :data:`READ` is read. Values of single
+    users are held of some at a time."""
     names = [f"{m}@{k}" for m in (*GAINS, *([RECALL] if has_several(rows) else [])) for k in ks]
-    table = []
-    found = UserValues(rows, names)
-    for group in all_groups(rows, thresholds):
-        values = found.of(group.members)
-        users = values.shape[1]
-        means = values.mean(1) if users else np.full(len(names), np.nan)
-        table += [(group.dimension, group.name, n, float(v), users) for n, v in zip(names, means, strict=True)]
+    groups = all_groups(rows, thresholds)
+    totals, users = np.zeros((len(groups), len(names))), np.zeros(len(groups), np.int64)
+    for some in _stretches(rows["user"].to_numpy()):
+        found = UserValues(rows.iloc[some], names)
+        for g, group in enumerate(groups):
+            values = found.of(group.members[some])
+            totals[g] += values.sum(1)
+            users[g] += values.shape[1]
+    means = np.divide(totals, users[:, None], out=np.full_like(totals, np.nan), where=users[:, None] > 0)
+    table = [
+        (group.dimension, group.name, name, float(value), int(many))
+        for group, row, many in zip(groups, means, users, strict=True)
+        for name, value in zip(names, row, strict=True)
+    ]
     return pd.DataFrame(table, columns=COLUMNS)
+
+
+def _stretches(user: np.ndarray) -> Iterator[slice]:
+    """Rows, some at a time, and of no user (R,) only a part."""
+    start = 0
+    while start < len(user):
+        end = min(start + AT_ONCE, len(user))
+        while end < len(user) and user[end] == user[end - 1]:
+            end += 1
+        yield slice(start, end)
+        start = end
 
 
 def quick_metrics(

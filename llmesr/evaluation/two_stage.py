@@ -20,8 +20,9 @@ from llmesr.data.batches import Sequences, in_order
 from llmesr.data.dataset import Dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
+from llmesr.evaluation.frames import Ranks
 from llmesr.evaluation.questions import Batch, Questions
-from llmesr.evaluation.ranks import PROTOCOLS, Evaluation, check, distinct, framed
+from llmesr.evaluation.ranks import PROTOCOLS, Evaluation, check, distinct
 from llmesr.evaluation.sample import validation_sample
 from llmesr.ids import PAD
 from llmesr.processes import ALONE, Processes
@@ -133,7 +134,7 @@ class TwoStage:
                 done += len(some)
                 progress(f"ranking ({part})", min(done * processes.size, len(asked.users)), len(asked.users))
         whole = {protocol: processes.merge(of) for protocol, of in ranks.items()}
-        return Evaluation(framed(dataset, part, asked.pairs, whole), processes.merge(top_items))
+        return Evaluation(Ranks(dataset, part, asked.pairs, whole), processes.merge(top_items))
 
     def _measure(
         self, search: _Search, asked: Questions, dataset: Dataset, part: Part, sequences: Sequences, max_length: int

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from llmesr.errors import UserError
-from llmesr.evaluation.table import Group, UserValues, has_several, select
+from llmesr.evaluation.table import Group, UserValues, has_several, in_order, select
 
 Contenders = Mapping[str, Sequence[pd.DataFrame]]
 
@@ -63,7 +63,7 @@ def per_user(contenders: Contenders | Values, metrics: Sequence[str], protocol: 
             raise ValueError(f"contender {label!r} has no frames")
         found = []
         for frame in frames:
-            own = select(frame, protocol, part).sort_values("user", ignore_index=True, kind="stable")
+            own = in_order(select(frame, protocol, part))
             if rows is None:
                 rows, first = own, label
             _same_users(rows, own, first, label)

@@ -15,7 +15,7 @@ from llmesr.evaluation.resampling import adjust, intervals, sign_flip_test
 from llmesr.evaluation.slice_columns import COVERED, read_numbers
 from llmesr.evaluation.slices import target_values
 from llmesr.evaluation.statistics import SIGNIFICANT
-from llmesr.evaluation.table import select
+from llmesr.evaluation.table import in_order, select
 from llmesr.evaluation.values import Contenders
 
 MONEY = re.compile(r"price|margin|profit|revenue|preis|marge|prix", re.IGNORECASE)
@@ -51,7 +51,7 @@ def worth(
 
     A user of several targets counts as a whole.
     """
-    rows = select(next(iter(contenders.values()))[0], protocol, part).sort_values("user", kind="stable")
+    rows = in_order(select(next(iter(contenders.values()))[0], protocol, part))
     weights = amount[rows["target"].to_numpy() - 1]
     known = np.isfinite(weights)
     _, owner = np.unique(rows["user"].to_numpy()[known], return_inverse=True)

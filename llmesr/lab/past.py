@@ -191,7 +191,6 @@ def launched(dataset: Dataset) -> np.ndarray:
 
 def rates_by_rank(run: Run, k: int) -> np.ndarray:
     """(k,) the share of validation questions (full ranking) whose answer stands at each rank from 1 to ``k``."""
-    frame = run.per_user()
-    valid = frame[(frame["part"] == "valid") & (frame["protocol"] == "full")]
+    valid = run.per_user("valid", "full", ["user", "rank"])
     found = np.bincount(valid["rank"].clip(upper=k + 1), minlength=k + 2)[1 : k + 1]
     return np.asarray(found / max(valid["user"].nunique(), 1))

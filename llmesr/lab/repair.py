@@ -123,7 +123,7 @@ def _ranks(scored: ScoredRun, progress: Progress, stage: str) -> np.ndarray:
         device=scored.device,
         progress=lambda _, done, total: progress(stage, done, total),
     )
-    return np.asarray(found.frame["rank"])
+    return np.asarray(found.ranks.found["full"][0])
 
 
 def _gain(flaw: str, group: str, hits: pd.DataFrame) -> Gain:

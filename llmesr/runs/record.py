@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from llmesr import cards
 from llmesr.config import BLEND, EXTERNAL, RunConfig, named_with_backbone
 from llmesr.errors import UserError
+from llmesr.runs import rank_file
 from llmesr.runs.live import Live, State, Status
 from llmesr.runs.settings import FORMERLY
-from llmesr.store import Store, locked, read_json, replacing, slug, write_json
+from llmesr.store import Store, header_bytes, locked, read_header, read_json, replacing, slug, write_json
 
 __all__ = ["Remarks", "Run", "State", "Status", "find_run", "list_runs", "run_folder"]
 
@@ -27,6 +28,8 @@ VALIDATED = "validated.safetensors"
 """The model that validation was asked of, where the split then trained :data:`MODEL` again, with validation."""
 POLICY = "policy.json"
 REMARKS = "remarks.json"
+MAPPED_FROM = 2**24
+"""Bytes of stored lists from which they are mapped."""
 LONGEST_TAG, LONGEST_NOTE = 40, 2000
 SHOWN = ("HR@10", "NDCG@10", "MRR@10", "Recall@10")
 
@@ -117,34 +120,42 @@ class Run(Live):
             write_json(self.folder / REMARKS, new.model_dump())
         return new
 
-    def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None:
-        """Store the evaluation: the frame of ranks, the (users, K) top items of the test part, the table."""
+    def write_results(self, per_user: Iterable[pd.DataFrame], top_items: np.ndarray, metrics: Any) -> None:
+        """Store the evaluation: the frame of ranks, which may come some rows at a time; the (users, K) top items of the
+        test part; the table."""
         with replacing(self.folder / PER_USER) as path:
-            per_user.to_parquet(path, index=False)
+            rank_file.write(path, per_user)
         with replacing(self.folder / TOP_ITEMS) as path:
-            save_file({"items": np.ascontiguousarray(top_items)}, path)
+            _write_items(path, top_items)
         write_json(self.folder / METRICS, metrics)
 
-    def per_user(self) -> pd.DataFrame:
-        """The frame of ranks; UserError while the run has no evaluation."""
+    def per_user(
+        self, part: str | None = None, protocol: str | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The frame of ranks: of one part and protocol, and some columns alone, where they are given.
+
+        UserError while the run has no evaluation."""
         path = self.folder / PER_USER
         if not path.is_file():
             raise UserError(f"Run {self.id!r} has no evaluation yet (state {self.status().state}).")
         try:
-            return pd.read_parquet(path)
+            return rank_file.read(path, part, protocol, columns)
         except (OSError, ValueError) as error:
             raise UserError(f"Run {self.id!r} is damaged: {PER_USER} cannot be read. Evaluate it again.") from error
 
     def top_items(self) -> np.ndarray:
-        """(U_eval, K) int32 items recommended on the test part, best first, under ``full``."""
+        """(U_eval, K) int32 items recommended on the test part, best first, under ``full``; mapped where they are
+        many."""
         path = self.folder / TOP_ITEMS
         if not path.is_file():
             raise UserError(f"Run {self.id!r} has no stored recommendations; evaluate it again.")
         try:
-            items: np.ndarray = load_file(path)["items"]
-        except (OSError, KeyError, SafetensorError) as error:
+            if path.stat().st_size < MAPPED_FROM:
+                return np.asarray(load_file(path)["items"])
+            header, begin = read_header(path)
+            return np.asarray(np.memmap(path, "<i4", mode="c", offset=begin, shape=tuple(header["items"]["shape"])))
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise UserError(f"Run {self.id!r} is damaged: {TOP_ITEMS} cannot be read. Evaluate it again.") from error
-        return items
 
     def metrics(self) -> list[dict[str, Any]]:
         """The stored metric rows of the test part (see ``evaluation.table``)."""
@@ -169,9 +180,18 @@ class Follower(Run):
 
     def truncate_events(self, last: int) -> None: ...
 
-    def write_results(self, per_user: pd.DataFrame, top_items: np.ndarray, metrics: Any) -> None: ...
+    def write_results(self, per_user: Iterable[pd.DataFrame], top_items: np.ndarray, metrics: Any) -> None: ...
 
     def finish(self, status: Status, timings: dict[str, float], info: dict[str, Any]) -> None: ...
+
+
+def _write_items(path: Path, items: np.ndarray) -> None:
+    """As ``save_file`` does, but without a copy in memory."""
+    items = np.ascontiguousarray(items, "<i4")
+    told = {"dtype": "I32", "shape": list(items.shape), "data_offsets": [0, items.nbytes]}
+    with open(path, "wb") as file:
+        file.write(header_bytes({"items": told}))
+        items.tofile(file)
 
 
 def list_runs(store: Store, dataset: str | None = None, *, archived: bool = False) -> list[Run]:

@@ -137,7 +137,7 @@ class _Work:
                     raise Stopped
             frames = {(t.judge, t.cell.label(self.default)): self.study.ranks(t.key) for t in self.tasks}
             finalists = self._finalists(frames)
-            self.study.write_table(self._rows(frames | {key: run.per_user() for key, run in finalists.items()}))
+            self.study.write_table(self._rows(frames | {key: run.per_user("valid") for key, run in finalists.items()}))
             status = Status(state="SUCCEEDED", epoch=self.of, epochs=self.of, seconds_left=0.0)
             info = {"finalists": {label: run.id for (_, label), run in finalists.items()}}
             self.study.finish(status, {"study": round(time.perf_counter() - started, 3)}, info)

@@ -196,9 +196,7 @@ class _Work:
 
     def _solved_value(self, run: Run) -> float:
         """What is maximised, of a run without epochs: from its ranks on validation."""
-        ranks = run.per_user()
-        thresholds = self.dataset.thresholds
-        found = event_metrics(ranks[ranks["part"] == "valid"], thresholds, [self.config.metric])
+        found = event_metrics(run.per_user("valid"), self.dataset.thresholds, [self.config.metric])
         return values(pd.DataFrame([{"epoch": 1, **found}]), self.config)[1]
 
     def _watch(self, number: int, trial: optuna.Trial, reported: dict[int, float]) -> GiveUp:

@@ -38,7 +38,7 @@ def pair(store: Store) -> dict[str, str]:
 def test_the_runs_are_those_of_the_overview(trained: Store) -> None:
     """The best on validation without text and with text, by the rule that decides everywhere."""
     every = contenders(list_runs(trained))
-    best = best_without_and_with_text(every, lambda c: validation_score(r.per_user() for r in c.runs))
+    best = best_without_and_with_text(every, lambda c: validation_score(c.runs))
     app = opened("neighbours")
     assert [app.selectbox(key=f"pick.{key}").value for key in ("before", "after")] == [c.ids[0] for c in best if c]
 

@@ -90,7 +90,7 @@ def test_the_best_configuration_is_chosen_on_validation_with_all_its_seeds(
     """Whatever the test says: the better on validation is shown, the mean of its seeds."""
     dataset, runs = shop
     other = [make_run(store, dataset, "id", seed=s, dropout=0.5, head_skill=3.0) for s in (42, 43)]
-    scores = [validation_score(r.per_user() for r in group) for group in (runs["id/sasrec"], other)]
+    scores = [validation_score(group) for group in (runs["id/sasrec"], other)]
     assert scores[1] > scores[0]
     tables = [metric_table(r.per_user(), dataset.thresholds, ks=(10,)).query("metric == 'HR@10'") for r in other]
     wanted = sum(t.set_index("group").loc["Overall", "value"] for t in tables) / 2

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from llmesr.config import SplitConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
+from llmesr.processes import Processes
 from llmesr.store import Manifest
 
 
@@ -48,6 +52,24 @@ class Table:
         assert users is not None
         self.seen.append(sequences)
         return self.scores[users]
+
+
+@dataclass(frozen=True)
+class Threads(Processes):
+    """Processes that are threads: they meet at a barrier and leave what they have on a table."""
+
+    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
+    table: dict[int, Tensor] = field(default_factory=dict)
+
+    def gather(self, values: Tensor) -> Tensor:
+        self.table[self.rank] = values.clone()
+        self.meeting.wait(30)
+        found = torch.stack([self.table[rank] for rank in range(self.size)])
+        self.meeting.wait(30)
+        return found
+
+    def total(self, values: Tensor) -> Tensor:
+        return self.gather(values).sum(0, dtype=values.dtype)
 
 
 def frame_of(

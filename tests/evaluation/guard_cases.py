@@ -33,8 +33,12 @@ class Known(Run):
     def manifest(self) -> Manifest:
         return self.known
 
-    def per_user(self) -> pd.DataFrame:
-        return self.frame
+    def per_user(
+        self, part: str | None = None, protocol: str | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        asked = {name: value for name, value in (("part", part), ("protocol", protocol)) if value is not None}
+        rows = self.frame[(self.frame[list(asked)] == pd.Series(asked)).all(axis=1)] if asked else self.frame
+        return rows if columns is None else rows[list(columns)]
 
 
 def ranks(skill: float, seed: int) -> pd.DataFrame:
@@ -103,7 +107,7 @@ def case(
         baseline=next(c.name for c in chosen if c.method == base),
         frames={c.name: [r.per_user() for r in c.runs] for c in chosen},
         everyone=everyone,
-        validation=lambda c: validation_score(r.per_user() for r in c.runs),
+        validation=lambda c: validation_score(c.runs),
         thresholds=THRESHOLDS,
         metrics=metrics,
         archived=archived,

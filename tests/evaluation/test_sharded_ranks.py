@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from evaluation_cases import dataset_of
+from evaluation_cases import Threads, dataset_of
 from torch import Tensor
 
 from llmesr.config import SplitConfig
@@ -22,24 +21,6 @@ from llmesr.processes import Processes
 
 N_ITEMS, DAY = 83, 86_400
 SEVERAL = SplitConfig(kind="temporal", valid_from="1970-03-01", test_from="1970-03-20", targets="all")
-
-
-@dataclass(frozen=True)
-class Threads(Processes):
-    """Processes that are threads: they meet at a barrier and leave what they have on a table."""
-
-    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
-    table: dict[int, Tensor] = field(default_factory=dict)
-
-    def gather(self, values: Tensor) -> Tensor:
-        self.table[self.rank] = values.clone()
-        self.meeting.wait(30)
-        found = torch.stack([self.table[rank] for rank in range(self.size)])
-        self.meeting.wait(30)
-        return found
-
-    def total(self, values: Tensor) -> Tensor:
-        return self.gather(values).sum(0)
 
 
 class Kept:

@@ -111,7 +111,7 @@ def test_a_run_that_is_gone_or_was_evaluated_again_is_said_and_a_threshold_is_no
     save_thresholds(store, data.id, Thresholds(item=3, user=3))
     assert findings.changes(made) == []
     per_user = run.per_user()
-    run.write_results(per_user.assign(rank=per_user["rank"] + 1), run.top_items(), run.metrics())
+    run.write_results([per_user.assign(rank=per_user["rank"] + 1)], run.top_items(), run.metrics())
     run.finish(run.status(), {}, {})
     store.delete("runs", other.id)
     said = findings.changes(made)

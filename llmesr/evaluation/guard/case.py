@@ -14,7 +14,8 @@ from llmesr.evaluation.contenders import Contender, Validation
 @dataclass(frozen=True, eq=False)
 class Case:
     """What is examined: ``chosen`` against ``baseline`` (a name). ``everyone``: all evaluated contenders of the
-    dataset, chosen or not; ``frames``: name -> rank frames of the seeds of the chosen."""
+    dataset, chosen or not; ``frames``: name -> rank frames of the seeds of the chosen, of ``part`` under both
+    protocols."""
 
     chosen: Sequence[Contender]
     baseline: str

@@ -11,14 +11,14 @@ from llmesr.evaluation.doubts import Doubt, Remedy, Severity
 from llmesr.evaluation.guard.case import Case
 from llmesr.evaluation.negatives import NEGATIVES
 from llmesr.evaluation.statistics import FEW_EVENTS
-from llmesr.evaluation.table import UserValues, named_groups, select
+from llmesr.evaluation.table import UserValues, in_order, named_groups, select
 from llmesr.evaluation.two_stage import RECALL, described, recall_of
 
 
 def hits(c: Contender, case: Case) -> Iterator[Doubt]:
     """Groups in which a contender hits for too few users to be judged by (the mean of its seeds)."""
     k = max(_k(m) for m in case.metrics)
-    frames = [select(f, case.protocol, case.part).sort_values("user", kind="stable") for f in case.frames[c.name]]
+    frames = [in_order(select(f, case.protocol, case.part)) for f in case.frames[c.name]]
     hits = [UserValues(f, [f"HR@{k}"]) for f in frames]
     groups = [g for g in named_groups(frames[0], case.thresholds) if g.members.any()]
     few = {g.name: int(sum(h.of(g.members)[0].sum() for h in hits)) // len(hits) for g in groups}
@@ -83,8 +83,7 @@ def _difference(case: Case, run: str, base: str, metric: str, protocol: str) -> 
         own = [f[(f["protocol"] == protocol) & (f["part"] == case.part)] for f in case.frames[name]]
         if any(f.empty for f in own):
             return None
-        own = [f.sort_values("user", kind="stable") for f in own]
-        values = [UserValues(f, [metric]).of(np.ones(len(f), bool))[0] for f in own]
+        values = [UserValues(in_order(f), [metric]).of(np.ones(len(f), bool))[0] for f in own]
         sides.append(np.mean(values, axis=0))
     difference = sides[0] - sides[1]
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0

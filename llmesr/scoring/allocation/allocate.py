@@ -123,13 +123,13 @@ def allocate(
     asked = dataset.split.users("test")
     handed = asked[is_weak[asked]]
     handed = handed[np.argsort(-weak[handed], kind="stable")]  # the weakest first
-    frames = {RUN: scored.run.per_user()}
+    frames = {RUN: scored.run.per_user("test")}
     if not len(handed):
         return Allocation(second.name, share, weak, is_weak, found, chosen, frames, dataset)
     lists = candidates(scored, "test", handed, config.candidates, progress)
     served = _served(scored, second, is_weak, config)
     results = _judged(scored, served or _relisted(scored, lists, second, progress), progress)
-    frames[ALLOCATED] = results.frame
+    frames[ALLOCATED] = pd.concat(results.frames, ignore_index=True)
     frames |= _controls(scored, second, lists, config, progress)
     made = Allocation(second.name, share, weak, is_weak, found, chosen, frames, dataset)
     made.run = _stored(scored, made, second, config, results, serves=served is not None)

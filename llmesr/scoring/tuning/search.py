@@ -106,9 +106,8 @@ def _judged(reference: Run, dataset: Dataset) -> pd.DataFrame:
     """The reference run's ranks on validation. UserError when it is of another dataset or not evaluated."""
     if reference.dataset_id != dataset.id:
         raise UserError(f"Run {reference.id!r} is of another dataset; the reference must be a run of {dataset.name!r}.")
-    frame = reference.per_user()
-    first = ~frame.duplicated(["part", "protocol", "user"])  # policies are judged by the first target of a user
-    return frame[first & (frame["part"] == "valid")]
+    frame = reference.per_user("valid")
+    return frame[~frame.duplicated(["protocol", "user"])]  # policies are judged by the first target of a user
 
 
 class _Units(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from llmesr.data.profile import profile as describe_dataset
 from llmesr.data.sources import Source
 from llmesr.data.splitting import siblings as find_siblings
 from llmesr.errors import UserError
-from llmesr.evaluation.table import metric_table
 from llmesr.jobs.queue import Jobs
 from llmesr.runs.estimate import Timing
 from llmesr.runs.record import REMARKS, Run
@@ -106,28 +105,14 @@ def searches(root: Store, dataset_id: str) -> list[Search]:
 
 @kept(digests(run_id="runs"), entries=24)
 def per_user(root: Store, run_id: str) -> pd.DataFrame:
-    """The ranks of a run (see ``evaluation.ranks``), shared: read only."""
-    return Run(root, run_id).per_user()
+    """The ranks of the test part of a run (see ``evaluation.ranks``), shared: read only."""
+    return Run(root, run_id).per_user("test")
 
 
 @kept(digests(run_id="runs"), entries=24)
 def top_items(root: Store, run_id: str) -> np.ndarray:
     """(U_eval, K) recommended items of a run, shared: read only."""
     return Run(root, run_id).top_items()
-
-
-@kept(digests(run_id="runs"), entries=256, copies=True)
-def metrics(
-    root: Store,
-    run_id: str,
-    thresholds: Thresholds,
-    *,
-    protocol: str = "full",
-    part: str = "test",
-    ks: Sequence[int] = (5, 10, 20),
-) -> pd.DataFrame:
-    """The metric table of a run under ``thresholds``, made from its ranks: a moved threshold needs no evaluation."""
-    return metric_table(per_user(root, run_id), thresholds, protocol=protocol, part=part, ks=ks)
 
 
 def timings(root: Store) -> list[Timing]:

@@ -21,7 +21,7 @@ from llmesr.evaluation.contenders import Contender, contenders, validation_score
 from llmesr.evaluation.doubts import Doubt, in_order
 from llmesr.evaluation.guard import Case, by_group, standing
 from llmesr.evaluation.popularity import KEYS, explained, popularity_ranks
-from llmesr.evaluation.table import metric_table, parse_metric
+from llmesr.evaluation.table import READ, metric_table, parse_metric, table_of
 from llmesr.evaluation.values import Values, per_user
 from llmesr.evaluation.verdict import Verdict, verdicts
 from llmesr.runs.record import Run
@@ -191,7 +191,7 @@ def popularity(root: Store, lineup: Lineup, dataset_id: str, metric: str) -> pd.
 def movers_from_popularity(root: Store, lineup: Lineup, dataset_id: str, metric: str, protocol: str) -> pd.DataFrame:
     """:func:`movers` of one contender; before it every target stands where its training interactions alone rank it."""
     (frames,) = frames_of(root, lineup).values()
-    own = frames[0][frames[0]["part"] == "test"].drop(columns="rank")
+    own = frames[0].drop(columns="rank")
     before = own.merge(_popular(root, dataset_id)[[*KEYS, "rank"]], on=KEYS, validate="one_to_one")
     return contrast.movers([before], frames, metric=metric, protocol=protocol)
 
@@ -260,18 +260,17 @@ def _case(root: Store, lineup: Lineup, reference: str, metric: str, protocol: st
 @kept(digests(id="runs"), entries=4096)
 def validated(root: Store, id: str, thresholds: Thresholds, metric: str, protocol: str) -> dict[str, float]:
     """What a run reached on validation, by named group; empty for a ranking made elsewhere, which has none."""
-    frame = artifacts.per_user(root, id)
-    if not frame["part"].eq("valid").any():
+    ranks = Run(root, id).per_user("valid", protocol, READ)
+    if ranks.empty:
         return {}
-    k = parse_metric(metric)[1]
-    table = metric_table(frame, thresholds, protocol=protocol, part="valid", ks=(k,))
+    table = table_of(ranks, thresholds, (parse_metric(metric)[1],))
     rows = table[(table["metric"] == metric) & table["group"].isin(EVERY_GROUP)]
     return dict(zip(rows["group"], rows["value"], strict=True))
 
 
 @kept(digests(lineup="runs"), entries=1024)
 def _validation(root: Store, lineup: Lineup) -> float:
-    return validation_score(frame for frames in frames_of(root, lineup).values() for frame in frames)
+    return validation_score(Run(root, id) for ids in lineup.values() for id in ids)
 
 
 def _contenders(root: Store, lineup: Lineup) -> list[Contender]:
@@ -284,6 +283,7 @@ def without_luck(root: Store, lineup: Lineup) -> set[str]:
 
 
 def frames_of(root: Store, lineup: Lineup) -> dict[str, list[pd.DataFrame]]:
+    """Name -> the ranks of the test part of its runs."""
     return {name: [artifacts.per_user(root, id) for id in ids] for name, ids in lineup.items()}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from llmesr.evaluation import fairness
 from llmesr.evaluation import worth as worths
 from llmesr.evaluation.slices import target_values
-from llmesr.evaluation.table import buckets, select
+from llmesr.evaluation.table import buckets, in_order, select
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence, slices
 from llmesr.views.cache.kept import digests, kept
@@ -54,5 +54,4 @@ def worth(
 def _rows(root: Store, lineup: Lineup, protocol: str) -> pd.DataFrame:
     """The targets of the test part, the same for every contender, in the order of users."""
     first = next(iter(lineup.values()))[0]
-    rows = select(artifacts.per_user(root, first), protocol, "test")
-    return rows.sort_values("user", ignore_index=True, kind="stable")
+    return in_order(select(artifacts.per_user(root, first), protocol, "test"))

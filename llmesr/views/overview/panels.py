@@ -108,7 +108,7 @@ def show_headline(root: Store, data: Dataset, runs: Sequence[Run], protocol: str
     good, left_out = [], []
     for run in runs:
         try:
-            artifacts.per_user(root, run.id)
+            evidence.validation(root, Contender.named(run.label, [run]))
         except ValueError as error:
             left_out.append(f"{run.id}: {error}")
         else:
