@@ -238,6 +238,11 @@ class RunSettings(Config):
         "can be.",
     )
     batch_size: int = Field(128, ge=1, description="Users per step.")
+    batches: Literal["users", "positions"] = Field(
+        "users",
+        description="What batches have in equal number, as those in one are of similar length: users, so that a choice "
+        "in a long history counts less; or positions, as many as batch_size users have on average.",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Adam learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     patience: int = Field(10, ge=1, description="Evaluations without improvement before stopping.")

@@ -47,19 +47,29 @@ def pad_histories(histories: list[list[int]], max_length: int, device: torch.dev
     return torch.from_numpy(rows).to(device)
 
 
-def bucketed(users: np.ndarray, lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def bucketed(
+    users: np.ndarray,
+    lengths: np.ndarray,
+    batch_size: int,
+    rng: np.random.Generator,
+    positions: np.ndarray | None = None,
+) -> Iterator[np.ndarray]:
     """Batches of users of similar length, in random order; every user once.
 
     Users are shuffled, cut into pools of 32 batches, sorted by length inside each pool: little
-    padding, and still other neighbours in every epoch.
+    padding, and still other neighbours in every epoch. With ``positions``, how many each user has, a batch has as many
+    of them as ``batch_size`` users have on average: in the mean over one, each then counts the same.
     """
     order = rng.permutation(users)
-    pool = batch_size * 32
-    batches: list[np.ndarray] = []
+    pool, batches = batch_size * 32, list[np.ndarray]()
     for start in range(0, len(order), pool):
         chunk = order[start : start + pool]
         chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-        batches += [chunk[i : i + batch_size] for i in range(0, len(chunk), batch_size)]
+        number = np.arange(len(chunk)) // batch_size
+        if positions is not None:
+            many = batch_size * positions[users].mean()
+            number = ((np.cumsum(positions[chunk]) - 1) / many).astype(np.int64)
+        batches += np.split(chunk, np.flatnonzero(np.diff(number)) + 1)
     for i in rng.permutation(len(batches)):
         yield batches[i]
 

@@ -122,7 +122,9 @@ class Loop:
         self.model.train()
         self.random.bit_generator.state = self.epoch_random
         order = np.arange(len(self.rows.users))
-        batches = list(bucketed(order, self.rows.ends, self.config.batch_size, self.random))
+        positions = np.minimum(self.rows.ends - 1, self.config.max_length)
+        even = positions if self.config.batches == "positions" else None
+        batches = list(bucketed(order, self.rows.ends, self.config.batch_size, self.random, even))
         for chosen in batches[self.step :]:
             enough = self.processes.any(self.runtime.enough())
             if enough and self.stopper.best is not None:

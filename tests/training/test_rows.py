@@ -1,13 +1,20 @@
 """Batches by hand."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
+from llmesr.config import RunConfig
 from llmesr.data.batches import Sequences, bucketed
 from llmesr.data.dataset import Dataset, load_dataset, write_dataset
 from llmesr.store import Store
+from llmesr.training import loop
 from llmesr.training.rows import Rows, Seen, cloze_batch, next_item_batch
+from llmesr.training.train import train
 
 
 def by_hand(store: Store) -> Dataset:
@@ -71,3 +78,34 @@ def test_every_row_once_per_epoch_in_batches_of_similar_length() -> None:
     batches = list(bucketed(np.arange(1000), lengths, 32, random))
     assert sorted(np.concatenate(batches).tolist()) == list(range(1000))
     assert np.mean([np.ptp(lengths[b]) for b in batches]) < 5
+
+
+def test_batches_of_as_many_positions() -> None:
+    """A few long histories make a batch, or many short ones."""
+    random = np.random.default_rng(0)
+    lengths = np.minimum(random.geometric(0.1, 5000), 50)
+    batches = list(bucketed(np.arange(5000), lengths, 32, random, lengths))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(5000))
+    whole = [lengths[b].sum() for b in batches]
+    assert np.quantile(whole, 0.1) > 0.8 * 32 * lengths.mean()
+    assert max(whole) < 32 * lengths.mean() + 50
+    assert max(map(len, batches)) > 4 * min(len(b) for b in batches if lengths[b].max() == 50)
+    assert len(batches) == pytest.approx(5000 / 32, rel=0.1)
+
+
+def test_training_takes_them_where_that_is_asked_for(
+    store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: dict[str, list[int]] = {}
+
+    def noted(*given: Any) -> Iterator[np.ndarray]:
+        for batch in bucketed(*given):
+            sizes[kind].append(len(batch))
+            yield batch
+
+    monkeypatch.setattr(loop, "bucketed", noted)
+    for kind in ("users", "positions"):
+        sizes[kind] = []
+        train(tiny, RunConfig.read(None, method="id", epochs=1, batch_size=8, batches=kind), store)
+    assert sum(sizes["users"]) == sum(sizes["positions"])
+    assert max(sizes["users"]) == 8 < max(sizes["positions"])

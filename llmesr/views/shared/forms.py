@@ -77,6 +77,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Optimisation and stopping": (
         "batch_size",
+        "batches",
         "item_updates",
         "weight_decay",
         "patience",
