@@ -51,6 +51,7 @@ COMPARED = {
     "updates": UPDATES,
     "storage": ("float32", "float16", "int8"),
     "negatives": ("ce", "0", "0.25", "0.5", "1"),
+    "batches": ("users", "positions"),
 }
 """By the choice of --compare; of negatives the loss over the whole catalogue, and shares drawn by popularity."""
 EMBEDDING, WARM = 384, 3
@@ -200,7 +201,7 @@ def trained_by(compared: str, way: str) -> dict[str, Any]:
         return {"loss": "sampled", "item_updates": way}
     if compared == "negatives":
         return {"loss": "ce"} if way == "ce" else {"loss": "sampled", "popular_negatives": float(way)}
-    return {}
+    return {"batches": way} if compared == "batches" else {}
 
 
 def quality(

@@ -10,6 +10,7 @@ from llmesr.store import Manifest
 FORMERLY: dict[str, Any] = {
     "adapter_init": "random",
     "alignment_loss": "inner_product",
+    "batches": "users",
     "graph_steps": 0,
     "graph_weight": 1.0,
     "item_updates": "auto",  # which is what they had, but on large catalogues under sampled losses
