@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llmesr.training import train as training
+from llmesr.training.stopping import Stopped
 
 
 class StopAfter:
@@ -23,3 +29,11 @@ class StopAfter:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def stopped(after: int, *given: Any, **options: Any) -> None:
+    """A training of these, as :func:`llmesr.training.train.train` takes them, that is asked to stop."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "terminate", StopAfter(after))
+        with pytest.raises(Stopped):
+            training.train(*given, **options)

@@ -38,27 +38,18 @@ class Attention(nn.Module):
         self.out = nn.Linear(embedding_size, embedding_size)
 
     def forward(self, query: Tensor, memory: Tensor, real: Tensor, *, causal: bool) -> Tensor:
-        batch, length, size = query.shape
-
-        def split(x: Tensor) -> Tensor:
-            return x.view(batch, length, self.heads, -1).transpose(1, 2)  # (B, H, L, D / H)
-
         key, value = self.memory(memory).chunk(2, dim=-1)
         # Padding stands on the right, so the causal mask alone hides it from every real position.
         seen = None if causal else visible(real)
-        mixed = self._attend(split(self.query(query)), split(key), split(value), seen, causal)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, size))
+        mixed = self._attend(self._split(self.query(query)), self._split(key), self._split(value), seen, causal)
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(query.shape))
         return out
 
     def leave_one_out(self, tokens: Tensor, rows: LeaveOneOut) -> Tensor:
         """Causal attention of ``tokens`` (2 * H, L, D), before and after a gap, over those they may attend: of every
         state of ``rows``, (S, D). There are more states than tokens, so it is the values that go through ``out``."""
         batch, length, size = tokens.shape
-
-        def split(x: Tensor) -> Tensor:
-            return x.view(batch, length, self.heads, -1).transpose(1, 2)  # (2 * H, heads, L, D / heads)
-
-        query, key, value = split(self.query(tokens)), *map(split, self.memory(tokens).chunk(2, dim=-1))
+        query, key, value = map(self._split, (self.query(tokens), *self.memory(tokens).chunk(2, dim=-1)))
         value = value @ self.out.weight.T.view(self.heads, -1, size)  # (2 * H, heads, L, D)
         mixed = self._attend(query, key, value, None, causal=True).sum(1).view(-1, size)
         newer, hidden = around(length, tokens.device)
@@ -71,14 +62,9 @@ class Attention(nn.Module):
     def among(self, x: Tensor, at: Tensor, first: Tensor) -> Tensor:
         """Causal attention of histories over themselves: ``at`` (B, L) says which row of ``x`` (., D) is read at a
         position. Of the positions ``first`` (M,) alone: (M, D)."""
-        batch, length = at.shape
-
-        def split(x: Tensor) -> Tensor:
-            return x.view(batch, length, self.heads, -1).transpose(1, 2)  # (B, H, L, D / H)
-
-        query = split(F.embedding(at, self.query(x)))
-        key, value = (split(part) for part in F.embedding(at, self.memory(x)).chunk(2, dim=-1))
-        mixed = self._attend(query, key, value, None, causal=True).transpose(1, 2).reshape(batch * length, -1)
+        query = self._split(F.embedding(at, self.query(x)))
+        key, value = (self._split(part) for part in F.embedding(at, self.memory(x)).chunk(2, dim=-1))
+        mixed = self._attend(query, key, value, None, causal=True).transpose(1, 2).reshape(at.numel(), -1)
         out: Tensor = self.out(mixed.index_select(0, first))
         return out
 
@@ -102,6 +88,10 @@ class Attention(nn.Module):
         mixed = torch.einsum("bhe,hde->bhd", read, to_value).reshape(batch, size) + self.memory.bias[size:]
         out: Tensor = self.out(mixed)
         return out
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, H, L, D / H)"""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool) -> Tensor:
         """(B, H, L, D / H) each -> the same; ``seen`` says which keys may be attended."""

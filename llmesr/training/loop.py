@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from llmesr.config import RunConfig
-from llmesr.data.batches import Sequences, bucketed
+from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
@@ -121,10 +121,7 @@ class Loop:
             self.model.renew(self.epoch)
         self.model.train()
         self.random.bit_generator.state = self.epoch_random
-        order = np.arange(len(self.rows.users))
-        positions = np.minimum(self.rows.ends - 1, self.config.max_length)
-        even = positions if self.config.batches == "positions" else None
-        batches = list(bucketed(order, self.rows.ends, self.config.batch_size, self.random, even))
+        batches = self.rows.batches(self.config, self.random)
         for chosen in batches[self.step :]:
             enough = self.processes.any(self.runtime.enough())
             if enough and self.stopper.best is not None:

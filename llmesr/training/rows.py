@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmesr.data.batches import Sequences
+from llmesr.config import RunConfig
+from llmesr.data.batches import Sequences, bucketed
 from llmesr.data.dataset import Dataset
 from llmesr.ids import PAD, mask_id
 
@@ -45,6 +46,11 @@ class Rows:
         row_users = np.repeat(users, windows)
         back = np.arange(len(row_users)) - np.repeat(np.cumsum(windows) - windows, windows)
         return cls(row_users, lengths[row_users] - back * max_length)
+
+    def batches(self, config: RunConfig, random: np.random.Generator) -> list[np.ndarray]:
+        """The rows of each step of an epoch (:func:`~llmesr.data.batches.bucketed`)."""
+        positions = np.minimum(self.ends - 1, config.max_length) if config.batches == "positions" else None
+        return list(bucketed(np.arange(len(self.users)), self.ends, config.batch_size, random, positions))
 
 
 def next_item_batch(sequences: Sequences, users: Tensor, ends: Tensor, *, max_length: int, last_only: bool) -> Batch:

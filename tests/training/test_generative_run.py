@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from factories import make_embedding
-from interruption import StopAfter
+from interruption import stopped
 from safetensors.torch import load_file
 from served_app import asked
 
@@ -30,9 +30,7 @@ from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub
 from llmesr.store import Store
 from llmesr.training import inputs as preparing
-from llmesr.training import train as training
 from llmesr.training.load import load_scorer
-from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
 SMALL: dict[str, Any] = {
@@ -130,14 +128,11 @@ def test_it_is_served_with_reasons(store: Store, tiny: Dataset) -> None:
     assert all(item["reasons"]["kind"] == "leave-one-out" for item in items)
 
 
-def test_resumed_it_ends_alike(store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_it_ends_alike(store: Store, tiny: Dataset) -> None:
     make_embedding(store, tiny)
     whole = train(tiny, small(), store)
     for steps in (3, 5):
-        with monkeypatch.context() as patch:
-            patch.setattr(training, "terminate", StopAfter(steps))
-            with pytest.raises(Stopped):
-                train(tiny, small(), store, run_id=f"halted-{steps}")
+        stopped(steps, tiny, small(), store, run_id=f"halted-{steps}")
         again = resume(Run(store, f"halted-{steps}"))
         assert (again.folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from factories import make_dataset, make_embedding
-from interruption import StopAfter
+from interruption import stopped
 from tiny_models import encoder_at_hand
 from torch import Tensor
 
@@ -28,11 +28,9 @@ from llmesr.scoring.explanation import explain
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
-from llmesr.training import train as training
 from llmesr.training.guides import out_of_fold
 from llmesr.training.load import load_scorer
 from llmesr.training.rows import Prefixes, cloze_batch, next_item_batch
-from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
 SMALL: dict[str, Any] = {"embedding_size": 8, "layers": 1, "epochs": 2, "batch_size": 16, "max_length": 8}
@@ -135,14 +133,11 @@ def test_the_base_of_a_user_in_training_knows_nothing_of_that_user(store: Store,
     assert (own.weights.whole() != load_scorer(run).weights.whole()).any()  # type: ignore[attr-defined]
 
 
-def test_resumed_on_a_base_it_ends_alike(store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_on_a_base_it_ends_alike(store: Store, tiny: Dataset) -> None:
     teacher = train(tiny, RunConfig(method="item-knn", max_length=8), store)
     config = small("id", base="ease", teacher=teacher.id)
     whole = train(tiny, config, store)
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", StopAfter(5))
-        with pytest.raises(Stopped):
-            train(tiny, config, store, run_id="halted")
+    stopped(5, tiny, config, store, run_id="halted")
     assert (resume(Run(store, "halted")).folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from factories import make_embedding
-from interruption import StopAfter
+from interruption import stopped
 from safetensors.torch import load_file
 from tiny_models import encoder_at_hand, write_decoder
 
@@ -28,9 +28,7 @@ from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.semantic.trunk import Trunk
 from llmesr.store import Store
-from llmesr.training import train as training
 from llmesr.training.load import load_scorer
-from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
 SMALL: dict[str, Any] = {"embedding_size": 8, "epochs": 2, "batch_size": 64, "max_length": 8, "lora_rank": 2}
@@ -103,14 +101,11 @@ def test_scoring_reads_the_history_once_and_nothing_else(
     assert run.label == "language"
 
 
-def test_resumed_it_ends_alike(store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_it_ends_alike(store: Store, tiny: Dataset) -> None:
     make_embedding(store, tiny)
     config = small(prefix="collaborative", dropout=0.3)
     whole = train(tiny, config, store)
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", StopAfter(3))
-        with pytest.raises(Stopped):
-            train(tiny, whole.config, store, run_id="halted")
+    stopped(3, tiny, whole.config, store, run_id="halted")
     assert (resume(Run(store, "halted")).folder / MODEL).read_bytes() == (whole.folder / MODEL).read_bytes()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from interruption import StopAfter
+from interruption import stopped
 from torch import Tensor, nn
 
 from llmesr.config import RunConfig
@@ -18,9 +18,7 @@ from llmesr.methods import Inputs, build
 from llmesr.models.tables import IdTable
 from llmesr.runs.record import Run
 from llmesr.store import Store
-from llmesr.training import train as training
 from llmesr.training.optimiser import RowwiseAdam, clip, optimiser_of
-from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
 RATE = 0.01
@@ -155,13 +153,10 @@ def test_both_give_the_same_first_loss_and_gradient(loss: str) -> None:
     torch.testing.assert_close(*found)
 
 
-def test_a_run_resumes_to_what_it_would_have_been(tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_resumes_to_what_it_would_have_been(tiny: Dataset, store: Store) -> None:
     config = RunConfig.read(None, loss="sampled", negatives=8, item_updates="sparse", **SMALL)
     whole = train(tiny, config, store, run_id="whole")
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", StopAfter(9))
-        with pytest.raises(Stopped):
-            train(tiny, config, store, run_id="parts")
+    stopped(9, tiny, config, store, run_id="parts")
     parts = resume(Run(store, "parts"))
     assert parts.manifest.files["model.safetensors"] == whole.manifest.files["model.safetensors"]
     dense = train(tiny, config.but(item_updates="dense"), store)

@@ -12,7 +12,7 @@ from llmesr.config import RunConfig
 from llmesr.data.batches import Sequences, bucketed
 from llmesr.data.dataset import Dataset, load_dataset, write_dataset
 from llmesr.store import Store
-from llmesr.training import loop
+from llmesr.training import rows
 from llmesr.training.rows import Rows, Seen, cloze_batch, next_item_batch
 from llmesr.training.train import train
 
@@ -103,7 +103,7 @@ def test_training_takes_them_where_that_is_asked_for(
             sizes[kind].append(len(batch))
             yield batch
 
-    monkeypatch.setattr(loop, "bucketed", noted)
+    monkeypatch.setattr(rows, "bucketed", noted)
     for kind in ("users", "positions"):
         sizes[kind] = []
         train(tiny, RunConfig.read(None, method="id", epochs=1, batch_size=8, batches=kind), store)

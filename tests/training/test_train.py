@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from interruption import StopAfter
+from interruption import stopped
 
 from llmesr.config import EmbedConfig, RunConfig
 from llmesr.data.dataset import Dataset
@@ -13,7 +13,6 @@ from llmesr.errors import UserError
 from llmesr.runs.record import MODEL, Run
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store
-from llmesr.training import train as training
 from llmesr.training.checkpoint import load_tensors
 from llmesr.training.loop import Loop
 from llmesr.training.stopping import Stopped
@@ -33,14 +32,11 @@ def vectors(tiny: Dataset, store: Store, tmp_path: Any) -> Embedding:
 @pytest.mark.parametrize("backbone", ["sasrec", "bert4rec", "gru4rec"])
 @pytest.mark.parametrize("steps", [2, 9])
 def test_resuming_equals_never_having_stopped(
-    backbone: str, steps: int, tiny: Dataset, vectors: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch
+    backbone: str, steps: int, tiny: Dataset, vectors: Embedding, store: Store
 ) -> None:
     config = RunConfig(method="llm-esr", backbone=backbone, teacher_refresh=3, loss="bce", **SMALL)
     whole = train(tiny, config, store, embedding=vectors, run_id="whole")
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", StopAfter(steps))
-        with pytest.raises(Stopped):
-            train(tiny, config, store, embedding=vectors, run_id="broken")
+    stopped(steps, tiny, config, store, embedding=vectors, run_id="broken")
     broken = Run(store, "broken")
     assert broken.status().state == "STOPPED"
     torch.rand(5)  # the generators are somewhere else by now

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from interruption import StopAfter
+from interruption import stopped
 from safetensors.torch import load_file
 
 from llmesr.config import EmbedConfig, RunConfig
@@ -22,11 +22,9 @@ from llmesr.runs.record import MODEL, Run
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.semantic.embedders.precomputed import write_vectors
 from llmesr.store import Store
-from llmesr.training import train as training
 from llmesr.training import user_states
 from llmesr.training.checkpoint import load_tensors
 from llmesr.training.loop import LAST, Loop
-from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 from llmesr.training.user_states import SUFFIX, UserStates
 
@@ -85,15 +83,10 @@ def test_a_run_is_the_same_bit_for_bit(
 
 @pytest.mark.parametrize("steps", [2, 9])
 @pytest.mark.usefixtures("in_file")
-def test_resuming_equals_never_having_stopped(
-    tiny: Dataset, text: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
+def test_resuming_equals_never_having_stopped(tiny: Dataset, text: Embedding, store: Store, steps: int) -> None:
     config = RunConfig.read(None, method="llm-esr", teacher_refresh=3, **SMALL)
     whole = train(tiny, config, store, embedding=text, run_id="whole")
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", StopAfter(steps))
-        with pytest.raises(Stopped):
-            train(tiny, config, store, embedding=text, run_id="broken")
+    stopped(steps, tiny, config, store, embedding=text, run_id="broken")
     broken = Run(store, "broken")
     tensors, state = load_tensors(broken.checkpoint(LAST))
     assert list(state["files"].values()) == left(broken)
@@ -117,10 +110,7 @@ def test_a_file_that_is_half_written_is_never_gone_on_with(
     config = RunConfig.read(None, method="llm-esr", teacher_refresh=6, **SMALL)
     whole = train(tiny, config, store, embedding=text, run_id="whole")
     if stopped_at is not None:
-        with monkeypatch.context() as patch:
-            patch.setattr(training, "terminate", StopAfter(stopped_at))
-            with pytest.raises(Stopped):
-                train(tiny, config, store, embedding=text, run_id="broken")
+        stopped(stopped_at, tiny, config, store, embedding=text, run_id="broken")
     named = left(Run(store, "broken")) if stopped_at else []
     with monkeypatch.context() as patch:
         patch.setattr(user_states, "BLOCK", 64)
@@ -168,14 +158,9 @@ def test_an_epoch_that_breaks_off_leaves_no_file(
 
 
 @pytest.mark.usefixtures("in_file")
-def test_without_its_file_a_checkpoint_says_what_to_do(
-    tiny: Dataset, text: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_file_a_checkpoint_says_what_to_do(tiny: Dataset, text: Embedding, store: Store) -> None:
     config = RunConfig.read(None, method="llm-esr", **SMALL)
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", StopAfter(9))
-        with pytest.raises(Stopped):
-            train(tiny, config, store, embedding=text, run_id="broken")
+    stopped(9, tiny, config, store, embedding=text, run_id="broken")
     broken = Run(store, "broken")
     file = broken.checkpoint(left(broken)[0])
     file.write_bytes(file.read_bytes()[:-1])
@@ -186,15 +171,10 @@ def test_without_its_file_a_checkpoint_says_what_to_do(
 
 
 @pytest.mark.usefixtures("in_file")
-def test_cut_short_after_going_on_it_leaves_no_file(
-    tiny: Dataset, text: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cut_short_after_going_on_it_leaves_no_file(tiny: Dataset, text: Embedding, store: Store) -> None:
     """The checkpoint within the second epoch still names one when the first epoch is taken for the best."""
     config = RunConfig.read(None, method="llm-esr", **SMALL)
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "terminate", StopAfter(9))
-        with pytest.raises(Stopped):
-            train(tiny, config, store, embedding=text, run_id="broken")
+    stopped(9, tiny, config, store, embedding=text, run_id="broken")
     broken = Run(store, "broken")
     assert len(left(broken)) == 1
     resume(broken, enough=lambda: True)
