@@ -32,6 +32,11 @@ from llmesr.views.training import given
 
 NEW_TEXT = "new"
 GOALS = {"train": "Train with these settings", "search": "Search for better settings"}
+STARTS = {
+    "default": "Our defaults. Batches by positions (advanced settings) ranked better where we tried them.",
+    "paper": "LLM-ESR's published settings.",
+}
+"""What the starting points are."""
 
 
 def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
@@ -56,7 +61,7 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
     with right:
         if neural:
             preset = str(links.choose("Starting point", list(PRESETS), "preset"))
-            st.caption({"default": "What works best here.", "paper": "LLM-ESR's published settings."}.get(preset, ""))
+            st.caption(STARTS.get(preset, ""))
     embedding = _pick_text(root, manifest) if method in NEEDS_TEXT else None
     start = forms.starting_values(method, backbone, preset)
     given.read_link(start)
