@@ -22,6 +22,7 @@ from llmesr.scoring.tuning.outcome import PolicyTuningConfig
 from llmesr.scoring.tuning.search import tune_policy
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
+from llmesr.training.devices import pick_device
 
 NO_TEXT: dict[str, Any] = {"whitenings": ()}
 TRIED: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
@@ -41,7 +42,7 @@ def scored(run: Run, settings: dict[str, Any] | None, store: Store, device: str)
     """The run under the policy that tuning with ``settings`` chooses."""
     if settings is None:
         return run
-    scored = ScoredRun(store, run, device)
+    scored = ScoredRun(store, run, pick_device(device))
     policy = tune_policy(scored, PolicyTuningConfig(**settings)).policy
     return run if policy.inert else derive(scored, policy)
 

@@ -237,11 +237,12 @@ class RunSettings(Config):
         "and each of several processes keeps only its part of the rows; auto: sparse from 100,000 items on, where it "
         "can be.",
     )
-    batch_size: int = Field(128, ge=1, description="Users per step.")
+    batch_size: int = Field(128, ge=1, description="Users per step; on average, where batches=positions.")
     batches: Literal["users", "positions"] = Field(
-        "users",
-        description="What batches have in equal number, as those in one are of similar length: users, so that a choice "
-        "in a long history counts less; or positions, as many as batch_size users have on average.",
+        "positions",
+        description="What batches have in equal number, as those in one are of similar length: predicted positions, as "
+        "many as batch_size users have on average, so that each choice counts the same; or users, so that one in a "
+        "long history counts less.",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Adam learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")

@@ -52,13 +52,14 @@ def bucketed(
     lengths: np.ndarray,
     batch_size: int,
     rng: np.random.Generator,
-    positions: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """Batches of users of similar length, in random order; every user once.
 
     Users are shuffled, cut into pools of 32 batches, sorted by length inside each pool: little
-    padding, and still other neighbours in every epoch. With ``positions``, how many each user has, a batch has as many
-    of them as ``batch_size`` users have on average: in the mean over one, each then counts the same.
+    padding, and still other neighbours in every epoch. With ``predicted``, at how many positions of each user a choice
+    is predicted, a batch has as many of them as ``batch_size`` users have on average: in the mean over a batch each
+    choice then counts the same.
     """
     order = rng.permutation(users)
     pool, batches = batch_size * 32, list[np.ndarray]()
@@ -66,9 +67,9 @@ def bucketed(
         chunk = order[start : start + pool]
         chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
         number = np.arange(len(chunk)) // batch_size
-        if positions is not None:
-            many = batch_size * positions[users].mean()
-            number = ((np.cumsum(positions[chunk]) - 1) / many).astype(np.int64)
+        if predicted is not None:
+            many = batch_size * predicted[users].mean()
+            number = ((np.cumsum(predicted[chunk]) - 1) / many).astype(np.int64)
         batches += np.split(chunk, np.flatnonzero(np.diff(number)) + 1)
     for i in rng.permutation(len(batches)):
         yield batches[i]

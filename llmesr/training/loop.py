@@ -121,7 +121,7 @@ class Loop:
             self.model.renew(self.epoch)
         self.model.train()
         self.random.bit_generator.state = self.epoch_random
-        batches = self.rows.batches(self.config, self.random)
+        batches = self.rows.batches(self.config, self.random, masked=self.model.masked)
         for chosen in batches[self.step :]:
             enough = self.processes.any(self.runtime.enough())
             if enough and self.stopper.best is not None:

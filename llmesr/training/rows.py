@@ -47,10 +47,21 @@ class Rows:
         back = np.arange(len(row_users)) - np.repeat(np.cumsum(windows) - windows, windows)
         return cls(row_users, lengths[row_users] - back * max_length)
 
-    def batches(self, config: RunConfig, random: np.random.Generator) -> list[np.ndarray]:
+    def batches(self, config: RunConfig, random: np.random.Generator, *, masked: bool) -> list[np.ndarray]:
         """The rows of each step of an epoch (:func:`~llmesr.data.batches.bucketed`)."""
-        positions = np.minimum(self.ends - 1, config.max_length) if config.batches == "positions" else None
-        return list(bucketed(np.arange(len(self.users)), self.ends, config.batch_size, random, positions))
+        predicted = self.predicted(config, masked=masked) if config.batches == "positions" else None
+        return list(bucketed(np.arange(len(self.users)), self.ends, config.batch_size, random, predicted))
+
+    def predicted(self, config: RunConfig, *, masked: bool) -> np.ndarray:
+        """(R,) at how many positions each row predicts; of masked ones, which are drawn, on average."""
+        if config.targets == "last":
+            return np.ones(len(self.ends))
+        ends: np.ndarray = self.ends
+        if not masked:
+            return ends.clip(max=config.max_length + 1) - 1
+        read, ratio = ends.clip(max=config.max_length), config.mask_ratio
+        drawn: np.ndarray = ratio * read + (1 - ratio) ** read  # where none was drawn, the newest is masked
+        return LAST_ONLY_SHARE + (1 - LAST_ONLY_SHARE) * drawn
 
 
 def next_item_batch(sequences: Sequences, users: Tensor, ends: Tensor, *, max_length: int, last_only: bool) -> Batch:

@@ -111,7 +111,7 @@ def launch(page: Page, server: Server, dataset: str, method: str = "id", epochs:
     """Launch a training through the form; the job that it makes."""
     before = {job.id for job in Jobs(server.store).list()}
     visit(page, server, f"/training?dataset={dataset}&method={method}")
-    page.get_by_text("Advanced settings").click()
+    page.get_by_text("Advanced settings", exact=True).click()
     for setting in ("Epochs", "Patience"):  # so many epochs, and no early stop
         page.get_by_role("spinbutton", name=setting).fill(str(epochs))
         page.keyboard.press("Enter")

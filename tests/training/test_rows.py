@@ -93,6 +93,25 @@ def test_batches_of_as_many_positions() -> None:
     assert len(batches) == pytest.approx(5000 / 32, rel=0.1)
 
 
+@pytest.mark.parametrize("targets", ["all", "last"])
+@pytest.mark.parametrize("backbone", ["sasrec", "bert4rec"])
+def test_rows_know_how_many_positions_they_predict(store: Store, backbone: str, targets: str) -> None:
+    """As many as batches are seen to have, those of drawn masks on average over many draws."""
+    torch.manual_seed(0)
+    data, masked = by_hand(store), backbone == "bert4rec"
+    config = RunConfig.read(None, method="id", backbone=backbone, targets=targets, mask_ratio=0.3, max_length=3)
+    made = Rows.of(data, max_length=3, all_windows=False)
+    users, ends = (torch.from_numpy(of).repeat(4000) for of in (made.users, made.ends))
+    asked: dict[str, Any] = {"max_length": 3, "last_only": targets == "last"}
+    sequences = Sequences(data)
+    if masked:
+        batch = cloze_batch(sequences, users, ends, mask_ratio=0.3, n_items=6, **asked)
+    else:
+        batch = next_item_batch(sequences, users, ends, **asked)
+    found = (batch.targets != 0).sum(1).reshape(4000, -1).float().mean(0).numpy()
+    assert made.predicted(config, masked=masked) == pytest.approx(found, abs=0.05)
+
+
 def test_training_takes_them_where_that_is_asked_for(
     store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,8 @@ def _why(why: str, mode: Mode, longest: int) -> str:
     if not why:
         return ""
     muted = theme.SURFACE[mode]["muted"]
-    return f"<br><span style='color:{muted};font-size:11px'>{plain(_fitting(why, longest + longest // 5))}</span>"
+    line = longest + longest // 5  # letters are smaller
+    return f"<br><span style='color:{muted};font-size:11px'>{plain(_fitting(why, line), line)}</span>"
 
 
 def _fitting(why: str, longest: int) -> str:

@@ -33,7 +33,7 @@ from llmesr.views.training import given
 NEW_TEXT = "new"
 GOALS = {"train": "Train with these settings", "search": "Search for better settings"}
 STARTS = {
-    "default": "Our defaults. Batches by positions (advanced settings) ranked better where we tried them.",
+    "default": "Our defaults.",
     "paper": "LLM-ESR's published settings.",
 }
 """What the starting points are."""

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 from factories import HOSTILE
 
+from llmesr.scoring.explanation import Explanation, Reason, sentence
 from llmesr.views.recommend import charts
+from llmesr.views.recommend.panels import _TITLE
 from llmesr.views.recommend.what_if import changed_line, dropped, moved
 
 
@@ -61,6 +63,14 @@ def test_a_reason_is_cut_between_its_parts() -> None:
     assert charts._fitting(why, 100) == why
     assert charts._fitting(why, 46) == "because of Three Musketeers, The 60%, Pen 32%"
     assert charts._fitting(why, 10) == "because of Three Musketeers, The 60%"
+
+
+@pytest.mark.parametrize("longest", _TITLE.values())
+def test_the_first_share_is_never_cut_off(longest: int) -> None:
+    reason = Reason(item=1, behaviour=1.0, text=0.0, share=1.0)
+    explained = Explanation("exact", item=2, score=1.0, reasons=[reason], others={}, text_share=None)
+    why = sentence(explained, ["x" * 200], longest=longest - 14)
+    assert "… 100%" in charts._why(why, "light", longest)
 
 
 def test_a_long_title_stands_in_two_lines_of_one_length() -> None:
