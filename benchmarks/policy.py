@@ -24,15 +24,18 @@ from llmesr.semantic.embed import embed
 from llmesr.store import Store
 from llmesr.training.devices import pick_device
 
-NO_TEXT: dict[str, Any] = {"whitenings": ()}
+NO_CONTENT: dict[str, Any] = {"whitenings": ()}
+NO_TEXT: dict[str, Any] = {**NO_CONTENT, "linear_kinds": ("cosines", "ease")}
+"""The linear term may read text, too."""
 TRIED: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "id": ({"method": "id"}, None),
     "id, fitted without text": ({"method": "id"}, NO_TEXT),
+    "id, fitted without content": ({"method": "id"}, NO_CONTENT),
     "id, fitted": ({"method": "id"}, {}),
     "llm-esr": ({"method": "llm-esr"}, None),
     "llm-esr, set by hand": ({"method": "llm-esr"}, {"emphases": ()}),
     "llm-esr, fitted without the linear term": ({"method": "llm-esr"}, {"linear_kinds": ()}),
-    "llm-esr, fitted without content": ({"method": "llm-esr"}, NO_TEXT),
+    "llm-esr, fitted without content": ({"method": "llm-esr"}, NO_CONTENT),
     "llm-esr, fitted": ({"method": "llm-esr"}, {}),
 }
 """Label -> the run, and how its policy is tuned (none: as trained)."""

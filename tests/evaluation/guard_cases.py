@@ -71,7 +71,7 @@ def maker(store: Store) -> Make:
             parents.append(Parent(kind="embeddings", id=text, digest=""))
         info = {"best_epoch": best, "epochs": epochs, **more.pop("info", {})}
         values = {"method": method, "backbone": "sasrec", "seed": seed, "epochs": 100, "patience": 10}
-        values |= {"evaluate_every": 1, "monitor": "NDCG@10", **more}
+        values |= {"evaluate_every": 1, "monitor": "NDCG@10", "batches": "positions", **more}
         manifest = Manifest(kind="runs", id=f"{method}-{next(count)}", name="x", config=values, seed=seed, info=info)
         manifest.parents, manifest.created = parents, f"2026-01-01T00:00:{seed:02d}"
         frame = ranks(skill, [*map(ord, method), seed])  # type: ignore[arg-type]
