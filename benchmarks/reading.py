@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from llmesr.config import RunConfig, parse_overrides
-from llmesr.data.batches import Sequences, bucketed
+from llmesr.data.batches import Sequences
 from llmesr.data.dataset import load_dataset
 from llmesr.ids import PAD
 from llmesr.methods import build
@@ -51,9 +51,8 @@ def main() -> None:
         model = build(prepare(data, config, store).inputs, config).model.train()
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
         rows, sequences = Rows.of(data, max_length=config.max_length, all_windows=True), Sequences(data)
-        drawn = bucketed(np.arange(len(rows.users)), rows.ends, config.batch_size, np.random.default_rng(0))
+        batches = rows.batches(config, np.random.default_rng(0), masked=model.masked)
         seconds, real, places = np.zeros(3), 0, 0
-        batches = list(drawn)
         for step, chosen in enumerate(batches[: WARM + args.batches]):
             users, ends = torch.from_numpy(rows.users[chosen]), torch.from_numpy(rows.ends[chosen])
             batch = next_item_batch(sequences, users, ends, max_length=config.max_length, last_only=False)

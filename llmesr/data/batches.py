@@ -63,13 +63,12 @@ def bucketed(
     """
     order = rng.permutation(users)
     pool, batches = batch_size * 32, list[np.ndarray]()
+    counted = np.ones(len(lengths)) if predicted is None else predicted
+    many = batch_size * counted[users].mean()
     for start in range(0, len(order), pool):
         chunk = order[start : start + pool]
         chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-        number = np.arange(len(chunk)) // batch_size
-        if predicted is not None:
-            many = batch_size * predicted[users].mean()
-            number = ((np.cumsum(predicted[chunk]) - 1) / many).astype(np.int64)
+        number = ((np.cumsum(counted[chunk]) - 1) / many).astype(np.int64)
         batches += np.split(chunk, np.flatnonzero(np.diff(number)) + 1)
     for i in rng.permutation(len(batches)):
         yield batches[i]
