@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,3 +44,18 @@ class Told:
     remark: str = ""
     left_out: float = 0.0
     peak: float = 0.0
+
+
+class Stages:
+    """Says on stderr where a step is, each tenth of a stage, and after how many seconds, of the processor and by the
+    clock."""
+
+    def __init__(self) -> None:
+        self._at, self._begun = ("", 0), (time.process_time(), time.perf_counter())
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        at = (stage, 10 * done // max(total, 1))
+        if at != self._at:
+            spent, clock = time.process_time() - self._begun[0], time.perf_counter() - self._begun[1]
+            print(f"{spent:,.0f} s, {clock:,.0f} by the clock: {stage} {done:,}/{total:,}", file=sys.stderr, flush=True)
+            self._at = at

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from growth_scene import Scene, Told
+from growth_scene import Scene, Stages, Told
 from growth_serving import served
 from made import STRETCH, write_files
 from safetensors.numpy import save_file
@@ -95,9 +95,12 @@ def neighbours(scene: Scene) -> Told:
 def _searched(vectors: np.ndarray, k: int, wanted: float) -> tuple[float, float]:
     """All rows coded and the search tuned as ``quantised`` does, some searched for, or all where neighbours of
     neighbours follow: the recall, and the seconds that all would take longer."""
-    coded = Coded(vectors, k, recall=wanted, seed=42)
+    tell = Stages()
+    coded = Coded(vectors, k, recall=wanted, seed=42, progress=tell)
+    tell(f"tuned: {coded.index.nprobe} lists, recall {coded.recall:.3f}", 0, 0)
     if (graph := coded.graph(wanted)) is not None:
-        return coded.refine(graph, wanted), 0.0
+        tell(f"{coded.index.nprobe} lists and rounds will do", 0, 0)
+        return coded.refine(graph, wanted, tell), 0.0
     asked, begun = coded.there[:SEARCHED], time.process_time()
     coded.nearest(asked)
     each = (time.process_time() - begun) / len(asked)

@@ -26,6 +26,9 @@ MEETING = timedelta(minutes=5)
 """How long they may take to find each other; after that torchrun starts those again that it was told to."""
 TIMEOUT = timedelta(hours=6)
 """How long they wait for each other from then on: one of them may build an index the others read."""
+_SPEAKS_LATER, _SPEAKS_LAST = 2.0, 4.0
+"""Seconds that a process which has failed waits before it says why: all but the first, which mostly fails of the same
+and says it at once; and who only lost the others. torchrun ends them meanwhile, and one sentence is read."""
 Value = TypeVar("Value")
 
 
@@ -156,7 +159,7 @@ ALONE = Processes()
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
     """Meet the processes torchrun started with this one (gloo between processors, NCCL between GPUs), or be alone.
-    UserError when they do not all come.
+    UserError when they do not all come, and when one of them is gone before the block is done.
 
     Nothing may hold the group beyond this block: gloo's threads end with its last reference, and one that still runs
     while the interpreter shuts down aborts the process.
@@ -176,10 +179,26 @@ def joined(device: torch.device) -> Iterator[Processes]:
             "--max-restarts torchrun starts them again; without, start all of them anew."
         ) from error
     dist.distributed_c10d._set_pg_timeout(TIMEOUT)  # torch has no public way to give a group another one than it met by
+    rank = dist.get_rank()
     try:
-        yield Processes(dist.get_rank(), size, device)
+        yield Processes(rank, size, device)
+    except Exception as error:
+        dist.destroy_process_group()  # first of all: the others wait for this one
+        time.sleep(_SPEAKS_LAST if is_lost(error) else _SPEAKS_LATER if rank else 0)
+        if is_lost(error):
+            raise UserError(f"{LOST} `llmesr resume` goes on from the last checkpoint.") from error
+        raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+LOST = "Another process of this training has ended."
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says that another process is not there any more, as gloo and NCCL say it."""
+    return isinstance(error, dist.DistBackendError | dist.DistNetworkError) or "third_party/gloo" in str(error)
 
 
 def _meet(backend: str, size: int) -> None:

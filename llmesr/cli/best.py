@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmesr.cli.output import Json, emit, progress, say, store, table
-from llmesr.cli.train import STOPPED, Device
+from llmesr.cli.output import STOPPED, Json, emit, progress, say, store, table
+from llmesr.cli.train import Device
 from llmesr.config import BestConfig
 from llmesr.errors import UserError
 from llmesr.prose import duration

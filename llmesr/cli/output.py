@@ -25,6 +25,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: key=value; may be repeated.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
 
+STOPPED = 130
+"""The exit code of a command that was asked to stop, and did."""
 JOB_FOLDER = "LLMESR_JOB"
 """Environment variable: the job folder in which a worker leaves ``progress.json``."""
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmesr.cli.output import Json, Set, emit, progress, say, store, table
-from llmesr.cli.train import STOPPED, Device
+from llmesr.cli.output import STOPPED, Json, Set, emit, progress, say, store, table
+from llmesr.cli.train import Device
 from llmesr.config import BackboneName, MethodName, SearchConfig, SearchObjective, parse_overrides
 from llmesr.errors import UserError
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmesr.cli.output import ConfigFile, Json, Set, agree_to_pay, emit, progress, say, store, table
-from llmesr.cli.train import STOPPED, Device
+from llmesr.cli.output import STOPPED, ConfigFile, Json, Set, agree_to_pay, emit, progress, say, store, table
+from llmesr.cli.train import Device
 from llmesr.config import StudyConfig, parse_overrides
 from llmesr.errors import UserError
 

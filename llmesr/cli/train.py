@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, say, store, table
+from llmesr.cli.output import STOPPED, ConfigFile, Json, Set, emit, progress, say, store, table
+from llmesr.cli.together import start_together
 from llmesr.config import (
     EVERY_GROUP,
     PRESETS,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from llmesr.runs.record import Run
     from llmesr.store import Store
 
-STOPPED = 130
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Count = Annotated[
     int, typer.Option("--processes", min=1, help="Processes on this machine that train together, one for each GPU.")
@@ -102,11 +101,9 @@ def resume(
 
 
 def _start(count: int) -> None:
-    """Become torchrun with the same command line when several processes are wanted and this is not one of them."""
+    """Become several processes when they are wanted and this is not one of them."""
     if count > 1 and "WORLD_SIZE" not in os.environ:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        sys.stdout.flush()
-        os.execv(sys.executable, [*launcher, "-m", "llmesr", *sys.argv[1:]])
+        start_together(count)
 
 
 def _begun(chosen: Store, run_id: str | None) -> bool:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from llmesr.errors import UserError
+from llmesr.processes import LOST, is_lost
 from llmesr.runs.live import Live
 
 
@@ -85,7 +86,7 @@ def recorded_end(record: Live) -> Iterator[None]:
         raise
     except BaseException as error:
         with contextlib.suppress(OSError):  # the disk may be what failed
-            record.set_state("FAILED", str(error))
+            record.set_state("FAILED", LOST if is_lost(error) else str(error))
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             again = f"`{record.resume_command} {record.id}`"
             raise UserError(

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from team import CONFIGS, SHARDED, STOP_AFTER, first_items
 
 from llmesr import processes
+from llmesr.cli.together import ended
 from llmesr.config import EmbedConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.synthetic import make
@@ -175,6 +176,11 @@ def test_the_command_starts_its_processes_stops_them_and_goes_on(trained: tuple[
     process.terminate()
     _, said = process.communicate(timeout=60)
     assert Run(store, "long").status().state == "STOPPED", said
+    assert (process.returncode, said) == (130, "Stopped; `llmesr resume` continues from here.\n")
+    process = command(store, *words, "--processes", "2")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said == "Error: Run 'long' exists already; resume it with `llmesr resume long` or delete it.\n"
     before = len(Run(store, "long").events())
     process = command(store, "resume", "long", "--device", "cpu", "--processes", "2", "--json")
     printed, said = process.communicate(timeout=200)
@@ -193,10 +199,64 @@ def test_other_commands_refuse_to_run_twice(words: list[str], monkeypatch: pytes
         app(words, standalone_mode=False)
 
 
-MEMBER = """
-import os, time, torch
+class Pair:
+    """Two processes by turns, with the store that torchrun gives them and keeps."""
+
+    def __init__(self) -> None:
+        self.store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+
+    def run(self, code: str, *arguments: str) -> list[tuple[str, str]]:
+        """What both print, and say on standard error."""
+        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.store.port)}
+        environment = {**os.environ, **place, "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        call = [sys.executable, "-c", code, *arguments]
+        started = [
+            subprocess.Popen(call, env={**environment, "RANK": str(rank)}, text=True, stdout=-1, stderr=-1)
+            for rank in range(2)
+        ]
+        try:
+            return [process.communicate(timeout=60) for process in started]
+        finally:
+            for process in started:
+                process.kill()
+
+
+@pytest.mark.parametrize(
+    ("code", "ends", "said"), [(2, 2, ""), (1, 1, ""), (-9, 1, "SIGKILL. The machine may"), (-11, 1, "SIGSEGV. `")]
+)
+def test_a_process_that_could_not_speak_is_spoken_for(
+    code: int, ends: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(code) == ends
+    spoken = capsys.readouterr().err.replace("\n", " ")
+    assert (said in spoken) if said else not spoken
+
+
+LEAVING = """
+import sys, torch
+from llmesr.errors import UserError
 from llmesr.processes import joined
-time.sleep(float(os.environ["LATE"]))
+try:
+    with joined(torch.device("cpu")) as processes:
+        if processes.rank == int(sys.argv[1]):
+            raise UserError("own words")
+        processes.barrier()
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_who_loses_the_others_says_so_in_words(failing: int) -> None:
+    said = [said for said, _ in Pair().run(LEAVING, str(failing))]
+    assert said[failing] == "own words\n"
+    assert said[1 - failing].startswith("Another process of this training has ended. `llmesr resume` goes on")
+
+
+MEMBER = """
+import os, sys, time, torch
+from llmesr.processes import joined
+time.sleep(float(sys.argv[1]) * int(os.environ["RANK"]))
 with joined(torch.device("cpu")) as processes:
     print(processes.total(torch.tensor(1 + processes.rank)).item())
 """
@@ -204,21 +264,10 @@ with joined(torch.device("cpu")) as processes:
 
 def test_processes_that_are_started_again_look_for_nobody_of_before() -> None:
     """torchrun keeps its store, in which the addresses of those that are gone still stand."""
-    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
-    place |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
+    pair = Pair()
     for late in (0, 4):  # of those that are started again the second comes when the first has looked for it
-        started = []
-        for rank in range(2):
-            environment = {**os.environ, **place, "RANK": str(rank), "LATE": str(rank * late)}
-            call = [sys.executable, "-c", MEMBER]
-            started.append(subprocess.Popen(call, env=environment, text=True, stdout=subprocess.PIPE, stderr=-1))
-        try:
-            ended = [process.communicate(timeout=60) for process in started]
-        finally:
-            for process in started:
-                process.kill()
-        assert [said for said, _ in ended] == ["3\n", "3\n"], ended
+        both = pair.run(MEMBER, str(late))
+        assert [said for said, _ in both] == ["3\n", "3\n"], both
 
 
 def test_a_process_that_nobody_joins_gives_up_and_can_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
