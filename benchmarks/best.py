@@ -38,7 +38,7 @@ from llmesr.scoring.blend import blend
 from llmesr.scoring.derived import derive
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
-from llmesr.scoring.tuning.search import tune_policy
+from llmesr.scoring.tuning.search import cross_fitted, tune_policy
 from llmesr.semantic.embed import Embedding, default_embedding, embed
 from llmesr.store import Store
 
@@ -168,10 +168,11 @@ def by_emphasis(single: dict[str, list[Run]], data: Dataset, args: argparse.Name
 def tuned(run: Run, store: Store, args: argparse.Namespace, reference: str | None = None) -> Run:
     """The run under the policy chosen for it on validation."""
     scored = ScoredRun(store, run, args.device)
-    chosen = tune_policy(scored, PolicyTuningConfig(objective=args.objective, reference=reference))
+    config = PolicyTuningConfig(objective=args.objective, reference=reference)
+    chosen = tune_policy(scored, config)
     policy = chosen.points[chosen.chosen].policy
     print(f"{run.id}: tuned in {chosen.seconds:.0f} s: {policy.model_dump(exclude_defaults=True)}", file=sys.stderr)
-    return run if policy.inert else derive(scored, policy)
+    return run if policy.inert else derive(scored, policy, halves=cross_fitted(scored, config))
 
 
 def show(table: pd.DataFrame, title: str) -> None:

@@ -19,7 +19,7 @@ from llmesr.runs.record import Run
 from llmesr.scoring.derived import derive
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
-from llmesr.scoring.tuning.search import tune_policy
+from llmesr.scoring.tuning.search import cross_fitted, tune_policy
 from llmesr.semantic.embed import embed
 from llmesr.store import Store
 from llmesr.training.devices import pick_device
@@ -46,8 +46,9 @@ def scored(run: Run, settings: dict[str, Any] | None, store: Store, device: str)
     if settings is None:
         return run
     scored = ScoredRun(store, run, pick_device(device))
-    policy = tune_policy(scored, PolicyTuningConfig(**settings)).policy
-    return run if policy.inert else derive(scored, policy)
+    config = PolicyTuningConfig(**settings)
+    policy = tune_policy(scored, config).policy
+    return run if policy.inert else derive(scored, policy, halves=cross_fitted(scored, config))
 
 
 def main() -> None:

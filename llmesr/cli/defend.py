@@ -147,14 +147,14 @@ def _tune(run: Run, policy: Mapping[str, object], place: Dataset, device: str) -
     from llmesr.scoring.derived import derive
     from llmesr.scoring.scored_run import ScoredRun
     from llmesr.scoring.tuning.outcome import PolicyTuningConfig
-    from llmesr.scoring.tuning.search import tune_policy
+    from llmesr.scoring.tuning.search import cross_fitted, tune_policy
     from llmesr.training.devices import pick_device
 
     with progress() as listen:
         scored = ScoredRun(run.store, run, pick_device(device), dataset=place)
         tuned = tune_policy(scored, PolicyTuningConfig.read(None, **policy), progress=listen)
         if not tuned.policy.inert:
-            derive(scored, tuned.policy, listen)
+            derive(scored, tuned.policy, listen, halves=cross_fitted(scored, tuned.config, progress=listen))
 
 
 def _in_time(chosen: Store, claim: Claim, data: Dataset) -> Dataset:

@@ -133,7 +133,7 @@ def tune(
     from llmesr.scoring.derived import derive
     from llmesr.scoring.scored_run import ScoredRun
     from llmesr.scoring.tuning.outcome import PolicyTuningConfig, load_tuned_policy
-    from llmesr.scoring.tuning.search import tune_policy
+    from llmesr.scoring.tuning.search import cross_fitted, tune_policy
     from llmesr.training.devices import pick_device
 
     found = find_run(store(), run)
@@ -148,7 +148,10 @@ def tune(
                 raise UserError(f"Run {found.id!r} was not tuned yet; run `llmesr tune {found.id}` first.")
             tuned = last.choose(point)
             tuned.save(found)
-        derived = derive(scored, tuned.policy, listen) if evaluate and not tuned.policy.inert else None
+        derived = None
+        if evaluate and not tuned.policy.inert:
+            halves = cross_fitted(scored, tuned.config, progress=listen) if point is None else None
+            derived = derive(scored, tuned.policy, listen, halves=halves)
     if scored.dataset.split_config.targets == "all":
         say("Policies are judged by the first item that each user chose after the cut, not by all of them.")
     if tuned.policy.inert:

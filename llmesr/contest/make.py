@@ -53,5 +53,4 @@ def _tuned(making: Making, run: Run, progress: Progress) -> Run:
     """The run under the policy tuned for it, judged on validation by policies tuned on other users."""
     scored = ScoredRun(run.store, run, pick_device(making.device), dataset=making.dataset, embedding=making.embedding)
     tuned = tune_policy(scored, progress=progress)
-    judged = cross_fitted(scored, tuned.config, progress=progress)
-    return derive(scored, tuned.policy, validating=judged, progress=progress)
+    return derive(scored, tuned.policy, halves=cross_fitted(scored, tuned.config, progress=progress), progress=progress)

@@ -55,7 +55,7 @@ def ranks_of(
     """(U, S) int32 the rank of each of ``items`` (S,) among all items that a user has not chosen (ties share the
     middle); 0 where the item itself stands in the history, and so in no list."""
     dataset = scored.dataset
-    scorer, sequences = scored.under(), Sequences(dataset, scored.device)
+    scorer, sequences = scored.judging(), Sequences(dataset, scored.device)
     wanted = torch.from_numpy(items.astype(np.int64)).to(scored.device)
     found = np.zeros((len(audience), len(items)), np.int32)
     given = np.zeros(dataset.n_users, np.int64)

@@ -114,7 +114,7 @@ def _twins(scored: ScoredRun, items: np.ndarray) -> np.ndarray:
 def _ranks(scored: ScoredRun, progress: Progress, stage: str) -> np.ndarray:
     """(R,) the rank of each validation target among all items, in the order of the pairs of the split."""
     found = evaluate(
-        scored.under(),
+        scored.judging(),
         scored.dataset,
         "valid",
         protocols=("full",),

@@ -29,6 +29,7 @@ from llmesr.linear.scorer import LinearScorer
 from llmesr.models.adapted_table import AdaptedTable
 from llmesr.models.blend import BlendScorer
 from llmesr.models.boosted import BoostedScorer, Usual
+from llmesr.models.folded import Folded
 from llmesr.models.read_table import ReadTable
 from llmesr.models.rows import placed
 from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
@@ -134,9 +135,17 @@ class _Rewriting:
         self.counts = np.asarray(self.trained_on.item_counts)
         self.touched = torch.from_numpy(change.touched).to(self.device)
         self.newcomers = torch.from_numpy(change.newcomers).to(self.device)
+        self._made: dict[int, Scorer] = {}
 
     def of(self, scorer: Scorer, run: Run) -> Scorer:
-        """``scorer``, which is that of ``run``, for the changed catalogue."""
+        """``scorer``, which is that of ``run``, for the changed catalogue; each is made once."""
+        if id(scorer) not in self._made:
+            self._made[id(scorer)] = self._of(scorer, run)
+        return self._made[id(scorer)]
+
+    def _of(self, scorer: Scorer, run: Run) -> Scorer:
+        if isinstance(scorer, Folded):
+            return Folded([self.of(one, run) for one in scorer.scorers], scorer.fold)
         if isinstance(scorer, BlendScorer):
             return self._blend(scorer, run)
         if isinstance(scorer, BoostedScorer):

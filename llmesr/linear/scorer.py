@@ -51,7 +51,7 @@ class LinearScorer:
         return self._rows.sums(sequences, faded)
 
     @torch.inference_mode()
-    def of(self, sequences: Tensor, candidates: Tensor) -> Tensor:
+    def of(self, sequences: Tensor, candidates: Tensor, users: Tensor | None = None) -> Tensor:
         """The scores of few candidates: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
         faded = fading(sequences, self.decay)
         if self._rows is not None:

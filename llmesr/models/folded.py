@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from llmesr.models.scorers import Scorer
 class Folded:
     """Each user is scored by one of several scorers: the one whose weights were fitted without that user.
 
-    What is fitted on validation would flatter itself if it were judged by the same users (cross-fitting).
+    What is fitted on validation would flatter itself if it were judged by the same users (cross-fitting). Somebody
+    unknown is scored by the last of them.
     """
 
     def __init__(self, scorers: Sequence[Scorer], fold: Tensor) -> None:
@@ -26,10 +27,14 @@ class Folded:
         """(B, L) and the known users (B,) -> (B, N + 1)."""
         if users is None:
             raise ValueError("who was fitted on decides who scores: users must be known")
-        fold = self.fold[users]
         total = torch.zeros(len(sequences), self.n_items + 1, device=sequences.device)
-        for number, scorer in enumerate(self.scorers):
-            rows = (fold == number).nonzero()[:, 0]
-            if len(rows):
-                total[rows] = scorer.score(sequences[rows], users[rows]).float()
+        for number, rows in self.rows_of(users):
+            total[rows] = self.scorers[number].score(sequences[rows], users[rows]).float()
         return total
+
+    def rows_of(self, users: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Which of the scorers scores whom: its number, and the rows of ``users`` (B,), for those that score any."""
+        fold = torch.where(users < 0, len(self.scorers) - 1, self.fold[users.clamp(min=0)])
+        for number in range(len(self.scorers)):
+            if len(rows := (fold == number).nonzero()[:, 0]):
+                yield number, rows

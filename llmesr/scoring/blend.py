@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import torch
@@ -38,7 +40,7 @@ from llmesr.scoring.units import median, spread
 from llmesr.scoring.weights import hats
 from llmesr.store import Manifest, config_digest, slug
 from llmesr.training.checkpoint import save_tensors
-from llmesr.training.load import blended, load_scorer
+from llmesr.training.load import FOLD, blended, load_scorer
 
 FITTED_USERS = 3000
 """Most users of validation the weights are fitted on."""
@@ -78,9 +80,9 @@ def blend(
     if trees:
         asked = {"max_length": max_length, "emphasis": emphasis, "device": on, "progress": progress}
         scorer, judging, found["trees"] = boosted(sum_of, judging, dataset, users, **asked)  # type: ignore[arg-type]
-    tensors = _tensors(scorer)
+    tensors = _tensors(scorer) | _judged_by(judging)
     scorers: dict[Part, Scorer] = {"valid": judging, "test": scorer}
-    if dataset.split_config.refit:
+    if dataset.split_config.refit or any(run.config.method == BLEND for run in runs):
         members = [load_scorer(run, dataset=dataset, device=device) for run in runs]
         scorers["test"] = blended(members, tensors, dataset, device)
     results = evaluate_parts(scorers, dataset, max_length=max_length, device=device, progress=progress)
@@ -150,6 +152,15 @@ def _tensors(scorer: BlendScorer | BoostedScorer) -> dict[str, Tensor]:
     grown = {"tree_features": trees.features, "tree_cuts": trees.cuts, "tree_values": trees.values}
     grown["usual"] = torch.stack(scorer.usual)
     return _tensors(scorer.blend) | grown
+
+
+def _judged_by(judging: Folded) -> dict[str, Tensor]:
+    """What is stored of the blends that validation is ranked by: the weights of each half, and who is in which."""
+    halves = [
+        {f"{number}.{name}": tensor for name, tensor in _tensors(half).items()}  # type: ignore[arg-type]
+        for number, half in enumerate(judging.scorers[:-1])
+    ]
+    return reduce(or_, halves, {FOLD: judging.fold.byte()})
 
 
 def fitted_blend(

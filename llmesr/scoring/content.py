@@ -141,7 +141,7 @@ class ContentTerm:
         return self._rows
 
     @torch.inference_mode()
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
         """The same for few items: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
         best = closest(self.text, sequences, items)
         return torch.where(torch.isinf(best), 0.0, best)

@@ -27,6 +27,12 @@ FEWEST = 3
 """Terms kept at the least: the text as it is, and the text space and the linear term of the policy in use."""
 
 
+def stranger(length: int) -> int:
+    """The number of a user whom the dataset does not know, and who comes with a history of ``length`` items: a model
+    may read the newest of them alone."""
+    return -1 - length
+
+
 class Unavailable(UserError):
     """What was asked for needs something this run was made without."""
 
@@ -72,9 +78,12 @@ class Ground:
         device: torch.device | str = "cpu",
         folder: Path | None = None,
         text_folder: Path | None = None,
+        train_lengths: np.ndarray | None = None,
     ) -> Self:
         """From a dataset and its padded (N + 1, E) item vectors, if there are any; ``folder`` and ``text_folder`` are
-        where they lie, and what takes long of them may be kept."""
+        where they lie, and what takes long of them may be kept. ``train_lengths`` (U,): where those of ``dataset`` hold
+        the validation part as well, by which users are not told apart."""
+        lengths = dataset.split.train_lengths if train_lengths is None else train_lengths
         if text is not None and len(text) != dataset.n_items + 1:
             raise UserError(
                 f"The text vectors have {len(text) - 1} items and dataset {dataset.name!r} has {dataset.n_items}. "
@@ -82,7 +91,7 @@ class Ground:
             )
         return cls(
             item_counts=torch.from_numpy(np.asarray(dataset.item_counts)),
-            train_lengths=torch.from_numpy(np.asarray(dataset.split.train_lengths)),
+            train_lengths=torch.from_numpy(np.asarray(lengths)),
             thresholds=dataset.thresholds,
             text=text,
             linear=lambda kind: make(kind, dataset, text, device, folder),
@@ -147,9 +156,10 @@ class Ground:
         return sum(term.nbytes for term in self._kept.values())
 
     def tail_users(self, sequences: Tensor, users: Tensor | None) -> Tensor:
-        """(B,) bool. Known users by their training history; unknown ones (-1, or no ``users`` at all) by the
-        history they come with."""
-        by_history = self.thresholds.tail_users((sequences != PAD).sum(1))
-        if users is None:
-            return by_history
-        return torch.where(users < 0, by_history, self.thresholds.tail_users(self.train_lengths[users]))
+        """(B,) bool. Known users by their training history; a :func:`stranger` by the length it tells of; others (-1,
+        or no ``users`` at all) by the part of a history that the model reads."""
+        lengths = (sequences != PAD).sum(1)
+        if users is not None:
+            lengths = torch.where(users < -1, -1 - users, lengths)
+            lengths = torch.where(users < 0, lengths, self.train_lengths[users.clamp(min=0)])
+        return self.thresholds.tail_users(lengths)

@@ -66,7 +66,7 @@ class LinearTerm:
         return self.rows.entries(sequences, fading(sequences, self.decay))
 
     @torch.inference_mode()
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
         """The same for few items: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
         faded = fading(sequences, self.decay)
         if isinstance(self.rows, Rows):

@@ -85,6 +85,11 @@ def curve(policy: ScoringPolicy, term: Term, ground: Ground) -> Tensor | None:
     return routed if fitted is None else routed * fitted
 
 
+def reads_text(policy: ScoringPolicy) -> bool:
+    """Whether any term that the policy weighs needs text vectors of the items."""
+    return any(term.reads_text(policy.key(term)[1]) for term in TERMS.values() if policy.weight(term))
+
+
 def text_space(policy: ScoringPolicy) -> float | None:
     """The whitening of the text in which lists under a policy seek what is nearest; None where they seek nothing."""
     return policy.whitening if policy.weight(TERMS["content"]) and not policy.tail_users_only else None
@@ -242,7 +247,8 @@ class PolicyScorer:
         """What each term adds to the scores of ``items`` (B, C), or (C,) for all users the same: (B, C) by name, which
         sum to the score."""
         applies = self._applies(sequences, users)
-        return {s.term.name: s.of(self._terms[s.key].of(sequences, items), items, applies) for s in self.shares}
+        terms = ((share, self._terms[share.key].of(sequences, items, users)) for share in self.shares)
+        return {share.term.name: share.of(part, items, applies) for share, part in terms}
 
     @torch.inference_mode()
     def without(self, rows: Without, users: Tensor, items: Tensor, drawn: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -261,7 +267,7 @@ class PolicyScorer:
                 part, total = term.without(rows, items, drawn, share.weights(drawn) / len(drawn))
                 mean += applies[:, 0] * total
             else:
-                part = term.of(rows.sequences, asked)
+                part = term.of(rows.sequences, asked, users)
             found[share.term.name] = share.of(part, asked, applies)
         return found, mean.double()
 

@@ -16,7 +16,7 @@ from llmesr.errors import UserError
 from llmesr.ids import PAD
 from llmesr.models.scorers import DotScorer
 from llmesr.scoring.explanation import Asked, Explanation, explain_many, is_exact, left_out
-from llmesr.scoring.ground import Unavailable
+from llmesr.scoring.ground import Unavailable, stranger
 from llmesr.scoring.left_out import Reading, lost
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
@@ -31,7 +31,8 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Request:
-    """One list to make. ``history`` is item numbers, oldest first; ``user`` is known or -1."""
+    """One list to make. ``history`` is item numbers, oldest first; ``user`` is known, or a
+    :func:`~llmesr.scoring.ground.stranger`."""
 
     history: tuple[int, ...]
     user: int = UNKNOWN
@@ -130,7 +131,8 @@ class Recommender:
                 )
             items = tuple(self.dataset.history(user).tolist())
         else:
-            user, items = UNKNOWN, tuple(int(i) for i in history)
+            items = tuple(int(i) for i in history)
+            user = stranger(len(items))
         if not items:
             raise UserError("The history is empty; give at least one item, or a user.")
         last = self.dataset.n_items

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
+from llmesr.config import BLEND
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
 from llmesr.models.allocated import AllocatedScorer
+from llmesr.models.folded import Folded
 from llmesr.models.scorers import Scorer
 from llmesr.runs.record import Run
 from llmesr.scoring.ground import Ground
+from llmesr.scoring.halves import halved
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.policy_scorer import PolicyScorer
 from llmesr.scoring.terms import remembered
@@ -41,9 +45,28 @@ def model_run(run: Run) -> Run:
     return Run(run.store, info["run"])
 
 
+def made_of(run: Run) -> list[tuple[str, str]]:
+    """Kind and id of every run and embedding that a run is made of, and those of their runs."""
+    found: list[tuple[str, str]] = []
+    for parent in run.manifest.parents:
+        if parent.kind in ("runs", "embeddings"):
+            found.append((parent.kind, parent.id))
+        if parent.kind == "runs" and run.store.exists("runs", parent.id):
+            found += made_of(Run(run.store, parent.id))
+    return found
+
+
+def judged_by(run: Run) -> list[ScoringPolicy] | None:
+    """The policies tuned for each half of the users of validation, by which a derived run was ranked there: those of a
+    half are tuned on the other half. None where the policy was not tuned."""
+    halves = run.manifest.info.get("policy", {}).get("halves")
+    return None if halves is None else [ScoringPolicy.read(None, **values) for values in halves]
+
+
 def text_of(store: Store, run: Run, dataset: Dataset) -> Embedding | None:
-    """The embedding a run was made with, else the newest of its dataset, else None."""
-    if made_with := run.manifest.parent("embeddings"):
+    """The embedding a run was made with, be it for its model or for its policy; else the newest of its dataset, else
+    None."""
+    if made_with := run.manifest.parent("embeddings") or model_run(run).manifest.parent("embeddings"):
         return load_embedding(store, made_with, dataset)
     whole = whole_embeddings(store.list("embeddings"), dataset.id)
     return load_embedding(store, whole[0].id, dataset) if whole else None
@@ -63,8 +86,9 @@ class ScoredRun:
     """A run opened for scoring. What it needs is loaded when it is first asked for, and kept.
 
     ``policy``: what its scores follow when nothing else is asked for; nothing for a run with a model of its own.
-    ``part``: whose questions it answers. Where a split trains again for the test, validation has a model of its own:
-    a policy chosen by a model that knows the answers would be worthless (:meth:`of`).
+    ``part``: whose questions it answers. Where a split trains again for the test, validation has a model of its own,
+    and where a run was fitted on validation, others judge it there: what is chosen by a model that knows the answers
+    would be worthless (:meth:`of`).
     """
 
     def __init__(
@@ -93,12 +117,22 @@ class ScoredRun:
         self.part: Part = part
         self._given = scorer, dataset, embedding
         self._shared = shared
+        self._other: ScoredRun | None = None
 
     def of(self, part: Part) -> ScoredRun:
-        """The run opened for the questions of ``part``: this one, unless the split has two models."""
-        if part == self.part or not self.dataset.split_config.refit:
+        """The run opened for the questions of ``part``: this one, unless the part has a model of its own."""
+        if part == self.part or not (self.dataset.split_config.refit or self._fitted_there):
             return self
-        return ScoredRun(self.store, self.run, self.device, dataset=self.dataset, embedding=self._given[2], part=part)
+        if self._other is None:
+            given = self._given[2]
+            self._other = ScoredRun(self.store, self.run, self.device, dataset=self.dataset, embedding=given, part=part)
+            self._other._other = self
+        return self._other
+
+    @property
+    def _fitted_there(self) -> bool:
+        """Whether some of the run was fitted on validation."""
+        return self.model_run.config.method == BLEND or judged_by(self.run) is not None
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -111,7 +145,7 @@ class ScoredRun:
         """The text the model was trained with, else the newest of its dataset, if there is any."""
         if self._given[2] is not None:
             return self._given[2]
-        found = text_of(self.store, self.model_run, self.dataset)
+        found = text_of(self.store, self.run, self.dataset)
         other = None if self._shared is None else self._shared.embedding
         return other if found and other and found.manifest == other.manifest else found
 
@@ -142,14 +176,17 @@ class ScoredRun:
 
     @cached_property
     def ground(self) -> Ground:
-        shared = self._shared
+        other, shared = self._other, self._shared
+        if other is not None and "ground" in vars(other) and not self.dataset.split_config.refit:
+            return other.ground
         if shared and shared.part == self.part and shared.embedding is self.embedding:
             return shared.ground
         text, text_folder = None if self.embedding is None else self.embedding.padded(), None
         folder = self.store.path("datasets", self.dataset.id)
         if self.embedding is not None and self._given[2] is None:  # one that is passed in may have other vectors
             text_folder = self.store.path("embeddings", self.embedding.id)
-        return Ground.of(self.dataset.training_for(self.part), text, self.device, folder, text_folder)
+        trained_on, lengths = self.dataset.training_for(self.part), self.dataset.split.train_lengths
+        return Ground.of(trained_on, text, self.device, folder, text_folder, lengths)
 
     @property
     def shared(self) -> Shared:
@@ -159,6 +196,19 @@ class ScoredRun:
     def under(self, policy: ScoringPolicy | None = None) -> PolicyScorer:
         """The model under a policy; under its own when None."""
         return PolicyScorer(self._remembered, self.policy if policy is None else policy, self.ground)
+
+    def judging(self) -> Scorer:
+        """What ranks its part: the model under its own policy; on validation, where the policy was tuned, each half of
+        the users under the one that was tuned on the other half."""
+        halves = judged_by(self.run) if self.part == "valid" else None
+        if halves is None:
+            return self.scorer if self.policy.inert else self.under()
+        return self.folded(halves)
+
+    def folded(self, halves: Sequence[ScoringPolicy]) -> Folded:
+        """The model under a policy for each half of the users of validation."""
+        fold = halved(self.dataset.split.users("valid"), self.dataset.n_users, self.dataset.seed)[0]
+        return Folded([self.under(policy) for policy in halves], fold.to(self.device))
 
     @cached_property
     def _remembered(self) -> Scorer:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from llmesr.linear.scorer import LinearScorer
 from llmesr.models.blend import BlendScorer
+from llmesr.models.folded import Folded
 from llmesr.models.scorers import DotScorer, NeuralScorer, Scorer, SemanticKnnScorer
 from llmesr.scoring.ground import Ground
 from llmesr.scoring.linear_term import PLAINEST, READS_TEXT, LinearKind
@@ -40,7 +41,7 @@ class TermScorer(Protocol):
         """(B, L) right-padded histories -> (B, N + 1)."""
         ...
 
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
         """The same for few items: (B, L) and (B, C), or (C,) for all users the same, -> (B, C)."""
         ...
 
@@ -135,7 +136,7 @@ class Views:
         first, *others = (read[:, s] @ items[:, s].T for s in self.slices)
         return sum(others, start=first)
 
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
         read, rows = self.model.represent(sequences), F.embedding(items, self.model.item_matrix())  # (B, D), (B, C, D)
         product = "bd,cd->bc" if items.dim() == 1 else "bd,bcd->bc"
         first, *others = (torch.einsum(product, read[:, s], rows[..., s]) for s in self.slices)
@@ -151,8 +152,8 @@ class Whole:
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         return self.model.score(sequences, users)
 
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        return picked(self.model.score(sequences, None), items)
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
+        return picked(self.model.score(sequences, users), items)
 
 
 def picked(scores: Tensor, items: Tensor) -> Tensor:
@@ -170,8 +171,37 @@ class Blended:
         added = (term.score(sequences, users) * weight for term, weight in self.parts)
         return sum(added, start=self.bias.expand(len(sequences), -1))
 
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        return sum((term.of(sequences, items) * weight[items] for term, weight in self.parts), start=self.bias[items])
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
+        added = (term.of(sequences, items, users) * weight[items] for term, weight in self.parts)
+        return sum(added, start=self.bias[items])
+
+
+class OfFolds:
+    """One part of a model that has several for its users: of each the part of the one that scores the user."""
+
+    def __init__(self, model: Folded, parts: Sequence[TermScorer]) -> None:
+        self.model, self.parts = model, parts
+
+    def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+        known = _known(users)
+        total = torch.zeros(len(sequences), self.model.n_items + 1, device=sequences.device)
+        for number, rows in self.model.rows_of(known):
+            total[rows] = self.parts[number].score(sequences[rows], known[rows]).float()
+        return total
+
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
+        known = _known(users)
+        total = torch.zeros(len(sequences), items.shape[-1], device=sequences.device)
+        for number, rows in self.model.rows_of(known):
+            some = items if items.dim() == 1 else items[rows]
+            total[rows] = self.parts[number].of(sequences[rows], some, known[rows]).float()
+        return total
+
+
+def _known(users: Tensor | None) -> Tensor:
+    if users is None:
+        raise ValueError("who was fitted on decides who scores: users must be known")
+    return users
 
 
 class PerItem:
@@ -183,7 +213,7 @@ class PerItem:
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         return self.values.expand(len(sequences), -1)
 
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
         return self.values[items].expand(len(sequences), -1)
 
 
@@ -207,8 +237,8 @@ class Kept:
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         return self.get().score(sequences, users)
 
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
-        return self.get().of(sequences, items)
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
+        return self.get().of(sequences, items, users)
 
     def without(self, rows: Without, items: Tensor, drawn: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         return self.get().without(rows, items, drawn, weights)
@@ -233,12 +263,15 @@ def _own(name: str) -> Callable[[Scorer, Ground, Variant], TermScorer | None]:
             return Views(scorer, slices) if slices else None
         if isinstance(scorer, LinearScorer):
             return scorer.parts.get(name)
+        if isinstance(scorer, Folded):
+            parts = [make(one, ground, variant) for one in scorer.scorers]  # models of one kind: all have it, or none
+            return None if None in parts else OfFolds(scorer, cast(list[TermScorer], parts))
         if isinstance(scorer, BlendScorer):
             made = (
                 (make(remembered(m), ground, variant), w) for m, w in zip(scorer.members, scorer.weights, strict=True)
             )
-            parts = [(term, weight) for term, weight in made if term is not None]
-            return Blended(parts, scorer.bias if name == "collaborative" else torch.zeros_like(scorer.bias))
+            weighed = [(term, weight) for term, weight in made if term is not None]
+            return Blended(weighed, scorer.bias if name == "collaborative" else torch.zeros_like(scorer.bias))
         return Whole(scorer) if own_term(scorer) == name else None
 
     return make

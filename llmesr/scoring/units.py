@@ -28,10 +28,11 @@ class Units:
         users = users[:: max(1, len(users) // PROBES)][:PROBES]
         histories = [dataset.train_history(int(u)).tolist() for u in users]
         self._sequences = pad_histories(histories, scored.max_length, scored.device)
+        self._users = torch.from_numpy(users).to(scored.device)
         self._own = torch.zeros(0)  # (B,)
         if len(users):
             with torch.inference_mode():
-                self._own = spread(scored.scorer.score(self._sequences, None))
+                self._own = spread(scored.scorer.score(self._sequences, self._users))
 
     def of(self, name: str, variant: Variant = None) -> float:
         """The unit of a term by name; 0 where it says nothing to anyone, or needs text and there is none."""
@@ -44,7 +45,7 @@ class Units:
     def _unit(self, key: Key) -> float:
         opened = open_terms(self._scored.scorer, self._scored.ground, [key])
         with torch.inference_mode():
-            return median([matching(self._own, term.score(self._sequences)) for term in opened.values()])
+            return median([matching(self._own, term.score(self._sequences, self._users)) for term in opened.values()])
 
 
 def spread(scores: Tensor) -> Tensor:

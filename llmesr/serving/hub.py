@@ -18,7 +18,7 @@ from llmesr.retrieval.similar import SimilarUsers, load_similar
 from llmesr.runs.record import POLICY, Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
-from llmesr.scoring.scored_run import ScoredRun, Shared
+from llmesr.scoring.scored_run import ScoredRun, Shared, made_of
 from llmesr.scoring.tuning.outcome import load_tuned_policy
 from llmesr.store import Store
 
@@ -139,11 +139,12 @@ class Hub:
 
     @staticmethod
     def _signature(run: Run) -> tuple[object, ...]:
-        """Changes when the run, its dataset's thresholds or its policy change."""
+        """Changes when the run, one that it is made of, its text, its dataset's thresholds or its policy change."""
         stamp = run.store.stamp
         return (
             run.id,
             stamp("runs", run.id),
             stamp("runs", run.id, POLICY),
+            *(stamp(kind, id) for kind, id in made_of(run)),
             stamp("datasets", run.dataset_id),
         )

@@ -17,6 +17,7 @@ from llmesr.linear.scorer import LinearScorer
 from llmesr.methods import Inputs
 from llmesr.models.blend import BlendScorer
 from llmesr.models.boosted import BoostedScorer, Trees, Usual, many_features
+from llmesr.models.folded import Folded
 from llmesr.models.residual import scorer_of
 from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer
 from llmesr.runs.record import Run
@@ -26,6 +27,9 @@ from llmesr.training.inputs import reload
 from llmesr.training.linear import linear_scorer
 from llmesr.training.model import load_model, stored_model
 from llmesr.training.text_tables import compared_table
+
+FOLD = "fold"
+"""Of the tensors of a blend: who is in which half of the users of validation."""
 
 
 def load_scorer(
@@ -37,6 +41,8 @@ def load_scorer(
     device: torch.device | str = "cpu",
 ) -> Scorer:
     """The scorer of a finished run that ``part`` is asked of. ``dataset`` and ``embedding`` spare loading them.
+
+    On validation a blend, which was fitted there, scores each half of the users by what was fitted on the other half.
     UserError when the run has no model or an artifact it needs is gone."""
     dataset = dataset or load_dataset(run.store, run.dataset_id)
     if run.config.method == BLEND:
@@ -77,20 +83,43 @@ def stored_tensors(run: Run, shapes: Mapping[str, tuple[int, ...]]) -> list[Tens
     return [tensors[name] for name in shapes]
 
 
-def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> BlendScorer | BoostedScorer:
+def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -> Scorer:
+    """The weights that were fitted on all of validation; asked of validation, each half by those of the other half."""
+    runs = [part_of(run, id, "is a blend of run") for id in run.manifest.info["blend"]["runs"]]
+    fold = _fold(run, dataset) if part == "valid" else None
+    stored = [_stored_blend(run, dataset, f"{half}.") for half in range(2 if fold is not None and fold.any() else 0)]
+    stored.append(_stored_blend(run, dataset))
+    members = [load_scorer(member, dataset=dataset, part=part, device=device) for member in runs]
+    made = [blended(members, tensors, dataset, device) for tensors in stored]
+    return made[-1] if fold is None else Folded(made, fold.to(device, torch.long))
+
+
+def _fold(run: Run, dataset: Dataset) -> Tensor:
+    """(U,) 0 and 1 for who is in which half of validation, 2 for all others; 0 throughout where there are no halves."""
+    tensors, _ = load_tensors(stored_model(run))
+    if FOLD not in tensors:
+        ids = " ".join(run.manifest.info["blend"]["runs"])
+        raise UserError(
+            f"Run {run.id!r} was blended by an earlier version, which did not keep the weights that validation is "
+            f"ranked by. Blend it again: `llmesr blend {ids}`."
+        )
+    return stored_tensors(run, {FOLD: (dataset.n_users,)})[0]
+
+
+def _stored_blend(run: Run, dataset: Dataset, half: str = "") -> dict[str, Tensor]:
+    """The tensors of a blend by name, or those of a ``half``. UserError where they do not fit."""
     made, width = run.manifest.info["blend"], dataset.n_items + 1
     shapes: dict[str, tuple[int, ...]] = {"weights": (len(made["runs"]), width), "bias": (width,)}
     if "trees" in made:
         rounds, inner = made["trees"]["rounds"], 2 ** made["trees"]["depth"] - 1
         shapes |= {"tree_features": (rounds, inner), "tree_cuts": (rounds, inner)}
         shapes |= {"tree_values": (rounds, 2 * inner + 1), "usual": (2, len(made["runs"]), width)}
-    tensors = dict(zip(shapes, stored_tensors(run, shapes), strict=True))
+    found = stored_tensors(run, {half + name: shape for name, shape in shapes.items()})
+    tensors = dict(zip(shapes, found, strict=True))
     chosen, many = tensors.get("tree_features"), many_features(len(made["runs"]))
     if chosen is not None and chosen.numel() and not 0 <= int(chosen.min()) <= int(chosen.max()) < many:
         raise UserError(f"The model of run {run.id!r} does not fit its dataset or the runs it is made of.")
-    runs = [part_of(run, id, "is a blend of run") for id in made["runs"]]
-    members = [load_scorer(member, dataset=dataset, part=part, device=device) for member in runs]
-    return blended(members, tensors, dataset, device)
+    return tensors
 
 
 def blended(

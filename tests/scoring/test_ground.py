@@ -11,7 +11,7 @@ from serving_doubles import FakeScorer, bare_run, text_vectors
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.scoring.ground import Ground
+from llmesr.scoring.ground import Ground, stranger
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import POLICIES_KEPT, Recommender
 from llmesr.scoring.scored_run import ScoredRun
@@ -63,3 +63,22 @@ def test_many_different_requests_do_not_grow_what_is_kept(store: Store, tiny: Da
         assert len(recommender.recommend([3, 7], 5, policy)) == 5
         assert scored.ground.kept_bytes <= scored.ground.budget
     assert recommender.policies_kept == POLICIES_KEPT
+
+
+def test_who_is_unknown_is_told_apart_by_the_whole_history() -> None:
+    at = Ground(item_counts=torch.ones(9), train_lengths=torch.tensor([1, 8]), thresholds=Thresholds(item=1, user=6))
+    read = torch.ones(5, 4, dtype=torch.long)  # a model reads the newest four
+    users = torch.tensor([0, 1, stranger(8), stranger(4), -1])
+    assert at.tail_users(read, users).tolist() == [True, False, False, True, True]
+    assert at.tail_users(read, None).all()
+
+
+def test_a_posted_history_that_is_cut_counts_whole(store: Store, tiny: Dataset) -> None:
+    scored = ScoredRun(store, bare_run(store, tiny), scorer=FakeScorer(tiny.n_items), dataset=tiny)
+    served, policy = Recommender(scored), ScoringPolicy(popularity=5.0, tail_users_only=True)
+    longest = served.max_length + tiny.thresholds.user
+    history = [1 + n % tiny.n_items for n in range(longest)]
+    plain, asked = (served.answer([served.request(history, 5, p)])[0] for p in (ScoringPolicy(), policy))
+    assert plain.items.tolist() == asked.items.tolist()  # a head user, however little of it the model reads
+    short = [served.answer([served.request(history[-1:], 5, p)])[0].items.tolist() for p in (ScoringPolicy(), policy)]
+    assert short[0] != short[1]

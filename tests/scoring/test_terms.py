@@ -36,7 +36,7 @@ class Parity:
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         return ((sequences != PAD).sum(1, keepdim=True) % 2 == self.items % 2).float()
 
-    def of(self, sequences: Tensor, items: Tensor) -> Tensor:
+    def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
         scores = self.score(sequences)
         return scores[:, items] if items.dim() == 1 else scores.gather(1, items)
 

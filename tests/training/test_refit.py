@@ -22,7 +22,10 @@ from llmesr.runs.record import MODEL, VALIDATED, Run
 from llmesr.scoring.blend import blend
 from llmesr.scoring.derived import derive
 from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.recommender import Recommender
+from llmesr.scoring.rerankers import RerankConfig
 from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.tuning.effect import effects
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
 from llmesr.scoring.tuning.search import tune_policy
 from llmesr.store import Store
@@ -180,5 +183,13 @@ def test_policies_and_blends_are_chosen_by_the_model_before(pair: tuple[Dataset,
     told = [b.manifest.info["blend"]["weights"] for b in blended]
     assert told[0] == told[1]
     sequences = torch.tensor([[1, 2, 3]])
-    parts = [load_scorer(blended[1], part=part).score(sequences) for part in ("valid", "test")]
+    tested = ScoredRun(store, runs[pair[1].id][0])
+    lengths = tested.dataset.split.train_lengths
+    assert tested.ground.train_lengths.tolist() == lengths.tolist()  # of before validation, as the groups are
+    served = Recommender(tested)
+    asked = effects(served, [RerankConfig()], part="valid")
+    ranks = tested.run.per_user("valid", "full")["rank"].to_numpy()
+    assert asked["HR@10"][0] == pytest.approx((ranks <= 10).mean())
+    nobody = torch.tensor([-1])
+    parts = [load_scorer(blended[1], part=part).score(sequences, nobody) for part in ("valid", "test")]
     assert not torch.equal(*parts)

@@ -40,7 +40,7 @@ class Lists:
 def candidates(scored: ScoredRun, part: Part, users: np.ndarray, count: int, progress: Progress = silent) -> Lists:
     """The run's ``count`` best items for each of ``users`` (V,), none of the history that it reads from."""
     opened = scored.of(part)
-    dataset, scorer, device = opened.dataset, opened.under(), scored.device
+    dataset, scorer, device = opened.dataset, opened.judging(), scored.device
     sequences = Sequences(dataset, device)
     given = dataset.split.input_lengths(part)
     found = np.zeros((len(users), min(count, dataset.n_items)), np.int32)

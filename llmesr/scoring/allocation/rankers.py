@@ -95,7 +95,7 @@ def by_run(scored: ScoredRun, first: ScoredRun) -> ByScore:
     if run.config.method == EXTERNAL:
         raise UserError(f"Run {run.id!r} is a ranking made elsewhere: give its file as --second.")
     parts: tuple[Part, ...] = ("valid", "test")
-    scorers: dict[Part, Scorer | RankingScorer] = {part: scored.of(part).under() for part in parts}
+    scorers: dict[Part, Scorer | RankingScorer] = {part: scored.of(part).judging() for part in parts}
     name = f"{scored.run.label} {scored.run.id}"
     options: dict[str, Any] = {"max_length": scored.max_length, "device": scored.device}
     return ByScore(name, scorers, scored.dataset, **options, run=scored)

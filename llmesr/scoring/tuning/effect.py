@@ -75,7 +75,7 @@ def effects(
 @torch.inference_mode()
 def _pools(recommender: Recommender, policy: ScoringPolicy, users: np.ndarray, part: Part, width: int) -> _Pools:
     dataset, device = recommender.dataset, recommender.device
-    scorer = recommender.scored.under(policy)
+    scorer = recommender.scored.of(part).under(policy)
     asked = Questions(dataset, part, Sequences(dataset, device), recommender.max_length)
     order, targets, items, scores = [], [], [], []
     for some in in_order(users, dataset.split.input_lengths("valid"), 256):

@@ -22,7 +22,6 @@ from llmesr.config import Protocol
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.table import event_metrics
-from llmesr.models.folded import Folded
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, find_run
 from llmesr.scoring.halves import halved
@@ -59,18 +58,17 @@ def tune_policy(
 
 def cross_fitted(
     scored: ScoredRun, config: PolicyTuningConfig | None = None, *, progress: Progress = silent
-) -> Folded | None:
-    """The run under policies that are each tuned on one half of the users of validation and score the other half.
+) -> list[ScoringPolicy] | None:
+    """A policy for each half of the users of validation, tuned on the other half.
 
-    A policy flatters itself on the users it was tuned for; so scored, validation tells it from other candidates. None
-    where there are too few users to halve. Nothing is stored.
+    A policy flatters itself on the users it was tuned for; ranked by these (:func:`~llmesr.scoring.derived.derive`),
+    validation tells it from other candidates. None where there are too few users to halve. Nothing is stored.
     """
     scored = scored.of("valid")
-    fold, halves = halved(scored.dataset.split.users("valid"), scored.dataset.n_users, scored.dataset.seed)
+    _, halves = halved(scored.dataset.split.users("valid"), scored.dataset.n_users, scored.dataset.seed)
     if min(map(len, halves)) == 0:
         return None
-    tuned = [_tuned(scored, config or PolicyTuningConfig(), half, progress) for half in halves]
-    return Folded([scored.under(t.policy) for t in reversed(tuned)], fold.to(scored.device))
+    return [_tuned(scored, config or PolicyTuningConfig(), half, progress).policy for half in reversed(halves)]
 
 
 def _tuned(scored: ScoredRun, config: PolicyTuningConfig, users: np.ndarray, progress: Progress) -> TunedPolicy:

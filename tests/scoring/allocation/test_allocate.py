@@ -193,7 +193,9 @@ def test_an_allocated_run_recommends_in_the_order_it_was_evaluated_in(
             assert unknown.items.tolist() == lists.items[0].tolist()  # a history of nobody: the list of the run
             expected = by_run(second, first).order(lists)[0] if weak else lists.items[0]
             request = replace(served.request(history, 20), user=user)
-            assert served.answer([request])[0].items.tolist() == expected.tolist()
+            answer = served.answer([request])[0]
+            assert answer.items.tolist() == expected.tolist()
+            np.testing.assert_allclose(sum(answer.parts.values()), answer.scores, rtol=1e-4, atol=1e-4)
 
 
 def test_an_allocated_run_is_evaluated_again_where_it_was_made_of_runs(made: tuple[Store, Dataset, Run, Run]) -> None:
