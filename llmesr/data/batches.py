@@ -56,22 +56,34 @@ def bucketed(
 ) -> Iterator[np.ndarray]:
     """Batches of users of similar length, in random order; every user once.
 
-    Users are shuffled, cut into pools of 32 batches, sorted by length inside each pool: little
+    Users are shuffled, cut into pools of some 32 batches, sorted by length inside each pool: little
     padding, and still other neighbours in every epoch. With ``predicted``, at how many positions of each user a choice
     is predicted, a batch has as many of them as ``batch_size`` users have on average: in the mean over a batch each
-    choice then counts the same.
+    choice then counts the same. So pools and batches are cut evenly; a rest would count as much as the others.
     """
-    order = rng.permutation(users)
-    pool, batches = batch_size * 32, list[np.ndarray]()
-    counted = np.ones(len(lengths)) if predicted is None else predicted
-    many = batch_size * counted[users].mean()
-    for start in range(0, len(order), pool):
-        chunk = order[start : start + pool]
+    order, batches = rng.permutation(users), list[np.ndarray]()
+    pool = batch_size * 32
+    if predicted is None:
+        pools = np.split(order, np.arange(pool, len(order), pool))
+    else:
+        pools = np.array_split(order, max(1, round(len(order) / pool)))
+        many = batch_size * predicted[users].mean()
+    for chunk in pools:
         chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-        number = ((np.cumsum(counted[chunk]) - 1) / many).astype(np.int64)
-        batches += np.split(chunk, np.flatnonzero(np.diff(number)) + 1)
+        if predicted is None:
+            batches += np.split(chunk, np.arange(batch_size, len(chunk), batch_size))
+        else:
+            batches += _evenly(chunk, predicted[chunk], many)
     for i in rng.permutation(len(batches)):
         yield batches[i]
+
+
+def _evenly(users: np.ndarray, predicted: np.ndarray, many: float) -> list[np.ndarray]:
+    """``users`` in their order, cut where each part has about as many positions as every other, near to ``many``."""
+    until = np.cumsum(predicted)
+    parts = max(1, round(until[-1] / many))
+    number = ((until - predicted / 2) * (parts / until[-1])).astype(np.int64)  # by the middle of a user's positions
+    return np.split(users, np.flatnonzero(np.diff(number)) + 1)
 
 
 def in_order(users: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

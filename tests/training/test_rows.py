@@ -86,11 +86,20 @@ def test_batches_of_as_many_positions() -> None:
     lengths = np.minimum(random.geometric(0.1, 5000), 50)
     batches = list(bucketed(np.arange(5000), lengths, 32, random, lengths))
     assert sorted(np.concatenate(batches).tolist()) == list(range(5000))
-    whole = [lengths[b].sum() for b in batches]
-    assert np.quantile(whole, 0.1) > 0.8 * 32 * lengths.mean()
-    assert max(whole) < 32 * lengths.mean() + 50
+    whole = np.array([lengths[b].sum() for b in batches])
+    assert np.abs(whole / whole.mean() - 1).max() < 50 / whole.mean()  # no rest of a pool
     assert max(map(len, batches)) > 4 * min(len(b) for b in batches if lengths[b].max() == 50)
     assert len(batches) == pytest.approx(5000 / 32, rel=0.1)
+
+
+@pytest.mark.parametrize("many", [1, 2, 33, 1024, 1025, 1500, 2049])
+def test_no_batch_is_a_rest(many: int) -> None:
+    """However many users there are: a batch of few would count as much as the others."""
+    lengths = np.random.default_rng(1).integers(1, 9, many)
+    batches = list(bucketed(np.arange(many), lengths, 32, np.random.default_rng(0), lengths))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(many))
+    whole = np.array([lengths[b].sum() for b in batches])
+    assert whole.min() > 0.6 * whole.mean()
 
 
 @pytest.mark.parametrize("targets", ["all", "last"])
