@@ -134,6 +134,8 @@ def configuration(c: Contender) -> tuple[Any, ...]:
     return _configuration(c.runs[0], c.manifests[0])
 
 
+_TWINS = {"text-ease": "ease", "llm-init": "id", "adapter": "id", "llm-esr": "id", "llmemb": "id"}
+"""Methods that read text, and what each would be without it."""
 Validation = Callable[[Contender], float]
 """How good a contender is on validation (:func:`validation_score` of its runs); NaN where that is not known."""
 
@@ -168,6 +170,18 @@ def best_without_and_with_text(
     kinds = [[c for c in shown if c.with_text is text] for text in (False, True)]
     blind, reading = (max(kind, key=validation, default=None) for kind in kinds)
     return blind, reading
+
+
+def like_for_like(every: Sequence[Contender], validation: Validation) -> list[tuple[Contender, Contender]]:
+    """The same model without text and with it, for every method that has such a twin: of each the one that is best on
+    validation, where both have the same backbone."""
+    shown = {c.method: c for c in best_of_each(every, validation)}
+    pairs = [(shown.get(plain), shown.get(method)) for method, plain in _TWINS.items()]
+    return [
+        (plain, text)
+        for plain, text in pairs
+        if plain is not None and text is not None and plain.label.partition("/")[2] == text.label.partition("/")[2]
+    ]
 
 
 def _rank(label: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What popularity alone explains of a score: why full ranking and uni100 may disagree.
 
-Uniform negatives are mostly rare items, so ranking by popularity alone finds many a popular target among them, and
-next to none among all items. A method that knows what is popular is rewarded for that under uni100 alone.
+Uniform negatives are mostly rare items, so ranking by popularity alone finds far more popular targets among them than
+among all items. A method that knows what is popular is rewarded for that under uni100 most of all.
 """
 
 from __future__ import annotations

@@ -78,6 +78,11 @@ class Verdict:
         """Whether any group differs."""
         return any(a.outcome in ("better", "worse") for a in self.answers)
 
+    @property
+    def judged(self) -> bool:
+        """Whether there was enough to judge any group by."""
+        return any(a.outcome != "few" for a in self.answers)
+
     def answer(self, group: str) -> Answer | None:
         return next((a for a in self.answers if a.group == group), None)
 

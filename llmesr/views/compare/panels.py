@@ -50,7 +50,9 @@ def verdict_folded(choice: Choice) -> None:
 
 def _matrix(choice: Choice) -> None:
     said = choice.judged()
-    if not any(v.significant for v in said):
+    if not any(v.judged for v in said):
+        st.markdown("**Too little data** to judge any group.")
+    elif not any(v.significant for v in said):
         st.markdown("**No clear difference** in any group.")
     for one in said if len(said) <= FEW else ():
         sentence = as_text(one.sentence(metric=False, doubts=False), 1500)
@@ -66,9 +68,9 @@ def _matrix(choice: Choice) -> None:
         alt=f"Verdict on each configuration against {choice.reference} by group.",
     )
     st.caption(
-        "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *ahead*, *behind*: "
-        "something serious stands against it. Intervals and p: in the table of differences under Groups. Click a "
-        "cell, or a dot of a chart, to list its users."
+        "*better*, *worse*: p < .05 after Benjamini-Hochberg; *unclear*: no clear difference; *too few*: too few "
+        "users, or too few for whom they differ, to judge by; *ahead*, *behind*: something serious stands against it. "
+        "Intervals and p: in the table of differences under Groups. Click a cell, or a dot, to list its users."
     )
     drill.of_cell(choice, picked, [v.run for v in said], "verdicts", matrix)
 
@@ -217,8 +219,7 @@ def popularity(choice: Choice) -> None:
     st.caption(
         "Of each target the smaller of two values counts as explained: the configuration's, and that of ranking the "
         "same candidates by their training interactions. The negatives of uni100 are mostly rare items, so popularity "
-        "alone finds many popular targets among them, and next to none among all items. Click a part of a bar to list "
-        "its users."
+        "alone finds far more popular targets among them than among all items. Click a part of a bar to list its users."
     )
 
 

@@ -41,7 +41,9 @@ def sentence(h: Headline, by: str = "Item", k: int = 10) -> str:
     that it is not settled; what stands against it is shown beside it.
     """
     said = []
-    if h.verdict is not None and not h.verdict.significant:
+    if h.verdict is not None and not h.verdict.judged:
+        said.append(f"**Too little data** to tell {h.reading} and {h.blind} apart in any group.")
+    elif h.verdict is not None and not h.verdict.significant:
         said.append(f"**No clear difference** between {h.reading} and {h.blind} in any group.")
     if h.blind:
         said.append(_without(h, h.blind, by, k))

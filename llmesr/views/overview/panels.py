@@ -11,7 +11,7 @@ import streamlit as st
 from llmesr.config import EVERY_GROUP
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, like_for_like
 from llmesr.evaluation.doubts import Doubt, rarely_hit, serious
 from llmesr.jobs.plans import preparing, submit_demo
 from llmesr.runs.record import Run
@@ -20,7 +20,7 @@ from llmesr.views.cache import artifacts, evidence
 from llmesr.views.cache.clarity import METRIC
 from llmesr.views.overview.charts import headline_chart
 from llmesr.views.overview.headline import Headline, sentence
-from llmesr.views.shared import behind, clicks, doubts, exhibits, job_panels, links, pins, theme, widgets, words
+from llmesr.views.shared import alike, behind, clicks, doubts, exhibits, job_panels, links, pins, theme, widgets, words
 from llmesr.views.shared.words import as_text
 
 SIDES = {"Item": "Items by popularity", "User": "Users by history length"}
@@ -154,8 +154,26 @@ def _say(
         if said is not None:
             sure = as_text(said.sentence(doubts=False), 1500)
             st.caption(f"How sure? {as_text(said.run)} against {as_text(said.baseline)}: {sure}")
+        if pairs := _alike(root, every, shown, frame, thresholds, protocol, by):
+            st.caption(as_text(pairs, 1500))
     doubts.folded(root, dataset_id, found)
     return found
+
+
+def _alike(
+    root: Store,
+    every: Sequence[Contender],
+    shown: evidence.Lineup,
+    frame: pd.DataFrame,
+    thresholds: Thresholds,
+    protocol: str,
+    by: str,
+) -> str:
+    """What leads without text and with it may be models of two kinds; this is of one kind each."""
+    group, pairs = f"Tail {by}", like_for_like(every, partial(evidence.validation, root))
+    found = alike.judged(root, pairs, shown, lambda c: c.label, thresholds, METRIC, protocol)
+    values = frame[frame["group"] == group].set_index("run")["value"].to_dict()
+    return alike.sentence(found, values, group, METRIC)
 
 
 def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> list[str]:

@@ -11,12 +11,12 @@ import pandas as pd
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, like_for_like
 from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
 from llmesr.views.cache import evidence, spaces
-from llmesr.views.shared import words
+from llmesr.views.shared import alike, words
 
 METRIC, PROTOCOL = "HR@10", "full"
 NEAREST = 5
@@ -105,6 +105,18 @@ class Material:
         reference = self.plain.name
         at = reference, self.thresholds, self.metric, self.protocol
         return evidence.judged(self.root, lineup, *at, among=self._shown)[0]
+
+    @cached_property
+    def like_for_like(self) -> str:
+        """What text changes about models that are the same without it, on tail items; empty where there is no pair."""
+        pairs = like_for_like(self.chosen, self.validation)
+        if not pairs:
+            return ""
+        at = self._shown, lambda c: c.name, self.thresholds, self.metric, self.protocol
+        found = alike.judged(self.root, pairs, *at)
+        table = self.summary(*best_of_each(self.chosen, self.validation))
+        values = table[table["group"] == "Tail Item"].set_index("run")["value"].to_dict()
+        return alike.sentence(found, values, "Tail Item", self.metric)
 
     @cached_property
     def item(self) -> int | None:

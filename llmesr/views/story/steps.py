@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from llmesr.config import GROUPS
 from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.doubts import Doubt, about, rarely_hit, serious
+from llmesr.evaluation.verdict import Answer
 from llmesr.prose import counted, listed
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section
@@ -144,10 +145,11 @@ def what_changed(m: Material) -> StoryStep:
     tail = table[table["group"] == "Tail Item"].iloc[0]
     return StoryStep(
         NAMES[3],
-        _headline_of_change(tail, m.text, m.plain, settled=not serious(m.doubts)),
+        _headline_of_change(tail, m.verdict.answer("Tail Item"), m.text, m.plain, settled=not serious(m.doubts)),
         [
             f"{m.text.name} compared with {m.plain.name}, in {m.metric}: "
             f"{m.verdict.sentence(metric=False, doubts=False)}",
+            *filter(None, [m.like_for_like]),
             f"{_seeds(m.text, m.plain)}Paired permutation test over "
             f"{theme.count(table['users'].max())} users, p corrected for {len(m.everybody)} tests.",
         ],
@@ -244,20 +246,24 @@ def _headline_of_the_gap(head: float, tail: float, metric: str, *, settled: bool
     return f"{metric} is {_value(head, metric)} on head items and {_value(tail, metric)} on tail items."
 
 
-def _headline_of_change(tail: pd.Series, text: Contender, plain: Contender, *, settled: bool) -> str:
+def _headline_of_change(
+    tail: pd.Series, answer: Answer | None, text: Contender, plain: Contender, *, settled: bool
+) -> str:
     if tail["users"] == 0:
-        return f"No held-out item is a tail item, so {text.method} cannot show what it does for them."
+        return f"No held-out item is a tail item, so {text.label} cannot show what it does for them."
+    if answer is not None and answer.outcome == "few":
+        return f"Too few users to say what {text.label} changes on tail items compared with {plain.label}."
     if not tail["significant"]:
-        return f"{text.method} shows no clear change on tail items compared with {plain.method}."
+        return f"{text.label} shows no clear change on tail items compared with {plain.label}."
     before = tail["difference"] / tail["relative"] if tail["relative"] and np.isfinite(tail["relative"]) else 0.0
     after = before + tail["difference"]
     how = f"from {theme.percent(before, 1)} to {theme.percent(after, 1)}"
     if not str(tail["metric"]).startswith("HR"):
         how = f"from {theme.metric(before)} to {theme.metric(after)}"
     if not settled:
-        return f"{tail['metric']} on tail items: {how} with {text.method}, but that is not settled."
+        return f"{tail['metric']} on tail items: {how} with {text.label}, but that is not settled."
     rises = "rises" if tail["difference"] > 0 else "falls"
-    return f"With {text.method}, {tail['metric']} on tail items {rises} {how}."
+    return f"With {text.label}, {tail['metric']} on tail items {rises} {how}."
 
 
 def _value(value: float, metric: str) -> str:

@@ -92,16 +92,23 @@ def test_what_changed_says_how_much_and_how_sure(material: Material) -> None:
     assert row["significant"]
     before = row["difference"] / row["relative"]
     after = before + row["difference"]
-    assert step.headline == f"With llm-esr, HR@10 on tail items rises from {100 * before:.1f}% to {100 * after:.1f}%."
+    assert (
+        step.headline
+        == f"With llm-esr/sasrec, HR@10 on tail items rises from {100 * before:.1f}% to {100 * after:.1f}%."
+    )
     assert "on tail items (+" in step.sentences[0]
-    assert step.sentences[1].startswith("2 seeds of llm-esr/sasrec and 2 seeds of id/sasrec. ")
+    values = material.summary(*material.protagonists).set_index(["run", "group"])["value"]  # type: ignore[arg-type]
+    plain, read = (f"{100 * values[c.name, 'Tail Item']:.1f}%" for c in material.protagonists if c)
+    assert step.sentences[1].startswith(f"The same model without text and with it, in the tail: id/sasrec {plain}, ")
+    assert step.sentences[1].endswith(f"llm-esr/sasrec {read} (better).")
+    assert step.sentences[2].startswith("2 seeds of llm-esr/sasrec and 2 seeds of id/sasrec. ")
 
 
 def test_no_change_is_said_plainly(material: Material) -> None:
     plain, esr = ({c.method: c for c in material.chosen}[m] for m in ("id", "llm-esr"))
     same = replace(esr, runs=plain.runs, manifests=plain.manifests)
     step = story.what_changed(replace(material, chosen=[plain, same]))
-    assert step.headline == "llm-esr shows no clear change on tail items compared with id."
+    assert step.headline == "llm-esr/sasrec shows no clear change on tail items compared with id/sasrec."
 
 
 def test_what_next_measures_the_gap_and_advises(material: Material) -> None:
@@ -141,7 +148,7 @@ def test_while_something_serious_stands_no_step_says_better_or_gives_a_ratio(
     monkeypatch.setattr(evidence, "doubts", lambda *_: (CUT,))
     fails, changed, following = (story.STEPS[i](material) for i in (1, 3, 4))
     assert all(CUT in step.doubts for step in (fails, changed, following))
-    assert changed.headline.endswith("with llm-esr, but that is not settled.")
+    assert changed.headline.endswith("with llm-esr/sasrec, but that is not settled.")
     said = " ".join([changed.headline, *changed.sentences, following.headline, *following.sentences])
     assert not any(word in said for word in ("better", "rises", " times as often", "lose significantly"))
     assert CUT.sentence in story.sections([changed])[0].paragraphs
