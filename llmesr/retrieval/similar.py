@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from llmesr.config import NeighbourConfig
 from llmesr.data.dataset import Dataset
+from llmesr.data.tensor_file import arrays
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.index import Nearest, nearest
@@ -101,13 +102,13 @@ def _found(vectors: np.ndarray, config: NeighbourConfig, progress: Progress) -> 
 
 
 def load_similar(store: Store, ref: str) -> SimilarUsers:
-    """Similar users by id, unique prefix or name. UserError when missing or damaged."""
+    """Similar users by id, unique prefix or name, mapped where they are many. UserError when missing or damaged."""
     manifest = store.find("neighbours", ref)
     path = store.path("neighbours", manifest.id) / NEIGHBOURS
     try:
-        arrays = load_file(path)
-        return SimilarUsers(manifest, arrays["users"], arrays["similarity"])
-    except (OSError, KeyError, SafetensorError) as error:
+        found = arrays(path)
+        return SimilarUsers(manifest, found["users"], found["similarity"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(
             f"The similar users {manifest.id!r} are damaged: {error}. Delete them and search again."
         ) from error

@@ -13,9 +13,8 @@ from safetensors.numpy import load_file, save_file
 from llmesr.data import row_file
 from llmesr.data.int8_rows import quantised
 from llmesr.data.row_file import RowFile, mapped
-from llmesr.store import header_bytes, read_header
-
-_NAMES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "I8": np.dtype("i1")}
+from llmesr.data.tensor_file import NAMES, lying
+from llmesr.store import header_bytes
 
 
 def write_vectors(
@@ -53,7 +52,7 @@ def _header(arrays: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> bytes:
     end = 0
     for name, (shape, dtype) in arrays.items():
         begin, end = end, end + int(np.prod(shape)) * dtype.itemsize
-        said = next(known for known, of in _NAMES.items() if of == dtype)
+        said = next(known for known, of in NAMES.items() if of == dtype)
         header[name] = {"dtype": said, "shape": list(shape), "data_offsets": [begin, end]}
     return header_bytes(header)
 
@@ -62,17 +61,8 @@ def read_vectors(path: Path) -> tuple[RowFile, np.ndarray]:
     """The items (N, E), which stay in the file, and the users (U, E), mapped where the file is large. OSError,
     ValueError, KeyError or SafetensorError when damaged."""
     small = load_file(path) if path.stat().st_size < row_file.MAPPED_FROM else {}
-    header, begin = read_header(path, longest=10_000)
-    if path.stat().st_size < begin + max(int(told["data_offsets"][1]) for told in header.values()):
-        raise ValueError("it is shorter than it says")
-    arrays = {name: _array(told, begin) for name, told in header.items()}
+    arrays = lying(path)
     first, dtype, shape = arrays["items"]
     found = {name: small[name] if small else mapped(path, *arrays[name]) for name in arrays if name != "items"}
     scales = np.array(found["scales"]) if dtype == np.int8 else None
     return RowFile(path, first, (shape[0], shape[1]), dtype, scales), found["users"]
-
-
-def _array(told: dict[str, Any], begin: int) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
-    """Where an array begins in the file, its dtype and its shape."""
-    shape = tuple(int(length) for length in told["shape"])
-    return begin + int(told["data_offsets"][0]), _NAMES[str(told["dtype"])], shape

@@ -44,7 +44,9 @@ def derived(
     place = folder / f".{name}"
     stamps = {source: _stamp(folder / source) for source in sources}
     writable = os.access(folder, os.W_OK)
-    with locked(place) if writable else contextlib.nullcontext():
+    if writable:
+        place.mkdir(exist_ok=True)  # and not the artifact's folder, which may have been deleted meanwhile
+    with locked(place, make=False) if writable else contextlib.nullcontext():
         if not _valid(place, stamps):
             if not writable:
                 yield None

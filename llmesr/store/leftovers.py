@@ -6,9 +6,10 @@ import contextlib
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from llmesr.store.lock import is_locked
+from llmesr.store.lock import Held, is_locked, locked
 from llmesr.store.manifest import MANIFEST, parse_manifest
 
 SCRATCH, REPLACED, DELETED, GIVING_WAY = ".scratch.", ".replaced.", ".deleted.", ".giving-way."
@@ -34,17 +35,43 @@ def heal(folder: Path) -> None:
         if entry.name.startswith(GIVING_WAY):
             _put_back(entry)
             continue
-        ours = entry.name.startswith((SCRATCH, REPLACED, DELETED))
+        if entry.name.startswith(REPLACED):
+            _settle(entry)
+            continue
+        ours = entry.name.startswith((SCRATCH, DELETED))
         earlier = None if ours else _EARLIER.fullmatch(entry.name)
         if not (ours or earlier) or not entry.is_dir() or _in_use(entry, OLD if earlier else YOUNG):
             continue
-        final = folder / (earlier["id"] if earlier else entry.name.removeprefix(REPLACED).rpartition(".")[0])
-        replaced = _is_whole(entry) if earlier else entry.name.startswith(REPLACED)
-        if replaced and not final.exists():
+        if earlier and not (folder / earlier["id"]).exists() and _is_whole(entry):
             with contextlib.suppress(OSError):  # as below
-                entry.rename(final)
+                entry.rename(folder / earlier["id"])
         else:
             shutil.rmtree(entry, ignore_errors=True)  # a root that cannot be written stays as it is
+
+
+def places(final: Path) -> Iterator[Path]:
+    """Where to look for an artifact, one after the other, until it is found: while it is being replaced its folder is
+    away for a moment, and when that was killed, until somebody puts it back, which is done here."""
+    yield final
+    if not final.is_dir():
+        beside = final.parent.glob(f"{REPLACED}{final.name}.*")
+        for entry in [entry for entry in beside if replaced_id(entry.name) == final.name]:
+            _settle(entry)
+            yield entry
+    yield final  # put back, or the new one
+
+
+def replaced_id(name: str) -> str:
+    """Of what a hidden folder of something being replaced is."""
+    return name.removeprefix(REPLACED).rpartition(".")[0]
+
+
+def _settle(entry: Path) -> None:
+    """Put back an artifact whose replacement was killed, or leave it to be removed where the new one is there. Whoever
+    replaces one holds the lock of the root meanwhile, so that nobody has to wait until it is old."""
+    final = entry.with_name(replaced_id(entry.name))
+    with contextlib.suppress(Held, OSError), locked(entry.parent.parent, wait=False, make=False):
+        entry.rename(hidden(final, DELETED) if final.exists() else final)
 
 
 def _put_back(entry: Path) -> None:

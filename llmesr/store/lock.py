@@ -16,9 +16,11 @@ class Held(Exception):
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a folder, which is made when it is missing. Without ``wait``, :class:`Held` when it is taken."""
-    folder.mkdir(parents=True, exist_ok=True)
+def locked(folder: Path, *, wait: bool = True, make: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder. Without ``wait``, :class:`Held` when it is taken. A folder that is missing is made;
+    without ``make``, FileNotFoundError."""
+    if make:
+        folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK, "a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -86,18 +86,23 @@ class Store(Shelf):
         with locked(self.root):  # of two who place the same artifact the second sees that of the first
             if not replace and self.exists(kind, id):
                 raise FileExistsError(final)
-            if final.exists():
-                old = hidden(final, REPLACED)
-                final.rename(old)
+            if not final.exists():
                 scratch.rename(final)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
+                return
+            old = final.rename(hidden(final, REPLACED))  # readers look for it there until the new one is in its place
+            try:
                 scratch.rename(final)
+            except BaseException:
+                old.rename(final)
+                raise
+            old = old.rename(hidden(final, DELETED))
+        shutil.rmtree(old, ignore_errors=True)
 
     @contextlib.contextmanager
     def changing(self, kind: str, id: str) -> Iterator[Manifest]:
         """The manifest of an artifact, written anew in one step when the block ends well. Of two who change it at the
         same time, the second sees what the first has written. UserError when it cannot be read."""
+        self.manifest(kind, id)  # one whose replacement was killed is put back: with the lock held nobody can
         with locked(self.root):
             manifest = self.manifest(kind, id).model_copy(deep=True)
             yield manifest
@@ -108,16 +113,20 @@ class Store(Shelf):
         """Be the only one who works on an artifact. UserError when another process does, or when there is none."""
         self.manifest(kind, id)
         with self._held(self.path(kind, id), f"The {noun(kind)} {id!r}"):
+            self.manifest(kind, id)  # it may have been deleted before the lock was ours
             yield
 
     @contextlib.contextmanager
     def _held(self, folder: Path, what: str) -> Iterator[None]:
-        try:
-            with locked(folder, wait=False):
-                yield
-        except Held as held:
-            who = f" (process {held})" if str(held) else ""
-            raise UserError(f"{what} is being worked on{who}. Wait until that ends, or stop it first.") from None
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(folder, wait=False, make=False))
+            except Held as held:
+                who = f" (process {held})" if str(held) else ""
+                raise UserError(f"{what} is being worked on{who}. Wait until that ends, or stop it first.") from None
+            except FileNotFoundError:
+                raise UserError(f"{what} is not there any more.") from None
+            yield
 
     def delete(self, kind: str, id: str) -> None:
         """Remove an artifact, whole or not. UserError when others were made from it, or while somebody works on it."""
@@ -129,10 +138,12 @@ class Store(Shelf):
         entry = self.root / kind / id
         grave = hidden(entry, DELETED)
         try:
-            with locked(entry, wait=False):
+            with locked(self.root), locked(entry, wait=False, make=False):  # what is being replaced is waited for
                 entry.rename(grave)
         except Held:
             raise UserError(f"The {noun(kind)} {id!r} is being worked on; stop that first, then delete it.") from None
+        except FileNotFoundError:
+            raise UserError(f"There is no {noun(kind)} {id!r} to delete.") from None
         shutil.rmtree(grave)
 
     def put_aside(self, folder: Path) -> Path:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import json
 import os
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from llmesr.errors import UserError
-from llmesr.store.files import belonging, file_digest, read_json
-from llmesr.store.leftovers import heal
+from llmesr.store.files import belonging, file_digest
+from llmesr.store.leftovers import REPLACED, heal, places, replaced_id
 from llmesr.store.manifest import (
     CHECKPOINTS,
     KINDS,
@@ -25,6 +28,7 @@ from llmesr.store.manifest import (
     referred,
 )
 
+_T = TypeVar("_T")
 WorkFolder = Literal["jobs", "uploads", "downloads", "addresses", "cache", "quarantine"]
 
 LONGEST = 200
@@ -77,14 +81,18 @@ class Shelf:
 
     def exists(self, kind: str, id: str) -> bool:
         """Whether there is such an artifact: a folder with a manifest."""
-        return (self.path(kind, id) / MANIFEST).is_file()
+        return any((place / MANIFEST).is_file() for place in places(self.path(kind, id)))
 
     def ids(self, kind: str) -> builtins.list[str]:
         """The folders under a kind, readable or not, sorted."""
         self._check_kind(kind)
         folder = self.root / kind
-        entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        if not folder.is_dir():
+            return []
+        with os.scandir(folder) as entries:  # they say what they are as they are listed: some may be away right after
+            names = {entry.name for entry in entries if entry.is_dir()}
+        away = {replaced_id(name) for name in names if name.startswith(REPLACED)}
+        return sorted(away | {name for name in names if not name.startswith(".")})
 
     def files(self, kind: str, id: str) -> builtins.list[Path]:
         """The files that belong to an artifact, its manifest among them; no checkpoints, nothing hidden."""
@@ -92,12 +100,12 @@ class Shelf:
 
     def finished(self, kind: str, id: str) -> bool:
         """Whether an artifact is whole: one that is still made, was stopped or has failed is not."""
-        path = self.path(kind, id) / STATUS
-        if not path.is_file():
-            return self.exists(kind, id)
         try:
-            return bool(read_json(path, f"The {noun(kind)} {id!r}", "")["state"] == "SUCCEEDED")
-        except (UserError, TypeError, KeyError):  # a status that says nothing does not say that it has ended well
+            status = self._read(self.path(kind, id), lambda place: json.loads((place / STATUS).read_bytes()))
+            return bool(status["state"] == "SUCCEEDED")
+        except FileNotFoundError:
+            return self.exists(kind, id)
+        except (OSError, ValueError, RecursionError, TypeError, KeyError):  # it does not say that it has ended well
             return False
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -107,7 +115,7 @@ class Shelf:
         ``Store.changing``. UserError when it is missing, unreadable or of another schema version."""
         path = self.path(kind, id) / MANIFEST
         try:
-            manifest = _as_written(path, _written(path))
+            manifest = self._read(path.parent, lambda place: _as_written(place / MANIFEST, _written(place / MANIFEST)))
         except FileNotFoundError:
             if path.parent.is_dir():
                 raise UserError(
@@ -136,16 +144,17 @@ class Shelf:
 
     def digest(self, kind: str, id: str) -> str:
         """What changes whenever an artifact does: the digest of its manifest. UserError when it is not there."""
-        path = self.path(kind, id) / MANIFEST
-        if not path.is_file():
-            raise UserError(f"There is no {noun(kind)} {id!r} any more. Choose another.")
-        return _digest(path, _written(path))
+        folder = self.path(kind, id)
+        try:
+            return self._read(folder, lambda place: _digest(place / MANIFEST, _written(place / MANIFEST)))
+        except FileNotFoundError:
+            raise UserError(f"There is no {noun(kind)} {id!r} any more. Choose another.") from None
 
     def stamp(self, kind: str, id: str, name: str = MANIFEST) -> tuple[int, int, int] | None:
         """What changes whenever a file of an artifact is written, cheaper than its digest; None while there is no such
         file."""
         try:
-            return _written(self.path(kind, id) / name)
+            return self._read(self.path(kind, id), lambda place: _written(place / name))
         except (OSError, UserError):  # it is gone, or what lies there has no id of an artifact
             return None
 
@@ -191,9 +200,21 @@ class Shelf:
 
     def parent_of(self, manifest: Manifest) -> Parent:
         """The reference to ``manifest`` that a child keeps."""
-        path = self.path(manifest.kind, manifest.id) / MANIFEST
-        digest = file_digest(path) if path.is_file() else ""
+        try:
+            folder = self.path(manifest.kind, manifest.id)
+            digest = self._read(folder, lambda place: file_digest(place / MANIFEST))
+        except FileNotFoundError:
+            digest = ""
         return Parent(kind=manifest.kind, id=manifest.id, digest=digest)
+
+    @staticmethod
+    def _read(folder: Path, read: Callable[[Path], _T]) -> _T:
+        """What ``read`` finds in the folder of an artifact, also while that is replaced. FileNotFoundError when it
+        is not there."""
+        for place in places(folder):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                return read(place)
+        raise FileNotFoundError(folder)
 
     def _check_kind(self, kind: str) -> None:
         if kind not in KINDS:

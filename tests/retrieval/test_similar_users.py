@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from llmesr.config import NeighbourConfig
+from llmesr.data import row_file
 from llmesr.data.dataset import Dataset, load_dataset, write_dataset
 from llmesr.errors import UserError
 from llmesr.retrieval.similar import NEIGHBOURS, load_similar, similar_users
@@ -34,6 +36,13 @@ def embedded(store: Store, dataset: Dataset, id: str = "shop-vectors", turn: flo
         save_file({"items": items, "users": users}, draft.path / VECTORS)
         pd.DataFrame({"item_id": list("ABC")}).to_parquet(draft.path / ITEM_IDS, index=False)
     return load_embedding(store, id)
+
+
+def is_mapped(array: np.ndarray | None) -> bool:
+    """Whether its numbers lie in a file."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, mmap.mmap)
 
 
 def test_by_hand(store: Store) -> None:
@@ -107,3 +116,33 @@ def test_loading(store: Store) -> None:
     (store.path("neighbours", made.id) / NEIGHBOURS).write_bytes(b"x")
     with pytest.raises(UserError, match="damaged"):
         load_similar(store, made.id)
+
+
+def test_many_are_mapped_and_stay_when_their_file_is_replaced_or_deleted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, config = shop(store), NeighbourConfig(neighbours=2)
+    small = similar_users(dataset, embedded(store, dataset), config, store)
+    monkeypatch.setattr(row_file, "MAPPED_FROM", 0)
+    large = load_similar(store, small.id)
+    assert is_mapped(large.users)
+    assert is_mapped(large.similarity)
+    with store.draft("neighbours", small.id, name="another", parents=[dataset.manifest]) as draft:
+        nobody = {"users": np.full_like(small.users, -1), "similarity": np.zeros_like(small.similarity)}
+        save_file(nobody, draft.path / NEIGHBOURS)
+    assert (load_similar(store, small.id).users == -1).all()
+    store.delete("neighbours", small.id)
+    np.testing.assert_array_equal(large.users, small.users, strict=True)
+    np.testing.assert_array_equal(large.similarity, small.similarity, strict=True)
+
+
+def test_many_that_are_damaged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = shop(store)
+    made = similar_users(dataset, embedded(store, dataset), NeighbourConfig(neighbours=2), store)
+    monkeypatch.setattr(row_file, "MAPPED_FROM", 0)
+    path = store.path("neighbours", made.id) / NEIGHBOURS
+    whole = path.read_bytes()
+    for damage in (b"x", whole[:-1], whole[:40], whole.replace(b"users", b"useds")):
+        path.write_bytes(damage)
+        with pytest.raises(UserError, match="damaged"):
+            load_similar(store, made.id)
