@@ -126,7 +126,9 @@ class RunSettings(Config):
     temperature: float = Field(0.05, gt=0, description="tau: scores are cosines / tau.")
     # self-distillation (llm-esr)
     distillation: Literal["mse", "contrastive", "off"] = Field(
-        "mse", description="Pull a user towards similar users' representations."
+        "mse",
+        description="Pull a user towards similar users' representations: by their distance (mse), or so that each "
+        "tells its own from those of the others in a batch, batch_size of them at most (contrastive).",
     )
     distillation_weight: float = Field(0.1, ge=0, description="alpha of the distillation term.")
     neighbours: int = Field(10, ge=1, description="Similar users that form the teacher.")

@@ -15,6 +15,11 @@ from torch import Tensor
 from llmesr.data.dataset import Dataset
 from llmesr.ids import PAD
 
+CUTTING = 2
+"""Which way :func:`bucketed` cuts batches of as many positions; to be raised with every change of it. A checkpoint
+within an epoch says how many batches lie behind it, which cut in another way are others. 1, of checkpoints that state
+none, left a rest of every pool."""
+
 
 class Sequences:
     """The histories of a dataset as flat tensors on ``device``; on the CPU they are the dataset's own arrays."""

@@ -198,7 +198,7 @@ class _Found:
         self.search, self.batch, self.read, self.items = search, batch, read, items
         self.scores = self._of(items).masked_fill(items == PAD, -torch.inf)  # (B, C)
         self.threshold = self.scores.masked_fill(items == PAD, torch.inf).amin(1, keepdim=True)  # (B, 1)
-        barred = (items[:, :, None] == batch.seen[:, None]).any(2) & (items != PAD)
+        barred = _among(items, batch.seen) & (items != PAD)
         self.unseen = self.scores.masked_fill(barred, -torch.inf)
         self.own = self._of(batch.targets)  # (B, T)
         check(self.own, search.dataset, batch.users.cpu().numpy())
@@ -216,7 +216,7 @@ class _Found:
         listed = torch.isfinite(self.unseen).sum(1, keepdim=True)
         drawn = self.search.drawn.expand(len(self.own), -1)
         scores = self.read @ self.search.items[self.search.drawn].T
-        seen = (drawn[:, :, None] == self.batch.seen[:, None]).any(2)
+        seen = _among(drawn, self.batch.seen)
         above, equal = self._counted(scores.masked_fill(seen, -torch.inf), drawn)
         share = (above + 0.5 * equal) / (~seen).sum(1, keepdim=True).clamp(min=1)
         guessed = torch.maximum((share * count).round().long(), listed) + 1
@@ -247,3 +247,11 @@ class _Found:
         value, at = self.unseen.topk(min(k, self.unseen.shape[1]), dim=1)
         found = torch.where(torch.isfinite(value), self.items.gather(1, at), PAD)
         return F.pad(found, (0, k - found.shape[1]))
+
+
+def _among(items: Tensor, seen: Tensor) -> Tensor:
+    """(B, C) which of ``items`` (B, C) are in the same row of ``seen`` (B, H), however long that is: by search, as each
+    item beside each one seen would take B * C * H."""
+    ordered = seen.sort(1).values
+    at = torch.searchsorted(ordered, items.contiguous()).clamp(max=seen.shape[1] - 1)
+    return ordered.gather(1, at) == items

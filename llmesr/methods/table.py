@@ -82,6 +82,7 @@ def _llm_esr(inputs: Inputs, config: RunConfig) -> Method:
                 kind=config.distillation,
                 weight=config.distillation_weight,
                 every=config.teacher_refresh,
+                most=-(-config.batch_size // inputs.processes.size),  # of a batch of users each process reads a share
             )
         )
     return Method(sequence_model(tables, inputs, config), objectives)

@@ -13,9 +13,19 @@ def mse(students: Tensor, teachers: Tensor, known: Tensor) -> Tensor:
     return squared.sum() / known.sum().clamp(min=1)
 
 
-def contrastive(students: Tensor, teachers: Tensor, known: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """Each student must find its own teacher among the batch's (InfoNCE on cosines)."""
-    if int(known.sum()) < 2:
+def contrastive(
+    students: Tensor, teachers: Tensor, known: Tensor, *, temperature: float = 1.0, most: int | None = None
+) -> Tensor:
+    """Each student must find its own teacher among the batch's (InfoNCE on cosines), or of ``most`` at most: rows that
+    follow each other, in groups as equal as can be. The mean over all students."""
+    count = int(known.sum())
+    if count < 2:
         return students.sum() * 0.0
     x, y = F.normalize(students[known], dim=-1), F.normalize(teachers[known], dim=-1)
-    return F.cross_entropy(x @ y.T / temperature, torch.arange(len(x), device=x.device))
+    groups = 1 if most is None else -(-count // most)
+    pairs = zip(x.tensor_split(groups), y.tensor_split(groups), strict=True)
+    means = [
+        F.cross_entropy(own @ other.T / temperature, torch.arange(len(own), device=own.device)) * (len(own) / count)
+        for own, other in pairs
+    ]
+    return torch.stack(means).sum()

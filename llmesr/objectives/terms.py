@@ -117,12 +117,15 @@ class Distillation(Objective):
     similar: Tensor
     teachers: Tensor | None
 
-    def __init__(self, *, similar: Tensor, kind: str, weight: float, every: int) -> None:
-        """``similar`` (U, K) users, -1 where there are fewer than K; ``every`` steps, 0 = per epoch."""
+    def __init__(self, *, similar: Tensor, kind: str, weight: float, every: int, most: int | None = None) -> None:
+        """``similar`` (U, K) users, -1 where there are fewer than K; ``every`` steps, 0 = per epoch. ``most``: users
+        that are told from each other at once, by the contrastive one: a batch of as many positions as others may hold
+        many times as many users, each pair of whom would take memory."""
         super().__init__()
         self.weight = weight
         self.kind = kind
         self.every = every
+        self.most = most
         self.register_buffer("similar", similar, persistent=False)  # (U, K)
         self.register_buffer("teachers", None, persistent=False)  # (U + 1, V * D) where they are in memory
         self.file: RowFile | None = None  # the same where they are not
@@ -154,7 +157,7 @@ class Distillation(Objective):
         known = (similar >= 0).any(1)
         means = self._means(torch.where(similar >= 0, similar, len(self.similar)))
         if self.kind == "contrastive":
-            return distillation.contrastive(batch.user_states, means, known)
+            return distillation.contrastive(batch.user_states, means, known, most=self.most)
         return distillation.mse(batch.user_states, means.to(batch.user_states.dtype), known)
 
     def _means(self, users: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from llmesr.config import RunConfig
-from llmesr.data.batches import Sequences
+from llmesr.data.batches import CUTTING, Sequences
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.ids import PAD
@@ -32,6 +32,11 @@ from llmesr.training.user_states import UserStates
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 GRADIENT_NORM = 5.0
+AGAIN = (
+    "epoch {epoch} begins again: the version that stopped within it cut batches otherwise, so this run is not the one "
+    "that it would have been"
+)
+"""Said on resuming such a run. What the model has learned in that epoch stays."""
 
 
 class Loop:
@@ -89,6 +94,8 @@ class Loop:
         self.seconds = 0.0
         self.cut_short = False
         """Whether it was enough before it was done."""
+        self.begun_again = 0
+        """The epoch, counted from 1, that was the last to begin again because batches were cut otherwise; 0 without."""
 
     def fit(self) -> Stopper:
         """Train until the last epoch, until validation stops improving or until it is enough. Raises :class:`Stopped`
@@ -262,6 +269,8 @@ class Loop:
         state |= {
             "epoch": self.epoch,
             "step": self.step,
+            "cutting": CUTTING,
+            "begun_again": self.begun_again,
             "sums": {name: float(value) for name, value in self._totals().items()},
             "seconds": self.seconds,
             "stopper": self.stopper.state(),
@@ -275,7 +284,8 @@ class Loop:
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one, as if training had never stopped.
 
-        The number of processes may be another one.
+        The number of processes may be another one. Where batches were cut otherwise when it stopped, the epoch begins
+        again, with what has been learned in it: going on would read some users twice and others not at all.
         """
         path = self.run.checkpoint(self.checkpoint)
         if not path.is_file():
@@ -286,13 +296,24 @@ class Loop:
         spread = shards.spread_names(self.model, self.optimizer)
         tensors, state = shards.load(path, spread, self.processes)
         held = unpack(tensors, state, self.model, self.optimizer, self.device)
+        self.epoch, self.stopper, self.epoch_random = state["epoch"], Stopper(**state["stopper"]), state["numpy"]
+        if self.validate is not None:
+            self.run.truncate_events(self.epoch)
+        self.begun_again = state.get("begun_again", 0)
+        if self._cut_otherwise(state):
+            self.user_states.settle({})  # teachers are encoded anew, as at every first step
+            self.begun_again = self.epoch + 1
+            said = AGAIN.format(epoch=self.begun_again)
+            self.run.set_state("RUNNING", said)
+            self.runtime.progress(said, 0, 0)
+            return
         files = self.user_states.settle(state.get("files", {}))
         for objective in self.objectives:
             objective.load({**held, **files})
-        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.step, self.seconds = state["step"], state["seconds"]
         whole = state["sums"].items()  # of all processes: one goes on with them, the others from nothing
         self.sums = {name: torch.tensor(value * self.processes.is_main, device=self.device) for name, value in whole}
-        self.stopper = Stopper(**state["stopper"])
-        self.epoch_random = state["numpy"]
-        if self.validate is not None:
-            self.run.truncate_events(self.epoch)
+
+    def _cut_otherwise(self, state: dict[str, Any]) -> bool:
+        """Whether the batches that a checkpoint within an epoch has behind it are none of those that would follow."""
+        return bool(state["step"]) and self.config.batches == "positions" and state.get("cutting", 1) != CUTTING

@@ -221,6 +221,7 @@ def _fit(
         "epochs": loop.epoch,
         "parameters": parameters,
         **({"cut_short": True} if loop.cut_short else {}),
+        **({"begun_again": loop.begun_again} if loop.begun_again else {}),
     }
     if sample is not None and processes.is_main:
         info["validation_sample"] = _sampled(run, len(sample), len(dataset.split.users("valid")), stopper.best_epoch)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from evaluation_cases import Table, dataset_of
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
@@ -137,3 +140,36 @@ def test_a_run_says_how_it_was_ranked(tiny: Dataset, store: Store) -> None:
     pd.testing.assert_frame_equal(run.per_user()[columns], exact.per_user()[columns])
     with pytest.raises(UserError, match="base"):
         RunConfig.read(None, method="id", base="ease", ranking="two-stage")
+
+
+class Largest(TorchDispatchMode):
+    """How many numbers the largest tensor has that is made meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        tensors = made if isinstance(made, tuple | list) else (made,)
+        self.size = max([self.size, *(t.numel() for t in tensors if isinstance(t, Tensor))])
+        return made
+
+
+def test_a_long_history_costs_no_candidates_times_its_length() -> None:
+    rng = np.random.default_rng(2)
+    data = dataset_of([rng.permutation(np.arange(1, 2001))[:1500].tolist(), [3, 5, 8, 9]], 2000)
+    scorer = Means(torch.from_numpy(rng.normal(size=(2001, 4)).astype(np.float32)))
+    with Largest() as made:
+        found = TwoStage(Whole)(scorer, data, "test")
+    assert made.size < 1_000_000  # 2 users, 2,000 items, 1,500 seen: 6,000,000
+    full = found.frame[found.frame["protocol"] == "full"]
+    assert full["candidates"].tolist() == [501, 1997]
+
+
+def test_what_is_among_what_was_seen() -> None:
+    rng = np.random.default_rng(0)
+    items, seen = (torch.from_numpy(rng.integers(0, 30, (5, n))) for n in (17, 9))
+    assert torch.equal(module._among(items, seen), (items[:, :, None] == seen[:, None]).any(2))
+    shared = items[0].expand(5, -1)
+    assert torch.equal(module._among(shared, seen), (shared[:, :, None] == seen[:, None]).any(2))

@@ -102,3 +102,17 @@ def test_contrastive_distillation_by_hand() -> None:
     loss = distillation.contrastive(students, students, known)
     assert float(loss) == pytest.approx(math.log(1 + math.exp(-1)))
     assert float(distillation.contrastive(students, students, torch.tensor([True, False]))) == 0.0
+
+
+def test_contrastive_distillation_compares_within_groups() -> None:
+    """Five known of six in groups of two at most: two, two and one, which has nobody to be told from."""
+    torch.manual_seed(0)
+    students, teachers = torch.randn(6, 3), torch.randn(6, 3)
+    known = torch.tensor([True, True, False, True, True, True])
+    alone = torch.tensor([True, True])
+    pairs = [distillation.contrastive(students[of], teachers[of], alone) for of in ([0, 1], [3, 4])]
+    found = distillation.contrastive(students, teachers, known, most=2)
+    assert float(found) == pytest.approx(float(2 * pairs[0] + 2 * pairs[1]) / 5)
+    whole = distillation.contrastive(students, teachers, known)
+    assert torch.equal(distillation.contrastive(students, teachers, known, most=5), whole)
+    assert float(distillation.contrastive(students, teachers, known, most=1)) == 0.0

@@ -10,9 +10,11 @@ from interruption import stopped
 from llmesr.config import EmbedConfig, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
+from llmesr.objectives import distillation
 from llmesr.runs.record import MODEL, Run
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store
+from llmesr.training import loop, user_states
 from llmesr.training.checkpoint import load_tensors
 from llmesr.training.loop import Loop
 from llmesr.training.stopping import Stopped
@@ -46,6 +48,69 @@ def test_resuming_equals_never_having_stopped(
     losses = [run.events()["loss"].tolist() for run in (whole, broken)]
     assert losses[0] == losses[1]
     assert broken.status().state == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("limit", [2**27, 1], ids=["memory", "file"])
+def test_an_epoch_begins_again_where_batches_are_cut_otherwise(
+    tiny: Dataset, vectors: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Behind a checkpoint of before lie other batches: going on would read some users twice and others not at all."""
+    monkeypatch.setattr(user_states, "IN_FILE_FROM", limit)
+    config = RunConfig.read(None, method="llm-esr", **SMALL)
+    with monkeypatch.context() as before:
+        before.setattr(loop, "CUTTING", 1)
+        stopped(9, tiny, config, store, embedding=vectors, run_id="broken")
+    broken = Run(store, "broken")
+    epoch = load_tensors(broken.checkpoint(loop.LAST))[1]["epoch"]
+    read: list[np.ndarray] = []
+    step = loop.Loop._step
+
+    def noted(self: loop.Loop, chosen: np.ndarray) -> Any:
+        if self.epoch == epoch:
+            read.append(chosen)
+        return step(self, chosen)
+
+    monkeypatch.setattr(loop.Loop, "_step", noted)
+    said: list[str] = []
+    resume(broken, progress=lambda stage, done, total: said.append(stage))
+    rows = np.concatenate(read)
+    assert sorted(rows.tolist()) == list(range(len(rows)))
+    assert any(stage.startswith(f"epoch {epoch + 1} begins again") for stage in said)
+    assert broken.manifest.info["begun_again"] == epoch + 1
+    assert broken.events()["epoch"].tolist() == [1, 2, 3]
+    assert not list(broken.folder.rglob("*.states"))
+
+
+def test_batches_of_users_are_gone_on_with_as_before(
+    tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunConfig.read(None, method="id", batches="users", **SMALL)
+    whole = train(tiny, config, store, run_id="whole")
+    with monkeypatch.context() as before:
+        before.setattr(loop, "CUTTING", 1)
+        stopped(9, tiny, config, store, run_id="broken")
+    broken = resume(Run(store, "broken"))
+    assert "begun_again" not in broken.manifest.info
+    assert whole.events()["loss"].tolist() == broken.events()["loss"].tolist()
+
+
+def test_contrastive_distillation_compares_no_more_users_than_a_batch_of_users_has(
+    tiny: Dataset, vectors: Embedding, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    contrastive = distillation.contrastive
+
+    def noted(students: torch.Tensor, *given: Any, most: int) -> torch.Tensor:
+        seen.append((len(students), most))
+        return contrastive(students, *given, most=most)
+
+    monkeypatch.setattr(distillation, "contrastive", noted)
+    config = RunConfig.read(
+        None, method="llm-esr", distillation="contrastive", **{**SMALL, "epochs": 1, "batch_size": 8}
+    )
+    train(tiny, config, store, embedding=vectors)
+    assert max(users for users, _ in seen) > 8
+    assert {most for _, most in seen} == {8}
 
 
 def test_a_run_is_sealed_with_its_checksums_parents_and_events(tiny: Dataset, vectors: Embedding, store: Store) -> None:
