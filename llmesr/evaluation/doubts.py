@@ -120,7 +120,7 @@ def about(doubts: Iterable[Doubt], *names: str) -> list[Doubt]:
 
 def rarely_hit(doubts: Iterable[Doubt], *names: str) -> set[str]:
     """The groups in which one of ``names`` hits too rarely for a ratio to hold."""
-    few = [d for d in doubts if d.kind == "few-hits" and set(d.names) <= set(names)]
+    few = [d for d in doubts if d.kind == "few-hits" and set(d.names) & set(names)]
     return {group for d in few for group in d.numbers["groups"]}
 
 
@@ -150,9 +150,11 @@ def _one_seed(d: Doubt) -> str:
 
 
 def _few_hits(d: Doubt) -> str:
+    one = len(d.names) == 1
     return (
-        f"{d.names[0]} hits for fewer than {d.numbers['enough']} users in {listed(d.numbers['groups'])} "
-        f"({listed([str(h) for h in d.numbers['hits']])})"
+        f"{listed(d.names)} {'hits' if one else 'hit'} for fewer than {d.numbers['enough']} users "
+        f"{'' if one else 'each '}in {listed(d.numbers['groups'])} "
+        f"({'' if one else 'at most '}{listed([str(h) for h in d.numbers['hits']])})"
     )
 
 

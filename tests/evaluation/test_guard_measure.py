@@ -10,6 +10,7 @@ import pytest
 from guard_cases import USERS, Make, case, classics, found, maker, of, seeds
 
 from llmesr.evaluation.contenders import contenders
+from llmesr.evaluation.doubts import rarely_hit
 from llmesr.evaluation.guard import examine
 from llmesr.store import Store
 
@@ -30,6 +31,25 @@ def test_few_hits_few_candidates_and_certain_hits(make: Make) -> None:
     assert of("few-candidates", doubts).short == "some users choose among 8 candidates only, fewer than 11"
     assert {f.names for f in doubts if f.kind == "tied"} == {("id/sasrec",), ("llm-esr/sasrec",)}
     assert doubts[0].severity == "serious"
+
+
+def test_few_hits_of_many_are_one_line_and_a_small_group_is_none(make: Make) -> None:
+    runs = [*seeds(make, "id", skill=0.01), *seeds(make, "llm-esr", text="t", skill=0.02)]
+    doubt = of("few-hits", found(runs, classics(make)))
+    assert doubt.names == ("id/sasrec", "llm-esr/sasrec")
+    assert doubt.short.startswith("id/sasrec and llm-esr/sasrec hit for fewer than 10 users each in ")
+    assert "(at most " in doubt.short
+    assert rarely_hit([doubt], "id/sasrec") == set(doubt.numbers["groups"]) != set()
+    assert rarely_hit([doubt], "item-knn") == set()
+    for run in runs:
+        frame = run.per_user()
+        frame["target_popularity"] = np.where(
+            frame["user"] < 99, 0, frame["target_popularity"]
+        )  # 99 are few by themselves
+    assert "Cold Item" not in of("few-hits", found(runs, classics(make))).numbers["groups"]
+    for run in runs:
+        run.per_user().loc[run.per_user()["user"] == 99, "target_popularity"] = 0
+    assert "Cold Item" in of("few-hits", found(runs, classics(make))).numbers["groups"]
 
 
 def test_protocols_that_disagree_are_said(make: Make) -> None:

@@ -22,7 +22,7 @@ def examine(case: Case) -> tuple[Doubt, ...]:
 
 def by_group(case: Case) -> list[Doubt]:
     """What depends on where head and tail part."""
-    return [doubt for contender in case.chosen for doubt in measure.hits(contender, case)]
+    return list(measure.hits(case))
 
 
 def standing(case: Case) -> list[Doubt]:
