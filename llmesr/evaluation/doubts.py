@@ -33,6 +33,7 @@ Kind = Literal[
     "seeds-archived",
     "chosen-there",
     "by-candidates",
+    "file-order",
 ]
 Action = Literal[
     "train-longer",
@@ -43,6 +44,7 @@ Action = Literal[
     "compare-with",
     "train-baseline",
     "look-at",
+    "order-by-time",
 ]
 
 
@@ -217,6 +219,10 @@ _CLAUSES: dict[Kind, Callable[[Doubt], str]] = {
         f"{d.numbers['runs']} runs of {d.names[0]}, so that they are not {d.numbers['runs']} seeds of it"
     ),
     "by-candidates": lambda d: f"{d.names[0]} was {d.numbers['ranked']}; ranks beyond are estimates",
+    "file-order": lambda d: (
+        f"the held-out item of {d.numbers['share']:.0%} of users shares its time with the one before: the order of the "
+        "file decides what is predicted"
+    ),
     "elsewhere": lambda d: f"{d.names[0]} was made elsewhere: how it was trained and chosen is not known here",
 }
 _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
@@ -230,4 +236,5 @@ _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
     "compare-with": lambda _: "Compare with that one.",
     "train-baseline": lambda r: f"Train {listed(r.methods)}.",
     "look-at": lambda r: f"Look at {r.values['protocol']} before saying which is better.",
+    "order-by-time": lambda _: "Import it with a finer time column if there is one, or compare under a temporal split.",
 }

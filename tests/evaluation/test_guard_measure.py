@@ -69,6 +69,19 @@ def test_what_was_chosen_on_validation_is_not_better_there(make: Make) -> None:
     assert "chosen-there" not in {f.kind for f in examine(at)}
 
 
+def test_a_target_that_the_order_of_the_file_decides_is_said(make: Make) -> None:
+    chosen = contenders([*seeds(make, "id"), *seeds(make, "llm-esr", text="t", skill=0.6)])
+    at = case(chosen, chosen, ("HR@10",), "id")
+    doubt = of("file-order", examine(replace(at, tied=0.44)))
+    assert doubt.sentence == (
+        "The held-out item of 44% of users shares its time with the one before: the order of the file decides what is "
+        "predicted. Import it with a finer time column if there is one, or compare under a temporal split."
+    )
+    assert doubt.severity == "serious"
+    assert of("file-order", examine(replace(at, tied=0.249))).severity == "caution"
+    assert "file-order" not in {d.kind for d in examine(replace(at, tied=0.009))}
+
+
 def test_a_run_that_was_ranked_by_candidates_says_so(make: Make) -> None:
     told = [{"ranking": {"kind": "two-stage", "recall": r}} for r in (1.0, 0.993, 0.99)]
     runs = [*seeds(make, "id"), *(make("llm-esr", seed=42 + n, text="t", info=said) for n, said in enumerate(told))]

@@ -37,6 +37,7 @@ def standing(case: Case) -> list[Doubt]:
         found += measure.by_candidates(contender)
     found += measure.candidates(case)
     found += measure.chosen_there(case)
+    found += measure.file_order(case)
     for run, base in case.pairs:
         found += pairs.luck(run, base)
         found += pairs.budgets(run, base)

@@ -14,6 +14,9 @@ from llmesr.evaluation.statistics import FEW_EVENTS, FEW_USERS
 from llmesr.evaluation.table import UserValues, in_order, named_groups, select
 from llmesr.evaluation.two_stage import RECALL, described, recall_of
 
+SOME_TIED, MANY_TIED = 0.01, 0.25
+"""Shares of users whose target the order of the file decides: from the first it is said, from the second serious."""
+
 
 def hits(case: Case) -> Iterator[Doubt]:
     """Groups in which contenders hit for too few users to be judged by (the mean of their seeds). Where a group is too
@@ -72,6 +75,13 @@ def candidates(case: Case) -> Iterator[Doubt]:
         yield Doubt("few-candidates", "serious", numbers={"candidates": least, "needed": k + 1})
     elif least < NEGATIVES + 1:
         yield Doubt("few-candidates", "caution", numbers={"candidates": least, "needed": NEGATIVES + 1})
+
+
+def file_order(case: Case) -> Iterator[Doubt]:
+    """Leave-one-out holds out the newest item; where several are the newest, whichever the file has last."""
+    if case.tied >= SOME_TIED:
+        severity: Severity = "serious" if case.tied >= MANY_TIED else "caution"
+        yield Doubt("file-order", severity, numbers={"share": case.tied}, remedy=Remedy("order-by-time"))
 
 
 def protocols(run: Contender, base: Contender, case: Case) -> Iterator[Doubt]:
