@@ -97,6 +97,20 @@ class Dataset:
             made = temporal(self.offsets, self.items, self.timestamps, self.split_config)
         return made.up_to("test") if self.refitted else made
 
+    def tied(self, part: Part) -> float:
+        """Of the users asked in ``part``, the share whose target has the time of the interaction before it, so that
+        the order of the file decides which of the two it is. 0 where the split is in time or nothing is known of times.
+        """
+        users = self.split.users(part)
+        if self.timestamps is None or self.split_config.kind != "leave-one-out" or not len(users):
+            return 0.0
+        at = self.offsets[users] + self.split.input_lengths(part)[users]
+        tied = int((self.timestamps[at] == self.timestamps[at - 1]).sum())
+        told = {f["code"]: int(f["count"]) for f in self.manifest.info.get("report", ())}
+        if "steps" in self.manifest.info and "shared" not in told:  # imported, so it says what shared a time as it was
+            tied = min(tied, told.get("ties", 0))  # read, to the billionth of a second: whole seconds are kept
+        return tied / len(users)
+
     def training_for(self, part: Part) -> Dataset:
         """The dataset as the model that is asked ``part`` was trained on it.
 

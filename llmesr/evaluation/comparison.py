@@ -93,6 +93,7 @@ class Comparison:
             protocol=self.protocol,
             part=self.part,
             archived=self.archived,
+            tied=load_dataset(self.store, self.baseline.runs[0].dataset_id).tied(cast(Part, self.part)),
         )
         return examine(case)
 

@@ -33,6 +33,7 @@ Kind = Literal[
     "seeds-archived",
     "chosen-there",
     "by-candidates",
+    "file-order",
 ]
 Action = Literal[
     "train-longer",
@@ -43,6 +44,7 @@ Action = Literal[
     "compare-with",
     "train-baseline",
     "look-at",
+    "order-by-time",
 ]
 
 
@@ -120,7 +122,7 @@ def about(doubts: Iterable[Doubt], *names: str) -> list[Doubt]:
 
 def rarely_hit(doubts: Iterable[Doubt], *names: str) -> set[str]:
     """The groups in which one of ``names`` hits too rarely for a ratio to hold."""
-    few = [d for d in doubts if d.kind == "few-hits" and set(d.names) <= set(names)]
+    few = [d for d in doubts if d.kind == "few-hits" and set(d.names) & set(names)]
     return {group for d in few for group in d.numbers["groups"]}
 
 
@@ -150,9 +152,11 @@ def _one_seed(d: Doubt) -> str:
 
 
 def _few_hits(d: Doubt) -> str:
+    one = len(d.names) == 1
     return (
-        f"{d.names[0]} hits for fewer than {d.numbers['enough']} users in {listed(d.numbers['groups'])} "
-        f"({listed([str(h) for h in d.numbers['hits']])})"
+        f"{listed(d.names)} {'hits' if one else 'hit'} for fewer than {d.numbers['enough']} users "
+        f"{'' if one else 'each '}in {listed(d.numbers['groups'])} "
+        f"({'' if one else 'at most '}{listed([str(h) for h in d.numbers['hits']])})"
     )
 
 
@@ -215,6 +219,10 @@ _CLAUSES: dict[Kind, Callable[[Doubt], str]] = {
         f"{d.numbers['runs']} runs of {d.names[0]}, so that they are not {d.numbers['runs']} seeds of it"
     ),
     "by-candidates": lambda d: f"{d.names[0]} was {d.numbers['ranked']}; ranks beyond are estimates",
+    "file-order": lambda d: (
+        f"the held-out item of {d.numbers['share']:.0%} of users shares its time with the one before: the order of the "
+        "file decides what is predicted"
+    ),
     "elsewhere": lambda d: f"{d.names[0]} was made elsewhere: how it was trained and chosen is not known here",
 }
 _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
@@ -228,4 +236,5 @@ _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
     "compare-with": lambda _: "Compare with that one.",
     "train-baseline": lambda r: f"Train {listed(r.methods)}.",
     "look-at": lambda r: f"Look at {r.values['protocol']} before saying which is better.",
+    "order-by-time": lambda _: "Import it with a finer time column if there is one, or compare under a temporal split.",
 }

@@ -95,7 +95,7 @@ def _measured(
     """The two segments in the half that did not choose them; who is in both is in neither."""
     first, second = (segments[name] & confirm for name in pair)
     a, b = own[first & ~second], own[second & ~first]
-    draws = bootstrap_means(a[:, None], RESAMPLES, rng)[:, 0] - bootstrap_means(b[:, None], RESAMPLES, rng)[:, 0]
+    draws = bootstrap_means(a[:, None], RESAMPLES, 0)[:, 0] - bootstrap_means(b[:, None], RESAMPLES, 1)[:, 0]
     low, high = np.quantile(draws, [0.025, 0.975])
     difference = float(a.mean() - b.mean())
     p = _permuted(a, b, rng)

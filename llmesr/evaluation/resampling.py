@@ -1,15 +1,17 @@
 """Bootstrap intervals and sign-flip tests for many columns of per-user values at once.
 
-One set of resamples serves every column, so the cost is one matrix product whatever the number of
-runs, metrics and groups; memory is bounded by blocks of resamples.
+One set of resamples serves every column, whatever the number of runs, metrics and groups; memory is bounded by blocks.
+How often a resample draws a row depends on the seed and the row's place alone, so that the interval of a column is the
+same whatever stands beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 from scipy.special import ndtr, ndtri
 
 RESAMPLES = 2000
@@ -19,31 +21,67 @@ _POISSON = stats.poisson.ppf((np.arange(2**16) + 0.5) / 2**16, 1).astype(np.floa
 """A Poisson(1) number for each of 65,536 equally likely random words."""
 _BLOCK = 2**23
 """Cells of the resampling matrix held at once (32 MB of float32)."""
+_ROWS = 1024
+"""Rows whose Poisson numbers are held at once (8 MB of float32 at 2,000 resamples)."""
 
 
-def bootstrap_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+def bootstrap_means(values: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
     """Means of ``resamples`` samples with replacement from the rows of ``values`` (n, columns).
 
     Returns (resamples, columns). From 1,000 rows on, each row is drawn Poisson(1) times and the sum divided by
-    the number drawn (Chamandy et al. 2012): several times faster, and the same interval at that size. Rows
-    that are zero in every column (users nobody served) are drawn by their number alone.
+    the number drawn (Chamandy et al. 2012): several times faster, and the same interval at that size. Of rows
+    that are zero in every column (users nobody served) only how often they are drawn in all is worked out.
     """
+    n, columns = values.shape
+    if n < _POISSON_FROM:
+        return _drawn_by_number(values, resamples, np.random.default_rng(seed))
+    sums = np.zeros((columns, resamples))
+    for start in range(0, n, _ROWS):  # by place and not by number: what is added first must not depend on others
+        block = values[start : start + _ROWS]
+        active = np.flatnonzero(block.any(axis=1))
+        if len(active):  # a sparse product adds row after row to each column; BLAS would add in an order of its own
+            own = sparse.csr_matrix(block[active].T.astype(np.float32))
+            sums += own @ _poisson(start + active, resamples, seed)
+    return np.asarray((sums / _drawn(n, resamples, seed)).T)
+
+
+def _drawn_by_number(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """The textbook bootstrap: of n rows a sample draws n."""
     n = len(values)
-    active = np.ascontiguousarray(values[values.any(axis=1)], dtype=np.float32)  # (m, columns)
-    m = len(active)
     means = np.zeros((resamples, values.shape[1]))
-    for rows in _blocks(resamples, m) if m else ():
+    for rows in _blocks(resamples, n) if n else ():
         count = rows.stop - rows.start
-        if n < _POISSON_FROM:
-            sizes = rng.binomial(n, m / n, count)  # how many of a sample's n rows are active ones
-            cells = rng.integers(0, m, sizes.sum()) + np.repeat(np.arange(count) * m, sizes)
-            weights = np.bincount(cells, minlength=count * m).reshape(count, m)
-            means[rows] = weights.astype(np.float32) @ active / n
-        else:
-            weights = _POISSON[np.frombuffer(rng.bytes(2 * count * m), np.uint16)].reshape(count, m)
-            total = weights.sum(axis=1) + rng.poisson(n - m, count)
-            means[rows] = weights @ active / total[:, None]
+        cells = rng.integers(0, n, (count, n)) + (np.arange(count) * n)[:, None]
+        weights = np.bincount(cells.ravel(), minlength=count * n).reshape(count, n)
+        means[rows] = weights.astype(np.float64) @ values / n
     return means
+
+
+def _poisson(rows: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """(rows, resamples) how often each resample draws each of ``rows`` (rising): a stretch of one stream for each."""
+    source, steps, at = np.random.PCG64(seed), -(-resamples // 4), 0  # four numbers from each 64 bits
+    words = np.empty((len(rows), steps), np.uint64)
+    for place, row in enumerate(rows.tolist()):
+        source.advance((row - at) * steps)
+        words[place] = source.random_raw(steps)
+        at = row + 1
+    return np.asarray(_POISSON.take(words.view(np.uint16)[:, :resamples]))
+
+
+def _drawn(n: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples,) how many rows each draws of the first ``n``."""
+    whole = n // _ROWS
+    total = _poisson(np.arange(whole * _ROWS, n), resamples, seed).sum(axis=0).astype(np.int64)
+    for block in range(whole):
+        total += _drawn_of(block, resamples, seed)
+    return np.asarray(total)
+
+
+@lru_cache(maxsize=2048)
+def _drawn_of(block: int, resamples: int, seed: int) -> np.ndarray:
+    """The same of a block of rows; those of two million are kept (8 MB), as each group and table asks again."""
+    rows = np.arange(block * _ROWS, (block + 1) * _ROWS)
+    return np.asarray(_poisson(rows, resamples, seed).sum(axis=0).astype(np.int16))
 
 
 def intervals(
@@ -58,7 +96,7 @@ def intervals(
     if n == 0:
         return np.full(columns, np.nan), np.full(columns, np.nan)
     mean = values.mean(axis=0)
-    draws = np.sort(bootstrap_means(values, resamples, np.random.default_rng(seed)), axis=0)
+    draws = np.sort(bootstrap_means(values, resamples, seed), axis=0)
     low, high = np.empty(columns), np.empty(columns)
     centred = values - mean
     square = (centred**2).sum(axis=0)

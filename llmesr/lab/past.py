@@ -74,7 +74,7 @@ class Past:
             return (float("nan"),) * 3
         ends = []
         for sample in (self.launches[["hits", "expected"]].to_numpy(float), self.by_user):
-            sums = bootstrap_means(sample, RESAMPLES, np.random.default_rng(0))
+            sums = bootstrap_means(sample, RESAMPLES)
             ends.append(np.quantile(sums[:, 0] / np.maximum(sums[:, 1], 1e-12), [0.025, 0.975]))
         low, high = min(e[0] for e in ends), max(e[1] for e in ends)
         return float(self.launches["hits"].sum() / self.launches["expected"].sum()), float(low), float(high)
@@ -95,7 +95,7 @@ class Past:
             return pd.DataFrame(columns=columns)
         rows = []
         for some in self.alike:
-            drawn = bootstrap_means(some[["hits"]].to_numpy(float), RESAMPLES, np.random.default_rng(0))[:, 0]
+            drawn = bootstrap_means(some[["hits"]].to_numpy(float), RESAMPLES)[:, 0]
             means = some[["reach", "expected", "hits"]].mean()
             rows.append((len(some), *means, *np.quantile(drawn, [0.025, 0.975])))
         return pd.DataFrame(rows, columns=columns)

@@ -133,7 +133,7 @@ def _gain(flaw: str, group: str, hits: pd.DataFrame) -> Gain:
     misses = int(sums[:, 1].sum())
     if misses < FEWEST_MISSES:
         return Gain(flaw, group, len(sums), misses, *(float("nan"),) * 3)
-    drawn = bootstrap_means(sums, RESAMPLES, np.random.default_rng(0))
+    drawn = bootstrap_means(sums, RESAMPLES)
     low, high = np.quantile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12), [0.025, 0.975])
     return Gain(flaw, group, len(sums), misses, float(sums[:, 0].sum() / misses), float(low), float(high))
 

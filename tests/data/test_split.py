@@ -33,6 +33,21 @@ def temporal(**changes: object) -> Dataset:
     return dataset_of(HISTORIES, 8, times=times, split=CUTS.but(**changes))
 
 
+def test_targets_that_share_their_time_are_counted() -> None:
+    histories, times = [[1, 2, 3], [1, 2, 3], [1, 2, 3, 1], [1, 2]], [[1, 2, 3], [1, 2, 2], [5, 5, 5, 5], [7, 7]]
+    data = dataset_of(histories, 3, times=times)
+    assert data.tied("test") == pytest.approx(2 / 3)  # the fourth is not asked
+    assert data.tied("valid") == pytest.approx(1 / 3)
+    assert dataset_of(histories, 3).tied("test") == 0.0
+    data.manifest.info |= {
+        "steps": [],
+        "report": [{"code": "ties", "count": 1}],
+    }  # of the times as they were read, one is alike
+    assert data.tied("test") == pytest.approx(1 / 3)
+    cut = SplitConfig(kind="temporal", valid_from="1970-01-01 00:00:02", test_from="1970-01-01 00:00:03")
+    assert dataset_of(histories, 3, times=times, split=cut).tied("test") == 0.0
+
+
 def test_a_temporal_split_by_hand() -> None:
     data = temporal()
     split = data.split

@@ -10,6 +10,7 @@ import pytest
 from guard_cases import USERS, Make, case, classics, found, maker, of, seeds
 
 from llmesr.evaluation.contenders import contenders
+from llmesr.evaluation.doubts import rarely_hit
 from llmesr.evaluation.guard import examine
 from llmesr.store import Store
 
@@ -32,6 +33,25 @@ def test_few_hits_few_candidates_and_certain_hits(make: Make) -> None:
     assert doubts[0].severity == "serious"
 
 
+def test_few_hits_of_many_are_one_line_and_a_small_group_is_none(make: Make) -> None:
+    runs = [*seeds(make, "id", skill=0.01), *seeds(make, "llm-esr", text="t", skill=0.02)]
+    doubt = of("few-hits", found(runs, classics(make)))
+    assert doubt.names == ("id/sasrec", "llm-esr/sasrec")
+    assert doubt.short.startswith("id/sasrec and llm-esr/sasrec hit for fewer than 10 users each in ")
+    assert "(at most " in doubt.short
+    assert rarely_hit([doubt], "id/sasrec") == set(doubt.numbers["groups"]) != set()
+    assert rarely_hit([doubt], "item-knn") == set()
+    for run in runs:
+        frame = run.per_user()
+        frame["target_popularity"] = np.where(
+            frame["user"] < 99, 0, frame["target_popularity"]
+        )  # 99 are few by themselves
+    assert "Cold Item" not in of("few-hits", found(runs, classics(make))).numbers["groups"]
+    for run in runs:
+        run.per_user().loc[run.per_user()["user"] == 99, "target_popularity"] = 0
+    assert "Cold Item" in of("few-hits", found(runs, classics(make))).numbers["groups"]
+
+
 def test_protocols_that_disagree_are_said(make: Make) -> None:
     runs = [*seeds(make, "id", skill=0.3), *seeds(make, "llm-esr", text="t", skill=0.6)]
     for run in runs[3:]:
@@ -47,6 +67,19 @@ def test_what_was_chosen_on_validation_is_not_better_there(make: Make) -> None:
     at = case(chosen, chosen, ("HR@10",), "id")
     assert of("chosen-there", examine(replace(at, part="valid"))).severity == "serious"
     assert "chosen-there" not in {f.kind for f in examine(at)}
+
+
+def test_a_target_that_the_order_of_the_file_decides_is_said(make: Make) -> None:
+    chosen = contenders([*seeds(make, "id"), *seeds(make, "llm-esr", text="t", skill=0.6)])
+    at = case(chosen, chosen, ("HR@10",), "id")
+    doubt = of("file-order", examine(replace(at, tied=0.44)))
+    assert doubt.sentence == (
+        "The held-out item of 44% of users shares its time with the one before: the order of the file decides what is "
+        "predicted. Import it with a finer time column if there is one, or compare under a temporal split."
+    )
+    assert doubt.severity == "serious"
+    assert of("file-order", examine(replace(at, tied=0.249))).severity == "caution"
+    assert "file-order" not in {d.kind for d in examine(replace(at, tied=0.009))}
 
 
 def test_a_run_that_was_ranked_by_candidates_says_so(make: Make) -> None:

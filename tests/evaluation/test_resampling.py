@@ -53,9 +53,28 @@ def test_the_bootstrap_distribution_is_the_textbook_one(users: Any) -> None:
     rng = np.random.default_rng(4)
     values = np.zeros((users, 1))
     values[:20, 0] = rng.random(20)
-    draws = bootstrap_means(values, 10_000, rng)[:, 0]
+    draws = bootstrap_means(values, 10_000)[:, 0]
     assert draws.mean() == pytest.approx(values.mean(), rel=0.02)
     assert draws.std() == pytest.approx(values.std() / np.sqrt(users), rel=0.03)
+
+
+@pytest.mark.parametrize("users", [300, 3000])
+def test_an_interval_is_the_same_whoever_stands_beside(users: Any) -> None:
+    values = ndcg(np.random.default_rng(9), (users, 4), 0.1)
+    beside = np.array(intervals(values))  # (low and high, columns)
+    for c in range(4):
+        assert np.array(intervals(values[:, [c]]))[:, 0] == pytest.approx(beside[:, c], abs=1e-12)
+
+
+def test_rows_are_drawn_together_in_every_column() -> None:
+    """The difference of two means is the mean of the differences, resample by resample."""
+    first, second = ndcg(np.random.default_rng(10), (2, 2500), 0.2)
+    apart = bootstrap_means(first[:, None], 50) - bootstrap_means(second[:, None], 50)
+    assert apart == pytest.approx(bootstrap_means((first - second)[:, None], 50), abs=1e-6)
+
+
+def test_a_share_of_everybody_is_everybody() -> None:
+    assert bootstrap_means(np.ones((2500, 1)), 6) == pytest.approx(np.ones((6, 1)))
 
 
 def test_no_hit_at_all_is_not_certainty() -> None:

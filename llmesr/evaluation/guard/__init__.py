@@ -22,7 +22,7 @@ def examine(case: Case) -> tuple[Doubt, ...]:
 
 def by_group(case: Case) -> list[Doubt]:
     """What depends on where head and tail part."""
-    return [doubt for contender in case.chosen for doubt in measure.hits(contender, case)]
+    return list(measure.hits(case))
 
 
 def standing(case: Case) -> list[Doubt]:
@@ -37,6 +37,7 @@ def standing(case: Case) -> list[Doubt]:
         found += measure.by_candidates(contender)
     found += measure.candidates(case)
     found += measure.chosen_there(case)
+    found += measure.file_order(case)
     for run, base in case.pairs:
         found += pairs.luck(run, base)
         found += pairs.budgets(run, base)

@@ -26,6 +26,8 @@ class Case:
     metrics: Sequence[str] = ("NDCG@10",)
     protocol: str = "full"
     part: str = "test"
+    tied: float = 0.0
+    """The share of users whose target has the time of the interaction before it (:meth:`data.dataset.Dataset.tied`)."""
     archived: Sequence[Contender] = ()
     """Those that were put away: nobody is shown them, but what was tried was tried."""
 

@@ -10,22 +10,35 @@ from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.doubts import Doubt, Remedy, Severity
 from llmesr.evaluation.guard.case import Case
 from llmesr.evaluation.negatives import NEGATIVES
-from llmesr.evaluation.statistics import FEW_EVENTS
+from llmesr.evaluation.statistics import FEW_EVENTS, FEW_USERS
 from llmesr.evaluation.table import UserValues, in_order, named_groups, select
 from llmesr.evaluation.two_stage import RECALL, described, recall_of
 
+SOME_TIED, MANY_TIED = 0.01, 0.25
+"""Shares of users whose target the order of the file decides: from the first it is said, from the second serious."""
 
-def hits(c: Contender, case: Case) -> Iterator[Doubt]:
-    """Groups in which a contender hits for too few users to be judged by (the mean of its seeds)."""
+
+def hits(case: Case) -> Iterator[Doubt]:
+    """Groups in which contenders hit for too few users to be judged by (the mean of their seeds). Where a group is too
+    small itself, everybody's hits are few, and it is marked as such wherever it stands."""
     k = max(_k(m) for m in case.metrics)
-    frames = [in_order(select(f, case.protocol, case.part)) for f in case.frames[c.name]]
-    hits = [UserValues(f, [f"HR@{k}"]) for f in frames]
-    groups = [g for g in named_groups(frames[0], case.thresholds) if g.members.any()]
-    few = {g.name: int(sum(h.of(g.members)[0].sum() for h in hits)) // len(hits) for g in groups}
-    few = {name: hits for name, hits in few.items() if hits < FEW_EVENTS}
-    if few:
-        numbers = {"groups": list(few), "hits": list(few.values()), "enough": FEW_EVENTS}
-        yield Doubt("few-hits", "caution", (c.name,), c.ids, numbers)
+    alike: dict[tuple[str, ...], list[tuple[Contender, list[int]]]] = {}  # groups -> who has how many hits there
+    for c in case.chosen:
+        frames = [in_order(select(f, case.protocol, case.part)) for f in case.frames[c.name]]
+        values = [UserValues(f, [f"HR@{k}"]) for f in frames]
+        small = {}
+        for group in named_groups(frames[0], case.thresholds):
+            found = [v.of(group.members)[0] for v in values]  # (users,) of each seed
+            hits = int(sum(f.sum() for f in found)) // len(found)
+            if len(found[0]) >= FEW_USERS and hits < FEW_EVENTS:
+                small[group.name] = hits
+        if small:
+            alike.setdefault(tuple(small), []).append((c, list(small.values())))
+    for groups, who in alike.items():
+        most = [max(each) for each in zip(*(few for _, few in who), strict=True)]
+        numbers = {"groups": list(groups), "hits": most, "enough": FEW_EVENTS}
+        ids = tuple(id for c, _ in who for id in c.ids)
+        yield Doubt("few-hits", "caution", tuple(c.name for c, _ in who), ids, numbers)
 
 
 def ties(c: Contender, case: Case) -> Iterator[Doubt]:
@@ -62,6 +75,13 @@ def candidates(case: Case) -> Iterator[Doubt]:
         yield Doubt("few-candidates", "serious", numbers={"candidates": least, "needed": k + 1})
     elif least < NEGATIVES + 1:
         yield Doubt("few-candidates", "caution", numbers={"candidates": least, "needed": NEGATIVES + 1})
+
+
+def file_order(case: Case) -> Iterator[Doubt]:
+    """Leave-one-out holds out the newest item; where several are the newest, whichever the file has last."""
+    if case.tied >= SOME_TIED:
+        severity: Severity = "serious" if case.tied >= MANY_TIED else "caution"
+        yield Doubt("file-order", severity, numbers={"share": case.tied}, remedy=Remedy("order-by-time"))
 
 
 def protocols(run: Contender, base: Contender, case: Case) -> Iterator[Doubt]:

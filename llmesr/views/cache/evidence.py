@@ -240,7 +240,8 @@ def _standing(
 ) -> list[Doubt]:
     """What a moved threshold leaves as it is."""
     case = _case(root, lineup, reference, metric, protocol)
-    return standing(replace(case, everyone=_contenders(root, there), archived=_contenders(root, archived)))
+    tied = artifacts.dataset(root, Run(root, next(iter(lineup.values()))[0]).dataset_id).tied("test")
+    return standing(replace(case, everyone=_contenders(root, there), archived=_contenders(root, archived), tied=tied))
 
 
 def _case(root: Store, lineup: Lineup, reference: str, metric: str, protocol: str) -> Case:
