@@ -25,6 +25,7 @@ from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
 from llmesr.training.train import train
 from llmesr.views.cache.kept import clear
+from llmesr.views.lab import new_product
 
 pytest_plugins = ("explorer", "lab_shop")
 
@@ -71,6 +72,17 @@ def test_a_new_product_is_what_the_lab_says(shop: Store) -> None:
     assert "full ranking" in said
     assert "Leave-one-out" in said
     assert "cut it in time" in said
+
+
+def test_the_first_answer_leaves_out_who_has_the_item(shop: Store) -> None:
+    app = at("text-ease", lab="new")
+    example = new_product.example(scored(shop, "text-ease").dataset)
+    app.button(key="lab.example").click().run()
+    assert healthy(app), words(app)
+    [found] = launch(scored(shop, "text-ease"), [example], LabConfig())
+    assert found.owners > 0
+    assert metrics(app)["Users reached (first 10)"] == f"{found.reach:,} of {150 - found.owners}"
+    assert found.left_out in words(app)
 
 
 def test_a_point_of_its_map_opens_the_map(shop: Store) -> None:
