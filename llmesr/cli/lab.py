@@ -126,7 +126,7 @@ def edit(
 
 @commands.command()
 def repair(run: RunRef, k: K = None, config: ConfigFile = None, device: Device = "cpu", json: Json = False) -> None:
-    """Texts that are missing, short or the same as another's, those to repair first at the top."""
+    """Texts that are missing, untitled, short or the same as another's, those to repair first at the top."""
     from llmesr.lab.document import of_repairs
     from llmesr.lab.repair import repairs
 

@@ -17,6 +17,7 @@ from streamlit.util import AttributeDictionary
 
 from llmesr.config import LabConfig, RunConfig
 from llmesr.lab.edit import edit
+from llmesr.lab.flaws import FLAWS
 from llmesr.lab.launch import launch
 from llmesr.lab.past import past_launches
 from llmesr.lab.repair import Gain, Repairs, repairs
@@ -161,7 +162,7 @@ def test_flawed_texts_are_listed_and_lead_to_the_editor(trained: Store) -> None:
     assert healthy(app), words(app)
     found = repairs(ScoredRun(trained, run), LabConfig())
     tiles = metrics(app)
-    for flaw in ("missing", "duplicate", "short"):
+    for flaw in FLAWS:
         assert tiles.get(f"{flaw.capitalize()} texts", "0") == f"{(found.texts['flaw'] == flaw).sum():,}"
     assert "<script" not in words(app).replace("\\<script", "")
 

@@ -13,6 +13,7 @@ from llmesr.errors import UserError
 from llmesr.lab.launch import Launched, launch, read_products
 from llmesr.lab.past import Past
 from llmesr.maps.make import load_map
+from llmesr.text.prompts import titled
 from llmesr.views.lab import charts, past
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
@@ -52,9 +53,9 @@ def _invitation(dataset: Dataset) -> None:
 
 
 def example(dataset: Dataset) -> dict[str, str]:
-    """The text of the first item that has all attributes, else of the first."""
+    """The text of the first item that has all attributes and a title, else of the first."""
     rows = dataset.catalogue[dataset.text_columns].iloc[:SEEN]
-    whole = rows[(rows != "").all(axis=1)]
+    whole = rows[(rows != "").all(axis=1) & titled(dataset.catalogue.iloc[:SEEN])]
     return {str(c): str(v) for c, v in (whole if len(whole) else rows).iloc[0].items() if str(v).strip()}
 
 
