@@ -211,7 +211,7 @@ def edit(run: Run, item_id: str, text: Mapping[str, str], **settings: Any) -> Ed
 
 
 def repairs(run: Run, **settings: Any) -> Repairs:
-    """Texts that are missing, short or the same as another's, those to repair first at the top.
+    """Texts that are missing, untitled, short or the same as another's, those to repair first at the top.
 
     ``texts`` of the result is a frame with the users who could gain, ``gains`` what a good text was measured to bring.
     ``settings``: :class:`LabConfig`. UserError for a run that scores no item by its text.

@@ -126,7 +126,7 @@ def edit(
 
 @commands.command()
 def repair(run: RunRef, k: K = None, config: ConfigFile = None, device: Device = "cpu", json: Json = False) -> None:
-    """Texts that are missing, short or the same as another's, those to repair first at the top."""
+    """Texts that are missing, untitled, short or the same as another's, those to repair first at the top."""
     from llmesr.lab.document import of_repairs
     from llmesr.lab.repair import repairs
 
@@ -180,9 +180,8 @@ def _where(scored: ScoredRun) -> str:
 
 def _launch_table(found: Launched, past: Past | None, scored: ScoredRun) -> Table:
     reach = f"in the first {found.k} of {found.reach:,} of {len(found.audience):,} {found.audience.described}"
-    title = (
-        f"{found.title[:60]}: {reach} (median rank {found.median_rank:,.0f}). {_where(scored)}. {_said(found, past)}"
-    )
+    told = [f"{found.title[:60]}: {reach} (median rank {found.median_rank:,.0f}).", found.left_out]
+    title = " ".join(part for part in (*told, f"{_where(scored)}.", _said(found, past)) if part)
     best = [[r.user_id, str(r.rank), r.why] for r in found.users.head(10).itertuples()]
     near = [["nearest: " + r.title[:60], f"{r.cosine:.3f}", f"chosen {r.count}x"] for r in found.nearest.itertuples()]
     return table(title, ["user", "rank", "why"], best + near)

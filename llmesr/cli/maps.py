@@ -27,7 +27,8 @@ def map_(
 ) -> None:
     """Draw items (or users) in two dimensions: text, collaborative and adapted spaces, turned onto each other.
 
-    A dataset stands for its newest embedding and the views of its newest run; a run for its text and its views.
+    A dataset stands for its newest embedding, the newest space that behaviour alone made and the views of its newest
+    run; a run for its text and its views.
     """
     from llmesr.data.dataset import load_dataset
     from llmesr.maps.make import make_map

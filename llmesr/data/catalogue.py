@@ -153,7 +153,8 @@ def write(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], r
     columns = ["item_id", "title", *(names[i] for i in order if names[i] != "title")]
     schema = pa.schema([pa.field(c, pa.string()) for c in columns])
     cells = "".join(f", {text(f'c.a{i}')} AS a{i}" for i in order)
-    without = longer = 0
+    without = longer = untitled = 0
+    examples: list[str] = []
     with pq.ParquetWriter(path, schema) as writer:
         for batch in connection.sql(f"SELECT n.item_id{cells} {source} ORDER BY n.number").to_arrow_reader(BATCH):
             rows: dict[str, list[str]] = {"item_id": batch.column(0).to_pylist(), "title": []}
@@ -163,12 +164,19 @@ def write(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], r
             described = [any(cells) for cells in zip(*(rows[names[i]] for i in order), strict=True)] if order else []
             without += len(batch) - sum(described)
             titles = rows["title"] or [""] * len(batch)
+            bare = [i for i, t, any_text in zip(rows["item_id"], titles, described, strict=False) if any_text and not t]
+            untitled += len(bare)
+            examples += bare[: 5 - len(examples)]
             rows["title"] = [t or i for t, i in zip(titles, rows["item_id"], strict=True)]
             writer.write_table(pa.table([pa.array(rows[c], pa.string()) for c in columns], schema=schema))
     if longer:
         report.warn("long_text", f"{counted(longer, 'item text')} longer than {MAX_TEXT:,} characters are cut.", longer)
     if without and names:
         report.warn("items_without_text", f"{counted(without, 'item')} have no text; their title is their id.", without)
+    if untitled:
+        said = f"{untitled:,} items have no title; their id stands in."
+        said = "1 item has no title; its id stands in." if untitled == 1 else said
+        report.warn("items_without_title", said, untitled, examples)
     return {"items_without_text": without}
 
 

@@ -13,7 +13,8 @@ LENGTH = 8
 
 
 def glimpse(source: Source, config: IngestConfig) -> pd.DataFrame:
-    """User, item and time in the order of events, for the first and the last user among the first rows of the file.
+    """User, item and time in the order of events, for the first and the last user among the first rows of the file:
+    what is kept of them, without exact duplicates and, by the policy for repeats, without repeats.
 
     UserError where the import would ask or refuse.
     """
@@ -25,7 +26,9 @@ def glimpse(source: Source, config: IngestConfig) -> pd.DataFrame:
         moments = read(one.times, sample[one.columns["timestamp"]].tolist())
         frame["time"] = [_said(one.times, m) for m in moments]
         frame = frame.assign(moment=moments).dropna(subset="moment").sort_values("moment", kind="stable")
-        frame = frame.drop(columns="moment")
+        frame = frame.drop_duplicates(["user", "item", "moment"]).drop(columns="moment")
+    if config.repeats != "keep":
+        frame = frame.drop_duplicates(["user", "item"], keep=config.repeats)
     filled = sample[one.columns["user_id"]].loc[lambda ids: ids != ""]
     ends = dict.fromkeys([filled.iloc[0], filled.iloc[-1]]) if len(filled) else {}
     return pd.concat([frame[frame["user"] == user].head(LENGTH) for user in ends] or [frame.head(0)], ignore_index=True)

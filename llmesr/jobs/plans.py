@@ -201,9 +201,9 @@ def study_step(dataset: str, values: Mapping[str, Any], *, name: str = "shop") -
     )
 
 
-def map_step(dataset: str, run: str | None) -> Step:
-    """Draw the text space beside the views of a run (or of the newest run)."""
-    return Step(verb="map", arguments=[run or dataset, "--json"], label="Draw the maps")
+def map_step(*refs: str) -> Step:
+    """Draw the text space beside the views of runs; or, of a dataset, beside what :func:`maps.spaces.choose` takes."""
+    return Step(verb="map", arguments=[*refs, "--json"], label="Draw the maps")
 
 
 def spaces_step(specs: Sequence[str], label: str, *, users: bool, reads: Sequence[str]) -> Step:
@@ -227,10 +227,13 @@ def good_defaults(
     """Embed, train a comparison that can be defended, and draw the maps."""
     usual = RunConfig().model_dump()
     steps = [embed_step(dataset)] if embed else []
+    made: dict[str, str] = {}
     for config in defended(values):
         given = {k: v for k, v in config.model_dump().items() if v != usual[k] and k not in ("method", "backbone")}
         steps.append(train_step(dataset, config.method, name=name, values=given))
-    return [*steps, map_step(dataset, steps[-1].run)]
+        made[config.method] = str(steps[-1].run)
+    # What behaviour alone made comes first: text is in both views of the other, so that its map agrees with the text.
+    return [*steps, map_step(made["id"], made["llm-esr"])]
 
 
 def submit_good_defaults(jobs: Jobs, dataset_id: str, name: str, values: Mapping[str, Any] | None = None) -> Job:
@@ -261,8 +264,8 @@ def submit_demo(jobs: Jobs) -> Job | None:
     # The generated shop is ready in a minute and has a long tail; MovieLens is real, and follows.
     steps = [
         Step(verb="demo", arguments=["--synthetic", "--json"], label="Make a generated shop", saves="generated"),
-        map_step("{generated}", None),
+        map_step("{generated}"),
         Step(verb="demo", arguments=["--json"], label="Make the MovieLens demo", saves="dataset"),
-        map_step("{dataset}", None),
+        map_step("{dataset}"),
     ]
     return jobs.submit_steps(steps, kind="demo", label="Prepare the demo")

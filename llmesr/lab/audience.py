@@ -48,6 +48,14 @@ def asked(dataset: Dataset, part: Part, users: np.ndarray | None = None) -> Audi
     return Audience(found, dataset.split.input_lengths(part)[found], f"{word} users, after what they chose before")
 
 
+def owners(dataset: Dataset, items: np.ndarray) -> np.ndarray:
+    """(U,) bool: who has one of ``items`` (S,) in the whole history."""
+    owned = np.zeros(dataset.n_users, bool)
+    if len(items):
+        owned[np.searchsorted(dataset.offsets, np.flatnonzero(np.isin(dataset.items, items)), side="right") - 1] = True
+    return owned
+
+
 @torch.inference_mode()
 def ranks_of(
     scored: ScoredRun, items: np.ndarray, audience: Audience, progress: Progress = silent, stage: str = "asking users"

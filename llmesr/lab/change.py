@@ -54,6 +54,20 @@ class Change:
         """The prompts of :attr:`items` as ``embedding`` reads them."""
         return prompts(embedding, self.dataset, self.catalogue.iloc[self.items - 1], self.items, store)
 
+    def alike(self, item: int) -> np.ndarray:
+        """Numbers of the items of the dataset whose text is that of ``item``, but for upper case; none where it has
+        none."""
+        known, own = self.catalogue.iloc[: self.dataset.n_items], self.catalogue.iloc[item - 1]
+        ids, rows = known["item_id"].to_numpy(object), np.arange(len(known))
+        texts = {c: "" if c == "title" and own[c] == own["item_id"] else own[c] for c in self.dataset.text_columns}
+        if not any(texts.values()):
+            return rows[:0]
+        for column, text in texts.items():
+            cells, untitled = known[column].to_numpy(object), column == "title"
+            read = ("" if untitled and cells[row] == ids[row] else cells[row] for row in rows)
+            rows = rows[[cell.casefold() == text.casefold() for cell in read]]
+        return np.asarray(rows + 1)
+
     def vectors(self, embedding: Embedding, store: Store) -> np.ndarray:
         """(N', E) all item vectors in the space of ``embedding``."""
         if embedding.id not in self._read:

@@ -25,6 +25,7 @@ def of_launch(found: Launched, past: Past | None = None) -> dict[str, Any]:
         "text": found.text,
         "k": found.k,
         "users": len(found.audience),
+        "owners": found.owners,
         "reach": found.reach,
         "median_rank": number(found.median_rank),
         "best": rows(found.users),

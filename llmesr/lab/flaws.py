@@ -1,4 +1,4 @@
-"""Texts of a catalogue that are missing, short, or the same as another item's."""
+"""Texts of a catalogue that are missing, without a title, short, or the same as another item's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from llmesr.text.prompts import attribute_lists, resolve_attributes
+from llmesr.text.prompts import attribute_lists, resolve_attributes, titled
 
-Flaw = Literal["missing", "duplicate", "short"]
+Flaw = Literal["missing", "untitled", "duplicate", "short"]
 FLAWS: tuple[Flaw, ...] = get_args(Flaw)
 
 
@@ -24,8 +24,9 @@ def words_of(catalogue: pd.DataFrame, attributes: Sequence[str] | None = None) -
 def flawed(catalogue: pd.DataFrame, attributes: Sequence[str] | None = None, *, short: float = 0.25) -> pd.DataFrame:
     """The items with a flawed text: item (1..N), item_id, title, flaw, words, same (how many others read the same).
 
-    missing: no words at all. duplicate: word for word the text of another item. short: at most ``short`` of the
-    median number of words of the texts there are. An item is listed once, under the first of these.
+    missing: no words at all. untitled: words, but no title, where others have one. duplicate: word for word the text of
+    another item. short: at most ``short`` of the median number of words of the texts there are. An item is listed once,
+    under the first of these.
     """
     lists = _lists(catalogue, attributes)
     words = words_of(catalogue, attributes)
@@ -33,7 +34,10 @@ def flawed(catalogue: pd.DataFrame, attributes: Sequence[str] | None = None, *, 
     same = texts.map(texts.value_counts()).to_numpy() - 1
     there = words > 0
     limit = short * float(np.median(words[there])) if there.any() else 0.0
-    flaw = np.select([~there, same > 0, words <= limit], list(FLAWS), "")
+    read = titled(catalogue)
+    if "title" not in resolve_attributes(catalogue, attributes) or not read.any():
+        read[:] = True  # what nobody has, or the run does not look at, is missed in no single text
+    flaw = np.select([~there, ~read, same > 0, words <= limit], list(FLAWS), "")
     rows = np.flatnonzero(flaw != "")
     found = catalogue.iloc[rows]
     return pd.DataFrame(
@@ -57,8 +61,10 @@ def spoilt(
     twins: np.ndarray,
     attributes: Sequence[str] | None = None,
 ) -> dict[int, dict[str, str]]:
-    """``items`` (S,) with their text given a ``flaw``: nothing, its first ``words`` words, or the text of ``twins``
-    (S,)."""
+    """``items`` (S,) with their text given a ``flaw``: nothing, no title, its first ``words`` words, or the text of
+    ``twins`` (S,)."""
+    if flaw == "untitled":
+        return {int(item): {"title": ""} for item in items}
     columns = resolve_attributes(catalogue, attributes)
     blank = dict.fromkeys(columns, "")
     if flaw == "missing":

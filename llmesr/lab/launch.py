@@ -12,11 +12,12 @@ import torch
 from llmesr.config import LabConfig
 from llmesr.data.batches import Sequences
 from llmesr.errors import UserError
-from llmesr.lab.audience import Audience, everyone, ranks_of, reached
-from llmesr.lab.change import Row, with_products
+from llmesr.lab.audience import Audience, everyone, owners, ranks_of, reached
+from llmesr.lab.change import Change, Row, with_products
 from llmesr.lab.rewritten import changed, check
 from llmesr.maps.make import Map, find_map, load_map
 from llmesr.progress import Progress, silent
+from llmesr.prose import counted
 from llmesr.scoring.explanation import explain, sentence
 from llmesr.scoring.nearest import similar_items
 from llmesr.scoring.recommender import Recommender
@@ -54,6 +55,9 @@ class Launched:
     text: str
     k: int
     audience: Audience
+    """Those to whom it would be new."""
+    owners: int
+    """How many were left out: they have an item of the very same text already."""
     ranks: np.ndarray
     users: pd.DataFrame
     """Who would see it first: user_id, rank, history_length, why."""
@@ -67,6 +71,14 @@ class Launched:
     def reach(self) -> int:
         """Users whose list it would enter."""
         return int(reached(self.ranks, self.k).sum())
+
+    @property
+    def left_out(self) -> str:
+        """Who was not asked, in a sentence; empty where everybody was."""
+        if not self.owners:
+            return ""
+        have, are = ("has", "is") if self.owners == 1 else ("have", "are")
+        return f"{counted(self.owners, 'user')} {have} an item of this very text already and {are} left out."
 
     @property
     def share(self) -> float:
@@ -95,21 +107,34 @@ def launch(
     embedding = scored.embedding
     texts = [""] * len(rows) if embedding is None else change.texts(embedding, scored.store)
     drawn = drawn_map(scored)
-    return [
-        Launched(
+    made = []
+    for column, (item, text) in enumerate(zip(change.items.tolist(), texts, strict=True)):
+        new = new_to(change, item, audience)
+        whom, theirs = Audience(audience.users[new], audience.lengths[new], audience.described), ranks[new, column]
+        one = Launched(
             item_id=str(asked.item_ids[item - 1]),
             title=str(asked.titles[item - 1]),
             text=text,
             k=config.k,
-            audience=audience,
-            ranks=ranks[:, column],
-            users=first_users(asked, item, audience, ranks[:, column]),
-            parts=parts_of(after, item, audience, ranks[:, column]),
+            audience=whom,
+            owners=len(audience) - len(whom),
+            ranks=theirs,
+            users=first_users(asked, item, whom, theirs),
+            parts=parts_of(after, item, whom, theirs),
             nearest=nearest_to(asked, item, config.nearest, among=scored.dataset.n_items),
             place=None if drawn is None else placed(asked, item, drawn),
         )
-        for column, (item, text) in enumerate(zip(change.items.tolist(), texts, strict=True))
-    ]
+        made.append(one)
+    return made
+
+
+def new_to(change: Change, item: int, audience: Audience) -> np.ndarray:
+    """(U,) bool: to whom ``item`` is new. A model gives its very text first to those who have it already, whom nobody
+    would show it. UserError where it is new to nobody."""
+    new = ~owners(change.dataset, change.alike(item))[audience.users]
+    if len(new) and not new.any():
+        raise UserError("Everybody who is asked has an item of this very text already: it would be new to nobody.")
+    return np.asarray(new)
 
 
 def first_users(asked: Recommender, item: int, audience: Audience, ranks: np.ndarray) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -104,7 +104,7 @@ def keyed(spaces: list[Space]) -> list[Space]:
     for space in spaces:
         number = seen[space.part] = seen.get(space.part, 0) + 1
         key = space.part if number == 1 else f"{space.part}-{number}"
-        result.append(Space(space.spec, space.label, key, space.manifest))
+        result.append(replace(space, key=key))
     return result
 
 

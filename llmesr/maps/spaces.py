@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from llmesr.config import LINEAR, UNTRAINED
+from llmesr.config import LINEAR, NEEDS_TEXT, UNTRAINED
+from llmesr.config.needs import needs_text
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import MODEL, Run, find_run, list_runs
@@ -32,6 +33,8 @@ class Space:
     label: str
     key: str
     manifest: Manifest
+    mixed: str = ""
+    """How text got into a space called collaborative, see :func:`mixed`; empty where it did not."""
 
     @property
     def source(self) -> str:
@@ -53,6 +56,21 @@ def parts_of(run: Run) -> list[str]:
         views = {"collaborative": config.collaborative_view, "adapted": config.semantic_view}
         return [part for part, there in views.items() if there]
     return ["collaborative"] if config.method in ("id", "llm-init", *LINEAR) else ["adapted"]
+
+
+def mixed(run: Run) -> str:
+    """How text got into the collaborative vectors of a run, as what is said of them; empty where behaviour alone made
+    them, so that they do not agree with the text by construction."""
+    config = run.config
+    if config.method == "text-ease":
+        return "is made from the text as well"
+    if needs_text(config):
+        return "begins from the text" if config.item_init == "pca" else "was learned beside the text"
+    guides = {p.id for p in run.manifest.parents if p.kind == "runs"}
+    there = [m for m in run.store.list("runs") if m.id in guides] if guides else []
+    if any(m.config.get("method") in NEEDS_TEXT or m.parent("embeddings") for m in there):
+        return "was learned with a run that reads the text"
+    return ""
 
 
 def available(store: Store, dataset: Dataset) -> list[Space]:
@@ -89,14 +107,16 @@ def _text_space(manifest: Manifest) -> Space:
 
 def _run_space(run: Run, part: str) -> Space:
     manifest = run.manifest
-    return Space(f"run:{run.id}:{part}", f"{part} · {run.label} · seed {manifest.seed}", part, manifest)
+    label = f"{part} · {run.label} · seed {manifest.seed}"
+    return Space(f"run:{run.id}:{part}", label, part, manifest, mixed(run) if part == "collaborative" else "")
 
 
 def choose(store: Store, refs: list[str]) -> tuple[str, list[str]]:
     """What to draw for datasets, runs, embeddings and specs: the dataset id, and specs without repetition.
 
-    A dataset stands for its newest embedding and the views of its newest finished run, a run for the text it was made
-    with (or the newest) and its own views. UserError when nothing can be drawn or the datasets differ.
+    A dataset stands for its newest embedding, the newest space that behaviour alone made and the views of its newest
+    finished run, a run for the text it was made with (or the newest) and its own views. UserError when nothing can be
+    drawn or the datasets differ.
     """
     if not refs:
         raise UserError("Name a dataset, a run or a space to draw.")
@@ -122,8 +142,11 @@ def _stands_for(store: Store, ref: str) -> tuple[str, list[str]]:
         if id:
             return str(store.find(kind, id).parent("datasets")), [ref]
     if (manifest := _find(store, "datasets", ref)) is not None:
-        run = next((r for r in list_runs(store, manifest.id) if parts_of(r)), None)
-        return manifest.id, _text(store, manifest.id) + ([] if run is None else _views(run))
+        runs = [r for r in list_runs(store, manifest.id) if parts_of(r)]
+        # A space that text got into agrees with the text by construction: on its own it would show nothing.
+        alone = next((r for r in runs if "collaborative" in parts_of(r) and not mixed(r)), None)
+        behaviour = [] if alone is None else [f"run:{alone.id}:collaborative"]
+        return manifest.id, _text(store, manifest.id) + behaviour + (_views(runs[0]) if runs else [])
     if (manifest := _find(store, "embeddings", ref)) is not None:
         return str(manifest.parent("datasets")), [f"embedding:{manifest.id}"]
     run = find_run(store, ref)

@@ -70,6 +70,11 @@ def resolve_attributes(catalogue: pd.DataFrame, attributes: Sequence[str] | None
     return list(attributes)
 
 
+def titled(catalogue: pd.DataFrame) -> np.ndarray:
+    """(N,) bool: whose title is one. That of an item without any is its id."""
+    return np.asarray(catalogue["title"].to_numpy(object) != catalogue["item_id"].to_numpy(object))
+
+
 def attribute_lists(
     catalogue: pd.DataFrame, attributes: Sequence[str] | None = None, *, max_chars: int | None = SCFT_CHARACTERS
 ) -> list[list[str]]:

@@ -64,6 +64,8 @@ def test_upload_is_on_disk_guessed_and_imported_with_one_click(
     assert "title=Bezeichnung" in command
     trainings = sum(len(SEEDS) if has_backbone(method) else 1 for method in GOOD_DEFAULTS)
     assert [s.command[0] for s in job.record.steps[1:]] == ["embed", *["train"] * trainings, "map"]
+    runs = {step.label: step.run for step in job.record.steps}
+    assert job.record.steps[-1].arguments[:2] == [runs[f"Train {m}/sasrec, seed 44"] for m in ("id", "llm-esr")]
     assert "Import bestellungen" in texts(app)
 
 

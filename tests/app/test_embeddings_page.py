@@ -155,6 +155,24 @@ def test_users_and_other_spaces_are_drawn_at_once_by_pca(trained: Store) -> None
     assert set(tables(app, "Training interactions", "Gap")[0]["Group"]) == {"Tail User", "Head User"}
 
 
+def test_it_opens_on_what_behaviour_alone_made_for_items_and_for_users(trained: Store) -> None:
+    run = next(m.id for m in trained.list("runs") if m.config["method"] == "id")
+    for of in ("items", "users"):
+        app = opened("embeddings", of=of)
+        assert app.selectbox(key="pick.right").value == f"run:{run}:collaborative"
+        assert "more than behaviour alone would" not in words(app)
+
+
+def test_a_space_that_text_got_into_says_so(trained: Store) -> None:
+    run = next(m.id for m in trained.list("runs") if m.config["method"] == "llm-esr")
+    app = opened("embeddings", right=f"run:{run}:collaborative")
+    assert healthy(app), words(app)
+    assert (
+        "llm-esr/sasrec · seed 42 begins from the text, so it agrees with it more than behaviour alone would."
+        in words(app).replace("\\", "")
+    )
+
+
 def test_titles_stay_text(trained: Store) -> None:
     app = opened("embeddings")
     app.session_state["map.left"] = box(-99, 99, -99, 99)

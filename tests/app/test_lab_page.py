@@ -17,6 +17,7 @@ from streamlit.util import AttributeDictionary
 
 from llmesr.config import LabConfig, RunConfig
 from llmesr.lab.edit import edit
+from llmesr.lab.flaws import FLAWS
 from llmesr.lab.launch import launch
 from llmesr.lab.past import past_launches
 from llmesr.lab.repair import Gain, Repairs, repairs
@@ -25,6 +26,7 @@ from llmesr.scoring.scored_run import ScoredRun
 from llmesr.store import Store
 from llmesr.training.train import train
 from llmesr.views.cache.kept import clear
+from llmesr.views.lab import new_product
 
 pytest_plugins = ("explorer", "lab_shop")
 
@@ -71,6 +73,17 @@ def test_a_new_product_is_what_the_lab_says(shop: Store) -> None:
     assert "full ranking" in said
     assert "Leave-one-out" in said
     assert "cut it in time" in said
+
+
+def test_the_first_answer_leaves_out_who_has_the_item(shop: Store) -> None:
+    app = at("text-ease", lab="new")
+    example = new_product.example(scored(shop, "text-ease").dataset)
+    app.button(key="lab.example").click().run()
+    assert healthy(app), words(app)
+    [found] = launch(scored(shop, "text-ease"), [example], LabConfig())
+    assert found.owners > 0
+    assert metrics(app)["Users reached (first 10)"] == f"{found.reach:,} of {150 - found.owners}"
+    assert found.left_out in words(app)
 
 
 def test_a_point_of_its_map_opens_the_map(shop: Store) -> None:
@@ -149,7 +162,7 @@ def test_flawed_texts_are_listed_and_lead_to_the_editor(trained: Store) -> None:
     assert healthy(app), words(app)
     found = repairs(ScoredRun(trained, run), LabConfig())
     tiles = metrics(app)
-    for flaw in ("missing", "duplicate", "short"):
+    for flaw in FLAWS:
         assert tiles.get(f"{flaw.capitalize()} texts", "0") == f"{(found.texts['flaw'] == flaw).sum():,}"
     assert "<script" not in words(app).replace("\\<script", "")
 

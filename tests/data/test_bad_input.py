@@ -212,6 +212,12 @@ HANDLED: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str, int]] = {
         "items_without_text",
         5,
     ),
+    "items without a title": (
+        {"shop.csv": GOOD, "items.csv": "item_id,title,brand\ni0,,Kelp\ni1,,Kelp\ni2,,\ni3,Lamp,\ni4,Tent,Kelp\n"},
+        {},
+        "items_without_title",
+        2,
+    ),
     "no item file": ({"shop.csv": GOOD}, {}, "no_items_file", 0),
     "giant cell": (
         {"shop.csv": GOOD, "items.csv": items_csv(4) + f"i4,Big,{'x' * 3_000_000}\n"}, {}, "long_text", 1,

@@ -35,6 +35,16 @@ def test_a_stated_format_shows_in_it(tmp_path: Path) -> None:
     assert [row[1:] for row in found[:2]] == [["x", "2021-01-02 00:00:00"], ["y", "2021-03-01 00:00:00"]]
 
 
+def test_rows_that_the_import_drops_are_not_in_it(tmp_path: Path) -> None:
+    table = [*TABLE, ("a", "x", "02/01/2021"), ("a", "x", "04/01/2021")]
+    days = {}
+    for repeats in ("keep", "first", "last"):
+        found = seen(tmp_path, table, "user_id,item_id,time", repeats=repeats)
+        days[repeats] = [(item, time[:10]) for user, item, time in found if user == "a"]
+    first, second, third = ("y", "2021-01-03"), ("x", "2021-02-01"), ("x", "2021-04-01")
+    assert days == {"keep": [first, second, third], "first": [first, second], "last": [first, third]}
+
+
 def test_without_times_the_order_of_the_file(tmp_path: Path) -> None:
     table = [r[:2] for r in TABLE]
     assert seen(tmp_path, table, "user_id,item_id") == [["a", "x", ""], ["a", "y", ""], ["c", "z", ""]]

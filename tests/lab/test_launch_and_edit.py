@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,9 @@ from lab_shop import opened
 from llmesr.config import LabConfig
 from llmesr.errors import UserError
 from llmesr.lab.audience import Audience, ranks_of
+from llmesr.lab.change import with_products
 from llmesr.lab.edit import Moved, edit, whole_text
-from llmesr.lab.launch import launch, placed, read_products
+from llmesr.lab.launch import launch, new_to, placed, read_products
 from llmesr.maps.make import make_map
 from llmesr.maps.projection import MapConfig
 from llmesr.scoring.recommender import Recommender
@@ -34,11 +37,44 @@ def test_a_copy_of_a_tail_item_reaches_who_would_be_reached_by_it() -> None:
     assert near["cosine"] == pytest.approx(1, abs=1e-5)
     assert len(found.nearest) == 3
     original = ranks_of(scored, np.array([item]), found.audience)[:, 0]
-    stranger = original > 0
     # The copy and the original tie, and ties share the middle: at most one place apart, and the copy competes with it.
-    assert np.abs(found.ranks[stranger] - original[stranger]).max() <= 1
+    assert np.abs(found.ranks - original).max() <= 1
     assert found.reach == int(((found.ranks > 0) & (found.ranks <= 5)).sum())
     assert found.share == found.reach / len(found.audience)
+
+
+def test_who_has_an_item_of_the_very_text_is_left_out() -> None:
+    scored = opened("semantic-knn")
+    data = scored.dataset
+    item = int(np.asarray(data.item_counts)[1:].argmax()) + 1
+    have = [user for user in range(data.n_users) if item in data.history(user)]
+    shouted = {name: text.upper() for name, text in text_of(scored, item).items()}
+    [copy, other] = launch(scored, [shouted, {**shouted, "title": "Another"}], K)
+    assert copy.owners == len(have) > 1
+    assert copy.audience.users.tolist() == sorted(set(range(data.n_users)) - set(have))
+    assert len(copy.ranks) == len(copy.audience)
+    assert not set(copy.users["user_id"]) & set(data.user_ids[have])
+    assert copy.left_out == f"{len(have)} users have an item of this very text already and are left out."
+    assert (other.owners, other.left_out, len(other.audience)) == (0, "", data.n_users)
+
+
+def test_a_text_that_everybody_has_is_new_to_nobody() -> None:
+    scored = opened("semantic-knn")
+    audience = Audience(np.array([0]), np.array([len(scored.dataset.history(0))]), "")
+    change = with_products(scored.dataset, [text_of(scored, int(scored.dataset.history(0)[0]))])
+    with pytest.raises(UserError, match="new to nobody"):
+        new_to(change, int(change.items[0]), audience)
+
+
+def test_items_of_the_same_text_are_told_by_their_words_not_by_their_ids() -> None:
+    scored = opened("semantic-knn")
+    catalogue = scored.dataset.catalogue.copy()
+    blank = dict.fromkeys(scored.dataset.text_columns, "")
+    for row in (3, 8):
+        id = catalogue["item_id"].iat[row]
+        catalogue.loc[row, list(blank)] = list({**blank, "title": id, "category": "Lamps"}.values())
+    change = with_products(replace(scored.dataset, catalogue=catalogue), [{"category": "lamps"}, {"title": "Lamps"}])
+    assert [change.alike(int(item)).tolist() for item in change.items] == [[4, 9], []]
 
 
 def test_the_users_named_are_those_who_would_see_it_first_and_why() -> None:

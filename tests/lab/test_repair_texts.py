@@ -48,6 +48,16 @@ def test_missing_short_and_duplicate_texts() -> None:
     assert "short" not in flawed(CATALOGUE, short=0.1)["flaw"].tolist()
 
 
+def test_words_without_a_title_are_a_flaw_where_others_have_one() -> None:
+    titles = CATALOGUE["title"].tolist()
+    untitled = CATALOGUE.assign(title=["a", *titles[1:]])
+    assert flawed(untitled)["flaw"].tolist() == ["untitled", "missing", "duplicate", "duplicate", "short"]
+    assert "untitled" not in flawed(untitled, ["brand"])["flaw"].tolist()
+    assert "untitled" not in flawed(CATALOGUE.assign(title=CATALOGUE["item_id"]))["flaw"].tolist()
+    twins = np.array([3])
+    assert spoilt(CATALOGUE, np.array([1]), "untitled", words=4, twins=twins) == {1: {"title": ""}}
+
+
 def test_texts_are_spoilt_as_flawed_ones_are() -> None:
     items, twins = np.array([1, 6]), np.array([3, 5])
     blank = {"title": "", "brand": "", "description": ""}

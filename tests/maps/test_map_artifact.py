@@ -1,6 +1,7 @@
 """Maps as artifacts: what a reference stands for, what is stored, what is refused."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.maps.make import find_map, load_map, make_map
 from llmesr.maps.projection import MapConfig
-from llmesr.maps.spaces import available, choose, open_space, parts_of, vectors
+from llmesr.maps.spaces import available, choose, mixed, open_space, parts_of, vectors
 from llmesr.models.scorers import DotScorer
 from llmesr.runs.record import MODEL, Run
 from llmesr.store import Store
@@ -37,6 +38,46 @@ def test_a_dataset_stands_for_its_text_and_its_newest_run(store: Store, tiny: Da
     assert choose(store, [views[1], trained.id])[1] == [views[1], text, views[0]]
     assert [s.spec for s in available(store, tiny)] == [text, *views]
     assert [s.part for s in available(store, tiny)] == ["semantic", "collaborative", "adapted"]
+
+
+def test_a_dataset_stands_for_what_behaviour_alone_made_as_well(store: Store, tiny: Dataset, trained: Run) -> None:
+    text = f"embedding:{store.list('embeddings')[0].id}"
+    behaviour, started = (store_model(make_run(store, tiny, method)) for method in ("ease", "llm-init"))
+    assert choose(store, [tiny.name]) == (
+        tiny.id,
+        [text, f"run:{behaviour.id}:collaborative", f"run:{started.id}:collaborative"],
+    )
+
+
+def store_model(run: Run) -> Run:
+    (run.folder / MODEL).write_bytes(b"")
+    return run
+
+
+def test_how_text_got_into_what_is_called_collaborative(store: Store, tiny: Dataset) -> None:
+    beside: dict[str, Any] = {"item_init": "random"}
+    alone = {**beside, "semantic_view": False, "distillation": "off"}
+    cases: list[tuple[str, dict[str, Any], str]] = [(m, {}, "") for m in ("id", "item-knn", "markov", "ease", "ials")]
+    cases += [
+        ("text-ease", {}, "is made from the text as well"),
+        ("llm-init", {}, "begins from the text"),
+        ("llm-init", beside, ""),
+        ("llm-esr", {}, "begins from the text"),
+        ("llm-esr", beside, "was learned beside the text"),
+        ("llm-esr", alone, ""),
+    ]
+    for method, settings, expected in cases:
+        config = RunConfig.read(None, method=method, **settings)
+        run = Run.create(store, config, [tiny.manifest], name="some", device="cpu")
+        assert mixed(run) == expected, (method, settings)
+
+
+def test_a_run_that_learned_from_one_that_reads_text_says_so(store: Store, tiny: Dataset) -> None:
+    for method, expected in (("text-ease", "was learned with a run that reads the text"), ("ease", "")):
+        teacher = make_run(store, tiny, method)
+        config = RunConfig(method="id", teacher=teacher.id, teacher_weight=1.0)
+        run = Run.create(store, config, [tiny.manifest, teacher.manifest], name="taught", device="cpu")
+        assert mixed(run) == expected
 
 
 def test_a_map_of_three_spaces_holds_places_neighbours_gap_and_trust(store: Store, tiny: Dataset, trained: Run) -> None:

@@ -21,6 +21,7 @@ from llmesr.runs.record import Run
 from llmesr.semantic.diagnostics import compare
 from llmesr.semantic.embed import load_embedding
 from llmesr.store import Store
+from llmesr.text.prompts import titled
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.cache.kept import digest, digests, kept
 
@@ -133,12 +134,13 @@ def diagnosis(root: Store, dataset_id: str, left: Space, right: Space) -> pd.Dat
 
 @kept(digests(dataset_id="datasets", embedding_id="embeddings"), entries=8)
 def tail_by_closeness(root: Store, dataset_id: str, embedding_id: str, thresholds: Thresholds, k: int) -> np.ndarray:
-    """The rarer half of the tail items (1..N) that have a text, those least like their ``k`` nearest items first; of
-    many a sample."""
+    """The rarer half of the tail items (1..N) that have a text and, where any has one, a title, those least like their
+    ``k`` nearest items first; of many a sample."""
     dataset = artifacts.dataset(root, dataset_id)
     vectors = evidence.embedding(root, embedding_id).check(dataset).item_vectors
     counts = np.asarray(dataset.item_counts[1:])
     tail = np.flatnonzero(thresholds.tail_items(counts) & vectors.any(axis=1))
+    tail = tail[named] if (named := titled(dataset.catalogue)[tail]).any() else tail
     if not len(tail):
         return tail
     rare = tail[counts[tail] <= np.median(counts[tail])]

@@ -17,8 +17,6 @@ from llmesr.views.cache.protagonists import first_runs, protagonists
 from llmesr.views.shared import job_panels, links, widgets
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
-MIXED = ("text-ease", "llm-init")
-"""Methods whose collaborative vectors are made from text, or begin there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +50,7 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
         columns = st.columns([1.6, 1.6, 2, 2])
     with columns[0]:
         of = cast(Of, links.choose("Points", ["items", "users"], "of", kind="segmented", show=str.capitalize))
-    first, second = _at_first(root, dataset_id, found, of)
+    first, second = _at_first(root, dataset_id, found)
     with columns[2]:
         left = links.choose("Left map", list(found), "left", show=lambda s: found[s].label, default=first)
     with columns[3]:
@@ -66,17 +64,18 @@ def choose(root: Store, dataset_id: str) -> Choice | None:
     return Choice(root, dataset, points, found[str(left)], found[str(right)], str(method), made is not None)
 
 
-def _at_first(root: Store, dataset_id: str, found: dict[str, Space], of: Of) -> tuple[str, str]:
-    """Text beside what one of the two recommenders of the Overview learned from behaviour: the one of which there is a
-    map already, else the one without text; where neither has such a space, the next best that has."""
+def _at_first(root: Store, dataset_id: str, found: dict[str, Space]) -> tuple[str, str]:
+    """Text beside what a run learned from behaviour alone, the same one for items and for users: one of which there is
+    a map of items already, before all that of the Overview's recommender without text; else that recommender. Where no
+    run learned from behaviour alone, the next best that has a collaborative space."""
     specs = list(found)
     collaborative = {found[s].manifest.id: s for s in reversed(specs) if found[s].part == "collaborative"}
-    # Of a model whose every vector is made from text too, the two maps would agree by construction.
-    behaviour = {id: s for id, s in collaborative.items() if found[s].manifest.config.get("method") not in MIXED}
+    # Where text got in, the two maps would agree by construction.
+    behaviour = {id: s for id, s in collaborative.items() if not found[s].mixed} or collaborative
     theirs = [id for c in protagonists(root, dataset_id) if c is not None for id in c.ids if id in behaviour]
-    drawn = [id for id in theirs if spaces.stored_map(root, [specs[0], behaviour[id]], of)]
-    order = first_runs(root, dataset_id, list(behaviour or collaborative))
-    second = [collaborative[id] for id in (*drawn, *order)]
+    order = first_runs(root, dataset_id, list(behaviour))
+    drawn = [id for id in (*theirs, *order) if spaces.stored_map(root, [specs[0], behaviour[id]], "items")]
+    second = [behaviour[id] for id in (*drawn, *order)]
     return specs[0], (second or specs[1:] or specs)[0]
 
 

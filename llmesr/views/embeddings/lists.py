@@ -8,6 +8,7 @@ import pandas as pd
 from llmesr.maps.points import Pair, Points
 from llmesr.maps.quality import CHANCE, POOR
 from llmesr.views.shared import theme
+from llmesr.views.shared.words import as_text
 
 
 def selected_table(points: Points, pair: Pair, rows: np.ndarray, attribute: str | None) -> pd.DataFrame:
@@ -59,6 +60,14 @@ def gap_line(points: Points, pair: Pair) -> str:
     elif means.get(tail, 0) >= POOR > means.get(head, 1):
         line += " In the tail one of the two has nothing to say yet."
     return line
+
+
+def mixed_lines(pair: Pair) -> list[str]:
+    """For each space that text got into, why it agrees with the text."""
+    mixed = {side.space.label: side.space.mixed for side in pair.sides.values() if side.space.mixed}
+    return [
+        f"{as_text(label)} {how}, so it agrees with it more than behaviour alone would." for label, how in mixed.items()
+    ]
 
 
 def _known_parts(points: Points, gap: np.ndarray) -> list[tuple[str, np.ndarray]]:

@@ -34,7 +34,8 @@ COLOURS: dict[Of, dict[ColourBy, str]] = {
 NAMES = {"zoom": "by zoom", "none": "none"}
 ABOUT = """
 **Spaces.** *Text* is what a language model reads in an item's description. *Collaborative* is what a run learned from
-who chose what. *Adapted* is a run's own view of the text.
+who chose what; where text got into it as well, a line above the maps says how. *Adapted* is a run's own view of the
+text.
 
 **Gap** of an item: how far down one space its nearest neighbours of the other are, as the share of items that are
 closer (mean over its 1, 5 and 15 nearest, in both directions, against 512 items drawn once). 0: the same neighbours;
@@ -87,6 +88,8 @@ def _maps(choice: Choice) -> None:
     showing = (choice.dataset.id, points.of, choice.method, *choice.specs, by, attribute, shown, mode)
     with page.container(key="map-pair"):
         st.markdown(lists.gap_line(points, pair))
+        for line in lists.mixed_lines(pair):
+            st.caption(line)
         for column, name in zip(st.columns(2), pair.sides, strict=True):
             with column:
                 at = choice.left, choice.right, choice.method, choice.stored, name

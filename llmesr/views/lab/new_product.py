@@ -13,6 +13,7 @@ from llmesr.errors import UserError
 from llmesr.lab.launch import Launched, launch, read_products
 from llmesr.lab.past import Past
 from llmesr.maps.make import load_map
+from llmesr.text.prompts import titled
 from llmesr.views.lab import charts, past
 from llmesr.views.lab.answers import answered
 from llmesr.views.lab.choice import Choice
@@ -43,25 +44,25 @@ def _invitation(dataset: Dataset) -> None:
     """What to do, and an answer at one click: that for the example in the fields."""
     st.info(
         "Describe a product and try it: nothing is trained, nothing is stored. For a first answer take the text of an "
-        "item that is there already, as if it were new.",
+        "item that is there already, as if it were new; those who have that item are left out.",
         icon=":material/experiment:",
     )
-    example = _example(dataset)
-    label = f"Try “{as_text(one_line(next(iter(example.values()), ''), 60))}”"
-    st.button(label, key="lab.example", icon=":material/play_arrow:", on_click=_fill, args=(dataset.id, example))
+    text = example(dataset)
+    label = f"Try “{as_text(one_line(next(iter(text.values()), ''), 60))}”"
+    st.button(label, key="lab.example", icon=":material/play_arrow:", on_click=_fill, args=(dataset.id, text))
 
 
-def _example(dataset: Dataset) -> dict[str, str]:
-    """The text of the first item that has all attributes, else of the first."""
+def example(dataset: Dataset) -> dict[str, str]:
+    """The text of the first item that has all attributes and a title, else of the first."""
     rows = dataset.catalogue[dataset.text_columns].iloc[:SEEN]
-    whole = rows[(rows != "").all(axis=1)]
+    whole = rows[(rows != "").all(axis=1) & titled(dataset.catalogue.iloc[:SEEN])]
     return {str(c): str(v) for c, v in (whole if len(whole) else rows).iloc[0].items() if str(v).strip()}
 
 
-def _fill(dataset: str, example: dict[str, str]) -> None:
-    for column, value in example.items():
+def _fill(dataset: str, text: dict[str, str]) -> None:
+    for column, value in text.items():
         st.session_state[f"lab.new.{column}"] = value
-    st.session_state["lab.products"] = (dataset, (tuple(example.items()),))
+    st.session_state["lab.products"] = (dataset, (tuple(text.items()),))
 
 
 def _form(dataset: Dataset) -> tuple[Product, ...]:
@@ -80,7 +81,7 @@ def _form(dataset: Dataset) -> tuple[Product, ...]:
 def _fields(dataset: Dataset) -> dict[str, str]:
     typical = dataset.catalogue[dataset.text_columns].iloc[:SEEN].apply(lambda c: float(c.str.len().median()))
     long = [c for c in dataset.text_columns[1:] if typical[c] > LONG]
-    given = text_fields(dataset, "lab.new", long=long, examples=_example(dataset))
+    given = text_fields(dataset, "lab.new", long=long, examples=example(dataset))
     return {column: text for column, text in given.items() if text}
 
 
@@ -151,6 +152,8 @@ def _tiles(shown: Launched, known: Past | None) -> None:
         height="stretch",
         help=help_text,
     )
+    if shown.left_out:
+        st.caption(shown.left_out)
     if forecast is not None:
         st.caption(
             f"Hits on average {forecast.low:.2f} to {forecast.high:.2f} (95%); four of five past launches like it had "

@@ -21,6 +21,7 @@ ABOUT = (
 )
 MEANINGS = {
     "missing": "no words at all",
+    "untitled": "no title, so that the id stands in; there are other words",
     "duplicate": "word for word the text of another item",
     "short": "at most a quarter of the median number of words",
 }
@@ -30,7 +31,8 @@ def view(choice: Choice) -> None:
     """Works it out at once: it takes a pass over the validation users for every kind of flaw."""
     found = answered(("repair", choice.key), lambda progress: repairs(choice.scored, choice.config, progress))
     if found.texts.empty:
-        st.success("No text of this dataset is missing, short or the same as another's.", icon=":material/check:")
+        said = "No text of this dataset is missing, without a title, short or the same as another's."
+        st.success(said, icon=":material/check:")
         st.caption(choice.caption)
         return
     counts = found.texts["flaw"].value_counts()

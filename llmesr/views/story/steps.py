@@ -18,6 +18,7 @@ from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.doubts import Doubt, about, rarely_hit, serious
 from llmesr.evaluation.verdict import Answer
 from llmesr.prose import counted, listed
+from llmesr.text.prompts import titled
 from llmesr.views.shared import theme, words
 from llmesr.views.shared.report import Section
 from llmesr.views.shared.tables import readable_comparison, readable_summary
@@ -124,7 +125,8 @@ def what_text_knows(m: Material) -> StoryStep:
             f"{m.metric} {_value(tail[m.by_text_alone.name], m.metric)}, "
             f"{m.plain.name} {_value(tail[m.plain.name], m.metric)}."
         )
-    first = nearest.iloc[0]
+    named = nearest[titled(m.dataset.catalogue)[nearest["item"] - 1]]
+    first = (named if len(named) else nearest).iloc[0]
     return StoryStep(
         NAMES[2],
         f"“{title}” was {often}, yet its text is close to that of “{one_line(first['title'], 60)}”.",

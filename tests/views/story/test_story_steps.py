@@ -16,6 +16,7 @@ from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.table import metric_table
 from llmesr.store import Store
 from llmesr.views.cache import evidence
+from llmesr.views.cache.kept import clear
 from llmesr.views.shared.report import MODES
 from llmesr.views.story import steps as story
 from llmesr.views.story.material import Material
@@ -84,6 +85,22 @@ def test_what_text_knows_names_the_nearest_by_cosine(material: Material, shelf: 
 
 def test_another_example_is_another_item(material: Material) -> None:
     assert material.item != replace(material, example=1).item
+
+
+def test_an_item_without_a_title_is_no_example(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = [replace(material, example=n) for n in range(6)]
+    unnamed = {m.item for m in examples}
+    catalogue = material.dataset.catalogue.copy()
+    for item in (*unnamed, *(i for m in examples if m.item for i in m.nearest(m.item)["item"][:2])):
+        catalogue.loc[item - 1, "title"] = catalogue["item_id"].iloc[item - 1]
+    dataset = replace(material.dataset, catalogue=catalogue)
+    clear()
+    monkeypatch.setattr("llmesr.views.cache.spaces.artifacts.dataset", lambda *_: dataset)
+    for number in range(20):
+        told = replace(material, dataset=dataset, example=number)
+        assert told.item not in unnamed
+        assert not any(f"“{id}”" in story.what_text_knows(told).headline for id in catalogue["item_id"])
+    clear()
 
 
 def test_what_changed_says_how_much_and_how_sure(material: Material) -> None:
