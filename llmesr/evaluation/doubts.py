@@ -236,5 +236,7 @@ _REMEDIES: dict[Action, Callable[[Remedy], str]] = {
     "compare-with": lambda _: "Compare with that one.",
     "train-baseline": lambda r: f"Train {listed(r.methods)}.",
     "look-at": lambda r: f"Look at {r.values['protocol']} before saying which is better.",
-    "order-by-time": lambda _: "Import it with a finer time column if there is one, or compare under a temporal split.",
+    "order-by-time": lambda _: (
+        "Import the data with a finer time column if there is one, or compare under a temporal split."
+    ),
 }

@@ -75,7 +75,7 @@ def test_a_target_that_the_order_of_the_file_decides_is_said(make: Make) -> None
     doubt = of("file-order", examine(replace(at, tied=0.44)))
     assert doubt.sentence == (
         "The held-out item of 44% of users shares its time with the one before: the order of the file decides what is "
-        "predicted. Import it with a finer time column if there is one, or compare under a temporal split."
+        "predicted. Import the data with a finer time column if there is one, or compare under a temporal split."
     )
     assert doubt.severity == "serious"
     assert of("file-order", examine(replace(at, tied=0.249))).severity == "caution"
