@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from llmesr.cli.output import ConfigFile, Json, Set, emit, progress, store, table
+from llmesr.cli.together import cores
 from llmesr.config import parse_overrides
 
 
@@ -57,7 +57,7 @@ def _all_cores() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     try:
         yield
     finally:

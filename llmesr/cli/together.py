@@ -13,13 +13,15 @@ import sys
 
 from llmesr.cli.output import STOPPED, say
 
-THREADS = "OMP_NUM_THREADS"
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def start_together(count: int) -> None:
     """Become what starts ``count`` processes of the command line that this one was given. They share the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault(THREADS, str(max(1, cores // count)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
     watcher = [sys.executable, "-m", "llmesr.cli.together", "--standalone", f"--nproc-per-node={count}"]
     sys.stdout.flush()
     os.execv(sys.executable, [*watcher, "-m", "llmesr", *sys.argv[1:]])

@@ -25,16 +25,17 @@ class Folded:
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         """(B, L) and the known users (B,) -> (B, N + 1)."""
-        if users is None:
-            raise ValueError("who was fitted on decides who scores: users must be known")
         total = torch.zeros(len(sequences), self.n_items + 1, device=sequences.device)
-        for number, rows in self.rows_of(users):
-            total[rows] = self.scorers[number].score(sequences[rows], users[rows]).float()
+        for number, rows, who in self.rows_of(users):
+            total[rows] = self.scorers[number].score(sequences[rows], who).float()
         return total
 
-    def rows_of(self, users: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Which of the scorers scores whom: its number, and the rows of ``users`` (B,), for those that score any."""
+    def rows_of(self, users: Tensor | None) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Which of the scorers scores whom: its number, the rows of ``users`` (B,) and who they are, for those that
+        score any. ValueError without ``users``."""
+        if users is None:
+            raise ValueError("who was fitted on decides who scores: users must be known")
         fold = torch.where(users < 0, len(self.scorers) - 1, self.fold[users.clamp(min=0)])
         for number in range(len(self.scorers)):
             if len(rows := (fold == number).nonzero()[:, 0]):
-                yield number, rows
+                yield number, rows, users[rows]

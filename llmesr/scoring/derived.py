@@ -15,7 +15,7 @@ from llmesr.evaluation.results import evaluate_parts
 from llmesr.progress import Progress, silent
 from llmesr.runs.record import Run, Status
 from llmesr.scoring.policy import ScoringPolicy
-from llmesr.scoring.policy_scorer import reads_text
+from llmesr.scoring.policy_scorer import text_terms
 from llmesr.scoring.scored_run import ScoredRun, own_policy
 from llmesr.store import Manifest, config_digest
 
@@ -46,7 +46,7 @@ def derive(
     said: dict[str, Any] = {"run": run.id, "values": policy.model_dump(), "describe": policy.describe()}
     said |= {} if halves is None else {"halves": [half.model_dump() for half in halves]}
     parents = [scored.dataset.manifest, run.manifest]
-    if scored.embedding and (run.manifest.parent("embeddings") or any(map(reads_text, [policy, *(halves or [])]))):
+    if scored.embedding and (run.manifest.parent("embeddings") or any(map(text_terms, [policy, *(halves or [])]))):
         parents.append(scored.embedding.manifest)
     if store.exists("runs", derived.id) and _holds(derived, said, parents):
         return derived

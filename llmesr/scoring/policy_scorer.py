@@ -85,9 +85,9 @@ def curve(policy: ScoringPolicy, term: Term, ground: Ground) -> Tensor | None:
     return routed if fitted is None else routed * fitted
 
 
-def reads_text(policy: ScoringPolicy) -> bool:
-    """Whether any term that the policy weighs needs text vectors of the items."""
-    return any(term.reads_text(policy.key(term)[1]) for term in TERMS.values() if policy.weight(term))
+def text_terms(policy: ScoringPolicy) -> list[Term]:
+    """The terms that the policy weighs and that need text vectors of the items."""
+    return [term for term in TERMS.values() if policy.weight(term) and term.reads_text(policy.key(term)[1])]
 
 
 def text_space(policy: ScoringPolicy) -> float | None:

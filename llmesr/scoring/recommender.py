@@ -19,7 +19,7 @@ from llmesr.scoring.explanation import Asked, Explanation, explain_many, is_exac
 from llmesr.scoring.ground import Unavailable, stranger
 from llmesr.scoring.left_out import Reading, lost
 from llmesr.scoring.policy import ScoringPolicy
-from llmesr.scoring.policy_scorer import PolicyScorer
+from llmesr.scoring.policy_scorer import PolicyScorer, text_terms
 from llmesr.scoring.rerankers import CLASSES, Candidates, RerankConfig, popularity_classes, rerank
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.terms import COLUMNS, TERMS
@@ -141,9 +141,7 @@ class Recommender:
         if k < 1:
             raise UserError(f"k must be at least 1, not {k}.")
         policy = self.policy if policy is None else policy
-        if not self.ground.has_text and (
-            lacking := [t for t in TERMS.values() if policy.weight(t) and t.reads_text(policy.key(t)[1])]
-        ):
+        if not self.ground.has_text and (lacking := text_terms(policy)):
             title = lacking[0].title
             raise Unavailable(f"The {title} term needs text vectors: run `llmesr embed {self.dataset.id}` first.")
         return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen, explain)

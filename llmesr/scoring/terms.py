@@ -183,25 +183,17 @@ class OfFolds:
         self.model, self.parts = model, parts
 
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
-        known = _known(users)
         total = torch.zeros(len(sequences), self.model.n_items + 1, device=sequences.device)
-        for number, rows in self.model.rows_of(known):
-            total[rows] = self.parts[number].score(sequences[rows], known[rows]).float()
+        for number, rows, who in self.model.rows_of(users):
+            total[rows] = self.parts[number].score(sequences[rows], who).float()
         return total
 
     def of(self, sequences: Tensor, items: Tensor, users: Tensor | None = None) -> Tensor:
-        known = _known(users)
         total = torch.zeros(len(sequences), items.shape[-1], device=sequences.device)
-        for number, rows in self.model.rows_of(known):
+        for number, rows, who in self.model.rows_of(users):
             some = items if items.dim() == 1 else items[rows]
-            total[rows] = self.parts[number].of(sequences[rows], some, known[rows]).float()
+            total[rows] = self.parts[number].of(sequences[rows], some, who).float()
         return total
-
-
-def _known(users: Tensor | None) -> Tensor:
-    if users is None:
-        raise ValueError("who was fitted on decides who scores: users must be known")
-    return users
 
 
 class PerItem:

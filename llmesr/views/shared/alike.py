@@ -26,11 +26,11 @@ def judged(
 ) -> list[Verdict]:
     """A verdict on each of ``pairs`` (without text, with it); p is corrected for all that are shown (``among``, by
     the ``name`` that each has there)."""
-    found = []
-    for plain, text in pairs:
-        lineup = {name(c): c.ids for c in (plain, text)}
-        found += evidence.judged(root, lineup, name(plain), thresholds, metric, protocol, among=among)
-    return found
+    lineups: dict[str, dict[str, Sequence[str]]] = {}
+    for pair in pairs:  # all that have one plain model are asked about at once
+        lineups.setdefault(name(pair[0]), {}).update({name(c): c.ids for c in pair})
+    at = thresholds, metric, protocol
+    return [v for plain, lineup in lineups.items() for v in evidence.judged(root, lineup, plain, *at, among=among)]
 
 
 def sentence(verdicts: Sequence[Verdict], values: Mapping[str, float], group: str, metric: str) -> str:
@@ -41,13 +41,9 @@ def sentence(verdicts: Sequence[Verdict], values: Mapping[str, float], group: st
         if answer is not None:
             word = verdict.word(answer)
             told.setdefault(verdict.baseline, []).append(
-                f"{verdict.run} {_value(values[verdict.run], metric)} ({word})"
+                f"{verdict.run} {theme.scored(values[verdict.run], metric)} ({word})"
             )
     if not told:
         return ""
-    parts = [f"{plain} {_value(values[plain], metric)}, {listed(with_text)}" for plain, with_text in told.items()]
+    parts = [f"{plain} {theme.scored(values[plain], metric)}, {listed(with_text)}" for plain, with_text in told.items()]
     return f"The same model without text and with it, {ENDS[group]}: {'; '.join(parts)}."
-
-
-def _value(value: float, metric: str) -> str:
-    return theme.percent(value, 1) if metric.startswith("HR") else theme.metric(value)

@@ -263,6 +263,11 @@ def metric(value: float | None) -> str:
     return MISSING if _absent(value) else f"{value:.3f}"
 
 
+def scored(value: float | None, name: str) -> str:
+    """A value of the metric ``name``: hit rates are shares."""
+    return percent(value, 1) if name.startswith("HR") else metric(value)
+
+
 def signed(value: float | None) -> str:
     """A difference of metrics: ``+0.012``; zero has no sign."""
     return MISSING if value is None or _absent(value) else prose.signed(value)

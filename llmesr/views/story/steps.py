@@ -90,7 +90,7 @@ def whom_it_fails(m: Material) -> StoryStep:
         else f"A plain recommender scores {theme.metric(head)} on head items, {theme.metric(tail)} on tail items.",
         [
             f"{m.plain.name} sees only who chose which item. It serves {worst['group'].lower()}s worst: "
-            f"{m.metric} {_value(worst['value'], m.metric)} over {theme.count(worst['users'])} users.",
+            f"{m.metric} {theme.scored(worst['value'], m.metric)} over {theme.count(worst['users'])} users.",
             words.metric_meaning(m.metric),
         ],
         chart=partial(charts.groups_chart, table, m.metric, f"{m.plain.name}. {m.line}"),
@@ -122,8 +122,8 @@ def what_text_knows(m: Material) -> StoryStep:
         tail = table[table["group"] == "Tail Item"].set_index("run")["value"]
         sentences.append(
             f"On tail items, recommending by text alone ({m.by_text_alone.name}) reaches "
-            f"{m.metric} {_value(tail[m.by_text_alone.name], m.metric)}, "
-            f"{m.plain.name} {_value(tail[m.plain.name], m.metric)}."
+            f"{m.metric} {theme.scored(tail[m.by_text_alone.name], m.metric)}, "
+            f"{m.plain.name} {theme.scored(tail[m.plain.name], m.metric)}."
         )
     named = nearest[titled(m.dataset.catalogue)[nearest["item"] - 1]]
     first = (named if len(named) else nearest).iloc[0]
@@ -245,7 +245,7 @@ def _headline_of_the_gap(head: float, tail: float, metric: str, *, settled: bool
         return "Tail items are now found as often as head items."
     if settled:
         return f"Head items are still found {head / tail:.1f} times as often as tail items."
-    return f"{metric} is {_value(head, metric)} on head items and {_value(tail, metric)} on tail items."
+    return f"{metric} is {theme.scored(head, metric)} on head items and {theme.scored(tail, metric)} on tail items."
 
 
 def _headline_of_change(
@@ -266,11 +266,6 @@ def _headline_of_change(
         return f"{tail['metric']} on tail items: {how} with {text.label}, but that is not settled."
     rises = "rises" if tail["difference"] > 0 else "falls"
     return f"With {text.label}, {tail['metric']} on tail items {rises} {how}."
-
-
-def _value(value: float, metric: str) -> str:
-    """A value as the charts of the story show it: hit rates are shares."""
-    return theme.percent(value, 1) if metric.startswith("HR") else theme.metric(value)
 
 
 def _share(rate: float) -> str:
