@@ -2,6 +2,7 @@
 
     python benchmarks/growth.py --sizes 100000x10000 1000000x100000 10000000x1000000 --root PATH
     python benchmarks/growth.py --sizes 100000x10000 --root PATH --only "open" "text-ease, local"     # again
+    python benchmarks/growth.py --sizes 10000000x1000000 --root PATH --only "similar users, by code" --whole --recall .5
 
 Ten interactions a user (``made.py``), random vectors of 384 numbers in place of a language model's, alike within a line
 of fifty items: their size counts here, not their meaning. Each step (``growth_steps.py``) has a process of its own;
@@ -50,6 +51,7 @@ def measured(scene: Scene, only: list[str]) -> dict[str, dict[str, Any]]:
         if name not in only and (only or name in found):
             continue
         command = [sys.executable, __file__, "--child", str(scene.root), str(scene.users), str(scene.items), name]
+        command += ["--recall", str(scene.recall), *(["--whole"] if scene.whole else [])]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             print(f"{scene.users:,} users: {name}: ended with {done.returncode}", file=sys.stderr, flush=True)
@@ -95,16 +97,18 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["20000x2000", "60000x6000", "200000x20000"])
     parser.add_argument("--root", type=Path, help="where the data and what was measured are kept")
     parser.add_argument("--only", nargs="+", default=[], choices=list(STEPS_OF), help="these steps, again")
+    parser.add_argument("--recall", type=float, default=0.95, help="of similar users")
+    parser.add_argument("--whole", action="store_true", help="search for the similar users of all, not of some")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         root, users, items, name = asked.child
-        print(json.dumps(one(Scene(Path(root), int(users), int(items)), name)))
+        print(json.dumps(one(Scene(Path(root), int(users), int(items), asked.recall, asked.whole), name)))
         return
     if asked.root is None:
         parser.error("give --root PATH, a folder with room for the data (the largest size takes some 20 GB)")
     sizes = [tuple(int(part) for part in size.split("x")) for size in asked.sizes]
-    scenes = [Scene(asked.root / f"{users}x{items}", users, items) for users, items in sizes]
+    scenes = [Scene(asked.root / f"{u}x{i}", u, i, asked.recall, asked.whole) for u, i in sizes]
     table(scenes, [measured(scene, asked.only) for scene in scenes])
 
 

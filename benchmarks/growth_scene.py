@@ -13,11 +13,14 @@ from llmesr.store import Store
 
 @dataclass
 class Scene:
-    """Where a step works, and on how much."""
+    """Where a step works, and on how much; which recall similar users are asked for, and whether those of all are
+    searched for, however long it takes."""
 
     root: Path
     users: int
     items: int
+    recall: float = 0.95
+    whole: bool = False
 
     @property
     def store(self) -> Store:

@@ -81,15 +81,16 @@ def neighbours(scene: Scene) -> Told:
     anybody: a step of training costs the same."""
     data, store = scene.data(), scene.store
     embedding = load_embedding(store, scene.text())
-    if data.n_users <= WHOLE:
-        config = NeighbourConfig(neighbours=10, quantised_from=50_000)
-        return Told(f"recall {similar_users(data, embedding, config, store).recall:.3f}")
-    found, left_out = _searched(embedding.user_vectors, 10, NeighbourConfig().recall)
+    if scene.whole or data.n_users <= WHOLE:
+        config = NeighbourConfig(neighbours=10, quantised_from=50_000, recall=scene.recall)
+        made = similar_users(data, embedding, config, store, Stages())
+        return Told(f"recall {made.recall:.3f}, {scene.recall:g} wanted")
+    found, left_out = _searched(embedding.user_vectors, 10, scene.recall)
     users = np.random.default_rng(0).integers(0, data.n_users, (data.n_users, 10), np.int32)
     with store.draft("neighbours", "some", name="some", parents=[data.manifest, embedding.manifest]) as draft:
         draft.manifest.info = {"engine": "pq", "recall": found, "users_without_vector": 0}
         save_file({"users": users, "similarity": np.zeros(users.shape, np.float32)}, draft.path / NEIGHBOURS)
-    return Told(f"recall {found:.3f}", left_out)
+    return Told(f"recall {found:.3f}, {scene.recall:g} wanted", left_out)
 
 
 def _searched(vectors: np.ndarray, k: int, wanted: float) -> tuple[float, float]:

@@ -156,6 +156,8 @@ def tune(
         say("Policies are judged by the first item that each user chose after the cut, not by all of them.")
     if tuned.policy.inert:
         say("No policy does better on validation than the run as it is.")
+    if point is not None and derived:
+        say("This point has seen all users of validation, so its ranks there flatter it. Judge it by the test.")
     document = {
         "run": derived.id if derived else found.id,
         "policy": tuned.policy.model_dump(),

@@ -1,8 +1,8 @@
 """Bootstrap intervals and sign-flip tests for many columns of per-user values at once.
 
 One set of resamples serves every column, whatever the number of runs, metrics and groups; memory is bounded by blocks.
-How often a resample draws a row depends on the seed and the row's place alone, so that the interval of a column is the
-same whatever stands beside it.
+How often a resample draws a row, and which sign a permutation gives it, depend on the seed and the row's place alone:
+interval and test of a column are the same whatever stands beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POISSON = stats.poisson.ppf((np.arange(2**16) + 0.5) / 2**16, 1).astype(np.floa
 _BLOCK = 2**23
 """Cells of the resampling matrix held at once (32 MB of float32)."""
 _ROWS = 1024
-"""Rows whose Poisson numbers are held at once (8 MB of float32 at 2,000 resamples)."""
+"""Rows whose Poisson numbers or flips are held at once (8 MB of float32 at 2,000 resamples, 41 MB at 9,999)."""
 
 
 def bootstrap_means(values: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
@@ -58,14 +58,26 @@ def _drawn_by_number(values: np.ndarray, resamples: int, rng: np.random.Generato
 
 
 def _poisson(rows: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """(rows, resamples) how often each resample draws each of ``rows`` (rising): a stretch of one stream for each."""
-    source, steps, at = np.random.PCG64(seed), -(-resamples // 4), 0  # four numbers from each 64 bits
+    """(rows, resamples) how often each resample draws each of ``rows`` (rising)."""
+    words = _words(rows, -(-resamples // 4), seed)  # four numbers from each 64 bits
+    return np.asarray(_POISSON.take(words.view(np.uint16)[:, :resamples]))
+
+
+def _flips(rows: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """(rows, resamples) 1 where the sign of one of ``rows`` (rising) is turned, else 0."""
+    words = _words(rows, -(-resamples // 64), seed)
+    return np.unpackbits(words.view(np.uint8), axis=1, count=resamples).astype(np.float32)
+
+
+def _words(rows: np.ndarray, steps: int, seed: int) -> np.ndarray:
+    """(rows, steps) random words: a stretch of one stream for each of ``rows`` (rising)."""
+    source, at = np.random.PCG64(seed), 0
     words = np.empty((len(rows), steps), np.uint64)
     for place, row in enumerate(rows.tolist()):
         source.advance((row - at) * steps)
         words[place] = source.random_raw(steps)
         at = row + 1
-    return np.asarray(_POISSON.take(words.view(np.uint16)[:, :resamples]))
+    return words
 
 
 def _drawn(n: int, resamples: int, seed: int) -> np.ndarray:
@@ -126,21 +138,17 @@ def sign_flip_test(differences: np.ndarray, *, resamples: int = FLIPS, seed: int
     Under the hypothesis of no difference each user's difference is as likely with the other sign. The observed
     assignment counts as one of the permutations, so p is never 0 and the test is valid at every size.
     """
-    active = np.ascontiguousarray(differences[differences.any(axis=1)], dtype=np.float32)  # (m, columns)
-    m, columns = active.shape
-    observed = active.sum(axis=0, dtype=np.float64)
-    if m == 0:
-        return np.ones(columns)
-    least = np.abs(observed) - 1e-5 * np.maximum(np.abs(observed), np.abs(active).max(axis=0))  # float32 sums
-    rng = np.random.default_rng(seed)
-    extreme = np.zeros(columns, np.int64)
-    for rows in _blocks(resamples, m):
-        count = rows.stop - rows.start
-        bits = np.frombuffer(rng.bytes((count * m + 7) // 8), np.uint8)
-        flips = np.unpackbits(bits, count=count * m).reshape(count, m)
-        flipped = observed - 2 * (flips.astype(np.float32) @ active)
-        extreme += (np.abs(flipped) >= least).sum(axis=0)
-    return (extreme + 1) / (resamples + 1)
+    n, columns = differences.shape
+    observed = differences.sum(axis=0, dtype=np.float64)
+    turned = np.zeros((resamples, columns))
+    for start in range(0, n, _ROWS):
+        block = differences[start : start + _ROWS]
+        active = np.flatnonzero(block.any(axis=1))
+        if len(active):
+            turned += _flips(start + active, resamples, seed).T @ block[active].astype(np.float32)
+    least = np.abs(observed) - 1e-5 * np.maximum(np.abs(observed), np.abs(differences).max(axis=0, initial=0.0))
+    extreme = (np.abs(observed - 2 * turned) >= least).sum(axis=0)  # a little less will do: the sums are of float32
+    return np.asarray((extreme + 1) / (resamples + 1))
 
 
 def wilcoxon_test(differences: np.ndarray) -> np.ndarray:

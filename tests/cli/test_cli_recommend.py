@@ -105,7 +105,9 @@ def test_tune_makes_a_run_that_stands_beside_its_parent(run: Run, store: Store, 
     document = json.loads(result.stdout)
     points = document["points"]
     point = next(i for i, p in enumerate(points) if p["policy"]["gamma"] and not p["policy"]["tail_users_only"])
-    again = json.loads(call("tune", run.id, "--point", point, "--json").stdout)
+    chosen = call("tune", run.id, "--point", point, "--json")
+    assert "has seen all users of validation" in chosen.stderr
+    again = json.loads(chosen.stdout)
     derived = Run(store, again["run"])
     assert derived.status().state == "SUCCEEDED"
     assert derived.manifest.parent("runs") == run.id
