@@ -147,7 +147,7 @@ def by_seed(members: list[list[Run]]) -> list[list[Run]]:
 
 def validated(found: dict[str, list[Run]], data: Dataset) -> None:
     """What choices are made by: both protocols on validation, mean over seeds."""
-    print("\nNDCG@10 on validation (of blends and policies: by what was fitted on the other half of the users), full and uni100\n")
+    print("\nNDCG@10 on validation (blends, policies: by what the other half of users chose), full and uni100\n")
     for label, runs in found.items():
         frames = [frame[frame["part"] == "valid"] for frame in (run.per_user() for run in runs)]
         each = [event_metrics(frame, data.thresholds) for frame in frames]

@@ -203,6 +203,10 @@ def rerank(
     recommender = Recommender(scored)
     with progress() as listen:
         frame = effects(recommender, policy=chosen, part=part, users=users, progress=listen)  # type: ignore[arg-type]
+    if recommender.dataset.split_config.targets == "all":
+        say("Measured by the first item that each user chose after the cut, where `llmesr compare` counts all of them.")
+    if not recommender.has_vectors:
+        say("Without vectors nothing can be compared: mmr and dpp are left out. `llmesr embed` makes vectors of text.")
     rows = [[str(r["reranker"]), f"{r['strength']:g}", *(f"{v:.4g}" for v in r.iloc[3:])] for _, r in frame.iterrows()]
     title = f"Re-rankers of {found.label} on {part} (full ranking, {frame['users'][0]} users)"
     document = {"run": found.id, "part": part, "protocol": "full", "rows": frame.to_dict("records")}

@@ -179,6 +179,30 @@ def _parts(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> Iterator[d
         yield {n: np.asarray(columns[n][start : start + CHUNK]) for n in names}
 
 
+def tied_targets(columns: dict[str, np.ndarray], numbering: Numbering) -> dict[str, int]:
+    """Of how many users the last interaction (test) and the one before it (valid) have the time of the one before them,
+    as precisely as times were read. Users that a leave-one-out split asks alone."""
+    length = np.zeros(numbering.n_users, np.int64)
+    last, earlier = np.zeros((2, numbering.n_users), bool)  # whether the newest so far, and the one before it, is tied
+    before = (-1, 0)
+    for part in _parts(columns, ("user", "item", "time")):
+        user, item = numbering.user_index[part["user"]], numbering.item_number[part["item"]]
+        keep = (user >= 0) & (item > 0)
+        user, time = user[keep], part["time"][keep]
+        if not len(user):
+            continue
+        same = np.diff(user, prepend=before[0]) == 0
+        tied = same & (np.diff(time, prepend=before[1]) == 0)
+        before = (int(user[-1]), int(time[-1]))
+        at = np.flatnonzero(np.append(user[1:] != user[:-1], True))  # the newest of each user in this part
+        whose, alone = user[at], ~same[at] | (at == 0)  # of whom no earlier row is in this part
+        earlier[whose] = np.where(alone, last[whose], tied[at - 1])
+        last[whose] = tied[at]
+        length += np.bincount(user, minlength=numbering.n_users)
+    asked = length >= MIN_HISTORY
+    return {"valid": int((earlier & asked).sum()), "test": int((last & asked).sum())}
+
+
 def write(
     path: Path, columns: dict[str, np.ndarray], numbering: Numbering, *, time_divisor: int | None, weighted: bool
 ) -> None:

@@ -195,6 +195,7 @@ def _build(work: _Work, config: IngestConfig, store: Store, id: str, scratch: Pa
                     **counts,
                     report=report.document(),
                     steps=report.steps,
+                    **({} if work.time is None else {"tied_targets": histories.tied_targets(columns, numbering)}),
                     time="file order" if work.time is None else work.time.kind,
                     columns=work.columns,
                     sources=work.files,

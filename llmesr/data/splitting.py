@@ -129,7 +129,7 @@ def resplit(dataset: Dataset, config: SplitConfig, store: Store, *, name: str | 
             share_file(store.path("datasets", source.id) / file, draft.path / file)
         kept = (
             *("users", "items", "interactions", "users_with_attributes"),
-            *("rejected", "steps", "time", "columns", "sources"),
+            *("rejected", "steps", "time", "tied_targets", "columns", "sources"),
         )
         draft.manifest.info = {key: source.info[key] for key in kept if key in source.info}
         draft.manifest.info["split"] = chosen.model_dump()

@@ -83,7 +83,7 @@ def evaluate(
     sequences = sequences or Sequences(dataset, device)
     asked = Questions(dataset, part, sequences, max_length, users)
     ranks = {p: np.zeros((2, asked.size), np.int32) for p in protocols}
-    top_items = np.zeros((len(asked.users), min(top, dataset.n_items)), np.int32)
+    top_items, width = np.zeros((len(asked.users), top), np.int32), min(top, dataset.n_items)
     done = 0
     with torch.no_grad():
         for some in in_order(processes.share(asked.users), dataset.lengths, rows_at_once(batch_size, dataset.n_items)):
@@ -100,8 +100,8 @@ def evaluate(
                 found = sampled_ranks(scores, batch.targets, asked.negatives(batch))
                 ranks["uni100"][:, rows[real]] = found.cpu().numpy().swapaxes(0, 1)[:, real]
             if top:
-                best = _sliced(lambda *cut: top_unseen(*cut, k=top_items.shape[1]), scores, batch.seen)
-                top_items[asked.place(some)] = best.cpu().numpy()
+                best = _sliced(lambda *cut: top_unseen(*cut, k=width), scores, batch.seen)
+                top_items[asked.place(some), :width] = best.cpu().numpy()
             done += len(some)
             progress(f"ranking ({part})", min(done * processes.size, len(asked.users)), len(asked.users))
     whole_ranks = {protocol: processes.merge(found) for protocol, found in ranks.items()}

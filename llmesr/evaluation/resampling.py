@@ -97,12 +97,18 @@ def _drawn_of(block: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def intervals(
-    values: np.ndarray, *, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
+    values: np.ndarray,
+    *,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+    differences: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """BCa bootstrap interval (Efron 1987) of the mean of each column of ``values`` (n, columns).
 
     Returns low and high, (columns,) each; NaN when n is 0. Where all values of a column are equal a bootstrap
-    would claim certainty; if they are all 0 or all 1 the exact binomial bound is given instead.
+    would claim certainty; if they are all 0 or all 1 the exact binomial bound is given instead, on both sides of 0
+    where they are ``differences`` of what lies between 0 and 1; NaN for one value of another kind.
     """
     n, columns = values.shape
     if n == 0:
@@ -115,7 +121,7 @@ def intervals(
     tail = (1 - level) / 2
     for c in range(columns):
         if np.ptp(values[:, c]) == 0:
-            low[c], high[c] = _constant(float(values[0, c]), n, tail)
+            low[c], high[c] = _constant(float(values[0, c]), n, tail, differences)
             continue
         tolerance = 1e-6 * max(abs(mean[c]), np.sqrt(square[c]) / n)
         below = np.searchsorted(draws[:, c], mean[c] - tolerance)
@@ -127,9 +133,13 @@ def intervals(
     return low, high
 
 
-def _constant(value: float, n: int, tail: float) -> tuple[float, float]:
+def _constant(value: float, n: int, tail: float, differences: bool) -> tuple[float, float]:
     bound = tail ** (1 / n)  # Clopper-Pearson when all n agree
-    return (0.0, 1 - bound) if value == 0 else (bound, 1.0) if value == 1 else (value, value)
+    if value == 0:
+        return (bound - 1 if differences else 0.0), 1 - bound
+    if value == 1 and not differences:
+        return bound, 1.0
+    return (value, value) if n > 1 else (np.nan, np.nan)
 
 
 def sign_flip_test(differences: np.ndarray, *, resamples: int = FLIPS, seed: int = 0) -> np.ndarray:

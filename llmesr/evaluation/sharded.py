@@ -69,7 +69,7 @@ def evaluate_sharded(
     sequences = sequences or Sequences(dataset, device)
     asked = Questions(dataset, part, sequences, max_length, users)
     ranks = {p: np.zeros((2, asked.size), np.int32) for p in protocols}
-    top_items = np.zeros((len(asked.users), min(top, dataset.n_items)), np.int32)
+    top_items, width = np.zeros((len(asked.users), top), np.int32), min(top, dataset.n_items)
     done = 0
     with torch.no_grad():
         for some in in_order(asked.users, dataset.lengths, rows_at_once(batch_size, dataset.n_items // processes.size)):
@@ -83,7 +83,7 @@ def evaluate_sharded(
                 of = found.full() if protocol == "full" else found.sampled(asked.negatives(batch))
                 ranks[protocol][:, rows[real]] = of.cpu().numpy().swapaxes(0, 1)[:, real]
             if top:
-                top_items[asked.place(some)] = found.best(top_items.shape[1]).cpu().numpy()
+                top_items[asked.place(some), :width] = found.best(width).cpu().numpy()
             done += len(some)
             progress(f"ranking ({part})", done, len(asked.users))
     return Evaluation(Ranks(dataset, part, asked.pairs, ranks), top_items)

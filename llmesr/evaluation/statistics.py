@@ -19,6 +19,7 @@ from llmesr.evaluation.resampling import FLIPS, RESAMPLES, adjust, intervals, si
 from llmesr.evaluation.table import Group, all_groups, named_groups
 from llmesr.evaluation.uncertainty import Error, bound, detectable, error_of, t_test, widen
 from llmesr.evaluation.values import Contenders, Values, per_user
+from llmesr.prose import counted
 
 Which = Literal["named", "all"]
 """The five named groups (and cold items); or the cells and the buckets too."""
@@ -122,7 +123,7 @@ def compare(
     table = []
     for group, inside, flipped in zip(chosen, differences, p, strict=True):
         start = data.inside(base, group).mean(axis=0)
-        low, high = intervals(inside, resamples=resamples)
+        low, high = intervals(inside, resamples=resamples, differences=True)
         wilcoxon = wilcoxon_test(inside)
         for o, label in enumerate(others):
             own = slice(o * len(metrics), (o + 1) * len(metrics))
@@ -224,8 +225,8 @@ def _small(users: int, events: int, event: str) -> str:
     if users == 0:
         return "no users in this group"
     if users < FEW_USERS:
-        return f"only {users} users: read the interval, not the value"
+        return f"only {counted(users, 'user')}: read the interval, not the value"
     if events < FEW_EVENTS:
-        count = f"only {events} users" if events else "no user"
+        count = f"only {counted(events, 'user')}" if events else "no user"
         return f"{count} with a {event}: too few to judge"
     return ""

@@ -119,7 +119,7 @@ class TwoStage:
         asked = Questions(dataset, part, sequences, max_length)
         self._measure(search, asked, dataset, part, sequences, max_length)
         ranks = {p: np.zeros((2, asked.size), np.int32) for p in PROTOCOLS}
-        top_items = np.zeros((len(asked.users), min(top, dataset.n_items)), np.int32)
+        top_items, width = np.zeros((len(asked.users), top), np.int32), min(top, dataset.n_items)
         done = 0
         with torch.no_grad():
             for some in in_order(processes.share(asked.users), dataset.lengths, BATCH):
@@ -130,7 +130,7 @@ class TwoStage:
                 for protocol, of in (("full", found.full()), ("uni100", found.sampled(asked.negatives(batch)))):
                     ranks[protocol][:, rows[real]] = of.cpu().numpy().swapaxes(0, 1)[:, real]  # type: ignore[index]
                 if top:
-                    top_items[asked.place(some)] = found.best(top_items.shape[1]).cpu().numpy()
+                    top_items[asked.place(some), :width] = found.best(width).cpu().numpy()
                 done += len(some)
                 progress(f"ranking ({part})", min(done * processes.size, len(asked.users)), len(asked.users))
         whole = {protocol: processes.merge(of) for protocol, of in ranks.items()}

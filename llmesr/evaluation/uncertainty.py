@@ -8,7 +8,8 @@ two-way random-effects analysis of variance (Searle, Casella and McCulloch 1992,
 
 ``V_users`` is the variance between users of their means over seeds, over U; ``V_seeds`` the variance between seeds of
 their means over users, over S; ``V_rest``, what neither explains, is in both and so is taken off once. Three seeds are
-few: Satterthwaite's degrees of freedom (1946) make the interval as wide as they ask for.
+few: Satterthwaite's degrees of freedom (1946) make the interval as wide as they ask for. Of two seeds on one side and
+no second on the other ``V_seeds`` is often 0 by chance, so there it is the larger of the two mean squares, whole.
 """
 
 from __future__ import annotations
@@ -57,8 +58,12 @@ def error_of(per_user: np.ndarray, arms: Sequence[np.ndarray], alone: Sequence[b
         return Error(of_users, np.zeros(columns), np.full(columns, users - 1.0))
     between = sum((len(a) - 1) * a.mean(axis=1).var(axis=0, ddof=1) for a in luck) / df
     rest = sum((len(a) - 1) * _rest(a) for a in luck) / df
-    of_seeds = np.maximum(0.0, (between - rest) * weight)
-    uncertain = of_users**2 / (users - 1) + np.where(of_seeds > 0, (between * weight) ** 2 / df, 0.0)
+    if df == 1:  # one pair of seeds alone: luck could hide, so none of it is taken off
+        between = of_seeds = np.maximum(between, rest) * weight
+    else:
+        of_seeds = np.maximum(0.0, (between - rest) * weight)
+        between = between * weight
+    uncertain = of_users**2 / (users - 1) + np.where(of_seeds > 0, between**2 / df, 0.0)
     whole = (of_users + of_seeds) ** 2
     freedom = np.divide(whole, uncertain, out=np.full(columns, users - 1.0), where=uncertain > 0)
     # A sum of variances has at least the degrees of its weakest part. The approximation does not know that of a

@@ -57,9 +57,9 @@ def worth(
     _, owner = np.unique(rows["user"].to_numpy()[known], return_inverse=True)
     heavy = _sums(weights[known], owner)
     values = {name: target_values(frames, metric, protocol, part)[known] for name, frames in contenders.items()}
-    own = {name: _sums(weights[known] * v, owner) / heavy.mean() for name, v in values.items()}  # (U,) each
+    own = {name: _linear(_sums(weights[known] * v, owner), heavy) for name, v in values.items()}  # (U,) each
     others = [name for name in contenders if name != baseline]
-    low, high = intervals(np.stack(list(own.values()), axis=1))
+    low, high = np.clip(intervals(np.stack(list(own.values()), axis=1)), 0.0, 1.0)
     table = pd.DataFrame(
         {
             "run": list(own),
@@ -78,12 +78,19 @@ def _sums(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
     return np.bincount(owner, weights=values)
 
 
+def _linear(found: np.ndarray, heavy: np.ndarray) -> np.ndarray:
+    """(U,) what each user adds to the ratio of the sums of ``found`` and ``heavy`` (U,): their mean is the ratio, and
+    varies from sample to sample as the ratio does, to the first order (Cochran 1977, "Sampling techniques", 2.11)."""
+    ratio = found.sum() / heavy.sum()
+    return np.asarray(ratio + (found - ratio * heavy) / heavy.mean())
+
+
 def _against(own: dict[str, np.ndarray], baseline: str, others: Sequence[str]) -> pd.DataFrame:
     columns = ["run", "difference", "difference_low", "difference_high", "p", "p_adjusted", "significant"]
     if not others:
         return pd.DataFrame(columns=columns)
     moved = np.stack([own[name] - own[baseline] for name in others], axis=1)
-    low, high = intervals(moved)
+    low, high = intervals(moved, differences=True)
     p = sign_flip_test(moved)
     corrected = adjust(p)
     return pd.DataFrame(

@@ -144,7 +144,18 @@ class Recommender:
         if not self.ground.has_text and (lacking := text_terms(policy)):
             title = lacking[0].title
             raise Unavailable(f"The {title} term needs text vectors: run `llmesr embed {self.dataset.id}` first.")
-        return Request(items, user, k, policy, reranker or RerankConfig(), exclude_seen, explain)
+        reranker = reranker or RerankConfig()
+        if reranker.compares and not self.has_vectors:
+            raise Unavailable(
+                f"{reranker.name} compares items by their vectors, and {self.run.id!r} has none: "
+                f"run `llmesr embed {self.dataset.id}` first."
+            )
+        return Request(items, user, k, policy, reranker, exclude_seen, explain)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether there is something to compare items by: their text, or vectors of the model."""
+        return self.ground.has_text or isinstance(self.scorer, DotScorer)
 
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request]) -> list[Answer]:

@@ -34,6 +34,11 @@ class RerankConfig(Config):
     candidates: int = Field(100, ge=1, le=1000, description="Best candidates that are re-ranked.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the random slots of epsilon.")
 
+    @property
+    def compares(self) -> bool:
+        """Whether items are compared with each other, for which they need vectors."""
+        return self.name in ("mmr", "dpp") and self.strength > 0
+
 
 @dataclass(frozen=True)
 class Candidates:

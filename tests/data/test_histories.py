@@ -35,6 +35,35 @@ def test_histories_are_in_time_order_and_ties_in_file_order(store: Store, tmp_pa
     assert (ties["count"], ties["examples"]) == (2, ["user a", "user b"])
 
 
+def test_targets_are_tied_as_precisely_as_times_are_read(store: Store, tmp_path: Path) -> None:
+    """Milliseconds, all within one second: u0 has two at the start, u1 the last two, u2 the two before, u3 only two."""
+    times = {"u0": (1, 1, 5, 6), "u1": (1, 2, 6, 6), "u2": (1, 5, 5, 6), "u3": (4, 4)}
+    table = [(u, f"i{n}", f"{START}{t:03d}") for u, of in times.items() for n, t in enumerate(of)]
+    dataset = run(store, tmp_path / "in", {"shop.csv": csv(table)})
+    assert dataset.manifest.info["tied_targets"] == {"valid": 1, "test": 1}
+    assert dataset.tied("test") == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_tied_targets_are_counted_across_parts(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(chunk)
+    monkeypatch.setattr(histories, "CHUNK", chunk)
+    for _ in range(30):
+        user = np.sort(rng.integers(0, 6, 30)).astype(np.int32)
+        item = rng.integers(0, 4, 30).astype(np.int32)
+        time = np.concatenate([np.sort(rng.integers(0, 4, (user == u).sum())) for u in range(6)])
+        kept = np.array([1, 2, 3, 0], np.int32)  # the last item is not
+        numbering = histories.Numbering(np.arange(6, dtype=np.int32), kept, 6, 3, 0, 1, 0)
+        wanted = {"valid": 0, "test": 0}
+        for u in range(6):
+            own = time[(user == u) & (item < 3)]
+            if len(own) >= 3:
+                wanted["test"] += own[-1] == own[-2]
+                wanted["valid"] += own[-2] == own[-3]
+        columns = {"user": user, "item": item, "time": time}
+        assert histories.tied_targets(columns, numbering) == wanted
+
+
 def test_sub_seconds_order_but_are_not_stored(store: Store, tmp_path: Path) -> None:
     table = [(u, i, f"{t}{900 - 100 * n:03d}") for u in "ab" for n, (i, t) in enumerate([("x", START)] * 1)]
     table += [

@@ -39,11 +39,9 @@ def test_targets_that_share_their_time_are_counted() -> None:
     assert data.tied("test") == pytest.approx(2 / 3)  # the fourth is not asked
     assert data.tied("valid") == pytest.approx(1 / 3)
     assert dataset_of(histories, 3).tied("test") == 0.0
-    data.manifest.info |= {
-        "steps": [],
-        "report": [{"code": "ties", "count": 1}],
-    }  # of the times as they were read, one is alike
+    data.manifest.info["tied_targets"] = {"valid": 0, "test": 1}  # as they were read, one is alike
     assert data.tied("test") == pytest.approx(1 / 3)
+    assert data.tied("valid") == 0
     cut = SplitConfig(kind="temporal", valid_from="1970-01-01 00:00:02", test_from="1970-01-01 00:00:03")
     assert dataset_of(histories, 3, times=times, split=cut).tied("test") == 0.0
 

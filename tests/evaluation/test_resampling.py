@@ -77,6 +77,17 @@ def test_a_share_of_everybody_is_everybody() -> None:
     assert bootstrap_means(np.ones((2500, 1)), 6) == pytest.approx(np.ones((6, 1)))
 
 
+def test_no_difference_at_all_is_doubted_on_both_sides() -> None:
+    low, high = intervals(np.zeros((300, 1)), differences=True)
+    assert high[0] == pytest.approx(1 - 0.025 ** (1 / 300))
+    assert low[0] == -high[0]
+
+
+def test_one_value_alone_has_no_interval() -> None:
+    assert np.isnan(intervals(np.array([[0.5]]))).all()
+    assert intervals(np.ones((1, 1)))[0][0] < 1
+
+
 def test_no_hit_at_all_is_not_certainty() -> None:
     low, high = intervals(np.zeros((40, 1)))
     assert (low[0], high[0]) == (0, pytest.approx(1 - 0.025 ** (1 / 40)))

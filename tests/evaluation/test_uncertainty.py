@@ -50,6 +50,18 @@ def test_a_lone_seed_borrows_from_the_other_side_unless_it_has_no_luck() -> None
     assert error_of(difference, [arm, lone], [False, True]).seeds[0] == pytest.approx(0.01 / 3)
 
 
+def test_a_single_pair_of_seeds_never_counts_as_no_luck() -> None:
+    """Two seeds that happen to agree on the mean, while users vary: with more seeds that would be no luck at all."""
+    noise = np.random.default_rng(2).normal(size=(2, 40, 1))
+    agreeing = noise - noise.mean(axis=1, keepdims=True)
+    lone = np.zeros((1, 40, 1))
+    error = error_of(agreeing.mean(axis=0), [agreeing, lone], [False, False])
+    left = agreeing - agreeing.mean(axis=0)
+    assert error.seeds[0] == pytest.approx((left**2).sum() / 39 / 40 * 1.5)
+    assert error.df[0] < 10
+    assert error_of(agreeing.mean(axis=0), [agreeing, agreeing], [False, False]).seeds[0] == 0
+
+
 def test_a_widened_interval_keeps_its_lopsidedness() -> None:
     error = Error(np.array([1.0]), np.array([3.0]), np.array([1e9]))
     low, high = widen(np.array([5.0]), np.array([4.0]), np.array([8.0]), error)

@@ -40,6 +40,29 @@ def test_equal_prices_weigh_nothing() -> None:
     assert row["difference_low"] < row["difference"] < row["difference_high"]
 
 
+def test_an_interval_is_that_of_a_ratio() -> None:
+    """Nine targets of ten found, at prices that differ widely: most of what prices move is in both sums."""
+    rng = np.random.default_rng(1)
+    prices, covered, widths = np.exp(rng.normal(0, 1, 400)), 0, []
+    for _ in range(60):
+        targets = rng.integers(1, 401, 300)
+        found = worth({"a": [ranks(targets.tolist(), np.where(rng.random(300) < 0.9, 1, 99).tolist())]}, "a", prices)
+        low, high = found[["low", "high"]].iloc[0]
+        covered += low <= 0.9 <= high
+        widths.append(high - low)
+        assert high <= 1
+    assert covered >= 50
+    assert np.mean(widths) < 0.15  # .3 where the sum of all prices counted as known
+
+
+def test_all_found_leaves_the_doubt_that_users_leave() -> None:
+    targets = [1, 2, 3] * 20
+    row = worth({"a": [ranks(targets, [1] * 60)]}, "a", np.array([1.0, 5.0, 80.0])).iloc[0]
+    assert row["weighted"] == 1
+    assert 0.9 < row["low"] < 1
+    assert row["high"] == 1
+
+
 def test_several_targets_of_a_user_are_one_draw() -> None:
     frame = ranks([1, 2, 1, 2], [1, 50, 50, 1]).assign(user=[0, 0, 1, 1])
     table = worth({"a": [frame]}, "a", np.array([1.0, 3.0]))

@@ -15,6 +15,7 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.rerankers import RerankConfig
 from llmesr.scoring.scored_run import ScoredRun
+from llmesr.scoring.tuning.effect import effects
 from llmesr.semantic.embed import Embedding
 from llmesr.store import Store
 
@@ -105,7 +106,18 @@ def test_models_without_views_still_explain(store: Store, tiny: Dataset) -> None
     popular = Recommender(ScoredRun(store, bare_run(store, tiny, "popularity"), scorer=Counts(counts)))
     frame = popular.recommend([1], k=3)
     assert (frame["collaborative"] == frame["score"]).all()
-    assert popular.recommend([1], k=3, reranker=RerankConfig(name="mmr")).shape == (3, 8)
+    assert popular.recommend([1], k=3, reranker=RerankConfig(name="calibrated")).shape == (3, 8)
+
+
+def test_what_has_no_vectors_cannot_compare_items(store: Store, tiny: Dataset) -> None:
+    counts = torch.from_numpy(np.asarray(tiny.item_counts))
+    popular = Recommender(ScoredRun(store, bare_run(store, tiny, "popularity"), scorer=Counts(counts)))
+    for name in ("mmr", "dpp"):
+        with pytest.raises(UserError, match=f"{name} compares items by their vectors.*llmesr embed"):
+            popular.recommend([1], k=3, reranker=RerankConfig(name=name))
+        assert len(popular.recommend([1], k=3, reranker=RerankConfig(name=name, strength=0))) == 3
+    assert {"mmr", "dpp"}.isdisjoint(effects(popular, k=3)["reranker"])
+    assert len(effects(popular, k=50)) == len(effects(popular, k=3))  # lists longer than the catalogue
 
 
 def test_bad_requests_are_said_in_a_sentence(store: Store, tiny: Dataset, recommender: Recommender) -> None:

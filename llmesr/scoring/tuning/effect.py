@@ -53,7 +53,8 @@ def effects(
     Coverage@k, Gini@k, ARP@k, APLT@k, Novelty@k and, where there is text, ILD@k.
 
     Measured on a random sample of ``users`` (all when there are fewer). Lists hold items outside the input
-    history, as the evaluation ranks them.
+    history, as the evaluation ranks them. Of several targets of a user the first counts. Re-rankers that compare items
+    are left out where there is nothing to compare them by.
     """
     dataset = recommender.dataset
     everyone = dataset.split.users(part)
@@ -64,6 +65,7 @@ def effects(
     pools = _pools(recommender, policy or recommender.policy, some, part, min(width, dataset.n_items))
     text = recommender.embedding.padded() if recommender.embedding is not None else None
     rows = []
+    rerankers = [r for r in rerankers if recommender.has_vectors or not r.compares]
     for done, config in enumerate(rerankers):
         top = _lists(recommender, pools, config, part, k)
         rows.append({"reranker": config.name, "strength": config.strength if config.name != "none" else 0.0}
@@ -91,10 +93,12 @@ def _pools(recommender: Recommender, policy: ScoringPolicy, users: np.ndarray, p
 
 def _lists(recommender: Recommender, pools: _Pools, config: RerankConfig, part: Part, k: int) -> np.ndarray:
     """(V, k) items shown, 0 where there are fewer."""
-    if config.name == "none":
-        return pools.items[:, :k]
-    given = recommender.dataset.split.input_lengths(part)
     top = np.full((len(pools.users), k), PAD)
+    if config.name == "none":
+        best = pools.items[:, :k]
+        top[:, : best.shape[1]] = best
+        return top
+    given = recommender.dataset.split.input_lengths(part)
     for row, user in enumerate(pools.users):
         items = pools.items[row, : max(k, config.candidates)]
         items = items[items != PAD]
