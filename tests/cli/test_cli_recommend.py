@@ -19,7 +19,8 @@ from typer.testing import CliRunner, Result
 import llmesr
 from llmesr.cli.main import app
 from llmesr.config import RunConfig
-from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.dataset import Dataset, load_dataset, save_thresholds
+from llmesr.data.groups import Thresholds
 from llmesr.runs.record import Run
 from llmesr.scoring.content import ContentTerm
 from llmesr.scoring.derived import derive
@@ -157,6 +158,15 @@ def test_rerank_shows_the_effect_of_every_reranker(run: Run) -> None:
     assert {r["reranker"] for r in rows} == {"none", "mmr", "dpp", "calibrated", "epsilon", "ucb"}
     assert {"HR@10", "NDCG@10", "Coverage@10", "ILD@10"} <= set(rows[0])
     assert "Re-rankers of llm-esr/sasrec" in call("rerank", run.id, "--users", 20).stdout
+
+
+def test_what_is_no_number_is_null_in_json(run: Run) -> None:
+    """Of one user a group may be empty, as the tail is here; NaN is none of the words of JSON."""
+    save_thresholds(run.store, run.dataset_id, Thresholds(item=1, user=1))
+    printed = call("rerank", run.id, "--users", 1, "--json").stdout
+    rows = json.loads(printed, parse_constant=pytest.fail)["rows"]
+    assert rows[0]["Tail Item NDCG@10"] is None
+    assert rows[0]["users"] == 1
 
 
 SLOW = """
