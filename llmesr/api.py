@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from llmesr.lab.past import Past
     from llmesr.lab.repair import Repairs
     from llmesr.runs.study import Study
+    from llmesr.scoring.policy import ScoringPolicy
+    from llmesr.scoring.tuning.outcome import PolicyWord
 
 
 def ingest(
@@ -157,18 +159,24 @@ def study(dataset: Dataset, *, store: Store | None = None, **settings: Any) -> S
     return run(dataset, StudyConfig.read(None, **settings), store or Store())
 
 
-def recommend(run: Run, history: Sequence[str], *, k: int = 10) -> pd.DataFrame:
+def recommend(
+    run: Run, history: Sequence[str], *, k: int = 10, policy: PolicyWord | ScoringPolicy | None = None
+) -> pd.DataFrame:
     """The best ``k`` items after a history of item ids, oldest first, as a frame from best to worst.
 
     ``score`` is the sum of its parts, whose columns stand beside it, in the units of the model: to be compared within
-    one list only. Items of the history are left out. UserError for an item that is not in the dataset, and for a run
-    without a trained model.
+    one list only. Items of the history are left out. ``policy``: "none", "tuned" or one of your own; without it what
+    the run stands for. UserError for an item that is not in the dataset, and for a run without a trained model, or
+    that was not tuned.
     """
+    from llmesr.scoring.policy import ScoringPolicy
     from llmesr.scoring.recommender import Recommender
     from llmesr.scoring.scored_run import ScoredRun
+    from llmesr.scoring.tuning.outcome import named_policy
 
+    chosen = policy if isinstance(policy, ScoringPolicy) else named_policy(run, policy)
     served = Recommender(ScoredRun(run.store, run))
-    return served.recommend([served.dataset.item(i) for i in history], k=k)
+    return served.recommend([served.dataset.item(i) for i in history], k=k, policy=chosen)
 
 
 def launch(run: Run, *products: Mapping[str, str], **settings: Any) -> list[Launched]:

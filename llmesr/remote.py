@@ -28,6 +28,7 @@ from llmesr.store import (
     Store,
     check_identity,
     check_size,
+    check_whole,
     file_digest,
     parse_manifest,
     referred,
@@ -89,11 +90,7 @@ class Remote:
         for parent in manifest.parents:
             sent += self._push(store, parent.kind, parent.id, progress)
         folder = store.path(kind, id)
-        if not store.finished(kind, id):
-            raise UserError(f"{kind}/{id} has not finished (`llmesr list {kind}`); only what has can be pushed.")
-        files = {str(p.relative_to(folder).as_posix()): file_digest(p) for p in store.files(kind, id)}
-        if changed := [n for n, digest in manifest.files.items() if files.get(n) != digest]:
-            raise UserError(f"{kind}/{id} is damaged here: {changed[0]} does not match its checksum. Make it again.")
+        files = check_whole(store, kind, id, "pushed")
         if self._read(kind, id, FILES) == files and self._manifest(kind, id) is not None:
             return sent
         there = self._path(kind, id)

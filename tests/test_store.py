@@ -103,8 +103,11 @@ def test_export_and_import_round_trip(store: Store, tmp_path: Path) -> None:
 def test_imports_are_checked(store: Store, tmp_path: Path) -> None:
     make(store)
     path = store.path("datasets", "shop-1") / "data.txt"
-    path.write_text("tampered")
     archive = export_archive(store, "datasets", "shop-1", tmp_path / "shop.tar.gz")
+    path.write_text("tampered")
+    with tarfile.open(archive, "w:gz") as tar:
+        for file in (path, path.with_name(MANIFEST)):
+            tar.add(file, arcname=f"datasets/shop-1/{file.name}")
     other = Store(tmp_path / "other")
     with pytest.raises(UserError, match=r"data\.txt does not match its checksum"):
         import_archive(other, archive)

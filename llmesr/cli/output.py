@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,11 +43,27 @@ def store() -> Store:
 def emit(as_json: bool, document: Any, *human: RenderableType) -> None:
     """Print ``document`` as JSON, or one block after the other of ``human`` for a person."""
     if as_json:
-        sys.stdout.write(json.dumps(document, default=str) + "\n")
+        sys.stdout.write(_written(document) + "\n")
         sys.stdout.flush()
         return
     for block in human:
         out.print(block, markup=False) if isinstance(block, str) else out.print(block)
+
+
+def _written(document: Any) -> str:
+    """``document`` as JSON, in which there is no NaN: what is no number, or not a finite one, is null."""
+    try:
+        return json.dumps(document, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(document), default=str, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def say(text: str) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from llmesr.scoring.tuning.outcome import TunedPolicy
 
 RunRef = Annotated[str, typer.Argument(help="Run: id, unique prefix or name.")]
+Policy = Annotated[
+    str | None,
+    typer.Option("--policy", help="none, or tuned (by `llmesr tune`); when absent, what the run stands for."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 
@@ -31,7 +35,7 @@ def recommend(
         str | None, typer.Option("--history", help="Item ids, oldest first, separated by commas.")
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Number of items.")] = 10,
-    policy: Annotated[str, typer.Option("--policy", help="none, or tuned (by `llmesr tune`).")] = "none",
+    policy: Policy = None,
     gamma: Annotated[float | None, typer.Option("--gamma", help="Weight of the content term.")] = None,
     route_threshold: Annotated[int | None, typer.Option("--route-threshold", help="Route rarer items.")] = None,
     route_weight: Annotated[
@@ -86,12 +90,16 @@ def recommend(
     emit(json, {"items": items}, shown)
 
 
-def _asked_policy(run: Run, word: str, given: dict[str, Any]) -> ScoringPolicy | None:
-    """The policy that ``--policy`` names with the weights that are given; None where neither asks for one."""
+def _asked_policy(run: Run, word: str | None, given: dict[str, Any]) -> ScoringPolicy | None:
+    """The policy that ``--policy`` names with the weights that are given, which alone are a policy of their own; None,
+    the run as it is, where neither is said."""
     from llmesr.scoring.policy import ScoringPolicy
+    from llmesr.scoring.tuning.outcome import named_policy
 
-    base = _tuned_policy(run) if _word(word, "policy", ("none", "tuned")) == "tuned" else None
-    return (base or ScoringPolicy()).but(**given) if base or given else None
+    if word is not None:
+        _word(word, "policy", ("none", "tuned"))
+    base = named_policy(run, word)  # type: ignore[arg-type]
+    return (base or ScoringPolicy()).but(**given) if given else base
 
 
 def _list(recommender: Recommender, request: Request, explain: bool) -> tuple[list[dict[str, Any]], Table]:
@@ -184,7 +192,7 @@ def _front_table(tuned: TunedPolicy) -> Table:
 def rerank(
     run: RunRef,
     users: Annotated[int, typer.Option(min=1, help="Measure on this many users, drawn at random.")] = 2000,
-    policy: Annotated[str, typer.Option("--policy", help="none, or tuned (by `llmesr tune`).")] = "none",
+    policy: Policy = None,
     part: Annotated[str, typer.Option(help="valid or test.")] = "test",
     device: Device = "auto",
     json: Json = False,
@@ -197,7 +205,7 @@ def rerank(
     from llmesr.training.devices import pick_device
 
     found = find_run(store(), run)
-    chosen = _tuned_policy(found) if _word(policy, "policy", ("none", "tuned")) == "tuned" else None
+    chosen = _asked_policy(found, policy, {})
     _word(part, "part", ("valid", "test"))
     scored = ScoredRun(store(), found, pick_device(device)).of(part)  # type: ignore[arg-type]
     recommender = Recommender(scored)
@@ -276,15 +284,6 @@ def serve(
         run_server(store(), runs, config, host=host, port=port, hosts=answered_names(host, allow_host), say=say)
     finally:
         gc.enable()
-
-
-def _tuned_policy(run: Run) -> ScoringPolicy:
-    from llmesr.scoring.tuning.outcome import load_tuned_policy
-
-    tuned = load_tuned_policy(run)
-    if tuned is None:
-        raise UserError(f"Run {run.id!r} was not tuned yet; run `llmesr tune {run.id}` first.")
-    return tuned.policy
 
 
 def _word(value: str, name: str, known: tuple[str, ...]) -> str:

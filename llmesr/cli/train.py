@@ -19,6 +19,7 @@ from llmesr.config import (
     BackboneName,
     MethodName,
     RunConfig,
+    method_named,
     parse_overrides,
     preset,
     unread_settings,
@@ -67,9 +68,8 @@ def train(
     wanted = RunConfig.read(config, **given)
     wanted = RunConfig.read(config, **{**preset(preset_name, wanted.backbone), **given}) if not config else wanted
     if unread := unread_settings(wanted, given):
-        raise UserError(
-            f"Method {wanted.method!r} with {wanted.backbone!r} does not read {', '.join(unread)}; leave it out."
-        )
+        named = method_named(wanted.method, wanted.backbone)
+        raise UserError(f"Method {named} does not read {', '.join(unread)}; leave it out.")
     chosen = store()
     data = load_dataset(chosen, dataset)
     _start(count)

@@ -37,6 +37,7 @@ from llmesr.config.methods import (
     BackboneName,
     MethodName,
     has_backbone,
+    method_named,
     named_with_backbone,
     reads,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "SplitConfig",
     "StudyConfig",
     "has_backbone",
+    "method_named",
     "named_with_backbone",
     "parse_overrides",
     "preset",

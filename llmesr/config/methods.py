@@ -111,6 +111,11 @@ def named_with_backbone(method: str) -> bool:
     return has_backbone(method) and method not in OWN_ENCODER
 
 
+def method_named(method: str, backbone: str) -> str:
+    """A method as errors name it: with its backbone where it goes with one."""
+    return f"{method!r} with {backbone!r}" if named_with_backbone(method) else repr(method)
+
+
 def reads(setting: str, method: str, backbone: str) -> bool:
     """Whether a method with a backbone looks at a setting: what forms show and ``--set`` accepts."""
     if setting == "method":

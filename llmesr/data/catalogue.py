@@ -94,6 +94,7 @@ def number_items(
     )
     _check_catalogue(connection, numbering, report, names)
     if not config.cold_items:
+        _tell_unchosen(connection, report)
         return numbering.n_items
     connection.execute(
         f"INSERT INTO numbered SELECT {numbering.n_items} + row_number() OVER (ORDER BY row), item_id FROM described "
@@ -103,6 +104,22 @@ def number_items(
     cold = total - numbering.n_items
     report.info("cold_items", f"{counted(cold, 'catalogue item')} without interactions stay as candidates.", cold)
     return total
+
+
+def _tell_unchosen(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
+    """What is described and was chosen by nobody; what the k-core leaves out is told there."""
+    unchosen = "FROM described WHERE item_id NOT IN (SELECT id FROM items)"
+    left_out = count(connection, f"SELECT count(*) {unchosen}")
+    if left_out:
+        examples = connection.execute(f"SELECT item_id {unchosen} ORDER BY row LIMIT 5").fetchall()
+        were = "was" if left_out == 1 else "were"
+        report.info(
+            "unchosen_items",
+            f"{counted(left_out, 'described item')} that nobody chose {were} left out; `--set cold_items=true` keeps "
+            "such items as candidates.",
+            left_out,
+            (i for (i,) in examples),
+        )
 
 
 def _check_catalogue(

@@ -39,6 +39,7 @@ def order(
         lost = count(connection, "SELECT count(*) FROM staged WHERE reason = 0") - kept
         report.info("min_weight", f"{counted(lost, 'interaction')} weigh less than {config.min_weight:g}.", lost)
     report.step("usable", kept, n_users, n_items)
+    _tell_trimmed(connection, report)
     _tell_look_alikes(connection, report)
     kept_columns, cleaned = histories.clean(
         connection, scratch, timed=timed, repeats=config.repeats, n_items=max(n_items, 1)
@@ -65,6 +66,28 @@ def order(
             numbering.short_users,
         )
     return kept_columns, numbering
+
+
+def _tell_trimmed(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
+    """Ids lose the spaces at their ends; where that makes one of two, it is told."""
+    for column, noun in (("user", "user id"), ("item", "item id")):
+        query = (
+            f"WITH wide AS (SELECT DISTINCT {column}_id AS id, wide_{column} AS written FROM good "
+            f"WHERE wide_{column} IS NOT NULL), "
+            f"forms AS (SELECT * FROM wide UNION ALL SELECT DISTINCT {column}_id, {column}_id FROM good "
+            f"WHERE wide_{column} IS NULL AND {column}_id IN (SELECT id FROM wide)) "
+            "SELECT id, count(*) - 1, max(written) FILTER (written <> id) FROM forms GROUP BY id "
+            "HAVING count(*) > 1 ORDER BY id"
+        )
+        found = connection.execute(query).fetchall()
+        if found:
+            extra = sum(n for _, n, _ in found)
+            report.warn(
+                "trimmed_ids",
+                f"Spaces at the ends of ids are trimmed; {counted(extra, noun)} became the same as another by that.",
+                extra,
+                (f"{written!r} is {id!r}" for id, _, written in found),
+            )
 
 
 _LOOKS = (

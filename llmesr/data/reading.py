@@ -65,7 +65,7 @@ def connect(scratch: Path, inputs: Sequence[Path] = ()) -> duckdb.DuckDBPyConnec
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(
         "CREATE TABLE staged(file SMALLINT, user_id VARCHAR, item_id VARCHAR, time BIGINT, weight FLOAT, "
-        "review VARCHAR, reason TINYINT, original VARCHAR)"
+        "review VARCHAR, reason TINYINT, original VARCHAR, wide_user VARCHAR, wide_item VARCHAR)"
     )
     connection.execute("CREATE TABLE rejects(file VARCHAR, line BIGINT, reason VARCHAR, text VARCHAR)")
     return connection
@@ -93,6 +93,13 @@ def tidy(value: str) -> str:
     return f"CASE WHEN {untidy} THEN trim({value}, ' \t\r\n\u00a0\ufeff') ELSE {value} END"
 
 
+def _wide(raw: str, tidied: str) -> str:
+    """SQL for an id as it was written, where spaces were trimmed from it; NULL elsewhere, which costs next to nothing.
+    Ends of lines and a mark at the beginning of a file are none of its characters."""
+    written = f"trim({raw}, '\r\n\ufeff')"
+    return f"CASE WHEN {raw} <> {tidied} AND {written} <> {tidied} THEN {written} END"
+
+
 def present(value: str) -> str:
     """SQL for ``value`` (a plain column), NULL when it stands for nothing."""
     return f"CASE WHEN {value} IN ({', '.join(literal(m) for m in MISSING)}) THEN NULL ELSE {value} END"
@@ -109,7 +116,8 @@ def stage_interactions(
 ) -> None:
     """Append the rows of one file to ``staged`` and the lines that are no rows to ``rejects``.
 
-    ``weight`` becomes NaN where there is none, NULL where it cannot be read.
+    ``weight`` becomes NaN where there is none, NULL where it cannot be read. ``wide_user`` and ``wide_item`` keep an id
+    with the spaces around it.
     """
     time_text = reader.time_column(mapping["timestamp"]) if times else "NULL"
     weight = reader.weight_column(mapping["weight"]) if "weight" in mapping else "'nan'"
@@ -133,7 +141,8 @@ def stage_interactions(
             FROM ({raw})"""
         parsed = f"SELECT *, {present('tidy_user')} AS user_id, {present('tidy_item')} AS item_id FROM ({tidied})"
         return (
-            f"INSERT INTO staged SELECT {number}, user_id, item_id, time, weight, review, reason, {original} "
+            f"INSERT INTO staged SELECT {number}, user_id, item_id, time, weight, review, reason, {original}, "
+            f"{_wide('raw_user', 'tidy_user')}, {_wide('raw_item', 'tidy_item')} "
             f"FROM (SELECT *, {reason} AS reason FROM ({parsed}))"
         )
 

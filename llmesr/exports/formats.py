@@ -10,10 +10,12 @@ import pandas as pd
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.frame import INTERACTIONS
+from llmesr.errors import UserError
 from llmesr.exports.tables import replaced
 from llmesr.store import Store
 
 Library = Literal["recbole", "rectools", "lenskit"]
+IDS = ("user_id", "item_id")
 
 
 def interactions(dataset: Dataset, store: Store) -> pd.DataFrame:
@@ -50,12 +52,19 @@ def write(dataset: Dataset, store: Store, library: Library, folder: Path) -> lis
     """Write a dataset for ``library`` into ``folder``; returns the files.
 
     recbole: NAME.inter, NAME.item (and NAME.user where users are described), NAME as the folder is called; the others:
-    interactions.parquet and items.parquet.
+    interactions.parquet and items.parquet. UserError for an id that a file of RecBole cannot hold; nothing is written
+    then.
     """
     if library != "recbole":
         frame = rectools(dataset, store) if library == "rectools" else lenskit(dataset, store)
         made = {"interactions.parquet": frame, "items.parquet": dataset.catalogue}
         return [_parquet(table, folder / name) for name, table in made.items()]
+    for what, ids in (("user", dataset.user_ids), ("item", dataset.catalogue["item_id"])):
+        if broken := next((id for id in ids.tolist() if set("\t\r\n") & set(str(id))), None):
+            raise UserError(
+                f"The {what} id {broken!r} holds a tab or a line end, which ids in RecBole's files cannot; export to "
+                "rectools or lenskit, or give that id another name."
+            )
     frame = interactions(dataset, store)
     if "timestamp" not in frame:
         frame["timestamp"] = _places(dataset)
@@ -79,10 +88,15 @@ def _parquet(table: pd.DataFrame, target: Path) -> Path:
 
 
 def _atomic(table: pd.DataFrame, target: Path) -> Path:
-    """RecBole's atomic file: ``name:type`` in the first line, tabs between, no quoting."""
+    """RecBole's atomic file: ``name:type`` in the first line, tabs between, no quoting.
+
+    Text is on one line, with single spaces; ids are as they are.
+    """
     text = {c: not pd.api.types.is_numeric_dtype(table[c]) for c in table.columns}
     kinds = {c: ("token" if c.endswith("_id") else "token_seq") if text[c] else "float" for c in table.columns}
-    plain = pd.DataFrame({f"{c}:{kinds[c]}": table[c].map(_one_line) if text[c] else table[c] for c in table.columns})
+    plain = pd.DataFrame(
+        {f"{c}:{kinds[c]}": table[c].map(_one_line) if text[c] and c not in IDS else table[c] for c in table.columns}
+    )
     lines = "\t".join(plain.columns) + "\n"
     rows = ("\t".join("" if pd.isna(v) else str(v) for v in row) for row in plain.itertuples(index=False))
     return replaced(target, lambda path: path.write_text(lines + "".join(f"{r}\n" for r in rows), encoding="utf-8"))

@@ -19,7 +19,7 @@ from llmesr.runs.record import POLICY, Run
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun, Shared, made_of
-from llmesr.scoring.tuning.outcome import load_tuned_policy
+from llmesr.scoring.tuning.outcome import tuned_policy
 from llmesr.store import Store
 
 log = logging.getLogger(__name__)
@@ -117,15 +117,14 @@ class Hub:
         run = self._find(ref)
         signature = self._signature(run)
         similar_id = run.manifest.parent("neighbours")
-        tuned = load_tuned_policy(run)
+        tuned = tuned_policy(run)
         recommender = Recommender(self._open(self.store, run, self.device, shared=self._shared(run, signature)))
-        recommender.prepare(recommender.policy)
-        if tuned is not None:
-            recommender.prepare(tuned.policy)
+        for policy in dict.fromkeys((recommender.policy, tuned or recommender.policy)):
+            recommender.prepare(policy)
         return Served(
             run=run,
             recommender=recommender,
-            tuned=None if tuned is None else tuned.policy,
+            tuned=tuned,
             similar=load_similar(self.store, similar_id) if similar_id else None,
             signature=signature,
         )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler,
 
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.rerankers import RerankConfig
+from llmesr.scoring.tuning.outcome import PolicyWord
 
 MAX_K = 1000
 MAX_HISTORY = 1000
@@ -44,7 +45,7 @@ class _Body(BaseModel):
 class _Ask(_Body):
     run: Name | None = Field(None, description="A served run; the default one when absent.")
     k: K = 10
-    policy: Literal["none", "tuned"] | Policy | None = Field(
+    policy: PolicyWord | Policy | None = Field(
         None, description="none, tuned, or a policy; when absent, what the run stands for."
     )
     reranker: RerankConfig = RerankConfig()

@@ -13,7 +13,7 @@ An artifact appears, is replaced and is deleted by renaming one folder, so a rea
 process leaves is hidden (its name begins with a dot) and :meth:`Store.heal` removes it.
 """
 
-from llmesr.store.archive import check_identity, check_size, export_archive, import_archive
+from llmesr.store.archive import check_identity, check_size, check_whole, export_archive, import_archive
 from llmesr.store.derived import derived, forget
 from llmesr.store.examine import Finding, examine
 from llmesr.store.files import (
@@ -59,6 +59,7 @@ __all__ = [
     "Store",
     "check_identity",
     "check_size",
+    "check_whole",
     "config_digest",
     "deliver",
     "delivered",

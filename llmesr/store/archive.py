@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from llmesr.errors import UserError
-from llmesr.store.files import belonging, delivered, file_digest
+from llmesr.store.files import delivered, file_digest
 from llmesr.store.manifest import KINDS, MANIFEST, Manifest, parse_manifest
 from llmesr.store.root import Store
 
@@ -27,15 +27,17 @@ _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.
 
 
 def export_archive(store: Store, kind: str, id: str, archive: Path) -> Path:
-    """Write an artifact as one ``.tar.gz``: the folder ``<kind>/<id>``, then the checksums of its files."""
-    store.manifest(kind, id)
+    """Write an artifact as one ``.tar.gz``: the folder ``<kind>/<id>``, then the checksums of its files.
+
+    UserError when it is not finished or not whole; nothing is written then.
+    """
+    names = check_whole(store, kind, id, "exported")
     archive, folder = Path(archive), store.path(kind, id)
     digests: dict[str, str] = {}
     with delivered(archive) as part, tarfile.open(part, mode="w:gz") as tar:
-        for path in belonging(folder):
-            name = path.relative_to(folder).as_posix()
-            digests[name] = file_digest(path)
-            tar.add(path, arcname=f"{kind}/{id}/{name}")
+        for name in names:
+            digests[name] = file_digest(folder / name)  # again: a manifest may be changed while the others are read
+            tar.add(folder / name, arcname=f"{kind}/{id}/{name}")
         with tempfile.NamedTemporaryFile("w+b") as listed:
             listed.write(json.dumps(digests).encode())
             listed.flush()
@@ -60,6 +62,18 @@ def import_archive(store: Store, archive: Path) -> Manifest:
         except FileExistsError:
             raise UserError(f"{kind}/{id} is already here; delete it first to import it again.") from None
     return store.manifest(kind, id)
+
+
+def check_whole(store: Store, kind: str, id: str, done: str) -> dict[str, str]:
+    """The files of an artifact with their checksums. UserError when it has not finished or is damaged, which may not be
+    ``done`` (pushed, exported): whoever comes back to such a copy finds out too late."""
+    manifest, folder = store.manifest(kind, id), store.path(kind, id)
+    if not store.finished(kind, id):
+        raise UserError(f"{kind}/{id} has not finished (`llmesr list {kind}`); only what has can be {done}.")
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in store.files(kind, id)}
+    if changed := [name for name, digest in manifest.files.items() if files.get(name) != digest]:
+        raise UserError(f"{kind}/{id} is damaged here: {changed[0]} does not match its checksum. Make it again.")
+    return files
 
 
 def check_identity(store: Store, manifest: Manifest, kind: str, id: str) -> None:
@@ -107,6 +121,8 @@ class _Pieces(gzip.GzipFile):
 
 def _unpack(archive: Path, scratch: Path) -> tuple[str, str]:
     """Write the members under ``scratch``; kind and id of the one artifact."""
+    if not archive.exists() or archive.is_dir():
+        raise UserError(f"There is no file {archive}. Give an archive that `llmesr export` wrote.")
     found: set[tuple[str, str]] = set()
     written: set[str] = set()
     octets = 0

@@ -12,7 +12,7 @@ from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
 from llmesr.store.derived import damaged
 from llmesr.store.files import file_digest
-from llmesr.store.manifest import KINDS, MANIFEST, STATUS
+from llmesr.store.manifest import KINDS, MANIFEST, STATUS, Parent
 from llmesr.store.root import Store
 
 
@@ -51,6 +51,15 @@ def _readable(path: Path) -> bool:
         return False
 
 
+def _has_manifest(store: Store, parent: Parent) -> bool:
+    """Whether what somebody's parent says of itself can be read."""
+    try:
+        store.manifest(parent.kind, parent.id)
+    except UserError:
+        return False
+    return True
+
+
 def _of(store: Store, kind: str, id: str, checksums: bool) -> Iterator[Finding]:
     try:
         manifest = store.manifest(kind, id)
@@ -71,5 +80,5 @@ def _of(store: Store, kind: str, id: str, checksums: bool) -> Iterator[Finding]:
         if not store.exists(parent.kind, parent.id):
             yield Finding(kind, id, f"It was made from {parent.kind}/{parent.id}, which is gone.", damaged=False)
         elif parent.digest and store.digest(parent.kind, parent.id) != parent.digest:
-            what = f"It was made from {parent.kind}/{parent.id}, which has been made anew since."
-            yield Finding(kind, id, what, damaged=False)
+            became = "has been made anew since" if _has_manifest(store, parent) else "cannot be read"
+            yield Finding(kind, id, f"It was made from {parent.kind}/{parent.id}, which {became}.", damaged=False)

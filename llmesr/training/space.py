@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import TypeAdapter, ValidationError
 
-from llmesr.config import UNTRAINED, Config, RunConfig, read_yaml, reads
+from llmesr.config import UNTRAINED, Config, RunConfig, method_named, read_yaml, reads
 from llmesr.errors import UserError
 
 DEFAULT_SPACE: dict[str, Any] = {
@@ -78,7 +78,8 @@ def distributions(space: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[st
         if name in fixed:
             raise UserError(f"Setting {name!r} is both fixed and in the space; leave one out.")
         if not reads(name, method, backbone):
-            raise UserError(f"Method {method!r} with {backbone!r} does not read {name!r}; take it out of the space.")
+            named = method_named(method, backbone)
+            raise UserError(f"Method {named} does not read {name!r}; take it out of the space.")
         found[name] = _distribution(name, given)
     if not found:
         raise UserError("Every setting of the space is fixed: there is nothing to search.")

@@ -87,6 +87,8 @@ def test_a_fault_of_the_program_is_no_failure_of_the_machine() -> None:
         (["train", "shop", "--set", "epochs=\x01"], "is not valid"),
         (["train", "shop", "--method", "id", "--set", "seed=-1"], "'seed' = -1 is not valid"),
         (["train", "shop", "--method", "id", "--set", f"seed={10**40}"], "is not valid"),
+        (["train", "shop", "--method", "ease", "--set", "epochs=3"], "Method 'ease' does not read epochs; leave"),
+        (["train", "shop", "--method", "id", "--set", "fusion=none"], "Method 'id' with 'sasrec' does not read fusion"),
         (["export", "datasets", "shop", "/nowhere/x.tar.gz"], "/nowhere/x.tar.gz cannot be used: it is not there"),
         (["--artifacts", "x" * 300, "fetch", "ml-100k"], "name is too long"),
         (["--artifacts", "/dev/null/x", "demo", "--synthetic"], "a part of the path is a file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from typing import Any
 
 import httpx
 import numpy as np
@@ -15,11 +16,16 @@ from factories import make_dataset
 from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
 
+import llmesr
 from llmesr.cli.main import app
 from llmesr.config import RunConfig
-from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.dataset import Dataset, load_dataset, save_thresholds
+from llmesr.data.groups import Thresholds
 from llmesr.runs.record import Run
 from llmesr.scoring.content import ContentTerm
+from llmesr.scoring.derived import derive
+from llmesr.scoring.policy import ScoringPolicy
+from llmesr.scoring.scored_run import ScoredRun
 from llmesr.semantic.embed import ITEM_IDS, VECTORS, Embedding, histories_digest, load_embedding
 from llmesr.store import Store
 from llmesr.training.train import train
@@ -97,6 +103,14 @@ def test_bad_input_is_one_sentence(run: Run, tiny: Dataset) -> None:
         assert sentence in str(result.exception)
 
 
+def listed(run: Run, tiny: Dataset, *words: str) -> dict[str, Any]:
+    return dict(json.loads(call("recommend", run.id, "--user", tiny.user_ids[0], "--json", *words).stdout))
+
+
+def effect(run: Run, *words: str) -> list[dict[str, Any]]:
+    return list(json.loads(call("rerank", run.id, "--users", 20, "--json", *words).stdout)["rows"])
+
+
 def test_tune_makes_a_run_that_stands_beside_its_parent(run: Run, store: Store, tiny: Dataset) -> None:
     result = call(
         "tune", run.id, "--set", "gammas=[0, 0.5]", "--set", "thresholds=[1]", "--set", "objective=overall", "--json"
@@ -123,6 +137,20 @@ def test_tune_makes_a_run_that_stands_beside_its_parent(run: Run, store: Store, 
     tuned = json.loads(call("recommend", derived.id, "--user", tiny.user_ids[0], "--json").stdout)
     named = json.loads(call("recommend", run.id, "--user", tiny.user_ids[0], "--policy", "tuned", "--json").stdout)
     assert tuned == named
+    assert listed(derived, tiny, "--policy", "tuned") == tuned
+    assert listed(derived, tiny, "--policy", "none") == listed(run, tiny) != tuned
+    assert effect(derived, "--policy", "none") == effect(run) != effect(derived)
+
+
+def test_a_policy_has_the_same_words_in_python(run: Run, tiny: Dataset) -> None:
+    policy = ScoringPolicy(gamma=5)
+    derived = derive(ScoredRun(run.store, run), policy)
+    history = tiny.catalogue["item_id"].iloc[[0, 1]].tolist()
+    as_it_is, tuned, none = (llmesr.recommend(derived, history, policy=word) for word in (None, "tuned", "none"))
+    pd.testing.assert_frame_equal(as_it_is, tuned)
+    pd.testing.assert_frame_equal(as_it_is, llmesr.recommend(run, history, policy=policy))
+    pd.testing.assert_frame_equal(none, llmesr.recommend(run, history))
+    assert as_it_is["item_id"].tolist() != none["item_id"].tolist()
 
 
 def test_rerank_shows_the_effect_of_every_reranker(run: Run) -> None:
@@ -132,8 +160,18 @@ def test_rerank_shows_the_effect_of_every_reranker(run: Run) -> None:
     assert "Re-rankers of llm-esr/sasrec" in call("rerank", run.id, "--users", 20).stdout
 
 
+def test_what_is_no_number_is_null_in_json(run: Run) -> None:
+    """Of one user a group may be empty, as the tail is here; NaN is none of the words of JSON."""
+    save_thresholds(run.store, run.dataset_id, Thresholds(item=1, user=1))
+    printed = call("rerank", run.id, "--users", 1, "--json").stdout
+    rows = json.loads(printed, parse_constant=pytest.fail)["rows"]
+    assert rows[0]["Tail Item NDCG@10"] is None
+    assert rows[0]["users"] == 1
+
+
 SLOW = """
 import time
+import llmesr
 from llmesr.cli.main import main
 from llmesr.serving.hub import Hub
 Hub.warm = lambda hub: time.sleep(3_600) or True
@@ -144,6 +182,7 @@ main()
 
 HANGING = """
 import time
+import llmesr
 from llmesr.cli.main import main
 from llmesr.scoring.recommender import Recommender
 Recommender.answer = lambda *_: time.sleep(3_600)

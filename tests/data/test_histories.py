@@ -128,6 +128,17 @@ def test_cold_items_are_candidates_only_when_wanted(store: Store, tmp_path: Path
     assert cold.catalogue["title"].tolist()[5:] == ["Thing 5", "Thing 6"]
     assert cold.item_counts[6:].tolist() == [0, 0]
     assert finding(cold, "cold_items")["count"] == 2
+    told = finding(plain, "unchosen_items")
+    assert (told["count"], told["examples"], told["level"]) == (2, ["i5", "i6"], "info")
+    assert "--set cold_items=true" in told["message"]
+    none = run(store, tmp_path / "c", {**files, "items.csv": items_csv(5)})
+    assert "unchosen_items" not in [f["code"] for f in none.manifest.info["report"]]
+
+
+def test_what_the_k_core_leaves_out_was_chosen(store: Store, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"shop.csv": csv([*rows(), ("u1", "i5", START)]), "items.csv": items_csv(7)}
+    cut = run(store, tmp_path / "in", files, k_core=2)
+    assert finding(cut, "unchosen_items")["examples"] == ["i6"]
 
 
 def test_rows_of_the_catalogue_are_the_items(store: Store, tmp_path: Path) -> None:

@@ -162,6 +162,27 @@ def test_ids_that_only_look_alike_are_told(store: Store, tmp_path: Path) -> None
     assert {"caf\u00e9", "cafe\u0301"} <= set(dataset.catalogue["item_id"])
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.jsonl"])
+def test_ids_that_trimming_makes_one_are_told(name: str, store: Store, tmp_path: Path) -> None:
+    table = [*rows(), ("u1 ", "i9", START), ("u2", "\u00a0i1", START + 1), ("u3", "  i1", START + 2)]
+    frame = pd.DataFrame(table, columns=["user_id", "item_id", "timestamp"])
+    content: str | bytes = {"x.csv": csv(table), "x.jsonl": jsonl(frame.to_dict("records"))}.get(name) or parquet(frame)
+    dataset = run(store, tmp_path / "in", {name: content})
+    users, items = (f for f in dataset.manifest.info["report"] if f["code"] == "trimmed_ids")
+    assert (users["count"], users["examples"], users["level"]) == (1, ["'u1 ' is 'u1'"], "warning")
+    assert (items["count"], len(items["examples"])) == (2, 1)
+    assert dataset.n_users == 8
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_ids_that_are_padded_alike_stay_apart_and_are_not_told(ending: str, store: Store, tmp_path: Path) -> None:
+    """Spaces behind every comma, and a line that ends in another way, make no two ids one."""
+    lines = [f"{u}, {t}, {i}" for u, i, t in rows()]
+    table = "\n".join(["user_id,timestamp,item_id", *lines]) + ending
+    dataset = run(store, tmp_path / "in", {"x.csv": table})
+    assert "trimmed_ids" not in [f["code"] for f in dataset.manifest.info["report"]]
+
+
 def of_type(kind: pa.DataType, ids: list[Any]) -> bytes:
     """Four choices each of users with ``ids``, one after the other."""
     items, times = [f"i{n}" for n in range(4) for _ in ids], [START + n for n in range(4 * len(ids))]

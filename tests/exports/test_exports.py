@@ -197,6 +197,29 @@ def test_recbole_files_give_the_same_dataset(store: Store, tmp_path: Path) -> No
     assert titles[0] == titles[1]
 
 
+def shop_of(users: list[str], store: Store) -> Dataset:
+    """Four choices each of some users; an item has two spaces within its id."""
+    items = ["i  0", "i 0", "i1", "i2"]
+    table = pd.DataFrame([(u, i, 1_600_000_000 + n) for u in users for n, i in enumerate(items)])
+    return llmesr.ingest(table.set_axis(["user_id", "item_id", "timestamp"], axis=1), name="shop", store=store)
+
+
+def test_ids_are_in_recbole_files_as_they_are(store: Store, tmp_path: Path) -> None:
+    data = shop_of(["a b", "a  b", "c\u3000d"], store)
+    export("dataset", data.id, tmp_path / "shop", "--to", "recbole")
+    again = llmesr.ingest(tmp_path / "shop", name="again", store=store)
+    assert again.user_ids.tolist() == data.user_ids.tolist() == ["a b", "a  b", "c\u3000d"]
+    assert again.catalogue["item_id"].tolist() == data.catalogue["item_id"].tolist()
+
+
+@pytest.mark.parametrize("id", ["a\tb", "a\nb", "a\rb"])
+def test_an_id_that_a_recbole_file_cannot_hold_is_refused_by_name(id: str, store: Store, tmp_path: Path) -> None:
+    data = shop_of(["u1", id, "u2"], store)
+    with pytest.raises(UserError, match="The user id 'a.*b' holds a tab or a line end"):
+        formats.write(data, store, "recbole", tmp_path / "shop")
+    assert not (tmp_path / "shop").exists()
+
+
 def test_frames_for_rectools_and_lenskit(store: Store, data: Dataset, tmp_path: Path) -> None:
     rectools, lenskit = formats.rectools(data, store), formats.lenskit(data, store)
     assert list(rectools.columns) == ["user_id", "item_id", "weight", "datetime"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import make_dataset, make_embedding
+from factories import corrupt, make_dataset, make_embedding
 from typer.testing import CliRunner
 
 from llmesr.cli.main import app
@@ -166,6 +166,10 @@ def test_doctor_tells_of_parents_that_are_gone_or_others(store: Store) -> None:
         manifest.name = "renamed"
     [finding] = doctor()["findings"]
     assert finding["what"].endswith("which has been made anew since.")
+    corrupt(store, "datasets", data.id)
+    unreadable, child = doctor()["findings"]
+    assert unreadable["damaged"]
+    assert child["what"] == f"It was made from datasets/{data.id}, which cannot be read."
     store.path("datasets", data.id).rename(store.root / "away")
     assert doctor()["findings"][0]["what"].endswith("which is gone.")
 

@@ -18,6 +18,7 @@ from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun, Shared
 from llmesr.scoring.tuning.outcome import PolicyPoint, PolicyTuningConfig, TunedPolicy
+from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub
 from llmesr.store import Store
 
@@ -222,6 +223,24 @@ def test_a_hub_works_out_the_tuned_policy_before_the_first_request(
     save_policy(run, tiny, policy)
     Hub(store, [run.id], open_run=open_fake)
     assert prepared == [ScoringPolicy(), policy]
+
+
+def test_a_run_that_stands_for_a_policy_is_served_by_its_words(store: Store, tiny: Dataset, with_text: None) -> None:
+    """As it is and "tuned" are the same of it; "none" is the run it was made from."""
+    parent, own = bare_run(store, tiny), ScoringPolicy(gamma=2)
+    said = {"run": parent.id, "values": own.model_dump(), "describe": own.describe()}
+    run = Run.create(
+        store, parent.config, [tiny.manifest, parent.manifest], name="p", device="cpu", info={"policy": said}
+    )
+    app = create_app(Hub(store, [run.id], open_run=open_fake), ServeConfig(reload_seconds=0))
+
+    async def go() -> Any:
+        async with Client(app) as http:
+            words: list[Any] = [{}, {"policy": "tuned"}, {"policy": "none"}]
+            answers = [await http.post("/recommend", json={"user": tiny.user_ids[0], **word}) for word in words]
+            return [answer.json()["policy"]["gamma"] for answer in answers]
+
+    assert asyncio.run(go()) == [2, 2, 0]
 
 
 def test_runs_of_one_dataset_share_what_is_not_theirs(store: Store, tiny: Dataset, with_text: None) -> None:

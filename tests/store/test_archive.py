@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from factories import make_dataset, make_embedding, make_run
+from factories import corrupt, make_dataset, make_embedding, make_run, make_running_run
 
+from llmesr.data.dataset import load_dataset
 from llmesr.errors import UserError
 from llmesr.store import MANIFEST, Store, archive, export_archive, file_digest, import_archive
 from llmesr.store.archive import LIST
@@ -78,6 +79,24 @@ def test_a_run_comes_back_whole(exported: Path, store: Store, other: Store) -> N
     here, there = store.path("runs", manifest.id), other.path("runs", manifest.id)
     for file in [p for p in here.rglob("*") if p.is_file() and not p.name.startswith(".")]:
         assert file_digest(file) == file_digest(there / file.relative_to(here))
+
+
+def test_only_what_is_whole_is_exported(exported: Path, store: Store) -> None:
+    """Nobody learns from "Wrote" that a copy cannot be used: what is there already stays as it is."""
+    kept = exported.read_bytes()
+    [run] = store.list("runs")
+    corrupt(store, "runs", run.id, "per_user")
+    with pytest.raises(UserError, match=r"is damaged here: per_user\.parquet does not match"):
+        export_archive(store, "runs", run.id, exported)
+    live = make_running_run(store, load_dataset(store, str(run.parent("datasets"))))
+    with pytest.raises(UserError, match="has not finished .*can be exported"):
+        export_archive(store, "runs", live.id, exported)
+    assert exported.read_bytes() == kept
+
+
+def test_a_file_that_is_not_there_is_said_to_be_so(other: Store, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^There is no file .*nope\.tar\.gz"):
+        import_archive(other, tmp_path / "nope.tar.gz")
 
 
 def test_an_archive_of_an_earlier_version_has_no_list_and_is_read(exported: Path, other: Store) -> None:

@@ -62,7 +62,8 @@ def effects(
     if len(everyone) > users:
         some = np.sort(np.random.default_rng(seed).choice(everyone, users, replace=False))
     width = max([k, *(r.candidates for r in rerankers)])
-    pools = _pools(recommender, policy or recommender.policy, some, part, min(width, dataset.n_items))
+    chosen = recommender.policy if policy is None else policy
+    pools = _pools(recommender, chosen, some, part, min(width, dataset.n_items))
     text = recommender.embedding.padded() if recommender.embedding is not None else None
     rows = []
     rerankers = [r for r in rerankers if recommender.has_vectors or not r.compares]

@@ -17,9 +17,11 @@ from llmesr.evaluation.ranks import PROTOCOLS
 from llmesr.runs.record import POLICY, Run
 from llmesr.scoring.linear_term import KINDS, PLAINEST, LinearKind
 from llmesr.scoring.policy import ScoringPolicy, Whitening
+from llmesr.scoring.scored_run import own_policy
 from llmesr.store import write_json
 
 PolicyObjective = Literal["balanced", "overall", "tail"]
+PolicyWord = Literal["none", "tuned"]
 CUT = 10
 
 
@@ -131,6 +133,25 @@ def load_tuned_policy(run: Run) -> TunedPolicy | None:
         return TunedPolicy.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"The policy of run {run.id!r} cannot be read; run `llmesr tune {run.id}` again.") from error
+
+
+def tuned_policy(run: Run) -> ScoringPolicy | None:
+    """What "tuned" means of a run: the policy that it stands for, else the one it was tuned to, else None."""
+    if (own := own_policy(run)) is not None:
+        return own
+    tuned = load_tuned_policy(run)
+    return None if tuned is None else tuned.policy
+
+
+def named_policy(run: Run, word: PolicyWord | None) -> ScoringPolicy | None:
+    """What a word asks of a run for, as a request to the server does: "none" for no policy at all, "tuned" for
+    :func:`tuned_policy`; without a word None, which is the run as it is. UserError where none was tuned."""
+    if word is None:
+        return None
+    policy = ScoringPolicy() if word == "none" else tuned_policy(run)
+    if policy is None:
+        raise UserError(f"Run {run.id!r} was not tuned yet; run `llmesr tune {run.id}` first.")
+    return policy
 
 
 def policy_front(points: Sequence[PolicyPoint], protocol: Protocol = "full") -> list[int]:
