@@ -58,6 +58,7 @@ READ_ONLY_BY: dict[str, tuple[str, ...]] = {
     "distillation": ("llm-esr",),
     "distillation_weight": ("llm-esr",),
     "neighbours": ("llm-esr",),
+    "neighbour_recall": ("llm-esr",),
     "teacher_refresh": ("llm-esr",),
     "item_init": ("llm-init", "llm-esr", "codes", "generative"),
     "codebooks": ("codes", "generative"),

@@ -44,6 +44,9 @@ from llmesr.training.text_tables import directions, open_views, reduce, starts_f
 
 FEW_KEPT_FROM = 1_000_000
 """Users from which no more similar users are kept than are used: a hundred are 800 bytes a user."""
+LOWER_RECALL_FROM, LOWER_RECALL = 5_000_000, 0.5
+"""Users from which a lower recall of similar users will do: for ten million .95 takes 10 core-hours and .5 one, and
+what is missed costs nothing that could be measured (docs/scaling.md)."""
 
 
 MOST_ALIKE = 1024
@@ -80,8 +83,7 @@ def prepare(
         reduced = reduce(embedding.items, config.embedding_size) if starts_from_text(config) else None
         codes = _quantised(embedding, config)
         if needs_similar(config):
-            wanted = NeighbourConfig(neighbours=_kept(config, dataset))
-            similar = similar or similar_users(dataset, embedding, wanted, store, progress=progress)
+            similar = similar or similar_users(dataset, embedding, _sought(config, dataset), store, progress=progress)
             parents.append(similar.manifest)
             users = torch.from_numpy(similar.users[:, : config.neighbours]).to(device)
     further = open_views(config, store, dataset)
@@ -156,12 +158,13 @@ def _info(codes: Codes | None, inputs: Inputs, text_model: Source | None, config
     return info
 
 
-def _kept(config: RunConfig, dataset: Dataset) -> int:
-    """Similar users that are kept: a hundred, of which pages show some and other runs may use more; only those that
-    this one uses where users are many."""
-    if dataset.n_users >= FEW_KEPT_FROM:
-        return config.neighbours
-    return max(config.neighbours, NeighbourConfig().neighbours)
+def _sought(config: RunConfig, dataset: Dataset) -> NeighbourConfig:
+    """The similar users to search for: a hundred, of which pages show some and other runs may use more; where users are
+    many only those that this run uses, and where they are very many most of these will do."""
+    sought = NeighbourConfig()
+    kept = config.neighbours if dataset.n_users >= FEW_KEPT_FROM else max(config.neighbours, sought.neighbours)
+    by_itself = LOWER_RECALL if dataset.n_users >= LOWER_RECALL_FROM else sought.recall
+    return sought.but(neighbours=kept, recall=config.neighbour_recall or by_itself)
 
 
 def told(run: Run, dataset: Dataset, config: RunConfig, part: Part) -> SequenceModel:

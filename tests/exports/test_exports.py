@@ -201,7 +201,8 @@ def shop_of(users: list[str], store: Store) -> Dataset:
     """Four choices each of some users; an item has two spaces within its id."""
     items = ["i  0", "i 0", "i1", "i2"]
     table = pd.DataFrame([(u, i, 1_600_000_000 + n) for u in users for n, i in enumerate(items)])
-    return llmesr.ingest(table.set_axis(["user_id", "item_id", "timestamp"], axis=1), name="shop", store=store)
+    shop: Dataset = llmesr.ingest(table.set_axis(["user_id", "item_id", "timestamp"], axis=1), name="shop", store=store)
+    return shop
 
 
 def test_ids_are_in_recbole_files_as_they_are(store: Store, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import make_embedding
 from safetensors.numpy import load_file
 
 from llmesr.config import EmbedConfig, RunConfig
@@ -171,4 +172,15 @@ def test_a_run_learns_from_half_vectors_and_teachers(
     run = train(tiny, config, store, embedding=half)
     assert np.isfinite(run.events()["loss/distillation"]).all()
     near = store.manifest("neighbours", str(run.manifest.parent("neighbours")))
-    assert near.config["neighbours"] == 3
+    assert (near.config["neighbours"], near.config["recall"]) == (3, 0.95)
+
+
+@pytest.mark.parametrize(("users", "given", "recall"), [(5, None, 0.5), (5, 0.9, 0.9), (10**6, None, 0.95)])
+def test_of_very_many_users_a_lower_recall_will_do(
+    tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch, users: int, given: float | None, recall: float
+) -> None:
+    monkeypatch.setattr(inputs, "LOWER_RECALL_FROM", users)
+    config = RunConfig.read(None, method="llm-esr", neighbours=3, neighbour_recall=given, embedding_size=8)
+    prepared = inputs.prepare(tiny, config, store, embedding=make_embedding(store, tiny))
+    near = store.manifest("neighbours", next(p.id for p in prepared.parents if p.kind == "neighbours"))
+    assert near.config["recall"] == recall

@@ -62,7 +62,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "refresh_epochs",
         "temperature",
     ),
-    "Similar users": ("distillation", "distillation_weight", "neighbours", "teacher_refresh"),
+    "Similar users": ("distillation", "distillation_weight", "neighbours", "neighbour_recall", "teacher_refresh"),
     "Alignment": ("alignment_loss", "alignment_weight", "alignment_temperature", "alignment_run"),
     "Learning from other runs": ("base", "teacher", "teacher_weight", "teacher_items", "teacher_popularity"),
     "Weights between items": (
