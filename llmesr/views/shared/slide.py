@@ -87,6 +87,11 @@ def size_of(many: int, *, joined: bool) -> int:
     return 2 if many >= CROWD else 4 if many >= 50 else 6 if joined else 10
 
 
+def mark_size(places: int) -> int:
+    """The size of a mark, in points, where so many stand side by side on a slide."""
+    return int(np.clip(0.5 * 72 * WIDTH / places, 4, 11))
+
+
 def ratio_of(axes: tuple[Axis, Axis]) -> float:
     """Width to height of a plane whose axes say where they begin and end."""
     wide, high = (float(a.high or 0) - float(a.low or 0) for a in axes)
@@ -210,8 +215,14 @@ def fitting(names: Sequence[str]) -> list[str]:
     return [n if len(n) <= LONGEST else f"{n[:half].rstrip()}\u2026{n[-half:].lstrip()}" for n in names]
 
 
-def categories_of(categories: Sequence[str], number_format: str) -> Any:
-    """The empty data of a chart over these categories."""
+def categories_of(categories: Sequence[str], number_format: str, places: int = 1) -> Any:
+    """The empty data of a chart over these categories, each of so many ``places`` side by side."""
     data: Any = CategoryChartData(number_format=number_format)  # type: ignore[no-untyped-call]
-    data.categories = categories
+    if places == 1:
+        data.categories = categories
+        return data
+    for category in categories:
+        added = data.add_category(category)
+        for _ in range(places):
+            added.add_sub_category("\u00a0")  # without a name a place would be counted, as 1, 2, 3
     return data
