@@ -36,7 +36,9 @@ def comparison_deck(dataset: Dataset, chosen: Sequence[Contender], found: Measur
     looks = _looks(chosen)
     _first(deck, dataset, chosen, found, looks)
     if len(verdicts) > 1:
-        deck.table(f"Against {found.reference}, the best overall first", verdict_matrix(verdicts), Around(_meaning(found)))
+        deck.table(
+            f"Against {found.reference}, the best overall first", verdict_matrix(verdicts), Around(_meaning(found))
+        )
     title = f"{found.metric} by group, with 95% intervals"
     deck.dots(title, _groups(shown), *looks, found.metric, Around(line=f"{dataset.name}. {note}"))
     _gained_or_lost(deck, found)

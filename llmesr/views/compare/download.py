@@ -38,7 +38,7 @@ def download_buttons(choice: Choice) -> None:
         key="deck",
         icon=":material/slideshow:",
         on_click="ignore",
-        help="Whom it fails and what text changes, verdicts, charts that PowerPoint can edit, tables of differences, what stands against the comparison.",
+        help="Whom it fails and what text changes, charts that PowerPoint can edit, tables, what stands against it.",
     )
 
 

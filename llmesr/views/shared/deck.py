@@ -26,7 +26,6 @@ from llmesr.views.shared.slide import (
     Axis,
     Series,
     categories_of,
-    dot,
     fill,
     fitting,
     from_zero,
@@ -35,8 +34,8 @@ from llmesr.views.shared.slide import (
     ratio_of,
     rgb,
     size_of,
-    whiskers,
     write,
+    write_looks,
     write_names,
 )
 from llmesr.views.shared.theme import SURFACE
@@ -62,8 +61,8 @@ MARKERS = {
 
 @dataclass(frozen=True)
 class Around:
-    """What stands around a chart or a table: ``lead`` above it, in letters of ``size``, ``line`` below it instead of the
-    footer, and ``notes`` for the speaker."""
+    """What stands around a chart or a table: ``lead`` above it, in letters of ``size``, ``line`` below it instead of
+    the footer, and ``notes`` for the speaker."""
 
     lead: Sequence[str] = ()
     line: str = ""
@@ -134,7 +133,7 @@ class Deck:
             series.marker.format.fill.solid()
             series.marker.format.fill.fore_color.rgb = color
             series.marker.format.line.color.rgb = color
-            _looks(series, wide[name], colors[name])
+            write_looks(series, wide[name], colors[name])
 
     def shares(self, title: str, frame: pd.DataFrame, colors: Mapping[str, str]) -> None:
         """A bar of shares per row of ``frame``: the index names the bars, the columns their parts."""
@@ -301,14 +300,3 @@ class Deck:
         if axis.turned:  # its low end is at the top
             chart.category_axis.tick_label_position = XL_TICK_LABEL_POSITION.HIGH
         return chart
-
-
-def _looks(series: Any, rows: pd.DataFrame, color: str) -> None:
-    """The intervals of a series of dots, and those dots that are not as the others."""
-    own = [None if pd.isna(c) else str(c) for c in rows["color"]] if "color" in rows else []
-    varied = len(set(own) - {None}) > 1
-    tone = SURFACE["light"]["muted"] if varied else color
-    whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
-    for at, shade in enumerate(own):
-        if shade is not None and (varied or rows["hollow"].iloc[at]):
-            dot(series.points[at], series.marker, shade, hollow=bool(rows["hollow"].iloc[at]))

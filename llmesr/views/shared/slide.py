@@ -22,6 +22,8 @@ from llmesr.views.shared.theme import SURFACE
 WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
 """Inches: a wide screen."""
 FONT = "Calibri"
+CROWDED = 24
+"""More places on a slide leave no room for a word beside a dot."""
 NOT_SIGNIFICANT = "n.s."
 MANY, LONGEST = 8, 30
 """From so many categories on their names stand aslant, in small letters, and are cut in the middle."""
@@ -135,12 +137,25 @@ def write(
         run.font.size, run.font.bold, run.font.name, run.font.color.rgb = Pt(size), bold, FONT, rgb(color)
 
 
-def dot(point: Any, of_series: Any, color: str, *, hollow: bool) -> None:
-    """The looks of one dot that is not as the others of its series."""
+def write_looks(series: Any, rows: pd.DataFrame, color: str) -> None:
+    """The intervals of a series of dots, and those dots that are not as the others."""
+    own = [None if pd.isna(c) else str(c) for c in rows["color"]] if "color" in rows else []
+    varied = len(set(own) - {None}) > 1
+    tone = SURFACE["light"]["muted"] if varied else color
+    whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
+    for at, shade in enumerate(own):
+        if shade is not None and (varied or rows["hollow"].iloc[at]):
+            hollow = bool(rows["hollow"].iloc[at])
+            dot(series.points[at], series.marker, shade, hollow=hollow, crowded=len(rows) > CROWDED)
+
+
+def dot(point: Any, of_series: Any, color: str, *, hollow: bool, crowded: bool) -> None:
+    """The looks of one dot that is not as the others of its series. ``crowded``: another may be right beside it."""
     marker = point.marker
     if hollow:  # in words too: LibreOffice draws it filled
         label = point.data_label
-        label.position, label.has_text_frame = XL_LABEL_POSITION.RIGHT, True
+        label.position = XL_LABEL_POSITION.ABOVE if crowded else XL_LABEL_POSITION.RIGHT
+        label.has_text_frame = True
         label.text_frame.text = NOT_SIGNIFICANT
         label.text_frame.paragraphs[0].runs[0].font.size = Pt(9)
     marker.style, marker.size = of_series.style, of_series.size
