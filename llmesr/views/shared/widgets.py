@@ -44,10 +44,16 @@ _FIRST_SCREEN = """
 [class*="st-key-beside-"] > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [class*="st-key-beside-"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]
     { min-width: min(100%, 24rem); }
-.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
-.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: min(100%, 18.5rem); }
-@media (min-width: 1200px) {
+/* Lists keep one width, three in a row from 1280 pixels on, where four stand two by two. */
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] { display: grid;
+    grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]:nth-child(4))
+    { grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { width: auto; min-width: 0; }
+@media (min-width: 1200px) { /* the history stands beside whose it is and what can be done with it */
     .st-key-rec-who { display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 1.5rem; }
+    .st-key-rec-who > :has(> .st-key-rec-history) { grid-column: 2; grid-row: 1 / span 2; }
+    .st-key-rec-who > :has(> .st-key-rec-tools) { grid-column: 1; }
 }
 [class*="st-key-lab-"][class*="-short"] > div { flex: 1 1 8rem; }
 @media (max-width: 1100px) {
