@@ -21,6 +21,11 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
+def either(count: int, one: str, many: str) -> str:
+    """The sentence about one, or that about ``{}`` of them: ``1 item has no title.``, ``1,200 items have no title.``"""
+    return one if count == 1 else many.format(f"{count:,}")
+
+
 def listed(items: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

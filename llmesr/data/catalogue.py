@@ -21,7 +21,7 @@ from llmesr.data.reading import MISSING, count, literal, stage_items
 from llmesr.data.rejects import check_item_rejects, tell_departures
 from llmesr.data.report import Report
 from llmesr.errors import UserError
-from llmesr.prose import counted
+from llmesr.prose import counted, either
 
 MAX_TEXT = 20_000
 BATCH = 20_000
@@ -132,13 +132,18 @@ def _check_catalogue(
         extra = sum(times - 1 for _, times in again)
         report.warn(
             "duplicate_items",
-            f"{counted(extra, 'item row')} repeat an item id; the first row of each is used.",
+            either(
+                extra,
+                "1 item row repeats an item id; the first row of each is used.",
+                "{} item rows repeat an item id; the first row of each is used.",
+            ),
             extra,
             (i for i, _ in again),
         )
     no_id = count(connection, "SELECT count(*) FROM catalogue WHERE item_id IS NULL")
     if no_id:
-        report.warn("items_without_id", f"{counted(no_id, 'item row')} have no id and are not used.", no_id)
+        said = either(no_id, "1 item row has no id and is not used.", "{} item rows have no id and are not used.")
+        report.warn("items_without_id", said, no_id)
     absent = "FROM numbered WHERE item_id NOT IN (SELECT item_id FROM described)"
     missing = count(connection, f"SELECT count(*) {absent}")
     examples = [i for (i,) in connection.execute(f"SELECT item_id {absent} ORDER BY number LIMIT 5").fetchall()]
@@ -152,7 +157,11 @@ def _check_catalogue(
     if missing:
         report.warn(
             "missing_in_catalogue",
-            f"{counted(missing, 'item')} of the interactions are not in the item file; their title is their id.",
+            either(
+                missing,
+                "1 item of the interactions is not in the item file; its title is its id.",
+                "{} items of the interactions are not in the item file; their title is their id.",
+            ),
             missing,
             examples,
         )
@@ -187,12 +196,16 @@ def write(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], r
             rows["title"] = [t or i for t, i in zip(titles, rows["item_id"], strict=True)]
             writer.write_table(pa.table([pa.array(rows[c], pa.string()) for c in columns], schema=schema))
     if longer:
-        report.warn("long_text", f"{counted(longer, 'item text')} longer than {MAX_TEXT:,} characters are cut.", longer)
+        far = f"longer than {MAX_TEXT:,} characters"
+        said = either(longer, f"1 item text {far} is cut.", f"{{}} item texts {far} are cut.")
+        report.warn("long_text", said, longer)
     if without and names:
-        report.warn("items_without_text", f"{counted(without, 'item')} have no text; their title is their id.", without)
+        said = "{} items have no text; their title is their id."
+        said = either(without, "1 item has no text; its title is its id.", said)
+        report.warn("items_without_text", said, without)
     if untitled:
-        said = f"{untitled:,} items have no title; their id stands in."
-        said = "1 item has no title; its id stands in." if untitled == 1 else said
+        said = "{} items have no title; their id stands in."
+        said = either(untitled, "1 item has no title; its id stands in.", said)
         report.warn("items_without_title", said, untitled, examples)
     return {"items_without_text": without}
 

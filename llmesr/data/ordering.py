@@ -14,7 +14,7 @@ from llmesr.data.histories import Numbering
 from llmesr.data.reading import count
 from llmesr.data.report import Report
 from llmesr.errors import UserError
-from llmesr.prose import counted
+from llmesr.prose import counted, either
 
 
 def order(
@@ -37,7 +37,8 @@ def order(
     kept = count(connection, "SELECT count(*) FROM good")
     if config.min_weight is not None:
         lost = count(connection, "SELECT count(*) FROM staged WHERE reason = 0") - kept
-        report.info("min_weight", f"{counted(lost, 'interaction')} weigh less than {config.min_weight:g}.", lost)
+        less = f"less than {config.min_weight:g}."
+        report.info("min_weight", either(lost, f"1 interaction weighs {less}", f"{{}} interactions weigh {less}"), lost)
     report.step("usable", kept, n_users, n_items)
     _tell_trimmed(connection, report)
     _tell_look_alikes(connection, report)
@@ -62,7 +63,11 @@ def order(
     if numbering.short_users and config.split.kind == "leave-one-out":
         report.info(
             "short_users",
-            f"{counted(numbering.short_users, 'user')} with fewer than 3 interactions are used for training only.",
+            either(
+                numbering.short_users,
+                "1 user with fewer than 3 interactions is used for training only.",
+                "{} users with fewer than 3 interactions are used for training only.",
+            ),
             numbering.short_users,
         )
     return kept_columns, numbering
@@ -126,7 +131,11 @@ def _tell_cleaning(
     if cleaned.duplicates:
         report.warn(
             "duplicates",
-            f"{counted(cleaned.duplicates, 'interaction')} repeat the user, item and time of another and are dropped.",
+            either(
+                cleaned.duplicates,
+                "1 interaction repeats the user, item and time of another and is dropped.",
+                "{} interactions repeat the user, item and time of another and are dropped.",
+            ),
             cleaned.duplicates,
             (f"user {name('users', u)}, item {name('items', i)}" for u, i in cleaned.duplicate_examples),
         )
@@ -134,8 +143,11 @@ def _tell_cleaning(
         done = {"keep": "all are kept", "first": "only the first is kept", "last": "only the last is kept"}
         report.info(
             "repeats",
-            f"{counted(cleaned.repeats, 'interaction')} choose an item the user had chosen before; "
-            f"{done[config.repeats]}.",
+            either(
+                cleaned.repeats,
+                f"1 interaction chooses an item the user had chosen before; {done[config.repeats]}.",
+                f"{{}} interactions choose an item the user had chosen before; {done[config.repeats]}.",
+            ),
             cleaned.repeats,
         )
     if cleaned.tied:

@@ -13,6 +13,7 @@ from llmesr.evaluation.table import metric_table
 from llmesr.jobs import plans
 from llmesr.jobs.queue import Jobs
 from llmesr.store import Store
+from llmesr.views.shared.pickers import FIRST
 
 
 @pytest.fixture
@@ -191,8 +192,13 @@ def test_it_opens_on_the_dataset_with_the_clearest_answer(visit: Visit, store: S
         for seed in seeds:
             make_run(store, dataset, "id", seed=seed, head_skill=-1.0, tail_skill=-1.0)
             make_run(store, dataset, "llm-init", seed=seed, head_skill=gain - 1, tail_skill=gain - 1)
-    assert metrics(visit())["Users"] == "150"
-    assert metrics(visit(dataset=dataset.id))["Users"] == "100"
+    app = visit()
+    said = FIRST.format(3)
+    assert metrics(app)["Users"] == "150"
+    assert said in [c.value for c in app.sidebar.caption]
+    linked = visit(dataset=dataset.id)
+    assert metrics(linked)["Users"] == "100"
+    assert said not in [c.value for c in linked.sidebar.caption], "the visitor chose it"
     help = next(box.help for box in healthy(visit()).selectbox if box.label == "Dataset")
     assert "clearest answer" in help
 

@@ -56,6 +56,9 @@ ANSWERS = {
 """What a page answers, and how many pixels of it the first screen shows at least."""
 
 
+LISTS = "[class*='st-key-rec-list-'] .js-plotly-plot"
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with text_shop(tmp_path_factory.mktemp("comfort"), "id", "text-ease", "item-knn") as made:
@@ -150,6 +153,19 @@ def test_a_phone_shows_lists_before_knobs(page: Page, shop: Shop) -> None:
     page.set_viewport_size(PHONE)
     settled(page)
     assert top(lists) < top(knob)
+
+
+def test_three_lists_stand_in_a_row_on_a_small_screen(page: Page, shop: Shop) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    visit(page, shop.server, "/recommend")
+    page.locator(LISTS).nth(2).wait_for()
+    settled(page)
+    lists = [page.locator(LISTS).nth(n).bounding_box() for n in range(3)]
+    assert len({round(box["y"]) for box in lists if box}) == 1
+    edit, toggle = page.locator(".st-key-rec-edit").bounding_box(), page.locator(".st-key-rec-judged").bounding_box()
+    assert edit is not None
+    assert toggle is not None
+    assert abs(edit["y"] + edit["height"] / 2 - toggle["y"] - toggle["height"] / 2) < 5, "in one line"
 
 
 def test_wide_charts_are_moved_under_the_finger_on_a_phone(page: Page, shop: Shop) -> None:

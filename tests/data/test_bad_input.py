@@ -247,6 +247,22 @@ def test_handled_and_counted(case: str, store: Store, tmp_path: Path) -> None:
     assert dataset.n_items == 5
 
 
+def test_what_is_said_of_one_is_said_of_one(store: Store, tmp_path: Path) -> None:
+    items = "item_id,title,brand\ni0,,Kelp\ni1,,\ni2,Sea,\ni3,Lamp,\ni4,Tent,Kelp\ni4,Tent,Kelp\n"
+    files: dict[str, str | bytes] = {"shop.csv": csv([*rows(), rows()[0], ("u9", "i1", START)]), "items.csv": items}
+    dataset = run(store, tmp_path / "in", files)
+    assert {code: finding(dataset, code)["message"] for code in ONE} == ONE
+
+
+ONE = {
+    "duplicates": "1 interaction repeats the user, item and time of another and is dropped.",
+    "short_users": "1 user with fewer than 3 interactions is used for training only.",
+    "duplicate_items": "1 item row repeats an item id; the first row of each is used.",
+    "items_without_text": "1 item has no text; its title is its id.",
+    "items_without_title": "1 item has no title; its id stands in.",
+}
+
+
 def test_rejected_lines_are_kept_with_file_line_and_text(store: Store, tmp_path: Path) -> None:
     lines = csv(rows()).splitlines()
     lines[3] = "u0,i9"  # line 4: the parser refuses it

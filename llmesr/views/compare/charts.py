@@ -19,6 +19,7 @@ from llmesr.prose import counted
 from llmesr.views.shared import theme
 from llmesr.views.shared.marks import (
     BESIDE,
+    DOT,
     NARROW,
     SIGNED,
     beside,
@@ -36,7 +37,7 @@ from llmesr.views.shared.theme import Mode
 
 ROW = 30
 """Pixels per contender in a dot plot."""
-GAP = 0.055
+GAP = 0.04
 """Space between its panels, as a share of the width."""
 
 
@@ -172,7 +173,7 @@ def _panel_title(group: str, users: int, x: float, mode: Mode) -> dict[str, Any]
 
 def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bool) -> dict[str, Any]:
     told = zip(rows["label"], rows["filled"], strict=True)
-    drawn = [marker(label, mode, 11, filled=filled, telling=telling) for label, filled in told]
+    drawn = [marker(label, mode, DOT, filled=filled, telling=telling) for label, filled in told]
     shape = {key: [d[key] for d in drawn] for key in ("symbol", "size", "color")}
     line = {key: [d["line"][key] for d in drawn] for key in ("color", "width")}
     at = "" if panel == 1 else str(panel)
@@ -183,7 +184,7 @@ def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bo
         "y": runs,
         "xaxis": f"x{at}",
         "yaxis": f"y{at}",
-        "error_x": whiskers(rows["value"], rows["low"], rows["high"], 2, theme.SURFACE[mode]["muted"]),
+        "error_x": whiskers(rows["value"], rows["low"], rows["high"], 1.5, theme.SURFACE[mode]["muted"], caps=4),
         "mode": "markers",
         "cliponaxis": False,
         "marker": {**shape, "line": line},

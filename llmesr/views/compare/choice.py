@@ -10,7 +10,7 @@ import streamlit as st
 
 from llmesr.data.dataset import Dataset
 from llmesr.data.groups import Thresholds
-from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text
+from llmesr.evaluation.contenders import Contender, best_of_each, best_without_and_with_text, like_for_like
 from llmesr.evaluation.contrast import frontier
 from llmesr.evaluation.doubts import Doubt
 from llmesr.evaluation.slices import Found, Question
@@ -18,7 +18,7 @@ from llmesr.evaluation.table import RECALL, Group
 from llmesr.evaluation.verdict import Verdict
 from llmesr.store import Store
 from llmesr.views.cache import artifacts, evidence, slices
-from llmesr.views.shared import links, pickers, pins, widgets, words
+from llmesr.views.shared import alike, links, pickers, pins, widgets, words
 
 KS, METRICS = ("5", "10", "20"), ("HR", "NDCG", "MRR")
 
@@ -75,6 +75,15 @@ class Choice:
 
     def judged(self) -> list[Verdict]:
         return evidence.judged(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)
+
+    def alike(self) -> str:
+        """What text changes about models that are the same without it, on tail items; empty where there is no pair."""
+        pairs = like_for_like(self.chosen, partial(evidence.validation, self.root))
+        found = alike.judged(
+            self.root, pairs, self.lineup, lambda c: c.name, self.thresholds, self.metric, self.protocol
+        )
+        tail = self.summary().query("group == 'Tail Item'").set_index("run")["value"].to_dict()
+        return alike.sentence(found, tail, "Tail Item", self.metric)
 
     def doubts(self) -> tuple[Doubt, ...]:
         return evidence.doubts(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)

@@ -38,7 +38,7 @@ def download_buttons(choice: Choice) -> None:
         key="deck",
         icon=":material/slideshow:",
         on_click="ignore",
-        help="Verdicts, charts that PowerPoint can edit, tables of differences, what stands against the comparison.",
+        help="Whom it fails and what text changes, charts that PowerPoint can edit, tables, what stands against it.",
     )
 
 
@@ -83,4 +83,6 @@ def _measured(choice: Choice, story: Sequence[Section] = ()) -> Measured:
         doubts=choice.doubts(),
         seesaw=None if comparison is None else choice.labelled(seesaw(comparison, choice.metric)),
         story=story,
+        foremost=choice.foremost if choice.others else "",
+        alike=choice.alike() if choice.others else "",
     )

@@ -36,7 +36,11 @@ EVIDENCE = (
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Frames of one comparison; those that need two configurations are None with one. All have run and label."""
+    """Frames of one comparison; those that need two configurations are None with one. All have run and label.
+
+    ``foremost`` names whom slides set beside the baseline first, empty where it is alone; ``alike`` says what text
+    changes about one and the same model.
+    """
 
     metric: str
     k: int
@@ -56,6 +60,8 @@ class Measured:
     story: Sequence[Section] = field(default=())
     verdicts: Sequence[Verdict] = ()
     doubts: Sequence[Doubt] = ()
+    foremost: str = ""
+    alike: str = ""
 
 
 def comparison_report(

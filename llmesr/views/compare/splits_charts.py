@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from llmesr.views.shared import theme
-from llmesr.views.shared.marks import markers, plain, titled, whiskers
+from llmesr.views.shared.marks import DOT, markers, plain, titled, whiskers
 from llmesr.views.shared.theme import Mode
 from llmesr.views.shared.words import one_line
 
@@ -65,9 +65,9 @@ def _dots(rows: pd.DataFrame, at: str, mode: Mode) -> go.Scatter:
         y=[plain(m) for m in rows["run"]],
         xaxis=f"x{at}",
         yaxis=f"y{at}",
-        error_x=whiskers(rows["value"], rows["low"], rows["high"], 2, theme.SURFACE[mode]["muted"]),
+        error_x=whiskers(rows["value"], rows["low"], rows["high"], 1.5, theme.SURFACE[mode]["muted"], caps=4),
         mode="markers",
-        marker=markers(rows["label"], mode, 11),
+        marker=markers(rows["label"], mode, DOT),
         cliponaxis=False,
         customdata=[[r.low, r.high, plain(r.split, 70), plain(r.run)] for r in rows.itertuples()],
         hovertemplate="%{y}: %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",

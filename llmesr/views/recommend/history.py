@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from llmesr.data.dataset import Dataset
 from llmesr.ids import read_line, write_line
@@ -43,24 +44,23 @@ def history_of(dataset: Dataset, source: str, user: int | None) -> tuple[list[in
     if source == "user" and user is None:
         st.info("Enter a user ID as it appears in the data.", icon=":material/person:")
         return [], None
-    held = None
-    with st.container(key="rec-history", gap="small"):
-        if user is None:
+    words, held = st.container(key="rec-history", gap="small"), None
+    if user is not None:
+        history, held = _of_user(dataset, user, words)
+    else:
+        with words:
             history = _built(dataset)
             if history:
                 _edited(dataset, history)
-        else:
-            history, held = _of_user(dataset, user)
     if not history:
         st.info("Search for an item and add it: the lists below follow.", icon=":material/playlist_add:")
     return history, held
 
 
-def _of_user(dataset: Dataset, user: int) -> tuple[list[int], int | None]:
-    """The history of a user, and the held-out item where it is to be what came before that."""
+def _of_user(dataset: Dataset, user: int, words: DeltaGenerator) -> tuple[list[int], int | None]:
+    """The history of a user, said in ``words``, and the held-out item where it is to be what came before that."""
     history, held = dataset.history(user).tolist(), None
-    words = st.container(gap="small")
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="rec-tools")
     if user in dataset.split.users("test"):
         help = "As runs are judged: after what the user chose before the item held out for the test. It is marked."
         if row.toggle("Before the held-out item", key="rec.judged", bind="query-params", help=help):

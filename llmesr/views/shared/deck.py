@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pptx import Presentation
 from pptx.chart.data import XyChartData
-from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE, XL_TICK_LABEL_POSITION
+from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION, XL_MARKER_STYLE, XL_TICK_LABEL_POSITION, XL_TICK_MARK
 from pptx.util import Inches, Pt
 
 from llmesr.views.shared.slide import (
@@ -26,16 +26,16 @@ from llmesr.views.shared.slide import (
     Axis,
     Series,
     categories_of,
-    dot,
     fill,
     fitting,
     from_zero,
+    mark_size,
     numeric,
     ratio_of,
     rgb,
     size_of,
-    whiskers,
     write,
+    write_looks,
     write_names,
 )
 from llmesr.views.shared.theme import SURFACE
@@ -44,6 +44,8 @@ TOP, BOTTOM = 1.45, 6.75
 """Between them stands what a slide shows; above its title, below the line that says what the numbers are."""
 BLANK = 6
 """The layout of PowerPoint's default template that holds nothing but a title's absence."""
+LETTERS = 125 * 14
+"""Letters of one point in a line of a slide."""
 NAMES = "names"
 """The series whose points only carry words."""
 WIDEST = 28
@@ -59,12 +61,13 @@ MARKERS = {
 
 @dataclass(frozen=True)
 class Around:
-    """What stands around a chart or a table: ``lead`` above it, ``line`` below it instead of the footer, and ``notes``
-    for the speaker."""
+    """What stands around a chart or a table: ``lead`` above it, in letters of ``size``, ``line`` below it instead of
+    the footer, and ``notes`` for the speaker."""
 
     lead: Sequence[str] = ()
     line: str = ""
     notes: str = ""
+    size: int = 14
 
 
 class Deck:
@@ -95,19 +98,29 @@ class Deck:
         joined: Collection[str] = (),
     ) -> None:
         """A dot with its interval per series and category. ``frame``: series, category, value, low, high; where dots of
-        a series differ in looks, also color and hollow. ``joined``: the series whose dots a line joins."""
+        a series differ in looks, also color and hollow. ``joined``: the series whose dots a line joins; without any,
+        each stands beside the others of its category, so that no dot hides one or its interval."""
         slide = self._slide(title, around)
         axis = axis if isinstance(axis, Axis) else Axis(axis)
         if axis.low is None and not axis.log:  # PowerPoint and its kin do not count error bars in
             axis = from_zero(frame, axis)
         categories, names = (list(dict.fromkeys(frame[c])) for c in ("category", "series"))
-        data = categories_of(fitting(categories), "0.000")
-        wide = {n: frame[frame["series"] == n].set_index("category").reindex(categories) for n in names}
+        apart = len(names) > 1 and not joined
+        places = len(names) + 2 if apart else 1  # an empty one at either end
+        data = categories_of(fitting(categories), "0.000", places)
+        slots = pd.MultiIndex.from_product([categories, range(places)])
+        at = {n: i + 1 if apart else 0 for i, n in enumerate(names)}
+        wide = {
+            n: own.set_index(["category", own["series"].map(at)]).reindex(slots) for n, own in frame.groupby("series")
+        }
         for name in names:
             data.add_series(name, [None if pd.isna(v) else float(v) for v in wide[name]["value"]])
         chart = self._chart(slide, XL_CHART_TYPE.LINE_MARKERS, data, axis)
         if len(categories) > MANY:
             chart.category_axis.tick_labels.font.size = Pt(9)
+        if apart:
+            chart.category_axis.major_tick_mark = XL_TICK_MARK.NONE  # one between any two places
+        size = mark_size(len(slots))
         for series, name in zip(chart.plots[0].series, names, strict=True):
             color = rgb(colors[name])
             series.smooth = False
@@ -116,18 +129,11 @@ class Deck:
             else:
                 series.format.line.fill.background()
             series.marker.style = MARKERS.get(markers[name], XL_MARKER_STYLE.CIRCLE)
-            series.marker.size = 11
+            series.marker.size = size
             series.marker.format.fill.solid()
             series.marker.format.fill.fore_color.rgb = color
             series.marker.format.line.color.rgb = color
-            rows = wide[name]
-            own = [None if pd.isna(c) else str(c) for c in rows["color"]] if "color" in rows else []
-            varied = len(set(own) - {None}) > 1
-            tone = SURFACE["light"]["muted"] if varied else colors[name]
-            whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
-            for at, shade in enumerate(own):
-                if shade is not None and (varied or rows["hollow"].iloc[at]):
-                    dot(series.points[at], series.marker, shade, hollow=bool(rows["hollow"].iloc[at]))
+            write_looks(series, wide[name], colors[name])
 
     def shares(self, title: str, frame: pd.DataFrame, colors: Mapping[str, str]) -> None:
         """A bar of shares per row of ``frame``: the index names the bars, the columns their parts."""
@@ -264,8 +270,9 @@ class Deck:
         write(slide, [line], top=BOTTOM + 0.1, height=0.5, size=11, color=SURFACE["light"]["muted"])
         self._top = TOP
         if around.lead:
-            write(slide, around.lead, top=TOP - 0.1, height=0.3, size=14, gap=2)
-            self._top += 0.15 + 0.28 * sum(1 + len(text) // 125 for text in around.lead)
+            write(slide, around.lead, top=TOP - 0.1, height=0.3, size=around.size, gap=around.size // 7)
+            wide = LETTERS // around.size
+            self._top += 0.15 + 0.02 * around.size * sum(1 + len(text) // wide for text in around.lead)
         if around.notes:
             slide.notes_slide.notes_text_frame.text = around.notes
         return slide

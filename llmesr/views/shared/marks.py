@@ -29,6 +29,8 @@ BESIDE = 30
 SHORT = 26
 """Characters of a name beside panels: a long one would squeeze them; pointing at a mark says it whole."""
 LINE = 16
+DOT = 8
+"""Pixels of a dot in panels side by side: on a small screen a larger one covers its interval."""
 COLUMN = 18
 """Characters of a name in a legend of two columns on a phone."""
 ENTRY = 19
@@ -44,8 +46,11 @@ def plain(text: object, longest: int = LONGEST) -> str:
     return escape(one_line(text, longest), quote=False)
 
 
-def whiskers(value: Any, low: Any, high: Any, thickness: float, color: str | None = None) -> dict[str, Any]:
-    """Error bars from ``low`` to ``high``: numbers, or arrays of them. Without ``color`` they take the marker's."""
+def whiskers(
+    value: Any, low: Any, high: Any, thickness: float, color: str | None = None, *, caps: int = 0
+) -> dict[str, Any]:
+    """Error bars from ``low`` to ``high``: numbers, or arrays of them. Without ``color`` they take the marker's.
+    ``caps``: pixels either way at their ends."""
     mean, below, above = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (value, low, high))
     return {
         "type": "data",
@@ -53,7 +58,7 @@ def whiskers(value: Any, low: Any, high: Any, thickness: float, color: str | Non
         "array": np.maximum(above - mean, 0),
         "arrayminus": np.maximum(mean - below, 0),
         "thickness": thickness,
-        "width": 0,
+        "width": caps,
         **({"color": color} if color else {}),
     }
 

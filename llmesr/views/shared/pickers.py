@@ -20,13 +20,19 @@ from llmesr.views.shared import links, theme, widgets, words
 LOOKED_AT = 6
 """Datasets among which the clearest is looked for when the app opens: the first visitor waits for the comparison of
 each."""
+FIRST = (
+    "Shown first: of {} datasets the one with the clearest answer, for or against text. Others may answer otherwise."
+)
+_CLEAREST = "dataset.clearest"
+"""The dataset that was chosen by its answer, and among how many."""
 
 
 def pick_dataset(root: Store) -> Manifest | None:
     """The dataset, in the sidebar; the same on every page. Says what to do when there is none.
 
     At first one whose runs are all made, if there is one, as little is to see of a dataset that is only just being
-    trained on; of several the one with the clearest answer (see :mod:`views.cache.clarity`), then the newest.
+    trained on; of several the one with the clearest answer (see :mod:`views.cache.clarity`), then the newest. That it
+    is chosen by its answer is said below it: whoever is shown one dataset takes it for a usual one.
     """
     found = artifacts.manifests(root, "datasets")
     if not found:
@@ -41,6 +47,8 @@ def pick_dataset(root: Store) -> Manifest | None:
         chosen = links.choose(
             "Dataset", list(by_id), "dataset", show=lambda id: _named(by_id, id), default=first, help=help
         )
+        if chosen and chosen == st.session_state.get(_CLEAREST, ("", 0))[0]:
+            st.caption(FIRST.format(st.session_state[_CLEAREST][1]))
     return by_id[chosen] if chosen else None
 
 
@@ -48,7 +56,13 @@ def _clearest(root: Store, shown: Sequence[Manifest]) -> str | None:
     """The id of the dataset to open on, of the newest; nothing is computed where there is no choice."""
     jobs = artifacts.jobs(root)
     made = ([m.id for m in shown if not preparing(jobs, m)] or [m.id for m in shown])[:LOOKED_AT]
-    return made[0] if len(made) == 1 else max(made, key=lambda id: clarity(root, id), default=None)
+    if len(made) < 2:
+        return made[0] if made else None
+    found = {id: clarity(root, id) for id in made}
+    first = max(made, key=found.__getitem__)
+    if found[first] > min(found.values()):
+        st.session_state[_CLEAREST] = first, len(made)
+    return first
 
 
 def _named(by_id: dict[str, Manifest], id: str) -> str:

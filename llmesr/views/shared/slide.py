@@ -22,6 +22,8 @@ from llmesr.views.shared.theme import SURFACE
 WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
 """Inches: a wide screen."""
 FONT = "Calibri"
+CROWDED = 24
+"""More places on a slide leave no room for a word beside a dot."""
 NOT_SIGNIFICANT = "n.s."
 MANY, LONGEST = 8, 30
 """From so many categories on their names stand aslant, in small letters, and are cut in the middle."""
@@ -87,6 +89,11 @@ def size_of(many: int, *, joined: bool) -> int:
     return 2 if many >= CROWD else 4 if many >= 50 else 6 if joined else 10
 
 
+def mark_size(places: int) -> int:
+    """The size of a mark, in points, where so many stand side by side on a slide."""
+    return int(np.clip(0.5 * 72 * WIDTH / places, 4, 11))
+
+
 def ratio_of(axes: tuple[Axis, Axis]) -> float:
     """Width to height of a plane whose axes say where they begin and end."""
     wide, high = (float(a.high or 0) - float(a.low or 0) for a in axes)
@@ -130,12 +137,25 @@ def write(
         run.font.size, run.font.bold, run.font.name, run.font.color.rgb = Pt(size), bold, FONT, rgb(color)
 
 
-def dot(point: Any, of_series: Any, color: str, *, hollow: bool) -> None:
-    """The looks of one dot that is not as the others of its series."""
+def write_looks(series: Any, rows: pd.DataFrame, color: str) -> None:
+    """The intervals of a series of dots, and those dots that are not as the others."""
+    own = [None if pd.isna(c) else str(c) for c in rows["color"]] if "color" in rows else []
+    varied = len(set(own) - {None}) > 1
+    tone = SURFACE["light"]["muted"] if varied else color
+    whiskers(series, rows["high"] - rows["value"], rows["value"] - rows["low"], tone)
+    for at, shade in enumerate(own):
+        if shade is not None and (varied or rows["hollow"].iloc[at]):
+            hollow = bool(rows["hollow"].iloc[at])
+            dot(series.points[at], series.marker, shade, hollow=hollow, crowded=len(rows) > CROWDED)
+
+
+def dot(point: Any, of_series: Any, color: str, *, hollow: bool, crowded: bool) -> None:
+    """The looks of one dot that is not as the others of its series. ``crowded``: another may be right beside it."""
     marker = point.marker
     if hollow:  # in words too: LibreOffice draws it filled
         label = point.data_label
-        label.position, label.has_text_frame = XL_LABEL_POSITION.RIGHT, True
+        label.position = XL_LABEL_POSITION.ABOVE if crowded else XL_LABEL_POSITION.RIGHT
+        label.has_text_frame = True
         label.text_frame.text = NOT_SIGNIFICANT
         label.text_frame.paragraphs[0].runs[0].font.size = Pt(9)
     marker.style, marker.size = of_series.style, of_series.size
@@ -210,8 +230,14 @@ def fitting(names: Sequence[str]) -> list[str]:
     return [n if len(n) <= LONGEST else f"{n[:half].rstrip()}\u2026{n[-half:].lstrip()}" for n in names]
 
 
-def categories_of(categories: Sequence[str], number_format: str) -> Any:
-    """The empty data of a chart over these categories."""
+def categories_of(categories: Sequence[str], number_format: str, places: int = 1) -> Any:
+    """The empty data of a chart over these categories, each of so many ``places`` side by side."""
     data: Any = CategoryChartData(number_format=number_format)  # type: ignore[no-untyped-call]
-    data.categories = categories
+    if places == 1:
+        data.categories = categories
+        return data
+    for category in categories:
+        added = data.add_category(category)
+        for _ in range(places):
+            added.add_sub_category("\u00a0")  # without a name a place would be counted, as 1, 2, 3
     return data

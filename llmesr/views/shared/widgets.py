@@ -44,10 +44,16 @@ _FIRST_SCREEN = """
 [class*="st-key-beside-"] > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 [class*="st-key-beside-"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"]
     { min-width: min(100%, 24rem); }
-.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
-.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: min(100%, 18.5rem); }
-@media (min-width: 1200px) {
+/* Lists keep one width, three in a row from 1280 pixels on, where four stand two by two. */
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] { display: grid;
+    grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]:nth-child(4))
+    { grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.st-key-rec-lists > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { width: auto; min-width: 0; }
+@media (min-width: 1200px) { /* the history stands beside whose it is and what can be done with it */
     .st-key-rec-who { display: grid; grid-template-columns: max-content minmax(0, 1fr); column-gap: 1.5rem; }
+    .st-key-rec-who > :has(> .st-key-rec-history) { grid-column: 2; grid-row: 1 / span 2; }
+    .st-key-rec-who > :has(> .st-key-rec-tools) { grid-column: 1; }
 }
 [class*="st-key-lab-"][class*="-short"] > div { flex: 1 1 8rem; }
 @media (max-width: 1100px) {
@@ -128,17 +134,32 @@ def script(name: str, code: str) -> None:
 
 def one_entry_per_page() -> None:
     """Let Back leave a page in one press: what a knob writes into the address replaces the entry of the browser's
-    history, and only another page adds one. Streamlit itself adds one at every write."""
+    history, and only another page adds one. Streamlit itself adds one at every write; the first write of a page that
+    has just been opened comes before this runs, so that its entry is taken back here (by the Navigation API)."""
     script(
         "history",
         """
-        if (!window.history.llmesr) {
+        if (window.history.llmesr === undefined) {
+            window.history.llmesr = false;
             const push = window.history.pushState;
             window.history.pushState = function (state, title, url) {
                 const there = new URL(url ?? "", window.location.href).pathname === window.location.pathname;
                 return (there ? window.history.replaceState : push).call(window.history, state, title, url);
             };
-            window.history.llmesr = true;
+            const entry = (step) => window.navigation?.entries()[window.navigation.currentEntry.index + step];
+            const before = entry(-1);
+            const twice = before?.sameDocument && new URL(before.url).pathname === window.location.pathname;
+            if (twice) {  // go to the address as it was opened, make it the one that was written, tell nobody
+                const back = (event) => {
+                    event.stopImmediatePropagation();
+                    window.history.replaceState({}, "", entry(1).url);
+                    window.history.llmesr = true;
+                };
+                window.addEventListener("popstate", back, {capture: true, once: true});
+                window.history.back();
+            } else {
+                window.history.llmesr = true;
+            }
         }
         """,
     )

@@ -109,6 +109,18 @@ def test_a_panel_per_group_with_values_and_intervals() -> None:
     assert "40 users" in heads[0]
 
 
+def test_a_dot_does_not_cover_its_interval_on_a_small_screen() -> None:
+    """Of a thousand users, in five panels of a page 1280 pixels wide, whose names leave 780 for them."""
+    table = summary().assign(value=0.33, low=0.305, high=0.355)
+    figure = charts.group_chart(pd.concat([table, table.tail(1).assign(value=0.45, high=0.51)]), "HR@10", LINE)
+    left, right = figure.layout.xaxis.domain
+    start, end = figure.layout.xaxis.range
+    pixels = 780 * (right - left) / (end - start)
+    dots = figure.data[0]
+    assert pixels * 0.025 > max(dots.marker.size) / 2 + 1
+    assert dots.error_x.width > 0
+
+
 def test_few_cold_items_are_named_and_not_drawn() -> None:
     table = summary()
     cold = table[table["group"] == "Overall"].assign(group="Cold Item", users=8)
