@@ -134,32 +134,17 @@ def script(name: str, code: str) -> None:
 
 def one_entry_per_page() -> None:
     """Let Back leave a page in one press: what a knob writes into the address replaces the entry of the browser's
-    history, and only another page adds one. Streamlit itself adds one at every write; the first write of a page that
-    has just been opened comes before this runs, so that its entry is taken back here (by the Navigation API)."""
+    history, and only another page adds one. Streamlit itself adds one at every write."""
     script(
         "history",
         """
-        if (window.history.llmesr === undefined) {
-            window.history.llmesr = false;
+        if (!window.history.llmesr) {
             const push = window.history.pushState;
             window.history.pushState = function (state, title, url) {
                 const there = new URL(url ?? "", window.location.href).pathname === window.location.pathname;
                 return (there ? window.history.replaceState : push).call(window.history, state, title, url);
             };
-            const entry = (step) => window.navigation?.entries()[window.navigation.currentEntry.index + step];
-            const before = entry(-1);
-            const twice = before?.sameDocument && new URL(before.url).pathname === window.location.pathname;
-            if (twice) {  // go to the address as it was opened, make it the one that was written, tell nobody
-                const back = (event) => {
-                    event.stopImmediatePropagation();
-                    window.history.replaceState({}, "", entry(1).url);
-                    window.history.llmesr = true;
-                };
-                window.addEventListener("popstate", back, {capture: true, once: true});
-                window.history.back();
-            } else {
-                window.history.llmesr = true;
-            }
+            window.history.llmesr = true;
         }
         """,
     )
