@@ -98,6 +98,7 @@ def test_several_products_are_tried_at_once(page: Page, shop: Shop) -> None:
 def test_the_held_out_item_is_marked_with_its_rank_in_every_list(page: Page, shop: Shop) -> None:
     visit(page, shop.server, f"/recommend?dataset={shop.dataset.id}")
     page.get_by_text("Before the held-out item", exact=True).click()
+    expect(page.get_by_label("User ID")).not_to_have_value("")
     addressed(page, "rec.judged=true")
     said = page.locator("[data-testid='stMarkdown']", has_text="Held-out item: rank")
     expect(said).to_have_count(3)
