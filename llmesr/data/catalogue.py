@@ -112,11 +112,14 @@ def _tell_unchosen(connection: duckdb.DuckDBPyConnection, report: Report) -> Non
     left_out = count(connection, f"SELECT count(*) {unchosen}")
     if left_out:
         examples = connection.execute(f"SELECT item_id {unchosen} ORDER BY row LIMIT 5").fetchall()
-        were = "was" if left_out == 1 else "were"
+        keeps = "left out; `--set cold_items=true` keeps such items as candidates."
         report.info(
             "unchosen_items",
-            f"{counted(left_out, 'described item')} that nobody chose {were} left out; `--set cold_items=true` keeps "
-            "such items as candidates.",
+            either(
+                left_out,
+                f"1 described item that nobody chose was {keeps}",
+                f"{{}} described items that nobody chose were {keeps}",
+            ),
             left_out,
             (i for (i,) in examples),
         )

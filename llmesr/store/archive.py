@@ -31,12 +31,12 @@ def export_archive(store: Store, kind: str, id: str, archive: Path) -> Path:
 
     UserError when it is not finished or not whole; nothing is written then.
     """
-    names = check_whole(store, kind, id, "exported")
+    digests, sealed = check_whole(store, kind, id, "exported"), store.manifest(kind, id).files
     archive, folder = Path(archive), store.path(kind, id)
-    digests: dict[str, str] = {}
     with delivered(archive) as part, tarfile.open(part, mode="w:gz") as tar:
-        for name in names:
-            digests[name] = file_digest(folder / name)  # again: a manifest may be changed while the others are read
+        for name in digests:
+            if name not in sealed:  # such as the manifest: it may have been changed while the others were read
+                digests[name] = file_digest(folder / name)
             tar.add(folder / name, arcname=f"{kind}/{id}/{name}")
         with tempfile.NamedTemporaryFile("w+b") as listed:
             listed.write(json.dumps(digests).encode())

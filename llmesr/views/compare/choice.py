@@ -82,8 +82,7 @@ class Choice:
         found = alike.judged(
             self.root, pairs, self.lineup, lambda c: c.name, self.thresholds, self.metric, self.protocol
         )
-        tail = self.summary().query("group == 'Tail Item'").set_index("run")["value"].to_dict()
-        return alike.sentence(found, tail, "Tail Item", self.metric)
+        return alike.sentence(found, self.summary(), "Tail Item", self.metric)
 
     def doubts(self) -> tuple[Doubt, ...]:
         return evidence.doubts(self.root, self.lineup, self.reference, self.thresholds, self.metric, self.protocol)

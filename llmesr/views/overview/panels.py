@@ -172,8 +172,7 @@ def _alike(
     """What leads without text and with it may be models of two kinds; this is of one kind each."""
     group, pairs = f"Tail {by}", like_for_like(every, partial(evidence.validation, root))
     found = alike.judged(root, pairs, shown, lambda c: c.label, thresholds, METRIC, protocol)
-    values = frame[frame["group"] == group].set_index("run")["value"].to_dict()
-    return alike.sentence(found, values, group, METRIC)
+    return alike.sentence(found, frame, group, METRIC)
 
 
 def _draw(frame: pd.DataFrame, data: Dataset, protocol: str, thresholds: Thresholds, by: str) -> list[str]:

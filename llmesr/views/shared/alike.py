@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import pandas as pd
+
 from llmesr.data.groups import Thresholds
 from llmesr.evaluation.contenders import Contender
 from llmesr.evaluation.verdict import Verdict
@@ -33,8 +35,10 @@ def judged(
     return [v for plain, lineup in lineups.items() for v in evidence.judged(root, lineup, plain, *at, among=among)]
 
 
-def sentence(verdicts: Sequence[Verdict], values: Mapping[str, float], group: str, metric: str) -> str:
-    """What text changes for ``group``, model by model; ``values`` of it by name. Empty where there is no pair."""
+def sentence(verdicts: Sequence[Verdict], summary: pd.DataFrame, group: str, metric: str) -> str:
+    """What text changes for ``group``, model by model, whose values (run, group, value) are in ``summary``. Empty where
+    there is no pair."""
+    values = summary[summary["group"] == group].set_index("run")["value"].to_dict()
     told: dict[str, list[str]] = {}
     for verdict in verdicts:
         answer = verdict.answer(group)

@@ -114,9 +114,9 @@ class Material:
             return ""
         at = self._shown, lambda c: c.name, self.thresholds, self.metric, self.protocol
         found = alike.judged(self.root, pairs, *at)
-        table = self.summary(*best_of_each(self.chosen, self.validation))
-        values = table[table["group"] == "Tail Item"].set_index("run")["value"].to_dict()
-        return alike.sentence(found, values, "Tail Item", self.metric)
+        return alike.sentence(
+            found, self.summary(*best_of_each(self.chosen, self.validation)), "Tail Item", self.metric
+        )
 
     @cached_property
     def item(self) -> int | None:
