@@ -15,7 +15,7 @@ import llmesr
 from llmesr import api
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
+PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
 SOURCES = [p for folder in ("llmesr", "pages") for p in (REPOSITORY / folder).rglob("*.py")] + [REPOSITORY / "app.py"]
 
 
