@@ -24,7 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "alignment_temperature": 2.0,
     },
 }
-"""Named starting points for :class:`RunConfig`; ``paper`` is LLM-ESR's published setting and LLMEmb's alignment."""
+"""Named starting points for :class:`RunConfig`; ``paper`` is LLM-ESR's published setting and LLMEmb's alignment; with
+BERT4Rec there is a difference: half of the rows mask the newest item alone."""
 
 
 def preset(name: str, backbone: str) -> dict[str, Any]:

@@ -27,7 +27,13 @@ class RunSettings(Config):
     positions: Literal["recent", "start"] = Field(
         "recent", description="Positions counted back from the newest item, or from the oldest."
     )
-    mask_ratio: float = Field(0.2, gt=0, lt=1, description="BERT4Rec: share of positions masked in training.")
+    mask_ratio: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="BERT4Rec: share of positions masked in half of the rows it is trained on; in the other half the "
+        "newest item alone is, as when it recommends.",
+    )
     # next-item objective
     loss: Literal["ce", "bce", "gbce", "sampled"] = Field(
         "ce", description="Cross-entropy over the full catalogue, or a sampled loss."
@@ -140,7 +146,7 @@ class RunSettings(Config):
         "0.5 from five million users on, where that takes a tenth of the time.",
     )
     teacher_refresh: int = Field(
-        0, ge=0, description="Encode all teachers every this many steps; 0 means once per epoch."
+        0, ge=0, description="Encode all teachers every this many steps of an epoch, and as it begins; 0: then alone."
     )
     # alignment (llmemb)
     alignment_loss: Literal["cosine", "inner_product"] = Field(

@@ -18,6 +18,8 @@ Base = Callable[[slice], Tensor]
 LOGITS_AT_ONCE = {"cpu": 500_000}
 """Rows are cut so that no more logits than this exist at once: on the CPU what stays in its cache (2 MB)."""
 LOGITS_ON_DEVICE = 16_000_000
+ROWS = 32
+"""At once at the least: each chunk reads the whole table and writes its whole gradient."""
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -75,7 +77,7 @@ def cross_entropy(
 ) -> Tensor:
     """Softmax over the whole catalogue (row 0 excluded), mean over positions; of ``weight * base`` and the products
     where a ``base`` is given."""
-    rows = max(1, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_ON_DEVICE) // len(table))
+    rows = max(ROWS, LOGITS_AT_ONCE.get(hidden.device.type, LOGITS_ON_DEVICE) // len(table))
     apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
     if weight is None:
         weight = torch.zeros((), device=hidden.device)

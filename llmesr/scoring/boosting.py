@@ -71,29 +71,32 @@ def boosted(
     """``blend`` with trees, what judges it on validation, and what the manifest says of them.
 
     ``users`` are those that ``blend`` was fitted on; ``judging`` has for each half of them a blend fitted on the other
-    half. There are as many rounds as were likeliest for the half that was not grown on, maybe none.
+    half. There are as many rounds as were likeliest for the half that was not grown on, maybe none. A half is
+    judged, and ``gain`` measured, by as many as were likeliest for the other one: its own choices do not count twice.
     """
     logs = torch.log1p(torch.from_numpy(np.asarray(dataset.item_counts)).to(device).float())
     sample, usual = _sampled(blend, dataset, users, logs, max_length, emphasis, device, progress)
     halves = judging.scorers[:-1]
     fold = judging.fold.cpu().numpy()[sample.users] if halves else np.zeros(len(sample.users), int)
     grown: list[Trees] = []
-    heard = np.zeros(ROUNDS + 1)
+    heard: list[np.ndarray] = []
     for number, half in enumerate(halves):
         progress("growing trees", number, len(halves) + 1)
         there, other = (sample.of(np.flatnonzero(chosen)) for chosen in (fold == number, fold != number))
         trees, likely = grow(other, half, beside=there)  # type: ignore[arg-type]
         grown.append(trees)
-        heard += likely * len(there.users)
-    rounds = int(heard.argmax())
+        heard.append(likely * len(there.users))
+    total = sum(heard, np.zeros(ROUNDS + 1))
+    rounds = int(total.argmax())
+    apart = [int((total - own).argmax()) for own in heard]
     whole, _ = grow(sample, blend, rounds=rounds)
     progress("growing trees", len(halves) + 1, len(halves) + 1)
     made = BoostedScorer(blend, whole.to(device), logs, usual)
     judged = [
-        BoostedScorer(half, trees.first(rounds).to(device), logs, usual)  # type: ignore[arg-type]
-        for half, trees in zip(halves, grown, strict=True)
+        BoostedScorer(half, trees.first(count).to(device), logs, usual)  # type: ignore[arg-type]
+        for half, trees, count in zip(halves, grown, apart, strict=True)
     ]
-    gain = float(heard.max() - heard[0]) / max(len(users), 1)
+    gain = float(sum(own[count] - own[0] for own, count in zip(heard, apart, strict=True))) / max(len(users), 1)
     said: dict[str, object] = {"rounds": rounds, "depth": DEPTH, "gain": round(gain, 6)}
     return made, Folded([*judged, made], judging.fold), said
 

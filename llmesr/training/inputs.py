@@ -99,6 +99,12 @@ def prepare(
     if needs_behaviour(config):
         run = find_run(store, str(config.collaborative_run))
         behaviour = told(run, dataset, config, "valid")
+        if config.prefix == "collaborative" and not as_if_ended(run.config):
+            raise UserError(
+                f"collaborative_run {run.id!r} reads a part of a history otherwise where more comes after it, and "
+                "prefix=collaborative asks it for every part: name one with positions=start (SASRec, causal) or of "
+                "GRU4Rec, or leave collaborative_run out."
+            )
         parents.append(run.manifest)
     views = view_tables(further, device) | words_table(config, dataset, device)
     kept = text_file or text
@@ -181,6 +187,13 @@ def told(run: Run, dataset: Dataset, config: RunConfig, part: Part) -> SequenceM
             f"{config.max_length}: lower max_length, or leave collaborative_run out."
         )
     return load_model(run, Inputs(n_items=dataset.n_items), part).requires_grad_(False)
+
+
+def as_if_ended(config: RunConfig) -> bool:
+    """Whether the state at an item is the same, whatever comes after it."""
+    return config.backbone == "gru4rec" or (
+        config.backbone == "sasrec" and config.causal and config.positions == "start"
+    )
 
 
 def _tokens(source: Source | None, dataset: Dataset, config: RunConfig) -> Tensor | None:

@@ -240,8 +240,12 @@ def _sampled(run: Run, users: int, everybody: int, epoch: int) -> dict[str, floa
 
 
 def _reference_config(config: RunConfig) -> RunConfig:
-    """The id-only SASRec that LLMEmb aligns to and a text model is told of: the same sizes and optimisation."""
-    return config.but(method="id", backbone="sasrec", alignment_run=None, base=None, teacher=None, graph_steps=0)
+    """The id-only SASRec that LLMEmb aligns to and a text model is told of: the same sizes and optimisation. Of
+    whom prefix=collaborative asks, reads a part of a history as if nothing came after it."""
+    asked = needs_behaviour(config) and config.prefix == "collaborative"
+    positions = "start" if asked else config.positions
+    own = {"method": "id", "backbone": "sasrec", "positions": positions}
+    return config.but(**own, alignment_run=None, base=None, teacher=None, graph_steps=0)
 
 
 def _with_runs(

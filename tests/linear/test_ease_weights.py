@@ -173,6 +173,14 @@ def test_kernel_is_zero_without_text_one_with_itself_and_never_negative(power: f
     torch.testing.assert_close(kernel.among(known[None])[0], rows[known][:, known])
 
 
+def test_texts_that_are_all_the_same_are_not_told_apart_by_rounding() -> None:
+    vectors = torch.randn(1, E).expand(N + 1, E).clone()
+    vectors[0] = 0
+    assert not centred(vectors).any()
+    vectors[3] += 0.1
+    assert centred(vectors)[3].norm() == pytest.approx(1)
+
+
 def test_a_power_of_two_is_positive_semidefinite_before_negative_cosines_are_cut_off() -> None:
     vectors = centred(torch.randn(60, 4))
     cosines = (vectors @ vectors.T).double()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation.contenders import contenders
 from llmesr.models.blend import BlendScorer
+from llmesr.models.boosted import Trees
+from llmesr.models.folded import Folded
 from llmesr.runs.record import MODEL, Run
 from llmesr.scoring import boosting
 from llmesr.scoring.blend import blend
@@ -77,7 +80,25 @@ def test_noise_grows_no_trees(members: list[Run]) -> None:
     made = blend(members, trees=True)
     said = made.manifest.info["blend"]["trees"]
     assert 0 <= said["rounds"] <= boosting.ROUNDS
-    assert said["gain"] >= 0  # on users that were not grown on; with no trees the gain is 0
+
+
+def test_a_half_is_judged_by_as_many_trees_as_were_likeliest_for_the_other(
+    members: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    likely = iter([[0.0, 3.0, 1.0], [0.0, -2.0, 1.0]])  # of the halves: the first likes one tree, the other two
+    grown, judges = boosting.grow, []
+
+    def scripted(*given: Any, **more: Any) -> tuple[Trees, np.ndarray]:
+        trees, _ = grown(*given, **{**more, "rounds": 2})
+        return trees, np.array(next(likely)) if more.get("beside") is not None else np.zeros(1)
+
+    monkeypatch.setattr(boosting, "grow", scripted)
+    monkeypatch.setattr(boosting, "ROUNDS", 2)
+    monkeypatch.setattr(boosting, "Folded", lambda scorers, fold: judges.extend(scorers) or Folded(scorers, fold))
+    said = blend(members, trees=True).manifest.info["blend"]["trees"]
+    assert said["rounds"] == 2
+    assert [len(judge.trees.values) for judge in judges[:2]] == [2, 1]
+    assert said["gain"] == pytest.approx((1.0 - 2.0) / 2, abs=0.02)  # the halves are nearly as large
 
 
 def test_a_blend_with_trees_is_a_run_like_any_other(

@@ -126,6 +126,19 @@ def test_the_run_it_is_told_of_is_made_for_it_and_must_stay(store: Store, tiny: 
         load_scorer(run)
 
 
+def test_a_run_that_reads_a_part_otherwise_than_the_whole_is_not_asked_for_parts(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    made = train(tiny, small(prefix="collaborative"), store)
+    told = Run(store, str(made.config.collaborative_run))
+    assert told.config.positions == "start"
+    scorer = load_scorer(told)
+    whole, part = torch.tensor([[3, 9, 21]]), torch.tensor([[3, 9, 0]])
+    torch.testing.assert_close(scorer.model.encode(whole)[:, 1], scorer.model.encode(part)[:, 1])
+    counted_back = train(tiny, small(inject=True, prefix="none"), store).config.collaborative_run
+    with pytest.raises(UserError, match="name one with positions=start"):
+        train(tiny, small(prefix="collaborative", collaborative_run=counted_back), store)
+
+
 def test_another_text_model_under_the_same_name_is_noticed(store: Store, tiny: Dataset, tmp_path: Any) -> None:
     make_embedding(store, tiny)
     folder = tmp_path / "llama"
