@@ -180,7 +180,7 @@ def false_alarms(number: int, luck: float) -> dict[str, float]:
 
 
 def missed_bounds(number: int) -> float:
-    """How often "at most x either way" is said of a difference that is larger."""
+    """How often the column *at most* of tables holds less than the difference, either way."""
     missed = []
     for first, second in blocks(14, number, 0.01, 0.03):
         difference = second.mean(0) - first.mean(0)

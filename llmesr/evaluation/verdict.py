@@ -35,7 +35,8 @@ _GUARDED: dict[Outcome, str] = {**_WORDS, "better": "ahead", "worse": "behind"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found in one group. ``bound``: no larger difference is left by two one-sided tests at 5%."""
+    """What was found in one group, with its 95% interval. ``bound``: no larger difference is left by two one-sided
+    tests at 5%."""
 
     group: str
     outcome: Outcome
@@ -56,7 +57,8 @@ class Answer:
         if self.outcome == "few":
             return f" ({counted(self.users, 'user')})" if self.users else " (no users)"
         if self.outcome == "same":
-            return f" (at most {self.bound:.3f} either way)"
+            measured = f"{signed(self.difference)}{metric and f' {metric}'}"
+            return f" ({measured}, between {signed(self.low)} and {signed(self.high)})"
         if self.outcome == "equal":
             return ""
         few = f", {counted(self.users, 'user')}" if self.users < FEW_USERS else ""

@@ -272,3 +272,14 @@ def test_a_bar_that_is_clicked_leads_to_its_item_and_a_link_to_another_history(t
         app.run()
         assert healthy(app), words(app)
         assert app.session_state["rec.history"] == [item]
+
+
+def test_who_comes_back_finds_the_user_who_was_asked_for(trained: Store) -> None:
+    app = opened("recommend")
+    ids = load_dataset(trained, trained.list("datasets")[0].id).user_ids
+    other = next(str(id) for id in ids if str(id) != app.text_input(key="rec.id").value)
+    app.text_input(key="rec.id").set_value(other).run()
+    for page in ("neighbours", "recommend"):
+        app.query_params.clear()
+        app.switch_page(f"pages/{page}.py").run()
+    assert app.text_input(key="rec.id").value == other

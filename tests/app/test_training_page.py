@@ -278,3 +278,13 @@ def test_a_visitor_lets_only_models_the_operator_allows_read_histories(
     assert "does not offer the model" in app.error[0].value
     monkeypatch.setenv("LLMESR_MODELS", "hf:somebody/elses")
     assert not app.run().error
+
+
+def test_who_comes_back_finds_the_settings_that_were_left(visit: Callable[..., AppTest], shop: Dataset) -> None:
+    app = visit("training", method="id")
+    field(app, "epochs").set_value(7).run()
+    for page in ("datasets", "training"):
+        app.query_params.clear()
+        app.switch_page(f"pages/{page}.py").run()
+    healthy(app)
+    assert field(app, "epochs").value == 7

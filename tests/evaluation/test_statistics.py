@@ -17,6 +17,7 @@ from llmesr.evaluation.ranks import evaluate
 from llmesr.evaluation.statistics import compare, summary
 from llmesr.evaluation.values import per_user
 from llmesr.evaluation.verdict import verdict, verdicts
+from llmesr.prose import signed
 
 THRESHOLDS = Thresholds(item=5, user=5)
 USERS = 400
@@ -101,7 +102,8 @@ def test_a_gain_on_the_tail_is_found_where_it_is() -> None:
     sentence = verdict(table[table["metric"] == "HR@10"], []).sentence()
     assert sentence.startswith("Better overall (+0.")
     assert "on tail items (+0.3" in sentence or "on tail items (+0.2" in sentence
-    assert sentence.endswith(f"no clear difference on head items (at most {head['bound']:.3f} either way).")
+    ends = f"between {signed(head['low'])} and {signed(head['high'])}"
+    assert sentence.endswith(f"no clear difference on head items ({signed(head['difference'])} HR@10, {ends}).")
 
 
 def test_swapping_the_baseline_mirrors_the_comparison() -> None:

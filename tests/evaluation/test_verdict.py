@@ -44,8 +44,9 @@ def test_p_as_people_write_it(p: float, floor: bool, text: str) -> None:
 
 
 def test_no_clear_difference_says_what_could_still_be_there() -> None:
-    found = verdict(rows(Overall={"significant": False, "p_adjusted": 0.4, "bound": 0.0123, "difference": 0.004}), [])
-    assert found.sentence() == "No clear difference overall (at most 0.012 either way)."
+    measured = {"difference": 0.004, "low": -0.006, "high": 0.0142}
+    found = verdict(rows(Overall={"significant": False, "p_adjusted": 0.4, **measured}), [])
+    assert found.sentence() == f"No clear difference overall (+0.004 {found.metric}, between −0.006 and +0.014)."
     assert not found.significant
 
 

@@ -76,7 +76,9 @@ def _of_user(dataset: Dataset, user: int, words: DeltaGenerator) -> tuple[list[i
 def _user(dataset: Dataset) -> int | None:
     linked = st.query_params.get("user", "")
     if "rec.id" not in st.session_state or (linked and linked != st.session_state.get("rec.linked")):
-        st.session_state["rec.id"] = linked or str(dataset.user_ids[_random_tail(dataset, 0)])
+        before, of = st.session_state.get("kept.rec.id", ("", ""))  # Streamlit drops the field when its page is left
+        kept = before if of == dataset.id else ""
+        st.session_state["rec.id"] = linked or kept or str(dataset.user_ids[_random_tail(dataset, 0)])
     st.text_input("User ID", key="rec.id", icon=":material/person:", width=140)
     st.button("Random tail user", icon=":material/casino:", key="rec.draw", on_click=_draw, args=(dataset,))
     text = st.session_state["rec.id"].strip()
@@ -84,7 +86,7 @@ def _user(dataset: Dataset) -> int | None:
     if not text:
         return None
     user = dataset.user(text)
-    st.session_state["rec.linked"] = text
+    st.session_state["rec.linked"], st.session_state["kept.rec.id"] = text, (text, dataset.id)
     links.write("user", text)
     return user
 

@@ -27,6 +27,7 @@ def explain(metrics: Sequence[str], label: str = "What do these mean?") -> None:
             st.markdown(f"**{metric}**: {words.metric_meaning(metric)}")
         for name, sentence in words.PROTOCOLS.items():
             st.markdown(f"**{words.PROTOCOL_NAMES[name]}**: {sentence}")
+        st.markdown(words.JUDGED)
         st.markdown(words.COUNTED)
 
 

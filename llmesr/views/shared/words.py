@@ -82,6 +82,10 @@ BACKBONES: dict[str, str] = {
     "gru4rec": "GRU4Rec: a recurrent network. Light.",
 }
 
+JUDGED = (
+    "**Better**, **worse**: a test tells the two apart, corrected for all that is shown. **Ahead**, **behind**: the "
+    "same, while something serious stands against the comparison; it is said beside it."
+)
 COUNTED = "Popularity and history length are counted on the training part only."
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:@&])")

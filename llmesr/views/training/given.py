@@ -16,8 +16,12 @@ from llmesr.views.shared.words import as_text
 
 
 def read_link(start: Mapping[str, Any]) -> None:
-    """``?set=epochs=50&set=...`` opens the form with these settings, in the words of the command line."""
+    """``?set=epochs=50&set=...`` opens the form with these settings, in the words of the command line; who comes back
+    to the page finds those that were left."""
     linked = sorted(st.query_params.get_all("set"))
+    here = any(str(key).startswith("set.") for key in st.session_state)  # Streamlit drops the fields of a page left
+    if not linked and not here:
+        linked = st.session_state.pop("linked.set", [])
     if not linked or linked == st.session_state.get("linked.set"):
         return
     st.session_state["linked.set"] = linked
