@@ -11,13 +11,15 @@ from torch.nn import functional as F
 from llmesr.data.unit_rows import unit_rows
 
 
-def centred(vectors: Tensor) -> Tensor:
-    """(N + 1, E) -> the same without their common mean, each of length 1; rows without a vector stay zero."""
+def centred(vectors: Tensor, like: Tensor | None = None) -> Tensor:
+    """(N + 1, E) -> the same without their common mean, or that of ``like``, each of length 1; rows without a vector
+    stay zero."""
     table = vectors.float()
-    known = table.any(dim=1)
-    if not known.any():
+    of = table if like is None else like.float()
+    there = of.any(dim=1)
+    if not there.any():
         return torch.zeros_like(table)
-    return unit_rows(torch.where(known[:, None], table - table[known].mean(0), 0.0))
+    return unit_rows(torch.where(table.any(dim=1)[:, None], table - of[there].mean(0), 0.0))
 
 
 @dataclass(frozen=True, eq=False)
