@@ -119,9 +119,11 @@ class Past:
         before = self.launches["expected"].to_numpy() * per
         least, most = before.min() * (1 - ROUNDING), before.max() * (1 + ROUNDING)
         if not least <= raw <= most:
-            return Forecast(mean, *(float("nan"),) * 4, beyond="below" if raw < least else "above")
+            none = float("nan")
+            return Forecast(mean, none, none, none, none, beyond="below" if raw < least else "above")
         like = self.launches["hits"].to_numpy()[np.argsort(np.abs(before - raw), kind="stable")[:LIKE]] * per
-        return Forecast(mean, low, high, *(float(v) for v in np.quantile(like, [0.1, 0.9])))
+        ends = np.quantile(like, [0.1, 0.9])
+        return Forecast(mean, low, high, float(ends[0]), float(ends[1]))
 
 
 @dataclass(frozen=True)

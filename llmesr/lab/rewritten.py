@@ -189,11 +189,11 @@ class _Rewriting:
         def linear(kind: LinearKind) -> LinearTerm:
             if kind not in READS_TEXT:
                 return make(kind, self.trained_on, text, self.device, folder)
-            sources = [
+            old, new = (
                 Source(data, None if rows is None else torch.from_numpy(rows), device=self.device)
                 for data, rows in ((self.before.training_for(scored.part), before), (self.trained_on, text))
-            ]
-            return made_again(kind, *sources, self.touched)
+            )
+            return made_again(kind, old, new, self.touched)
 
         return Ground(
             item_counts=torch.from_numpy(self.counts),
