@@ -1,4 +1,4 @@
-"""Items that nobody chose before the cut: which ideas of other systems find them, and do they know for whom?
+"""Items that nobody chose before the first cut: which ideas of other systems find them, and do they know for whom?
 
     llmesr fetch complete-journey
     python benchmarks/cold.py DOWNLOADS/complete-journey --name journey40 --users 1000 --k-core 40 \\

@@ -193,7 +193,7 @@ def launch(run: Run, *products: Mapping[str, str], **settings: Any) -> list[Laun
 
 
 def past_launches(run: Run, **settings: Any) -> Past:
-    """How such forecasts came out for the items that were new after the cut of a temporal split.
+    """How such forecasts came out for the items that nobody had chosen before the last cut of a temporal split.
 
     ``launches`` and ``table`` of the result are frames, ``factor`` what expected hits must be multiplied by with its
     interval, ``lacking`` why there is none, ``forecast(ranks)`` calibrated hits for the ranks of a new product.

@@ -76,7 +76,7 @@ def past(
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """How such forecasts came out for items that were new after the cut of a temporal split, by method."""
+    """How such forecasts came out for items that were new after the last cut of a temporal split, by method."""
     from llmesr.lab.document import of_past
     from llmesr.lab.past import past_launches
 
@@ -193,10 +193,7 @@ def _said(found: Launched, past: Past | None) -> str:
     forecast = past.forecast(found.ranks)
     if forecast is None:
         return f"No expected hits. {past.lacking}"
-    return (
-        f"Expected hits per 1,000 users: {forecast.hits:.2f} ({forecast.low:.2f} to {forecast.high:.2f} on average; "
-        f"four of five past launches like it had {forecast.least:.2f} to {forecast.most:.2f})."
-    )
+    return f"Expected hits per 1,000 users: {forecast.hits:.2f} ({forecast.surety})."
 
 
 def _past_tables(found: list[Past]) -> Group:
@@ -209,7 +206,7 @@ def _past_tables(found: list[Past]) -> Group:
             + [f"{sums['hits']:.0f}", factor]
         )
     first = table(
-        "Past launches: items new after the cut, scored by text alone; lists of the users asked then",
+        "Past launches: items new after the last cut, scored by text alone; lists of the users asked then",
         ["method", "launches", "users", "in lists", "expected hits", "hits", "hits / expected (95%)"],
         rows,
     )

@@ -32,7 +32,7 @@ def of_launch(found: Launched, past: Past | None = None) -> dict[str, Any]:
         "parts": found.parts,
         "nearest": rows(found.nearest),
         "place": None if place is None else {"map": place.map_id, "x": place.x, "y": place.y, "spread": place.spread},
-        "hits_per_1000": None if forecast is None else vars(forecast),
+        "hits_per_1000": None if forecast is None else {name: number(v) for name, v in vars(forecast).items()},
         "no_forecast": None if past is None else past.lacking,
     }
 

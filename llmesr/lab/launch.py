@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from llmesr.scoring.nearest import similar_items
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 
+log = logging.getLogger(__name__)
 SHOWN = 20
 """Users named, those who would see the product first."""
 EXPLAINED = 200
@@ -188,7 +190,11 @@ def drawn_map(scored: ScoredRun) -> Map | None:
         return None
     made = [m for m in scored.store.list("maps") if m.info.get("of") == "items"]
     found = find_map(made, [f"embedding:{scored.embedding.id}"])
-    return None if found is None else load_map(scored.store, found.id)
+    try:
+        return None if found is None else load_map(scored.store, found.id)
+    except UserError as error:
+        log.warning("A new product has no place: %s", error)
+        return None
 
 
 def placed(asked: Recommender, item: int, drawn: Map) -> Placed | None:

@@ -1,4 +1,4 @@
-"""How forecasts for new products came out for past launches: items that were new after the cut of a temporal split.
+"""How forecasts for new products came out for past launches: items new after the last cut of a temporal split.
 
 Each past launch is scored as a new product is, by its text alone, for the users who were asked after the cut. Expected
 hits are a sum over those whose list it would have entered, each counting as often as validation found the item at that
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -33,12 +34,13 @@ BINS = 4
 LIKE = 20
 """Past launches with the forecasts nearest to one: what they came to is the range said for it."""
 RESAMPLES = 2000
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Past:
     """The past launches of a run. ``launches`` has a row for each: item, item_id, title, reach (users whose list it
-    would have entered), expected (hits, uncalibrated), hits, chosen (users who chose it after the cut)."""
+    would have entered), expected (hits, uncalibrated), hits, chosen (users who chose it after the last cut)."""
 
     run: str
     label: str
@@ -59,9 +61,9 @@ class Past:
         if enough and self.launches["expected"].sum() > 0:
             return None
         return (
-            f"Too little to calibrate by: {counted(many, 'item')} new after the cut, {counted(self.users, 'user')} "
-            f"asked there, {counted(hits, 'hit')} in their lists. At least {FEWEST_LAUNCHES}, {FEWEST_USERS} and "
-            f"{FEWEST_HITS} are needed."
+            f"Too little to calibrate by: {counted(many, 'item')} new after the last cut, "
+            f"{counted(self.users, 'user')} asked there, {counted(hits, 'hit')} in their lists. At least "
+            f"{FEWEST_LAUNCHES}, {FEWEST_USERS} and {FEWEST_HITS} are needed."
         )
 
     @cached_property
@@ -105,33 +107,56 @@ class Past:
         return float(self.rates[ranks[reached(ranks, self.k)] - 1].sum())
 
     def forecast(self, ranks: np.ndarray) -> Forecast | None:
-        """Calibrated hits, per 1,000 users asked once; None where the calibration is lacking."""
+        """Calibrated hits, per 1,000 users asked once; None where the calibration is lacking.
+
+        Beyond what any past launch was forecast there is no range: nothing says that the ratio holds there.
+        """
         if self.lacking or not len(ranks):
             return None
         raw = 1000 * self.expected(ranks) / len(ranks)
         per = 1000 / self.users
         mean, low, high = (raw * factor for factor in self.factor)
-        distance = np.abs(self.launches["expected"].to_numpy() * per - raw)
-        like = self.launches["hits"].to_numpy()[np.argsort(distance, kind="stable")[:LIKE]] * per
-        return Forecast(mean, low, high, *(float(v) for v in np.quantile(like, [0.1, 0.9])))
+        before = self.launches["expected"].to_numpy() * per
+        least, most = before.min() * (1 - ROUNDING), before.max() * (1 + ROUNDING)
+        if not least <= raw <= most:
+            none = float("nan")
+            return Forecast(mean, none, none, none, none, beyond="below" if raw < least else "above")
+        like = self.launches["hits"].to_numpy()[np.argsort(np.abs(before - raw), kind="stable")[:LIKE]] * per
+        ends = np.quantile(like, [0.1, 0.9])
+        return Forecast(mean, low, high, float(ends[0]), float(ends[1]))
 
 
 @dataclass(frozen=True)
 class Forecast:
     """Hits per 1,000 users asked once. ``low`` and ``high``: how sure the calibration is of the mean. ``least`` and
-    ``most``: between them came four of five past launches with a like forecast."""
+    ``most``: between them came four of five of the past launches with the nearest forecasts. All four are NaN where
+    this forecast lies ``beyond`` those of all past launches."""
 
     hits: float
     low: float
     high: float
     least: float
     most: float
+    beyond: Literal["above", "below"] | None = None
+
+    @property
+    def surety(self) -> str:
+        """How sure it is, in a clause."""
+        if self.beyond:
+            return (
+                f"the forecast lies {self.beyond} those of all past launches, so nothing says that their ratio of hits "
+                f"to expected hits holds there"
+            )
+        return (
+            f"{self.low:.2f} to {self.high:.2f} on average (95%); of the {LIKE} past launches with the nearest "
+            f"forecasts, four of five had {self.least:.2f} to {self.most:.2f}"
+        )
 
 
 def past_launches(scored: ScoredRun, config: LabConfig | None = None, progress: Progress = silent) -> Past:
     """The launches after the last cut of a temporal split, as the run would have forecast them.
 
-    An item counts as launched there when nobody had chosen it in training and somebody did after the cut; of items
+    An item counts as launched there when nobody had chosen it before the cut and somebody did after it; of items
     that nobody ever chose the data do not say when they came. UserError for a run that scores no item by its text, for
     another split, and for a run without an evaluation.
     """
@@ -182,11 +207,14 @@ def _chosen(dataset: Dataset, items: np.ndarray, audience: Audience) -> tuple[np
 
 
 def launched(dataset: Dataset) -> np.ndarray:
-    """Numbers of the items that nobody chose in training for the test, and somebody in the test."""
-    counts = dataset.training_for("test").item_counts
+    """Numbers of the items that nobody chose before the test, and somebody in it.
+
+    What was first chosen in validation is none of them, though training may not have seen it: it had been on sale when
+    the test began, and had its buyers.
+    """
+    known = dataset.split.up_to("test").train_items
     _, targets = dataset.split.pairs("test")
-    found = np.unique(targets)
-    return np.asarray(found[counts[found] == 0], np.int64)
+    return np.setdiff1d(targets, known).astype(np.int64)
 
 
 def rates_by_rank(run: Run, k: int) -> np.ndarray:

@@ -84,11 +84,14 @@ def repairs(scored: ScoredRun, config: LabConfig | None = None, progress: Progre
         like = found[found["flaw"] == flaw]
         if not len(like):
             continue
-        good = np.array([i for i in np.unique(targets) if int(i) not in bad and groups[i] in set(like["group"])])
+        among = [i for i in np.unique(targets) if int(i) not in bad and groups[i] in set(like["group"])]
+        good = np.array(among, np.int64)
         some = np.sort(rng.permutation(good)[: min(config.examples, max(FEWEST_ITEMS, dataset.n_items // 10))])
-        words = int(like["words"].median())
-        rows = spoilt(dataset.catalogue, some, flaw, words=words, twins=_twins(judged, some), attributes=attributes)
-        worse = _ranks(changed(judged, with_texts(dataset, rows, progress)), progress, f"spoilt: {flaw}")
+        worse = now  # where no text is good, none is spoilt, and nothing is measured
+        if len(some):
+            words = int(like["words"].median())
+            rows = spoilt(dataset.catalogue, some, flaw, words=words, twins=_twins(judged, some), attributes=attributes)
+            worse = _ranks(changed(judged, with_texts(dataset, rows, progress)), progress, f"spoilt: {flaw}")
         hits = pd.DataFrame({"item": targets, "good": reached(now, config.k), "bad": reached(worse, config.k)})
         hits = hits[np.isin(targets, some)]
         gains += [_gain(flaw, group, hits[groups[hits["item"]] == group]) for group in sorted(set(like["group"]))]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from llmesr.config import BLEND, EXTERNAL, RunConfig
 from llmesr.data.dataset import Dataset
+from llmesr.data.unit_rows import unit_rows
 from llmesr.encoders.language import LanguageEncoder, VectorPieces
 from llmesr.errors import UserError
 from llmesr.lab.change import Change
@@ -36,12 +37,19 @@ from llmesr.models.scorers import NeuralScorer, PopularityScorer, Scorer, Semant
 from llmesr.models.sequence_model import SequenceModel
 from llmesr.models.tables import CodesTable, IdTable
 from llmesr.runs.record import Run, list_runs
-from llmesr.scoring.linear_term import READS_TEXT
-from llmesr.scoring.scored_run import ScoredRun, model_run, own_policy
+from llmesr.scoring.ground import Ground
+from llmesr.scoring.linear_term import READS_TEXT, LinearKind, LinearTerm, made_again, make
+from llmesr.scoring.scored_run import ScoredRun, Shared, model_run, own_policy
 from llmesr.semantic.embed import Embedding, load_embedding
 from llmesr.store import Store
-from llmesr.training.load import semantic_knn
-from llmesr.training.text_tables import open_views, reducer, starts_from_text, view_tables, words_table
+from llmesr.training.text_tables import (
+    compared_further,
+    open_views,
+    reducer,
+    starts_from_text,
+    view_tables,
+    words_table,
+)
 
 RARE = 0.05
 """Share of the items, those chosen least, whose id vectors say what training makes of one that nobody chooses."""
@@ -115,7 +123,8 @@ def changed(scored: ScoredRun, change: Change) -> ScoredRun:
         vectors = change.vectors(embedding, scored.store)
         ids = change.catalogue["item_id"].to_numpy(object)
         embedding = replace(embedding, items=vectors, item_ids=ids)
-    scorer = _Rewriting(scored, change, dataset).of(scored.scorer, scored.model_run)
+    rewriting = _Rewriting(scored, change, dataset)
+    scorer = rewriting.of(scored.scorer, scored.model_run)
     return ScoredRun(
         scored.store,
         scored.run,
@@ -124,6 +133,7 @@ def changed(scored: ScoredRun, change: Change) -> ScoredRun:
         dataset=dataset,
         embedding=embedding,
         part=scored.part,
+        shared=Shared(dataset, embedding, rewriting.ground(scored, embedding), scored.part),
     )
 
 
@@ -155,7 +165,7 @@ class _Rewriting:
         if isinstance(scorer, PopularityScorer):
             return PopularityScorer(self.counts, self.device)
         if isinstance(scorer, SemanticKnnScorer):
-            return semantic_knn(run.config, self.trained_on, self._text(run), self.device)
+            return self._knn(scorer, run)
         if isinstance(scorer, FactorScorer):  # a new item has no factors: iALS gives zeros to one that nobody chose
             grown = copy.copy(scorer)
             grown.factors, grown.n_items = F.pad(scorer.factors, (0, 0, 0, self._more)), self.change.n_items
@@ -170,6 +180,31 @@ class _Rewriting:
             return self._neural(scorer, run)
         raise TypeError(f"no way to give {type(scorer).__name__} another text")
 
+    def ground(self, scored: ScoredRun, embedding: Embedding | None) -> Ground:
+        """What terms know: of all other items what they knew before."""
+        text = None if embedding is None else embedding.padded()
+        before = None if scored.embedding is None else scored.embedding.padded()
+        folder = None if self._more else self.store.path("datasets", self.before.id)  # of a grown one nothing is kept
+
+        def linear(kind: LinearKind) -> LinearTerm:
+            if kind not in READS_TEXT:
+                return make(kind, self.trained_on, text, self.device, folder)
+            old, new = (
+                Source(data, None if rows is None else torch.from_numpy(rows), device=self.device)
+                for data, rows in ((self.before.training_for(scored.part), before), (self.trained_on, text))
+            )
+            return made_again(kind, old, new, self.touched)
+
+        return Ground(
+            item_counts=torch.from_numpy(self.counts),
+            train_lengths=torch.from_numpy(np.asarray(self.before.split.train_lengths)),
+            thresholds=self.before.thresholds,
+            text=text,
+            linear=linear,
+            device=self.device,
+            evened_like=before,
+        )
+
     @property
     def _more(self) -> int:
         return self.change.n_items - self.before.n_items
@@ -180,6 +215,18 @@ class _Rewriting:
     def _text(self, run: Run) -> Tensor:
         """(N' + 1, E) as the run reads it."""
         return self.change.padded(self._embedding(run), self.store).to(self.device)
+
+    def _knn(self, scorer: SemanticKnnScorer, run: Run) -> SemanticKnnScorer:
+        """The changed items in the space of the others, which would all move with a space that is made anew."""
+        grown, items = copy.copy(scorer), self.change.items
+        grown.n_items = self.change.n_items
+        grown.vectors = torch.cat([scorer.vectors, scorer.vectors.new_zeros(self._more, scorer.vectors.shape[1])])
+        if len(items):
+            before, at = torch.from_numpy(self._embedding(run).padded()).to(self.device), torch.from_numpy(items)
+            rows = self.change.catalogue.iloc[items - 1]
+            found = compared_further(run.config, self.before, before, rows, self._text(run)[at])
+            grown.vectors[at] = unit_rows(found)
+        return grown
 
     def _blend(self, scorer: BlendScorer, run: Run) -> BlendScorer:
         if run.config.method == BLEND:
@@ -205,7 +252,9 @@ class _Rewriting:
         weights = solved_again(scorer.weights, source, run.config, self.touched)
         fallback = scorer.fallback
         if fallback is not None:
-            vectors = None if fallback.vectors is None or text is None else centred(text)
+            vectors = None
+            if fallback.vectors is not None and text is not None:
+                vectors = centred(text, torch.from_numpy(self._embedding(run).padded()).to(self.device))
             sizes = {"popularity": fallback.popularity, "content": fallback.content}
             fallback = Fallback(torch.from_numpy(self.counts).to(self.device), vectors=vectors, **sizes)
         return LinearScorer(weights, decay=scorer.decay, fallback=fallback, device=self.device)

@@ -14,14 +14,15 @@ ROUNDING = 1e-5
 """Of a vector's length: what is left of it and shorter says nothing, where all are the same or nearly so."""
 
 
-def centred(vectors: Tensor) -> Tensor:
-    """(N + 1, E) -> the same without their common mean, each of length 1; rows without a vector stay zero, and those
-    that are the mean become so."""
+def centred(vectors: Tensor, like: Tensor | None = None) -> Tensor:
+    """(N + 1, E) -> the same without their common mean, or that of ``like``, each of length 1; rows without a vector
+    stay zero, and those that are the mean become so."""
     table = vectors.float()
-    known = table.any(dim=1)
-    if not known.any():
+    of = table if like is None else like.float()
+    there = of.any(dim=1)
+    if not there.any():
         return torch.zeros_like(table)
-    apart = torch.where(known[:, None], table - table[known].mean(0), 0.0)
+    apart = torch.where(table.any(dim=1)[:, None], table - of[there].mean(0), 0.0)
     same = apart.norm(dim=1) <= ROUNDING * table.norm(dim=1)
     return unit_rows(apart.masked_fill_(same[:, None], 0.0))
 

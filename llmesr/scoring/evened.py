@@ -26,9 +26,17 @@ KEPT_FROM = 2**27
 FILE = "text.npy"
 
 
-def evened(text: np.ndarray | Tensor, whitening: float, beside: Path | None = None) -> Tensor:
+def evened(
+    text: np.ndarray | Tensor,
+    whitening: float,
+    beside: Path | None = None,
+    like: np.ndarray | Tensor | None = None,
+) -> Tensor:
     """(N + 1, E) rows of ``text``, evened out by ``whitening`` and of unit length or zero, float32. ``beside``: the
-    folder of the embedding they are of."""
+    folder of the embedding they are of. ``like``: the text whose directions are evened out, where it is another one;
+    that is not kept."""
+    if like is not None:
+        return unit_rows(torch.as_tensor(whitened(text, whitening, like), dtype=torch.float32))
     if beside is None or whitening == 0 or 4 * text.shape[0] * text.shape[1] < KEPT_FROM:
         return _made(text, whitening)
     try:

@@ -51,18 +51,20 @@ class Ground:
         device: torch.device | str = "cpu",
         budget: int = BUDGET,
         text_folder: Path | None = None,
+        evened_like: np.ndarray | Tensor | None = None,
     ) -> None:
         """``item_counts`` (N + 1,) and ``train_lengths`` (U,) are training interactions; ``text`` (N + 1, E).
 
         ``linear`` makes a linear term when it is first asked for; ``budget``: see :data:`BUDGET`. ``text_folder``:
-        where the text lies, and what is worked out of it may be kept.
+        where the text lies, and what is worked out of it may be kept. ``evened_like``: the text whose directions are
+        evened out, where some rows of ``text`` are others, so that the rest of it stays what it was.
         """
         self.item_counts = item_counts.to(device)
         self.log_counts = torch.log1p(self.item_counts.float())  # (N + 1,)
         self.train_lengths = train_lengths.to(device)
         self.thresholds = thresholds
         self.has_text = text is not None
-        self._text, self._text_folder = text, text_folder
+        self._text, self._text_folder, self._evened_like = text, text_folder, evened_like
         self._device = device
         self.budget = budget
         # By whitening or kind, most recently used last.
@@ -128,7 +130,7 @@ class Ground:
 
     def _text_space(self, text: np.ndarray | Tensor, whitening: float) -> ContentTerm:
         beside = self._text_folder
-        rows = evened(text, whitening, beside)
+        rows = evened(text, whitening, beside, self._evened_like)
         return ContentTerm(rows, self._device, unit=True, beside=beside, space=repr(whitening))
 
     @cached_property

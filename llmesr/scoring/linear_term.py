@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from llmesr.config import RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.data.fading import fading
-from llmesr.linear.build import Source, build
+from llmesr.linear.build import Source, build, solved_again
 from llmesr.linear.kept import cosine_rows
 from llmesr.linear.rows import Rows
+from llmesr.linear.weights import Weights
 from llmesr.scoring.without import Without
 
 LinearKind = Literal["cosines", "ease", "text-ease"]
@@ -108,5 +109,15 @@ def make(
         return LinearTerm(cosine_rows(dataset, folder, device))
     config = RunConfig(method=kind)
     vectors = torch.as_tensor(text) if kind in READS_TEXT else None
-    solved = build(Source(dataset, vectors, device=device), config)
+    return _of(build(Source(dataset, vectors, device=device), config), config)
+
+
+def made_again(kind: LinearKind, before: Source, after: Source, items: Tensor) -> LinearTerm:
+    """What :func:`make` makes of ``before``, with the weights of ``items`` (S,) as ``after`` makes them, which may hold
+    more items: those of all others stay."""
+    config = RunConfig(method=kind)
+    return _of(solved_again(build(before, config), after, config, items), config)
+
+
+def _of(solved: Weights, config: RunConfig) -> LinearTerm:
     return LinearTerm(solved.weights if solved.items is None else Rows.of(solved), config.decay)

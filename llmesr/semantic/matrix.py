@@ -74,24 +74,31 @@ def pca(vectors: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return fitted.apply(vectors), fitted.explained
 
 
-def whitened(text: np.ndarray | Tensor, strength: float) -> np.ndarray | Tensor:
+def whitened(
+    text: np.ndarray | Tensor, strength: float, like: np.ndarray | Tensor | None = None
+) -> np.ndarray | Tensor:
     """(N + 1, E) vectors in which common directions of text count less, so that cosines spread.
 
     Rows are scaled to length 1 and centred, and each principal direction is divided by (its standard
     deviation) ** ``strength``: 0 returns the text as it is, 1 makes all directions equal. Language models
     put most texts into a narrow cone (Mu and Viswanath 2018, "All-but-the-top"); a history then hardly
-    tells candidates apart. Rows without text stay zero.
+    tells candidates apart. Rows without text stay zero. Mean and directions are those of the text itself, or of
+    other rows that it shall be compared ``like``.
     """
     if strength == 0:
         return text
     table = unit_rows(torch.as_tensor(text, dtype=torch.float32))
-    real = table.any(dim=1)
+    of = table if like is None else unit_rows(torch.as_tensor(like, dtype=torch.float32, device=table.device))
+    real = of.any(dim=1)
     if not real.any():
         return text
-    centred = torch.where(real[:, None], table - table[real].mean(0), 0.0)
+    mean = of[real].mean(0)
+    centred = torch.where(real[:, None], of - mean, 0.0)
     variance, directions = torch.linalg.eigh(centred.T.double() @ centred.double() / real.sum())
     kept = variance > variance.max() * 1e-6  # directions that only rounding put there
     scale = torch.where(kept, variance.clamp(min=1e-30) ** (-strength / 2), 0.0)
+    if like is not None:
+        centred = torch.where(table.any(dim=1)[:, None], table - mean, 0.0)
     evened: Tensor = centred @ (directions * scale).float()
     return evened
 

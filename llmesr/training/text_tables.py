@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -39,11 +40,25 @@ def words_table(config: RunConfig, dataset: Dataset, device: torch.device | str 
 def compared_table(config: RunConfig, dataset: Dataset, text: Tensor) -> Tensor:
     """(N + 1, E) what semantic-knn compares of the items: ``text``, their words or their attribute values, evened out
     by ``config.whitening``. UserError when they have no words, or share no value."""
-    table = text
-    if config.compared != "text":
-        vectors = {"words": item_words, "attributes": item_attributes}[config.compared](dataset.catalogue)
-        table = torch.from_numpy(pad(vectors)).to(text.device)
+    table = text if config.compared == "text" else _counted(config, dataset, text.device)
     return torch.as_tensor(whitened(table, config.whitening))
+
+
+def compared_further(config: RunConfig, dataset: Dataset, text: Tensor, rows: pd.DataFrame, vectors: Tensor) -> Tensor:
+    """(S, E) what semantic-knn compares of further items, in the space of :func:`compared_table`: catalogue ``rows``,
+    whose texts have ``vectors`` (S, E)."""
+    known, table = text, vectors
+    if config.compared != "text":
+        known = _counted(config, dataset, text.device)
+        table = torch.from_numpy(COUNTED[config.compared](dataset.catalogue, rows)).to(text.device)
+    return torch.as_tensor(whitened(table, config.whitening, known))
+
+
+COUNTED = {"words": item_words, "attributes": item_attributes}
+
+
+def _counted(config: RunConfig, dataset: Dataset, device: torch.device) -> Tensor:
+    return torch.from_numpy(pad(COUNTED[config.compared](dataset.catalogue))).to(device)
 
 
 def view_tables(views: list[Embedding], device: torch.device | str = "cpu") -> dict[str, Tensor]:

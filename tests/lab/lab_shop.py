@@ -27,6 +27,7 @@ SMALL: dict[str, Any] = {"epochs": 1, "embedding_size": 8, "layers": 1}
 METHODS: dict[str, dict[str, Any]] = {
     "semantic-knn": {},
     "words": {"method": "semantic-knn", "compared": "words", "whitening": 0.5, "pooling": "sum"},
+    "attributes": {"method": "semantic-knn", "compared": "attributes"},
     "ease": {},
     "text-ease": {},
     "id": SMALL,

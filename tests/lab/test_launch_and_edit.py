@@ -15,7 +15,7 @@ from llmesr.lab.audience import Audience, ranks_of
 from llmesr.lab.change import with_products
 from llmesr.lab.edit import Moved, edit, whole_text
 from llmesr.lab.launch import launch, new_to, placed, read_products
-from llmesr.maps.make import make_map
+from llmesr.maps.make import POINTS, make_map
 from llmesr.maps.projection import MapConfig
 from llmesr.scoring.recommender import Recommender
 
@@ -113,6 +113,20 @@ def test_the_place_on_a_map_is_between_the_nearest_items() -> None:
     assert [found.place.x, found.place.y] == pytest.approx(expected.tolist(), abs=1e-4)
     assert 0 < found.place.spread < 1
     assert placed(asked, 7, drawn) is not None
+
+
+def test_a_damaged_map_gives_no_place_and_the_rest_of_the_answer() -> None:
+    scored = opened("semantic-knn")
+    assert scored.embedding is not None
+    spec = f"embedding:{scored.embedding.id}"
+    drawn = make_map(scored.dataset, [spec], MapConfig(umap=False, sample=100), scored.store)
+    try:
+        (scored.store.path("maps", drawn.id) / POINTS).write_bytes(b"x")
+        [found] = launch(scored, [text_of(scored, 7)], K)
+    finally:
+        scored.store.delete("maps", drawn.id)
+    assert found.place is None
+    assert len(found.nearest) == 3
 
 
 def test_tables_of_products() -> None:

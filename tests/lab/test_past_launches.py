@@ -10,6 +10,7 @@ import pytest
 from lab_shop import opened
 
 from llmesr.config import LabConfig
+from llmesr.config.data import unix_seconds
 from llmesr.errors import UserError
 from llmesr.lab.audience import asked, ranks_of, reached
 from llmesr.lab.past import Past, launched, past_launches, rates_by_rank
@@ -36,14 +37,39 @@ def test_the_factor_is_hits_over_expected_and_its_interval_holds_it() -> None:
 
 def test_a_forecast_by_hand() -> None:
     found = past(np.tile([0, 1, 2, 1], 10), np.full(40, 2.0))
-    ranks = np.array([1, 3, 0, 4, 2] + [50] * 5)
+    ranks = np.array([1, 3, 0, 4, 2] + [50] * 30)
     assert found.expected(ranks) == pytest.approx(0.2 + 0.05 + 0.1)
-    forecast = found.forecast(ranks)
+    forecast = found.forecast(ranks)  # 10 of 1,000, as 2 of 200
     assert forecast is not None
-    assert forecast.hits == pytest.approx(1000 * 0.35 / 10 * 0.5)
+    assert forecast.beyond is None
+    assert forecast.hits == pytest.approx(1000 * 0.35 / 35 * 0.5)
     assert forecast.low < forecast.hits < forecast.high
     # 40 launches with 0, 1, 2, 1 hits among 200 users: four of five lie between 0 and 10 per 1,000.
     assert (forecast.least, forecast.most) == (0.0, 10.0)
+
+
+@pytest.mark.parametrize(("rank", "side"), [(1, "above"), (2, None), (3, "below")])
+def test_a_forecast_beyond_all_past_ones_has_no_range(rank: int, side: str | None) -> None:
+    found = past(np.tile([0, 1, 2, 1], 10), np.repeat([19.0, 21.0], 20))  # of 1,000 users 95 to 105
+    forecast = found.forecast(np.full(9, rank))
+    assert forecast is not None
+    assert forecast.beyond == side
+    assert forecast.hits == pytest.approx(1000 * found.rates[rank - 1] * 0.05)
+    ends = [forecast.low, forecast.high, forecast.least, forecast.most]
+    assert [math.isnan(end) for end in ends] == [side is not None] * 4
+    assert ("four of five" in forecast.surety) == (side is None)
+    assert (f"lies {side} those of all past launches" in forecast.surety) == (side is not None)
+
+
+def test_what_was_first_chosen_in_validation_is_no_launch() -> None:
+    data = opened("later").dataset
+    items = launched(data)
+    cut = unix_seconds(str(data.split_config.test_from))
+    assert data.timestamps is not None
+    first = {item: int(data.timestamps[data.items == item].min()) for item in np.unique(data.items).tolist()}
+    cold = np.flatnonzero(data.item_counts[1:] == 0) + 1
+    assert items.tolist() == [item for item in cold if first[item] >= cut and item in data.split.pairs("test")[1]]
+    assert len(items) < len(set(cold) & set(data.split.pairs("test")[1]))
 
 
 def test_groups_of_like_forecasts() -> None:
@@ -83,8 +109,7 @@ def test_launches_of_a_temporal_split_are_counted_by_hand() -> None:
     found = past_launches(scored, config)
     items = launched(data)
     users, targets = data.split.pairs("test")
-    trained = set(data.training_for("test").split.train_items.tolist())
-    assert items.tolist() == sorted({int(t) for t in targets} - trained)
+    assert len(items)
     assert found.launches["item"].tolist() == items.tolist()
     audience = asked(data, "test")
     ranks = ranks_of(scored.of("test"), items, audience)  # text-ease scores its cold items by text alone already

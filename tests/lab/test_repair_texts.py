@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from factories import make_dataset
+from lab_shop import opened
 
 from llmesr.config import EmbedConfig, RunConfig
 from llmesr.data.dataset import load_dataset
@@ -118,6 +120,17 @@ def test_what_repairing_brings_is_what_was_forecast(store: Store) -> None:
     assert measured > 0
     assert low <= measured <= high, (forecast, low, high, measured)
     assert found.lacking == ()
+
+
+def test_where_no_text_is_good_no_gain_is_said() -> None:
+    scored = opened("text-ease")
+    data = scored.dataset
+    alike = data.catalogue.assign(**dict.fromkeys(data.text_columns, "Lamp"))
+    found = repairs(ScoredRun(scored.store, scored.run, dataset=replace(data, catalogue=alike)))
+    assert len(found.texts) == data.n_items
+    assert set(found.texts["flaw"]) == {"duplicate"}
+    assert [(gain.items, gain.misses) for gain in found.gains] == [(0, 0)] * 2
+    assert found.lacking == found.gains
 
 
 def test_texts_with_most_to_gain_stand_first_and_name_their_users(store: Store) -> None:

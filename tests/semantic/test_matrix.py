@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from llmesr.errors import UserError
-from llmesr.semantic.matrix import align, check_rows, fit_pca, pad, pca
+from llmesr.semantic.matrix import align, check_rows, fit_pca, pad, pca, whitened
 
 
 def test_pca_by_hand() -> None:
@@ -56,6 +56,13 @@ def test_a_fitted_pca_projects_others() -> None:
     np.testing.assert_allclose(mean, pca(vectors, 5)[0][:2].mean(0, keepdims=True), atol=1e-5)
     with pytest.raises(ValueError, match="positive"):
         fit_pca(vectors, 0)
+
+
+def test_rows_are_evened_out_as_others_are() -> None:
+    text = pad(np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32))
+    whole = np.asarray(whitened(text, 0.5))
+    np.testing.assert_allclose(whitened(text[[4, 0, 9]], 0.5, text), whole[[4, 0, 9]], atol=1e-5)
+    np.testing.assert_array_equal(whitened(text[:3], 0, text), text[:3])
 
 
 def test_padding_puts_item_one_in_row_one_and_the_last_item_last() -> None:

@@ -30,6 +30,12 @@ def test_all_directions_keep_the_cosines_of_the_vocabulary() -> None:
     assert (word_vectors(TEXTS) == vectors).all()
 
 
+def test_further_texts_stand_where_the_same_words_stand() -> None:
+    found = word_vectors(TEXTS, 4, further=[*TEXTS[:2], "unheard of"])
+    np.testing.assert_allclose(found[:2], word_vectors(TEXTS, 4)[:2], atol=1e-6)
+    assert not found[2].any()
+
+
 def test_a_single_text_or_word_will_do_but_none_will_not() -> None:
     assert word_vectors(["ink"]).shape == (1, 1)
     assert word_vectors(["ink", "ink"]).shape == (2, 1)

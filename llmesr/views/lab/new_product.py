@@ -155,10 +155,7 @@ def _tiles(shown: Launched, known: Past | None) -> None:
     if shown.left_out:
         st.caption(shown.left_out)
     if forecast is not None:
-        st.caption(
-            f"Hits on average {forecast.low:.2f} to {forecast.high:.2f} (95%); four of five past launches like it had "
-            f"{forecast.least:.2f} to {forecast.most:.2f}."
-        )
+        st.caption(f"Hits: {forecast.surety}.")
 
 
 def _users(shown: Launched) -> None:

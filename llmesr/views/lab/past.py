@@ -15,8 +15,9 @@ from llmesr.views.shared import behind, clicks, exhibits, links, widgets
 from llmesr.views.shared.words import as_text
 
 ABOUT = (
-    "Past launches are the items that nobody had chosen before the cut of the split and somebody did after it, scored "
-    "by text alone as a new product is. Launches that nobody chose at all are not in the data: real ones do worse."
+    "Past launches are the items that nobody had chosen before the last cut of the split and somebody did after it, "
+    "scored by text alone as a new product is. Launches that nobody chose at all are not in the data: real ones do "
+    "worse."
 )
 
 
