@@ -98,6 +98,8 @@ def _announce(data: Dataset, settings: StudyConfig, yes: bool) -> None:
 
 def told(made: Study) -> list[Any]:
     """The tables for people: one for each judge and protocol, what differs most above."""
+    from llmesr.data.groups import Thresholds
+
     frame = made.table()
     said: list[Any] = []
     for (judge, protocol), rows in frame.groupby(["judge", "protocol"], sort=False):
@@ -106,6 +108,8 @@ def told(made: Study) -> list[Any]:
         labels.sort(key=lambda label: -cells[label, "Overall"]["value"])
         body = [[label, *(_cell(cells.get((label, group))) for group in GROUPS)] for label in labels]
         said.append(table(f"{judge}: NDCG@10, {protocol}, validation", ["", *GROUPS], body))
+    if made.thresholds is not None:
+        said.append(Thresholds.model_validate(made.thresholds).describe())
     said.append(
         "In brackets the difference from the default and its 95% interval, paired by user; ▲▼ where p < .05 after "
         "correction for all comparisons of a table and its groups."

@@ -5,8 +5,9 @@ Finished candidates are on record and their runs stay; what was interrupted goes
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ from llmesr.training.stopping import Stopped, recorded_end, terminate
 
 TEXT_SHARE = 0.5
 """Of the time, what embedding the texts may take."""
+KEEP_EVERY = 10.0
+"""Seconds after which it is kept how many have passed."""
 
 
 def best(
@@ -64,7 +67,7 @@ def resume_best(found: Contest, *, device: str = "auto", progress: Progress = si
     with found.hold():
         if found.status().state == "SUCCEEDED":
             raise UserError(f"Contest {found.id!r} is finished; its best run is {found.manifest.info['run']!r}.")
-        dataset, text = load_dataset(found.store, found.dataset_id), found.manifest.parent("embeddings")
+        dataset, (_, text) = load_dataset(found.store, found.dataset_id), found.text
         embedding = load_embedding(found.store, text, dataset) if text else None
         return _Work(found, found.config, dataset, embedding, device, progress).carry_out()
 
@@ -103,9 +106,10 @@ class _Work(Making):
         self.clock = Clock(60 * self.config.minutes, self.contest.spent)
         self.past: list[Timing] = clocks.timings(self.contest.store)
         self.took: list[tuple[float, float]] = []
+        self.kept = 0.0
 
     def carry_out(self) -> Contest:
-        with recorded_end(self.contest), terminate() as should_stop:
+        with recorded_end(self.contest), self._timed(), terminate() as should_stop:
             self._read_text()
             tried = candidates(self.dataset, text=self.embedding is not None)
             known = {entry["candidate"] for entry in self.contest.entries()}
@@ -119,10 +123,30 @@ class _Work(Making):
             self._finish(len(tried))
         return self.contest
 
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Keep how long it has worked, however the block ends."""
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # the disk may be what failed
+                self._keep_time()
+
+    def _keep_time(self) -> None:
+        self.kept = self.clock.elapsed
+        self.contest.set_status(self.contest.status().model_copy(update={"spent": round(self.kept, 3)}))
+
     def _read_text(self) -> None:
-        """Vectors of the item texts: those there are, or new ones where half of the time is enough for them."""
-        if self.embedding is not None:
-            return
+        """Vectors of the item texts: those there are, or new ones where half of the time is enough for them. What is
+        settled stays so, whatever is embedded while the contest is stopped."""
+        if not self.contest.text[0]:
+            self._settle_text()
+        with self.contest.store.changing(Contest.kind, self.contest.id) as manifest:
+            if self.embedding is not None and manifest.parent("embeddings") is None:
+                manifest.parents.append(self.contest.store.parent_of(self.embedding.manifest))
+            manifest.info["text"] = self.embedding.id if self.embedding else None
+
+    def _settle_text(self) -> None:
         store, data = self.contest.store, self.dataset
         if whole_embeddings(store.list("embeddings"), data.id):
             self.embedding = default_embedding(store, data)
@@ -200,6 +224,8 @@ class _Work(Making):
 
         def listen(stage: str, done: int, total: int) -> None:
             del stage, done, total  # of one part of one candidate
+            if self.clock.elapsed > self.kept + KEEP_EVERY:
+                self._keep_time()  # killed, it has lost that much and no more
             self.progress(name, min(int(self.clock.elapsed), int(self.clock.total)), int(self.clock.total))
 
         return listen
@@ -215,6 +241,8 @@ class _Work(Making):
                 best=max(found, default=None),
                 seconds_left=max(round(self.clock.left, 1), 0.0),
                 message=f"{candidate.name}, {number + 1} of {of}",
+                run=self.contest.run_id(candidate.name),
+                spent=round(self.clock.elapsed, 3),
             )
         )
 
@@ -235,8 +263,9 @@ class _Work(Making):
         }
         _mark(run, {"contest": self.contest.id, **info, "candidates": self.contest.entries()})
         best = measures[chosen].get(f"full/Overall/{METRIC}")
+        spent = round(self.clock.elapsed, 3)
         status = Status(state="SUCCEEDED", epoch=of, epochs=of, best=best, seconds_left=0.0, message=f"best: {chosen}")
-        self.contest.finish(status, {"candidates": round(self.contest.spent, 3)}, info)
+        self.contest.finish(status.model_copy(update={"spent": spent}), {"candidates": spent}, info)
 
 
 def _mark(run: Run, chosen_from: dict[str, Any]) -> None:

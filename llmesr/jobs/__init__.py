@@ -22,10 +22,10 @@ There is no daemon: whoever submits, stops, resumes or reconciles, and every wor
 lock of the jobs folder. The oldest waiting job gets a free slot: the engine starts ``worker.py`` in a session of its
 own, and the status becomes RUNNING with the worker's process id and start time.
 
-**Work.** The worker runs one command after the other. The command line is written from the step; a step whose run
-exists already is resumed instead (``Step.resume_command``). Ids that a command prints are saved in the status under a
-name, and later steps say ``{name}``. After the last step the job is SUCCEEDED; a command that fails, or is ended by a
-signal, makes it FAILED with the command's own sentence.
+**Work.** The worker runs one command after the other. The command line is written from the step; a step whose run the
+job itself has begun (``JobStatus.begun``) is resumed instead (``Step.resume_command``). Ids that a command prints are
+saved in the status under a name, and later steps say ``{name}``. After the last step the job is SUCCEEDED; a command
+that fails, or is ended by a signal, makes it FAILED with the command's own sentence.
 
 **Stop.** ``Jobs.stop`` sets ``stop_requested`` in the status and has the engine send SIGTERM to the worker (a waiting
 job is STOPPED at once). A worker on another machine gets no signal and reads the request in its status, every second.
@@ -36,7 +36,7 @@ s) is killed. Asking twice changes nothing; ``force`` kills worker and command a
 
 **Resume.** ``Jobs.resume`` makes a STOPPED or FAILED job PENDING again, with its step and saved ids; the step whose run
 exists goes on from the run's last checkpoint, to the same result as if it had never stopped. ``Jobs.retry`` is a new
-job with new runs.
+job with new runs, which its later steps read.
 
 **Orphans.** A worker can die without a word (killed, out of memory, a restart). ``dispatch`` asks the engine whether
 the worker of every RUNNING job lives, by process id AND start time; of one that does not it kills what is left, and

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmesr.errors import UserError
@@ -64,7 +65,7 @@ class Jobs:
             public_only=self.public_only,
         )
         with self.store.scratch("jobs") as new:
-            write_status(new, JobStatus(queued=created))
+            write_status(new, JobStatus(queued=created, begun=[]))
             write_record(new, record)
             new.chmod(0o755)
             with locked(self.folder):
@@ -122,7 +123,7 @@ class Jobs:
             job = self.get(id)
             if job.state not in ("STOPPED", "FAILED"):
                 raise UserError(f"Job {job.id!r} is {job.state}; only a stopped or failed one can go on.")
-            kept = {"step": job.status.step, "seconds": job.status.seconds, "saved": job.status.saved}
+            kept = job.status.model_dump(include={"step", "seconds", "saved", "begun"})
             (job.folder / PROGRESS).unlink(missing_ok=True)
             write_status(job.folder, JobStatus(queued=now(), message="Waiting to go on.", **kept))
         self.dispatch()
@@ -134,9 +135,10 @@ class Jobs:
         if job.active:
             raise UserError(f"Job {job.id!r} is {job.state}; stop it before trying again.")
         record = job.record
-        steps = [_renewed(s) for s in record.steps]
         again = Jobs(self.store, self.engine, public_only=self.public_only or record.public_only)
-        return again.submit_steps(steps, kind=record.kind, label=record.label, parents=record.parents)
+        own = {f"{s.makes}/{s.run}" for s in record.steps if s.run and not s.resumes}
+        parents = [name for name in record.parents if name not in own]
+        return again.submit_steps(_renewed(record.steps), kind=record.kind, label=record.label, parents=parents)
 
     def delete(self, id: str) -> None:
         """Forget a finished job with its log. What it made stays."""
@@ -192,8 +194,10 @@ class Jobs:
     def end(self, job: Job, state: State, message: str) -> None:
         """Write a job's final state (and that of a run its worker left behind); the caller holds the lock."""
         changes = {"state": state, "message": message, "finished": now(), "child": None, "worker": None}
-        settle(self.store, job.step, state, message)
-        write_status(job.folder, read_job(job.folder).status.model_copy(update=changes))
+        now_there = read_job(job.folder)
+        if now_there.began:
+            settle(self.store, now_there.step, state, message)
+        write_status(job.folder, now_there.status.model_copy(update=changes))
 
     def _start(self, job: Job, slot: str) -> None:
         try:
@@ -216,8 +220,23 @@ class Jobs:
         return [p for p in entries if p.is_dir() and not p.name.startswith(".")]
 
 
-def _renewed(old: Step) -> Step:
-    """A copy of a step that makes a run of its own."""
-    if old.run is None or old.resumes:
-        return old
-    return old.model_copy(update={"run": f"{old.run[:40].rstrip('-')}-{secrets.token_hex(3)}"})
+def _renewed(steps: Sequence[Step]) -> list[Step]:
+    """Copies of steps that make runs of their own; each reads those that the copies before it make."""
+    new: dict[str, str] = {}
+    made: list[Step] = []
+    for step in steps:
+        changes: dict[str, object] = {
+            "arguments": [_reworded(word, new) for word in step.arguments],
+            "reads": [_reworded(name, new) for name in step.reads],
+        }
+        if step.run is not None:
+            if not step.resumes:
+                new[step.run] = f"{step.run[:40].rstrip('-')}-{secrets.token_hex(3)}"
+            changes["run"] = new.get(step.run, step.run)
+        made.append(step.model_copy(update=changes))
+    return made
+
+
+def _reworded(text: str, new: Mapping[str, str]) -> str:
+    """``text`` with ids exchanged where they stand as whole words: alone, in ``teacher=ID`` or in ``runs/ID``."""
+    return re.sub(r"[\w.-]+", lambda word: new.get(word[0], word[0]), text) if new else text

@@ -21,6 +21,8 @@ ACTIVE: tuple[str, ...] = ("PENDING", "RUNNING")
 ORPHANED = "Its process ended without a word (killed, out of memory, or a restart)."
 LOG_TAIL = 256 * 1024
 """Octets of a log that are read back."""
+_PRINTED = {"ingest": "datasets", "split": "datasets", "demo": "datasets", "embed": "embeddings", "blend": "runs"}
+"""The kind whose id a command prints, where that names nothing beforehand."""
 
 
 class Step(BaseModel):
@@ -56,6 +58,12 @@ class Step(BaseModel):
             return data
         kept = {name: value for name, value in data.items() if name != "command"}
         return {**read_words([str(word) for word in data["command"]]), **{k: v for k, v in kept.items() if v}}
+
+    @property
+    def saved_kind(self) -> str:
+        """The kind of artifact whose id is kept under ``saves``: a chain has several of a kind under names of its
+        own."""
+        return self.makes or _PRINTED.get(self.verb, f"{self.saves}s")
 
     @property
     def command(self) -> list[str]:
@@ -140,6 +148,8 @@ class JobStatus(BaseModel):
     finished: str | None = None
     seconds: list[float] = Field(default_factory=list)
     saved: dict[str, str] = Field(default_factory=dict)
+    begun: list[int] | None = None
+    """Steps whose run (adapter, search) the job began itself. None: written before that was kept."""
     updated: str = ""
 
 
@@ -190,6 +200,12 @@ class Job:
         return self.record.steps[min(self.status.step, len(self.record.steps) - 1)]
 
     @property
+    def began(self) -> bool:
+        """Whether what the step at hand makes is the job's own, not one of that name that was there already. Of a job
+        written before that was kept it is not known, and it counts as its own."""
+        return self.status.begun is None or self.status.step in self.status.begun
+
+    @property
     def runs(self) -> list[str]:
         """The training runs the job makes or has made."""
         return [s.run for s in self.record.steps if s.run and s.makes == "runs"]
@@ -205,7 +221,8 @@ class Job:
     @property
     def artifacts(self) -> set[str]:
         """``kind/id`` of everything the job reads or is making."""
-        made = {f"{kind}s/{id}" for kind, id in self.status.saved.items()}
+        kinds = {s.saves: s.saved_kind for s in self.record.steps}
+        made = {f"{kinds[name]}/{id}" for name, id in self.status.saved.items() if name in kinds}
         own = {f"{s.makes}/{s.run}" for s in self.record.steps if s.run}
         return {*self.record.parents, *own, *made}
 

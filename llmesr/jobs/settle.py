@@ -23,6 +23,7 @@ def settle(store: Store, step: Step, state: State, message: str) -> None:
     made = _artifact(store, step)
     if made is None:
         return
+    at = made.status().run
     _settle(made, state, message)
     from llmesr.runs.contest import Contest
     from llmesr.runs.record import Run
@@ -33,10 +34,8 @@ def settle(store: Store, step: Step, state: State, message: str) -> None:
         trial = made.run_id(len(made.trials()) + 1)
         if store.exists("runs", trial):
             _settle(Run(store, trial), state, message)
-    if isinstance(made, Contest | Study):
-        for manifest in store.list("runs"):
-            if manifest.id.startswith(f"{made.id}-"):
-                _settle(Run(store, manifest.id), state, message)
+    if isinstance(made, Contest | Study) and at is not None and store.exists("runs", at):
+        _settle(Run(store, at), state, message)
 
 
 def _settle(made: Live, state: State, message: str) -> None:

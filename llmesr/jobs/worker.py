@@ -79,7 +79,8 @@ class Worker:
 
     def _execute(self, job: Job, step: Step) -> tuple[int, str]:
         """Run one command; its exit code and, where an id is wanted from it, its standard output."""
-        if artifact_state(self.jobs.store, step) == "SUCCEEDED":
+        job = self._begin(job, step)
+        if job.began and artifact_state(self.jobs.store, step) == "SUCCEEDED":
             return 0, json.dumps({"run": step.run})  # it ended just before its worker did
         command = _command(job, step, self.jobs.store)
         environment = {
@@ -106,6 +107,21 @@ class Worker:
             self.child.terminate()  # the request came while the command was being started
         code = self._wait(self.child)
         return code, capture.read_text(encoding="utf-8", errors="replace")
+
+    def _begin(self, job: Job, step: Step) -> Job:
+        """Keep that this job begins what the step makes, unless something of that name is there already: then the
+        command refuses, as it would in a terminal."""
+        store, begun = self.jobs.store, job.status.begun
+        if step.run is None or step.makes is None or job.status.step in (begun or ()):
+            return job
+        there = store.exists(step.makes, step.run)
+        if begun is None:
+            if there:
+                said = "an earlier version wrote this job and did not keep whether it began this itself; it goes on"
+                self._note(said, [step.run])
+            return job
+        taken = artifact_state(store, step) == "SUCCEEDED" if step.resumes else there
+        return job if taken else self._update(begun=[*begun, job.status.step])
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
         looked = time.monotonic()
@@ -149,8 +165,8 @@ class Worker:
 
 
 def _command(job: Job, step: Step, store: Store) -> list[str]:
-    """The arguments with saved ids filled in; a run, an adapter or a search that exists already is resumed."""
-    if step.run and step.makes and store.exists(step.makes, step.run):
+    """The arguments with saved ids filled in; a run, an adapter or a search that the job began is resumed."""
+    if job.began and step.run and step.makes and store.exists(step.makes, step.run):
         return step.resume_command
     filled = []
     for argument in step.command:

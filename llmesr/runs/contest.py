@@ -46,8 +46,21 @@ class Contest(Live):
 
     @property
     def spent(self) -> float:
-        """Seconds that the candidates dealt with have taken."""
-        return float(sum(entry["seconds"] for entry in self.entries()))
+        """Seconds that it has worked: on text, on what was interrupted and on the candidates dealt with. Of a contest
+        written before all of that was counted, those of the candidates alone."""
+        dealt_with = float(sum(entry["seconds"] for entry in self.entries()))
+        return max(self.status().spent or 0.0, dealt_with)
+
+    @property
+    def text(self) -> tuple[bool, str | None]:
+        """Whether it is settled which embedding its members read, and which, None for no text. A contest that was begun
+        before that was kept has settled it where one of its runs says so."""
+        manifest = self.manifest
+        if (own := manifest.parent("embeddings")) or "text" in manifest.info:
+            return True, own
+        made = [e["run"] for e in self.entries() if e["run"] and self.store.exists("runs", e["run"])]
+        read = [text for id in made if (text := self.store.manifest("runs", id).parent("embeddings"))]
+        return bool(read), next(iter(read), None)
 
 
 def find_contest(store: Store, ref: str) -> Contest:

@@ -46,6 +46,10 @@ class Status(BaseModel):
     best: float | None = None
     seconds_left: float | None = None
     message: str = ""
+    run: str | None = None
+    """Of a contest or a study: the run that is trained now, whether it has begun or not."""
+    spent: float | None = None
+    """Of a contest: seconds it has worked, before it was stopped included."""
     updated: str = ""
 
 
@@ -185,4 +189,5 @@ class Live:
 
 
 def _write_status(folder: Path, status: Status) -> None:
-    write_json(folder / STATUS, status.model_copy(update={"updated": now()}).model_dump())
+    kept = status.model_copy(update={"updated": now()}).model_dump()
+    write_json(folder / STATUS, {k: v for k, v in kept.items() if v is not None or k not in ("run", "spent")})

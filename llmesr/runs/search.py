@@ -37,6 +37,12 @@ class Search(Live):
         return SearchConfig.read(None, **self.manifest.config)
 
     @property
+    def thresholds(self) -> dict[str, int] | None:
+        """What is head and what is tail in the trials, by item and user; None of a search begun before that was
+        kept with it."""
+        return self.manifest.info.get("thresholds")
+
+    @property
     def label(self) -> str:
         """``method/backbone``, and nothing but letters whatever the manifest says (see ``Run.label``)."""
         said = self.manifest.config.get("fixed")

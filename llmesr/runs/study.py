@@ -12,7 +12,7 @@ from pydantic import BaseModel, StrictBool, StrictStr, TypeAdapter
 from llmesr.config import StudyConfig
 from llmesr.errors import UserError
 from llmesr.runs.live import Live
-from llmesr.store import Store, replacing, slug, write_json
+from llmesr.store import Store, config_digest, replacing, slug, write_json
 
 RANKS, TABLE = "ranks", "table.json"
 
@@ -53,9 +53,17 @@ class Study(Live):
     def config(self) -> StudyConfig:
         return StudyConfig.read(None, **self.manifest.config)
 
-    def run_id(self, label: str) -> str:
-        """The id of a finalist's run, whether it has begun or not."""
-        return f"{self.id}-{slug(label)}"
+    @property
+    def thresholds(self) -> dict[str, int] | None:
+        """What is head and what is tail in the table, by item and user; None of a study held before that was kept
+        with it."""
+        kept: dict[str, Any] = self.manifest.info.get("made_of") or {}
+        return kept.get("thresholds")
+
+    def run_id(self, label: str, embedding: str) -> str:
+        """The id of a finalist's run on the vectors ``embedding``, whether it has begun or not. Labels may differ only
+        where they are long: the digest tells them apart."""
+        return f"{self.id}-{slug(slug(label)[:24])}-{config_digest(label, embedding)}"
 
     def entries(self) -> list[dict[str, Any]]:
         """What was judged, in order."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from llmesr.config import RunConfig, StudyConfig
+from llmesr.config import EmbedConfig, RunConfig, StudyConfig
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.errors import UserError
 from llmesr.evaluation import statistics
@@ -24,7 +24,7 @@ from llmesr.runs.record import Run, find_run
 from llmesr.runs.study import Study
 from llmesr.semantic.embed import Embedding, embed
 from llmesr.store import Store, config_digest, slug
-from llmesr.studies.cells import DEFAULT, TEXT, Cell, cells, planned
+from llmesr.studies.cells import DEFAULT, TEXT, Cell, cells, fingerprints, planned
 from llmesr.studies.judges import JUDGES, Ground, judged
 from llmesr.training.stopping import Stopped, recorded_end, terminate
 from llmesr.training.train import resume, train
@@ -45,22 +45,47 @@ def study(
 
     The same study again is the one that is there, and goes on if it was stopped. Stopped by SIGTERM it raises
     :class:`~llmesr.training.stopping.Stopped`. UserError when nobody can be asked on validation, when nothing is
-    varied, or for an encoder, a template or an attribute that is not there.
+    varied, for an encoder, a template or an attribute that is not there, or where ``study_id`` is another study's.
     """
     if not len(dataset.split.users("valid")):
         raise UserError(f"Dataset {dataset.name!r} has nobody to validate on: nobody has a past and a target there.")
     if len(cells(config)) < 2:
         raise UserError("Nothing is varied: give a second prompt, attribute list, encoder, pooling or similarity.")
     planned(dataset, config, store)  # what cannot be opened is found now, not after hours
-    if config.run is not None:
-        find_run(store, config.run)
-    id = study_id or f"{slug(dataset.name)}-study-{config_digest(config.model_dump(), dataset.id)}"
+    now_of = made_of(dataset, config, store)
+    id = study_id or f"{slug(dataset.name)}-study-{config_digest(config.model_dump(), dataset.id, now_of)}"
     if store.exists(Study.kind, id):
         found = Study(store, id)
+        _check_same(found, dataset, config, now_of)
         return found if found.status().state == "SUCCEEDED" else resume_study(found, device=device, progress=progress)
     made = Study.create(store, config, [dataset.manifest], name=f"{dataset.name} study", id=id, device=device)
     with made.hold():
         return _Work(made, config, dataset, device, progress).carry_out()
+
+
+def made_of(dataset: Dataset, config: StudyConfig, store: Store) -> dict[str, Any]:
+    """What a table follows from beside the settings, which only name it: the numbers of the encoders and of the run,
+    and what is head and what is tail. UserError where there is no such run."""
+    run = find_run(store, config.run) if config.run is not None else None
+    return {
+        "encoders": fingerprints(dataset, config, store),
+        "run": config_digest(run.id, run.manifest.files) if run else None,
+        "thresholds": dataset.thresholds.model_dump(),
+    }
+
+
+def _check_same(found: Study, dataset: Dataset, config: StudyConfig, now_of: dict[str, Any]) -> None:
+    """UserError where a study of that id is of other settings, or was finished with what has changed since. Of one that
+    was held before that was kept it cannot be told."""
+    if (found.dataset_id, found.config) != (dataset.id, config):
+        raise UserError(f"Study {found.id!r} exists already with other settings; give another id, or delete it.")
+    kept = found.manifest.info.get("made_of")
+    if kept and found.status().state == "SUCCEEDED" and kept != now_of:
+        changed = ", ".join(name for name in now_of if now_of[name] != kept.get(name))
+        raise UserError(
+            f"Study {found.id!r} was held when this was another: {changed}. Give another id, or delete it to hold it "
+            "again."
+        )
 
 
 def resume_study(found: Study, *, device: str = "auto", progress: Progress = silent) -> Study:
@@ -116,10 +141,16 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.default = cells(self.config)[0]
-        self.tasks = list(tasks(self.config))
+        self.made_of = made_of(self.dataset, self.config, self.study.store)
+        self.tasks = [replace(task, key=self._key(task)) for task in tasks(self.config)]
         self.users = [t.cell for t in self.tasks if set(t.cell.changes(self.default)) == {"users"}]
         trained = 1 + self.config.finalists + len(self.users) * self._taught
         self.of = len(self.tasks) + (trained if self.config.finalists else 0)
+
+    def _key(self, task: Task) -> str:
+        """Where ranks are kept: apart for other numbers under the same name."""
+        read = [self.made_of["encoders"][task.cell.reader], self.made_of["run"] if task.judge == "content" else None]
+        return f"{task.key}-{config_digest(*read)}"
 
     @property
     def _taught(self) -> bool:
@@ -129,8 +160,9 @@ class _Work:
     def carry_out(self) -> Study:
         started = time.perf_counter()
         with recorded_end(self.study), terminate() as should_stop:
+            known = {entry["key"] for entry in self.study.entries()}
             for number, task in enumerate(self.tasks):
-                if not self.study.has(task.key):
+                if not (self.study.has(task.key) and task.key in known):  # killed, it may have kept but one of the two
                     self._report(number, f"{task.judge}: {task.cell.label(self.default)}")
                     self._judge(task)
                 if should_stop():
@@ -139,7 +171,8 @@ class _Work:
             finalists = self._finalists(frames)
             self.study.write_table(self._rows(frames | {key: run.per_user("valid") for key, run in finalists.items()}))
             status = Status(state="SUCCEEDED", epoch=self.of, epochs=self.of, seconds_left=0.0)
-            info = {"finalists": {label: run.id for (_, label), run in finalists.items()}}
+            runs = {label: run.id for (_, label), run in finalists.items()}
+            info = {"finalists": runs, "made_of": self.made_of}
             self.study.finish(status, {"study": round(time.perf_counter() - started, 3)}, info)
         return self.study
 
@@ -150,13 +183,16 @@ class _Work:
         def listen(stage: str, done: int, total: int) -> None:
             self.progress(f"{label}: {stage}", done, total)
 
-        vectors = embed(self.dataset, task.cell.embed_config(self.config, self.dataset), self.study.store, listen)
+        vectors = embed(self.dataset, self._read(task.cell), self.study.store, listen)
         embedded = time.perf_counter()
         ground = Ground(self.study.store, self.dataset, vectors)
         self.study.keep(task.key, judged(task.judge, ground, task.cell, self.config, listen))
         seconds = {"seconds": round(time.perf_counter() - embedded, 3), "embedding": round(embedded - started, 3)}
         event = {"judge": task.judge, "label": label, "key": task.key, "vectors": vectors.id}
         self.study.append_event({**event, "changes": task.cell.changes(self.default), **seconds})
+
+    def _read(self, cell: Cell) -> EmbedConfig:
+        return cell.embed_config(self.config, self.dataset, self.study.store)
 
     def _finalists(self, frames: dict[tuple[str, str], pd.DataFrame]) -> dict[tuple[str, str], Run]:
         """The default, the texts that text-ease ranks best and, where similar users teach, the other user vectors, as
@@ -166,10 +202,12 @@ class _Work:
             return {}
         found: dict[tuple[str, str], Run] = {}
         for number, cell in enumerate([self.default, *entrants]):
-            label = cell.label(self.default)
-            self._report(len(self.tasks) + number, f"{self.config.method}: {label}")
-            vectors = embed(self.dataset, cell.embed_config(self.config, self.dataset), self.study.store)
-            found[self.config.method, label] = self._trained(label, vectors)
+            label, said = cell.label(self.default), f"{self.config.method}: {cell.label(self.default)}"
+            self._report(len(self.tasks) + number, said)
+            vectors = embed(self.dataset, self._read(cell), self.study.store)
+            id = self.study.run_id(label, vectors.id)
+            self._report(len(self.tasks) + number, said, run=id)
+            found[self.config.method, label] = self._trained(id, vectors)
         return found
 
     def _best_texts(self, frames: dict[tuple[str, str], pd.DataFrame]) -> list[Cell]:
@@ -180,8 +218,8 @@ class _Work:
         ranked = sorted(values, key=lambda label: -float(values[label].mean()))
         return [texts[label] for label in ranked if label != DEFAULT][: self.config.finalists]
 
-    def _trained(self, label: str, vectors: Embedding) -> Run:
-        store, id = self.study.store, self.study.run_id(label)
+    def _trained(self, id: str, vectors: Embedding) -> Run:
+        store = self.study.store
         if store.exists("runs", id):
             run = Run(store, id)
             done = run.status().state == "SUCCEEDED"
@@ -227,9 +265,9 @@ class _Work:
                     )
         return rows
 
-    def _report(self, number: int, message: str) -> None:
+    def _report(self, number: int, message: str, *, run: str | None = None) -> None:
         self.progress(message, number, self.of)
-        self.study.set_status(Status(state="RUNNING", epoch=number, epochs=self.of, message=message))
+        self.study.set_status(Status(state="RUNNING", epoch=number, epochs=self.of, message=message, run=run))
 
 
 def _number(value: Any) -> float | None:

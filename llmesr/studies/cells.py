@@ -9,6 +9,7 @@ from typing import Any
 from llmesr.config import EmbedConfig, StudyConfig
 from llmesr.config.study import ALL, REVERSED
 from llmesr.data.dataset import Dataset
+from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.inputs import Plan, plan
 from llmesr.store import Store
 
@@ -40,6 +41,11 @@ class Cell:
     similarity: str
     users: str
 
+    @property
+    def reader(self) -> str:
+        """What reads the texts."""
+        return f"{self.encoder}, {self.pooling}"
+
     def read(self, axes: tuple[str, ...]) -> tuple[Any, ...]:
         """The values of ``axes``."""
         return tuple(getattr(self, axis) for axis in axes)
@@ -57,8 +63,8 @@ class Cell:
         """What is changed, in words."""
         return ", ".join(f"{axis} {value}" for axis, value in self.changes(default).items()) or DEFAULT
 
-    def embed_config(self, config: StudyConfig, dataset: Dataset) -> EmbedConfig:
-        """The settings of its item and user vectors."""
+    def embed_config(self, config: StudyConfig, dataset: Dataset, store: Store) -> EmbedConfig:
+        """The settings of its item and user vectors. UserError for an adapter that is not in ``store``."""
         values: dict[str, Any] = {
             "template": self.prompt,
             "attributes": _attributes(self.attributes, dataset),
@@ -70,7 +76,8 @@ class Cell:
             "batch_size": config.batch_size,
         }
         if self.encoder.startswith(ADAPTER):
-            values["adapter"] = self.encoder.removeprefix(ADAPTER)
+            adapter = store.find("adapters", self.encoder.removeprefix(ADAPTER))
+            values |= {"adapter": adapter.id, "embedder": adapter.config["base"]}
         else:
             values["embedder"] = self.encoder
         if self.encoder.startswith("openai:"):
@@ -99,8 +106,17 @@ def planned(dataset: Dataset, config: StudyConfig, store: Store) -> list[tuple[s
         if read not in seen:
             seen.add(read)
             label = cell.only((*TEXT, "users"), default).label(default)
-            plans.append((label, plan(dataset, cell.embed_config(config, dataset), store)))
+            plans.append((label, plan(dataset, cell.embed_config(config, dataset, store), store)))
     return plans
+
+
+def fingerprints(dataset: Dataset, config: StudyConfig, store: Store) -> dict[str, str]:
+    """Encoder -> fingerprint of the numbers it has now, whatever it is called; one for each pooling."""
+    found: dict[str, str] = {}
+    for cell in cells(config):
+        if cell.reader not in found:
+            found[cell.reader] = open_embedder(cell.embed_config(config, dataset, store), store).fingerprint
+    return found
 
 
 def _attributes(given: str, dataset: Dataset) -> list[str] | None:

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from llmesr.config import RunConfig, SearchConfig, has_backbone, method_named, preset, unread_settings
 from llmesr.config.needs import needs_text
 from llmesr.data.dataset import Dataset, load_dataset
+from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
 from llmesr.evaluation.table import event_metrics
 from llmesr.progress import Progress, silent
@@ -66,17 +67,26 @@ def search(
         embedding = embedding or default_embedding(store, dataset)
         parents.append(embedding.manifest)
     name = f"{dataset.name} search {label(base)} {config.seed}"
-    found = Search.create(store, config, parents, name=name, id=search_id, device=str(on))
+    groups = {"thresholds": dataset.thresholds.model_dump()}
+    found = Search.create(store, config, parents, name=name, id=search_id, device=str(on), info=groups)
     with found.hold():
         return _Work(found, config, dataset, embedding, device, progress).carry_out()
 
 
 def resume_search(found: Search, *, device: str = "auto", progress: Progress = silent) -> Search:
-    """Go on with a search that was stopped or broke off. UserError when it is finished already."""
+    """Go on with a search that was stopped or broke off. UserError when it is finished already, or when trials of one
+    head and tail would be chosen from beside trials of another."""
     with found.hold():
         if found.status().state == "SUCCEEDED":
             raise UserError(f"Search {found.id!r} is finished; start another with other settings or seed.")
         dataset = load_dataset(found.store, found.dataset_id)
+        kept = found.thresholds
+        before = Thresholds.model_validate(kept) if kept else dataset.thresholds
+        if found.config.objective != "Overall" and before != dataset.thresholds:
+            raise UserError(
+                f"The trials of {found.id!r} were measured by another head and tail than {dataset.name!r} has now "
+                f"({before.describe()}) Set these again, or search anew."
+            )
         text = found.manifest.parent("embeddings")
         embedding = load_embedding(found.store, text) if text else None
         return _Work(found, found.config, dataset, embedding, device, progress).carry_out()

@@ -191,6 +191,15 @@ def test_a_search_lists_its_trials_and_hands_over_its_best_run(store: Store, run
     assert own.loc[(own["configuration"] == name) & (own["group"] == "Overall"), "mean"].iloc[0] == pytest.approx(value)
 
 
+def test_a_search_states_the_head_and_tail_that_its_numbers_have(store: Store, runs: Any) -> None:
+    dataset = runs[0]
+    search = make_search(store, dataset)
+    assert "begun before its definition of head and tail was kept" in text(visit(view="search"))
+    with store.changing("searches", search.id) as manifest:
+        manifest.info["thresholds"] = {"item": 77, "user": 9}
+    assert "Tail item: fewer than 77 training interactions." in text(visit(view="search"))
+
+
 def test_a_search_under_way_says_how_far_it_is(store: Store, runs: Any) -> None:
     dataset, _ = runs
     make_search(store, dataset, finished=False)

@@ -50,7 +50,8 @@ def make_study(store: Store, dataset: Dataset, *, finished: bool = True) -> Stud
     rows += [row("text-ease", "attributes title", p, d) for p, d in (("full", -0.021), ("uni100", 0.034))]
     rows += [row("semantic-knn", "default", "full", None), row("semantic-knn", "similarity whitened", "full", 0.055)]
     study.write_table(rows)
-    study.finish(Status(state="SUCCEEDED", epoch=5, epochs=5), {}, {"finalists": {}})
+    made_of = {"encoders": {}, "run": None, "thresholds": {"item": 77, "user": 9}}
+    study.finish(Status(state="SUCCEEDED", epoch=5, epochs=5), {}, {"finalists": {}, "made_of": made_of})
     return study
 
 
@@ -87,6 +88,16 @@ def test_a_study_shows_each_change_by_judge_and_protocol(store: Store, shop: Dat
     assert other.loc["attributes title", "difference"] == 0.034
     knn = shown(visit(view="study", judge="semantic-knn"), "change").set_index("change")
     assert knn.loc["similarity whitened", "difference"] == 0.055
+
+
+def test_a_study_states_the_head_and_tail_that_its_numbers_have(store: Store, shop: Dataset) -> None:
+    made = make_study(store, shop)
+    assert "Tail item: fewer than 77 training interactions." in texts(visit(view="study"))
+    with store.changing("studies", made.id) as manifest:
+        del manifest.info["made_of"]
+    said = texts(visit(view="study"))
+    assert shop.thresholds.describe() in said
+    assert "held before its definition of head and tail was kept" in said
 
 
 def test_a_study_under_way_says_how_far_it_is(store: Store, shop: Dataset) -> None:

@@ -23,6 +23,7 @@ from llmesr.contest.judge import best_of, shares
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.contest import JUDGED, LEFT_OUT, UNFINISHED, Contest
+from llmesr.runs.live import Status
 from llmesr.runs.record import Run
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
@@ -121,6 +122,74 @@ def test_stopped_it_goes_on_and_chooses_as_if_it_had_not(
     assert [e["run"] for e in halted.entries()][: len(before)] == before
     assert halted.manifest.info["candidate"] == whole.manifest.info["candidate"]
     assert [e["metrics"] for e in halted.entries()] == [e["metrics"] for e in whole.entries()]
+
+
+def few(names: tuple[str, ...]) -> Any:
+    return lambda dataset, *, text: [c for c in candidates(dataset, text=text) if c.name in names]
+
+
+def test_gone_on_with_it_keeps_its_text_and_the_time_that_is_left(
+    store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped forty seconds into its second candidate; meanwhile somebody embeds the items otherwise."""
+    monkeypatch.setattr(finding, "candidates", few(("semantic-knn", "text-ease")))
+    text = make_embedding(store, tiny, id="first")
+    make = making.make
+
+    def interrupted(work: Any, candidate: Any, *given: Any) -> Run:
+        if candidate.name != "text-ease":
+            return make(work, candidate, *given)
+        work.clock._started -= 40.0
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finding, "make", interrupted)
+        with pytest.raises(Stopped):
+            best(tiny, BestConfig(minutes=5), store, contest_id="halted", device="cpu")
+    halted = Contest(store, "halted")
+    assert halted.manifest.parent("embeddings") == text.id
+    assert halted.status().state == "STOPPED"
+    assert halted.spent >= 40
+    make_embedding(store, tiny, id="newer")
+    resume_best(halted, device="cpu")
+    assert {store.manifest("runs", e["run"]).parent("embeddings") for e in halted.entries()} == {text.id}
+    assert halted.spent >= 40
+    assert halted.manifest.timings["candidates"] >= 40
+
+
+def test_one_begun_before_its_text_was_kept_reads_what_its_runs_read(
+    store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "candidates", few(("semantic-knn",)))
+    text = make_embedding(store, tiny, id="first")
+    found = best(tiny, BestConfig(minutes=5), store, contest_id="old", device="cpu")
+    with store.changing("contests", "old") as manifest:
+        manifest.parents = [p for p in manifest.parents if p.kind != "embeddings"]
+        del manifest.info["text"]
+    make_embedding(store, tiny, id="newer")
+    found.set_status(Status(state="STOPPED"))
+    assert found.spent == sum(e["seconds"] for e in found.entries())  # all that was kept then
+    monkeypatch.setattr(finding, "candidates", few(("semantic-knn", "text-ease")))
+    resume_best(found, device="cpu")
+    assert {store.manifest("runs", e["run"]).parent("embeddings") for e in found.entries()} == {text.id}
+
+
+def test_without_text_when_it_began_it_stays_without(
+    store: Store, tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def noting(dataset: Dataset, *, text: bool) -> list[Any]:
+        seen.append(text)
+        return [c for c in candidates(dataset, text=text) if c.name == "popularity"]
+
+    monkeypatch.setattr(finding, "candidates", noting)
+    monkeypatch.setattr(finding, "reading", lambda _: 1e9)
+    found = best(tiny, BestConfig(minutes=5), store, device="cpu")
+    make_embedding(store, tiny)
+    found.set_state("STOPPED", "")
+    resume_best(found, device="cpu")
+    assert seen == [False, False]
 
 
 def test_what_does_not_fit_the_time_is_left_out_and_says_so(

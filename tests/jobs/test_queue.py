@@ -13,7 +13,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.jobs.engine import LocalEngine
 from llmesr.jobs.queue import Jobs
-from llmesr.jobs.record import read_job, typed_step
+from llmesr.jobs.record import Step, read_job, typed_step, write_status
 from llmesr.runs.record import Run
 from llmesr.store import Store
 
@@ -105,6 +105,63 @@ def test_retry_is_a_new_job_with_a_new_run(jobs: Jobs) -> None:
     assert new.record.steps[0].command[-1] == new.runs[0]
 
 
+def test_tried_again_later_steps_name_the_new_runs(jobs: Jobs) -> None:
+    steps = [
+        typed_step(["fail", "x", "--run-id", "id-1"], "train"),
+        Step(label="tune", verb="tune", arguments=["id-1", "--set", "teacher=id-1", "id-12"], reads=["runs/id-1"]),
+        typed_step(["train", "shop", "--run-id", "id-12"], "train"),
+        typed_step(["resume", "id-12"], "go on"),
+        Step(label="map", verb="map", arguments=["run:id-1", "id-12", "my-id-1", "id-1.csv"]),
+    ]
+    old = ended(jobs, jobs.submit_steps(steps, kind="chain", label="chain", parents=["datasets/shop"]).id)
+    new = jobs.retry(old.id)
+    first, tune, second, again, drawn = new.record.steps
+    assert first.run != "id-1"
+    assert tune.arguments == [first.run, "--set", f"teacher={first.run}", "id-12"]  # nothing made that one before it
+    assert tune.reads == [f"runs/{first.run}"]
+    assert again.run == second.run != "id-12"
+    assert drawn.arguments == [f"run:{first.run}", second.run, "my-id-1", "id-1.csv"]
+    assert new.record.parents == ["datasets/shop", f"runs/{first.run}"]
+
+
+def test_a_run_that_was_there_before_the_job_is_not_its_own(jobs: Jobs, tiny: Dataset) -> None:
+    """The command is carried out, and refuses; tried once more it is refused again, and the run is left alone."""
+    before = Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-6", device="cpu")
+    before.set_state("RUNNING", "trained by somebody else")
+    job = ended(jobs, run(jobs, "fail", "it exists", "--run-id", "t-6").id)
+    job = ended(jobs, jobs.resume(job.id).id)
+    assert job.log().count("$ llmesr fail it exists --run-id t-6\n") == 2
+    assert before.status().message == "trained by somebody else"
+    before.set_state("SUCCEEDED", "")
+    assert ended(jobs, jobs.resume(job.id).id).state == "FAILED"
+
+
+def test_a_job_written_before_that_was_kept_goes_on_and_says_so(jobs: Jobs, tiny: Dataset) -> None:
+    job = ended(jobs, run(jobs, "fail", "boom", "--run-id", "t-7").id)
+    write_status(job.folder, job.status.model_copy(update={"begun": None}))
+    Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-7", device="cpu")
+    job = ended(jobs, jobs.resume(job.id).id)
+    assert "$ llmesr resume t-7" in job.log()
+    assert "did not keep whether it began this itself; it goes on: t-7" in job.log()
+
+
+def test_an_id_saved_under_another_name_is_of_the_kind_that_the_step_makes(
+    jobs: Jobs, tiny: Dataset, tmp_path: Path
+) -> None:
+    steps = [
+        Step(label="split", verb="split", saves="temporal"),
+        Step(label="embed", verb="embed", saves="embedding1"),
+        Step(label="blend", verb="blend", saves="blend0"),
+        Step(label="demo", verb="demo", saves="generated"),
+    ]
+    job = ended(jobs, jobs.submit_steps(steps, kind="chain", label="chain").id)
+    saved = {"temporal": tiny.id, "embedding1": "e", "blend0": "b", "generated": "g"}
+    write_status(job.folder, job.status.model_copy(update={"saved": saved, "state": "PENDING"}))
+    assert jobs.get(job.id).artifacts == {f"datasets/{tiny.id}", "embeddings/e", "runs/b", "datasets/g"}
+    with pytest.raises(UserError, match="used by a job"):
+        jobs.delete_artifact("datasets", tiny.id)
+
+
 def test_what_a_job_uses_cannot_be_deleted(jobs: Jobs, tiny: Dataset, tmp_path: Path) -> None:
     job = run(jobs, "until", str(tmp_path / "go"), parents=[f"datasets/{tiny.id}"])
     with pytest.raises(UserError, match=r"used by a job that has not ended: until .*Stop it first"):
@@ -162,14 +219,16 @@ def test_slots_are_the_cards_of_the_machine_or_one_processor(monkeypatch: pytest
 
 
 def test_a_resumed_training_keeps_its_number_of_processes(jobs: Jobs, tiny: Dataset) -> None:
-    Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-4", device="cpu")
     job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-4", "--processes", "2").id)
+    Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-4", device="cpu")
+    job = ended(jobs, jobs.resume(job.id).id)
     assert "$ llmesr resume t-4 --processes 2\n" in job.log()
 
 
 def test_a_run_with_a_damaged_status_stops_no_other_job(jobs: Jobs, tiny: Dataset) -> None:
+    bad = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-5").id)
     run_ = Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-5", device="cpu")
     (run_.folder / "status.json").write_text("{")
-    bad, good = run(jobs, "train", "tiny", "--run-id", "t-5"), run(jobs, "echo", "fine")
+    bad, good = jobs.resume(bad.id), run(jobs, "echo", "fine")
     assert "$ llmesr resume t-5" in ended(jobs, bad.id).log()
     assert ended(jobs, good.id).state == "SUCCEEDED"

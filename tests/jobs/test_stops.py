@@ -10,12 +10,15 @@ import psutil
 import pytest
 from following import child_of, ended, run, small_queue, wait, worker_of
 
-from llmesr.config import RunConfig, SearchConfig
+from llmesr.config import BestConfig, RunConfig, SearchConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.jobs.engine import is_running, started_at
 from llmesr.jobs.queue import Jobs
-from llmesr.jobs.record import Job, JobStatus, write_status
+from llmesr.jobs.record import Job, JobStatus, Step, write_status
+from llmesr.jobs.settle import settle
+from llmesr.runs.contest import Contest
+from llmesr.runs.live import Status
 from llmesr.runs.record import Run
 from llmesr.runs.search import Search
 from llmesr.store import Store
@@ -115,25 +118,41 @@ def test_a_clock_that_is_put_right_orphans_nobody(seconds: float, monkeypatch: p
 
 
 def test_an_orphans_run_is_settled_too(jobs: Jobs, tiny: Dataset) -> None:
+    first = ended(jobs, run(jobs, "fail", "boom", "--run-id", "t-1").id)  # it began, and then:
     config = RunConfig(method="id", epochs=3)
     training = Run.create(jobs.store, config, [tiny.manifest], name="t", id="t-1", device="cpu")
     training.set_status(training.status().model_copy(update={"state": "RUNNING"}))
-    job = ended(jobs, run(jobs, "fail", "boom", "--run-id", "t-1").id)
+    job = ended(jobs, jobs.resume(first.id).id)
     assert job.runs == ["t-1"]
     assert training.status().state == "FAILED"
 
 
-def test_a_training_step_whose_run_exists_is_resumed(jobs: Jobs, tiny: Dataset) -> None:
-    Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-2", device="cpu")
+def test_a_training_step_that_made_its_run_is_resumed(jobs: Jobs, tiny: Dataset) -> None:
     job = ended(jobs, run(jobs, "train", "tiny", "--run-id", "t-2").id)
+    Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="t-2", device="cpu")
+    job = ended(jobs, jobs.resume(job.id).id)
     assert "$ llmesr resume t-2" in job.log()
 
 
-def test_a_search_that_exists_is_resumed_and_settled_with_its_run(jobs: Jobs, tiny: Dataset) -> None:
+def test_a_search_that_was_begun_is_resumed_and_settled_with_its_run(jobs: Jobs, tiny: Dataset) -> None:
     fixed = {"method": "id", "backbone": "sasrec"}
+    job = ended(jobs, run(jobs, "search", "tiny", "--run-id", "s-1").id)
     search = Search.create(jobs.store, SearchConfig(fixed=fixed), [tiny.manifest], name="s", id="s-1", device="cpu")
     trial = Run.create(jobs.store, RunConfig(method="id"), [tiny.manifest], name="t", id="s-1-01", device="cpu")
-    job = ended(jobs, run(jobs, "search", "tiny", "--run-id", "s-1").id)
+    job = ended(jobs, jobs.resume(job.id).id)
     assert "$ llmesr search --resume s-1 --json" in job.log()
     assert job.runs == []
     assert (search.status().state, trial.status().state) == ("FAILED", "FAILED")
+
+
+def test_an_ended_contest_ends_the_run_it_was_at_and_no_other(store: Store, tiny: Dataset) -> None:
+    contest = Contest.create(store, BestConfig(), [tiny.manifest], name="c", id="shop", device="cpu")
+    own, other = (
+        Run.create(store, RunConfig(method="id"), [tiny.manifest], name="t", id=id, device="cpu")
+        for id in (contest.run_id("llm-esr"), "shop-id-sasrec-abc123")
+    )
+    for made in (own, other):
+        made.set_state("RUNNING", "")
+    contest.set_status(Status(state="RUNNING", run=own.id))
+    settle(store, Step(label="l", verb="best", makes="contests", run="shop"), "FAILED", "killed")
+    assert [made.status().state for made in (contest, own, other)] == ["FAILED", "FAILED", "RUNNING"]

@@ -183,7 +183,7 @@ def test_command_line(store: Store, tiny: Dataset, config: FinetuneConfig, monke
 
 
 def test_a_job_goes_on_with_the_tuning_it_began(store: Store, tiny: Dataset, config: FinetuneConfig) -> None:
-    job = cast(Job, SimpleNamespace(status=SimpleNamespace(saved={})))
+    job = cast(Job, SimpleNamespace(status=SimpleNamespace(saved={}), began=True))
     begin = typed_step(["finetune", "tiny", "--run-id", "mine", "--json"], "Tune")
     assert _command(job, begin, store) == begin.command
     Finetune.create(store, config, [tiny.manifest], name="mine", id="mine", device="cpu")

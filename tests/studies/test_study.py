@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 
 import llmesr
 from llmesr.cli.main import app
+from llmesr.cli.study import told
 from llmesr.config import RunConfig, StudyConfig
-from llmesr.data.dataset import Dataset
+from llmesr.data.dataset import Dataset, load_dataset, save_thresholds
+from llmesr.data.groups import Thresholds
 from llmesr.errors import UserError
-from llmesr.runs.study import RANKS, find_study
+from llmesr.runs.study import RANKS, Study, find_study
 from llmesr.store import Store
 from llmesr.studies import carry_out
 from llmesr.studies.carry_out import resume_study, study, tasks
@@ -108,7 +110,7 @@ def test_a_study_says_what_each_change_is_worth(store: Store, tiny: Dataset, var
         assert row["low"] <= row["difference"] <= row["high"]
         assert row["value"] == pytest.approx(full.loc[(judge, "default"), "value"] + row["difference"], abs=1e-5)
     assert {"Tail Item", "Head Item", "Tail User", "Head User"} <= set(table["group"])
-    ranks = {task.judge: made.ranks(task.key) for task in tasks(varied)}
+    ranks = {entry["judge"]: made.ranks(entry["key"]) for entry in made.entries()}
     assert all((frame["part"] == "valid").all() for frame in ranks.values())
     # vectors of length 1: Euclidean distances order items as cosines do
     assert full.loc[("semantic-knn", "similarity euclidean"), "difference"] == 0
@@ -158,6 +160,90 @@ def test_finalists_are_trained_beside_the_default(store: Store, tiny: Dataset, v
         "runs", runs["attributes title"]
     ).parent("embeddings")
     assert "adapter" in set(made.table()["judge"])
+
+
+def test_finalists_with_names_that_begin_alike_are_runs_of_their_own(
+    store: Store, tiny: Dataset, varied: StudyConfig
+) -> None:
+    begin = "The beauty product has the following attributes"
+    config = varied.but(
+        prompts=["default", f"{begin}: {{attributes}}.", f"{begin}, brand {{brand}} first."], attributes=["all"],
+        similarities=["cosine"], users=["mean"], finalists=2, method="adapter", epochs=1, max_length=10,
+    )  # fmt: skip
+    runs = study(tiny, config, store).manifest.info["finalists"]
+    assert len(set(runs.values())) == 3
+    for label, id in runs.items():
+        read = store.manifest("embeddings", str(store.manifest("runs", id).parent("embeddings"))).config["template"]
+        assert label in ("default", f"prompt {read}")
+
+
+def vectors_in(path: Path, dataset: Dataset, seed: int) -> str:
+    rows = np.random.default_rng(seed).normal(size=(dataset.n_items, 4)).astype(np.float32)
+    np.savez(path, vectors=rows, item_ids=dataset.catalogue["item_id"].to_numpy(str))
+    return f"file:{path}"
+
+
+def values_of(made: Study) -> list[float]:
+    table = made.table()
+    chosen = (table["judge"] == "text-ease") & (table["protocol"] == "full") & (table["group"] == "Overall")
+    return [float(value) for value in table[chosen]["value"]]
+
+
+def test_other_numbers_under_the_same_name_are_another_study(store: Store, tiny: Dataset, tmp_path: Path) -> None:
+    """The second encoder's file is replaced: asked again, and gone on with, a study is of what lies there now."""
+    config = StudyConfig(embedders=[vectors_in(tmp_path / f"{name}.npz", tiny, 0) for name in "ab"])
+    first, named, stopped = study(tiny, config, store), study(tiny, config, store, study_id="mine"), "stopped"
+    study(tiny, config, store, study_id=stopped).set_state("STOPPED", "")
+    assert values_of(first)[0] == values_of(first)[1]
+    vectors_in(tmp_path / "b.npz", tiny, 1)
+    again = study(tiny, config, store)
+    assert again.id != first.id
+    assert values_of(again)[0] != values_of(again)[1]
+    assert values_of(resume_study(find_study(store, stopped))) == values_of(again)
+    with pytest.raises(UserError, match="was held when this was another: encoders"):
+        study(tiny, config, store, study_id=named.id)
+    with pytest.raises(UserError, match="exists already with other settings"):
+        study(tiny, config.but(max_chars=99), store, study_id=named.id)
+
+
+def test_another_head_and_tail_is_another_study_that_says_which(store: Store, tiny: Dataset, tmp_path: Path) -> None:
+    config = StudyConfig(embedders=[vectors_in(tmp_path / f"{name}.npz", tiny, row) for row, name in enumerate("ab")])
+    first = study(tiny, config, store)
+    assert first.thresholds == tiny.thresholds.model_dump()
+    everybody = Thresholds(item=10_000, user=10_000)
+    save_thresholds(store, tiny.id, everybody)
+    again = study(load_dataset(store, tiny.id), config, store)
+    assert (again.thresholds, first.thresholds) == (everybody.model_dump(), tiny.thresholds.model_dump())
+    sizes = again.table().groupby("group")["users"].first()
+    assert sizes["Tail Item"] == sizes["Overall"] > first.table().groupby("group")["users"].first()["Tail Item"]
+    assert "fewer than 10000 training interactions" in told(again)[-2]
+
+
+def test_one_held_before_is_found_and_its_head_and_tail_are_not_known(
+    store: Store, tiny: Dataset, varied: StudyConfig
+) -> None:
+    config = varied.but(similarities=["cosine"], users=["mean"])
+    made = study(tiny, config, store, study_id="old")
+    with store.changing("studies", "old") as manifest:
+        del manifest.info["made_of"]
+    assert study(tiny, config, store, study_id="old").thresholds is None
+    made.set_state("STOPPED", "")
+    assert resume_study(made).thresholds == tiny.thresholds.model_dump()
+
+
+def test_killed_between_ranks_and_entry_it_has_both_in_the_end(
+    store: Store, tiny: Dataset, varied: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = varied.but(similarities=["cosine"], users=["mean"])
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "append_event", killed)
+        with pytest.raises(KeyboardInterrupt):
+            study(tiny, config, store)
+    assert len(study(tiny, config, store).entries()) == len(list(tasks(config)))
 
 
 def test_other_user_vectors_are_a_finalist_where_similar_users_teach(

@@ -208,6 +208,22 @@ def test_a_group_without_anybody_cannot_be_searched_for(tiny: Dataset, store: St
         search(load_dataset(store, tiny.id), config(objective="Balanced"), store)
 
 
+def test_a_search_does_not_go_on_by_another_head_and_tail(
+    tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for objective in ("Balanced", "Overall"):
+        with monkeypatch.context() as patch:
+            patch.setattr(searching, "train", StopsInTraining(trial=1, epoch=1))
+            with pytest.raises(Stopped):
+                search(tiny, config(trials=1, epochs=2, objective=objective), store, search_id=objective.lower())
+    quest = Search(store, "balanced")
+    assert quest.thresholds == tiny.thresholds.model_dump()
+    save_thresholds(store, tiny.id, Thresholds(item=2, user=2))
+    with pytest.raises(UserError, match="measured by another head and tail"):
+        resume_search(quest)
+    assert resume_search(Search(store, "overall")).status().state == "SUCCEEDED"
+
+
 def test_a_search_keeps_to_the_text_it_began_with(tiny: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fixed = {**FIXED, "method": "adapter"}
     text = make_embedding(store, tiny, id="first")

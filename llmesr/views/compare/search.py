@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from llmesr.data.groups import Thresholds
 from llmesr.runs.search import Search
 from llmesr.views.cache import artifacts, evidence
 from llmesr.views.compare.choice import Choice
@@ -36,7 +37,14 @@ def searches(choice: Choice) -> None:
         name=f"trials-{chosen.id}",
         column_config={n: st.column_config.NumberColumn(format="%.4f") for n in ("value", "best")},
     )
-    exhibits.caption(config.protocol, choice.thresholds, choice.dataset.split_config, "valid")
+    kept = chosen.thresholds
+    thresholds = Thresholds.model_validate(kept) if kept else choice.thresholds
+    exhibits.caption(config.protocol, thresholds, choice.dataset.split_config, "valid")
+    if not kept:
+        st.caption(
+            "This search was begun before its definition of head and tail was kept: if the dataset's has changed "
+            "since, the numbers are of the one before."
+        )
     info = chosen.manifest.info
     if info.get("importance"):
         shares = [f"{as_text(name.replace('_', ' '))} {share:.0%}" for name, share in info["importance"].items()]

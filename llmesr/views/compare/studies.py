@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from llmesr.config import EVERY_GROUP
+from llmesr.data.groups import Thresholds
 from llmesr.evaluation import contrast
 from llmesr.runs.study import Study
 from llmesr.views.cache import artifacts
@@ -64,18 +65,25 @@ def studies(choice: Choice) -> None:
         data=_readable(rows),
         name=f"study-{chosen.id}",
     )
-    _behind(choice, chosen, judge, mark)
-    exhibits.caption(choice.protocol, choice.thresholds, choice.dataset.split_config, "valid")
+    kept = chosen.thresholds
+    thresholds = Thresholds.model_validate(kept) if kept else choice.thresholds
+    _behind(choice, chosen, judge, mark, thresholds)
+    exhibits.caption(choice.protocol, thresholds, choice.dataset.split_config, "valid")
+    if not kept:
+        st.caption(
+            "This study was held before its definition of head and tail was kept: if the dataset's has changed since, "
+            "the numbers are of the one before."
+        )
 
 
-def _behind(choice: Choice, study: Study, judge: str, mark: list[str]) -> None:
+def _behind(choice: Choice, study: Study, judge: str, mark: list[str], thresholds: Thresholds) -> None:
     """The validation users behind a dot, ``mark`` its change and its group: ranks under the default and the change."""
     keys = {plain(as_text(e["label"], 80)): e["key"] for e in study.entries() if e["judge"] == judge}
     if len(mark) != 2 or not {"default", mark[0]} <= keys.keys() or mark[1] not in EVERY_GROUP:
         return
     before, after = ([study.ranks(keys[label])] for label in ("default", mark[0]))
     moved = contrast.movers(before, after, metric=METRIC, protocol=choice.protocol, part="valid")
-    rows = behind.of_movers(moved, choice.dataset, choice.thresholds, mark[1])
+    rows = behind.of_movers(moved, choice.dataset, thresholds, mark[1])
     behind.users(rows, f"{mark[1]}, validation: the default (before) and {mark[0]} (after)", "study")
 
 
