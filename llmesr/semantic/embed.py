@@ -138,6 +138,11 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     reduced = None
     if config.dimension is not None and config.dimension < items.shape[1]:
         reduced = fit_pca(items, config.dimension)
+        if not reduced.explained.any():
+            raise UserError(
+                f"All texts of the items of {dataset.name!r} have one and the same vector, of which nothing is left in "
+                f"{config.dimension} dimensions. Leave dimension out, or have more read (template, attributes)."
+            )
         items = reduced.apply(items)
     embedded = time.perf_counter()
     with store.draft("embeddings", id, name=f"{dataset.name} {config.embedder}", parents=[dataset.manifest]) as draft:

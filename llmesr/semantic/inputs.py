@@ -14,7 +14,7 @@ from llmesr.errors import UserError
 from llmesr.semantic.cache import uncached
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
-from llmesr.semantic.histories import HistoryPrompts
+from llmesr.semantic.history_prompts import HistoryPrompts
 from llmesr.store import Store
 from llmesr.text.prompts import clean, item_prompts
 

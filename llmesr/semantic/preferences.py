@@ -19,7 +19,7 @@ from llmesr.config import FinetuneConfig
 from llmesr.data.unit_rows import unit_rows
 from llmesr.semantic.co_chosen import told_apart
 from llmesr.semantic.contrastive import Copies, Loss
-from llmesr.semantic.histories import HistoryPrompts
+from llmesr.semantic.history_prompts import HistoryPrompts
 
 NONE = -1
 """The category of an item that nobody chose in training, or that has no text."""

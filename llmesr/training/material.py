@@ -16,7 +16,7 @@ from llmesr.semantic.co_chosen import CoChosen, with_partners
 from llmesr.semantic.contrastive import Copies, Objective
 from llmesr.semantic.embedders.backbone import locate
 from llmesr.semantic.embedders.transformer import TransformerEmbedder
-from llmesr.semantic.histories import HistoryPrompts
+from llmesr.semantic.history_prompts import HistoryPrompts
 from llmesr.semantic.preferences import NONE, Preferences
 from llmesr.store import Store
 from llmesr.text.prompts import attribute_lists, fill

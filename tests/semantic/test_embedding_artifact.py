@@ -131,6 +131,13 @@ def test_reduced_by_pca(tiny: Dataset, store: Store, fake: FakeEmbedder) -> None
     assert embed(tiny, EmbedConfig(dimension=500), store).dimension == whole.dimension
 
 
+def test_texts_that_are_all_one_cannot_be_reduced(store: Store, fake: FakeEmbedder) -> None:
+    same = small(store, title=["red", "red", "red", "", "red"])
+    with pytest.raises(UserError, match="one and the same vector.*3 dimensions"):
+        embed(same, EmbedConfig(dimension=3), store)
+    assert embed(same, EmbedConfig(), store).manifest.info["items_without_text"] == 1
+
+
 def test_other_items_are_refused_by_name(store: Store, fake: FakeEmbedder) -> None:
     embedding = embed(small(store), EmbedConfig(), store)
     other = small(store, "other", item_id=list("ABCED"))

@@ -22,7 +22,7 @@ from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
 from llmesr.semantic.contrastive import Copies
 from llmesr.semantic.embed import embed
-from llmesr.semantic.histories import HistoryPrompts
+from llmesr.semantic.history_prompts import HistoryPrompts
 from llmesr.semantic.preferences import HEAD, NONE, PreferenceLoss, Preferences
 from llmesr.store import Store
 from llmesr.training.categories import categories

@@ -23,6 +23,7 @@ from llmesr.semantic.embedders.backbone import (
     weights_digest,
 )
 from llmesr.semantic.embedders.contract import Embedder
+from llmesr.semantic.embedders.modules import after_pooling, modules_digest
 from llmesr.semantic.embedders.pooling import Pooling, pool
 from llmesr.store import config_digest
 
@@ -84,12 +85,23 @@ class TransformerEmbedder(Embedder):
 
     @property
     def dimension(self) -> int:
+        dense = [layer.out_features for layer in self.after if isinstance(layer, torch.nn.Linear)]
+        return dense[-1] if dense else self._width
+
+    @cached_property
+    def after(self) -> torch.nn.Sequential:
+        """What the model's folder does with pooled states (B, width), before they are scaled."""
+        return after_pooling(self.source, self._width).to(self.device)
+
+    @property
+    def _width(self) -> int:
         text = self._model_config.get_text_config() if hasattr(self._model_config, "get_text_config") else None
         return int((text or self._model_config).hidden_size)
 
     @cached_property
     def fingerprint(self) -> str:
         parts = [weights_digest(self.source), self.pooling, self._config.max_tokens, str(self.dtype)]
+        parts += modules_digest(self.source)
         return config_digest("transformer", *parts, self.adapter.digest if self.adapter else None)
 
     @cached_property
@@ -170,4 +182,5 @@ class TransformerEmbedder(Embedder):
         inputs, mask = self.batch(ids)
         with reading(f"{self.source.ref!r} cannot read what its tokenizer makes of these texts"):
             states = self._model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
-        return unit_rows(pool(states, mask, self.pooling))
+        vectors: Tensor = self.after(pool(states, mask, self.pooling))
+        return unit_rows(vectors)

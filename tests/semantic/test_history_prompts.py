@@ -19,7 +19,7 @@ from llmesr.errors import UserError
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
 from llmesr.semantic.embedders.endpoint import EndpointEmbedder
-from llmesr.semantic.histories import HistoryPrompts
+from llmesr.semantic.history_prompts import HistoryPrompts
 from llmesr.semantic.preferences import Preferences
 from llmesr.store import Store
 from llmesr.text.prompts import user_prompt
