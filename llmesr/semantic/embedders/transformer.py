@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class TransformerEmbedder(Embedder):
     def reach(self) -> int:
         """Tokens of a text that are read, special ones among them: the longest the model takes."""
         with self._tokenizing():
-            return int(min(self._config.max_tokens, self._tokenizer.model_max_length, self._positions()))
+            return index(min(self._config.max_tokens, self._tokenizer.model_max_length, self._positions()))
 
     @cached_property
     def _model_config(self) -> Any:
