@@ -119,7 +119,8 @@ class Encoder:
     def _pooled(self, ids: list[list[int]]) -> Tensor:
         inputs, mask = self.embedder.batch(ids)  # (B, L)
         states = self.model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
-        return pool(states, mask, self.embedder.pooling)
+        vectors: Tensor = self.embedder.after(pool(states, mask, self.embedder.pooling))
+        return vectors
 
     @torch.no_grad()
     def unit(self, texts: Sequence[str], size: int) -> Tensor:

@@ -30,6 +30,8 @@ VECTORS, ITEM_IDS = "vectors.safetensors", "item_ids.parquet"
 HALF_FROM = 1_000_000
 """Items and users together from which ``storage=auto`` keeps vectors in float16."""
 _IDS_AT_ONCE = 100_000
+_PROMPTS = "whole titles"
+"""How history prompts are cut: an embedding made by another rule is not taken for the same."""
 _USERS_AT_ONCE = 100_000
 
 
@@ -127,6 +129,7 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     made_of = [chosen, dataset.id, embedder.fingerprint, content, histories_digest(dataset)]
     stored = "int8" if config.storage == "int8" else dtype.name
     made_of += [] if stored == "float32" else [stored]
+    made_of += [_PROMPTS] if config.users == "prompt" else []
     id = f"{slug(dataset.name)}-{slug(config.embedder.split('/')[-1])}-{config_digest(*made_of)}"
     if store.exists("embeddings", id):
         return load_embedding(store, id).check(dataset)
@@ -135,6 +138,11 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
     reduced = None
     if config.dimension is not None and config.dimension < items.shape[1]:
         reduced = fit_pca(items, config.dimension)
+        if not reduced.explained.any():
+            raise UserError(
+                f"All texts of the items of {dataset.name!r} have one and the same vector, of which nothing is left in "
+                f"{config.dimension} dimensions. Leave dimension out, or have more read (template, attributes)."
+            )
         items = reduced.apply(items)
     embedded = time.perf_counter()
     with store.draft("embeddings", id, name=f"{dataset.name} {config.embedder}", parents=[dataset.manifest]) as draft:

@@ -14,8 +14,9 @@ from llmesr.errors import UserError
 from llmesr.semantic.cache import uncached
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
+from llmesr.semantic.history_prompts import HistoryPrompts
 from llmesr.store import Store
-from llmesr.text.prompts import USER_CHARACTERS, clean, item_prompts, user_prompt
+from llmesr.text.prompts import clean, item_prompts
 
 REVIEWS = "reviews.parquet"
 """Beside a dataset's other files: item number and review text of the training part."""
@@ -99,8 +100,6 @@ def user_texts(dataset: Dataset, embedder: Embedder) -> list[str]:
     """U history prompts from the TRAINING part, as long as the embedder reads; "" for a user without any title."""
     if embedder.reads == "item_id":
         raise UserError("Precomputed vectors cannot read a history prompt: use --set users=mean.")
-    titles = dataset.catalogue["title"].to_numpy(dtype=object)
-    room = min(USER_CHARACTERS, embedder.reach or USER_CHARACTERS)
     ends = np.cumsum(dataset.split.train_lengths)
-    histories = np.split(titles[dataset.split.train_items - 1], ends[:-1])
-    return [user_prompt(history.tolist(), room) for history in histories]
+    histories = np.split(np.asarray(dataset.split.train_items) - 1, ends[:-1])
+    return HistoryPrompts(dataset.catalogue, embedder).of(histories)

@@ -19,7 +19,7 @@ from llmesr.config import FinetuneConfig
 from llmesr.data.unit_rows import unit_rows
 from llmesr.semantic.co_chosen import told_apart
 from llmesr.semantic.contrastive import Copies, Loss
-from llmesr.text.prompts import user_prompt
+from llmesr.semantic.history_prompts import HistoryPrompts
 
 NONE = -1
 """The category of an item that nobody chose in training, or that has no text."""
@@ -34,16 +34,14 @@ _DRAWN, _PARTNER = 5, 6
 class Preferences:
     """Rows to train on are users, rows to judge by are held-out items.
 
-    ``histories``: for each user the items (rows of ``titles`` and ``copies``) that a text is made of, oldest first,
-    none held out; ``categories`` (N,), :data:`NONE` or 0..K-1; ``room``: most characters of a history.
+    ``histories``: for each user the items (rows of ``copies``) that a text is made of, oldest first, none held out;
+    ``categories`` (N,), :data:`NONE` or 0..K-1; ``prompts`` write a user's text, which without them is that of items.
     """
 
     copies: Copies
-    titles: np.ndarray
     histories: list[np.ndarray]
     categories: np.ndarray
-    room: int
-    users: str = "prompt"
+    prompts: HistoryPrompts | None
     chance = 0.5
 
     @cached_property
@@ -57,7 +55,9 @@ class Preferences:
         if step == 0:
             own = [self.copies.pair(int(item), 0)[0] for item in rows]
             return own, [self.copies.pair(self.partner(int(item)), 0)[1] for item in rows]
-        return [text for user in rows for text in self._texts(int(user), step)], []
+        if self.prompts is not None:
+            return self.prompts.of([self.histories[user] for user in rows]), []
+        return [text for user in rows for text in self._drawn(int(user), step)], []
 
     def beside(self, rows: np.ndarray, step: int) -> Tensor:
         """(B, K) the preferences of users ``rows``; at step 0 (B, B) bool: items of one category are no strangers."""
@@ -87,11 +87,9 @@ class Preferences:
         assert same is not None
         return told_apart(x, y, same)
 
-    def _texts(self, user: int, step: int) -> list[str]:
-        history = self.histories[user]
-        if self.users == "prompt":
-            return [user_prompt(self.titles[history].tolist(), self.room)]
-        drawn = np.random.default_rng([self.copies.seed, _DRAWN, step, user]).choice(history, DRAWN)
+    def _drawn(self, user: int, step: int) -> list[str]:
+        rng = np.random.default_rng([self.copies.seed, _DRAWN, step, user])
+        drawn = rng.choice(self.histories[user], DRAWN)
         return [self.copies.pair(int(item), step)[0] for item in drawn]
 
 

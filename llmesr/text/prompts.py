@@ -27,6 +27,7 @@ TEMPLATES: dict[str, str] = {
 
 USER_TEMPLATE = "The user has visited the following items: {titles}. Please conclude the user's preference."
 USER_CHARACTERS = 8_000
+"""Most characters of titles in a history prompt, whatever an embedder reads."""
 SCFT_CHARACTERS = 100
 """Characters kept of each attribute value when a model is fine-tuned (LLMEmb)."""
 
@@ -125,7 +126,8 @@ def item_prompts(
             row += [f"reviews say {text}"] if text else []
     columns = resolve_attributes(catalogue, None)
     used = [c for c in columns if f"{{{c}}}" in resolve_template(template)]
-    cells = [{c: clean(v, max_chars) for c, v in zip(used, row, strict=True)} for row in _rows(catalogue, used)]
+    shown = catalogue.assign(title=catalogue["title"].where(titled(catalogue), "")) if "title" in used else catalogue
+    cells = [{c: clean(v, max_chars) for c, v in zip(used, row, strict=True)} for row in _rows(shown, used)]
     return [fill(row, template, values) if row else "" for row, values in zip(lists, cells, strict=True)]
 
 
@@ -144,15 +146,6 @@ def augment(attributes: Sequence[str], ratio: float, rng: np.random.Generator, t
     return fill([attributes[i] for i in chosen], template)
 
 
-def user_prompt(titles: Sequence[str], max_chars: int = USER_CHARACTERS) -> str:
-    """The history prompt of a user from titles, oldest first: the newest that fit ``max_chars``; "" without titles."""
-    kept: list[str] = []
-    room = max_chars
-    for title in reversed([clean(t) for t in titles]):
-        if not title:
-            continue
-        if len(title) > room and kept:
-            break
-        kept.append(title[:max_chars])
-        room -= len(title) + 2
-    return USER_TEMPLATE.replace("{titles}", "; ".join(reversed(kept))) if kept else ""
+def user_prompt(titles: Sequence[str]) -> str:
+    """The history prompt of a user from clean titles, oldest first; "" without titles."""
+    return USER_TEMPLATE.replace("{titles}", "; ".join(titles)) if titles else ""

@@ -8,21 +8,22 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sparse
 
-from llmesr.config import FinetuneConfig
+from llmesr.config import EmbedConfig, FinetuneConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.linear.interactions import followed
 from llmesr.semantic.co_chosen import CoChosen, with_partners
 from llmesr.semantic.contrastive import Copies, Objective
+from llmesr.semantic.embedders.backbone import locate
+from llmesr.semantic.embedders.transformer import TransformerEmbedder
+from llmesr.semantic.history_prompts import HistoryPrompts
 from llmesr.semantic.preferences import NONE, Preferences
 from llmesr.store import Store
-from llmesr.text.prompts import USER_CHARACTERS, attribute_lists, fill, user_prompt
+from llmesr.text.prompts import attribute_lists, fill
 from llmesr.training.categories import categories
 
 HELD_OUT_MOST = 500
 """Held-out items are embedded at every evaluation; more than this tells nothing new."""
-_CHARACTERS_PER_TOKEN = 3
-"""As in embedding: a history cut to this fits the model."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,17 @@ def _preferences(dataset: Dataset, config: FinetuneConfig, copies: Copies, texts
     ends = np.cumsum(dataset.split.train_lengths)
     own = np.split(np.asarray(dataset.split.train_items) - 1, ends[:-1])
     histories = [items[read[items]] for items in own]
-    titles = dataset.catalogue["title"].to_numpy(dtype=object)
-    said = np.array([bool(user_prompt([str(title)])) for title in titles])
-    by_prompt = config.users == "prompt"
-    users = np.flatnonzero([bool(said[items].any() if by_prompt else len(items)) for items in histories])
+    prompts = HistoryPrompts(dataset.catalogue, _reader(config)) if config.users == "prompt" else None
+    users = np.flatnonzero([bool(prompts.said[items].any() if prompts else len(items)) for items in histories])
     if len(users) < 2:
         raise UserError(f"Hardly any user of {dataset.name!r} chose items with text in training: lower held_out.")
-    room = min(USER_CHARACTERS, config.max_tokens * _CHARACTERS_PER_TOKEN)
-    objective = Preferences(copies, titles, histories, found, room, config.users)
+    objective = Preferences(copies, histories, found, prompts)
     return Material(objective, users, held_out, dataset.n_items - len(usable), "users")
+
+
+def _reader(config: FinetuneConfig) -> TransformerEmbedder:
+    """The base, as far as it says how long a text is."""
+    return TransformerEmbedder(locate(config.base), EmbedConfig(embedder=config.base, max_tokens=config.max_tokens))
 
 
 def _parted(usable: np.ndarray, config: FinetuneConfig) -> tuple[np.ndarray, np.ndarray]:

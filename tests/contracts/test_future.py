@@ -39,6 +39,7 @@ from llmesr.scoring.scored_run import ScoredRun
 from llmesr.scoring.tuning.outcome import PolicyTuningConfig
 from llmesr.scoring.tuning.search import tune_policy
 from llmesr.semantic.embed import user_vectors
+from llmesr.semantic.embedders.contract import Embedder
 from llmesr.semantic.inputs import user_texts
 from llmesr.store import Store
 from llmesr.training.finetune import finetune
@@ -51,7 +52,7 @@ KINDS = ("leave-one-out", "temporal", "refit")
 class Reader:
     """An embedder of which only how far it reads is asked."""
 
-    reads, reach = "text", 500
+    reads, reach, lengths = "text", 500, Embedder.lengths
 
 
 def pair(tmp_path: Path, kind: str, behind: str) -> list[tuple[Store, Dataset]]:

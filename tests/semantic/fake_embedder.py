@@ -26,6 +26,7 @@ class FakeEmbedder(Embedder):
     """Counts what it is asked, and can stop in the middle."""
 
     name = "fake"
+    reach: int | None = None
 
     def __init__(self, dimension: int = 8, batch_size: int = 4, fail_after: int | None = None) -> None:
         self._dimension = dimension

@@ -67,9 +67,16 @@ def test_users_by_prompt_read_training_titles_only(store: Store, fake: FakeEmbed
 
 
 def test_user_prompts_fit_the_models_reach(store: Store, fake: FakeEmbedder) -> None:
-    fake.reach = 6
+    fake.reach = len(user_prompt(["red b"]))
     embed(small(store), EmbedConfig(users="prompt"), store)
     assert user_prompt(["red b"]) in fake.asked
+
+
+def test_items_without_a_title_are_in_no_prompt_of_a_user(store: Store, fake: FakeEmbedder) -> None:
+    untitled = small(store, title=["A", "red b", "C", "blue d", "blue e"], brand=["x"] * 5)
+    embedding = embed(untitled, EmbedConfig(users="prompt"), store)
+    np.testing.assert_array_equal(embedding.user_vectors[0], fake_vector(user_prompt(["red b"])))
+    assert embedding.user_vectors.any(axis=1).tolist() == [True, False, False]
 
 
 def test_made_once(store: Store, fake: FakeEmbedder) -> None:
@@ -122,6 +129,13 @@ def test_reduced_by_pca(tiny: Dataset, store: Store, fake: FakeEmbedder) -> None
     assert 0 < reduced.manifest.info["explained_variance"] < 1
     np.testing.assert_allclose(reduced.item_vectors.mean(0), 0, atol=1e-5)
     assert embed(tiny, EmbedConfig(dimension=500), store).dimension == whole.dimension
+
+
+def test_texts_that_are_all_one_cannot_be_reduced(store: Store, fake: FakeEmbedder) -> None:
+    same = small(store, title=["red", "red", "red", "", "red"])
+    with pytest.raises(UserError, match="one and the same vector.*3 dimensions"):
+        embed(same, EmbedConfig(dimension=3), store)
+    assert embed(same, EmbedConfig(), store).manifest.info["items_without_text"] == 1
 
 
 def test_other_items_are_refused_by_name(store: Store, fake: FakeEmbedder) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from fake_embedder import FakeEmbedder
 from resumed_tuning import WEIGHTS, whole_and_resumed
 from safetensors.torch import load_file
 from tiny_models import write_encoder
@@ -21,6 +22,7 @@ from llmesr.data.unit_rows import unit_rows
 from llmesr.errors import UserError
 from llmesr.semantic.contrastive import Copies
 from llmesr.semantic.embed import embed
+from llmesr.semantic.history_prompts import HistoryPrompts
 from llmesr.semantic.preferences import HEAD, NONE, PreferenceLoss, Preferences
 from llmesr.store import Store
 from llmesr.training.categories import categories
@@ -28,13 +30,13 @@ from llmesr.training.finetune import finetune
 from llmesr.training.material import gather
 from llmesr.training.train import train
 
-TITLES = np.array([*"abcde"], dtype=object)
-
 
 def preferences(users: str = "prompt") -> Preferences:
-    copies = Copies([[f"name is {t}"] for t in TITLES], 0.0, 1)
+    copies = Copies([[f"name is {t}"] for t in "abcde"], 0.0, 1)
     histories = [np.array([0, 1, 3]), np.array([4])]
-    return Preferences(copies, TITLES, histories, np.array([0, 0, 1, 1, 2]), 200, users)
+    catalogue = pd.DataFrame({"item_id": list("ABCDE"), "title": list("abcde")})
+    prompts = HistoryPrompts(catalogue, FakeEmbedder()) if users == "prompt" else None
+    return Preferences(copies, histories, np.array([0, 0, 1, 1, 2]), prompts)
 
 
 def test_a_preference_is_the_share_of_each_category_in_the_history() -> None:

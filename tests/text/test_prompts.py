@@ -57,6 +57,11 @@ def test_every_domain_shows_the_attributes(domain: str) -> None:
     assert "name is Nail Lacquer; brand is OPI; store name is here" in item_prompts(CATALOGUE, domain)[0]
 
 
+def test_an_id_is_no_title_in_a_template_either() -> None:
+    untitled = CATALOGUE.assign(title=CATALOGUE["item_id"])
+    assert item_prompts(untitled, "{title} ({attributes})")[0] == " (brand is OPI; store name is here)"
+
+
 def test_own_templates() -> None:
     assert item_prompts(CATALOGUE, "{title} by {brand}!")[0] == "Nail Lacquer by OPI!"
     assert item_prompts(CATALOGUE, "Sold: {attributes}", ["brand"])[0] == "Sold: brand is OPI"
@@ -128,21 +133,8 @@ def test_fill_without_attributes() -> None:
     assert fill([]) == "The item has the following attributes: ."
 
 
-def test_user_prompt_keeps_the_newest_titles() -> None:
+def test_user_prompt() -> None:
     assert user_prompt(["a", "b"]) == (
         "The user has visited the following items: a; b. Please conclude the user's preference."
     )
-    titles = [f"title number {i}" for i in range(1000)]
-    made = user_prompt(titles, 100)
-    assert "title number 999. Please" in made
-    assert "title number 990;" not in made
-    inside = made.split(": ", 1)[1].split(". Please")[0]
-    assert 60 < len(inside) <= 100
-    assert user_prompt([]) == user_prompt(["", " "]) == ""
-    assert "x" * 50 in user_prompt(["x" * 500], 50)
-
-
-@given(st.lists(st.text(max_size=30), max_size=30), st.integers(10, 200))
-def test_user_prompts_fit(titles: list[str], room: int) -> None:
-    made = user_prompt(titles, room)
-    assert len(made) <= room + len(user_prompt(["x"])) - 1
+    assert user_prompt([]) == ""

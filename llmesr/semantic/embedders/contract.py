@@ -17,8 +17,13 @@ class Embedder(Protocol):
     """For people: which model."""
     reads: Literal["text", "item_id"] = "text"
     """What :meth:`embed` is given: prompts, or (precomputed vectors) the ids of items."""
-    reach: int | None = None
-    """Characters of a text that the model reads for sure; None when there is no practical limit."""
+    unit: str = "characters"
+    """What :meth:`lengths` counts."""
+
+    @property
+    def reach(self) -> int | None:
+        """How long a text may be that is read whole, as :meth:`lengths` counts; None where no limit matters."""
+        return None
 
     @property
     def dimension(self) -> int:
@@ -29,6 +34,10 @@ class Embedder(Protocol):
     def fingerprint(self) -> str:
         """Changes with anything that changes vectors: weights, pooling, cut, precision, adapter."""
         ...
+
+    def lengths(self, texts: Sequence[str]) -> np.ndarray:
+        """(n,) how long each text is, in the unit of :attr:`reach`; exact up to there."""
+        return np.array([len(text) for text in texts])
 
     def stream(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows (b,) of ``texts`` and their vectors (b, E) float32, in any order, each row once."""

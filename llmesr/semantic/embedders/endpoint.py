@@ -41,7 +41,12 @@ class EndpointEmbedder(Embedder):
         self.batch_size = config.batch_size
         self.concurrency = config.concurrency
         self.price = config.price
-        self._characters = self.reach = config.max_tokens * CHARACTERS_PER_TOKEN
+        self._characters = config.max_tokens * CHARACTERS_PER_TOKEN
+
+    @property
+    def reach(self) -> int:
+        """Characters of a text that are sent."""
+        return self._characters
 
     @property
     def fingerprint(self) -> str:

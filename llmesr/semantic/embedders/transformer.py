@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -22,14 +24,15 @@ from llmesr.semantic.embedders.backbone import (
     weights_digest,
 )
 from llmesr.semantic.embedders.contract import Embedder
+from llmesr.semantic.embedders.modules import after_pooling, modules_digest
 from llmesr.semantic.embedders.pooling import Pooling, pool
 from llmesr.store import config_digest
 
 _POOL_OF_BATCHES = 64
+_MEASURED = 4096
+"""Texts whose tokens are in memory together while they are counted."""
 CPU_TOKENS = 1536
 """Tokens in a forward pass on a processor: more fall out of its caches (`benchmarks/text.py` measures this)."""
-_CHARACTERS_PER_TOKEN = 3
-"""A cautious reading of how much text a token holds: prompts cut to this fit the model."""
 
 
 class Adapter:
@@ -44,6 +47,8 @@ class Adapter:
 class TransformerEmbedder(Embedder):
     """The pooled, unit-length last hidden states of ``source``."""
 
+    unit = "tokens"
+
     def __init__(
         self, source: Source, config: EmbedConfig, *, adapter: Adapter | None = None, device: str | None = None
     ) -> None:
@@ -53,7 +58,12 @@ class TransformerEmbedder(Embedder):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.batch_size = config.batch_size
         self._config = config
-        self.reach = config.max_tokens * _CHARACTERS_PER_TOKEN
+
+    @cached_property
+    def reach(self) -> int:
+        """Tokens of a text that are read, special ones among them: the longest the model takes."""
+        with self._tokenizing():
+            return index(min(self._config.max_tokens, self._tokenizer.model_max_length, self._positions()))
 
     @cached_property
     def _model_config(self) -> Any:
@@ -76,12 +86,23 @@ class TransformerEmbedder(Embedder):
 
     @property
     def dimension(self) -> int:
+        dense = [layer.out_features for layer in self.after if isinstance(layer, torch.nn.Linear)]
+        return dense[-1] if dense else self._width
+
+    @cached_property
+    def after(self) -> torch.nn.Sequential:
+        """What the model's folder does with pooled states (B, width), before they are scaled."""
+        return after_pooling(self.source, self._width).to(self.device)
+
+    @property
+    def _width(self) -> int:
         text = self._model_config.get_text_config() if hasattr(self._model_config, "get_text_config") else None
         return int((text or self._model_config).hidden_size)
 
     @cached_property
     def fingerprint(self) -> str:
         parts = [weights_digest(self.source), self.pooling, self._config.max_tokens, str(self.dtype)]
+        parts += modules_digest(self.source)
         return config_digest("transformer", *parts, self.adapter.digest if self.adapter else None)
 
     @cached_property
@@ -99,10 +120,20 @@ class TransformerEmbedder(Embedder):
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text with the model's special tokens, cut to the longest the model takes; never empty."""
-        with reading(f"The tokenizer of {self.source.ref!r} cannot be used"):
-            longest = min(self._config.max_tokens, self._tokenizer.model_max_length, self._positions())
-            ids = self._tokenizer(list(texts), truncation=True, max_length=longest, return_attention_mask=False)
-        return [row or [self._filler] for row in ids["input_ids"]]
+        return [row or [self._filler] for row in self._ids(texts, self.reach)]
+
+    def lengths(self, texts: Sequence[str]) -> np.ndarray:
+        """(n,) how many tokens each text has, special ones among them; of a text too long, one too many."""
+        parts = (texts[i : i + _MEASURED] for i in range(0, len(texts), _MEASURED))
+        return np.array([len(row) for part in parts for row in self._ids(part, self.reach + 1)], np.int64)
+
+    def _ids(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        with self._tokenizing():
+            ids = self._tokenizer(list(texts), truncation=True, max_length=most, return_attention_mask=False)
+            return list(ids["input_ids"])
+
+    def _tokenizing(self) -> AbstractContextManager[None]:
+        return reading(f"The tokenizer of {self.source.ref!r} cannot be used")
 
     def _positions(self) -> int:
         most = getattr(self._model_config, "max_position_embeddings", None) or 1 << 30
@@ -152,4 +183,5 @@ class TransformerEmbedder(Embedder):
         inputs, mask = self.batch(ids)
         with reading(f"{self.source.ref!r} cannot read what its tokenizer makes of these texts"):
             states = self._model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, E)
-        return unit_rows(pool(states, mask, self.pooling))
+        vectors: Tensor = self.after(pool(states, mask, self.pooling))
+        return unit_rows(vectors)
