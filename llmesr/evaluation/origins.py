@@ -79,9 +79,18 @@ def identity(
 
 
 def embedder(store: Store, id: str) -> str:
-    """The fingerprint of what made an embedding; its id where that is not known."""
-    known = store.exists("embeddings", id)
-    return str(store.manifest("embeddings", id).info.get("fingerprint", id)) if known else id
+    """The fingerprint of what made an embedding; its id where that is not known.
+
+    One of an earlier version has a fingerprint of then: that of another embedding here that says it was the same.
+    """
+    if not store.exists("embeddings", id):
+        return id
+    info = store.manifest("embeddings", id).info
+    own = str(info.get("fingerprint", id))
+    if "earlier_fingerprint" in info:
+        return own
+    later = (m.info for m in store.list("embeddings") if m.info.get("earlier_fingerprint") == own)
+    return next((str(i["fingerprint"]) for i in later), own)
 
 
 def described(store: Store, id: str) -> str:

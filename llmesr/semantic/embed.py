@@ -145,6 +145,7 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
         draft.manifest.timings = {"items": embedded - started, "users": time.perf_counter() - embedded}
         draft.manifest.info = {
             "fingerprint": embedder.fingerprint,
+            **({"earlier_fingerprint": earlier} if (earlier := embedder.earlier_fingerprint) else {}),
             "histories": histories_digest(dataset),
             "dimension": int(items.shape[1]),
             "items": len(items),

@@ -17,6 +17,8 @@ class Embedder(Protocol):
     """For people: which model."""
     reads: Literal["text", "item_id"] = "text"
     """What :meth:`embed` is given: prompts, or (precomputed vectors) the ids of items."""
+    earlier_fingerprint: str | None = None
+    """What :attr:`fingerprint` was in earlier versions, by which embeddings of then are known again."""
     reach: int | None = None
     """Characters of a text that the model reads for sure; None when there is no practical limit."""
 
