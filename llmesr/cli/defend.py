@@ -107,7 +107,7 @@ def _train(chosen: Store, claim: Claim, lacking: Sequence[Training], device: str
         place = later if training.in_time else data
         for id in read_by(training) if training.in_time and training.of_run is None else ():
             if id not in texts:
-                texts[id] = _read_again(chosen, load_embedding(chosen, id), later).id
+                texts[id] = _read_again(chosen, load_embedding(chosen, id), later, device).id
         run = _made(chosen, training, place, made, texts if training.in_time else {}, device)
         made[training.key] = run.id
         if training.policy is not None:
@@ -169,13 +169,21 @@ def _in_time(chosen: Store, claim: Claim, data: Dataset) -> Dataset:
     return resplit(data, SplitConfig.read(None, **SPLIT), chosen)
 
 
-def _read_again(chosen: Store, text: Embedding, later: Dataset) -> Embedding:
-    """The same text vectors for the dataset under another split: nothing is embedded anew, users are read again."""
+def _read_again(chosen: Store, text: Embedding, later: Dataset, device: str) -> Embedding:
+    """The same text vectors for the dataset under another split: nothing is embedded anew, users are read again. An
+    adapter that learned what is chosen is tuned again on what that split lets it know."""
     from llmesr.config import EmbedConfig
+    from llmesr.runs.finetune import list_finetunes, tuned_on_choices
     from llmesr.semantic.embed import embed
+    from llmesr.training.finetune import finetune
 
+    config = EmbedConfig.read(None, **text.manifest.config)
     with progress() as listen:
-        return embed(later, EmbedConfig.read(None, **text.manifest.config), chosen, listen)
+        if (adapter := tuned_on_choices(chosen, text.manifest)) is not None:
+            there = [t for t in list_finetunes(chosen, later.id) if t.config == adapter.config and t.manifest.files]
+            tuned = there[0] if there else finetune(later, adapter.config, chosen, device=device, progress=listen)
+            config = config.but(adapter=tuned.id)
+        return embed(later, config, chosen, listen)
 
 
 def register(app: typer.Typer) -> None:

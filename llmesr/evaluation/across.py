@@ -19,8 +19,9 @@ from scipy.stats import kendalltau
 from llmesr.config import EXTERNAL, WORDS
 from llmesr.data.dataset import split_of
 from llmesr.evaluation.contenders import Contender
-from llmesr.evaluation.origins import GUIDES, identity, sources
+from llmesr.evaluation.origins import GUIDES, identity, sources, texts
 from llmesr.evaluation.resampling import adjust
+from llmesr.runs.finetune import tuned_on_choices
 from llmesr.store import Manifest, Store
 
 BUDGET = ("epochs", "patience")
@@ -61,6 +62,9 @@ def _repeatable(store: Store, manifest: Manifest) -> bool:
         return False
     runs = [*sources(manifest), *(str(config[k]) for k in GUIDES if config.get(k))]
     views = [v for v in config.get("views") or () if v != WORDS]
+    tuned = [tuned_on_choices(store, text) for text in texts(store, manifest)]
+    if any(a is not None and a.config.categories_of for a in tuned):  # categories by a run of this split
+        return False
     return all(store.exists("embeddings", v) for v in views) and all(
         store.exists("runs", id) and _repeatable(store, store.manifest("runs", id)) for id in runs
     )

@@ -14,6 +14,7 @@ SEVERITIES: tuple[Severity, ...] = ("serious", "caution", "note")
 Kind = Literal[
     "undertrained",
     "untraceable",
+    "leakage",
     "one-seed",
     "few-seeds",
     "seeds-left-out",
@@ -192,6 +193,10 @@ def _search(d: Doubt) -> str:
 _CLAUSES: dict[Kind, Callable[[Doubt], str]] = {
     "undertrained": _undertrained,
     "untraceable": lambda d: f"{d.names[0]} does not record when it was at its best",
+    "leakage": lambda d: (
+        f"the text of {d.names[0]} was made by an adapter that learned what is chosen in dataset "
+        f"{d.numbers['dataset']}, which may be what is asked here; tune it on this one and embed again"
+    ),
     "one-seed": _one_seed,
     "few-seeds": lambda d: f"{d.names[0]} has {d.numbers['seeds']} seeds; three are the least that show its luck",
     "seeds-left-out": lambda d: (

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from llmesr.config import BLEND, EXTERNAL, MADE_FOR_IT, RunConfig, has_backbone
+from llmesr.runs.finetune import tuned_on_choices
 from llmesr.runs.settings import settings_of
-from llmesr.store import Manifest, Store
+from llmesr.store import Manifest, Store, config_digest
 
 GUIDES = ("base", "teacher")
 """Settings that name another run, which a training learns from."""
@@ -79,9 +80,35 @@ def identity(
 
 
 def embedder(store: Store, id: str) -> str:
-    """The fingerprint of what made an embedding; its id where that is not known."""
-    known = store.exists("embeddings", id)
-    return str(store.manifest("embeddings", id).info.get("fingerprint", id)) if known else id
+    """The fingerprint of what made an embedding; its id where that is not known.
+
+    What learned from choices is tuned under each split anew, so that only how it is tuned counts. One of an earlier
+    version has a fingerprint of then: that of another embedding here that says it was the same.
+    """
+    if not store.exists("embeddings", id):
+        return id
+    manifest = store.manifest("embeddings", id)
+    info = manifest.info
+    if (adapter := tuned_on_choices(store, manifest)) is not None:
+        read = [manifest.config.get(k) for k in ("embedder", "pooling", "max_tokens", "precision")]
+        return config_digest(adapter.config.model_dump(), read)
+    own = str(info.get("fingerprint", id))
+    if "earlier_fingerprint" in info:
+        return own
+    later = (m.info for m in store.list("embeddings") if m.info.get("earlier_fingerprint") == own)
+    return next((str(i["fingerprint"]) for i in later), own)
+
+
+def texts(store: Store, manifest: Manifest) -> list[Manifest]:
+    """The embeddings behind a run, each once: those it reads, and those of the runs it is made of or learned from."""
+    views = [("embeddings", str(v)) for v in manifest.config.get("views") or ()]
+    ahead, found = [*((p.kind, p.id) for p in manifest.parents), *views], dict[str, Manifest]()
+    for kind, id in ahead:
+        if kind not in ("embeddings", "runs") or not store.exists(kind, id):
+            continue
+        there = store.manifest(kind, id)
+        found |= {m.id: m for m in ([there] if kind == "embeddings" else texts(store, there))}
+    return list(found.values())
 
 
 def described(store: Store, id: str) -> str:

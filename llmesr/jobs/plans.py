@@ -108,30 +108,22 @@ def _fresh(name: str) -> str:
     return f"{slug(name)}-{secrets.token_hex(3)}"
 
 
+def finetune_step(dataset: str, name: str, values: Mapping[str, Any], *, saves: str = "adapter") -> Step:
+    """Fine-tune a language model on a dataset; the id of the adapter is saved as ``{adapter}``."""
+    return Step(
+        verb="finetune",
+        arguments=[dataset, *settings(values), "--json"],
+        label="Fine-tune the text model",
+        makes="adapters",
+        run=_fresh(f"{name}-finetuned"),
+        reads=[f"datasets/{dataset}"],
+        saves=saves,
+    )
+
+
 def finetune_steps(dataset: str, name: str, values: Mapping[str, Any]) -> list[Step]:
-    """Fine-tune a language model on the items of a dataset, then read the items with it in the same wording."""
-    kept = {new: values[old] for old, new in _WORDING.items() if old in values}
-    return [
-        Step(
-            verb="finetune",
-            arguments=[dataset, *settings(values), "--json"],
-            label="Fine-tune the text model",
-            makes="adapters",
-            run=_fresh(f"{name}-finetuned"),
-            reads=[f"datasets/{dataset}"],
-            saves="adapter",
-        ),
-        embed_step(dataset, {"adapter": "{adapter}", **kept}),
-    ]
-
-
-_WORDING = {
-    "template": "template",
-    "attributes": "attributes",
-    "max_characters": "max_chars",
-    "max_tokens": "max_tokens",
-}
-"""Settings of a fine-tuning that the reading afterwards shares -> their names there."""
+    """Fine-tune a language model on the items of a dataset, then read the items with it (in the same wording)."""
+    return [finetune_step(dataset, name, values), embed_step(dataset, {"adapter": "{adapter}"})]
 
 
 def tune_step(run: str, values: Mapping[str, Any] | None = None, *, point: int | None = None) -> Step:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llmesr.config import BLEND, NEEDS_TEXT, WORDS, EmbedConfig
-from llmesr.jobs.plans import embed_step, settings, train_step, tune_step
+from llmesr.config import BLEND, NEEDS_TEXT, WORDS, EmbedConfig, FinetuneConfig
+from llmesr.jobs.plans import embed_step, finetune_step, settings, train_step, tune_step
 from llmesr.jobs.record import Step
+from llmesr.runs.finetune import TUNED_WITH, tuned_on_choices
 from llmesr.runs.wanted import Training, in_turn
 from llmesr.store import Manifest, Store
 
@@ -30,9 +31,19 @@ def wanted_steps(
         steps.append(split_step(dataset.id))
     texts = list(dict.fromkeys(id for t in there if t.of_run is None for id in read_by(t)))
     named = {id: f"embedding{number or ''}" for number, id in enumerate(texts)}
+    tuned: dict[str, str] = {}
     for id, name in named.items():
-        step = embed_step(place, _embedder(store.manifest("embeddings", id).config))
-        steps.append(step.model_copy(update={"saves": name}))
+        text = store.manifest("embeddings", id)
+        values = _embedder(text.config)
+        if (adapter := tuned_on_choices(store, text)) is not None:  # it may know what the other split holds out
+            if adapter.id not in tuned:
+                saved = f"adapter{len(tuned) or ''}"
+                usual = FinetuneConfig().model_dump()
+                given = {k: v for k, v in adapter.config.model_dump().items() if v != usual[k]}
+                steps.append(finetune_step(place, f"{dataset.name} temporal", given, saves=saved))
+                tuned[adapter.id] = f"{{{saved}}}"
+            values["adapter"] = tuned[adapter.id]
+        steps.append(embed_step(place, values).model_copy(update={"saves": name}))
     moved = {id: f"{{{name}}}" for id, name in named.items()}
     for training in there:
         steps += _steps(training, place, f"{dataset.name} temporal", moved, made)
@@ -93,6 +104,7 @@ def read_by(training: Training) -> list[str]:
 
 
 def _embedder(config: Mapping[str, object]) -> dict[str, object]:
-    """What differs from the usual way of reading texts."""
+    """What differs from the usual way of reading texts, which with an adapter is that of its tuning."""
     usual = EmbedConfig().model_dump()
-    return {k: v for k, v in config.items() if k in usual and v != usual[k] and v is not None}
+    said = TUNED_WITH if config.get("adapter") else ()
+    return {k: v for k, v in config.items() if k in usual and (k in said or (v != usual[k] and v is not None))}

@@ -15,6 +15,7 @@ from llmesr.config import LINEAR, NEEDS_TEXT, UNTRAINED
 from llmesr.config.needs import needs_text
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
+from llmesr.runs.finetune import tuned_on_choices
 from llmesr.runs.record import MODEL, Run, find_run, list_runs
 from llmesr.semantic.embed import load_embedding, whole_embeddings
 from llmesr.store import Manifest, Store
@@ -34,7 +35,8 @@ class Space:
     key: str
     manifest: Manifest
     mixed: str = ""
-    """How text got into a space called collaborative, see :func:`mixed`; empty where it did not."""
+    """How text got into a space called collaborative, see :func:`mixed`, or behaviour into one of text; empty where it
+    did not."""
 
     @property
     def source(self) -> str:
@@ -75,7 +77,7 @@ def mixed(run: Run) -> str:
 
 def available(store: Store, dataset: Dataset) -> list[Space]:
     """Every space of ``dataset``: its embeddings, then its runs' views, newest first."""
-    made = [_text_space(m) for m in store.list("embeddings") if m.parent("datasets") == dataset.id]
+    made = [_text_space(store, m) for m in store.list("embeddings") if m.parent("datasets") == dataset.id]
     return made + [_run_space(run, part) for run in list_runs(store, dataset.id) for part in parts_of(run)]
 
 
@@ -83,7 +85,7 @@ def open_space(store: Store, spec: str, dataset: Dataset) -> Space:
     """A space from its spec. UserError when it is not one, or belongs to another dataset."""
     source, _, rest = spec.partition(":")
     if source == "embedding" and rest:
-        space = _text_space(store.find("embeddings", rest))
+        space = _text_space(store, store.find("embeddings", rest))
     elif source == "run" and rest.rpartition(":")[2] in VIEWS:
         ref, _, part = rest.rpartition(":")
         run = find_run(store, ref)
@@ -98,11 +100,12 @@ def open_space(store: Store, spec: str, dataset: Dataset) -> Space:
     return space
 
 
-def _text_space(manifest: Manifest) -> Space:
+def _text_space(store: Store, manifest: Manifest) -> Space:
     label = f"text · {manifest.config.get('embedder', manifest.name)}"
     if manifest.config.get("adapter"):
         label += " · tuned"
-    return Space(f"embedding:{manifest.id}", label, "semantic", manifest)
+    learned = "was tuned on what is chosen" if tuned_on_choices(store, manifest) else ""
+    return Space(f"embedding:{manifest.id}", label, "semantic", manifest, learned)
 
 
 def _run_space(run: Run, part: str) -> Space:

@@ -18,6 +18,7 @@ from llmesr.data.dataset import Dataset
 from llmesr.data.row_file import RowFile
 from llmesr.errors import UserError
 from llmesr.progress import Progress, silent
+from llmesr.runs.finetune import TUNED_WITH, learned_choices
 from llmesr.semantic.cache import embed_cached, fill_cache
 from llmesr.semantic.embedders import open_embedder
 from llmesr.semantic.embedders.contract import Embedder
@@ -118,7 +119,7 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
 
     UserError when no item has text, when the embedder cannot be loaded, or when precomputed vectors do not fit.
     """
-    config = _with_base(config, store)
+    config, adapter = _tuned(config, dataset, store)
     embedder = open_embedder(config, store)
     texts = item_texts(dataset, config, embedder, store)
     content = _digest("\0".join(texts).encode())
@@ -145,7 +146,8 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
             )
         items = reduced.apply(items)
     embedded = time.perf_counter()
-    with store.draft("embeddings", id, name=f"{dataset.name} {config.embedder}", parents=[dataset.manifest]) as draft:
+    parents = [dataset.manifest] if adapter is None else [dataset.manifest, adapter]
+    with store.draft("embeddings", id, name=f"{dataset.name} {config.embedder}", parents=parents) as draft:
         users = user_blocks(dataset, items, config, embedder, store, progress, reduced)
         blocks, kept, int8 = (_as(block, dtype) for block in users), _as(items, dtype), config.storage == "int8"
         empty = write_vectors(draft.path / VECTORS, items if int8 else kept, blocks, dataset.n_users, int8=int8)
@@ -153,6 +155,7 @@ def embed(dataset: Dataset, config: EmbedConfig, store: Store, progress: Progres
         draft.manifest.timings = {"items": embedded - started, "users": time.perf_counter() - embedded}
         draft.manifest.info = {
             "fingerprint": embedder.fingerprint,
+            **({"earlier_fingerprint": earlier} if (earlier := embedder.earlier_fingerprint) else {}),
             "histories": histories_digest(dataset),
             "dimension": int(items.shape[1]),
             "items": len(items),
@@ -179,7 +182,7 @@ def embed_shard(
     number, count = shard
     if not 0 <= number < count:
         raise UserError(f"Shard {number}/{count} does not exist: with {count} shards they are 0 to {count - 1}.")
-    config = _with_base(config, store)
+    config, _ = _tuned(config, dataset, store)
     embedder = open_embedder(config, store)
     if embedder.reads == "item_id":
         raise UserError("Precomputed vectors are only joined, which one process does at once: leave --shard out.")
@@ -202,11 +205,22 @@ def _as(vectors: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return kept
 
 
-def _with_base(config: EmbedConfig, store: Store) -> EmbedConfig:
-    """With an adapter the embedder is the model it was tuned on, unless ``config`` names one."""
-    if config.adapter and "embedder" not in config.model_fields_set:
-        return config.but(embedder=store.find("adapters", config.adapter).config["base"])
-    return config
+def _tuned(config: EmbedConfig, dataset: Dataset, store: Store) -> tuple[EmbedConfig, Manifest | None]:
+    """With an adapter: the model and the wording it was tuned with, unless ``config`` names others, and the adapter.
+
+    UserError for one that learned what users choose in another dataset: its training part may hold what is held out.
+    """
+    if not config.adapter:
+        return config, None
+    adapter = store.find("adapters", config.adapter)
+    if learned_choices(adapter) and adapter.parent("datasets") != dataset.id:
+        raise UserError(
+            f"Adapter {adapter.id!r} learned what is chosen in dataset {adapter.parent('datasets')!r}, which may be "
+            f"what {dataset.id!r} holds out. Tune one there with the same settings: `llmesr finetune {dataset.id}`."
+        )
+    known = {new: adapter.config[old] for new, old in TUNED_WITH.items() if old in adapter.config}
+    taken = {name: value for name, value in known.items() if name not in config.model_fields_set}
+    return config.but(adapter=adapter.id, **taken), adapter
 
 
 def user_vectors(

@@ -45,7 +45,7 @@ def further_vectors(
             f"The vectors of embedding {embedding.id!r} came from a file ({embedder.name}), so no other text can be "
             f"read the same way. Embed with a model (`llmesr embed {dataset.id}`) and train on that."
         )
-    if embedder.fingerprint != embedding.fingerprint:
+    if embedding.fingerprint not in (embedder.fingerprint, embedder.earlier_fingerprint):
         raise UserError(
             f"Embedding {embedding.id!r} was made by another model than {embedder.name!r} is now; run `llmesr embed "
             f"{dataset.name}` and train on that."

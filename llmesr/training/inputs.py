@@ -35,7 +35,7 @@ from llmesr.retrieval.similar import SimilarUsers, similar_users
 from llmesr.runs.record import Run, find_run
 from llmesr.semantic.codes import Codes, quantise
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
-from llmesr.semantic.embedders.backbone import Source, weights_digest
+from llmesr.semantic.embedders.backbone import Source, same_weights, weights_digest
 from llmesr.semantic.matrix import pad
 from llmesr.semantic.trunk import Trunk, item_tokens, reader
 from llmesr.store import Manifest, Store
@@ -207,7 +207,7 @@ def reading(run: Run, dataset: Dataset, part: Part) -> dict[str, Any]:
     config, known = run.config, run.manifest.info.get("text_model")
     embedder = str(load_embedding(run.store, str(run.manifest.parent("embeddings"))).manifest.config["embedder"])
     source = reader(config.language_model, embedder)
-    if known and known["digest"] != weights_digest(source):
+    if known and not same_weights(source, known["digest"]):
         raise UserError(f"Run {run.id!r} was trained with another {known['name']} than the one that is here now.")
     behaviour = None
     if needs_behaviour(config):

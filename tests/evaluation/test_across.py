@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from factories import make_dataset, make_run
+from factories import make_dataset, make_embedding, make_run
 
 from llmesr.config import SplitConfig
 from llmesr.data.splitting import resplit, siblings
 from llmesr.evaluation.across import Tests, agreements, like, named_splits, one_per_split, placed
 from llmesr.evaluation.contenders import contenders
-from llmesr.store import Store
+from llmesr.evaluation.origins import embedder
+from llmesr.store import MANIFEST, Store, write_json
 
 CUTS = SplitConfig(kind="temporal", valid_from=0.5, test_from=0.7)
 
@@ -48,6 +49,19 @@ def test_a_configuration_is_found_under_another_split(store: Store) -> None:
     assert found is not None
     assert set(found.ids) == {r.id for r in wanted}
     assert like(here, contenders([make_run(store, later, "id", dropout=0.1)]), store) is None
+
+
+def test_an_embedding_of_an_earlier_version_is_known_by_its_fingerprint_of_then(store: Store) -> None:
+    shop = make_dataset(store)
+    before, now, other = (make_embedding(store, shop, id=name) for name in ("before", "now", "other"))
+    for made, info in (
+        (before, {"fingerprint": "sampled"}),
+        (now, {"fingerprint": "whole", "earlier_fingerprint": "sampled"}),
+        (other, {"fingerprint": "merged", "earlier_fingerprint": "another"}),
+    ):
+        manifest = made.manifest.model_copy(update={"info": {**made.manifest.info, **info}})
+        write_json(store.path("embeddings", made.id) / MANIFEST, manifest.model_dump())
+    assert [embedder(store, made.id) for made in (before, now, other)] == ["whole", "whole", "merged"]
 
 
 def judged(p: dict[tuple[str, str, str], float]) -> Tests:

@@ -11,7 +11,7 @@ import torch
 from factories import make_dataset, make_run
 from lab_shop import READING, made, opened
 
-from llmesr.config import RunConfig
+from llmesr.config import EmbedConfig, RunConfig
 from llmesr.errors import UserError
 from llmesr.lab.change import as_new, with_products, with_texts
 from llmesr.lab.rewritten import can_score_new, changed, check
@@ -22,6 +22,7 @@ from llmesr.models.boosted import BoostedScorer, Trees, Usual
 from llmesr.scoring.derived import derive
 from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.scored_run import ScoredRun
+from llmesr.semantic.embedders import open_embedder
 from llmesr.store import Store
 
 pytest_plugins = ("lab_shop",)
@@ -188,6 +189,17 @@ def test_vectors_from_a_file_and_of_another_model_are_refused() -> None:
     precomputed = replace(text, manifest=text.manifest.model_copy(update={"config": config}))
     with pytest.raises(UserError, match="came from a file"):
         change.vectors(precomputed, scored.store)
+
+
+def test_an_embedding_of_an_earlier_version_reads_further_texts() -> None:
+    scored = opened("semantic-knn")
+    text = scored.embedding
+    assert text is not None
+    embedder = open_embedder(EmbedConfig.read(None, **text.manifest.config), scored.store)
+    info = {**text.manifest.info, "fingerprint": embedder.earlier_fingerprint}
+    before = replace(text, manifest=text.manifest.model_copy(update={"info": info}))
+    now, then = (with_products(scored.dataset, [LAMP]).vectors(e, scored.store) for e in (text, before))
+    np.testing.assert_array_equal(now, then)
 
 
 def test_trees_take_of_a_new_product_what_is_usual_of_the_rarest() -> None:

@@ -86,15 +86,19 @@ def test_a_half_is_judged_by_as_many_trees_as_were_likeliest_for_the_other(
     members: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     likely = iter([[0.0, 3.0, 1.0], [0.0, -2.0, 1.0]])  # of the halves: the first likes one tree, the other two
-    grown, judges = boosting.grow, []
+    grown, judges = boosting.grow, list[Any]()
 
     def scripted(*given: Any, **more: Any) -> tuple[Trees, np.ndarray]:
         trees, _ = grown(*given, **{**more, "rounds": 2})
         return trees, np.array(next(likely)) if more.get("beside") is not None else np.zeros(1)
 
+    def watched(scorers: list[Any], fold: torch.Tensor) -> Folded:
+        judges.extend(scorers)
+        return Folded(scorers, fold)
+
     monkeypatch.setattr(boosting, "grow", scripted)
     monkeypatch.setattr(boosting, "ROUNDS", 2)
-    monkeypatch.setattr(boosting, "Folded", lambda scorers, fold: judges.extend(scorers) or Folded(scorers, fold))
+    monkeypatch.setattr(boosting, "Folded", watched)
     said = blend(members, trees=True).manifest.info["blend"]["trees"]
     assert said["rounds"] == 2
     assert [len(judge.trees.values) for judge in judges[:2]] == [2, 1]

@@ -132,6 +132,7 @@ def test_a_run_that_reads_a_part_otherwise_than_the_whole_is_not_asked_for_parts
     told = Run(store, str(made.config.collaborative_run))
     assert told.config.positions == "start"
     scorer = load_scorer(told)
+    assert isinstance(scorer, NeuralScorer)
     whole, part = torch.tensor([[3, 9, 21]]), torch.tensor([[3, 9, 0]])
     torch.testing.assert_close(scorer.model.encode(whole)[:, 1], scorer.model.encode(part)[:, 1])
     counted_back = train(tiny, small(inject=True, prefix="none"), store).config.collaborative_run

@@ -30,6 +30,7 @@ def standing(case: Case) -> list[Doubt]:
     found: list[Doubt] = []
     for contender in case.chosen:
         found += training.convergence(contender)
+        found += training.leakage(contender)
         found += training.seeds_left_out(contender, case.everyone)
         found += training.seeds_archived(contender, case.archived)
         found += training.shared(contender)

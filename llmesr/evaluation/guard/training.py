@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from llmesr.config import BLEND, EXTERNAL, has_backbone
 from llmesr.evaluation.contenders import Contender, configuration
 from llmesr.evaluation.doubts import Doubt, Remedy, Severity
-from llmesr.evaluation.origins import described, lucky
+from llmesr.evaluation.origins import described, lucky, texts
+from llmesr.runs.finetune import tuned_on_choices
 from llmesr.runs.wanted import LONGEST, PATIENCE
 from llmesr.store import Manifest
 
@@ -37,6 +38,15 @@ def convergence(c: Contender) -> Iterator[Doubt]:
         values = {"epochs": epochs, "patience": max(PATIENCE, int(worst.config.get("patience", 0)))}
         remedy = Remedy("train-longer", tuple(short) if c.trained else c.ids, values)
         yield Doubt("undertrained", "serious", (c.name,), tuple(short), numbers, remedy)
+
+
+def leakage(c: Contender) -> Iterator[Doubt]:
+    """Text that an adapter made which learned what is chosen in another split: that may be what is asked here."""
+    store = c.runs[0].store
+    tuned = [(m, tuned_on_choices(store, m)) for run in c.manifests for m in texts(store, run)]
+    other = [a for m, a in tuned if a is not None and a.dataset_id != m.parent("datasets")]
+    if other:
+        yield Doubt("leakage", "serious", (c.name,), c.ids, {"adapter": other[0].id, "dataset": other[0].dataset_id})
 
 
 def waited(m: Manifest) -> int | None:

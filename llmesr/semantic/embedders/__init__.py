@@ -51,16 +51,10 @@ def open_embedder(config: EmbedConfig, store: Store) -> Embedder:
 def _adapter(config: EmbedConfig, store: Store) -> Adapter | None:
     if config.adapter is None:
         return None
-    from llmesr.semantic.embedders.backbone import locate, weights_digest
+    from llmesr.semantic.embedders.backbone import locate, same_weights
     from llmesr.semantic.embedders.transformer import Adapter
 
     manifest = store.find("adapters", config.adapter)
-    base = manifest.config.get("base")
-    tuned_on = manifest.info.get("base_digest")
-    if base != config.embedder and tuned_on != weights_digest(locate(config.embedder)):
-        raise UserError(
-            f"Adapter {manifest.id!r} was tuned on {base!r}, not {config.embedder!r}: add --embedder {base}"
-        )
     folder = store.path("adapters", manifest.id) / "adapter"
     if not manifest.files:
         raise UserError(
@@ -68,5 +62,13 @@ def _adapter(config: EmbedConfig, store: Store) -> Adapter | None:
         )
     if not folder.is_dir():
         raise UserError(f"Adapter {manifest.id!r} is damaged: {folder} is missing. Tune it again.")
+    base, tuned_on = manifest.config.get("base"), str(manifest.info.get("base_digest"))
+    if not same_weights(locate(config.embedder), tuned_on):
+        raise UserError(
+            f"{base!r} is another model now than adapter {manifest.id!r} was tuned on: bring its files back, "
+            "or tune it again."
+            if base == config.embedder
+            else f"Adapter {manifest.id!r} was tuned on {base!r}, not {config.embedder!r}: add --embedder {base}"
+        )
     weights = [digest for name, digest in sorted(manifest.files.items()) if name.startswith("adapter/")]
     return Adapter(str(folder), "+".join(weights), manifest.config.get("pooling"))

@@ -19,10 +19,16 @@ import torch
 from llmesr.deadlines import TooSlow, while_moving
 from llmesr.errors import UserError, is_full
 from llmesr.semantic.embedders.pooling import Pooling
+from llmesr.store import file_digest
 
 MINILM = "minilm"
 _SAMPLE = 1 << 20
 _WEIGHTS = (".safetensors", ".gguf")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
+_WHOLE = 32
+"""Hex digits of a digest of whole files; one of samples (earlier versions) has 16."""
+_digests: dict[tuple[Path, int, int, int], str] = {}
+"""Path, size, time of change and inode of a file -> its digest."""
 PARTS = "model.safetensors.index.json"
 """Names the files that the weights of a large model are spread over."""
 _PART = re.compile(r"[\w-][\w.-]*\.safetensors")
@@ -130,7 +136,34 @@ def _octets(folder: Path) -> int:
 
 
 def weights_digest(source: Source) -> str:
-    """Hex digits that change with the configuration or the weights: sizes and samples, not gigabytes of hashing."""
+    """Hex digits that change with the configuration, the tokenizer or any weight."""
+    names = [source.gguf] if source.gguf else sorted(p.name for p in source.folder.iterdir() if p.is_file())
+    read = ("config.json", *_TOKENIZER)
+    digest = hashlib.sha256()
+    for name in names:
+        path = source.folder / name
+        if path.suffix in (*_WEIGHTS, ".model") or name in read:
+            digest.update(f"{name}:{_file_digest(path)}\n".encode())
+    return digest.hexdigest()[:_WHOLE]
+
+
+def _file_digest(path: Path) -> str:
+    """That of a file, which may be gigabytes: read once while it stays as it is."""
+    there = path.stat()
+    version = (path, there.st_size, there.st_mtime_ns, there.st_ino)
+    if version not in _digests:
+        _digests[version] = file_digest(path)
+    return _digests[version]
+
+
+def same_weights(source: Source, digest: str) -> bool:
+    """Whether ``digest``, kept by an artifact, is that of ``source``: compared as the version that made it did."""
+    return digest == (weights_digest(source) if len(digest) == _WHOLE else sampled_digest(source))
+
+
+def sampled_digest(source: Source) -> str:
+    """What :func:`weights_digest` was in earlier versions. It tells two models apart only where their samples differ:
+    what is stored is known again by it, nothing new is."""
     names = [source.gguf] if source.gguf else sorted(p.name for p in source.folder.iterdir() if p.is_file())
     digest = hashlib.sha256()
     for name in names:

@@ -17,6 +17,8 @@ class Embedder(Protocol):
     """For people: which model."""
     reads: Literal["text", "item_id"] = "text"
     """What :meth:`embed` is given: prompts, or (precomputed vectors) the ids of items."""
+    earlier_fingerprint: str | None = None
+    """What :attr:`fingerprint` was in earlier versions, by which embeddings of then are known again."""
     unit: str = "characters"
     """What :meth:`lengths` counts."""
 

@@ -21,6 +21,7 @@ from llmesr.semantic.embedders.backbone import (
     load_model,
     load_tokenizer,
     reading,
+    sampled_digest,
     weights_digest,
 )
 from llmesr.semantic.embedders.contract import Embedder
@@ -101,8 +102,14 @@ class TransformerEmbedder(Embedder):
 
     @cached_property
     def fingerprint(self) -> str:
-        parts = [weights_digest(self.source), self.pooling, self._config.max_tokens, str(self.dtype)]
-        parts += modules_digest(self.source)
+        return self._of(weights_digest(self.source))
+
+    @cached_property
+    def earlier_fingerprint(self) -> str:  # type: ignore[override]
+        return self._of(sampled_digest(self.source))
+
+    def _of(self, weights: str) -> str:
+        parts = [weights, self.pooling, self._config.max_tokens, str(self.dtype), *modules_digest(self.source)]
         return config_digest("transformer", *parts, self.adapter.digest if self.adapter else None)
 
     @cached_property

@@ -63,10 +63,12 @@ def gap_line(points: Points, pair: Pair) -> str:
 
 
 def mixed_lines(pair: Pair) -> list[str]:
-    """For each space that text got into, why it agrees with the text."""
-    mixed = {side.space.label: side.space.mixed for side in pair.sides.values() if side.space.mixed}
+    """For each space that text got into, why it agrees with the text; for text that behaviour got into likewise."""
+    mixed = {side.space.label: side.space for side in pair.sides.values() if side.space.mixed}
+    alone = {True: "behaviour more than its words", False: "it more than behaviour"}
     return [
-        f"{as_text(label)} {how}, so it agrees with it more than behaviour alone would." for label, how in mixed.items()
+        f"{as_text(label)} {space.mixed}, so it agrees with {alone[space.part == 'semantic']} alone would."
+        for label, space in mixed.items()
     ]
 
 
