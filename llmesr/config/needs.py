@@ -49,6 +49,11 @@ def draws_popular(config: RunConfig) -> bool:
     return config.loss == "sampled" and config.popular_negatives > 0
 
 
+def ranks_candidates(config: RunConfig) -> bool:
+    """Whether the finished run is ranked by candidates from an index of its item vectors."""
+    return config.ranking == "two-stage" and reads("ranking", config.method, config.backbone)
+
+
 def spreads(config: RunConfig) -> bool:
     """Whether the start of the item vectors is spread over the graph of users and items."""
     return reads("graph_steps", config.method, config.backbone) and config.graph_steps > 0 and config.graph_weight > 0

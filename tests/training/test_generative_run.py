@@ -16,7 +16,7 @@ from interruption import stopped
 from safetensors.torch import load_file
 from served_app import asked
 
-from llmesr.config import IngestConfig, RunConfig, ServeConfig, SplitConfig
+from llmesr.config import IngestConfig, RunConfig, ServeConfig, SplitConfig, unread_settings
 from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest_frames
@@ -93,6 +93,14 @@ def test_beams_rank_as_exact_scores_do_and_say_how_many_they_find(store: Store, 
         torch.testing.assert_close(best.values, all_of[best.indices] + math.log(tiny.n_items))
         assert len(row.unique()) == 5  # four found, all others alike
         assert (row.sort().values[:-4] == row.min()).all()
+
+
+def test_candidates_of_an_index_are_not_for_it(store: Store, tiny: Dataset) -> None:
+    """It has no item vectors: that is told before it trains, and one that was set up before is ranked exactly."""
+    make_embedding(store, tiny)
+    config = small(epochs=1, ranking="two-stage")
+    assert unread_settings(config, {"ranking": "two-stage"}) == ["ranking"]
+    assert "ranking" not in train(tiny, config, store).manifest.info
 
 
 def test_routing_lowers_what_it_is_for_and_never_raises_it(store: Store, tiny: Dataset) -> None:

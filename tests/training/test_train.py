@@ -166,6 +166,15 @@ def test_llmemb_makes_the_run_it_aligns_to(tiny: Dataset, vectors: Embedding, st
         )
 
 
+def test_a_run_that_was_cut_short_is_no_reference(tiny: Dataset, vectors: Embedding, store: Store) -> None:
+    begun = Run(store, "cut")
+    cut = train(tiny, RunConfig(method="id", **SMALL), store, run_id="cut", enough=lambda: len(begun.events()) > 0)
+    assert cut.manifest.info["cut_short"] is True
+    run = train(tiny, RunConfig(method="llmemb", **SMALL), store, embedding=vectors)
+    assert run.config.alignment_run != cut.id
+    assert "cut_short" not in Run(store, str(run.config.alignment_run)).manifest.info
+
+
 def test_stopping_early_keeps_the_best_epoch(tiny: Dataset, store: Store) -> None:
     config = RunConfig(method="id", **{**SMALL, "epochs": 40, "patience": 2, "learning_rate": 0.01})
     run = train(tiny, config, store)
