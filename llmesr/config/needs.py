@@ -35,8 +35,9 @@ def needs_similar(config: RunConfig) -> bool:
 
 
 def needs_reference(config: RunConfig) -> bool:
-    """Whether the method aligns its items to those of an id-only run."""
-    return config.method == "llmemb" and config.alignment_weight > 0
+    """Whether the method aligns its items, where these are learned, to those of an id-only run."""
+    learned = config.adapter or not config.freeze_text
+    return config.method == "llmemb" and config.alignment_weight > 0 and learned
 
 
 def needs_behaviour(config: RunConfig) -> bool:
