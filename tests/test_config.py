@@ -104,10 +104,10 @@ def test_a_setting_that_would_do_nothing_is_told(given: dict[str, Any], needed: 
 
 
 def test_what_is_switched_off_may_be_said() -> None:
-    for given in ({"popular_negatives": 0.0, "negatives": None}, {"teacher_weight": 0.0}):
-        check_given(RunConfig.read(None, method="id", **given), given)
-    given = {"method": "llm-esr", "semantic_view": False, "fusion": "none"}
-    check_given(RunConfig.read(None, **given), given)
+    off: dict[str, Any] = {"popular_negatives": 0.0, "negatives": None, "teacher_weight": 0.0}
+    check_given(RunConfig.read(None, method="id", **off), off)
+    one_view: dict[str, Any] = {"method": "llm-esr", "semantic_view": False, "fusion": "none"}
+    check_given(RunConfig.read(None, **one_view), one_view)
 
 
 def test_frozen_items_are_aligned_to_nothing() -> None:
