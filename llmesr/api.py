@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llmesr.config import BestConfig, EmbedConfig, IngestConfig, LabConfig, RunConfig, SplitConfig, StudyConfig
+from llmesr.config import (
+    BestConfig,
+    EmbedConfig,
+    IngestConfig,
+    LabConfig,
+    RunConfig,
+    SplitConfig,
+    StudyConfig,
+    check_given,
+)
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.runs.record import Run
@@ -83,11 +92,14 @@ def train(dataset: Dataset, *, embedding: Embedding | None = None, store: Store 
 
     Validation and test are ranked at the end: ``metrics()`` of the run has every metric by group, ``per_user()`` the
     rank of each user's target, from 1. Without ``embedding``, a method that reads text takes the dataset's newest.
-    UserError when something the method needs is missing, and when the loss is no longer a number.
+    UserError when something the method needs is missing, for a setting that would do nothing, and when the loss is no
+    longer a number.
     """
     from llmesr.training.train import train as run
 
-    return run(dataset, RunConfig.read(None, **settings), store or Store(), embedding=embedding)
+    config = RunConfig.read(None, **settings)
+    check_given(config, settings)
+    return run(dataset, config, store or Store(), embedding=embedding)
 
 
 def register_ranking(path: str | Path, dataset: Dataset, *, name: str | None = None, store: Store | None = None) -> Run:

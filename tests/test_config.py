@@ -1,7 +1,7 @@
 """Settings: one name each, errors in sentences."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -12,12 +12,14 @@ from llmesr.config import (
     IngestConfig,
     MethodName,
     RunConfig,
+    check_given,
     parse_overrides,
     preset,
     reads,
+    settings_read,
     unread_settings,
 )
-from llmesr.config.needs import needs_text
+from llmesr.config.needs import needs_reference, needs_text
 from llmesr.errors import UserError
 
 
@@ -71,6 +73,48 @@ def test_settings_a_method_does_not_look_at_are_told() -> None:
     assert reads("mask_ratio", "id", "bert4rec")
     assert not reads("mask_ratio", "id", "sasrec")
     assert not reads("epochs", "popularity", "sasrec")
+
+
+@pytest.mark.parametrize(
+    ("given", "needed", "then"),
+    [
+        ({"negatives": 500}, "loss=sampled, bce or gbce", {"loss": "bce"}),
+        ({"popular_negatives": 0.5}, "loss=sampled", {"loss": "sampled"}),
+        ({"calibration": 0.1, "loss": "bce"}, "loss=gbce", {"loss": "gbce"}),
+        ({"teacher_items": 9}, "a teacher", {"teacher": "a-run"}),
+        ({"teacher_weight": 2.0}, "a teacher", {"teacher": "a-run"}),
+        (
+            {"method": "llm-esr", "fusion": "residual", "collaborative_view": False},
+            "both",
+            {"collaborative_view": True},
+        ),
+        ({"method": "llmemb", "alignment_weight": 5.0, "adapter": False}, "are learned", {"freeze_text": False}),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_told(given: dict[str, Any], needed: str, then: dict[str, Any]) -> None:
+    given = {"method": "id", **given}
+    config = RunConfig.read(None, **given)  # one that is stored so is still read
+    with pytest.raises(UserError, match=f"does nothing here: it needs .*{needed}"):
+        check_given(config, given)
+    check_given(config, given, varied=then)  # a search that tries that as well
+    check_given(RunConfig.read(None, **{**given, **then}), {**given, **then})
+    idle = set(given) - set(settings_read(config.model_dump()))
+    assert len(idle) == 1
+    assert idle <= set(settings_read({**config.model_dump(), **then}))
+
+
+def test_what_is_switched_off_may_be_said() -> None:
+    off: dict[str, Any] = {"popular_negatives": 0.0, "negatives": None, "teacher_weight": 0.0}
+    check_given(RunConfig.read(None, method="id", **off), off)
+    one_view: dict[str, Any] = {"method": "llm-esr", "semantic_view": False, "fusion": "none"}
+    check_given(RunConfig.read(None, **one_view), one_view)
+
+
+def test_frozen_items_are_aligned_to_nothing() -> None:
+    frozen = RunConfig(method="llmemb", adapter=False)
+    assert not needs_reference(frozen)
+    assert needs_reference(frozen.but(freeze_text=False))
+    assert needs_reference(RunConfig(method="llmemb"))
 
 
 @pytest.mark.parametrize("kind", [RunConfig, EmbedConfig, IngestConfig, FinetuneConfig])

@@ -19,10 +19,9 @@ from llmesr.config import (
     BackboneName,
     MethodName,
     RunConfig,
-    method_named,
+    check_given,
     parse_overrides,
     preset,
-    unread_settings,
 )
 from llmesr.errors import UserError
 
@@ -67,9 +66,7 @@ def train(
     given |= {"views": [ref.strip() for ref in views.split(",")]} if views else {}
     wanted = RunConfig.read(config, **given)
     wanted = RunConfig.read(config, **{**preset(preset_name, wanted.backbone), **given}) if not config else wanted
-    if unread := unread_settings(wanted, given):
-        named = method_named(wanted.method, wanted.backbone)
-        raise UserError(f"Method {named} does not read {', '.join(unread)}; leave it out.")
+    check_given(wanted, given)
     chosen = store()
     data = load_dataset(chosen, dataset)
     _start(count)

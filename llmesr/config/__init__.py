@@ -42,7 +42,7 @@ from llmesr.config.methods import (
     reads,
 )
 from llmesr.config.presets import PRESETS, preset
-from llmesr.config.run import DEFAULT_NEGATIVES, RunConfig, settings_read, unread_settings
+from llmesr.config.run import DEFAULT_NEGATIVES, RunConfig, check_given, idle_settings, settings_read, unread_settings
 from llmesr.config.search import SearchConfig
 from llmesr.config.serve import ServeConfig
 from llmesr.config.study import StudyConfig
@@ -81,7 +81,9 @@ __all__ = [
     "ServeConfig",
     "SplitConfig",
     "StudyConfig",
+    "check_given",
     "has_backbone",
+    "idle_settings",
     "method_named",
     "named_with_backbone",
     "parse_overrides",

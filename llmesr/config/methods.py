@@ -43,7 +43,7 @@ OWN_ENCODER: tuple[str, ...] = ("language",)
 _OF_BACKBONES = ("backbone", "layers", "heads", "causal", "positions", "mask_ratio")
 _OF_SCORES = (
     *("loss", "negatives", "popular_negatives", "calibration", "base"),
-    *("teacher", "teacher_weight", "teacher_items", "teacher_popularity"),
+    *("teacher", "teacher_weight", "teacher_items", "teacher_popularity", "ranking"),
 )
 """What methods read whose scores are products of vectors."""
 _READING = (

@@ -35,8 +35,9 @@ def needs_similar(config: RunConfig) -> bool:
 
 
 def needs_reference(config: RunConfig) -> bool:
-    """Whether the method aligns its items to those of an id-only run."""
-    return config.method == "llmemb" and config.alignment_weight > 0
+    """Whether the method aligns its items, where these are learned, to those of an id-only run."""
+    learned = config.adapter or not config.freeze_text
+    return config.method == "llmemb" and config.alignment_weight > 0 and learned
 
 
 def needs_behaviour(config: RunConfig) -> bool:
@@ -47,6 +48,11 @@ def needs_behaviour(config: RunConfig) -> bool:
 def draws_popular(config: RunConfig) -> bool:
     """Whether negatives are drawn by how often items were chosen."""
     return config.loss == "sampled" and config.popular_negatives > 0
+
+
+def ranks_candidates(config: RunConfig) -> bool:
+    """Whether the finished run is ranked by candidates from an index of its item vectors."""
+    return config.ranking == "two-stage" and reads("ranking", config.method, config.backbone)
 
 
 def spreads(config: RunConfig) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Self
 
 from pydantic import model_validator
 
-from llmesr.config.methods import READ_ONLY_BY, WORDS, reads
+from llmesr.config.methods import READ_ONLY_BY, WORDS, method_named, reads
 from llmesr.config.run_settings import RunSettings
+from llmesr.errors import UserError
 
 DEFAULT_NEGATIVES = {"bce": 1, "gbce": 128, "sampled": 1024}
 """By loss, when ``negatives`` is not set."""
@@ -96,15 +97,76 @@ class RunConfig(RunSettings):
         return self.loss != "ce" and not (self.teacher is not None and self.teacher_weight > 0)
 
 
+class _Need(NamedTuple):
+    """What must hold for settings to do anything: ``said`` in a sentence, and decided by the settings ``on``."""
+
+    of: tuple[str, ...]
+    on: tuple[str, ...]
+    said: str
+    met: Callable[..., bool]
+
+
+_NEEDS = (
+    _Need(("negatives",), ("loss",), "loss=sampled, bce or gbce", lambda loss: loss != "ce"),
+    _Need(("popular_negatives",), ("loss",), "loss=sampled", lambda loss: loss == "sampled"),
+    _Need(("calibration",), ("loss",), "loss=gbce", lambda loss: loss == "gbce"),
+    _Need(
+        ("teacher_weight", "teacher_items", "teacher_popularity"),
+        ("teacher",),
+        "a teacher",
+        lambda teacher: teacher is not None,
+    ),
+    _Need(
+        ("fusion",),
+        ("collaborative_view", "semantic_view"),
+        "both collaborative_view and semantic_view",
+        lambda collaborative, semantic: collaborative and semantic,
+    ),
+    _Need(
+        ("alignment_loss", "alignment_weight", "alignment_temperature", "alignment_run"),
+        ("adapter", "freeze_text"),
+        "item vectors that are learned (adapter=true, or freeze_text=false)",
+        lambda adapter, freeze_text: adapter or not freeze_text,
+    ),
+)
+
+
 def settings_read(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a run's config without the settings it never looks at; what is no setting stays (the source of a
     ranking made elsewhere)."""
     method, backbone = str(values["method"]), str(values["backbone"])
-    known = RunConfig.model_fields
-    return {name: value for name, value in values.items() if name not in known or reads(name, method, backbone)}
+    known, idle = RunConfig.model_fields, idle_settings(values, values)
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in known or (reads(name, method, backbone) and name not in idle)
+    }
 
 
 def unread_settings(config: RunConfig, given: Mapping[str, Any]) -> list[str]:
-    """Settings somebody gave that the run would not look at."""
+    """Settings somebody gave that the run would not look at, as its method never does."""
     ignorable = ("backbone", "method")
     return [k for k in given if k not in ignorable and not reads(k, config.method, config.backbone)]
+
+
+def idle_settings(values: Mapping[str, Any], given: Iterable[str], varied: Iterable[str] = ()) -> dict[str, str]:
+    """Of the settings ``given`` those that do nothing beside the other ``values``, and what each needs; ``varied`` are
+    settings that are not decided yet. Values that are missing are the defaults."""
+    usual, asked, open_ = RunConfig.model_fields, set(given), set(varied)
+    found: dict[str, str] = {}
+    for need in _NEEDS:
+        decided = [values.get(name, usual[name].default) for name in need.on]
+        if not (need.met(*decided) or open_ & set(need.on)):
+            found |= dict.fromkeys((name for name in need.of if name in asked), need.said)
+    return found
+
+
+def check_given(config: RunConfig, given: Mapping[str, Any], varied: Iterable[str] = ()) -> None:
+    """UserError when somebody gave a setting that does nothing; what is switched off may be given. ``varied`` are
+    settings that trials of a search have in many values."""
+    if unread := unread_settings(config, given):
+        named = method_named(config.method, config.backbone)
+        raise UserError(f"Method {named} does not read {', '.join(unread)}; leave it out.")
+    on = [name for name, value in given.items() if value not in (None, 0, "none")]
+    for name, needed in idle_settings(config.model_dump(), on, varied).items():
+        raise UserError(f"Setting {name!r} does nothing here: it needs {needed}. Set that, or leave {name} out.")

@@ -6,13 +6,14 @@ the newest item of row ``b`` is at ``lengths[b] - 1``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llmesr.data.dataset import Dataset
+from llmesr.data.split import Part
 from llmesr.ids import PAD
 
 CUTTING = 2
@@ -40,6 +41,19 @@ class Sequences:
         real = steps < kept[:, None]  # (B, L)
         index = (first[:, None] + steps).clamp(max=len(self.items) - 1)
         return torch.where(real, self.items[index].long(), PAD), kept
+
+
+def whole_pasts(dataset: Dataset, part: Part, device: torch.device | str = "cpu") -> Callable[[Tensor], Tensor]:
+    """What gives the items of ``users`` (B,) that lie before ``part``, (B, H) padded on the right: all that their lists
+    leave out, however little of it a model reads."""
+    sequences = Sequences(dataset, device)
+    given = torch.from_numpy(dataset.split.input_lengths(part).astype(np.int64)).to(device)
+
+    def before(users: Tensor) -> Tensor:
+        lengths = given[users]
+        return sequences.padded(users, lengths, max(int(lengths.max()), 1) if len(lengths) else 1)[0]
+
+    return before
 
 
 def pad_histories(histories: list[list[int]], max_length: int, device: torch.device | str = "cpu") -> Tensor:

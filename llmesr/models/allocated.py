@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,9 +15,12 @@ class AllocatedScorer:
     """The scores of ``first``, bit for bit, but for weak users: what their best items score is dealt out again, in the
     order of ``second``. Whoever is not known keeps the scores of ``first``."""
 
-    def __init__(self, first: Scorer, second: Scorer, weak: Tensor, candidates: int) -> None:
-        """``weak`` (U,) bool; ``candidates``: how many of the best are re-ordered."""
-        self.first, self.second, self.weak = first, second, weak
+    def __init__(
+        self, first: Scorer, second: Scorer, weak: Tensor, candidates: int, pasts: Callable[[Tensor], Tensor]
+    ) -> None:
+        """``weak`` (U,) bool; ``candidates``: how many of the best are re-ordered; ``pasts``: users (R,) -> (R, H) what
+        no list of theirs holds, of which the models may read the newest alone."""
+        self.first, self.second, self.weak, self.pasts = first, second, weak, pasts
         self.n_items = first.n_items
         self.candidates = min(candidates, first.n_items)
 
@@ -29,7 +34,7 @@ class AllocatedScorer:
         if not len(rows):
             return scores
         scores = scores.float().clone()
-        seen = scores[rows].scatter(1, sequences[rows], -torch.inf)
+        seen = scores[rows].scatter(1, sequences[rows], -torch.inf).scatter(1, self.pasts(users[rows]), -torch.inf)
         seen[:, PAD] = -torch.inf
         values, items = seen.topk(self.candidates, dim=1)  # (R, n)
         items = items.masked_fill(torch.isneginf(values), PAD)

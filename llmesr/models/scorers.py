@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
@@ -91,7 +92,8 @@ class SemanticKnnScorer:
 
 
 class WritingScorer:
-    """A trained model that writes an item code by code: the score is the log-probability of all its codes.
+    """A trained model that writes an item code by code: the score is the log-probability of all its codes, counted from
+    chance (:attr:`zero`).
 
     In a small catalogue all items are scored exactly. In a large one a search of beams finds the best, and all that it
     did not find stand behind them, alike; so do items beyond those of the model, which have no codes.
@@ -101,6 +103,9 @@ class WritingScorer:
         self.model, self.decoder = model.to(device).eval(), decoder
         self.n_items, self.max_length = model.n_items, model.max_length
         self.exhaustive = model.n_items <= decoder.exhaustive_up_to
+        self.zero = -math.log(model.n_items)
+        """The log-probability that scores 0: that of an item drawn from all alike. What says nothing of an item is then
+        0, as in other models; below 0 throughout, a weight that is lowered would raise what it is for."""
 
     @torch.inference_mode()
     def score(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
@@ -110,6 +115,7 @@ class WritingScorer:
             items = torch.arange(1, self.model.n_items + 1, device=states.device).expand_as(found)
         else:
             items, found = self.decoder.beams(states, self.decoder.beam)
+        found = found - self.zero
         behind = found.masked_fill(~found.isfinite(), torch.inf).amin(1, keepdim=True) - BEHIND
         scores = behind.expand(-1, self.n_items + 1).clone()
         return scores.scatter_(1, items, torch.where(items > 0, found, behind))

@@ -40,7 +40,7 @@ from llmesr.scoring.units import median, spread
 from llmesr.scoring.weights import hats
 from llmesr.store import Manifest, config_digest, slug
 from llmesr.training.checkpoint import save_tensors
-from llmesr.training.load import FOLD, blended, load_scorer
+from llmesr.training.load import FOLD, FROM_CHANCE, blended, load_scorer
 
 FITTED_USERS = 3000
 """Most users of validation the weights are fitted on."""
@@ -100,7 +100,13 @@ def blend(
         save_tensors(draft.path / MODEL, tensors, {})
         made.write_results(*results)
         made.set_status(Status(state="SUCCEEDED", message=" + ".join(labels)))
-        draft.manifest.info["blend"] = {"runs": ids, "members": labels, "emphasis": emphasis, **found}
+        draft.manifest.info["blend"] = {
+            "runs": ids,
+            "members": labels,
+            "emphasis": emphasis,
+            FROM_CHANCE: True,
+            **found,
+        }
         draft.manifest.info["validation"] = CROSS_FITTED
         draft.manifest.timings = {"blend": round(time.perf_counter() - started, 3)}
     return Run(store, id)

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 
 from llmesr.config import BLEND
+from llmesr.data.batches import whole_pasts
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import Part
 from llmesr.errors import UserError
@@ -167,7 +168,8 @@ class ScoredRun:
             return load_scorer(run, dataset=self.dataset, embedding=text, part=self.part, device=self.device)
         (weak,) = stored_tensors(run, {"weak": (self.dataset.n_users,)})
         first, second = (self._member(handed[name]) for name in ("first", "second"))
-        return AllocatedScorer(first, second, weak.to(self.device, torch.bool), handed["candidates"])
+        pasts = whole_pasts(self.dataset, self.part, self.device)
+        return AllocatedScorer(first, second, weak.to(self.device, torch.bool), handed["candidates"], pasts)
 
     def _member(self, id: str) -> PolicyScorer:
         """One of the two runs that an allocated one is made of, under the policy it stands for."""

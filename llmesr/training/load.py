@@ -19,7 +19,7 @@ from llmesr.models.blend import BlendScorer
 from llmesr.models.boosted import BoostedScorer, Trees, Usual, many_features
 from llmesr.models.folded import Folded
 from llmesr.models.residual import scorer_of
-from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer
+from llmesr.models.scorers import PopularityScorer, Scorer, SemanticKnnScorer, WritingScorer
 from llmesr.runs.record import Run
 from llmesr.semantic.embed import Embedding
 from llmesr.training.checkpoint import load_tensors
@@ -30,6 +30,8 @@ from llmesr.training.text_tables import compared_table
 
 FOLD = "fold"
 """Of the tensors of a blend: who is in which half of the users of validation."""
+FROM_CHANCE = "from_chance"
+"""Said of a blend in its manifest: its weights are of log-probabilities that are counted from chance."""
 
 
 def load_scorer(
@@ -90,6 +92,9 @@ def _blend(run: Run, dataset: Dataset, part: Part, device: torch.device | str) -
     stored = [_stored_blend(run, dataset, f"{half}.") for half in range(2 if fold is not None and fold.any() else 0)]
     stored.append(_stored_blend(run, dataset))
     members = [load_scorer(member, dataset=dataset, part=part, device=device) for member in runs]
+    for member in members:
+        if isinstance(member, WritingScorer) and not run.manifest.info["blend"].get(FROM_CHANCE):
+            member.zero = 0.0  # an earlier version weighed them as they were
     made = [blended(members, tensors, dataset, device) for tensors in stored]
     return made[-1] if fold is None else Folded(made, fold.to(device, torch.long))
 

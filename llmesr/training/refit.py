@@ -32,7 +32,6 @@ def refit(
     before training began. Stopped, the run goes on here; where training was told that it is enough, this still is done.
     """
     config, whole = run.config.but(epochs=epochs), dataset.training_for("test")
-    before = run.status()
     torch.manual_seed(config.seed)
     method = build(replace(_aligned(inputs, config, run, dataset), processes=runtime.processes), config)
     with terminate() as should_stop:
@@ -50,7 +49,6 @@ def refit(
         loop.fit()
     runtime.processes.sync_parameters(method.model, own=method.model.sharded)
     save_model(run.folder / MODEL, run.checkpoint(WHOLE), method.model, runtime.processes)
-    run.set_status(before)  # what validation found is what the status goes on saying
     base = None
     if config.base is not None:
         base = base_scorer(find_run(run.store, config.base), dataset, "test", runtime.device)

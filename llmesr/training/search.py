@@ -20,7 +20,7 @@ import torch
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from llmesr.config import RunConfig, SearchConfig, has_backbone, method_named, preset, unread_settings
+from llmesr.config import RunConfig, SearchConfig, check_given, has_backbone, preset
 from llmesr.config.needs import needs_text
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.groups import Thresholds
@@ -100,8 +100,7 @@ def settled(config: SearchConfig) -> SearchConfig:
         raise UserError(f"Setting {decided[0]!r} of a trial follows from the search's own settings; leave it out.")
     config = config.but(fixed=fixed)
     base = trial_config(config, {})
-    if unread := unread_settings(base, config.fixed):
-        raise UserError(f"Method {method_named(base.method, base.backbone)} does not read {', '.join(unread)}.")
+    check_given(base, config.fixed, varied=config.space)
     space = config.space or default_space(base.method, base.backbone, fixed)
     distributions(space, fixed)
     return config.but(space=space)

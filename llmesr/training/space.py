@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import TypeAdapter, ValidationError
 
-from llmesr.config import UNTRAINED, Config, RunConfig, method_named, read_yaml, reads
+from llmesr.config import UNTRAINED, Config, RunConfig, idle_settings, method_named, read_yaml, reads
 from llmesr.errors import UserError
 
 DEFAULT_SPACE: dict[str, Any] = {
@@ -57,8 +57,9 @@ def read_space(file: Path) -> dict[str, Any]:
 
 
 def default_space(method: str, backbone: str, fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the usual settings those the method reads and ``fixed`` leaves open."""
-    return {n: v for n, v in DEFAULT_SPACE.items() if reads(n, method, backbone) and n not in fixed}
+    """Of the usual settings those that do something in the method and that ``fixed`` leaves open."""
+    idle = idle_settings(fixed, DEFAULT_SPACE)
+    return {n: v for n, v in DEFAULT_SPACE.items() if reads(n, method, backbone) and n not in {*fixed, *idle}}
 
 
 def distributions(space: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, BaseDistribution]:

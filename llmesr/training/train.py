@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from llmesr.config import LINEAR, UNTRAINED, WORDS, RunConfig, named_with_backbone, reads, settings_read
-from llmesr.config.needs import needs_behaviour, needs_reference, needs_text
+from llmesr.config.needs import needs_behaviour, needs_reference, needs_text, ranks_candidates
 from llmesr.data.batches import Sequences
 from llmesr.data.dataset import Dataset, load_dataset
 from llmesr.data.split import Part
@@ -25,7 +25,7 @@ from llmesr.processes import ALONE, Processes
 from llmesr.progress import Progress, silent
 from llmesr.retrieval.index_inner import InnerProducts
 from llmesr.retrieval.similar import SimilarUsers, load_similar
-from llmesr.runs.record import MODEL, VALIDATED, Follower, Run, find_run
+from llmesr.runs.record import MODEL, VALIDATED, Follower, Run, Status, find_run
 from llmesr.runs.settings import FORMERLY
 from llmesr.semantic.embed import Embedding, default_embedding, load_embedding
 from llmesr.store import Store
@@ -148,7 +148,7 @@ def _train_and_evaluate(run: Run, dataset: Dataset, prepared: Prepared, runtime:
     if dataset.split_config.refit:
         info["refit"] = True
     trained = time.perf_counter()
-    two_stage = TwoStage(InnerProducts) if config.ranking == "two-stage" else None
+    two_stage = TwoStage(InnerProducts) if ranks_candidates(config) else None
     results = evaluate_parts(
         scorers,
         dataset,
@@ -229,7 +229,15 @@ def _fit(
     if isinstance(scorer, WritingScorer) and not scorer.exhaustive:
         info["beam"] = found_by_beams(scorer, dataset, sequences)
     whole = refit(run, dataset, inputs, stopper.best_epoch, sequences, runtime) if refits else scorer
+    run.set_status(_learned(loop))  # whatever was said while training again, and of which stop
     return {"valid": scorer, "test": whole}, info
+
+
+def _learned(loop: Loop) -> Status:
+    """Where a run stands that has learned: what validation found."""
+    config, stopper = loop.config, loop.stopper
+    said = f"best {config.monitor} in epoch {stopper.best_epoch}"
+    return Status(state="RUNNING", epoch=loop.epoch, epochs=config.epochs, best=stopper.best, message=said)
 
 
 def _sampled(run: Run, users: int, everybody: int, epoch: int) -> dict[str, float]:
@@ -271,14 +279,14 @@ def _guided(prepared: Prepared, dataset: Dataset, config: RunConfig, store: Stor
 def _reference(
     dataset: Dataset, config: RunConfig, store: Store, runtime: Runtime, embedding: Embedding | None = None
 ) -> str:
-    """The id of a finished run of those settings: one that is there, or a new one."""
+    """The id of a finished run of those settings, carried out to its end: one that is there, or a new one."""
     text = (embedding or default_embedding(store, dataset)).id if needs_text(config) else None
     wanted = settings_read(config.model_dump(mode="json"))
     there = (
         m.id
         for m in store.list("runs")
         if m.parent("datasets") == dataset.id
-        and "policy" not in m.info
+        and not {"policy", "cut_short"} & set(m.info)
         and text in (None, m.parent("embeddings"))
         and all({**FORMERLY, **m.config}.get(name) == value for name, value in wanted.items())
         and Run(store, m.id).status().state == "SUCCEEDED"

@@ -89,6 +89,7 @@ def test_a_fault_of_the_program_is_no_failure_of_the_machine() -> None:
         (["train", "shop", "--method", "id", "--set", f"seed={10**40}"], "is not valid"),
         (["train", "shop", "--method", "ease", "--set", "epochs=3"], "Method 'ease' does not read epochs; leave"),
         (["train", "shop", "--method", "id", "--set", "fusion=none"], "Method 'id' with 'sasrec' does not read fusion"),
+        (["train", "shop", "--method", "id", "--set", "negatives=9"], "'negatives' does nothing here: it needs loss="),
         (["export", "datasets", "shop", "/nowhere/x.tar.gz"], "/nowhere/x.tar.gz cannot be used: it is not there"),
         (["--artifacts", "x" * 300, "fetch", "ml-100k"], "name is too long"),
         (["--artifacts", "/dev/null/x", "demo", "--synthetic"], "a part of the path is a file"),

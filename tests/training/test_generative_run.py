@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from interruption import stopped
 from safetensors.torch import load_file
 from served_app import asked
 
-from llmesr.config import IngestConfig, RunConfig, ServeConfig, SplitConfig
+from llmesr.config import IngestConfig, RunConfig, ServeConfig, SplitConfig, unread_settings
 from llmesr.data import synthetic
 from llmesr.data.dataset import Dataset
 from llmesr.data.ingest import ingest_frames
@@ -23,14 +25,16 @@ from llmesr.errors import UserError
 from llmesr.maps.spaces import available, vectors
 from llmesr.models.scorers import WritingScorer
 from llmesr.runs.record import MODEL, Run
+from llmesr.scoring.blend import blend
 from llmesr.scoring.explanation import explain
+from llmesr.scoring.policy import ScoringPolicy
 from llmesr.scoring.recommender import Recommender
 from llmesr.scoring.scored_run import ScoredRun
 from llmesr.serving.api import create_app
 from llmesr.serving.hub import Hub
 from llmesr.store import Store
 from llmesr.training import inputs as preparing
-from llmesr.training.load import load_scorer
+from llmesr.training.load import FROM_CHANCE, load_scorer
 from llmesr.training.train import resume, train
 
 SMALL: dict[str, Any] = {
@@ -70,7 +74,7 @@ def test_codes_made_anew_are_stored_and_one_to_one(store: Store, tiny: Dataset) 
         codes[every] = load_file(run.folder / MODEL)["tables.semantic.codes"][1:-1]
         assert len(codes[every].unique(dim=0)) == tiny.n_items
         total = written(run).score(SEQUENCES)[:, 1:].exp().sum(1)
-        torch.testing.assert_close(total, torch.ones(2), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(total / tiny.n_items, torch.ones(2), rtol=1e-4, atol=1e-4)  # counted from chance
     assert (codes[0] != codes[1]).any()
 
 
@@ -86,9 +90,46 @@ def test_beams_rank_as_exact_scores_do_and_say_how_many_they_find(store: Store, 
     assert narrow.manifest.info["beam"]["recall@10"] <= 0.4
     for row, all_of in zip(found, own, strict=True):
         best = row.topk(4)
-        torch.testing.assert_close(best.values, all_of[best.indices])
+        torch.testing.assert_close(best.values, all_of[best.indices] + math.log(tiny.n_items))
         assert len(row.unique()) == 5  # four found, all others alike
         assert (row.sort().values[:-4] == row.min()).all()
+
+
+def test_candidates_of_an_index_are_not_for_it(store: Store, tiny: Dataset) -> None:
+    """It has no item vectors: that is told before it trains, and one that was set up before is ranked exactly."""
+    make_embedding(store, tiny)
+    config = small(epochs=1, ranking="two-stage")
+    assert unread_settings(config, {"ranking": "two-stage"}) == ["ranking"]
+    assert "ranking" not in train(tiny, config, store).manifest.info
+
+
+def test_routing_lowers_what_it_is_for_and_never_raises_it(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    run = train(tiny, small(epochs=15, evaluate_every=15), store)
+    plain = written(run).score(SEQUENCES)[:, 1:]
+    threshold = int(np.median(tiny.item_counts[1:]))
+    rare = torch.from_numpy(tiny.item_counts[1:] < threshold)
+    routed = ScoredRun(store, run).under(ScoringPolicy(route_threshold=threshold)).score(SEQUENCES)[:, 1:]
+    assert (routed[:, rare] == 0).all()
+    assert torch.equal(routed[:, ~rare], plain[:, ~rare])
+    among = [scores.topk(10, dim=1).indices for scores in (plain, routed)]
+    before, after = (int(rare[items].sum()) for items in among)
+    assert after <= before
+    assert after < 10
+
+
+def test_a_blend_of_before_keeps_the_scores_it_was_fitted_to(store: Store, tiny: Dataset) -> None:
+    make_embedding(store, tiny)
+    written_run, solved = train(tiny, small(), store), train(tiny, RunConfig(method="ease", max_length=8), store)
+    made = blend([written_run, solved])
+    now = load_scorer(made).score(SEQUENCES)
+    manifest = made.folder / "manifest.json"
+    said = json.loads(manifest.read_text())
+    assert said["info"]["blend"].pop(FROM_CHANCE)
+    manifest.write_text(json.dumps(said))
+    weights = load_file(made.folder / MODEL)["weights"]
+    before = load_scorer(Run(store, made.id)).score(SEQUENCES)
+    torch.testing.assert_close((now - before)[:, 1:], (weights[0] * math.log(tiny.n_items)).expand(2, -1)[:, 1:])
 
 
 def test_it_recommends_and_says_on_what_it_leans(store: Store, tiny: Dataset) -> None:
@@ -165,5 +206,5 @@ def test_three_items_of_which_two_have_no_text(store: Store) -> None:
     made.item_vectors[1:] = 0
     run = train(data, small(codebook_size=256, refresh_codes=0), store, embedding=made)
     scorer = written(run)
-    assert scorer.score(torch.tensor([[1, 2]]))[:, 1:].exp().sum() == pytest.approx(1, abs=1e-4)
+    assert scorer.score(torch.tensor([[1, 2]]))[:, 1:].exp().sum() == pytest.approx(3, abs=1e-3)
     assert run.manifest.info["codes"]["items_without_text"] == 2

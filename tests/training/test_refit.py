@@ -165,6 +165,9 @@ def test_stopped_while_training_again_it_goes_on_to_the_same(
     for name, tensor in load_file(straight.folder / MODEL).items():
         assert np.array_equal(tensor, load_file(broken.folder / MODEL)[name]), name
     assert_frame_equal(straight.per_user(), broken.per_user())
+    (said, again) = (run.status().model_dump(exclude={"updated"}) for run in (straight, broken))
+    assert said == again
+    assert said["message"] == f"best NDCG@10 in epoch {straight.manifest.info['best_epoch']}"
 
 
 def test_policies_and_blends_are_chosen_by_the_model_before(pair: tuple[Dataset, Dataset], store: Store) -> None:

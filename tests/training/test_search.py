@@ -20,6 +20,7 @@ from llmesr.runs.search import Search
 from llmesr.store import Store
 from llmesr.training import search as searching
 from llmesr.training.search import resume_search, search, settled, trial_config, values
+from llmesr.training.space import default_space
 from llmesr.training.stopping import Stopped
 from llmesr.training.train import resume, train
 
@@ -251,3 +252,9 @@ def test_linear_methods_are_searched_under_both_splits(method: str, kind: str, t
     judged = event_metrics(ranks[ranks["part"] == "valid"], data.thresholds, ["NDCG@10"])
     assert found.manifest.info["value"] == pytest.approx(judged["full/Overall/NDCG@10"])
     assert found.manifest.info["value"] == max(t["value"] for t in trials)
+
+
+def test_what_would_do_nothing_is_not_searched() -> None:
+    assert "alignment_weight" in default_space("llmemb", "sasrec", {})
+    assert "alignment_weight" not in default_space("llmemb", "sasrec", {"adapter": False})
+    assert "fusion" not in default_space("llm-esr", "sasrec", {"semantic_view": False})

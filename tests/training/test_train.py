@@ -7,6 +7,7 @@ import pytest
 import torch
 from interruption import stopped
 
+import llmesr
 from llmesr.config import EmbedConfig, RunConfig
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
@@ -164,6 +165,29 @@ def test_llmemb_makes_the_run_it_aligns_to(tiny: Dataset, vectors: Embedding, st
             store,
             embedding=vectors,
         )
+
+
+def test_python_refuses_what_would_do_nothing_as_the_command_line_does(tiny: Dataset, store: Store) -> None:
+    with pytest.raises(UserError, match="'popularity' does not read epochs"):
+        llmesr.train(tiny, store=store, method="popularity", epochs=3)
+    with pytest.raises(UserError, match="'negatives' does nothing here"):
+        llmesr.train(tiny, store=store, method="id", negatives=7)
+    assert not store.list("runs")
+
+
+def test_frozen_items_need_no_run_to_align_to(tiny: Dataset, vectors: Embedding, store: Store) -> None:
+    run = train(tiny, RunConfig(method="llmemb", adapter=False, **SMALL), store, embedding=vectors)
+    assert [m.id for m in store.list("runs")] == [run.id]
+    assert "loss/alignment" not in run.events()
+
+
+def test_a_run_that_was_cut_short_is_no_reference(tiny: Dataset, vectors: Embedding, store: Store) -> None:
+    begun = Run(store, "cut")
+    cut = train(tiny, RunConfig(method="id", **SMALL), store, run_id="cut", enough=lambda: len(begun.events()) > 0)
+    assert cut.manifest.info["cut_short"] is True
+    run = train(tiny, RunConfig(method="llmemb", **SMALL), store, embedding=vectors)
+    assert run.config.alignment_run != cut.id
+    assert "cut_short" not in Run(store, str(run.config.alignment_run)).manifest.info
 
 
 def test_stopping_early_keeps_the_best_epoch(tiny: Dataset, store: Store) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from llmesr.config import EXTERNAL, AllocationConfig
+from llmesr.data.batches import whole_pasts
 from llmesr.data.dataset import Dataset
 from llmesr.errors import UserError
 from llmesr.evaluation import statistics
@@ -206,7 +207,8 @@ def _served(
     if other is None or other.max_length != scored.max_length:
         return None
     flags = torch.from_numpy(weak).to(scored.device)
-    return AllocatedScorer(scored.of("test").under(), other.of("test").under(), flags, config.candidates)
+    pasts = whole_pasts(scored.dataset, "test", scored.device)
+    return AllocatedScorer(scored.of("test").under(), other.of("test").under(), flags, config.candidates, pasts)
 
 
 def _relisted(scored: ScoredRun, lists: Lists, second: SecondRanker, progress: Progress) -> Relisted:

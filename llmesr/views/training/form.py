@@ -16,6 +16,7 @@ from llmesr.config import (
     WORDS,
     RunConfig,
     SearchConfig,
+    check_given,
     has_backbone,
     named_with_backbone,
     reads,
@@ -77,6 +78,7 @@ def form(root: Store, manifest: Manifest) -> tuple[RunConfig, list[Step]]:
         goal = str(links.choose("Goal", list(GOALS), "goal", kind="segmented", show=GOALS.__getitem__))
     if goal == "search":
         return config, _search(manifest, config, preset, changed, embedding)
+    check_given(config, changed)
     repeats = _repeats() if trained and reads("seed", method, backbone) else 1
     return config, _steps(manifest, config, preset, changed, embedding, repeats)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from llmesr.config import RunConfig, parse_overrides
+from llmesr.config import RunConfig, parse_overrides, settings_read
 from llmesr.errors import UserError
 from llmesr.jobs import plans
 from llmesr.store import Store
@@ -59,7 +59,7 @@ def clone_button(root: Store, run_id: str) -> None:
 
 
 def _clone(config: dict[str, Any]) -> None:
-    st.session_state["clone"] = dict(config)
+    st.session_state["clone"] = settings_read(config)  # what did nothing in that run is not given to another
     for key, value in (("method", config["method"]), ("backbone", config["backbone"]), ("preset", "default")):
         links.preselect(key, value)
     links.preselect("part", "new")

@@ -29,7 +29,7 @@ from llmesr.scoring.allocation.allocate import (
     best_share,
     by_share,
 )
-from llmesr.scoring.allocation.lists import Lists, candidates
+from llmesr.scoring.allocation.lists import Lists, Relisted, candidates
 from llmesr.scoring.allocation.rankers import AtRandom, by_file, by_run
 from llmesr.scoring.derived import derive
 from llmesr.scoring.policy import ScoringPolicy
@@ -196,6 +196,24 @@ def test_an_allocated_run_recommends_in_the_order_it_was_evaluated_in(
             answer = served.answer([request])[0]
             assert answer.items.tolist() == expected.tolist()
             np.testing.assert_allclose(sum(answer.parts.values()), answer.scores, rtol=1e-4, atol=1e-4)
+
+
+def test_what_lies_beyond_the_reach_of_the_model_is_no_candidate(tmp_path: Path) -> None:
+    """Of a history that is longer than what the runs read no list holds anything: neither do those that are judged."""
+    store = Store(tmp_path)
+    data = make(store, name="regulars", users=80, items=50, seed=2)
+    runs = [train(data, RunConfig(method=m, max_length=2), store) for m in ("popularity", "ease")]
+    first, second = (ScoredRun(store, run) for run in runs)
+    asked = data.split.users("test")
+    assert (data.split.input_lengths("test")[asked] > 4).any()
+    found = allocate(first, by_run(second, first), config(share=1.0))
+    assert found.run is not None
+    lists = candidates(first, "test", asked, 20)
+    ordered = lists.ordered(by_run(second, first).order(lists))
+    meant = evaluate(Relisted(first.under(), ordered, data.n_users), data, "test", max_length=2).frame
+    assert found.run.per_user("test")["rank"].tolist() == meant["rank"].tolist()
+    served = evaluate(ScoredRun(store, found.run).scorer, data, "test", max_length=2).frame
+    assert served["rank"].tolist() == meant["rank"].tolist()
 
 
 def test_an_allocated_run_is_evaluated_again_where_it_was_made_of_runs(made: tuple[Store, Dataset, Run, Run]) -> None:
