@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from llmesr.views.findings.plane import Points
 from llmesr.views.findings.report import findings_report
 from llmesr.views.neighbours.charts import rank_figure
 from llmesr.views.shared.recolour import recoloured
+from llmesr.views.shared.report import html_report
 from llmesr.views.shared.slide import Axis
 from llmesr.views.shared.theme import Mode
 from llmesr.views.story.charts import gains_chart, tail_chart
@@ -276,6 +278,27 @@ def test_files_by_their_ending(store: Store, compared: Comparison, tmp_path: Pat
         llmesr.export_findings(made, tmp_path / "a.doc")
     with pytest.raises(UserError, match="no findings to export"):
         llmesr.export_findings([], tmp_path / "a.html")
+
+
+def test_points_on_paper_need_no_webgl_and_few_need_none_anywhere(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = go.Figure(go.Scattergl(x=[1, 2, 3], y=[1, 2, 3], mode="markers"))
+    made = [findings.pin("Map", figure, store=store)]
+    webgl = '"type":"scattergl"'
+    assert webgl not in findings_report(made)
+    monkeypatch.setattr("llmesr.views.findings.report.PATHS", 2)
+    assert webgl in findings_report(made), "many points as paths are slow to move"
+    assert webgl not in findings_report(made, paper=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(paper.browser() is None, reason="no Chromium is installed")
+def test_what_made_the_numbers_is_printed_in_few_pages() -> None:
+    runs = [f"synthetic-llm-init-sasrec-{seed}-3320c69d" for seed in range(14)]
+    made = {"Findings": {f"{n}. A finding": {"Finding": "a-finding-e0561d67", "Runs": runs} for n in range(4)}}
+    file = paper.printed(html_report("Findings", [], [], provenance=made, definitions={}))
+    assert len(re.findall(rb"/Type /Page\b(?!s)", file)) <= 3
 
 
 def test_without_a_browser_a_pdf_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
