@@ -102,7 +102,7 @@ def test_what_popularity_explains_is_part_of_each_bar_and_said() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "ticks", "written"),
     [
-        (-0.24, 0.1, [-0.2, 0], "+.1~f"),
+        (-0.26, 0.1, [-0.2, 0], "+.1~f"),
         (-0.13, 0.19, [-0.1, 0, 0.1], "+.1~f"),
         (-0.38, 0.22, [-0.2, 0, 0.2], "+.1~f"),
         (-0.3, 0.09, [-0.3, 0], "+.1~f"),

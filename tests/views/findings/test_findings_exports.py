@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import pytest
 from factories import HOSTILE, make_dataset, make_run, make_standard_runs
 from pptx import Presentation
+from pptx.oxml.ns import qn
 
 import llmesr
 from llmesr import charts, findings
@@ -195,6 +196,8 @@ def test_a_map_keeps_its_shape_and_the_names_of_its_regions(store: Store) -> Non
     (frame,) = [s for s in slide.shapes if s.has_chart]
     assert frame.width / frame.height == pytest.approx(26 / 7.6, abs=0.01)
     names = next(s for s in frame.chart.plots[0].series if len(list(s.values)) == 2)
+    of_names = [element.tag.rpartition("}")[2] for element in next(iter(names._element.iter(qn("c:dLbl"))))]
+    assert of_names[1:4] == ["tx", "spPr", "dLblPos"], "a ground over the points; PowerPoint wants this order"
     assert [names.points[i].data_label.text_frame.text for i in range(2)] == ["bikes, light", "tea & cups"]
 
 
@@ -240,7 +243,9 @@ def test_slides_hold_charts_that_can_be_edited_and_what_is_serious(store: Store,
     overall = compared.summary[compared.summary["group"] == "Overall"].set_index("run")["value"]
     first = {s.name: next(v for v in s.values if v is not None) for s in chart.plots[0].series}
     assert first == pytest.approx(overall.to_dict())
-    assert all(t in texts(groups) for t in ("First line", "Not settled: One seed.", "Full ranking."))
+    assert all(
+        t in texts(groups) for t in ("First line", "Not settled: One seed.", "Bear in mind: Mind.", "Full ranking.")
+    )
     assert "Note: Mind." in groups.notes_slide.notes_text_frame.text
     assert [s for s in table.shapes if s.has_table]
     assert all(t in texts(picture) for t in ("One square.", "PowerPoint has no chart"))
