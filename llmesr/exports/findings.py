@@ -15,7 +15,7 @@ from llmesr.views.findings.report import findings_report
 FORMS: dict[str, Callable[[Sequence[Pinned], str], bytes]] = {
     ".html": lambda findings, title: findings_report(findings, title).encode(),
     ".pptx": findings_deck,
-    ".pdf": lambda findings, title: printed(findings_report(findings, title)),
+    ".pdf": lambda findings, title: printed(findings_report(findings, title, paper=True)),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from comparing import frame, text, visit
+from comparing import frame, text, verdicts, visit
 from factories import (
     HOSTILE,
     corrupt,
@@ -22,6 +22,7 @@ from llmesr.evaluation import statistics
 from llmesr.evaluation.table import metric_table
 from llmesr.runs.record import Run
 from llmesr.store import Store
+from llmesr.views.shared import exhibits
 
 
 def test_empty_says_what_to_do(store: Store) -> None:
@@ -71,6 +72,30 @@ def test_numbers_and_verdict_are_those_of_the_statistics(store: Store, runs: Any
     assert "Compared with id/sasrec, in HR@10" in text(at).replace("**", "")
     assert f"{overall['difference']:+.3f}" in text(at)
     assert dataset.thresholds.describe() in text(at)
+
+
+def test_the_file_of_verdicts_holds_numbers(store: Store, runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, made = runs
+    files: dict[str, Any] = {}
+    monkeypatch.setattr(exhibits, "download_csv", lambda frame, name, **more: files.update({name: frame}))
+    at = visit()
+    saved = files["verdicts"].set_index(["configuration", "group"])
+    frames = {name: [r.per_user() for r in group] for name, group in made.items()}
+    alone = ("popularity", "semantic-knn")
+    compared = statistics.compare(frames, dataset.thresholds, baseline="id/sasrec", metrics=["HR@10"], alone=alone)
+    truth = compared.set_index(["run", "group"]).loc[list(saved.index)]
+    for column, of in {
+        "difference": "difference",
+        "95% low": "low",
+        "95% high": "high",
+        "p (corrected)": "p_adjusted",
+    }.items():
+        assert list(saved[column]) == pytest.approx(list(truth[of])), column
+    assert list(saved["users"]) == list(truth["users"])
+    assert set(saved["metric"]) == {"HR@10"}
+    assert set(saved["baseline"]) == {"id/sasrec"}
+    assert saved["verdict"].str.len().min() > 0
+    assert "Overall" in verdicts(at).columns, "the page shows it in words"
 
 
 def test_a_moved_threshold_regroups_without_evaluation(store: Store, runs: Any) -> None:

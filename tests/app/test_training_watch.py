@@ -106,6 +106,26 @@ def test_a_failed_job_says_why(
     assert metrics(app)["State"] == "failed"
 
 
+def test_a_selected_job_stays_selected_and_no_other_takes_its_place(
+    visit: Callable[..., AppTest], store: Store, shop: Dataset, running_job: Callable[..., Job]
+) -> None:
+    def chosen(app: AppTest) -> set[str]:
+        return {b.key.split(".")[-1] for b in healthy(app).button if str(b.key).startswith("chosen.")}
+
+    first, second, third = (running_job(f"Train {n}") for n in range(3))
+    jobs = Jobs(store)
+    for job in (first, second):
+        write_status(job.folder, job.status.model_copy(update={"state": "STOPPED"}))
+    app = visit("training", part="queue", job=second.id)
+    assert chosen(app) == {second.id}
+    write_status(third.folder, jobs.get(third.id).status.model_copy(update={"state": "SUCCEEDED"}))
+    app.run()
+    assert chosen(app) == {second.id}, "the rows have moved by one"
+    pick(app, f"chosen.resume.{second.id}").click().run()
+    assert jobs.get(second.id).active
+    assert chosen(app) == set()
+
+
 def test_the_leaderboard_orders_runs_by_validation_and_leads_to_compare(
     visit: Callable[..., AppTest], store: Store, shop: Dataset
 ) -> None:

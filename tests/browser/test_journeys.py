@@ -26,7 +26,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 def expect_runs(page: Page, count: int) -> None:
     """Wait until the leaderboard lists so many runs (and its heading)."""
-    table = page.locator(".st-key-board canvas table").first
+    table = page.locator("[class*=st-key-board-] canvas table").first
     expect(table).to_have_attribute("aria-rowcount", str(count + 1))
 
 

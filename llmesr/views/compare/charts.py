@@ -39,6 +39,8 @@ ROW = 30
 """Pixels per contender in a dot plot."""
 GAP = 0.04
 """Space between its panels, as a share of the width."""
+ROOM = 0.4
+"""So far from zero, as a share of the longer side of an axis of differences, a label does not touch that of zero."""
 
 
 def group_chart(frame: pd.DataFrame, metric: str, caption: str, mode: Mode = "light") -> go.Figure:
@@ -77,7 +79,7 @@ def difference_chart(frame: pd.DataFrame, metric: str, reference: str, caption: 
         frame.rename(columns={"difference": "value"}),
         mode,
         f"difference in {metric}",
-        {"nticks": 3, "rangemode": "tozero", **SIGNED, **zero},
+        {"rangemode": "tozero", **SIGNED, **_either_side(frame), **zero},
         head | upright(title=f"{title}: below the line is worse, above is better"),
         hover="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]",
         filled=frame["significant"],
@@ -192,6 +194,29 @@ def _dots(rows: pd.DataFrame, mode: Mode, panel: int, hover: str, *, telling: bo
         "hovertemplate": hover,
         "showlegend": False,
     }
+
+
+def _either_side(frame: pd.DataFrame) -> dict[str, Any]:
+    """Ticks of an axis of differences in narrow panels: zero, and a round number that the intervals reach on both sides
+    of it; on the longer side alone where there is no room for one. Left to itself plotly may label zero alone."""
+    ends = frame[["difference", "low", "high"]].astype(float)
+    low, high = float(np.nanmin(ends, initial=0)), float(np.nanmax(ends, initial=0))
+    near, far = sorted((-low, high))
+    if far == 0:
+        return {"nticks": 3}
+    tick = _round_down(near) if _round_down(near) >= ROOM * far else _round_down(far)
+    return {
+        "tickvals": [t for t in (-tick, 0, tick) if low <= t <= high],
+        "tickformat": f"+.{max(-int(np.floor(np.log10(tick))), 0)}~f",
+    }
+
+
+def _round_down(value: float) -> float:
+    """To its first digit."""
+    if value <= 0:
+        return 0.0
+    digits = -int(np.floor(np.log10(value)))
+    return round(float(np.floor(value * 10.0**digits + 1e-9)) / 10.0**digits, max(digits, 0))
 
 
 def large_enough(frame: pd.DataFrame, caption: str) -> tuple[pd.DataFrame, str]:

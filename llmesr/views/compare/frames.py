@@ -34,8 +34,8 @@ def outcomes(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def popularity_sentence(table: pd.DataFrame, metric: str) -> str:
-    """What popularity explains of the configurations it explains most and least of, under uni100, and of full ranking.
-    ``table``: see :func:`evaluation.popularity.explained`, with the label of each."""
+    """What popularity explains of the configurations it explains most and least of, under uni100, and the most under
+    full ranking. ``table``: see :func:`evaluation.popularity.explained`, with the label of each."""
     table = table[table["label"] != "popularity"]  # of itself it explains all
     sampled = table[(table["protocol"] == "uni100") & table["share"].notna()].sort_values("share", kind="stable")
     if sampled.empty:
@@ -44,9 +44,11 @@ def popularity_sentence(table: pd.DataFrame, metric: str) -> str:
     said = f"Of the uni100 {metric} of {as_text(most['run'])}, popularity alone scores **{most['share']:.0%}** as well"
     if least["run"] != most["run"]:
         said += f"; of that of {as_text(least['run'])}, **{least['share']:.0%}**"
-    named = table["run"].isin([least["run"], most["run"]]) & table["share"].notna()
-    full = table[named & (table["protocol"] == "full")]
-    return said + (f". Under full ranking it is at most {full['share'].max():.0%}." if len(full) else ".")
+    full = table[(table["protocol"] == "full") & table["share"].notna()]
+    if full.empty:
+        return f"{said}."
+    top = full.loc[full["share"].idxmax()]
+    return f"{said}. Under full ranking it is at most {top['share']:.0%} ({as_text(top['run'])})."
 
 
 _SHORT: dict[Outcome, str] = {"same": "unclear", "equal": "equal", "few": "too few"}
@@ -56,6 +58,27 @@ _SHORT: dict[Outcome, str] = {"same": "unclear", "equal": "equal", "few": "too f
 def verdict_matrix(found: Sequence[Verdict]) -> pd.DataFrame:
     """A row per configuration and a column per group: the verdict in a word, and the difference."""
     return pd.DataFrame([{"configuration": v.run, **{a.group: _cell(v, a) for a in v.answers}} for v in found])
+
+
+def verdict_rows(found: Sequence[Verdict]) -> pd.DataFrame:
+    """The same to be calculated with: a row per configuration and group, with the numbers behind the word."""
+    rows = [
+        {
+            "configuration": v.run,
+            "baseline": v.baseline,
+            "group": a.group,
+            "metric": v.metric,
+            "difference": a.difference,
+            "95% low": a.low,
+            "95% high": a.high,
+            "p (corrected)": a.p,
+            "users": a.users,
+            "verdict": v.word(a),
+        }
+        for v in found
+        for a in v.answers
+    ]
+    return pd.DataFrame(rows)
 
 
 def _cell(verdict: Verdict, a: Answer) -> str:

@@ -12,7 +12,7 @@ from llmesr.prose import counted
 from llmesr.views.cache import artifacts
 from llmesr.views.compare import charts, drill, trade_off_charts
 from llmesr.views.compare.choice import Choice
-from llmesr.views.compare.frames import beyond_frame, outcomes, popularity_sentence, verdict_matrix
+from llmesr.views.compare.frames import beyond_frame, outcomes, popularity_sentence, verdict_matrix, verdict_rows
 from llmesr.views.compare.popularity_charts import popularity_chart
 from llmesr.views.shared import behind, clicks, doubts, exhibits, links, pickers, widgets, words
 from llmesr.views.shared.tables import readable_comparison, readable_summary
@@ -63,6 +63,7 @@ def _matrix(choice: Choice) -> None:
         key="verdicts",
         name="verdicts",
         beside=_defend if links.current("view", "groups") != "defend" else None,
+        data=verdict_rows(said),
         on_select="rerun",
         selection_mode="single-cell",
         alt=f"Verdict on each configuration against {choice.reference} by group.",

@@ -23,7 +23,8 @@ LINES = 11
 """Findings that one slide of the summary names."""
 ROWS, COLUMNS = 16, 8
 """What of a table can be read on a slide; the rest is counted."""
-LEAD = 240
+LEAD, MIND = 240, 160
+"""Letters of a sentence above what a slide shows, and in the line below it."""
 NOT_DRAWN = (
     "PowerPoint has no chart that shows this. The report (HTML) holds it, and the app under the link in the notes."
 )
@@ -57,7 +58,8 @@ def _title(finding: Pinned, chart: Dots | Bars | Points | None) -> str:
 
 def _slide(deck: Deck, finding: Pinned, chart: Dots | Bars | Points | None, title: str) -> None:
     notes = [finding.note, *against(finding), *([f"In the app: {finding.link}"] if finding.link else [])]
-    around = Around(_lead(finding), origin_line(finding), "\n\n".join(n for n in notes if n))
+    line = f"{_mind(finding)} {origin_line(finding)}".strip()
+    around = Around(_lead(finding), line, "\n\n".join(n for n in notes if n))
     table = finding.table()
     if isinstance(chart, Dots):
         marks = dict.fromkeys(chart.colors, "circle")
@@ -99,6 +101,13 @@ def _counted(around: Around, finding: Pinned, table: pd.DataFrame) -> Around:
         return around
     said = f"Shown: {shown:,} of {max(finding.rows, len(table)):,} rows, {columns} of {table.shape[1]} columns."
     return Around(around.lead, f"{said} {around.line}", around.notes)
+
+
+def _mind(finding: Pinned) -> str:
+    """What is to be borne in mind without being serious: the first of it, and how much more there is."""
+    mild = [sentence for severity, sentence in finding.subject.doubts if severity != "serious"]
+    more = f" And {len(mild) - 1} more, in the notes." if len(mild) > 1 else ""
+    return "".join(f"Bear in mind: {one_line(s, MIND)}{more}" for s in mild[:1])
 
 
 def _lead(finding: Pinned) -> list[str]:

@@ -68,7 +68,7 @@ def _exports(chosen: Sequence[Pinned]) -> None:
     forms: tuple[tuple[str, str, str, Callable[[], bytes]], ...] = (
         ("Report (HTML)", "html", "text/html", lambda: findings_report(chosen).encode()),
         ("Slides (PowerPoint)", "pptx", POWERPOINT, lambda: findings_deck(chosen)),
-        ("PDF", "pdf", "application/pdf", lambda: printed(findings_report(chosen))),
+        ("PDF", "pdf", "application/pdf", lambda: printed(findings_report(chosen, paper=True))),
     )
     for label, ending, mime, make in forms:
         missing = ending == "pdf" and browser() is None

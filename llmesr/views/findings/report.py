@@ -12,16 +12,19 @@ from llmesr.findings import Pinned, changes
 from llmesr.prose import counted, listed
 from llmesr.store import provenance
 from llmesr.views.shared import theme, words
-from llmesr.views.shared.recolour import drawn
+from llmesr.views.shared.recolour import checked
 from llmesr.views.shared.report import Section, html_report
 from llmesr.views.shared.theme import Mode
 
 ROWS = 30
 """Rows of a table that are shown: the report is read, not calculated with."""
+PATHS = 5_000
+"""Up to so many points of a map are drawn without WebGL, which not every browser has; more of them would be slow."""
 
 
-def findings_report(findings: Sequence[Pinned], title: str = "Findings") -> str:
-    """The report as one HTML document, in the order given."""
+def findings_report(findings: Sequence[Pinned], title: str = "Findings", *, paper: bool = False) -> str:
+    """The report as one HTML document, in the order given; for ``paper`` no chart needs WebGL, however many its points:
+    a browser that prints from the command line has none."""
     metrics = list(dict.fromkeys(f.subject.metric for f in findings if f.subject.metric))
     protocols = list(dict.fromkeys(f.subject.protocol for f in findings if f.subject.protocol))
     definitions = {m: words.metric_meaning(m) for m in metrics}
@@ -31,7 +34,7 @@ def findings_report(findings: Sequence[Pinned], title: str = "Findings") -> str:
     return html_report(
         title,
         summary(findings),
-        [section(f, number) for number, f in enumerate(findings, start=1)],
+        [section(f, number, paper=paper) for number, f in enumerate(findings, start=1)],
         provenance={
             "Written": made["created"],
             "Versions": made["versions"],
@@ -53,14 +56,14 @@ def summary(findings: Sequence[Pinned], titles: Sequence[str] | None = None) -> 
     return [head, *(f"{n}. {title}{_after(f)}" for n, (title, f) in enumerate(named, start=1))]
 
 
-def section(finding: Pinned, number: int) -> Section:
+def section(finding: Pinned, number: int, *, paper: bool = False) -> Section:
     """One finding: its note, what stands against it, the chart or the table, and what its numbers are."""
     table = finding.table()
     paragraphs = [*finding.note.splitlines(), *against(finding)]
     if table is not None and max(finding.rows, len(table)) > ROWS:
         paragraphs.append(f"The table shows the first {ROWS} of {max(finding.rows, len(table)):,} rows.")
         table = table.head(ROWS)
-    chart = partial(_chart, finding) if finding.figure() is not None else None
+    chart = partial(_chart, finding, paper) if finding.figure() is not None else None
     return Section(f"{number}. {finding.title}", paragraphs, chart, finding.alt, table, origin_line(finding))
 
 
@@ -81,10 +84,13 @@ def origin_line(finding: Pinned) -> str:
     return " ".join(p for p in parts if p)
 
 
-def _chart(finding: Pinned, mode: Mode) -> go.Figure:
-    figure = drawn(finding, mode)
-    assert figure is not None  # asked for only where there is one
-    return figure
+def _chart(finding: Pinned, paper: bool, mode: Mode) -> go.Figure:
+    chart = checked(finding, mode)
+    assert chart is not None  # asked for only where there is one
+    many = sum(len(t.get("x") or []) for t in chart["data"] if t.get("type") == "scattergl")
+    if paper or many <= PATHS:
+        chart |= {"data": [t | {"type": "scatter"} if t.get("type") == "scattergl" else t for t in chart["data"]]}
+    return go.Figure(chart)
 
 
 def _after(finding: Pinned) -> str:

@@ -68,16 +68,17 @@ def table(
     column_config: dict[str, Any] | None = None,
     formats: Mapping[str, Callable[[float], str]] | None = None,
     beside: Callable[[], object] | None = None,
+    data: pd.DataFrame | None = None,
     **more: Any,
 ) -> Any:
     """A table and, with a ``name``, a button that saves it as CSV and one that pins it. ``formats``: how columns of
     numbers are written, where Streamlit's own formats do not do (it writes a hyphen for a minus). ``beside`` draws what
-    else stands in the row of the buttons. ``more`` goes to ``st.dataframe`` (selection, height); the selection is
-    returned."""
+    else stands in the row of the buttons. ``data``: what the CSV holds, where the table puts numbers into words.
+    ``more`` goes to ``st.dataframe`` (selection, height); the selection is returned."""
     selected = _table(frame, key, column_config, formats, **more)
     if name and len(frame):
         with st.container(horizontal=True):
-            download_csv(frame, name, key=f"{key}.csv")
+            download_csv(frame if data is None else data, name, key=f"{key}.csv")
             pins.button(key, None, frame, str(more.get("alt", "")))
             if beside:
                 beside()

@@ -205,11 +205,10 @@ def job_list(root: Store, *, longest: int = 20) -> None:
         frame = pd.DataFrame([_row(j) for j in ended])
         event = exhibits.table(
             frame.drop(columns="id"),
-            key="jobs.table",
             on_select="rerun",
             selection_mode="single-row",
-            selection_default=links.selected("job", frame["id"].tolist()),
             alt="Jobs that have ended, newest first. Select one to see its log.",
+            **links.selected("job", "jobs.table", frame["id"].tolist()),
         )
         rows = [row for row in (event["selection"]["rows"] if event else []) if row < len(ended)]
         links.keep_selected("job", frame["id"].iloc[rows].tolist())

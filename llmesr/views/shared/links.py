@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from llmesr.store import config_digest
 from llmesr.views.shared.words import as_text
 
 
@@ -127,12 +128,17 @@ def folded(label: str, key: str, *, icon: str | None = None, opened: bool = Fals
     return box
 
 
-def selected(key: str, ids: Sequence[str]) -> dict[str, Any]:
-    """For ``selection_default`` of a table with a row for each of ``ids``: what a link selects, ``?key=`` by row."""
-    if f"rows.{key}" not in st.session_state:
-        st.session_state[f"rows.{key}"] = all_linked(key)
-    wanted = st.session_state[f"rows.{key}"]
-    return {"selection": {"rows": [row for row, id in enumerate(ids) if id in wanted]}}
+def selected(key: str, table: str, ids: Sequence[str]) -> dict[str, Any]:
+    """For the ``table`` with a row for each of ``ids``: its key, and what the address selects, ``?key=``, by row.
+
+    A table remembers rows by their number: other ids, or another order, are another table, and what was selected stays
+    so wherever it now stands."""
+    shown, wanted = st.session_state.get(f"rows.{key}", (None, []))
+    if shown != list(ids):
+        wanted = all_linked(key)
+        st.session_state[f"rows.{key}"] = (list(ids), wanted)
+    rows = [row for row, id in enumerate(ids) if id in wanted]
+    return {"key": f"{table}.{config_digest(list(ids))}", "selection_default": {"selection": {"rows": rows}}}
 
 
 def keep_selected(key: str, ids: Sequence[str]) -> None:

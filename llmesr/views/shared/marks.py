@@ -18,8 +18,9 @@ from llmesr.views.shared.theme import Mode
 from llmesr.views.shared.words import one_line
 
 LONGEST = 60
-WIDE, NARROW = 104, 64
-"""Characters in a line of the caption: charts over the whole page (of a small screen), charts beside another."""
+WIDE, NARROW = 104, 72
+"""Characters in a line of the caption: charts over the whole page (of a small screen), charts beside another (as many
+as a phone has room for)."""
 TITLE = 0.72
 """Of so many of them a line of the title holds: its letters are larger."""
 TITLE_LINE = 21

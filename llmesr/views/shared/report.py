@@ -239,7 +239,10 @@ border-radius:6px;padding:.3rem .8rem;cursor:pointer}button:focus-visible{outlin
 summary{cursor:pointer}
 @media print{button,summary{display:none}
 details::details-content{content-visibility:visible;block-size:auto}
-section,tr{break-inside:avoid}h2,h3{break-after:avoid}.table{max-height:none;overflow:visible}}
+section,tr{break-inside:avoid}h2,h3{break-after:avoid}.table{max-height:none;overflow:visible}
+.tree,.tree tbody,.tree tr,.tree th,.tree td{display:block;break-inside:auto}
+.tree th,.tree td{padding:0 .5rem 0 0;border:0}
+.tree th:has(+td>span),.tree td:has(>span){display:inline}.tree .tree{margin:0 0 .3rem 1rem}.tree ul{columns:2}}
 """
 
 _SCRIPT = """

@@ -202,7 +202,8 @@ def whiskers(series: Any, above: pd.Series, below: pd.Series, color: str) -> Non
 
 
 def write_names(chart: Any, series: Any, names: Sequence[str]) -> None:
-    """Give the points of a series their names as labels, and leave the series out of the legend."""
+    """Give the points of a series their names as labels, each on a ground of its own so that it can be read over other
+    points, and leave the series out of the legend."""
     for at, name in enumerate(names):
         label = series.points[at].data_label
         label.position = XL_LABEL_POSITION.ABOVE
@@ -210,6 +211,11 @@ def write_names(chart: Any, series: Any, names: Sequence[str]) -> None:
         frame.text = name
         run = frame.paragraphs[0].runs[0]
         run.font.size, run.font.color.rgb = Pt(12), rgb(SURFACE["light"]["text"])
+        looks = etree.Element(qn("c:spPr"))
+        ground = etree.SubElement(etree.SubElement(looks, qn("a:solidFill")), qn("a:srgbClr"))
+        ground.set("val", SURFACE["light"]["background"].removeprefix("#"))
+        etree.SubElement(ground, qn("a:alpha")).set("val", "85000")
+        label._dLbl.find(qn("c:tx")).addnext(looks)  # python-pptx knows no ground of a label; the schema wants it here
     if chart.has_legend:
         entry = etree.Element(qn("c:legendEntry"))
         etree.SubElement(entry, qn("c:idx")).set("val", series._element.find(qn("c:idx")).get("val"))

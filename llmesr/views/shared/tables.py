@@ -41,8 +41,8 @@ _COMPARISON = {
     "warning": "note",
 }
 _DIGITS = r"[+\u2212-]?\d[\d.,]*([eE][+-]?\d+)?"
-_NUMBER = re.compile(rf"{_DIGITS}( \[{_DIGITS}, {_DIGITS}\])?")
-"""A number, or a number and its interval: +0.20 [+0.10, +0.30]."""
+_NUMBER = re.compile(rf"{_DIGITS}( \[{_DIGITS}, {_DIGITS}\]| to {_DIGITS})?")
+"""A number, a number and its interval, or an interval alone: +0.20 [+0.10, +0.30], -0.14 to +0.15."""
 _STARTS_FORMULA = re.compile(r"^[\s\u0000]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 

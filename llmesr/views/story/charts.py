@@ -19,8 +19,8 @@ from llmesr.views.shared.words import one_line
 
 POINTS = 600
 """Points of the popularity curve: more are not seen."""
-LINE = 52
-"""Characters in a line of a caption."""
+LINE = 60
+"""Characters in a line of a caption: as many as a phone has room for."""
 NAME = 44
 """Characters of a line of an item's name in a chart beside its text."""
 

@@ -40,16 +40,15 @@ def leaderboard(root: Store, manifest: Manifest, thresholds: Thresholds, protoco
         return
     picked = exhibits.table(
         frame,
-        key="board",
         name=f"runs-{manifest.name}",
         on_select="rerun",
         selection_mode="multi-row",
-        selection_default=links.selected("picked", frame["id"].tolist()),
         height=min(36 * (len(frame) + 1) + 3, 400),
         column_config={
             "configuration": st.column_config.TextColumn(width=200),  # a blend's name would hide what it reached
             **{g: st.column_config.NumberColumn(format="%.4f") for g in GROUPS},
         },
+        **links.selected("picked", "board", frame["id"].tolist()),
     )
     listed = set(frame["id"])
     for of_run in artifacts.manifests(root, "runs"):

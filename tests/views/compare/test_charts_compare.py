@@ -89,11 +89,37 @@ def test_what_popularity_explains_is_part_of_each_bar_and_said() -> None:
     said = popularity_sentence(explained(), "HR@10")
     said = said.replace("\\", "")
     assert "(loss=bce), popularity alone scores **45%** as well; of that of id/sasrec, **25%**" in said
-    assert said.endswith("Under full ranking it is at most 2%.")
+    assert said.endswith("Under full ranking it is at most 2% (id/sasrec).")
+    between = explained()
+    between.loc[(between["run"] == "llm-esr/sasrec") & (between["protocol"] == "full"), "share"] = 0.28
+    assert popularity_sentence(between, "HR@10").replace("\\", "").endswith("28% (llm-esr/sasrec).")
     itself = explained({**RUNS, "popularity": "popularity"})
     assert popularity_sentence(itself, "HR@10").replace("\\", "") == said
     nothing = explained().assign(share=np.nan)
     assert popularity_sentence(nothing, "HR@10").startswith("None of these")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks", "written"),
+    [
+        (-0.26, 0.1, [-0.2, 0], "+.1~f"),
+        (-0.13, 0.19, [-0.1, 0, 0.1], "+.1~f"),
+        (-0.38, 0.22, [-0.2, 0, 0.2], "+.1~f"),
+        (-0.3, 0.09, [-0.3, 0], "+.1~f"),
+        (0.001, 0.0047, [0, 0.004], "+.3~f"),
+        (0.0, 0.0, None, "+.2~f"),
+    ],
+)
+def test_gains_have_a_scale(low: float, high: float, ticks: Any, written: str) -> None:
+    figure = charts.difference_chart(comparison().assign(difference=0.0, low=low, high=high), "HR@10", "id", LINE)
+    found = figure.layout.xaxis.tickvals
+    assert (None if found is None else list(found), figure.layout.xaxis.tickformat) == (ticks, written)
+
+
+def test_the_caption_of_a_chart_beside_another_takes_the_room_of_a_phone() -> None:
+    """330 of 358 pixels, at 4.6 a character."""
+    caption = charts.bucket_chart(summary(), "HR@10", "popularity", LINE).layout.title.subtitle.text
+    assert [len(line) for line in caption.split("<br>")] == [71, 24]
 
 
 def test_a_panel_per_group_with_values_and_intervals() -> None:

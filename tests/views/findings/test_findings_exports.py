@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import plotly.graph_objects as go
 import pytest
 from factories import HOSTILE, make_dataset, make_run, make_standard_runs
 from pptx import Presentation
+from pptx.oxml.ns import qn
 
 import llmesr
 from llmesr import charts, findings
@@ -31,6 +33,7 @@ from llmesr.views.findings.plane import Points
 from llmesr.views.findings.report import findings_report
 from llmesr.views.neighbours.charts import rank_figure
 from llmesr.views.shared.recolour import recoloured
+from llmesr.views.shared.report import html_report
 from llmesr.views.shared.slide import Axis
 from llmesr.views.shared.theme import Mode
 from llmesr.views.story.charts import gains_chart, tail_chart
@@ -193,6 +196,8 @@ def test_a_map_keeps_its_shape_and_the_names_of_its_regions(store: Store) -> Non
     (frame,) = [s for s in slide.shapes if s.has_chart]
     assert frame.width / frame.height == pytest.approx(26 / 7.6, abs=0.01)
     names = next(s for s in frame.chart.plots[0].series if len(list(s.values)) == 2)
+    of_names = [element.tag.rpartition("}")[2] for element in next(iter(names._element.iter(qn("c:dLbl"))))]
+    assert of_names[1:4] == ["tx", "spPr", "dLblPos"], "a ground over the points; PowerPoint wants this order"
     assert [names.points[i].data_label.text_frame.text for i in range(2)] == ["bikes, light", "tea & cups"]
 
 
@@ -238,7 +243,9 @@ def test_slides_hold_charts_that_can_be_edited_and_what_is_serious(store: Store,
     overall = compared.summary[compared.summary["group"] == "Overall"].set_index("run")["value"]
     first = {s.name: next(v for v in s.values if v is not None) for s in chart.plots[0].series}
     assert first == pytest.approx(overall.to_dict())
-    assert all(t in texts(groups) for t in ("First line", "Not settled: One seed.", "Full ranking."))
+    assert all(
+        t in texts(groups) for t in ("First line", "Not settled: One seed.", "Bear in mind: Mind.", "Full ranking.")
+    )
     assert "Note: Mind." in groups.notes_slide.notes_text_frame.text
     assert [s for s in table.shapes if s.has_table]
     assert all(t in texts(picture) for t in ("One square.", "PowerPoint has no chart"))
@@ -276,6 +283,27 @@ def test_files_by_their_ending(store: Store, compared: Comparison, tmp_path: Pat
         llmesr.export_findings(made, tmp_path / "a.doc")
     with pytest.raises(UserError, match="no findings to export"):
         llmesr.export_findings([], tmp_path / "a.html")
+
+
+def test_points_on_paper_need_no_webgl_and_few_need_none_anywhere(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = go.Figure(go.Scattergl(x=[1, 2, 3], y=[1, 2, 3], mode="markers"))
+    made = [findings.pin("Map", figure, store=store)]
+    webgl = '"type":"scattergl"'
+    assert webgl not in findings_report(made)
+    monkeypatch.setattr("llmesr.views.findings.report.PATHS", 2)
+    assert webgl in findings_report(made), "many points as paths are slow to move"
+    assert webgl not in findings_report(made, paper=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(paper.browser() is None, reason="no Chromium is installed")
+def test_what_made_the_numbers_is_printed_in_few_pages() -> None:
+    runs = [f"synthetic-llm-init-sasrec-{seed}-3320c69d" for seed in range(14)]
+    made = {"Findings": {f"{n}. A finding": {"Finding": "a-finding-e0561d67", "Runs": runs} for n in range(4)}}
+    file = paper.printed(html_report("Findings", [], [], provenance=made, definitions={}))
+    assert len(re.findall(rb"/Type /Page\b(?!s)", file)) <= 3
 
 
 def test_without_a_browser_a_pdf_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
