@@ -121,7 +121,7 @@ def guess_interactions(columns: list[str], sample: pd.DataFrame) -> dict[str, Gu
     ids = [c for c in columns if c not in taken and _is_id(sample[c]) and not ORDER.fullmatch(plain(c))]
     if missing and len(ids) >= len(missing):
         # two unnamed id columns: users usually come first, and come again; too weak to act on unasked
-        ids.sort(key=lambda c: never_repeats(sample[c]))
+        ids.sort(key=lambda c: hardly_repeats(sample[c]))
         for field, column in zip(missing, ids, strict=False):
             found[field] = Guess(column, 0.4 if len(missing) > 1 else 0.45, "its values look like ids")
     return found
@@ -153,6 +153,12 @@ def never_repeats(values: pd.Series) -> bool:
     """Whether each value stands once, as those of an order number do, or of the ids in a list of items."""
     filled = values[values != ""]
     return len(filled) > 1 and filled.is_unique
+
+
+def hardly_repeats(values: pd.Series) -> bool:
+    """Whether nine in ten values stand once: an order number, of which a few rows were written twice."""
+    filled = values[values != ""]
+    return len(filled) > 1 and filled.nunique() >= 0.9 * len(filled)
 
 
 def _eligible(columns: list[str], field: str, sample: pd.DataFrame) -> list[str]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from marketplace import csv, nothing_left, run
 
 from llmesr.data.columns import guess_interactions, guess_items
+from llmesr.errors import UserError
+from llmesr.store import Store
 
 USERS, ITEMS = [f"K-{n // 4}" for n in range(40)], [f"0400{n % 17}" for n in range(40)]
 TIMES, STARS = [f"{1 + n % 28:02d}.03.2025 16:08" for n in range(40)], ["4,5", "3,0"] * 20
@@ -67,3 +72,11 @@ def test_an_order_number_is_nobody_and_who_comes_again_is_the_likelier_user() ->
 def test_words_that_are_no_numbers_are_no_weight() -> None:
     sample = pd.DataFrame({"user_id": USERS, "item_id": ITEMS, "note": ["please ring twice"] * 40})
     assert "weight" not in guess_interactions(list(sample), sample)
+
+
+def test_an_order_number_for_the_user_is_named_where_nothing_is_left(store: Store, tmp_path: Path) -> None:
+    lines = [(order, item, 1_500_000_000 + n) for n, (order, item) in enumerate(zip(ORDERS, ITEMS, strict=True))]
+    written = csv(lines + lines[:2], header="Bestellnummer,Artikelnummer,Datum")
+    with pytest.raises(UserError, match=r"'Bestellnummer' stands once .* an order number\?"):
+        run(store, tmp_path / "in", {"x.csv": written}, columns={"user_id": "Bestellnummer"}, k_core=2)
+    assert nothing_left(store)

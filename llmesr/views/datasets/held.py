@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from llmesr.data.columns import INTERACTION_FIELDS, never_repeats
+from llmesr.data.columns import INTERACTION_FIELDS, hardly_repeats
 from llmesr.data.sources import Source
 from llmesr.views.datasets import reading
 from llmesr.views.datasets.roles import interaction_guesses, is_sure, item_column, title_column
@@ -55,11 +55,11 @@ def of_interactions(source: Source, others: list[Source]) -> dict[str, str]:
             chosen[field] = picked
         elif guess and (sure or guess.rivals) and field in INTERACTION_FIELDS[2:]:
             chosen[field] = ""  # none, though a column would be taken unasked
-    if "user_id" in chosen and never_repeats(source.sample[chosen["user_id"]]):
+    if "user_id" in chosen and hardly_repeats(source.sample[chosen["user_id"]]):
         rows, user = len(source.sample), as_text(chosen["user_id"])
         st.warning(
-            f"Every value of {user} stands once in the first {rows:,} rows. If that goes on, no user has a history; is "
-            "it an order number?",
+            f"Nearly every value of {user} stands once in the first {rows:,} rows. If that goes on, no user has a "
+            "history; is it an order number?",
             icon=":material/warning:",
         )
     return chosen
