@@ -17,6 +17,7 @@ from llmesr.config import SplitConfig, has_backbone
 from llmesr.data import synthetic
 from llmesr.data.dataset import load_dataset
 from llmesr.jobs.plans import GOOD_DEFAULTS, SEEDS
+from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
 from llmesr.store import Store
 
@@ -120,6 +121,21 @@ def test_orders_without_a_user_are_asked_for_one(visit: Callable[..., AppTest], 
     app = healthy(send(visit("datasets"), shop[0]))
     assert chosen(app, "verkauf.csv") == ["—", "Artikelnummer", "Bestelldatum"]
     assert "Choose the column for: User." in texts(app)
+
+
+def test_a_failed_import_leads_back_to_the_form_in_its_own_words(
+    visit: Callable[..., AppTest], store: Store, shop: list[Path], started: list[Job]
+) -> None:
+    app = send(visit("datasets"), *shop)
+    next(b for b in app.button if b.label == "Import").click().run()
+    Jobs(store).end(started[0], "FAILED", "Nothing is left; give a smaller --k-core.")
+    app.run()
+    assert "give a smaller 'K core' under Import options" in app.error[0].value
+    labels = [b.label for b in app.button]
+    assert "Retry" in labels
+    assert "Resume" not in labels
+    next(b for b in app.button if b.label == "Back to the columns").click().run()
+    assert chosen(app, "verkauf.csv")[0] == "Kundennummer"
 
 
 def test_the_import_command_really_makes_the_dataset(
