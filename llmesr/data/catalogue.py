@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from llmesr.config import IngestConfig
 from llmesr.data.attributes import attributes_of
 from llmesr.data.columns import plain
 from llmesr.data.histories import Numbering
+from llmesr.data.markup import title_of
 from llmesr.data.reader import Reader
 from llmesr.data.reading import MISSING, count, literal, stage_items
 from llmesr.data.rejects import check_item_rejects, tell_departures
-from llmesr.data.report import Report
+from llmesr.data.report import EXAMPLES, Report
 from llmesr.errors import UserError
 from llmesr.prose import counted, either
 
@@ -184,12 +186,14 @@ def write(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], r
     cells = "".join(f", {text(f'c.a{i}')} AS a{i}" for i in order)
     without = longer = untitled = 0
     examples: list[str] = []
+    mended = _Mended()
     with pq.ParquetWriter(path, schema) as writer:
         for batch in connection.sql(f"SELECT n.item_id{cells} {source} ORDER BY n.number").to_arrow_reader(BATCH):
             rows: dict[str, list[str]] = {"item_id": batch.column(0).to_pylist(), "title": []}
             for place, i in enumerate(order, 1):
                 rows[names[i]] = [tidy(v, names[i]) for v in batch.column(place).to_pylist()]
                 longer += sum(len(v) >= MAX_TEXT for v in rows[names[i]])
+            rows["title"] = [mended.title(v) for v in rows["title"]]
             described = [any(cells) for cells in zip(*(rows[names[i]] for i in order), strict=True)] if order else []
             without += len(batch) - sum(described)
             titles = rows["title"] or [""] * len(batch)
@@ -198,6 +202,7 @@ def write(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], r
             examples += bare[: 5 - len(examples)]
             rows["title"] = [t or i for t, i in zip(titles, rows["item_id"], strict=True)]
             writer.write_table(pa.table([pa.array(rows[c], pa.string()) for c in columns], schema=schema))
+    mended.tell(report)
     if longer:
         far = f"longer than {MAX_TEXT:,} characters"
         said = either(longer, f"1 item text {far} is cut.", f"{{}} item texts {far} are cut.")
@@ -211,6 +216,37 @@ def write(connection: duckdb.DuckDBPyConnection, path: Path, names: list[str], r
         said = either(untitled, "1 item has no title; its id stands in.", said)
         report.warn("items_without_title", said, untitled, examples)
     return {"items_without_text": without}
+
+
+@dataclass
+class _Mended:
+    """Titles that are not stored as they were written: how many, and a few of them."""
+
+    marked: int = 0
+    empty: int = 0
+    shown: list[str] = field(default_factory=list)
+    said: dict[str, None] = field(default_factory=dict)
+
+    def title(self, written: str) -> str:
+        found = title_of(written)
+        if found and found != written:
+            self.marked += 1
+            self.shown += [written][: EXAMPLES - len(self.shown)]
+        elif written and not found:
+            self.empty += 1
+            self.said[written] = None
+        return found
+
+    def tell(self, report: Report) -> None:
+        if self.marked:
+            said = "{} titles hold markup (tags or entities such as &amp;), which is taken out."
+            said = either(
+                self.marked, "1 title holds markup (tags or entities such as &amp;), which is taken out.", said
+            )
+            report.info("title_markup", said, self.marked, self.shown)
+        if self.empty:
+            said = either(self.empty, "1 title says only that there is none.", "{} titles say only that there is none.")
+            report.warn("no_titles", said, self.empty, self.said)
 
 
 def _filled(connection: duckdb.DuckDBPyConnection, names: list[str], source: str) -> list[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from llmesr.data import abroad
 from llmesr.data.times import DAY, guess, looks_like_time, read
 from llmesr.errors import UserError
 
@@ -42,6 +43,7 @@ OTHER_TIMES = {
     "release", "released", "publish", "published", "publication", "birth", "born", "birthday", "join", "joined",
     "register", "registered", "registration", "signup", "since", "updated", "update", "modified", "edited", "delivery",
     "delivered", "shipped", "shipping", "estimated", "due", "expires", "expiry", "end", "ended", "last", "launch",
+    *abroad.names(abroad.OTHER_TIMES),
 }  # fmt: skip
 # words of a column that tells something about a user or an item, and is not the id
 ABOUT = {
@@ -51,6 +53,8 @@ ABOUT = {
     "at", "ts", "title", "name", "category", "class", "brand", "text", "tags", "url", "image", "desc", "description",
 }  # fmt: skip
 AVERAGES = {"avg", "average", "mean", "count", "counts", "num", "total", "n", "number"}
+ORDER = abroad.numbered(abroad.ORDERS)
+NUMBERED = {field: abroad.numbered(table) for field, table in abroad.NOUNS.items()}
 MAX_TIMES = 200
 APART = "the day and the time of day stand apart"
 TITLE_NAMES = (
@@ -74,12 +78,12 @@ class Guess:
 
 def plain(name: str) -> str:
     """A column name without case and punctuation: ``"User_ID"`` -> ``"userid"``."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9]", "", abroad.folded(name).lower())
 
 
 def words(name: str) -> list[str]:
     """The words of a column name: ``"user_no"``, ``"Event Time"``, ``"userId"``."""
-    return [plain(w) for w in re.split(r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])", name) if w]
+    return [plain(w) for w in re.split(r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])", abroad.folded(name)) if w]
 
 
 def _exact(columns: Iterable[str], names: tuple[str, ...]) -> Guess | None:
@@ -107,18 +111,54 @@ def guess_interactions(columns: list[str], sample: pd.DataFrame) -> dict[str, Gu
             guessed = _guess_time(free, sample)
         else:
             guessed = _exact(free, NAMES[field]) or _like(_eligible(free, field, sample), NAMES[field])
+            guessed = guessed or _abroad(field, free, sample)
         if guessed is not None:
             found[field] = guessed
     if "review" in found and not _is_prose(sample[found["review"].column]):
         del found["review"]
     taken = {g.column for g in found.values()}
     missing = [f for f in ("user_id", "item_id") if f not in found]
-    ids = [c for c in columns if c not in taken and _is_id(sample[c])]
+    ids = [c for c in columns if c not in taken and _is_id(sample[c]) and not ORDER.fullmatch(plain(c))]
     if missing and len(ids) >= len(missing):
-        # two unnamed id columns: users usually come first; too weak to act on unasked
+        # two unnamed id columns: users usually come first, and come again; too weak to act on unasked
+        ids.sort(key=lambda c: hardly_repeats(sample[c]))
         for field, column in zip(missing, ids, strict=False):
             found[field] = Guess(column, 0.4 if len(missing) > 1 else 0.45, "its values look like ids")
     return found
+
+
+def _abroad(field: str, columns: list[str], sample: pd.DataFrame) -> Guess | None:
+    """A name of another language, where the values agree."""
+    if field in abroad.NOUNS:
+        ids = [c for c in columns if _is_id(sample[c])]
+        return _numbered(field, ids) or _named(field, ids)
+    fitting = columns if field == "review" else [c for c in columns if _is_number(sample[c])]
+    return _exact(fitting, abroad.names(abroad.PLAIN[field]))
+
+
+def _numbered(field: str, columns: list[str]) -> Guess | None:
+    """A column that numbers users or items in another language: Kundennummer."""
+    found = next((c for c in columns if NUMBERED[field].fullmatch(plain(c))), None)
+    return Guess(found, 0.95, f"the name {found!r} says so") if found else None
+
+
+def _named(field: str, columns: list[str]) -> Guess | None:
+    """A column called as a user or an item is, without a number: Kunde. It may hold names as well."""
+    nouns = {n for n in abroad.names(abroad.NOUNS[field]) if len(n) >= abroad.ALONE}
+    found = [c for c in columns if plain(c) in nouns]
+    return Guess(found[0], 0.7, f"the name {found[0]!r} says so") if len(found) == 1 else None
+
+
+def never_repeats(values: pd.Series) -> bool:
+    """Whether each value stands once, as those of an order number do, or of the ids in a list of items."""
+    filled = values[values != ""]
+    return len(filled) > 1 and filled.is_unique
+
+
+def hardly_repeats(values: pd.Series) -> bool:
+    """Whether nine in ten values stand once: an order number, of which a few rows were written twice."""
+    filled = values[values != ""]
+    return len(filled) > 1 and filled.nunique() >= 0.9 * len(filled)
 
 
 def _eligible(columns: list[str], field: str, sample: pd.DataFrame) -> list[str]:
@@ -179,10 +219,11 @@ def guess_items(columns: list[str]) -> dict[str, Guess]:
     )
     if item is None and any(plain(c) == "id" for c in columns):
         item = Guess(next(c for c in columns if plain(c) == "id"), 0.6, "the only id")
+    item = item or _numbered("item_id", columns)
     if item is not None:
         found["item_id"] = item
     free = [c for c in columns if item is None or c != item.column]
-    title = _exact(free, TITLE_NAMES) or _like(free, TITLE_NAMES)
+    title = _exact(free, (*TITLE_NAMES, *abroad.names(abroad.PLAIN["title"]))) or _like(free, TITLE_NAMES)
     if title is not None:
         found["title"] = Guess(title.column, max(title.confidence, 0.6), title.reason)
     return found
@@ -238,6 +279,11 @@ def _ask(file: str, field: str, unsure: Guess, option: str) -> None:
 def _is_prose(values: pd.Series) -> bool:
     filled = values[values != ""]
     return len(filled) > 0 and filled.str.len().mean() > 15 and filled.str.contains(" ", regex=False).mean() > 0.5
+
+
+def _is_number(values: pd.Series) -> bool:
+    filled = values[values != ""]
+    return len(filled) > 0 and filled.str.fullmatch(r"\s*-?\d+([.,]\d+)?\s*").mean() > 0.9
 
 
 def _is_id(values: pd.Series) -> bool:

@@ -175,6 +175,11 @@ def _check_left(
             f"{file} has {counted(n_users, 'user')} and {counted(n_items, 'item')}; at least two of each are needed. "
             f"Check that user_id is column {columns['user_id']!r} and item_id {columns['item_id']!r}."
         )
+    if numbering.interactions == 0 and n_users >= 0.9 * before:
+        raise UserError(
+            f"Nearly every value of {columns['user_id']!r} stands once in {file}, so no user has a history; is it an "
+            "order number? Choose the column that says who."
+        )
     if numbering.interactions == 0:
         raise UserError(
             f"Nothing is left of the {counted(before, 'interaction')} of {file} after the {config.k_core}-core; "

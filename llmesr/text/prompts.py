@@ -6,13 +6,13 @@ are separated by ";", which is therefore replaced inside values, so that fine-tu
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from llmesr.data.markup import unmarked
 from llmesr.errors import UserError
 
 TEMPLATES: dict[str, str] = {
@@ -33,14 +33,11 @@ SCFT_CHARACTERS = 100
 
 _NAMES = {"title": "name"}  # the paper says "name is ..."
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_MARKUP = re.compile(r"<!--.*?(?:-->|$)|</?[a-zA-Z][^<>]*>", re.DOTALL)
 
 
 def clean(value: str, max_chars: int | None = None) -> str:
     """``value`` on one line without markup and without the separator ";", cut at a word near ``max_chars``."""
-    if "<" in value or "&" in value:
-        value = html.unescape(_MARKUP.sub(" ", value))
-    value = " ".join(value.replace(";", ",").split()).strip(" .,")
+    value = " ".join(unmarked(value).replace(";", ",").split()).strip(" .,")
     if max_chars is None or len(value) <= max_chars:
         return value
     cut = value[:max_chars]

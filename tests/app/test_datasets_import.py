@@ -17,6 +17,7 @@ from llmesr.config import SplitConfig, has_backbone
 from llmesr.data import synthetic
 from llmesr.data.dataset import load_dataset
 from llmesr.jobs.plans import GOOD_DEFAULTS, SEEDS
+from llmesr.jobs.queue import Jobs
 from llmesr.jobs.record import Job
 from llmesr.store import Store
 
@@ -67,6 +68,74 @@ def test_upload_is_on_disk_guessed_and_imported_with_one_click(
     runs = {step.label: step.run for step in job.record.steps}
     assert job.record.steps[-1].arguments[:2] == [runs[f"Train {m}/sasrec, seed 44"] for m in ("id", "llm-esr")]
     assert "Import bestellungen" in texts(app)
+
+
+SHOP = "".join(f"B{n};K{n // 4};04{n % 17:02d};{1 + n % 28:02d}.03.2025 10:00\n" for n in range(40))
+LIST = "".join(f"04{n:02d};Messer kompakt {n} cm;Brunner\n" for n in range(17))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> list[Path]:
+    """Orders with their numbers first, and what was sold."""
+    (tmp_path / "verkauf.csv").write_text("Bestellnummer;Kundennummer;Artikelnummer;Bestelldatum\n" + SHOP)
+    (tmp_path / "artikel.csv").write_text("Artikelnummer;Bezeichnung;Hersteller\n" + LIST)
+    return [tmp_path / "verkauf.csv", tmp_path / "artikel.csv"]
+
+
+def chosen(app: AppTest, file: str) -> list[Any]:
+    return [pick(app, f"column.{field}.{file}").value for field in ("user_id", "item_id", "timestamp")]
+
+
+def test_an_order_number_is_not_taken_for_the_user(visit: Callable[..., AppTest], shop: list[Path]) -> None:
+    app = healthy(send(visit("datasets"), *shop))
+    assert chosen(app, "verkauf.csv") == ["Kundennummer", "Artikelnummer", "Bestelldatum"]
+    assert pick(app, "items.item_id.artikel.csv").value == "Artikelnummer"
+    pick(app, "column.user_id.verkauf.csv").set_value("Bestellnummer").run()
+    assert "is it an order number?" in texts(app)
+    pick(app, "column.user_id.verkauf.csv").set_value("Artikelnummer").run()
+    assert "User and Item are both Artikelnummer" in texts(app)
+    assert not [b for b in app.button if b.label == "Import"]
+
+
+def test_weak_guesses_are_proposed_and_not_chosen(visit: Callable[..., AppTest], tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a;b;c;d\n" + SHOP)
+    (tmp_path / "y.csv").write_text("e;f;g\n" + LIST)
+    app = healthy(send(visit("datasets"), tmp_path / "x.csv"))
+    pick(app, "role.0.x.csv").set_value("interactions").run()
+    assert chosen(app, "x.csv")[:2] == ["—", "—"]
+    assert "Could be: b" in texts(app)
+    assert "Choose the column for: User, Item" in texts(app)
+    app = send(visit("datasets"), tmp_path / "x.csv", tmp_path / "y.csv")
+    assert chosen(app, "x.csv")[:2] == ["—", "c"]  # what stands in the list of items is the item
+
+
+def test_a_list_of_items_alone_is_not_taken_for_interactions(visit: Callable[..., AppTest], shop: list[Path]) -> None:
+    app = healthy(send(visit("datasets"), shop[1]))
+    assert pick(app, "role.0.artikel.csv").value == "items"
+    assert "This looks like a list of items" in texts(app)
+
+
+def test_orders_without_a_user_are_asked_for_one(visit: Callable[..., AppTest], shop: list[Path]) -> None:
+    rows = (line.split(";") for line in shop[0].read_text().splitlines())
+    shop[0].write_text("".join(";".join([order, *rest]) + "\n" for order, _, *rest in rows))
+    app = healthy(send(visit("datasets"), shop[0]))
+    assert chosen(app, "verkauf.csv") == ["—", "Artikelnummer", "Bestelldatum"]
+    assert "Choose the column for: User." in texts(app)
+
+
+def test_a_failed_import_leads_back_to_the_form_in_its_own_words(
+    visit: Callable[..., AppTest], store: Store, shop: list[Path], started: list[Job]
+) -> None:
+    app = send(visit("datasets"), *shop)
+    next(b for b in app.button if b.label == "Import").click().run()
+    Jobs(store).end(started[0], "FAILED", "Nothing is left; give a smaller --k-core.")
+    app.run()
+    assert "give a smaller 'K core' under Import options" in app.error[0].value
+    labels = [b.label for b in app.button]
+    assert "Retry" in labels
+    assert "Resume" not in labels
+    next(b for b in app.button if b.label == "Back to the columns").click().run()
+    assert chosen(app, "verkauf.csv")[0] == "Kundennummer"
 
 
 def test_the_import_command_really_makes_the_dataset(

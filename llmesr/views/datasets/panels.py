@@ -18,6 +18,7 @@ from llmesr.store import KINDS, Manifest, Store, noun
 from llmesr.views.cache import artifacts
 from llmesr.views.datasets.charts import lengths_chart, lorenz_chart, popularity_chart
 from llmesr.views.shared import behind, clicks, exhibits, job_panels, links, pickers, theme, widgets
+from llmesr.views.shared.controls import for_the_form
 from llmesr.views.shared.words import as_text
 
 
@@ -40,7 +41,7 @@ def report(manifest: Manifest) -> None:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> None:
     for finding in findings:
         icon = ":material/warning:" if finding["level"] == "warning" else ":material/check:"
-        st.markdown(f"{icon} {as_text(finding['message'], 600)}")
+        st.markdown(f"{icon} {as_text(for_the_form(finding['message']), 600)}")
         if finding["examples"]:
             st.caption("For example: " + as_text("; ".join(map(str, finding["examples"])), 400))
     if not findings:

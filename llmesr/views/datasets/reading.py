@@ -13,9 +13,8 @@ from llmesr.data.plan import NO_TIME
 from llmesr.data.sources import Source
 from llmesr.errors import UserError
 from llmesr.views.shared import exhibits, forms
+from llmesr.views.shared.controls import WRITTEN, for_the_form
 from llmesr.views.shared.words import as_text
-
-WRITTEN = ("encoding", "delimiter", "quote", "header")
 
 
 def written() -> dict[str, Any]:
@@ -36,16 +35,16 @@ def as_read(source: Source, columns: dict[str, str], how: dict[str, Any]) -> dic
     if not {"user_id", "item_id"} <= set(columns):
         return {}
     setting = forms.settings(IngestConfig)["time_format"]
-    given = forms.setting_widget(setting, None, "ingest.time_format", linked=True) if "timestamp" in columns else None
+    given = forms.setting_widget(setting, None, "ingest.time_format", linked=True) if columns.get("timestamp") else None
     chosen = {"time_format": given} if given else {}
     mapping = {"timestamp": "", **columns}
     try:
         config = IngestConfig.read(None, name="preview", columns=mapping, **how, **chosen)
         histories = glimpse(source, config)
     except UserError as error:
-        st.warning(as_text(error, 600), icon=":material/warning:")
+        st.warning(as_text(for_the_form(str(error)), 600), icon=":material/warning:")
         return chosen
-    if "timestamp" not in columns:
+    if not columns.get("timestamp"):
         st.warning(NO_TIME, icon=":material/warning:")
     st.markdown("**The first and the last history, as they will be read**")
     exhibits.table(histories, key="histories", alt="The first and the last history of the first rows.")

@@ -2,25 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
-from llmesr.data.columns import ACCEPTED
+from llmesr.data.columns import ACCEPTED, Guess, never_repeats
 from llmesr.data.sources import Source
 
 
 def likely_roles(sources: list[Source]) -> list[str]:
-    """``interactions``, ``items`` or ``users`` for each file; one file at least holds interactions."""
+    """``interactions``, ``items`` or ``users`` for each file; one at least holds interactions, unless each lists items
+    or users."""
     roles = [_role(s) for s in sources]
-    if "interactions" not in roles and sources:
-        unsure = [i for i, s in enumerate(sources) if not sure_items(s) and not sure_users(s)] or [0]
+    unsure = [i for i, source in enumerate(sources) if not _is_list(source)]
+    if "interactions" not in roles and unsure:
         roles[max(unsure, key=lambda i: _repeats(sources[i].sample))] = "interactions"
     return roles
 
 
+def _is_list(source: Source) -> bool:
+    """Whether a file lists items or users. Orders without a named user are none: they say when, and items stand again
+    and again."""
+    if sure_users(source):
+        return True
+    told, timed = sure_items(source), _sure(source.interaction_guess, "timestamp")
+    column = source.item_guess["item_id"].column if told else source.columns[0]
+    once = never_repeats(source.sample[column])
+    return once or not timed if told else once and not timed
+
+
+def _sure(guess: Mapping[str, Guess], field: str) -> bool:
+    return is_sure(guess.get(field))
+
+
+def is_sure(guess: Guess | None) -> bool:
+    """Whether a guess may be acted on unasked."""
+    return guess is not None and not guess.rivals and guess.confidence >= ACCEPTED
+
+
+def interaction_guesses(source: Source, others: list[Source]) -> dict[str, Guess]:
+    """The guesses for interactions; where the names do not tell the item, it is the column that holds what a list in
+    another file holds."""
+    guesses = dict(source.interaction_guess)
+    if is_sure(guesses.get("item_id")):
+        return guesses
+    taken = {g.column for f, g in guesses.items() if is_sure(g)}
+    for other in others:
+        for column in source.columns:
+            if column not in taken and _holds(source.sample[column], other.sample):
+                guesses["item_id"] = Guess(column, 0.8, f"its values stand in {other.name}")
+                if "user_id" in guesses and guesses["user_id"].column == column:
+                    del guesses["user_id"]
+                return guesses
+    return guesses
+
+
+def _holds(values: pd.Series, table: pd.DataFrame) -> bool:
+    """Whether a column of ``table``, in which nothing stands twice, holds most of ``values`` or they most of it."""
+    known = set(values) - {""}
+    for column in table.columns:
+        listed = set(table[column]) - {""}
+        if (
+            len(known) > 2
+            and never_repeats(table[column])
+            and len(known & listed) >= 0.5 * min(len(known), len(listed))
+        ):
+            return True
+    return False
+
+
 def sure_interactions(source: Source) -> bool:
     """Whether the column names alone tell a user and an item."""
-    guess = source.interaction_guess
-    return all(f in guess and guess[f].confidence >= ACCEPTED for f in ("user_id", "item_id"))
+    return all(_sure(source.interaction_guess, field) for field in ("user_id", "item_id"))
 
 
 def sure_items(source: Source) -> bool:
@@ -31,9 +84,8 @@ def sure_items(source: Source) -> bool:
 def sure_users(source: Source) -> bool:
     """Whether the column names alone tell a user, and no item."""
     guess = source.interaction_guess
-    sure = "user_id" in guess and guess["user_id"].confidence >= ACCEPTED
-    named = "item_id" in guess and guess["item_id"].confidence >= ACCEPTED
-    return sure and not named and "item_id" not in source.item_guess and len(source.columns) > 1
+    told = _sure(guess, "user_id") and not _sure(guess, "item_id") and "item_id" not in source.item_guess
+    return told and len(source.columns) > 1
 
 
 def _role(source: Source) -> str:
@@ -41,14 +93,9 @@ def _role(source: Source) -> str:
         return "interactions"
     if sure_users(source):
         return "users"
-    if sure_items(source) or _first_id_never_repeats(source.sample):
+    if sure_items(source) or (len(source.columns) > 0 and never_repeats(source.sample.iloc[:, 0])):
         return "items"
     return "interactions"
-
-
-def _first_id_never_repeats(sample: pd.DataFrame) -> bool:
-    """A catalogue has one row per item; in a list of choices everybody appears again."""
-    return len(sample) > 1 and bool((sample.nunique() == len(sample)).iloc[0])
 
 
 def _repeats(sample: pd.DataFrame) -> float:

@@ -21,13 +21,14 @@ from llmesr.views.datasets import elsewhere, held, reading
 from llmesr.views.datasets.roles import likely_roles
 from llmesr.views.datasets.split_form import chosen_split
 from llmesr.views.shared import forms, job_panels, links, widgets
+from llmesr.views.shared.controls import WRITTEN, for_the_form
 from llmesr.views.shared.words import as_text
 
 PLACES = "LLMESR_DATA"
 """Environment variable: folders (separated like PATH) from which files may be read by their path on the server."""
 CHOSEN = ("role.", "column.", "items.", "users.", "attributes.", "ingest.")
 """How the address calls what is chosen for the files of an upload: a link to it holds all of that."""
-ELSEWHERE = ("name", "columns", "item_columns", "user_columns", "time_format", "split", *reading.WRITTEN)
+ELSEWHERE = ("name", "columns", "item_columns", "user_columns", "time_format", "split", *WRITTEN)
 """Settings with a place of their own in the form."""
 
 
@@ -45,16 +46,21 @@ def add(root: Store) -> None:
     if origin:
         st.caption(f"The first rows of {as_text(default_name(origin['source']))}; the import reads all of them.")
     written = reading.written()
-    sources = [artifacts.source(path, tuple(written.items())) for path in files]
+    try:
+        sources = [artifacts.source(path, tuple(written.items())) for path in files]
+    except UserError as error:
+        raise UserError(for_the_form(str(error))) from error
     likely = likely_roles(sources)
     roles = [held.role_of(source, likely[number], number) for number, source in enumerate(sources)]
     interactions = [s for s, role in zip(sources, roles, strict=True) if role == "interactions"]
     items = [s for s, role in zip(sources, roles, strict=True) if role == "items"]
     users = [s for s, role in zip(sources, roles, strict=True) if role == "users"]
     if not interactions:
-        st.info("One of the files must hold interactions: a user and an item in each row.", icon=":material/lightbulb:")
+        looks = "This looks like a list of items. " if set(likely) == {"items"} else ""
+        said = f"{looks}Add the file of who chose what: a user and an item in each row."
+        st.info(said, icon=":material/lightbulb:")
         return
-    columns = held.of_interactions(interactions[0])
+    columns = held.of_interactions(interactions[0], items)
     time_format = reading.as_read(interactions[0], columns, written)
     item_columns = held.of_items(items[0], interactions[0], columns.get("item_id")) if items else {}
     user_columns = held.of_users(users[0]) if users else {}
@@ -66,9 +72,8 @@ def add(root: Store) -> None:
         )
     values = {**_settings(_usual_name(interactions[0].path, origin)), **written, **time_format}
     name = str(values.pop("name"))
-    missing = [held.FIELDS[f] for f in ("user_id", "item_id") if f not in columns]
-    if missing:
-        st.info(f"Choose the column for: {', '.join(missing)}.", icon=":material/lightbulb:")
+    if unfit := held.unfit(columns):
+        st.info(unfit, icon=":material/lightbulb:")
         return
     check_name(name)
     used, people = [s.path for s in (*interactions, *items)], [s.path for s in users]
@@ -228,7 +233,10 @@ def importing(root: Store) -> bool:
     job_panels.progress(root, job.id, until="dataset")
     if not job.active:
         st.button(
-            "Back to the columns", on_click=lambda: st.session_state.pop("importing", None), icon=":material/undo:"
+            "Back to the columns",
+            type="primary" if job.state == "FAILED" else "secondary",
+            on_click=lambda: st.session_state.pop("importing", None),
+            icon=":material/undo:",
         )
     return True
 

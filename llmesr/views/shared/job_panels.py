@@ -18,6 +18,7 @@ from llmesr.runs.estimate import altogether
 from llmesr.store import Manifest, Store
 from llmesr.views.cache import artifacts
 from llmesr.views.shared import exhibits, links, theme, widgets
+from llmesr.views.shared.controls import for_the_form
 from llmesr.views.shared.words import as_text
 
 EVERY = 1.5
@@ -101,7 +102,8 @@ def body(root: Store, job: Job, place: str = "job") -> None:
             st.progress(job.fraction, text=as_text(_where(root, job)))
         elif job.status.message:
             show = st.error if job.state == "FAILED" else st.info
-            show(as_text(job.status.message, 1000))
+            said = job.status.message
+            show(as_text(for_the_form(said) if job.step.verb == "ingest" else said, 1000))
         _buttons(root, job, place)
 
 
@@ -151,7 +153,8 @@ def _buttons(root: Store, job: Job, place: str) -> None:
                 on_click=_act,
                 args=(partial(jobs.stop, force=kill), job.id),
             )
-        if job.state in ("STOPPED", "FAILED"):
+        # a first step that failed and has no run to go on with would begin anew: that is what Retry does
+        if job.state == "STOPPED" or (job.state == "FAILED" and (job.status.step > 0 or job.step.run)):
             st.button(
                 "Resume",
                 key=f"{place}.resume.{job.id}",
