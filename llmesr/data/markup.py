@@ -5,7 +5,13 @@ from __future__ import annotations
 import html
 import re
 
-_MARKUP = re.compile(r"<!--.*?(?:-->|$)|</?[a-zA-Z][^<>]*>", re.DOTALL)
+_TAGS = (
+    "a|abbr|article|b|big|blockquote|br|button|center|cite|code|dd|del|div|dl|dt|em|figure|font|footer|form|h[1-6]|header|hr|"
+    "i|iframe|img|input|ins|kbd|label|li|link|mark|meta|nav|o:p|ol|p|pre|q|s|script|section|small|span|strike|strong|style|"
+    "sub|sup|svg|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|video|wbr"
+)
+"""Of HTML: another word in such brackets is one, as in "C++ <vector> in depth"."""
+_MARKUP = re.compile(rf"<!--.*?(?:-->|$)|</?(?:{_TAGS})(?![\w:-])[^<>]*>", re.DOTALL | re.IGNORECASE)
 NO_TITLE = frozenset((
     "n/a", "#n/a", "n.a.", "k.a.", "k. a.", "null", "none", "nan", "--", "---", "?", "unknown", "unbekannt", "nieznany",
     "inconnu", "desconocido", "sconosciuto", "desconhecido", "onbekend",

@@ -17,6 +17,7 @@ TITLES = {
     "I <3 you": "I <3 you",
     "3 < 4 > 2": "3 < 4 > 2",
     "<Untitled>": "<Untitled>",
+    "C++ <vector> in depth": "C++ <vector> in depth",
     "Monsters, Inc.": "Monsters, Inc.",
     "n/a": "",
     "N/A": "",
