@@ -36,21 +36,25 @@ def judged(
 
 
 def sentence(verdicts: Sequence[Verdict], summary: pd.DataFrame, group: str, metric: str) -> str:
-    """What text changes for ``group``, model by model, whose values (run, group, value) are in ``summary``; the first
-    that stands against what is only ahead. Empty where there is no pair."""
+    """What text changes for ``group``, model by model, whose values (run, group, value) are in ``summary``; what
+    stands first against each that is only ahead. Empty where there is no pair."""
     values = summary[summary["group"] == group].set_index("run")["value"].to_dict()
     told: dict[str, list[str]] = {}
-    against: dict[str, None] = {}
+    guarded, against = dict[str, None](), dict[str, None]()
     for verdict in verdicts:
         answer = verdict.answer(group)
         if answer is not None:
             word = verdict.word(answer)
-            against |= dict.fromkeys(d.short for d in verdict.doubts if answer.outcome in ("better", "worse"))
+            if verdict.doubts and answer.outcome in ("better", "worse"):
+                guarded[word], against[verdict.doubts[0].short] = None, None
             told.setdefault(verdict.baseline, []).append(
                 f"{verdict.run} {theme.scored(values[verdict.run], metric)} ({word})"
             )
     if not told:
         return ""
     parts = [f"{plain} {theme.scored(values[plain], metric)}, {listed(with_text)}" for plain, with_text in told.items()]
-    unsettled = f" Ahead and behind are not settled: {next(iter(against))}." if against else ""
+    unsettled = ""
+    if against:
+        said = listed(list(guarded)).capitalize()
+        unsettled = f" {said} {'is' if len(guarded) == 1 else 'are'} not settled: {'; '.join(against)}."
     return f"The same model without text and with it, {ENDS[group]}: {'; '.join(parts)}.{unsettled}"

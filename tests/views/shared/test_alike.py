@@ -28,7 +28,7 @@ def test_each_plain_model_stands_before_those_that_read() -> None:
     ]
     assert sentence(found, values, "Tail Item", "HR@10") == (
         "The same model without text and with it, in the tail: ease 19.4%, text-ease 29.4% (better); id/sasrec 19.2%, "
-        "llm-init/sasrec 25.3% (ahead) and llm-esr/sasrec 20.0% (no clear difference). Ahead and behind are not "
+        "llm-init/sasrec 25.3% (ahead) and llm-esr/sasrec 20.0% (no clear difference). Ahead is not "
         "settled: id/sasrec was still improving when its 15 epochs ran out."
     )
     assert sentence([], values, "Tail Item", "HR@10") == ""
