@@ -73,6 +73,8 @@ def test_a_new_product_is_what_the_lab_says(shop: Store) -> None:
     assert "full ranking" in said
     assert "Leave-one-out" in said
     assert "cut it in time" in said
+    anywhere = 150 * 10 / (scored(shop, "text-ease").dataset.n_items + 1)
+    assert ("At a random place" in said) is (found.reach < anywhere)
 
 
 def test_the_first_answer_leaves_out_who_has_the_item(shop: Store) -> None:

@@ -102,7 +102,7 @@ def _answer(choice: Choice, asked: tuple[Product, ...]) -> None:
         names = [f"{i}. {one.title[:60]}" for i, one in enumerate(found, start=1)]
         shown = found[names.index(str(st.selectbox("Shown below", names, key="lab.shown")))]
     known = past.known(choice)
-    _tiles(shown, known)
+    _tiles(shown, known, choice.dataset.n_items + len(found))
     ranks = charts.rank_frame({"the new product": shown.ranks}, choice.dataset.n_items + len(found))
     color = theme.SEMANTIC[widgets.mode()]["highlight"]
     caption = f"{len(shown.audience):,} {shown.audience.described}; {choice.run.label}, full ranking"
@@ -136,7 +136,7 @@ def _summary(found: list[Launched]) -> pd.DataFrame:
     )
 
 
-def _tiles(shown: Launched, known: Past | None) -> None:
+def _tiles(shown: Launched, known: Past | None, n_items: int) -> None:
     forecast = None if known is None else known.forecast(shown.ranks)
     one, two, three = st.columns(3)
     reach = f"{shown.reach:,} of {len(shown.audience):,}"
@@ -154,6 +154,11 @@ def _tiles(shown: Launched, known: Past | None) -> None:
     )
     if shown.left_out:
         st.caption(shown.left_out)
+    if shown.reach < (anywhere := len(shown.audience) * shown.k / n_items):
+        st.caption(
+            f"At a random place it would be in {anywhere:,.0f} of their lists. A product that nobody chose yet has "
+            "only its text to speak for it, and what a run has learned of choices speaks for others."
+        )
     if forecast is not None:
         st.caption(f"Hits: {forecast.surety}.")
 
