@@ -222,7 +222,7 @@ class Job:
     def artifacts(self) -> set[str]:
         """``kind/id`` of everything the job reads or is making."""
         kinds = {s.saves: s.saved_kind for s in self.record.steps}
-        made = {f"{kinds[name]}/{id}" for name, id in self.status.saved.items() if name in kinds}
+        made = {f"{kinds.get(name, f'{name}s')}/{id}" for name, id in self.status.saved.items()}
         own = {f"{s.makes}/{s.run}" for s in self.record.steps if s.run}
         return {*self.record.parents, *own, *made}
 

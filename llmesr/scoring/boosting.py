@@ -97,7 +97,7 @@ def boosted(
         for half, trees, count in zip(halves, grown, apart, strict=True)
     ]
     gain = float(sum(own[count] - own[0] for own, count in zip(heard, apart, strict=True))) / max(len(users), 1)
-    said: dict[str, object] = {"rounds": rounds, "depth": DEPTH, "gain": round(gain, 6)}
+    said: dict[str, object] = {"rounds": rounds, "halves": apart, "depth": DEPTH, "gain": round(gain, 6)}
     return made, Folded([*judged, made], judging.fold), said
 
 

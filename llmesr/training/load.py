@@ -116,7 +116,10 @@ def _stored_blend(run: Run, dataset: Dataset, half: str = "") -> dict[str, Tenso
     made, width = run.manifest.info["blend"], dataset.n_items + 1
     shapes: dict[str, tuple[int, ...]] = {"weights": (len(made["runs"]), width), "bias": (width,)}
     if "trees" in made:
-        rounds, inner = made["trees"]["rounds"], 2 ** made["trees"]["depth"] - 1
+        grown = made["trees"]
+        by_half = grown.get("halves", [grown["rounds"]] * 2)  # earlier versions had as many for all
+        rounds = by_half[int(half[0])] if half else grown["rounds"]
+        inner = 2 ** grown["depth"] - 1
         shapes |= {"tree_features": (rounds, inner), "tree_cuts": (rounds, inner)}
         shapes |= {"tree_values": (rounds, 2 * inner + 1), "usual": (2, len(made["runs"]), width)}
     found = stored_tensors(run, {half + name: shape for name, shape in shapes.items()})

@@ -17,7 +17,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from llmesr.data.dataset import load_dataset
 from llmesr.jobs.engine import LocalEngine, started_at
 from llmesr.jobs.queue import Jobs
-from llmesr.jobs.record import Job, typed_step
+from llmesr.jobs.record import Job, typed_step, write_status
 from llmesr.runs.record import Run
 from llmesr.store import Store, write_json
 from llmesr.views.cache.kept import clear
@@ -83,6 +83,7 @@ def running_job(store: Store, started: list[Job]) -> Callable[..., Job]:
         command = ["train", "x", "--run-id", run] if run else ["train", "x"]
         jobs = Jobs(store)
         job = jobs.submit_steps([typed_step(command, label)], kind="train", label=label, parents=parents or [])
+        write_status(job.folder, jobs.get(job.id).status.model_copy(update={"begun": [0] if run else []}))
         write_json(job.folder / "progress.json", {"stage": "training", "done": 9, "total": 80, "share": 0.1})
         return jobs.get(job.id)
 

@@ -44,7 +44,7 @@ def test_fine_tuning_is_launched_with_the_reading_that_follows(
     assert (tune.makes, tune.saves, job.runs) == ("adapters", "adapter", [])
     assert f"adapters/{tune.run}" in job.artifacts
     assert read.command[0] == "embed"
-    assert {"adapter={adapter}", "max_tokens=64"} <= set(read.command)
+    assert "adapter={adapter}" in read.command  # and reads as far as the adapter was tuned, by itself
     assert job.record.label == f"Fine-tune on {shop.name}"
     assert any(b.key == f"job.stop.{job.id}" for b in app.button)
 
