@@ -41,10 +41,7 @@ def searches(choice: Choice) -> None:
     thresholds = Thresholds.model_validate(kept) if kept else choice.thresholds
     exhibits.caption(config.protocol, thresholds, choice.dataset.split_config, "valid")
     if not kept:
-        st.caption(
-            "This search was begun before its definition of head and tail was kept: if the dataset's has changed "
-            "since, the numbers are of the one before."
-        )
+        exhibits.definition_not_kept("This search was begun")
     info = chosen.manifest.info
     if info.get("importance"):
         shares = [f"{as_text(name.replace('_', ' '))} {share:.0%}" for name, share in info["importance"].items()]

@@ -70,10 +70,7 @@ def studies(choice: Choice) -> None:
     _behind(choice, chosen, judge, mark, thresholds)
     exhibits.caption(choice.protocol, thresholds, choice.dataset.split_config, "valid")
     if not kept:
-        st.caption(
-            "This study was held before its definition of head and tail was kept: if the dataset's has changed since, "
-            "the numbers are of the one before."
-        )
+        exhibits.definition_not_kept("This study was held")
 
 
 def _behind(choice: Choice, study: Study, judge: str, mark: list[str], thresholds: Thresholds) -> None:

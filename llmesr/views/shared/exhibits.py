@@ -20,6 +20,14 @@ def caption(protocol: str, thresholds: Thresholds, split: SplitConfig, part: str
     st.caption(words.protocol_line(protocol, thresholds, split, part), help=words.split_line(split))
 
 
+def definition_not_kept(made: str) -> None:
+    """Below the caption of what an earlier version made, which did not keep the head and tail it was of."""
+    st.caption(
+        f"{made} before its definition of head and tail was kept: if the dataset's has changed since, the numbers are "
+        "of the one before."
+    )
+
+
 def explain(metrics: Sequence[str], label: str = "What do these mean?") -> None:
     """The meaning of metrics, groups and protocols on demand."""
     with st.popover(label, icon=":material/help:", type="tertiary"):
